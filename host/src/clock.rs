@@ -1,0 +1,50 @@
+//! Time and chance enter here and nowhere else, so that a simulation can take their place.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment of the monotonic clock, to measure spans and hold deadlines.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Milliseconds since 1970 of the wall clock.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn wall_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
+}
+
+/// A number that no other call is likely to give, for names and seeds.
+pub fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// A span that comes round again and again.
+#[derive(Debug)]
+pub struct Interval {
+    every: Duration,
+    next: Instant,
+}
+
+impl Interval {
+    /// First due one span from now.
+    pub fn new(every: Duration) -> Self {
+        Self {
+            every,
+            next: now() + every,
+        }
+    }
+
+    /// Whether it came round; then it starts again from now.
+    pub fn due(&mut self) -> bool {
+        let now = now();
+        let due = now >= self.next;
+        if due {
+            self.next = now + self.every;
+        }
+        due
+    }
+}

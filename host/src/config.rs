@@ -1,0 +1,310 @@
+//! Checked settings: what the stations are told. Made once, by `pipeline::spec`, from what a person wrote; a value that stands here is valid.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to reach a Kafka cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// `host:port`, comma-separated.
+    pub brokers: String,
+    /// Passed to librdkafka; secrets are resolved, properties that the host owns were refused.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Which partitions a source reads.
+#[derive(Debug, Clone)]
+pub enum Subscription {
+    /// All partitions of these topics, which must exist.
+    Topics(Vec<String>),
+    /// All partitions of the topics whose whole name matches, now and later; internal topics (`__…`) never match.
+    Pattern(regex::Regex),
+    /// These partitions and no others, assigned by hand.
+    Partitions(BTreeMap<String, Vec<i32>>),
+}
+
+/// Offsets by topic and partition, as `start = { offsets }` and `offsets export` have them.
+pub type Offsets = BTreeMap<String, BTreeMap<i32, i64>>;
+
+/// Where a partition starts that has no committed position of this pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// At the group's offset, whoever committed it.
+    GroupOffsets,
+    /// At the first record of the log.
+    Earliest,
+    /// At the last stable offset.
+    Latest,
+    /// At the first record whose timestamp (milliseconds since 1970) is this or later, in log order.
+    Timestamp(i64),
+    /// At these offsets; a partition that is not listed takes the group's, else `otherwise`.
+    Offsets(Offsets),
+}
+
+/// Where nothing else says where to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// At the first record of the log.
+    Earliest,
+    /// At the last stable offset.
+    Latest,
+    /// Nowhere: it is an error.
+    Fail,
+}
+
+/// Where a bounded run ends; exclusive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// At the group's offsets; a partition without one is an error.
+    GroupOffsets,
+    /// At the last stable offset of now.
+    Latest,
+    /// At the first record of this time or later, the end where there is none.
+    Timestamp(i64),
+    /// At these offsets; a partition that is not listed has no stop.
+    Offsets(Offsets),
+}
+
+/// What to do when the log no longer (or not yet) holds the position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfRange {
+    /// Stop with an error.
+    Fail,
+    /// Go on at the first record of the log.
+    Earliest,
+    /// Go on at the end.
+    Latest,
+}
+
+/// When positions are committed to the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitOffsets {
+    /// With each checkpoint.
+    OnCheckpoint,
+    /// Each `auto_commit_interval`, without checkpoints.
+    Periodic,
+    /// Never.
+    Never,
+}
+
+/// Where a record's event time comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventTime {
+    /// Kafka's timestamp.
+    Record,
+    /// A JSON pointer into the value: a number of milliseconds since 1970, or an RFC 3339 time.
+    Pointer(String),
+}
+
+/// A Kafka source.
+#[derive(Debug, Clone)]
+pub struct KafkaSource {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// Where it reads.
+    pub cluster: Cluster,
+    /// What it reads.
+    pub subscription: Subscription,
+    /// The consumer group.
+    pub group: String,
+    /// Where a partition starts.
+    pub start: Start,
+    /// Where nothing else says.
+    pub otherwise: Otherwise,
+    /// Where the run ends; `None`: never.
+    pub stop: Option<Stop>,
+    /// What to do when a position is not in the log.
+    pub on_out_of_range: OutOfRange,
+    /// When positions are committed.
+    pub commit_offsets: CommitOffsets,
+    /// Spacing of periodic commits.
+    pub auto_commit_interval: Duration,
+    /// How long the group waits for a silent member.
+    pub session_timeout: Duration,
+    /// Records in one call of a plugin, at most.
+    pub max_batch: usize,
+    /// How often new partitions and topics are looked for.
+    pub discovery_interval: Duration,
+    /// Where event time comes from.
+    pub event_time: EventTime,
+}
+
+/// How records lie in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// One JSON object a line: key, value, timestamp, headers.
+    Json,
+    /// A line is a value.
+    Lines,
+}
+
+/// A source that reads a file, `-` for standard input. For development.
+#[derive(Debug, Clone)]
+pub struct FileSource {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// The file; `None`: standard input.
+    pub path: Option<PathBuf>,
+    /// How records lie in it.
+    pub format: FileFormat,
+    /// Records in one call of a plugin, at most.
+    pub max_batch: usize,
+    /// Where event time comes from; `Record` is the line's `timestamp`, else the time of reading.
+    pub event_time: EventTime,
+}
+
+/// A place that records come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Kafka.
+    Kafka(KafkaSource),
+    /// A file or standard input.
+    File(FileSource),
+}
+
+impl Source {
+    /// Its name in the pipeline.
+    pub fn name(&self) -> &str {
+        match self {
+            Source::Kafka(source) => &source.name,
+            Source::File(source) => &source.name,
+        }
+    }
+}
+
+/// What happens to a record on which a plugin traps or breaks a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// The pipeline stops with exit code 10.
+    Fail,
+    /// The record is left out, and counted.
+    Skip,
+    /// The record goes to the dead letters.
+    DeadLetter,
+}
+
+/// What an instance of a plugin may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of linear memory.
+    pub memory_bytes: u64,
+    /// Time of one call.
+    pub call_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 64 << 20,
+            call_time: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What an operator or a sink reads: a source, or an output of an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Input {
+    /// Name of the source or operator.
+    pub from: String,
+    /// The operator's output by name; `None`: its first, or a source.
+    pub output: Option<String>,
+}
+
+/// A plugin placed in a pipeline.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// The component's file.
+    pub plugin: PathBuf,
+    /// What it reads, in the order of the plugin's inputs.
+    pub inputs: Vec<Input>,
+    /// Handed to the plugin, as JSON text; empty where the file has none.
+    pub config: String,
+    /// What happens to a record on which it fails.
+    pub on_error: OnError,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// How a record's partition follows from its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partitioner {
+    /// As Java clients do.
+    Murmur2,
+    /// As librdkafka does by default.
+    Crc32,
+}
+
+/// Where a sink's records go.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A Kafka topic.
+    Kafka {
+        /// Where it writes.
+        cluster: Cluster,
+        /// The topic, which must exist.
+        topic: String,
+        /// How partitions follow from keys.
+        partitioner: Partitioner,
+    },
+    /// A file; `None`: standard output.
+    File(Option<PathBuf>),
+}
+
+/// A place that records go to.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    /// Its name in the pipeline; `dead-letters` for the dead letters.
+    pub name: String,
+    /// What it takes; empty for the dead letters.
+    pub from: Vec<Input>,
+    /// Where they go.
+    pub target: Target,
+}
+
+/// What a crash may do to the outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// No checkpoints: positions are committed only after their outputs were acknowledged.
+    None,
+    /// State and positions agree; outputs may repeat.
+    AtLeastOnce,
+}
+
+/// `[checkpoint]`.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// From the start of one to the start of the next.
+    pub interval: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+}
+
+/// A pipeline, checked.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// What a crash may do.
+    pub delivery: Delivery,
+    /// Threads, each a member of the group.
+    pub workers: usize,
+    /// A stable id of this process among the pipeline's members on this machine; set: static group membership.
+    pub instance: Option<String>,
+    /// Bytes that the queues of this process may hold, of records read and not processed and of outputs not acknowledged.
+    pub queue_bytes: u64,
+    /// Where records come from.
+    pub sources: Vec<Source>,
+    /// What is done with them; an operator stands behind those that it reads.
+    pub operators: Vec<Operator>,
+    /// Where they go.
+    pub sinks: Vec<Sink>,
+    /// Where refused records go.
+    pub dead_letters: Option<Sink>,
+    /// Checkpoints, where there are any.
+    pub checkpoint: Option<Checkpoint>,
+    /// Folder of the local working copy: the compile cache, later the state.
+    pub state_dir: PathBuf,
+}

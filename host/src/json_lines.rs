@@ -1,0 +1,1 @@
+//! JSON lines: a record as a line of text.

@@ -1,0 +1,27 @@
+//! Sandbar: a stream processor for Apache Kafka whose user logic runs as sandboxed WebAssembly components.
+//!
+//! The path of a record, and the order of the modules below:
+//!
+//! ```text
+//! Kafka partition → source (batch, event time) → plugin (pure call) → sink (staged)
+//!   → … commit: drain the outputs, then commit the positions
+//! ```
+//!
+//! Loose files are words that everyone shares. Stations (`source`, `plugin`, `sink`, `checkpoint`) know them and never each other;
+//! `pipeline` ties the stations, `server` and `cli` stand around it. ARCHITECTURE.md says it at length, `tests/guarantees` holds it.
+
+pub mod record;
+pub mod error;
+pub mod clock;
+pub mod config;
+pub mod json_lines;
+pub mod metrics;
+
+pub mod source;
+pub mod plugin;
+pub mod sink;
+pub mod checkpoint;
+pub mod pipeline;
+pub mod broker;
+pub mod server;
+pub mod cli;

@@ -1,0 +1,3 @@
+//! The program: parse, call, print, exit code.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Passes records unchanged.

@@ -1,0 +1,1 @@
+//! Traps on the records that it is told to.
