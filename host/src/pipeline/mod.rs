@@ -1,1 +1,3 @@
 //! The station `pipeline`.
+
+pub mod spec;
