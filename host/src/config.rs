@@ -1,16 +1,27 @@
 //! Checked settings: what the stations are told. Made once, by `pipeline::spec`, from what a person wrote; a value that stands here is valid.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to reach a Kafka cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// `host:port`, comma-separated.
     pub brokers: String,
     /// Passed to librdkafka; secrets are resolved, properties that the host owns were refused.
     pub properties: BTreeMap<String, String>,
+}
+
+/// Values of properties may be secrets: they are not shown.
+impl fmt::Debug for Cluster {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Cluster")
+            .field("brokers", &self.brokers)
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
 }
 
 /// Which partitions a source reads.
