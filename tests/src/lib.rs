@@ -31,3 +31,13 @@ pub fn root() -> PathBuf {
         .expect("the workspace")
         .to_path_buf()
 }
+
+/// Notes that a test could not run, and why; `make test` prints it at its end. The test then returns.
+pub fn skip(test: &str, why: &str) {
+    use std::io::Write;
+    eprintln!("skipped: {test}: {why}");
+    if let Some(path) = std::env::var_os("SANDBAR_SKIPPED") {
+        let mut file = std::fs::File::options().append(true).create(true).open(path).expect("the list of skipped tests");
+        writeln!(file, "test {test}: {why}").expect("the list of skipped tests");
+    }
+}
