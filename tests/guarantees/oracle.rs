@@ -15,14 +15,27 @@ fn the_oracle_tells_committed_from_aborted_and_open_records() {
     for (value, commit) in [("aborted", false), ("committed", true)] {
         transactions.begin();
         transactions.send(&record(value));
-        if commit { transactions.commit() } else { transactions.abort() }
+        if commit {
+            transactions.commit()
+        } else {
+            transactions.abort()
+        }
     }
     transactions.begin();
     transactions.send(&record("open"));
     client.producer().send(&record("behind"));
-    let texts = |isolation| client.read(&topic, isolation).iter().map(Record::text).collect::<Vec<_>>();
+    let texts = |isolation| {
+        client
+            .read(&topic, isolation)
+            .iter()
+            .map(Record::text)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(texts(Isolation::Committed), ["plain", "committed"]);
-    assert_eq!(texts(Isolation::Uncommitted), ["plain", "aborted", "committed", "open", "behind"]);
+    assert_eq!(
+        texts(Isolation::Uncommitted),
+        ["plain", "aborted", "committed", "open", "behind"]
+    );
     assert_eq!(client.bounds(&topic, 0, Isolation::Committed), (0, 5));
     assert_eq!(client.bounds(&topic, 0, Isolation::Uncommitted), (0, 7));
     transactions.commit();
@@ -33,7 +46,9 @@ fn the_oracle_tells_committed_from_aborted_and_open_records() {
 fn the_oracle_sees_deleted_records_times_and_the_groups_offsets() {
     let (client, topic) = (Kafka::shared().client(), unique("oracle"));
     client.create_topic(&topic, 2);
-    let records: Vec<Record> = [1000, 3000, 2000, 4000].map(|time| Record::placed(&topic, 1, "x").at(time)).to_vec();
+    let records: Vec<Record> = [1000, 3000, 2000, 4000]
+        .map(|time| Record::placed(&topic, 1, "x").at(time))
+        .to_vec();
     client.producer().send(&records);
     assert_eq!(client.offset_at(&topic, 1, 1500, Isolation::Committed), Some(1));
     assert_eq!(client.offset_at(&topic, 1, 4001, Isolation::Committed), None);
@@ -52,7 +67,9 @@ fn a_node_of_three_comes_back_after_kill_9() {
     eprintln!("three nodes ready in {:?}", since.elapsed());
     let (client, topic) = (kafka.client(), unique("three"));
     client.create_topic(&topic, 3);
-    let records: Vec<Record> = (0..30).map(|at| Record::keyed(&topic, &format!("k{at}"), "x")).collect();
+    let records: Vec<Record> = (0..30)
+        .map(|at| Record::keyed(&topic, &format!("k{at}"), "x"))
+        .collect();
     client.producer().send(&records);
     kafka.kill(2);
     client.producer().send(&records);

@@ -37,7 +37,11 @@ pub fn skip(test: &str, why: &str) {
     use std::io::Write;
     eprintln!("skipped: {test}: {why}");
     if let Some(path) = std::env::var_os("SANDBAR_SKIPPED") {
-        let mut file = std::fs::File::options().append(true).create(true).open(path).expect("the list of skipped tests");
+        let mut file = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(path)
+            .expect("the list of skipped tests");
         writeln!(file, "test {test}: {why}").expect("the list of skipped tests");
     }
 }
