@@ -1,0 +1,57 @@
+# Everything that a person or a machine types here. `make demo` shows Sandbar at work, `make test` shows that it keeps its promises;
+# both set up what they need first, and say what they install.
+
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+CARGO ?= cargo
+KAFKA_VERSION ?= 4.1.1
+KAFKA_LIBS := target/kafka-libs
+
+.PHONY: help build test test-all deny setup system-packages rust-parts kafka-libs
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       auction events through a plugin, on a broker of our own"
+	@echo "make test       the usual run: formatting, lints, unit tests, conformance, guarantees on a real Kafka"
+	@echo "make test-all   the same with the long runs: 50 kills, the full matrix, a minute of rebalances"
+	@echo "make build      target/release/sandbar"
+	@echo "make plugins    target/plugins/NAME.wasm of everything under plugins/"
+	@echo "make setup      installs what is missing for the above, and says what"
+
+-include make/plugins.mk
+-include make/demo.mk
+
+build: system-packages
+	$(CARGO) build --release -p sandbar
+
+test: setup
+	@tests/run
+
+test-all: export SANDBAR_KILLS = 50
+test-all: export SANDBAR_MATRIX = full
+test-all: export SANDBAR_CHURN_SECONDS = 60
+test-all: test
+
+# Licences, sources, one version of each crate where possible.
+deny:
+	$(CARGO) deny --all-features check
+
+setup: system-packages rust-parts kafka-libs
+
+# A C tool chain and OpenSSL for librdkafka; Java and Maven for the Kafka that the tests start.
+system-packages:
+	@tests/setup system
+
+rust-parts:
+	@tests/setup rust
+
+# Kafka's jars, through Maven.
+kafka-libs: $(KAFKA_LIBS)/.kafka-$(KAFKA_VERSION)
+
+$(KAFKA_LIBS)/.kafka-$(KAFKA_VERSION): tests/kafka/pom.xml
+	@tests/setup java
+	@echo "installing the jars of Apache Kafka $(KAFKA_VERSION) for the tests into $(KAFKA_LIBS) (Maven)"
+	@rm -rf $(KAFKA_LIBS)
+	@mvn -B -q -f tests/kafka/pom.xml -Dkafka.version=$(KAFKA_VERSION) \
+	  org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+	  -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(KAFKA_LIBS)
+	@touch $@

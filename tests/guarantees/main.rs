@@ -1,0 +1,13 @@
+//! What Sandbar promises, a file per promise, shown on the program that a person runs and on a real Apache Kafka.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests fail loudly, and take the time from the machine"
+)]
+
+mod tidy;
+mod oracle;

@@ -1,0 +1,487 @@
+//! The oracle: another client than the host's code path. Plain producers, transactions, readers by assignment, admin requests, offsets.
+
+use crate::wait;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Which records a reader sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Those of aborted and open transactions too.
+    Uncommitted,
+    /// Committed ones, up to the last stable offset.
+    Committed,
+}
+
+impl Isolation {
+    fn name(self) -> &'static str {
+        match self {
+            Isolation::Uncommitted => "read_uncommitted",
+            Isolation::Committed => "read_committed",
+        }
+    }
+}
+
+/// A record, to send or as it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The topic.
+    pub topic: String,
+    /// The partition; to send, `None` lets the partitioner (murmur2_random) decide.
+    pub partition: Option<i32>,
+    /// The offset, once read.
+    pub offset: i64,
+    /// Kafka's key.
+    pub key: Option<Vec<u8>>,
+    /// Kafka's value.
+    pub value: Option<Vec<u8>>,
+    /// Milliseconds since 1970; to send, `None` is now.
+    pub timestamp: Option<i64>,
+    /// Names and values, in order.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// A record with a key and a value, whose partition follows from the key.
+    pub fn keyed(topic: &str, key: &str, value: &str) -> Self {
+        Self {
+            topic: topic.into(),
+            key: Some(key.into()),
+            value: Some(value.into()),
+            ..Self::default()
+        }
+    }
+
+    /// A record without a key in a partition.
+    pub fn placed(topic: &str, partition: i32, value: &str) -> Self {
+        Self {
+            topic: topic.into(),
+            partition: Some(partition),
+            value: Some(value.into()),
+            ..Self::default()
+        }
+    }
+
+    /// The same with a timestamp.
+    #[must_use]
+    pub fn at(mut self, timestamp: i64) -> Self {
+        self.timestamp = Some(timestamp);
+        self
+    }
+
+    /// The value as text, empty where it is null.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(self.value.as_deref().unwrap_or_default()).into_owned()
+    }
+
+    /// The partition that it was read from.
+    pub fn place(&self) -> i32 {
+        self.partition.expect("a record that was read has a partition")
+    }
+
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        Self {
+            topic: message.topic().into(),
+            partition: Some(message.partition()),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            timestamp: message.timestamp().to_millis(),
+            headers: headers
+                .map(|header| (header.key.into(), header.value.map(<[u8]>::to_vec)))
+                .collect(),
+        }
+    }
+}
+
+/// What a group holds for a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The next offset to read.
+    pub offset: i64,
+    /// What the committer wrote beside it.
+    pub metadata: String,
+}
+
+/// A client of one cluster.
+pub struct Client {
+    config: ClientConfig,
+    admin: AdminClient<DefaultClientContext>,
+    asker: BaseConsumer,
+}
+
+impl Client {
+    /// A client of the cluster at `bootstrap`.
+    pub fn new(bootstrap: &str) -> Self {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", bootstrap)
+            .set("log_level", "0")
+            .set("reconnect.backoff.max.ms", "500");
+        let admin = config.create().expect("an admin client");
+        let asker = config.create().expect("a consumer");
+        Self { config, admin, asker }
+    }
+
+    /// How many brokers the cluster has now; 0 where none answers.
+    pub fn broker_count(&self) -> usize {
+        self.asker
+            .fetch_metadata(None, Duration::from_secs(1))
+            .map_or(0, |metadata| metadata.brokers().len())
+    }
+
+    /// Creates a topic with the cluster's own replication, and waits until it is known.
+    pub fn create_topic(&self, name: &str, partitions: i32) {
+        self.create_topic_with(name, partitions, &[]);
+    }
+
+    /// Creates a topic with settings.
+    pub fn create_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        let created = finish(self.admin.create_topics([&topic], &AdminOptions::new())).expect("an answer");
+        created[0]
+            .as_ref()
+            .unwrap_or_else(|error| panic!("failed to create topic {name}: {error:?}"));
+        self.wait_partitions(name, partitions);
+    }
+
+    /// Deletes a topic.
+    pub fn delete_topic(&self, name: &str) {
+        let deleted = finish(self.admin.delete_topics(&[name], &AdminOptions::new())).expect("an answer");
+        deleted[0]
+            .as_ref()
+            .unwrap_or_else(|error| panic!("failed to delete topic {name}: {error:?}"));
+    }
+
+    /// Raises a topic's number of partitions to `total`.
+    pub fn add_partitions(&self, name: &str, total: usize) {
+        let wanted = NewPartitions::new(name, total);
+        let grown = finish(self.admin.create_partitions([&wanted], &AdminOptions::new())).expect("an answer");
+        grown[0]
+            .as_ref()
+            .unwrap_or_else(|error| panic!("failed to grow topic {name}: {error:?}"));
+        self.wait_partitions(name, total as i32);
+    }
+
+    /// Deletes the records before an offset, as retention does.
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before))
+            .expect("an offset");
+        let deleted = finish(self.admin.delete_records(&list, &AdminOptions::new())).expect("an answer");
+        deleted.elements()[0].error().expect("records are deleted");
+    }
+
+    /// The partitions' numbers.
+    pub fn partitions(&self, topic: &str) -> Vec<i32> {
+        let metadata = self.asker.fetch_metadata(Some(topic), LIMIT).expect("metadata");
+        metadata.topics()[0]
+            .partitions()
+            .iter()
+            .map(|partition| partition.id())
+            .collect()
+    }
+
+    fn wait_partitions(&self, topic: &str, count: i32) {
+        let has_leaders = || {
+            let metadata = self.asker.fetch_metadata(Some(topic), LIMIT).ok()?;
+            let partitions = metadata.topics()[0].partitions();
+            let led = partitions.iter().filter(|partition| partition.leader() >= 0).count();
+            (led == count as usize).then_some(())
+        };
+        wait::until("the new partitions have leaders", LIMIT, has_leaders);
+    }
+
+    /// A producer that waits for every replica and places records as Java clients do.
+    pub fn producer(&self) -> Producer {
+        Producer::new(&self.config, &[])
+    }
+
+    /// A producer whose records become visible together, or not at all.
+    pub fn transactions(&self, id: &str) -> Producer {
+        let producer = Producer::new(&self.config, &[("transactional.id", id)]);
+        producer.inner.init_transactions(LIMIT).expect("transactions");
+        producer
+    }
+
+    /// First offset of the log, and its end: the last stable offset, or the high watermark.
+    pub fn bounds(&self, topic: &str, partition: i32, isolation: Isolation) -> (i64, i64) {
+        let asker = self.consumer(isolation, &[]);
+        wait::until("the log's bounds", LIMIT, || {
+            asker.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok()
+        })
+    }
+
+    /// What Kafka's look-up gives: the first offset of this time or later, in log order.
+    pub fn offset_at(&self, topic: &str, partition: i32, time_ms: i64, isolation: Isolation) -> Option<i64> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(time_ms))
+            .expect("a time");
+        let found = self
+            .consumer(isolation, &[])
+            .offsets_for_times(list, LIMIT)
+            .expect("a look-up");
+        match found.elements()[0].offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    }
+
+    /// Every record of a topic, partition by partition, from its beginning to its end of now.
+    pub fn read(&self, topic: &str, isolation: Isolation) -> Vec<Record> {
+        let mut reader = self.reader(&[topic], isolation);
+        let mut records = reader.read_to_end();
+        records.sort_by_key(|record| (record.partition, record.offset));
+        records
+    }
+
+    /// A reader of all partitions of these topics from their beginning, by assignment.
+    pub fn reader(&self, topics: &[&str], isolation: Isolation) -> Reader {
+        let consumer = self.consumer(isolation, &[("enable.partition.eof", "true")]);
+        let mut list = TopicPartitionList::new();
+        for topic in topics {
+            for partition in self.partitions(topic) {
+                list.add_partition_offset(topic, partition, Offset::Beginning)
+                    .expect("an offset");
+            }
+        }
+        consumer.assign(&list).expect("an assignment");
+        Reader {
+            consumer,
+            partitions: list.count(),
+        }
+    }
+
+    /// Commits offsets for a group that has no members, as a foreign tool does.
+    pub fn commit(&self, group: &str, offsets: &[(&str, i32, i64)]) {
+        let consumer = self.consumer(Isolation::Committed, &[("group.id", group)]);
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, offset) in offsets {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .expect("an offset");
+        }
+        let commit = || consumer.commit(&list, CommitMode::Sync).ok();
+        wait::until("the group takes the offsets", LIMIT, commit);
+    }
+
+    /// What a group holds for the partitions of a topic; those without an offset are left out.
+    pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, Committed> {
+        let consumer = self.consumer(Isolation::Committed, &[("group.id", group)]);
+        let mut list = TopicPartitionList::new();
+        for partition in self.partitions(topic) {
+            list.add_partition(topic, partition);
+        }
+        let ask = || consumer.committed_offsets(list.clone(), Duration::from_secs(5)).ok();
+        let found = wait::until("the group's offsets", LIMIT, ask);
+        let of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
+            Offset::Offset(offset) => Some((
+                element.partition(),
+                Committed {
+                    offset,
+                    metadata: element.metadata().into(),
+                },
+            )),
+            _ => None,
+        };
+        found.elements().iter().filter_map(of).collect()
+    }
+
+    /// How many members a group has; 0 where it is unknown.
+    pub fn members(&self, group: &str) -> usize {
+        let groups = self
+            .asker
+            .fetch_group_list(Some(group), LIMIT)
+            .expect("a list of groups");
+        groups.groups().first().map_or(0, |group| group.members().len())
+    }
+
+    fn consumer(&self, isolation: Isolation, settings: &[(&str, &str)]) -> BaseConsumer {
+        let mut config = self.config.clone();
+        config
+            .set("group.id", "oracle")
+            .set("isolation.level", isolation.name())
+            .set("enable.auto.commit", "false")
+            .set("fetch.wait.max.ms", "20")
+            .set("fetch.queue.backoff.ms", "2")
+            .set("auto.offset.reset", "error");
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
+        config.create().expect("a consumer")
+    }
+}
+
+/// Follows topics from their beginning.
+pub struct Reader {
+    consumer: BaseConsumer,
+    partitions: usize,
+}
+
+impl Reader {
+    /// Every record up to the end of each partition; once.
+    pub fn read_to_end(&mut self) -> Vec<Record> {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let (mut records, mut ended) = (Vec::new(), 0);
+        while ended < self.partitions {
+            assert!(
+                Instant::now() < deadline,
+                "the oracle reads to the end within two minutes"
+            );
+            match self.consumer.poll(Duration::from_secs(1)) {
+                Some(Ok(message)) => records.push(Record::of(&message)),
+                Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+                Some(Err(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown,
+                )))
+                | None => {}
+                Some(Err(error)) => panic!("the oracle failed to read: {error}"),
+            }
+        }
+        records
+    }
+
+    /// Reads on until there are `count` records more, or the limit has passed.
+    pub fn take(&mut self, count: usize, limit: Duration) -> Vec<Record> {
+        let deadline = Instant::now() + limit;
+        let mut records = Vec::new();
+        while records.len() < count && Instant::now() < deadline {
+            if let Some(Ok(message)) = self.consumer.poll(Duration::from_millis(100)) {
+                records.push(Record::of(&message));
+            }
+        }
+        records
+    }
+}
+
+/// Collects where each record went.
+#[derive(Default)]
+struct Reports(Mutex<Vec<Option<Placed>>>);
+
+/// Partition and offset, or why the record was not taken.
+type Placed = Result<(i32, i64), String>;
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<usize>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, index: Self::DeliveryOpaque) {
+        let placed = match result {
+            Ok(message) => Ok((message.partition(), message.offset())),
+            Err((error, _)) => Err(error.to_string()),
+        };
+        self.0.lock().unwrap()[*index] = Some(placed);
+    }
+}
+
+/// A producer of the oracle's.
+pub struct Producer {
+    inner: BaseProducer<Reports>,
+}
+
+impl Producer {
+    fn new(config: &ClientConfig, settings: &[(&str, &str)]) -> Self {
+        let mut config = config.clone();
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", "10000000")
+            .set("linger.ms", "1");
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
+        Self {
+            inner: config.create_with_context(Reports::default()).expect("a producer"),
+        }
+    }
+
+    /// Sends the records and waits until each is acknowledged; returns their partitions and offsets.
+    pub fn send(&self, records: &[Record]) -> Vec<(i32, i64)> {
+        *self.inner.context().0.lock().unwrap() = vec![None; records.len()];
+        for (index, record) in records.iter().enumerate() {
+            self.hand_over(index, record);
+        }
+        wait::until_true("every record is acknowledged", LIMIT * 2, || {
+            self.inner.poll(Duration::ZERO);
+            self.inner.in_flight_count() == 0
+        });
+        let reports = std::mem::take(&mut *self.inner.context().0.lock().unwrap());
+        let placed = |report: Option<Placed>| report.expect("a report").expect("the record is taken");
+        reports.into_iter().map(placed).collect()
+    }
+
+    fn hand_over(&self, index: usize, from: &Record) {
+        let headers = from.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header {
+                key,
+                value: value.as_ref(),
+            })
+        });
+        let mut record: BaseRecord<'_, [u8], [u8], Box<usize>> =
+            BaseRecord::with_opaque_to(&from.topic, Box::new(index)).headers(headers);
+        record.key = from.key.as_deref();
+        record.payload = from.value.as_deref();
+        record.partition = from.partition;
+        record.timestamp = from.timestamp;
+        while let Err((error, back)) = self.inner.send(record) {
+            assert_eq!(
+                error.rdkafka_error_code(),
+                Some(RDKafkaErrorCode::QueueFull),
+                "failed to send: {error}"
+            );
+            self.inner.poll(Duration::from_millis(5));
+            record = back;
+        }
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&self) {
+        self.inner.begin_transaction().expect("a transaction begins");
+    }
+
+    /// Makes the transaction's records visible.
+    pub fn commit(&self) {
+        self.inner
+            .commit_transaction(LIMIT)
+            .expect("the transaction is committed");
+    }
+
+    /// Takes the transaction's records back.
+    pub fn abort(&self) {
+        self.inner.abort_transaction(LIMIT).expect("the transaction is aborted");
+    }
+}
+
+/// Waits for an admin request's answer.
+fn finish<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(answer) => return answer,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The program as a person runs it: a process, its lines, its exit code.
+
+use crate::guard::Guarded;
+use crate::wait;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// The program: `SANDBAR_BIN`, else what `make build` made.
+pub fn binary() -> PathBuf {
+    let path = std::env::var_os("SANDBAR_BIN").map_or_else(|| crate::target().join("release/sandbar"), PathBuf::from);
+    assert!(
+        path.is_file(),
+        "the program is missing at {}: run `make build`",
+        path.display()
+    );
+    path
+}
+
+/// A component by name: of `SANDBAR_PLUGINS`, else what `make plugins` made.
+pub fn component(name: &str) -> PathBuf {
+    let of = |folder: PathBuf| folder.join(format!("{name}.wasm"));
+    let given = std::env::var_os("SANDBAR_PLUGINS").map(|folder| of(PathBuf::from(folder)));
+    let made = ["plugins", "guests"].map(|folder| of(crate::target().join(folder)));
+    let found = given.into_iter().chain(made.clone()).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("the component is missing at {}: run `make plugins`", made[0].display()))
+}
+
+#[derive(Default)]
+struct Output {
+    lines: Mutex<Vec<String>>,
+    grown: Condvar,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// From the start, or from the signal that asked it to stop.
+    pub took: Duration,
+    /// Everything that it printed, both streams.
+    pub text: String,
+}
+
+/// A running `sandbar`. Dropped: killed.
+pub struct Process {
+    process: Guarded,
+    output: Arc<Output>,
+    readers: Vec<std::thread::JoinHandle<()>>,
+    since: Instant,
+}
+
+impl Process {
+    /// Starts `sandbar ARGS`.
+    pub fn start<S: AsRef<OsStr>>(arguments: &[S]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// Starts `sandbar ARGS` with variables in its environment.
+    pub fn start_with<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(arguments).envs(environment.iter().copied());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let since = Instant::now();
+        let mut process = Guarded::spawn(&mut command);
+        let output = Arc::new(Output::default());
+        let stdout = process.child().stdout.take().expect("a pipe");
+        let stderr = process.child().stderr.take().expect("a pipe");
+        let readers = vec![follow(stdout, output.clone()), follow(stderr, output.clone())];
+        Self {
+            process,
+            output,
+            readers,
+            since,
+        }
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it printed so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.output.lines.lock().unwrap().clone()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.ended().is_none()
+    }
+
+    /// Waits until the condition holds for what it printed; fails with all of that when it does not, or when the process ends before.
+    pub fn wait_for(&mut self, what: &str, limit: Duration, holds: impl Fn(&[String]) -> bool) {
+        let deadline = Instant::now() + limit;
+        loop {
+            let ended = self.process.ended().is_some();
+            let lines = self.output.lines.lock().unwrap();
+            if holds(&lines) {
+                return;
+            }
+            assert!(!ended, "{what}: sandbar ended before:\n{}", lines.join("\n"));
+            assert!(
+                Instant::now() < deadline,
+                "{what}: not within {limit:?}:\n{}",
+                lines.join("\n")
+            );
+            drop(
+                self.output
+                    .grown
+                    .wait_timeout(lines, Duration::from_millis(50))
+                    .unwrap(),
+            );
+        }
+    }
+
+    /// Waits until every one of `count` partitions says where it starts.
+    pub fn wait_placed(&mut self, count: usize, limit: Duration) -> Vec<Placed> {
+        self.wait_for("the start positions are printed", limit, |lines| {
+            placed(lines).len() >= count
+        });
+        placed(&self.lines())
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self, limit: Duration) -> Ended {
+        let Some(status) = self.process.wait(limit) else {
+            panic!("sandbar ends: not within {limit:?}:\n{}", self.lines().join("\n"));
+        };
+        let took = self.since.elapsed();
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        Ended {
+            code: status.code(),
+            took,
+            text: self.lines().join("\n"),
+        }
+    }
+
+    /// Asks it to stop (SIGTERM) and waits for its end.
+    pub fn stop(mut self, limit: Duration) -> Ended {
+        self.since = Instant::now();
+        self.process.signal("TERM");
+        self.wait(limit)
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&mut self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Resident memory in KiB, and the highest it ever was.
+    pub fn memory_kib(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let of = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name))?;
+            line.split_whitespace().nth(1)?.parse().ok()
+        };
+        (of("VmRSS:").unwrap_or(0), of("VmHWM:").unwrap_or(0))
+    }
+}
+
+/// Runs `sandbar ARGS` to its end.
+pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Ended {
+    Process::start(arguments).wait(wait::seconds(60))
+}
+
+/// Where a partition starts, as `run` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// `topic/partition`.
+    pub partition: String,
+    /// The first offset.
+    pub from: i64,
+    /// Why there: `committed`, `group offset`, `latest`, ….
+    pub origin: String,
+}
+
+/// The lines `views/3  from 4711  committed` among others.
+pub fn placed(lines: &[String]) -> Vec<Placed> {
+    lines.iter().filter_map(|line| placed_in(line)).collect()
+}
+
+fn placed_in(line: &str) -> Option<Placed> {
+    let (partition, rest) = line.trim().split_once("  from ")?;
+    let (from, origin) = rest.split_once("  ")?;
+    let (_, number) = partition.rsplit_once('/')?;
+    number.parse::<i32>().ok()?;
+    Some(Placed {
+        partition: partition.into(),
+        from: from.parse().ok()?,
+        origin: origin.trim().into(),
+    })
+}
+
+fn follow(pipe: impl Read + Send + 'static, output: Arc<Output>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n') {
+            let Ok(line) = line else { return };
+            output
+                .lines
+                .lock()
+                .unwrap()
+                .push(String::from_utf8_lossy(&line).into_owned());
+            output.grown.notify_all();
+        }
+    })
+}
