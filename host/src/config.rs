@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::{Error, Kind};
+
 /// How to reach a Kafka cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
@@ -11,6 +13,20 @@ pub struct Cluster {
     pub brokers: String,
     /// Passed to librdkafka; secrets are resolved, properties that the host owns were refused.
     pub properties: BTreeMap<String, String>,
+}
+
+impl Cluster {
+    /// Why a cluster could not be reached, from the last that its client heard; `refused`: it answered, and turned the client away.
+    pub fn unreachable(&self, heard: &str, refused: bool) -> Error {
+        let why = if heard.is_empty() { "no broker answered" } else { heard };
+        if refused {
+            return Error::new(Kind::Kafka, format!("failed to connect to {}: authentication failed", self.brokers), why)
+                .hint("check security.protocol and the sasl.* and ssl.* properties");
+        }
+        let what = if heard.contains("Connection refused") { ": connection refused" } else { "" };
+        Error::new(Kind::Kafka, format!("failed to connect to {}{what}", self.brokers), why)
+            .hint("check that a broker runs there: `sandbar broker` starts one")
+    }
 }
 
 /// Which partitions a source reads.

@@ -1,1 +1,4 @@
 //! The station `pipeline`.
+
+pub mod spec;
+pub mod wiring;
