@@ -20,10 +20,18 @@ impl Cluster {
     pub fn unreachable(&self, heard: &str, refused: bool) -> Error {
         let why = if heard.is_empty() { "no broker answered" } else { heard };
         if refused {
-            return Error::new(Kind::Kafka, format!("failed to connect to {}: authentication failed", self.brokers), why)
-                .hint("check security.protocol and the sasl.* and ssl.* properties");
+            return Error::new(
+                Kind::Kafka,
+                format!("failed to connect to {}: authentication failed", self.brokers),
+                why,
+            )
+            .hint("check security.protocol and the sasl.* and ssl.* properties");
         }
-        let what = if heard.contains("Connection refused") { ": connection refused" } else { "" };
+        let what = if heard.contains("Connection refused") {
+            ": connection refused"
+        } else {
+            ""
+        };
         Error::new(Kind::Kafka, format!("failed to connect to {}{what}", self.brokers), why)
             .hint("check that a broker runs there: `sandbar broker` starts one")
     }

@@ -90,21 +90,34 @@ fn explain(error: &clap::Error, json: bool) -> ExitCode {
         // A reader of help that went away is no error.
         let _ = error.print();
     }
-    if told { ExitCode::SUCCESS } else { ExitCode::from(Kind::Usage.exit_code()) }
+    if told {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Kind::Usage.exit_code())
+    }
 }
 
 fn usage(error: &clap::Error) -> Error {
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let what = lines.next().unwrap_or("the command line is wrong").trim_start_matches("error: ").to_owned();
+    let what = lines
+        .next()
+        .unwrap_or("the command line is wrong")
+        .trim_start_matches("error: ")
+        .to_owned();
     Error::new(Kind::Usage, what, lines.collect::<Vec<_>>().join("\n")).hint("sandbar --help")
 }
 
 /// Whether the words ask for JSON, where they are too wrong to be parsed.
 fn asks_for_json(words: &[OsString]) -> bool {
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    let apart = words.windows(2).any(|pair| matches!(&*pair[0], "-o" | "--output") && pair[1] == "json");
-    apart || words.iter().any(|word| matches!(&**word, "-ojson" | "-o=json" | "--output=json"))
+    let apart = words
+        .windows(2)
+        .any(|pair| matches!(&*pair[0], "-o" | "--output") && pair[1] == "json");
+    apart
+        || words
+            .iter()
+            .any(|word| matches!(&**word, "-ojson" | "-o=json" | "--output=json"))
 }
 
 #[cfg(test)]
@@ -135,7 +148,11 @@ mod tests {
         each_command(&Line::command(), &mut |command| {
             let help = command.clone().render_help().to_string();
             assert!(help.contains("Example"), "{} has no example", command.get_name());
-            assert!(help.contains("sandbar "), "the example of {} is no command", command.get_name());
+            assert!(
+                help.contains("sandbar "),
+                "the example of {} is no command",
+                command.get_name()
+            );
             verbs += 1;
         });
         assert!(verbs >= 16, "only {verbs} commands were looked at");
@@ -147,7 +164,10 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for example in help.lines().map(str::trim).filter(|line| line.starts_with("sandbar ")) {
                 // What stands behind a pipe or a redirection is the shell's.
-                let words: Vec<&str> = example.split_whitespace().take_while(|word| !["|", ">", "<", "&"].contains(word)).collect();
+                let words: Vec<&str> = example
+                    .split_whitespace()
+                    .take_while(|word| !["|", ">", "<", "&"].contains(word))
+                    .collect();
                 assert!(parsed(&words).is_ok(), "the example `{example}` does not parse");
             }
         });

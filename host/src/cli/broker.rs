@@ -27,7 +27,10 @@ pub struct Broker {
 impl Broker {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         let stop = Stop::on_signal()?;
-        let broker = Embedded::start(Settings { listen: self.listen, data_dir: self.data_dir })?;
+        let broker = Embedded::start(Settings {
+            listen: self.listen,
+            data_dir: self.data_dir,
+        })?;
         let address = broker.address().to_string();
         out.show(&json!({ "listening": address }), || format!("listening on {address}"))?;
         while !stop.wait(Duration::from_secs(3600)) {}

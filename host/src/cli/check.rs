@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::output::Output;
 use crate::config::{Pipeline, Sink, Source, Target};
 use crate::error::Result;
-use crate::pipeline::wiring::{self, Declared};
 use crate::pipeline::spec;
+use crate::pipeline::wiring::{self, Declared};
 use crate::plugin::{Engine, Plugin};
 use crate::sink::topics;
 use crate::source::offsets;
@@ -54,7 +54,10 @@ fn file(pipeline: &Pipeline) -> Found {
     Found {
         what: "pipeline",
         name: pipeline.name.clone(),
-        details: format!("sources {sources}, operators {operators}, sinks {sinks}, workers {}", pipeline.workers),
+        details: format!(
+            "sources {sources}, operators {operators}, sinks {sinks}, workers {}",
+            pipeline.workers
+        ),
     }
 }
 
@@ -70,7 +73,12 @@ fn plugins(pipeline: &Pipeline) -> Result<Vec<Found>> {
         found.push(Found {
             what: "operator",
             name: operator.name.clone(),
-            details: format!("plugin {} {} from {}", described.name, described.version, operator.plugin.display()),
+            details: format!(
+                "plugin {} {} from {}",
+                described.name,
+                described.version,
+                operator.plugin.display()
+            ),
         });
         loaded.push((&operator.name, plugin));
     }
@@ -78,7 +86,13 @@ fn plugins(pipeline: &Pipeline) -> Result<Vec<Found>> {
         .iter()
         .map(|(operator, plugin)| {
             let described = plugin.description();
-            (*operator, Declared { inputs: &described.inputs, outputs: &described.outputs })
+            (
+                *operator,
+                Declared {
+                    inputs: &described.inputs,
+                    outputs: &described.outputs,
+                },
+            )
         })
         .collect();
     wiring::check(pipeline, &declared)?;
@@ -94,7 +108,11 @@ fn sources(pipeline: &Pipeline) -> Result<Vec<Found>> {
         found.push(Found {
             what: "source",
             name: source.name.clone(),
-            details: format!("{} partitions, {records} offsets in their logs, group {}", positions.len(), source.group),
+            details: format!(
+                "{} partitions, {records} offsets in their logs, group {}",
+                positions.len(),
+                source.group
+            ),
         });
     }
     Ok(found)
@@ -106,7 +124,9 @@ fn sinks(pipeline: &Pipeline) -> Result<Vec<Found>> {
 }
 
 fn sink_topic(sink: &Sink) -> Result<Option<Found>> {
-    let Target::Kafka { cluster, topic, .. } = &sink.target else { return Ok(None) };
+    let Target::Kafka { cluster, topic, .. } = &sink.target else {
+        return Ok(None);
+    };
     let topic = topics::find(cluster, topic)?;
     Ok(Some(Found {
         what: "sink",
@@ -116,10 +136,14 @@ fn sink_topic(sink: &Sink) -> Result<Option<Found>> {
 }
 
 fn report(pipeline: &str, found: &[Found], out: &Output) -> Result<()> {
-    let values = found.iter().map(|found| json!({ "what": found.what, "name": found.name, "details": found.details }));
+    let values = found
+        .iter()
+        .map(|found| json!({ "what": found.what, "name": found.name, "details": found.details }));
     let value = json!({ "pipeline": pipeline, "ok": true, "found": Value::Array(values.collect()) });
     out.show(&value, || {
-        let lines = found.iter().map(|found| format!("ok  {} {}: {}\n", found.what, found.name, found.details));
+        let lines = found
+            .iter()
+            .map(|found| format!("ok  {} {}: {}\n", found.what, found.name, found.details));
         lines.collect()
     })
 }

@@ -8,7 +8,12 @@ use crate::config;
 #[derive(Args, Debug)]
 pub(super) struct Cluster {
     /// The cluster's brokers, comma-separated
-    #[arg(long, value_name = "HOST:PORT", env = "SANDBAR_BROKERS", default_value = "127.0.0.1:9092")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "SANDBAR_BROKERS",
+        default_value = "127.0.0.1:9092"
+    )]
     brokers: String,
     /// A property of librdkafka, such as security.protocol=sasl_ssl; may be given again
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = pair)]

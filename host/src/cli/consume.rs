@@ -17,8 +17,10 @@ const CHUNK: usize = 64 << 10;
 
 /// Arguments of `sandbar consume`.
 #[derive(Args, Debug)]
-#[command(after_help = "Without --follow it ends at what was the end when it began; records of open or aborted transactions are not shown.\n\n\
-    Examples:\n  sandbar consume views --from earliest --max 10\n  sandbar consume views --from 2026-11-22T00:00:00Z --partition 3\n  sandbar consume views --from latest --follow")]
+#[command(
+    after_help = "Without --follow it ends at what was the end when it began; records of open or aborted transactions are not shown.\n\n\
+    Examples:\n  sandbar consume views --from earliest --max 10\n  sandbar consume views --from 2026-11-22T00:00:00Z --partition 3\n  sandbar consume views --from latest --follow"
+)]
 pub struct Consume {
     /// The topic
     topic: String,
@@ -41,13 +43,23 @@ pub struct Consume {
 impl Consume {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         let stop = Stop::on_signal()?;
-        let mut tail = Tail::open(&self.cluster.into(), &self.topic, &self.partitions, self.from, self.follow)?;
+        let mut tail = Tail::open(
+            &self.cluster.into(),
+            &self.topic,
+            &self.partitions,
+            self.from,
+            self.follow,
+        )?;
         let mut left = self.max.unwrap_or(u64::MAX);
         let mut record = Records::default();
         let mut lines = Vec::with_capacity(CHUNK);
         while left > 0 && !stop.is_asked() {
             // Without a pause nothing waits for its lines; with one, they go out first.
-            let wait = if lines.is_empty() { Duration::from_millis(200) } else { Duration::ZERO };
+            let wait = if lines.is_empty() {
+                Duration::from_millis(200)
+            } else {
+                Duration::ZERO
+            };
             match tail.poll(wait, &mut record)? {
                 Tailed::Finished => break,
                 Tailed::Record(partition) => {
@@ -74,7 +86,9 @@ fn place(text: &str) -> Result<From, String> {
         "latest" => Ok(From::Latest),
         _ => {
             if let Ok(offset) = text.parse::<u64>() {
-                return i64::try_from(offset).map(From::Offset).map_err(|_| "no log holds an offset that high".to_owned());
+                return i64::try_from(offset)
+                    .map(From::Offset)
+                    .map_err(|_| "no log holds an offset that high".to_owned());
             }
             let time: jiff::Timestamp = text
                 .parse()
@@ -95,7 +109,14 @@ mod tests {
         assert_eq!(place("4711"), Ok(From::Offset(4711)));
         assert_eq!(place("1970-01-01T00:00:01.5Z"), Ok(From::Timestamp(1500)));
         assert_eq!(place("1970-01-01T01:00:00+01:00"), Ok(From::Timestamp(0)));
-        for wrong in ["", "-1", "yesterday", "99999999999999999999", "18446744073709551615", "2026-11-22"] {
+        for wrong in [
+            "",
+            "-1",
+            "yesterday",
+            "99999999999999999999",
+            "18446744073709551615",
+            "2026-11-22",
+        ] {
             assert!(place(wrong).is_err(), "{wrong}");
         }
     }

@@ -63,8 +63,22 @@ fn as_text(plugin: &Plugin) -> String {
     line("imports", names(plugin.imports()));
     line("inputs", names(&described.inputs));
     line("outputs", names(&described.outputs));
-    line("config", if described.config_schema.is_empty() { String::new() } else { schema(&described.config_schema).to_string() });
-    line("limits", format!("memory {} MiB, call time {:?} (defaults)", limits.memory_bytes >> 20, limits.call_time));
+    line(
+        "config",
+        if described.config_schema.is_empty() {
+            String::new()
+        } else {
+            schema(&described.config_schema).to_string()
+        },
+    );
+    line(
+        "limits",
+        format!(
+            "memory {} MiB, call time {:?} (defaults)",
+            limits.memory_bytes >> 20,
+            limits.call_time
+        ),
+    );
     text
 }
 

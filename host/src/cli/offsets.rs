@@ -14,7 +14,10 @@ use crate::source::offsets::{self, Position, To};
 
 /// Arguments of `sandbar offsets`.
 #[derive(Args, Debug)]
-#[command(arg_required_else_help = true, after_help = "Example:\n  sandbar offsets show pipeline.toml")]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Example:\n  sandbar offsets show pipeline.toml"
+)]
 pub struct Offsets {
     #[command(subcommand)]
     action: Action,
@@ -29,8 +32,10 @@ enum Action {
         pipeline: Pipeline,
     },
     /// Set positions while no member of the group runs
-    #[command(after_help = "A FILE is what `sandbar offsets export` prints. Partitions that it does not list stay as they are.\n\n\
-        Examples:\n  sandbar offsets set pipeline.toml --to earliest\n  sandbar offsets set pipeline.toml --to views/0=23 views/1=31\n  sandbar offsets set pipeline.toml --to offsets.json")]
+    #[command(
+        after_help = "A FILE is what `sandbar offsets export` prints. Partitions that it does not list stay as they are.\n\n\
+        Examples:\n  sandbar offsets set pipeline.toml --to earliest\n  sandbar offsets set pipeline.toml --to views/0=23 views/1=31\n  sandbar offsets set pipeline.toml --to offsets.json"
+    )]
     Set {
         #[command(flatten)]
         pipeline: Pipeline,
@@ -91,7 +96,11 @@ impl Pipeline {
             .collect();
         if kafka.is_empty() {
             let why = "positions are kept for Kafka sources only";
-            return Err(Error::new(Kind::Invalid, format!("pipeline `{}` has no Kafka source", pipeline.name), why));
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("pipeline `{}` has no Kafka source", pipeline.name),
+                why,
+            ));
         }
         Ok(kafka)
     }
@@ -124,7 +133,9 @@ fn show(positions: &[Position], out: &Output) -> Result<()> {
 
 /// Who committed the position: a pipeline of Sandbar, or some other member of the group.
 fn origin(position: &Position) -> Option<&'static str> {
-    position.committed.map(|committed| if committed.ours { "ours" } else { "foreign" })
+    position
+        .committed
+        .map(|committed| if committed.ours { "ours" } else { "foreign" })
 }
 
 fn as_json(position: &Position) -> Value {
@@ -149,7 +160,11 @@ fn export(positions: &[Position]) -> Result<Value> {
         let before = topic.insert(position.partition.partition, committed.offset);
         if before.is_some_and(|before| before != committed.offset) {
             let what = format!("failed to export the position of {}", position.partition);
-            return Err(Error::new(Kind::Invalid, what, "two sources read it in different groups and stand at different offsets"));
+            return Err(Error::new(
+                Kind::Invalid,
+                what,
+                "two sources read it in different groups and stand at different offsets",
+            ));
         }
     }
     Ok(json!(topics))
@@ -167,7 +182,11 @@ fn target(text: &str) -> Result<Target, String> {
     };
     let exactly = place.rsplit_once('/').and_then(|(name, partition)| {
         let (partition, offset) = (partition.parse().ok()?, offset.parse().ok()?);
-        (!name.is_empty() && partition >= 0 && offset >= 0).then(|| Target::Exactly { name: name.to_owned(), partition, offset })
+        (!name.is_empty() && partition >= 0 && offset >= 0).then(|| Target::Exactly {
+            name: name.to_owned(),
+            partition,
+            offset,
+        })
     });
     exactly.ok_or_else(|| "give it as SOURCE/PARTITION=OFFSET, with numbers from 0".to_owned())
 }
@@ -182,10 +201,22 @@ fn resolve(sources: &[KafkaSource], targets: &[Target]) -> Result<To> {
     }
     let mut offsets = ByTopic::new();
     for target in targets {
-        let Target::Exactly { name, partition, offset } = target else {
-            return Err(Error::new(Kind::Usage, "earliest, latest and a file stand alone in --to", "it names several places"));
+        let Target::Exactly {
+            name,
+            partition,
+            offset,
+        } = target
+        else {
+            return Err(Error::new(
+                Kind::Usage,
+                "earliest, latest and a file stand alone in --to",
+                "it names several places",
+            ));
         };
-        offsets.entry(topic_of(sources, name)?).or_default().insert(*partition, *offset);
+        offsets
+            .entry(topic_of(sources, name)?)
+            .or_default()
+            .insert(*partition, *offset);
     }
     Ok(To::Exactly(offsets))
 }
@@ -203,8 +234,12 @@ fn topic_of(sources: &[KafkaSource], name: &str) -> Result<String> {
     };
     match topics[..] {
         [topic] => Ok(topic.clone()),
-        _ => Err(Error::new(Kind::Usage, format!("source `{name}` does not name one topic"), "it reads several")
-            .hint("give TOPIC/PARTITION=OFFSET")),
+        _ => Err(Error::new(
+            Kind::Usage,
+            format!("source `{name}` does not name one topic"),
+            "it reads several",
+        )
+        .hint("give TOPIC/PARTITION=OFFSET")),
     }
 }
 
@@ -212,11 +247,16 @@ fn read_file(path: &Path) -> Result<ByTopic> {
     let what = || format!("failed to read offsets from `{}`", path.display());
     let text = std::fs::read(path).map_err(|error| Error::new(Kind::Failed, what(), error))?;
     let offsets: ByTopic = serde_json::from_slice(&text).map_err(|error| {
-        Error::new(Kind::Invalid, what(), error).hint("it looks like {\"views\":{\"0\":23,\"1\":31}}: topics, partitions, offsets")
+        Error::new(Kind::Invalid, what(), error)
+            .hint("it looks like {\"views\":{\"0\":23,\"1\":31}}: topics, partitions, offsets")
     })?;
     let mut each = offsets.values().flatten();
     match each.find(|(partition, offset)| **partition < 0 || **offset < 0) {
-        Some((partition, offset)) => Err(Error::new(Kind::Invalid, what(), format!("partition {partition} at offset {offset}: both count from 0"))),
+        Some((partition, offset)) => Err(Error::new(
+            Kind::Invalid,
+            what(),
+            format!("partition {partition} at offset {offset}: both count from 0"),
+        )),
         None => Ok(offsets),
     }
 }
@@ -242,16 +282,32 @@ mod tests {
         assert_eq!(target("earliest"), Ok(Target::Earliest));
         assert_eq!(target("latest"), Ok(Target::Latest));
         assert_eq!(target("dir/offsets.json"), Ok(Target::File("dir/offsets.json".into())));
-        let exactly = Target::Exactly { name: "views".into(), partition: 3, offset: 4711 };
+        let exactly = Target::Exactly {
+            name: "views".into(),
+            partition: 3,
+            offset: 4711,
+        };
         assert_eq!(target("views/3=4711"), Ok(exactly));
-        for wrong in ["", "views/3=", "views/3=-1", "views=4", "/3=4", "views/x=4", "views/3=99999999999999999999"] {
+        for wrong in [
+            "",
+            "views/3=",
+            "views/3=-1",
+            "views=4",
+            "/3=4",
+            "views/x=4",
+            "views/3=99999999999999999999",
+        ] {
             assert!(target(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn words_and_files_stand_alone() {
-        let exactly = |partition| Target::Exactly { name: "views".into(), partition, offset: 7 };
+        let exactly = |partition| Target::Exactly {
+            name: "views".into(),
+            partition,
+            offset: 7,
+        };
         let mixed = resolve(&[], &[Target::Earliest, exactly(0)]);
         assert_eq!(mixed.unwrap_err().kind, Kind::Usage);
         let both = ByTopic::from([("views".into(), BTreeMap::from([(0, 7), (1, 7)]))]);

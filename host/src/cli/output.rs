@@ -31,11 +31,6 @@ impl Output {
         Self { format, colour }
     }
 
-    /// Whether a program reads the results.
-    pub(super) fn is_json(self) -> bool {
-        self.format == Format::Json
-    }
-
     /// Prints the value for a program, or what `human` makes for a person.
     pub(super) fn show(self, value: &Value, human: impl FnOnce() -> String) -> Result<()> {
         match self.format {
@@ -115,7 +110,10 @@ pub(super) enum Head {
 impl Table {
     /// A table without rows.
     pub(super) fn new(head: &[Head]) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new() }
+        Self {
+            head: head.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row, a cell for each column.
@@ -132,7 +130,11 @@ impl Table {
             }
         }
         let head = self.aligned(&titles, &widths);
-        let mut text = if colour { format!("\x1b[1m{head}\x1b[0m\n") } else { format!("{head}\n") };
+        let mut text = if colour {
+            format!("\x1b[1m{head}\x1b[0m\n")
+        } else {
+            format!("{head}\n")
+        };
         for cells in &self.rows {
             text.push_str(&self.aligned(cells, &widths));
             text.push('\n');

@@ -28,8 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Arguments of `sandbar produce`.
 #[derive(Args, Debug)]
-#[command(after_help = "A line is {\"key\": …, \"value\": …, \"timestamp\": ms, \"headers\": {…}}; only the value has to be there.\n\n\
-    Examples:\n  sandbar produce views --file views.jsonl\n  sandbar produce views < views.jsonl")]
+#[command(
+    after_help = "A line is {\"key\": …, \"value\": …, \"timestamp\": ms, \"headers\": {…}}; only the value has to be there.\n\n\
+    Examples:\n  sandbar produce views --file views.jsonl\n  sandbar produce views < views.jsonl"
+)]
 pub struct Produce {
     /// The topic, which must exist
     topic: String,
@@ -47,7 +49,8 @@ impl Produce {
         let mut batch = Records::default();
         let fault = loop {
             match lines.next_into(&mut batch) {
-                Ok(true) if batch.len() < BATCH_RECORDS && batch.byte_count() < BATCH_BYTES && lines.has_more_at_hand() => {}
+                Ok(true)
+                    if batch.len() < BATCH_RECORDS && batch.byte_count() < BATCH_BYTES && lines.has_more_at_hand() => {}
                 Ok(true) => topic.hand_over(&mut batch)?,
                 Ok(false) => break None,
                 Err(fault) => break Some(fault),
@@ -84,7 +87,12 @@ impl Lines {
                 (Box::new(file), format!("`{name}`"))
             }
         };
-        Ok(Self { input: BufReader::with_capacity(1 << 16, input), name, number: 0, line: Vec::new() })
+        Ok(Self {
+            input: BufReader::with_capacity(1 << 16, input),
+            name,
+            number: 0,
+            line: Vec::new(),
+        })
     }
 
     /// Adds the record of the next line that is not blank; `false`: there is none.
@@ -116,7 +124,11 @@ impl Lines {
     }
 
     fn fault(&self, why: &str) -> Error {
-        Error::new(Kind::Failed, format!("failed to read line {} of {} as a record", self.number, self.name), why)
+        Error::new(
+            Kind::Failed,
+            format!("failed to read line {} of {} as a record", self.number, self.name),
+            why,
+        )
     }
 }
 
@@ -129,17 +141,35 @@ struct Topic {
 impl Topic {
     fn open(cluster: Reached, name: &str) -> Result<Self> {
         topics::find(&cluster, name)?;
-        let target = Target::Kafka { cluster, topic: name.to_owned(), partitioner: Partitioner::Murmur2 };
-        let sink = Sink { name: "produce".to_owned(), from: Vec::new(), target };
-        let options = sink::Options { queue_bytes: 32 << 20, client_id: "sandbar-produce".to_owned() };
-        Ok(Self { writer: Writer::open(&[sink], &options)?, sent: 0 })
+        let target = Target::Kafka {
+            cluster,
+            topic: name.to_owned(),
+            partitioner: Partitioner::Murmur2,
+        };
+        let sink = Sink {
+            name: "produce".to_owned(),
+            from: Vec::new(),
+            target,
+        };
+        let options = sink::Options {
+            queue_bytes: 32 << 20,
+            client_id: "sandbar-produce".to_owned(),
+        };
+        Ok(Self {
+            writer: Writer::open(&[sink], &options)?,
+            sent: 0,
+        })
     }
 
     fn hand_over(&mut self, batch: &mut Records) -> Result<()> {
         let mut from = 0;
         while from < batch.len() {
             from = self.writer.stage(0, batch, from)?;
-            let wait = if from < batch.len() { Duration::from_millis(10) } else { Duration::ZERO };
+            let wait = if from < batch.len() {
+                Duration::from_millis(10)
+            } else {
+                Duration::ZERO
+            };
             self.writer.poll(wait)?;
         }
         self.sent += batch.len();
@@ -152,7 +182,11 @@ impl Topic {
         if self.writer.drain(PATIENCE)? {
             return Ok(self.sent);
         }
-        let why = format!("{} of {} records are not acknowledged after {PATIENCE:?}", self.writer.in_flight(), self.sent);
+        let why = format!(
+            "{} of {} records are not acknowledged after {PATIENCE:?}",
+            self.writer.in_flight(),
+            self.sent
+        );
         Err(Error::new(Kind::TimedOut, "failed to produce all records", why))
     }
 }

@@ -11,8 +11,10 @@ use crate::pipeline::spec;
 
 /// Arguments of `sandbar run`.
 #[derive(Args, Debug)]
-#[command(after_help = "SIGINT and SIGTERM finish the batch, commit, leave the group and end with 0; a second one ends at once.\n\n\
-    Examples:\n  sandbar run pipeline.toml\n  sandbar run pipeline.toml --set source.views.start=earliest --http 127.0.0.1:9464")]
+#[command(
+    after_help = "SIGINT and SIGTERM finish the batch, commit, leave the group and end with 0; a second one ends at once.\n\n\
+    Examples:\n  sandbar run pipeline.toml\n  sandbar run pipeline.toml --set source.views.start=earliest --http 127.0.0.1:9464"
+)]
 pub struct Run {
     /// The pipeline file
     pub(super) pipeline: PathBuf,
@@ -38,7 +40,11 @@ impl Run {
         self.refuse_savepoints()?;
         let pipeline = spec::load(&self.pipeline, &self.sets)?;
         let why = "the loop that drives it is not part of this build";
-        Err(Error::new(Kind::Failed, format!("failed to run pipeline `{}`", pipeline.name), why))
+        Err(Error::new(
+            Kind::Failed,
+            format!("failed to run pipeline `{}`", pipeline.name),
+            why,
+        ))
     }
 
     fn refuse_savepoints(&self) -> Result<()> {
@@ -67,7 +73,19 @@ mod tests {
             allow_dropped_state,
         };
         assert_eq!(run(None, false).refuse_savepoints(), Ok(()));
-        assert!(run(Some("x"), true).refuse_savepoints().unwrap_err().what.contains("--from"));
-        assert!(run(None, true).refuse_savepoints().unwrap_err().what.contains("--allow-dropped-state"));
+        assert!(
+            run(Some("x"), true)
+                .refuse_savepoints()
+                .unwrap_err()
+                .what
+                .contains("--from")
+        );
+        assert!(
+            run(None, true)
+                .refuse_savepoints()
+                .unwrap_err()
+                .what
+                .contains("--allow-dropped-state")
+        );
     }
 }

@@ -8,7 +8,10 @@ use crate::pipeline::spec;
 
 /// Arguments of `sandbar schema`.
 #[derive(Args, Debug)]
-#[command(arg_required_else_help = true, after_help = "Example:\n  sandbar schema pipeline > pipeline.schema.json")]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Example:\n  sandbar schema pipeline > pipeline.schema.json"
+)]
 pub struct Schema {
     #[command(subcommand)]
     of: Of,

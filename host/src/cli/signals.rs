@@ -17,7 +17,10 @@ impl Stop {
     /// Listens from now on.
     pub(super) fn on_signal() -> Result<Self> {
         let failed = |error: std::io::Error| Error::new(Kind::Failed, "failed to listen for signals", error);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .map_err(failed)?;
         let (mut interrupt, mut terminate) = {
             let _inside = runtime.enter();
             (
@@ -40,7 +43,10 @@ impl Stop {
                 }
             });
         };
-        std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(failed)?;
+        std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(listen)
+            .map_err(failed)?;
         Ok(stop)
     }
 

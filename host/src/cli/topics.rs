@@ -10,7 +10,10 @@ use crate::sink::topics;
 
 /// Arguments of `sandbar topics`.
 #[derive(Args, Debug)]
-#[command(arg_required_else_help = true, after_help = "Example:\n  sandbar topics create views --partitions 4")]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Example:\n  sandbar topics create views --partitions 4"
+)]
 pub struct Topics {
     #[command(subcommand)]
     action: Action,
@@ -54,8 +57,20 @@ enum Action {
 impl Topics {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         match self.action {
-            Action::Create { name, partitions, replicas, settings, cluster } => {
-                topics::create(&cluster.into(), &name, partitions.into(), replicas.map(usize::from), &settings)?;
+            Action::Create {
+                name,
+                partitions,
+                replicas,
+                settings,
+                cluster,
+            } => {
+                topics::create(
+                    &cluster.into(),
+                    &name,
+                    partitions.into(),
+                    replicas.map(usize::from),
+                    &settings,
+                )?;
                 out.show(&json!({ "created": name, "partitions": partitions }), || {
                     format!("created topic {name} with {partitions} partitions")
                 })
@@ -70,9 +85,17 @@ impl Topics {
 }
 
 fn list(topics: &[topics::Topic], out: &Output) -> Result<()> {
-    let mut table = Table::new(&[Head::Text("topic"), Head::Number("partitions"), Head::Number("replicas")]);
+    let mut table = Table::new(&[
+        Head::Text("topic"),
+        Head::Number("partitions"),
+        Head::Number("replicas"),
+    ]);
     for topic in topics {
-        table.row([topic.name.clone(), topic.partitions.to_string(), topic.replicas.to_string()]);
+        table.row([
+            topic.name.clone(),
+            topic.partitions.to_string(),
+            topic.replicas.to_string(),
+        ]);
     }
     let values = topics
         .iter()

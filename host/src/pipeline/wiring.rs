@@ -17,7 +17,9 @@ pub struct Declared<'a> {
 /// Checks the pipeline's operators and sinks against the plugins of its operators, which are given by the operator's name.
 pub fn check(pipeline: &Pipeline, plugins: &BTreeMap<&str, Declared<'_>>) -> Result<()> {
     for operator in &pipeline.operators {
-        let Some(declared) = plugins.get(operator.name.as_str()) else { continue };
+        let Some(declared) = plugins.get(operator.name.as_str()) else {
+            continue;
+        };
         if declared.inputs.len() != operator.inputs.len() {
             let why = format!(
                 "its plugin takes {} ({}), the file gives it {} ({})",
@@ -26,7 +28,11 @@ pub fn check(pipeline: &Pipeline, plugins: &BTreeMap<&str, Declared<'_>>) -> Res
                 operator.inputs.len(),
                 operator.inputs.iter().map(text).collect::<Vec<_>>().join(", ")
             );
-            return Err(Error::new(Kind::Invalid, format!("operator `{}` has the wrong number of inputs", operator.name), why));
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("operator `{}` has the wrong number of inputs", operator.name),
+                why,
+            ));
         }
         for input in &operator.inputs {
             check_output(input, plugins, &format!("operator `{}`", operator.name))?;
@@ -42,7 +48,9 @@ pub fn check(pipeline: &Pipeline, plugins: &BTreeMap<&str, Declared<'_>>) -> Res
 
 fn check_output(input: &Input, plugins: &BTreeMap<&str, Declared<'_>>, reader: &str) -> Result<()> {
     // A source has one output without a name; that it is given none is the file's own matter.
-    let Some(declared) = plugins.get(input.from.as_str()) else { return Ok(()) };
+    let Some(declared) = plugins.get(input.from.as_str()) else {
+        return Ok(());
+    };
     let exists = match &input.output {
         Some(output) => declared.outputs.contains(output),
         None => !declared.outputs.is_empty(),
@@ -54,7 +62,11 @@ fn check_output(input: &Input, plugins: &BTreeMap<&str, Declared<'_>>, reader: &
         [] => format!("the plugin of `{}` has no outputs", input.from),
         outputs => format!("the plugin of `{}` has {}", input.from, outputs.join(", ")),
     };
-    Err(Error::new(Kind::Invalid, format!("{reader} reads `{}`, which does not exist", text(input)), why))
+    Err(Error::new(
+        Kind::Invalid,
+        format!("{reader} reads `{}`, which does not exist", text(input)),
+        why,
+    ))
 }
 
 fn text(input: &Input) -> String {
@@ -72,8 +84,13 @@ mod tests {
     use crate::config::{Checkpoint, Delivery, Limits, OnError, Operator, Sink, Target};
 
     fn input(text: &str) -> Input {
-        let (from, output) = text.split_once('.').map_or((text, None), |(from, output)| (from, Some(output.to_owned())));
-        Input { from: from.into(), output }
+        let (from, output) = text
+            .split_once('.')
+            .map_or((text, None), |(from, output)| (from, Some(output.to_owned())));
+        Input {
+            from: from.into(),
+            output,
+        }
     }
 
     fn pipeline(inputs: &[&str], sink_from: &str) -> Pipeline {
@@ -92,9 +109,16 @@ mod tests {
                 on_error: OnError::Fail,
                 limits: Limits::default(),
             }],
-            sinks: vec![Sink { name: "out".into(), from: vec![input(sink_from)], target: Target::File(None) }],
+            sinks: vec![Sink {
+                name: "out".into(),
+                from: vec![input(sink_from)],
+                target: Target::File(None),
+            }],
             dead_letters: None,
-            checkpoint: Some(Checkpoint { interval: Duration::from_secs(1), timeout: Duration::from_secs(60) }),
+            checkpoint: Some(Checkpoint {
+                interval: Duration::from_secs(1),
+                timeout: Duration::from_secs(60),
+            }),
             state_dir: ".sandbar/p".into(),
         }
     }
@@ -102,7 +126,10 @@ mod tests {
     fn checked(inputs: &[&str], sink_from: &str, outputs: &[&str]) -> Result<()> {
         let takes = ["in".to_owned()];
         let outputs: Vec<String> = outputs.iter().map(|&name| name.to_owned()).collect();
-        let declared = Declared { inputs: &takes, outputs: &outputs };
+        let declared = Declared {
+            inputs: &takes,
+            outputs: &outputs,
+        };
         check(&pipeline(inputs, sink_from), &BTreeMap::from([("parse", declared)]))
     }
 
@@ -111,14 +138,20 @@ mod tests {
         assert_eq!(checked(&["views"], "parse", &["out"]), Ok(()));
         let error = checked(&["views", "clicks"], "parse", &["out"]).unwrap_err();
         assert_eq!(error.kind, Kind::Invalid);
-        assert!(error.why.contains("takes 1 (in), the file gives it 2 (views, clicks)"), "{error}");
+        assert!(
+            error.why.contains("takes 1 (in), the file gives it 2 (views, clicks)"),
+            "{error}"
+        );
     }
 
     #[test]
     fn an_output_that_the_plugin_does_not_declare_is_refused_by_name() {
         assert_eq!(checked(&["views"], "parse.rejected", &["out", "rejected"]), Ok(()));
         let error = checked(&["views"], "parse.rejcted", &["out", "rejected"]).unwrap_err();
-        assert!(error.what.contains("sink `out` reads `parse.rejcted`") && error.why.contains("out, rejected"), "{error}");
+        assert!(
+            error.what.contains("sink `out` reads `parse.rejcted`") && error.why.contains("out, rejected"),
+            "{error}"
+        );
         assert!(checked(&["views"], "parse", &[]).is_err());
     }
 }

@@ -43,7 +43,10 @@ pub fn list(cluster: &Cluster) -> Result<Vec<Topic>> {
         .map(|topic| Topic {
             name: topic.name().to_owned(),
             partitions: topic.partitions().len(),
-            replicas: topic.partitions().first().map_or(0, |partition| partition.replicas().len()),
+            replicas: topic
+                .partitions()
+                .first()
+                .map_or(0, |partition| partition.replicas().len()),
         })
         .collect();
     topics.sort_by(|a, b| a.name.cmp(&b.name));
@@ -52,15 +55,24 @@ pub fn list(cluster: &Cluster) -> Result<Vec<Topic>> {
 
 /// The topic of that name, which must exist.
 pub fn find(cluster: &Cluster, name: &str) -> Result<Topic> {
-    list(cluster)?.into_iter().find(|topic| topic.name == name).ok_or_else(|| {
-        let why = "the cluster has no topic of that name, or this user may not see it";
-        Error::new(Kind::Kafka, format!("topic `{name}` does not exist"), why)
-            .hint(format!("sandbar topics create {name} --partitions 4"))
-    })
+    list(cluster)?
+        .into_iter()
+        .find(|topic| topic.name == name)
+        .ok_or_else(|| {
+            let why = "the cluster has no topic of that name, or this user may not see it";
+            Error::new(Kind::Kafka, format!("topic `{name}` does not exist"), why)
+                .hint(format!("sandbar topics create {name} --partitions 4"))
+        })
 }
 
 /// Creates a topic; `replicas` of `None` leaves the number to the cluster. Returns when the cluster shows it.
-pub fn create(cluster: &Cluster, name: &str, partitions: usize, replicas: Option<usize>, settings: &[(String, String)]) -> Result<()> {
+pub fn create(
+    cluster: &Cluster,
+    name: &str,
+    partitions: usize,
+    replicas: Option<usize>,
+    settings: &[(String, String)],
+) -> Result<()> {
     let what = || format!("failed to create topic `{name}`");
     let too_many = |_| Error::new(Kind::Usage, what(), "that many partitions or replicas cannot be");
     let partitions = i32::try_from(partitions).map_err(too_many)?;
@@ -71,7 +83,9 @@ pub fn create(cluster: &Cluster, name: &str, partitions: usize, replicas: Option
         NewTopic::new(name, partitions, TopicReplication::Fixed(replicas)),
         |topic, (name, value)| topic.set(name, value),
     );
-    let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
+    let options = AdminOptions::new()
+        .operation_timeout(Some(REQUEST))
+        .request_timeout(Some(REQUEST));
     let results = block_on(admin.create_topics([&topic], &options))?;
     judge(results, what)
 }
@@ -79,7 +93,9 @@ pub fn create(cluster: &Cluster, name: &str, partitions: usize, replicas: Option
 /// Deletes a topic and all its records.
 pub fn delete(cluster: &Cluster, name: &str) -> Result<()> {
     reach(cluster)?;
-    let options = AdminOptions::new().operation_timeout(Some(REQUEST)).request_timeout(Some(REQUEST));
+    let options = AdminOptions::new()
+        .operation_timeout(Some(REQUEST))
+        .request_timeout(Some(REQUEST));
     let results = block_on(admin(cluster)?.delete_topics(&[name], &options))?;
     judge(results, || format!("failed to delete topic `{name}`"))
 }
@@ -103,7 +119,9 @@ fn reach(cluster: &Cluster) -> Result<Metadata> {
 }
 
 fn admin(cluster: &Cluster) -> Result<AdminClient<DefaultClientContext>> {
-    config(cluster).create().map_err(|error| refused_property(cluster, &error))
+    config(cluster)
+        .create()
+        .map_err(|error| refused_property(cluster, &error))
 }
 
 fn config(cluster: &Cluster) -> ClientConfig {
@@ -124,7 +142,11 @@ fn refused_property(cluster: &Cluster, error: &KafkaError) -> Error {
         KafkaError::ClientConfig(_, why, name, _) => format!("property `{name}`: {why}"),
         other => other.to_string(),
     };
-    Error::new(Kind::Invalid, format!("failed to make a client for {}", cluster.brokers), why)
+    Error::new(
+        Kind::Invalid,
+        format!("failed to make a client for {}", cluster.brokers),
+        why,
+    )
 }
 
 /// The admin client answers through a future; nothing here needs a runtime beyond this one wait.
@@ -138,13 +160,17 @@ fn block_on(answer: impl Future<Output = Result<Vec<TopicResult>, KafkaError>>) 
 }
 
 fn code_text(error: &KafkaError) -> String {
-    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+    error
+        .rdkafka_error_code()
+        .map_or_else(|| error.to_string(), |code| code.to_string())
 }
 
 fn judge(results: Vec<TopicResult>, what: impl Fn() -> String) -> Result<()> {
     match results.into_iter().find_map(Result::err) {
         Some((_, RDKafkaErrorCode::TopicAlreadyExists)) => Err(Error::new(Kind::Kafka, what(), "it exists already")),
-        Some((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => Err(Error::new(Kind::Kafka, what(), "it does not exist")),
+        Some((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {
+            Err(Error::new(Kind::Kafka, what(), "it does not exist"))
+        }
         Some((_, code)) => Err(Error::new(Kind::Kafka, what(), code)),
         None => Ok(()),
     }

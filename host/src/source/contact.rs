@@ -44,7 +44,9 @@ pub(super) fn connect(cluster: &Cluster, group: &str) -> Result<(Client, Metadat
 
 /// An error of a request to a cluster that answered before.
 pub(super) fn failed(what: impl Into<String>, error: &KafkaError) -> Error {
-    let why = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+    let why = error
+        .rdkafka_error_code()
+        .map_or_else(|| error.to_string(), |code| code.to_string());
     Error::new(Kind::Kafka, what, why)
 }
 
@@ -75,7 +77,11 @@ fn refused_property(cluster: &Cluster, error: &KafkaError) -> Error {
         KafkaError::ClientConfig(_, why, name, _) => format!("property `{name}`: {why}"),
         other => other.to_string(),
     };
-    Error::new(Kind::Invalid, format!("failed to make a client for {}", cluster.brokers), why)
+    Error::new(
+        Kind::Invalid,
+        format!("failed to make a client for {}", cluster.brokers),
+        why,
+    )
 }
 
 /// Hears what librdkafka tells about connections.

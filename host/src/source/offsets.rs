@@ -144,7 +144,10 @@ fn read_source(client: &Client, metadata: &Metadata, source: &KafkaSource) -> Re
 
 fn partitions(metadata: &Metadata, source: &KafkaSource) -> Result<Vec<TopicPartition>> {
     let named = |topic: &str, partitions: &[i32]| -> Vec<TopicPartition> {
-        partitions.iter().map(|&partition| TopicPartition::new(topic, partition)).collect()
+        partitions
+            .iter()
+            .map(|&partition| TopicPartition::new(topic, partition))
+            .collect()
     };
     let mut all = Vec::new();
     match &source.subscription {
@@ -163,8 +166,15 @@ fn partitions(metadata: &Metadata, source: &KafkaSource) -> Result<Vec<TopicPart
             for (topic, partitions) in chosen {
                 let existing = partitions_of(metadata, topic)?;
                 if let Some(missing) = partitions.iter().find(|partition| !existing.contains(partition)) {
-                    let what = format!("failed to find partition {missing} of topic `{topic}` for source `{}`", source.name);
-                    return Err(Error::new(Kind::Kafka, what, format!("the topic has {} partitions, from 0", existing.len())));
+                    let what = format!(
+                        "failed to find partition {missing} of topic `{topic}` for source `{}`",
+                        source.name
+                    );
+                    return Err(Error::new(
+                        Kind::Kafka,
+                        what,
+                        format!("the topic has {} partitions, from 0", existing.len()),
+                    ));
                 }
                 all.extend(named(topic, partitions));
             }
@@ -178,7 +188,11 @@ fn matches_whole(pattern: &regex::Regex, name: &str) -> bool {
     pattern.find_iter(name).any(|found| found.len() == name.len())
 }
 
-fn committed(client: &Client, source: &KafkaSource, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Committed>> {
+fn committed(
+    client: &Client,
+    source: &KafkaSource,
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, Committed>> {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for partition in partitions {
         list.add_partition(&partition.topic, partition.partition);
@@ -187,13 +201,18 @@ fn committed(client: &Client, source: &KafkaSource, partitions: &[TopicPartition
         return Ok(BTreeMap::new());
     }
     let what = || format!("failed to read the offsets of group `{}`", source.group);
-    let found = client.committed_offsets(list, REQUEST).map_err(|error| contact::failed(what(), &error))?;
+    let found = client
+        .committed_offsets(list, REQUEST)
+        .map_err(|error| contact::failed(what(), &error))?;
     let mut committed = BTreeMap::new();
     for element in found.elements() {
         element.error().map_err(|error| contact::failed(what(), &error))?;
         if let Offset::Offset(offset) = element.offset() {
             let ours = element.metadata().starts_with("sb1:");
-            committed.insert(TopicPartition::new(element.topic(), element.partition()), Committed { offset, ours });
+            committed.insert(
+                TopicPartition::new(element.topic(), element.partition()),
+                Committed { offset, ours },
+            );
         }
     }
     Ok(committed)
@@ -225,14 +244,19 @@ fn moved(positions: &[Position], to: &To) -> Result<BTreeMap<TopicPartition, i64
             To::Latest => Some(position.end),
             To::Exactly(offsets) => {
                 let partitions = offsets.get(position.partition.topic.as_ref());
-                partitions.and_then(|partitions| partitions.get(&position.partition.partition)).copied()
+                partitions
+                    .and_then(|partitions| partitions.get(&position.partition.partition))
+                    .copied()
             }
         };
         let Some(offset) = at else { continue };
         if !(position.begin..=position.end).contains(&offset) {
             return Err(Error::new(
                 Kind::Kafka,
-                format!("failed to set offset {offset}: {} has no such offset", position.partition),
+                format!(
+                    "failed to set offset {offset}: {} has no such offset",
+                    position.partition
+                ),
                 format!("its log holds {}..{}", position.begin, position.end),
             )
             .hint("give an offset in that range"));
@@ -255,15 +279,23 @@ fn commit(client: &Client, source: &KafkaSource, moved: &BTreeMap<TopicPartition
             .set_offset(Offset::Offset(offset))
             .map_err(|error| contact::failed(what(), &error))?;
     }
-    client.commit(&list, CommitMode::Sync).map_err(|error| refused(what(), &error))
+    client
+        .commit(&list, CommitMode::Sync)
+        .map_err(|error| refused(what(), &error))
 }
 
 fn refused(what: String, error: &KafkaError) -> Error {
     match error.rdkafka_error_code() {
         Some(
-            RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress,
-        ) => Error::new(Kind::Kafka, what, "the group has members: a pipeline or another consumer is running in it")
-            .hint("stop every member of the group, then set the offsets"),
+            RDKafkaErrorCode::UnknownMemberId
+            | RDKafkaErrorCode::IllegalGeneration
+            | RDKafkaErrorCode::RebalanceInProgress,
+        ) => Error::new(
+            Kind::Kafka,
+            what,
+            "the group has members: a pipeline or another consumer is running in it",
+        )
+        .hint("stop every member of the group, then set the offsets"),
         _ => contact::failed(what, error),
     }
 }
