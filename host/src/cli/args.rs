@@ -99,7 +99,11 @@ fn explain(error: &clap::Error, json: bool) -> ExitCode {
 
 fn usage(error: &clap::Error) -> Error {
     let text = error.to_string();
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:"));
+    let mut lines = said.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     let what = lines
         .next()
         .unwrap_or("the command line is wrong")

@@ -64,13 +64,7 @@ impl Topics {
                 settings,
                 cluster,
             } => {
-                topics::create(
-                    &cluster.into(),
-                    &name,
-                    partitions.into(),
-                    replicas.map(usize::from),
-                    &settings,
-                )?;
+                topics::create(&cluster.into(), &name, partitions, replicas, &settings)?;
                 out.show(&json!({ "created": name, "partitions": partitions }), || {
                     format!("created topic {name} with {partitions} partitions")
                 })

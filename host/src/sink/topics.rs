@@ -35,22 +35,7 @@ pub struct Topic {
 
 /// The cluster's topics by name; Kafka's own (`__…`) are left out.
 pub fn list(cluster: &Cluster) -> Result<Vec<Topic>> {
-    let metadata = reach(cluster)?;
-    let mut topics: Vec<Topic> = metadata
-        .topics()
-        .iter()
-        .filter(|topic| !topic.name().starts_with("__"))
-        .map(|topic| Topic {
-            name: topic.name().to_owned(),
-            partitions: topic.partitions().len(),
-            replicas: topic
-                .partitions()
-                .first()
-                .map_or(0, |partition| partition.replicas().len()),
-        })
-        .collect();
-    topics.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(topics)
+    Ok(topics(&reach(cluster)?.1))
 }
 
 /// The topic of that name, which must exist.
@@ -65,50 +50,68 @@ pub fn find(cluster: &Cluster, name: &str) -> Result<Topic> {
         })
 }
 
-/// Creates a topic; `replicas` of `None` leaves the number to the cluster. Returns when the cluster shows it.
+/// Creates a topic; `replicas` of `None` leaves the number to the cluster. Returns when every partition has a leader.
 pub fn create(
     cluster: &Cluster,
     name: &str,
-    partitions: usize,
-    replicas: Option<usize>,
+    partitions: u16,
+    replicas: Option<u16>,
     settings: &[(String, String)],
 ) -> Result<()> {
     let what = || format!("failed to create topic `{name}`");
-    let too_many = |_| Error::new(Kind::Usage, what(), "that many partitions or replicas cannot be");
-    let partitions = i32::try_from(partitions).map_err(too_many)?;
-    let replicas = replicas.map_or(Ok(-1), i32::try_from).map_err(too_many)?;
-    reach(cluster)?;
-    let admin = admin(cluster)?;
+    let (client, _) = reach(cluster)?;
+    let replicas = TopicReplication::Fixed(replicas.map_or(-1, i32::from));
     let topic = settings.iter().fold(
-        NewTopic::new(name, partitions, TopicReplication::Fixed(replicas)),
+        NewTopic::new(name, i32::from(partitions), replicas),
         |topic, (name, value)| topic.set(name, value),
     );
-    let options = AdminOptions::new()
-        .operation_timeout(Some(REQUEST))
-        .request_timeout(Some(REQUEST));
-    let results = block_on(admin.create_topics([&topic], &options))?;
-    judge(results, what)
+    let results = block_on(admin(cluster)?.create_topics([&topic], &options()))?;
+    judge(results, what)?;
+    wait_until(&client, what, |metadata| {
+        let created = metadata.topics().iter().find(|topic| topic.name() == name);
+        created.is_some_and(|topic| {
+            topic.partitions().len() == usize::from(partitions)
+                && topic.partitions().iter().all(|partition| partition.leader() >= 0)
+        })
+    })
 }
 
-/// Deletes a topic and all its records.
+/// Deletes a topic and all its records. Returns when the cluster no longer shows it.
 pub fn delete(cluster: &Cluster, name: &str) -> Result<()> {
-    reach(cluster)?;
-    let options = AdminOptions::new()
-        .operation_timeout(Some(REQUEST))
-        .request_timeout(Some(REQUEST));
-    let results = block_on(admin(cluster)?.delete_topics(&[name], &options))?;
-    judge(results, || format!("failed to delete topic `{name}`"))
+    let what = || format!("failed to delete topic `{name}`");
+    let (client, _) = reach(cluster)?;
+    let results = block_on(admin(cluster)?.delete_topics(&[name], &options()))?;
+    judge(results, what)?;
+    wait_until(&client, what, |metadata| {
+        metadata.topics().iter().all(|topic| topic.name() != name)
+    })
 }
 
-/// The first contact: what the cluster says about its topics, or why it says nothing.
-fn reach(cluster: &Cluster) -> Result<Metadata> {
+fn topics(metadata: &Metadata) -> Vec<Topic> {
+    let visible = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
+    let mut topics: Vec<Topic> = visible
+        .map(|topic| Topic {
+            name: topic.name().to_owned(),
+            partitions: topic.partitions().len(),
+            replicas: topic
+                .partitions()
+                .first()
+                .map_or(0, |partition| partition.replicas().len()),
+        })
+        .collect();
+    topics.sort_by(|a, b| a.name.cmp(&b.name));
+    topics
+}
+
+/// The first contact: a client of a cluster that answered and what it said about its topics, or why it says nothing.
+fn reach(cluster: &Cluster) -> Result<(BaseProducer<Ear>, Metadata)> {
     let client: BaseProducer<Ear> = config(cluster)
         .create_with_context(Ear::default())
         .map_err(|error| refused_property(cluster, &error))?;
     let deadline = clock::now() + PATIENCE;
     loop {
         if let Ok(metadata) = client.client().fetch_metadata(None, Duration::from_secs(1)) {
-            return Ok(metadata);
+            return Ok((client, metadata));
         }
         client.poll(Duration::ZERO);
         let (refused, last) = client.client().context().told();
@@ -116,6 +119,32 @@ fn reach(cluster: &Cluster) -> Result<Metadata> {
             return Err(cluster.unreachable(&last, refused));
         }
     }
+}
+
+/// A cluster says "done" before all its brokers know: asks until it shows what was done.
+fn wait_until(client: &BaseProducer<Ear>, what: impl Fn() -> String, shown: impl Fn(&Metadata) -> bool) -> Result<()> {
+    let deadline = clock::now() + REQUEST;
+    while clock::now() < deadline {
+        if client
+            .client()
+            .fetch_metadata(None, REQUEST)
+            .is_ok_and(|metadata| shown(&metadata))
+        {
+            return Ok(());
+        }
+        client.poll(Duration::from_millis(20));
+    }
+    Err(Error::new(
+        Kind::Kafka,
+        what(),
+        "the cluster accepted it and does not show it yet",
+    ))
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .operation_timeout(Some(REQUEST))
+        .request_timeout(Some(REQUEST))
 }
 
 fn admin(cluster: &Cluster) -> Result<AdminClient<DefaultClientContext>> {
