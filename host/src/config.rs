@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::{Error, Kind};
+
 /// How to reach a Kafka cluster.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cluster {
@@ -21,6 +23,28 @@ impl fmt::Debug for Cluster {
             .field("brokers", &self.brokers)
             .field("properties", &self.properties.keys())
             .finish()
+    }
+}
+
+impl Cluster {
+    /// Why a cluster could not be reached, from the last that its client heard; `refused`: it answered, and turned the client away.
+    pub fn unreachable(&self, heard: &str, refused: bool) -> Error {
+        let why = if heard.is_empty() { "no broker answered" } else { heard };
+        if refused {
+            return Error::new(
+                Kind::Kafka,
+                format!("failed to connect to {}: authentication failed", self.brokers),
+                why,
+            )
+            .hint("check security.protocol and the sasl.* and ssl.* properties");
+        }
+        let what = if heard.contains("Connection refused") {
+            ": connection refused"
+        } else {
+            ""
+        };
+        Error::new(Kind::Kafka, format!("failed to connect to {}{what}", self.brokers), why)
+            .hint("check that a broker runs there: `sandbar broker` starts one")
     }
 }
 
@@ -318,4 +342,11 @@ pub struct Pipeline {
     pub checkpoint: Option<Checkpoint>,
     /// Folder of the local working copy: the compile cache, later the state.
     pub state_dir: PathBuf,
+}
+
+impl Pipeline {
+    /// Where compiled plugins are kept.
+    pub fn compile_cache(&self) -> PathBuf {
+        self.state_dir.join("compiled")
+    }
 }

@@ -13,9 +13,9 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Asks the run to finish its batches, commit, and leave.
-    pub fn request(&self) {
-        let _first_request_counts = self.since.set(clock::now());
+    /// Asks the run to finish its batches, commit, and leave; whether it had been asked before.
+    pub fn request(&self) -> bool {
+        self.since.set(clock::now()).is_err()
     }
 
     /// Whether it was asked to stop.
@@ -137,7 +137,7 @@ mod tests {
     fn a_stop_that_nobody_asked_for_is_never_overdue() {
         let stop = Stop::default();
         assert!(!stop.is_overdue(Duration::ZERO));
-        stop.request();
+        assert!(!stop.request() && stop.request());
         assert!(stop.is_requested() && stop.is_overdue(Duration::ZERO) && !stop.is_overdue(Duration::from_secs(3600)));
     }
 }

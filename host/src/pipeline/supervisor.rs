@@ -46,7 +46,7 @@ pub fn load(engine: &Engine, pipeline: &Pipeline) -> Result<(Vec<Plugin>, Vec<Ro
 pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audience: &mut dyn Audience) -> Result<()> {
     let begun = clock::now();
     let pipeline = Arc::new(pipeline);
-    let engine = Engine::new(Some(pipeline.state_dir.join("compiled")))?;
+    let engine = Engine::new(Some(pipeline.compile_cache()))?;
     let (plugins, routes) = load(&engine, &pipeline)?;
     let (sender, notices) = mpsc::channel();
     let shared = Shared { pipeline: pipeline.clone(), stop: stop.clone(), progress: progress.clone(), notices: sender };
