@@ -1,1 +1,4 @@
-//! The station `source`.
+//! Where records come from.
+
+pub mod file;
+pub mod event_time;
