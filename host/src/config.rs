@@ -1,13 +1,14 @@
 //! Checked settings: what the stations are told. Made once, by `pipeline::spec`, from what a person wrote; a value that stands here is valid.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Kind};
 
 /// How to reach a Kafka cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// `host:port`, comma-separated.
     pub brokers: String,
@@ -34,6 +35,16 @@ impl Cluster {
         };
         Error::new(Kind::Kafka, format!("failed to connect to {}{what}", self.brokers), why)
             .hint("check that a broker runs there: `sandbar broker` starts one")
+    }
+}
+
+/// Values of properties may be secrets: they are not shown.
+impl fmt::Debug for Cluster {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Cluster")
+            .field("brokers", &self.brokers)
+            .field("properties", &self.properties.keys())
+            .finish()
     }
 }
 
