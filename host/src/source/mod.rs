@@ -1,5 +1,7 @@
-//! The station `source`.
+//! Where records come from.
 
 mod contact;
+pub mod file;
+pub mod event_time;
 pub mod offsets;
 pub mod tail;
