@@ -23,18 +23,22 @@ impl Cluster {
         if refused {
             return Error::new(
                 Kind::Kafka,
-                format!("failed to connect to {}: authentication failed", self.brokers),
+                format!("failed to log in to Kafka at `{}`: authentication failed", self.brokers),
                 why,
             )
-            .hint("check security.protocol and the sasl.* and ssl.* properties");
+            .hint("check user, password and `security.protocol`");
         }
         let what = if heard.contains("Connection refused") {
             ": connection refused"
         } else {
             ""
         };
-        Error::new(Kind::Kafka, format!("failed to connect to {}{what}", self.brokers), why)
-            .hint("check that a broker runs there: `sandbar broker` starts one")
+        Error::new(
+            Kind::Kafka,
+            format!("failed to reach Kafka at `{}`{what}", self.brokers),
+            why,
+        )
+        .hint("start a broker there (`sandbar broker` is one), or correct `brokers`")
     }
 }
 

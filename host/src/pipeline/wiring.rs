@@ -20,10 +20,11 @@ pub fn check(pipeline: &Pipeline, plugins: &BTreeMap<&str, Declared<'_>>) -> Res
         let Some(declared) = plugins.get(operator.name.as_str()) else {
             continue;
         };
-        if declared.inputs.len() != operator.inputs.len() {
+        // One input is called what it likes: a plugin that names none takes one.
+        if declared.inputs.len().max(1) != operator.inputs.len() {
             let why = format!(
                 "its plugin takes {} ({}), the file gives it {} ({})",
-                declared.inputs.len(),
+                declared.inputs.len().max(1),
                 declared.inputs.join(", "),
                 operator.inputs.len(),
                 operator.inputs.iter().map(text).collect::<Vec<_>>().join(", ")
