@@ -16,7 +16,10 @@ sizes such as \"10KiB\", \"64MiB\". A path is relative to the file that names it
 /// The tables of the file: heading, and where the schema has them.
 const TABLES: &[(&str, &str)] = &[
     ("Top level", ""),
-    ("[kafka], and [source.NAME.kafka], [sink.NAME.kafka], [dead-letters.kafka]", "Kafka"),
+    (
+        "[kafka], and [source.NAME.kafka], [sink.NAME.kafka], [dead-letters.kafka]",
+        "Kafka",
+    ),
     ("[source.NAME]", "Source"),
     ("[operator.NAME]", "Operator"),
     ("[operator.NAME.limits]", "Limits"),
@@ -42,21 +45,37 @@ fn page() -> String {
                 Some(Value::Object(_)) | None => String::new(),
                 Some(value) => format!("`{value}`"),
             };
-            _ = writeln!(page, "| `{key}` | {} | {default} | {} |", allowed(schema, &root), text(schema));
+            _ = writeln!(
+                page,
+                "| `{key}` | {} | {default} | {} |",
+                allowed(schema, &root),
+                text(schema)
+            );
         }
     }
     page
 }
 
 fn text(schema: &Value) -> String {
-    schema["description"].as_str().unwrap_or_default().replace("\n\n", " ").replace('\n', " ").replace('|', "\\|")
+    schema["description"]
+        .as_str()
+        .unwrap_or_default()
+        .replace("\n\n", " ")
+        .replace('\n', " ")
+        .replace('|', "\\|")
 }
 
 /// What a value may be, in a few words.
 fn allowed(schema: &Value, root: &Value) -> String {
     if let Some(target) = schema["$ref"].as_str() {
-        let table = TABLES.iter().any(|(_, name)| target.ends_with(&format!("/{name}")) && !name.is_empty());
-        return if table { "a table".to_owned() } else { allowed(&root.pointer(&target[1..]).unwrap().clone(), root) };
+        let table = TABLES
+            .iter()
+            .any(|(_, name)| target.ends_with(&format!("/{name}")) && !name.is_empty());
+        return if table {
+            "a table".to_owned()
+        } else {
+            allowed(&root.pointer(&target[1..]).unwrap().clone(), root)
+        };
     }
     for words in ["oneOf", "anyOf"] {
         if let Some(choices) = schema[words].as_array() {
@@ -68,7 +87,11 @@ fn allowed(schema: &Value, root: &Value) -> String {
         return format!("`{word}`");
     }
     if let Some(words) = schema["enum"].as_array() {
-        return words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        return words
+            .iter()
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
     }
     match (schema["type"].as_str(), schema["required"].as_array()) {
         (Some("object"), Some(key)) => format!("`{{ {} = … }}`", key[0].as_str().unwrap()),
@@ -92,5 +115,9 @@ fn the_reference_page_says_what_the_schema_says() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, page()).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), page(), "write it anew with UPDATE_DOCS=1");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap_or_default(),
+        page(),
+        "write it anew with UPDATE_DOCS=1"
+    );
 }

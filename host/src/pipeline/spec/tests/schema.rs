@@ -15,15 +15,7 @@ fn violation(schema: &Value, root: &Value, value: &Value) -> Option<String> {
                 let target = root.pointer(rule.as_str()?.strip_prefix('#')?);
                 target.map_or(Some(format!("no {rule}")), |target| violation(target, root, value))
             }
-            "type" => fails(match rule.as_str().unwrap() {
-                "object" => value.is_object(),
-                "array" => value.is_array(),
-                "string" => value.is_string(),
-                "integer" => value.is_i64(),
-                "number" => value.is_number(),
-                "boolean" => value.is_boolean(),
-                other => panic!("type {other}"),
-            }),
+            "type" => fails(is_of_type(value, rule.as_str().unwrap())),
             "enum" => fails(rule.as_array().unwrap().contains(value)),
             "const" => fails(rule == value),
             "pattern" => fails(
@@ -80,6 +72,18 @@ fn violation(schema: &Value, root: &Value, value: &Value) -> Option<String> {
         }
     };
     words.iter().find_map(|(word, rule)| check(word, rule))
+}
+
+fn is_of_type(value: &Value, name: &str) -> bool {
+    match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_i64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        other => panic!("the schema has the type {other}"),
+    }
 }
 
 fn json(text: &str) -> Value {

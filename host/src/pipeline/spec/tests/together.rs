@@ -4,15 +4,18 @@ use crate::config;
 
 use super::parse;
 
-/// The table of the contract, less what is not built: checkpoint, delivery, offsets, commit-offsets → what comes out.
-const ACCEPTED: &[(
+/// `[checkpoint]`, delivery, offsets, commit-offsets → delivery and commits of the checked settings.
+type Row = (
     bool,
-    Option<&str>,
-    Option<&str>,
-    Option<&str>,
+    Option<&'static str>,
+    Option<&'static str>,
+    Option<&'static str>,
     config::Delivery,
     config::CommitOffsets,
-)] = {
+);
+
+/// The table of the contract, less what is not built.
+const ACCEPTED: &[Row] = {
     use config::CommitOffsets::{Never, OnCheckpoint, Periodic};
     use config::Delivery::{AtLeastOnce, None as Nothing};
     const AT_LEAST_ONCE: Option<&str> = Some("at-least-once");
