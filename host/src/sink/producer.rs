@@ -101,7 +101,11 @@ impl Producer {
     /// Waits until the cluster answers and checks that it has every topic.
     pub(super) fn check_topics(&mut self) -> Result<()> {
         let deadline = clock::now() + REACH;
-        (0..self.topics.len()).try_for_each(|topic| self.check_topic(topic, deadline))
+        (0..self.topics.len()).try_for_each(|topic| self.check_topic(topic, deadline))?;
+        // Brokers that were tried in vain on the way here are no news any more.
+        self.handle.poll(Duration::ZERO);
+        self.handle.reports().forget_connections();
+        Ok(())
     }
 
     fn check_topic(&self, topic: usize, deadline: Instant) -> Result<()> {
@@ -201,8 +205,7 @@ impl Producer {
         if !self.topics.is_empty() && self.probed.is_none_or(|probed| probed.elapsed() >= PROBE_EVERY) {
             self.probed = Some(clock::now());
             if self.handle.look_up(0, PROBE).is_ok() {
-                let mut reports = self.handle.reports();
-                (reports.all_down, reports.refused, reports.broken) = (false, None, None);
+                self.handle.reports().forget_connections();
                 return None;
             }
         }
@@ -224,6 +227,9 @@ fn properties<'a>(cluster: &'a Cluster, kbytes: &'a str, client_id: &'a str) -> 
         ("linger.ms", "5"),
         // The topic's own limit decides what is too large; a batch stays below every broker's default limit by `batch.size`.
         ("message.max.bytes", "100000000"),
+        // Bytes are the bound. This one keeps small records in the processor's cache from their queuing to their acknowledgement: a longer queue costs a
+        // third more for each.
+        ("queue.buffering.max.messages", "50000"),
         ("topic.metadata.refresh.interval.ms", "60000"),
     ];
     let owned = [
@@ -233,8 +239,6 @@ fn properties<'a>(cluster: &'a Cluster, kbytes: &'a str, client_id: &'a str) -> 
         ("allow.auto.create.topics", "false"),
         ("delivery.report.only.error", "true"),
         ("queue.buffering.max.kbytes", kbytes),
-        // Bytes are the bound; the count is not.
-        ("queue.buffering.max.messages", "10000000"),
     ];
     let said = cluster
         .properties

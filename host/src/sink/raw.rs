@@ -72,6 +72,13 @@ pub(super) struct Reports {
     pub(super) all_down: bool,
 }
 
+impl Reports {
+    /// The cluster answered: what was told of connections is past.
+    pub(super) fn forget_connections(&mut self) {
+        (self.all_down, self.refused, self.broken) = (false, None, None);
+    }
+}
+
 /// One record on its way out, borrowed from its batch.
 pub(super) struct Message<'a> {
     pub(super) key: Option<&'a [u8]>,
