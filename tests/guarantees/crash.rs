@@ -3,7 +3,6 @@
 use crate::flow::{Flow, stop};
 use sandbar_tests::wait::{self, seconds, setting};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -26,10 +25,9 @@ fn kills_without_checkpoints_lose_nothing() {
 
 /// Kills the run at moments that spread over a commit's interval, while records go on coming.
 fn lose_nothing(flow: &Flow) {
-    let (sent, done) = (AtomicI64::new(0), AtomicBool::new(false));
     let kills = setting("SANDBAR_KILLS", 5);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
+    let sent = std::thread::scope(|scope| {
+        let killer = scope.spawn(|| {
             flow.start().kill();
             for kill in 0..kills {
                 let before = flow.count();
@@ -38,17 +36,16 @@ fn lose_nothing(flow: &Flow) {
                 std::thread::sleep(Duration::from_millis(100 + kill * 37 % 200));
                 run.kill();
             }
-            done.store(true, Ordering::Relaxed);
         });
         // With `latest` the first start must stand before the first record.
         wait::until_true("the start is committed", seconds(30), || flow.committed().len() == 4);
-        while !done.load(Ordering::Relaxed) {
-            let next = sent.fetch_add(100, Ordering::Relaxed);
-            flow.send(next..next + 100);
-            assert!(next < 10_000_000, "the kills come to an end");
+        let mut sent = 0;
+        while !killer.is_finished() {
+            flow.send(sent..sent + 100);
+            sent += 100;
         }
+        sent
     });
-    let sent = sent.into_inner();
     let run = flow.file.run();
     let missing = || {
         let seen: BTreeSet<i64> = flow.numbers().into_iter().collect();

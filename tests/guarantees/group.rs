@@ -6,7 +6,6 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::process::Process;
 use sandbar_tests::wait::{self, seconds, setting};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const KEYS: i64 = 40;
@@ -19,12 +18,11 @@ fn three_processes_join_and_leave_under_load() {
         "start = \"earliest\"\nsession-timeout = \"6s\"\nauto-commit-interval = \"500ms\"",
     );
     flow.file.top = "workers = 2".into();
-    let done = AtomicBool::new(false);
+    let span = Duration::from_secs(setting("SANDBAR_CHURN_SECONDS", 20));
     let (sent, runs) = std::thread::scope(|scope| {
-        let load = scope.spawn(|| produce(&flow, &done));
-        let runs = churn(&flow, Duration::from_secs(setting("SANDBAR_CHURN_SECONDS", 20)));
-        done.store(true, Ordering::Relaxed);
-        (load.join().unwrap(), runs)
+        let members = scope.spawn(|| churn(&flow, span));
+        let sent = produce(&flow, || members.is_finished());
+        (sent, members.join().unwrap())
     });
     wait::until_true("every record is put out", seconds(60), || flow.count() >= sent);
     runs.into_iter().for_each(stop);
@@ -46,10 +44,10 @@ fn three_processes_join_and_leave_under_load() {
 }
 
 /// Each key counts from 0. Returns how many records were sent.
-fn produce(flow: &Flow, done: &AtomicBool) -> i64 {
+fn produce(flow: &Flow, done: impl Fn() -> bool) -> i64 {
     let producer = flow.client.producer();
     let mut round = 0;
-    while !done.load(Ordering::Relaxed) {
+    while !done() {
         let record = |n: i64| {
             Record::keyed(
                 &flow.input,
