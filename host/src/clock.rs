@@ -22,6 +22,18 @@ pub fn random() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
+/// Sleeps for `span`, or until `enough` says so (it is asked every 20 ms); whether the whole span was slept.
+pub fn sleep_unless(span: Duration, enough: impl Fn() -> bool) -> bool {
+    let until = now() + span;
+    loop {
+        let left = until.saturating_duration_since(now());
+        if enough() || left.is_zero() {
+            return left.is_zero();
+        }
+        std::thread::sleep(left.min(Duration::from_millis(20)));
+    }
+}
+
 /// A span that comes round again and again.
 #[derive(Debug)]
 pub struct Interval {

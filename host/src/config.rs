@@ -1,16 +1,51 @@
 //! Checked settings: what the stations are told. Made once, by `pipeline::spec`, from what a person wrote; a value that stands here is valid.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::{Error, Kind};
+
 /// How to reach a Kafka cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// `host:port`, comma-separated.
     pub brokers: String,
     /// Passed to librdkafka; secrets are resolved, properties that the host owns were refused.
     pub properties: BTreeMap<String, String>,
+}
+
+/// Values of properties may be secrets: they are not shown.
+impl fmt::Debug for Cluster {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Cluster")
+            .field("brokers", &self.brokers)
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
+}
+
+impl Cluster {
+    /// Why a cluster could not be reached, from the last that its client heard; `refused`: it answered, and turned the client away.
+    pub fn unreachable(&self, heard: &str, refused: bool) -> Error {
+        let why = if heard.is_empty() { "no broker answered" } else { heard };
+        if refused {
+            return Error::new(
+                Kind::Kafka,
+                format!("failed to connect to {}: authentication failed", self.brokers),
+                why,
+            )
+            .hint("check security.protocol and the sasl.* and ssl.* properties");
+        }
+        let what = if heard.contains("Connection refused") {
+            ": connection refused"
+        } else {
+            ""
+        };
+        Error::new(Kind::Kafka, format!("failed to connect to {}{what}", self.brokers), why)
+            .hint("check that a broker runs there: `sandbar broker` starts one")
+    }
 }
 
 /// Which partitions a source reads.
@@ -307,4 +342,11 @@ pub struct Pipeline {
     pub checkpoint: Option<Checkpoint>,
     /// Folder of the local working copy: the compile cache, later the state.
     pub state_dir: PathBuf,
+}
+
+impl Pipeline {
+    /// Where compiled plugins are kept.
+    pub fn compile_cache(&self) -> PathBuf {
+        self.state_dir.join("compiled")
+    }
 }

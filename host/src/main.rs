@@ -1,3 +1,20 @@
-//! The program: parse, call, print, exit code.
+//! The program: parse, call, print the error, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use sandbar::cli;
+
+fn main() -> ExitCode {
+    let (verb, output) = match cli::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
+    cli::log_to_stderr();
+    match verb.run(&output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}

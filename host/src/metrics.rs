@@ -1,1 +1,173 @@
-//! Every metric: its name, its unit, its meaning.
+//! Every metric: its name, its unit, its meaning. Names are public; a change is a line in CHANGELOG.md.
+//!
+//! A worker keeps the handles of what it touches and adds to them once a batch. Where `--http` is absent nothing records them.
+
+use crate::record::TopicPartition;
+use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+
+/// Starts to record; a second call in a process finds the recorder taken and returns `None`.
+pub fn install() -> Option<PrometheusHandle> {
+    let seconds = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
+        .ok()?
+        .install_recorder()
+        .ok()?;
+    describe();
+    Some(handle)
+}
+
+fn describe() {
+    describe_counter!("sandbar_records_in_total", "records read");
+    describe_counter!("sandbar_bytes_in_total", Unit::Bytes, "bytes of keys, values and headers read");
+    describe_counter!("sandbar_records_out_total", "records handed to a sink");
+    describe_counter!("sandbar_bytes_out_total", Unit::Bytes, "bytes of keys, values and headers handed to a sink");
+    describe_gauge!("sandbar_lag_records", "records between the next one to process and the last stable offset");
+    describe_gauge!("sandbar_event_time_lag_seconds", Unit::Seconds, "wall clock less the event time last read");
+    describe_gauge!("sandbar_current_offset", "offset of the next record to process");
+    describe_gauge!("sandbar_committed_offset", "offset last committed");
+    describe_counter!("sandbar_commits_total", "offset commits that succeeded");
+    describe_counter!("sandbar_commits_failed_total", "offset commits that failed; the next one supersedes");
+    describe_counter!("sandbar_rebalances_total", "assignments changed");
+    describe_counter!("sandbar_plugin_calls_total", "calls into a plugin");
+    describe_histogram!("sandbar_plugin_call_seconds", Unit::Seconds, "time of the calls for one batch");
+    describe_gauge!("sandbar_plugin_memory_bytes", Unit::Bytes, "linear memory of the instance");
+    describe_counter!("sandbar_plugin_faults_total", "traps and broken limits by kind");
+    describe_counter!("sandbar_plugin_instances_recycled_total", "instances dropped and made anew");
+    describe_counter!("sandbar_dead_letters_total", "records sent to the dead letters");
+    describe_counter!("sandbar_records_skipped_total", "records that a plugin or on-error left out");
+    describe_counter!("sandbar_event_time_missing_total", "records without event time at the pointer; Kafka's timestamp stands in");
+}
+
+/// What a process did so far, for the terminal and for `/ready`.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Records read.
+    pub records_in: AtomicU64,
+    /// Records handed to sinks.
+    pub records_out: AtomicU64,
+    /// Records still to read, over all partitions of all workers.
+    pub lag: AtomicI64,
+    /// Whether a cluster is out of reach.
+    pub disconnected: AtomicBool,
+    /// Whether positions are resolved and the workers run.
+    pub running: AtomicBool,
+}
+
+/// Handles for one partition of a source.
+pub struct PartitionMetrics {
+    /// Records read.
+    pub records: Counter,
+    /// Bytes read.
+    pub bytes: Counter,
+    /// Records behind.
+    pub lag: Gauge,
+    /// Seconds of event time behind the wall clock.
+    pub event_time_lag: Gauge,
+    /// Next offset.
+    pub current: Gauge,
+    /// Committed offset.
+    pub committed: Gauge,
+}
+
+/// The handles of partition `of` of a source.
+pub fn partition(pipeline: &str, source: &str, of: &TopicPartition) -> PartitionMetrics {
+    let labels = [
+        ("pipeline", pipeline.to_owned()),
+        ("source", source.to_owned()),
+        ("topic", of.topic.to_string()),
+        ("partition", of.partition.to_string()),
+    ];
+    PartitionMetrics {
+        records: counter!("sandbar_records_in_total", &labels),
+        bytes: counter!("sandbar_bytes_in_total", &labels),
+        lag: gauge!("sandbar_lag_records", &labels),
+        event_time_lag: gauge!("sandbar_event_time_lag_seconds", &labels),
+        current: gauge!("sandbar_current_offset", &labels),
+        committed: gauge!("sandbar_committed_offset", &labels),
+    }
+}
+
+/// Handles for one sink.
+pub struct SinkMetrics {
+    /// Records handed over.
+    pub records: Counter,
+    /// Bytes handed over.
+    pub bytes: Counter,
+}
+
+/// The handles of a sink.
+pub fn sink(pipeline: &str, sink: &str) -> SinkMetrics {
+    let labels = [("pipeline", pipeline.to_owned()), ("sink", sink.to_owned())];
+    SinkMetrics { records: counter!("sandbar_records_out_total", &labels), bytes: counter!("sandbar_bytes_out_total", &labels) }
+}
+
+/// Handles for one operator.
+pub struct OperatorMetrics {
+    /// Calls.
+    pub calls: Counter,
+    /// Seconds of the calls for one batch.
+    pub call_seconds: Histogram,
+    /// Bytes of linear memory.
+    pub memory: Gauge,
+    /// Instances made anew.
+    pub recycled: Counter,
+    /// Traps.
+    pub traps: Counter,
+    /// Calls past their deadline.
+    pub deadlines: Counter,
+    /// Calls that asked for more memory than their limit.
+    pub memory_limits: Counter,
+    /// Outcomes that broke the interface.
+    pub bad_outcomes: Counter,
+    /// Records sent to the dead letters.
+    pub dead_letters: Counter,
+    /// Records left out.
+    pub skipped: Counter,
+}
+
+/// The handles of an operator.
+pub fn operator(pipeline: &str, operator: &str) -> OperatorMetrics {
+    let labels = [("pipeline", pipeline.to_owned()), ("operator", operator.to_owned())];
+    let fault = |kind: &str| {
+        let [pipeline, operator] = labels.clone();
+        counter!("sandbar_plugin_faults_total", &[pipeline, operator, ("kind", kind.to_owned())])
+    };
+    OperatorMetrics {
+        calls: counter!("sandbar_plugin_calls_total", &labels),
+        call_seconds: histogram!("sandbar_plugin_call_seconds", &labels),
+        memory: gauge!("sandbar_plugin_memory_bytes", &labels),
+        recycled: counter!("sandbar_plugin_instances_recycled_total", &labels),
+        traps: fault("trap"),
+        deadlines: fault("deadline"),
+        memory_limits: fault("memory"),
+        bad_outcomes: fault("bad-outcome"),
+        dead_letters: counter!("sandbar_dead_letters_total", &labels),
+        skipped: counter!("sandbar_records_skipped_total", &labels),
+    }
+}
+
+/// Handles of a worker.
+pub struct WorkerMetrics {
+    /// Commits that succeeded.
+    pub commits: Counter,
+    /// Commits that failed.
+    pub commits_failed: Counter,
+    /// Assignments changed.
+    pub rebalances: Counter,
+    /// Records without event time at the pointer.
+    pub event_time_missing: Counter,
+}
+
+/// The handles of the workers of a pipeline.
+pub fn worker(pipeline: &str) -> WorkerMetrics {
+    let labels = [("pipeline", pipeline.to_owned())];
+    WorkerMetrics {
+        commits: counter!("sandbar_commits_total", &labels),
+        commits_failed: counter!("sandbar_commits_failed_total", &labels),
+        rebalances: counter!("sandbar_rebalances_total", &labels),
+        event_time_missing: counter!("sandbar_event_time_missing_total", &labels),
+    }
+}

@@ -1,1 +1,40 @@
-//! What plugin authors import.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
+//!
+//! Owns the author's side of the interface in `wit/`: what a batch and an outcome are in Rust, and the glue between them and the
+//! author's code. Never does I/O: a plugin reaches nothing but the batch and its log. Always: a record is either processed or refused,
+//! and what a refused record had emitted is taken back.
+
+mod plugin;
+mod description;
+mod batch;
+mod event;
+mod column;
+mod outputs;
+mod refusal;
+pub mod json;
+pub mod log;
+pub mod bindings;
+#[doc(hidden)]
+pub mod guest;
+
+pub use batch::Batch;
+pub use column::{Bytes, Column, Headers, NULL};
+pub use description::Description;
+pub use event::Event;
+pub use outputs::{Emitted, Outputs};
+pub use plugin::{BatchPlugin, Plugin};
+pub use refusal::{Failure, Refusal, dead_letter, fail, retry, skip};
+pub use serde;
+pub use serde_json;
+
+/// What nearly every plugin needs, for `use sandbar_sdk::prelude::*`.
+pub mod prelude {
+    pub use crate::json::{self, Pointer};
+    pub use crate::{
+        Batch, BatchPlugin, Description, Event, Failure, NULL, Outputs, Plugin, Refusal, dead_letter, fail, log, retry,
+        skip,
+    };
+    pub use serde::{Deserialize, Serialize};
+}

@@ -1,1 +1,14 @@
-//! The station `pipeline`.
+//! Ties the stations for one pipeline: what a tenant declares, the loop, the threads, the life of a run.
+//!
+//! Owns the order of things. Never touches Kafka, Wasm or files itself: the stations do.
+//! Always: a task's records are touched by one worker thread, and a batch is computed as a whole before any of it is staged.
+
+pub mod spec;
+pub mod flow;
+pub mod lifecycle;
+pub mod task;
+pub mod worker;
+pub mod supervisor;
+
+pub use lifecycle::{Notice, Stop};
+pub use supervisor::{Audience, load, run};

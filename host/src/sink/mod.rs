@@ -1,1 +1,3 @@
 //! The station `sink`.
+
+pub mod topics;

@@ -1,1 +1,5 @@
 //! The station `source`.
+
+mod contact;
+pub mod offsets;
+pub mod tail;

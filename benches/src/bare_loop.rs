@@ -1,0 +1,128 @@
+//! What Sandbar is measured against: the same job as a hand-written loop on rdkafka, without any plugin. Batches from librdkafka's queue,
+//! a byte search instead of JSON, partitions by hand, a commit a second after a flush. A ceiling for whatever builds on librdkafka.
+#![expect(unsafe_code, reason = "librdkafka's batch calls have no safe wrapper")]
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka_sys as rd;
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+const PARTITIONS: i32 = 4;
+const BATCH: usize = 1000;
+
+/// Reads `from` to its end of now, drops records whose `ms` is below 5 where `filter` says so, and writes the rest to `to`.
+pub fn run(brokers: &str, from: &str, to: &str, filter: bool) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", format!("bare-loop-{to}"))
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("fetch.queue.backoff.ms", "2")
+        .create()
+        .expect("a consumer");
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("compression.codec", "lz4")
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "5")
+        .set("partitioner", "murmur2_random")
+        .set("queue.buffering.max.messages", "500000")
+        .create()
+        .expect("a producer");
+    let (mut next, ends) = assign(&consumer, from);
+    let queue = forward(&consumer, from);
+    let mut messages = vec![std::ptr::null_mut(); BATCH];
+    let mut committed = Instant::now();
+    while next.iter().zip(&ends).any(|(next, end)| next < end) {
+        consumer.poll(Duration::ZERO);
+        // SAFETY: the queue lives as long as the consumer; `messages` has room for BATCH pointers.
+        let count = unsafe { rd::rd_kafka_consume_batch_queue(queue, 100, messages.as_mut_ptr(), BATCH) };
+        for &message in &messages[..count.max(0) as usize] {
+            // SAFETY: librdkafka filled so many pointers; each is destroyed once, below.
+            let seen = unsafe { &*message };
+            if seen.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                pass(&producer, to, seen, filter);
+                next[seen.partition as usize] = seen.offset + 1;
+            }
+            // SAFETY: see above; nothing borrows from it any more.
+            unsafe { rd::rd_kafka_message_destroy(message) };
+        }
+        producer.poll(Duration::ZERO);
+        if committed.elapsed() > Duration::from_secs(1) {
+            commit(&consumer, &producer, from, &next);
+            committed = Instant::now();
+        }
+    }
+    commit(&consumer, &producer, from, &next);
+}
+
+fn assign(consumer: &BaseConsumer, topic: &str) -> (Vec<i64>, Vec<i64>) {
+    let mut list = TopicPartitionList::new();
+    let (mut begins, mut ends) = (Vec::new(), Vec::new());
+    for partition in 0..PARTITIONS {
+        let (begin, end) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)).expect("watermarks");
+        list.add_partition_offset(topic, partition, Offset::Offset(begin)).expect("an offset");
+        begins.push(begin);
+        ends.push(end);
+    }
+    consumer.assign(&list).expect("an assignment");
+    (begins, ends)
+}
+
+fn forward(consumer: &BaseConsumer, topic: &str) -> *mut rd::rd_kafka_queue_t {
+    let name = CString::new(topic).expect("a topic's name");
+    // SAFETY: the consumer outlives the queue, which lives until the process ends.
+    unsafe {
+        let queue = rd::rd_kafka_queue_new(consumer.client().native_ptr());
+        for partition in 0..PARTITIONS {
+            let of = rd::rd_kafka_queue_get_partition(consumer.client().native_ptr(), name.as_ptr(), partition);
+            rd::rd_kafka_queue_forward(of, queue);
+            rd::rd_kafka_queue_destroy(of);
+        }
+        queue
+    }
+}
+
+fn pass(producer: &BaseProducer, to: &str, message: &rd::rd_kafka_message_t, filter: bool) {
+    // SAFETY: librdkafka gives pointer and length of the key and the value; the message is alive.
+    let (key, value) = unsafe { (bytes(message.key, message.key_len), bytes(message.payload, message.len)) };
+    if filter && slow(value) < 5 {
+        return;
+    }
+    // SAFETY: the message is alive; a null type pointer is allowed.
+    let timestamp = unsafe { rd::rd_kafka_message_timestamp(message, std::ptr::null_mut()) };
+    let mut record = BaseRecord::to(to).key(key).payload(value).timestamp(timestamp);
+    while let Err((error, again)) = producer.send(record) {
+        assert_eq!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
+        producer.poll(Duration::from_millis(1));
+        record = again;
+    }
+}
+
+unsafe fn bytes<'a>(pointer: *const std::ffi::c_void, length: usize) -> &'a [u8] {
+    // SAFETY: the caller passes a message's own pointer and length; a null pointer has length 0.
+    if pointer.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(pointer.cast(), length) } }
+}
+
+/// The number behind `"ms":`.
+fn slow(value: &[u8]) -> u64 {
+    let at = value.windows(5).position(|window| window == b"\"ms\":").map_or(value.len(), |at| at + 5);
+    value[at..].iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |number, byte| number * 10 + u64::from(byte - b'0'))
+}
+
+fn commit(consumer: &BaseConsumer, producer: &BaseProducer, topic: &str, next: &[i64]) {
+    while producer.in_flight_count() > 0 {
+        producer.poll(Duration::from_millis(1));
+    }
+    let mut list = TopicPartitionList::new();
+    for (partition, next) in next.iter().enumerate() {
+        list.add_partition_offset(topic, partition as i32, Offset::Offset(*next)).expect("an offset");
+    }
+    consumer.commit(&list, CommitMode::Sync).expect("a commit");
+}

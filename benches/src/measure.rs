@@ -1,0 +1,59 @@
+//! Runs a program pinned to one core and tells what it cost.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a run cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// User and system time.
+    pub cpu_seconds: f64,
+    pub wall_seconds: f64,
+    /// Highest resident memory.
+    pub rss_mib: f64,
+    /// Resident memory at each fifth of the run's samples, to see whether it is flat.
+    pub rss_over_time_mib: [f64; 5],
+}
+
+/// Clock ticks of /proc a second: 100 on every Linux that we know (`getconf CLK_TCK`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Runs `program` on core `core` to its end, which must be a good one.
+pub fn run(core: u32, program: &str, arguments: &[&str]) -> Cost {
+    let started = Instant::now();
+    let mut child = Command::new("taskset")
+        .args(["-c", &core.to_string(), program])
+        .args(arguments)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let (mut samples, mut peak) = (Vec::new(), 0.0f64);
+    // A child that ended and was not waited for still has its times in /proc.
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("the child's status");
+        if status.lines().any(|line| line.starts_with("State:") && line.contains('Z')) {
+            break;
+        }
+        peak = peak.max(kib(&status, "VmHWM:") / 1024.0);
+        samples.push(kib(&status, "VmRSS:") / 1024.0);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let wall_seconds = started.elapsed().as_secs_f64();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("the child's times");
+    let cpu_seconds = ticks(&stat) / TICKS_PER_SECOND;
+    let ended = child.wait().expect("the child's end");
+    assert!(ended.success(), "{program} {arguments:?} ended with {ended}");
+    let at = |fifth: usize| samples.get((samples.len() * (fifth + 1) / 5).saturating_sub(1)).copied().unwrap_or(0.0);
+    Cost { cpu_seconds, wall_seconds, rss_mib: peak, rss_over_time_mib: std::array::from_fn(at) }
+}
+
+fn kib(status: &str, name: &str) -> f64 {
+    let line = status.lines().find(|line| line.starts_with(name));
+    line.and_then(|line| line.split_whitespace().nth(1)).and_then(|number| number.parse().ok()).unwrap_or(0.0)
+}
+
+/// utime and stime: fields 14 and 15 of proc(5), counted behind the name in parentheses.
+fn ticks(stat: &str) -> f64 {
+    let behind = stat.rsplit(')').next().unwrap_or_default();
+    behind.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum()
+}

@@ -1,0 +1,97 @@
+//! The input of the figures: 110 bytes of JSON a record, keyed by user, the same records for the same seed.
+
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use std::time::Duration;
+
+/// Users, the r-th most frequent with weight 1/r^0.6.
+const USERS: usize = 10_000;
+/// Records of a second of event time.
+const RECORDS_PER_SECOND: i64 = 10_000;
+/// Event time lies up to so many milliseconds behind the order.
+const DISORDER_MS: u64 = 5_000;
+const FIRST_MS: i64 = 1_700_000_000_000;
+const PAD: &str = "abcdefghijklmnopqrstuvwxyzabcdef";
+
+/// Records one after the other.
+pub struct Records {
+    random: Random,
+    /// Cumulated weights of the users.
+    weights: Vec<f64>,
+    index: i64,
+}
+
+/// Key, value and timestamp.
+pub struct Record {
+    pub key: String,
+    pub value: String,
+    pub timestamp_ms: i64,
+}
+
+impl Records {
+    pub fn new(seed: u64) -> Self {
+        let mut sum = 0.0;
+        let weights = (1..=USERS).map(|rank| {
+            sum += (rank as f64).powf(-0.6);
+            sum
+        });
+        Self { random: Random(seed), weights: weights.collect(), index: 0 }
+    }
+
+    pub fn next(&mut self) -> Record {
+        let total = self.weights[USERS - 1];
+        let point = (self.random.next() >> 11) as f64 / (1u64 << 53) as f64 * total;
+        let user = self.weights.partition_point(|&weight| weight < point);
+        let (page, ms) = (self.random.below(100), self.random.below(100));
+        let timestamp_ms = FIRST_MS + self.index * 1000 / RECORDS_PER_SECOND - self.random.below(DISORDER_MS) as i64;
+        let pad = &PAD[..16 + self.random.below(16) as usize];
+        self.index += 1;
+        Record {
+            key: format!("u{user}"),
+            value: format!(r#"{{"user":"u{user}","page":"/p/{page}","ms":{ms},"at":{timestamp_ms},"pad":"{pad}"}}"#),
+            timestamp_ms,
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+/// Fills `topic` with `count` records, lz4.
+pub fn fill(brokers: &str, topic: &str, count: usize) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("compression.codec", "lz4")
+        .set("partitioner", "murmur2_random")
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "20")
+        .set("queue.buffering.max.messages", "1000000")
+        .create()
+        .expect("a producer");
+    let mut records = Records::new(42);
+    for _ in 0..count {
+        let Record { key, value, timestamp_ms } = records.next();
+        let mut record = BaseRecord::to(topic).key(&key).payload(&value).timestamp(timestamp_ms);
+        while let Err((error, again)) = producer.send(record) {
+            assert_eq!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
+            producer.poll(Duration::from_millis(10));
+            record = again;
+        }
+    }
+    producer.flush(Duration::from_secs(60)).expect("all records are acknowledged");
+}

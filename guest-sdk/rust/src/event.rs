@@ -1,0 +1,106 @@
+//! A single event, borrowed from its batch.
+
+use serde::Deserialize;
+
+use crate::{Batch, Refusal, dead_letter};
+
+/// A record as it came in. Copies nothing: everything is borrowed from the batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    batch: &'a Batch,
+    index: usize,
+}
+
+impl<'a> Event<'a> {
+    pub(crate) fn new(batch: &'a Batch, index: usize) -> Self {
+        Self { batch, index }
+    }
+
+    /// The key, `None` where it is null.
+    #[must_use]
+    #[inline]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.batch.key(self.index)
+    }
+
+    /// The value, `None` where it is null (Kafka's tombstone).
+    #[must_use]
+    #[inline]
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.batch.values.get(self.index)
+    }
+
+    /// The value where it is present.
+    ///
+    /// # Errors
+    /// A null value is a dead letter.
+    #[inline]
+    pub fn bytes(&self) -> Result<&'a [u8], Refusal> {
+        self.value().ok_or_else(|| dead_letter("the value is null"))
+    }
+
+    /// The value as text.
+    ///
+    /// # Errors
+    /// A null value, or one that is not UTF-8, is a dead letter.
+    pub fn text(&self) -> Result<&'a str, Refusal> {
+        std::str::from_utf8(self.bytes()?).map_err(|error| dead_letter(format!("the value is not UTF-8: {error}")))
+    }
+
+    /// The value read as JSON; text may be borrowed from it.
+    ///
+    /// # Errors
+    /// A null value, or one that is not such JSON, is a dead letter.
+    pub fn json<T: Deserialize<'a>>(&self) -> Result<T, Refusal> {
+        serde_json::from_slice(self.bytes()?)
+            .map_err(|error| dead_letter(format!("the value is not the expected JSON: {error}")))
+    }
+
+    /// Event time in milliseconds since 1970.
+    #[must_use]
+    #[inline]
+    pub fn timestamp(&self) -> i64 {
+        self.batch.timestamps[self.index]
+    }
+
+    /// Index of the declared input that it came through.
+    #[must_use]
+    pub fn input(&self) -> usize {
+        self.batch.inputs.get(self.index).map_or(0, |&input| usize::from(input))
+    }
+
+    /// The headers, in order; empty unless the plugin asks for them, as it does by default.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+        self.batch.headers.of(self.index)
+    }
+
+    /// The value of the last header of this name: where a name repeats, Kafka's clients read the last.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        let named = self.headers().filter(|(is, _)| *is == name.as_bytes());
+        named.last().and_then(|(_, value)| value)
+    }
+
+    /// Partition and offset; `None` unless the plugin asked for [`coordinates`](crate::Description::coordinates).
+    #[must_use]
+    pub fn coordinates(&self) -> Option<(u32, i64)> {
+        Some((
+            *self.batch.partitions.get(self.index)?,
+            *self.batch.offsets.get(self.index)?,
+        ))
+    }
+
+    /// Index in its batch.
+    #[must_use]
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The batch that it belongs to.
+    #[must_use]
+    #[inline]
+    pub fn batch(&self) -> &'a Batch {
+        self.batch
+    }
+}

@@ -1,0 +1,211 @@
+//! What a person may type: the verbs, and the flags that every verb has.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use super::output::{Format, Output};
+use super::{broker, check, completion, consume, inspect, offsets, produce, run, schema, topics};
+use crate::error::{Error, Kind, Result};
+
+/// A stream processor for Apache Kafka whose user logic runs as sandboxed WebAssembly components.
+#[derive(Parser, Debug)]
+#[command(name = "sandbar", version, after_help = "Example:\n  sandbar run pipeline.toml")]
+pub(super) struct Line {
+    /// How results and errors are printed
+    #[arg(short = 'o', long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Run a pipeline in the foreground
+    Run(run::Run),
+    /// Find out everything that can be known before a pipeline runs
+    Check(check::Check),
+    /// Show what a plugin exports, imports, declares and would be granted
+    Inspect(inspect::Inspect),
+    /// Show, set or export the positions of a pipeline's sources
+    Offsets(offsets::Offsets),
+    /// Run the embedded broker, a small Kafka for development
+    Broker(broker::Broker),
+    /// Create, list or delete topics
+    Topics(topics::Topics),
+    /// Send records, one JSON object a line
+    Produce(produce::Produce),
+    /// Print the records of a topic, one JSON object a line
+    Consume(consume::Consume),
+    /// Print the JSON schema of a file that a person writes
+    Schema(schema::Schema),
+    /// Print the completion script of a shell
+    Completion(completion::Completion),
+}
+
+impl Verb {
+    /// Does it.
+    pub fn run(self, out: &Output) -> Result<()> {
+        match self {
+            Verb::Run(verb) => verb.run(out),
+            Verb::Check(verb) => verb.run(out),
+            Verb::Inspect(verb) => verb.run(out),
+            Verb::Offsets(verb) => verb.run(out),
+            Verb::Broker(verb) => verb.run(out),
+            Verb::Topics(verb) => verb.run(out),
+            Verb::Produce(verb) => verb.run(out),
+            Verb::Consume(verb) => verb.run(out),
+            Verb::Schema(verb) => verb.run(out),
+            Verb::Completion(verb) => verb.run(out),
+        }
+    }
+}
+
+/// The verb and where its results go. The exit code where there is nothing to run: help was asked for, or the line is wrong.
+pub fn parse(words: impl Iterator<Item = OsString>) -> Result<(Verb, Output), ExitCode> {
+    let words: Vec<OsString> = words.collect();
+    let line = Line::try_parse_from(&words).map_err(|error| explain(&error, asks_for_json(&words)))?;
+    Ok((line.verb, Output::new(line.output)))
+}
+
+/// Sends logs to standard error: warnings, or what the variable `SANDBAR_LOG` says (`info`, `sandbar::source=debug`).
+pub fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SANDBAR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(super::output::colour_on_stderr())
+        .init();
+}
+
+fn explain(error: &clap::Error, json: bool) -> ExitCode {
+    let told = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if json && !told {
+        Output::new(Format::Json).error(&usage(error));
+    } else {
+        // A reader of help that went away is no error.
+        let _ = error.print();
+    }
+    if told {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Kind::Usage.exit_code())
+    }
+}
+
+fn usage(error: &clap::Error) -> Error {
+    let text = error.to_string();
+    let said = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:"));
+    let mut lines = said.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let what = lines
+        .next()
+        .unwrap_or("the command line is wrong")
+        .trim_start_matches("error: ")
+        .to_owned();
+    Error::new(Kind::Usage, what, lines.collect::<Vec<_>>().join("\n")).hint("sandbar --help")
+}
+
+/// Whether the words ask for JSON, where they are too wrong to be parsed.
+fn asks_for_json(words: &[OsString]) -> bool {
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let apart = words
+        .windows(2)
+        .any(|pair| matches!(&*pair[0], "-o" | "--output") && pair[1] == "json");
+    apart
+        || words
+            .iter()
+            .any(|word| matches!(&**word, "-ojson" | "-o=json" | "--output=json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn each_command(command: &clap::Command, seen: &mut impl FnMut(&clap::Command)) {
+        seen(command);
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            each_command(inner, seen);
+        }
+    }
+
+    fn parsed(words: &[&str]) -> Result<Line, clap::Error> {
+        Line::try_parse_from(words)
+    }
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_verb_has_an_example() {
+        let mut verbs = 0;
+        each_command(&Line::command(), &mut |command| {
+            let help = command.clone().render_help().to_string();
+            assert!(help.contains("Example"), "{} has no example", command.get_name());
+            assert!(
+                help.contains("sandbar "),
+                "the example of {} is no command",
+                command.get_name()
+            );
+            verbs += 1;
+        });
+        assert!(verbs >= 16, "only {verbs} commands were looked at");
+    }
+
+    #[test]
+    fn every_example_parses() {
+        each_command(&Line::command(), &mut |command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for example in help.lines().map(str::trim).filter(|line| line.starts_with("sandbar ")) {
+                // What stands behind a pipe or a redirection is the shell's.
+                let words: Vec<&str> = example
+                    .split_whitespace()
+                    .take_while(|word| !["|", ">", "<", "&"].contains(word))
+                    .collect();
+                assert!(parsed(&words).is_ok(), "the example `{example}` does not parse");
+            }
+        });
+    }
+
+    #[test]
+    fn flags_other_than_output_and_help_are_spelled_out() {
+        each_command(&Line::command(), &mut |command| {
+            for short in command.get_arguments().filter_map(clap::Arg::get_short) {
+                assert_eq!(short, 'o', "{} has a short flag", command.get_name());
+            }
+        });
+    }
+
+    #[test]
+    fn the_output_format_stands_anywhere() {
+        for words in [
+            &["sandbar", "-o", "json", "topics", "list"][..],
+            &["sandbar", "topics", "list", "-o", "json"],
+            &["sandbar", "topics", "-o=json", "list"],
+            &["sandbar", "topics", "list", "--output=json"],
+        ] {
+            assert_eq!(parsed(words).unwrap().output, Format::Json);
+            assert!(asks_for_json(&words.iter().map(OsString::from).collect::<Vec<_>>()));
+        }
+    }
+
+    #[test]
+    fn a_verb_that_is_not_built_is_a_usage_error() {
+        let error = parsed(&["sandbar", "topcs", "list"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let told = usage(&error);
+        assert!(told.what.contains("topcs"), "{told}");
+        assert!(told.why.contains("topics"), "{told}");
+        assert_eq!(parsed(&["sandbar", "savepoint", "list"]).unwrap_err().exit_code(), 2);
+    }
+}

@@ -1,0 +1,87 @@
+//! `sandbar inspect`: what a plugin exports, imports, declares and would be granted.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::output::Output;
+use crate::config::Limits;
+use crate::error::Result;
+use crate::plugin::{Engine, Plugin};
+
+/// Arguments of `sandbar inspect`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  sandbar inspect count.wasm")]
+pub struct Inspect {
+    /// The component's file
+    plugin: PathBuf,
+}
+
+impl Inspect {
+    pub(super) fn run(self, out: &Output) -> Result<()> {
+        let plugin = Engine::new(None)?.load(&self.plugin)?;
+        out.show(&as_json(&plugin), || as_text(&plugin))
+    }
+}
+
+fn as_json(plugin: &Plugin) -> Value {
+    let described = plugin.description();
+    let limits = Limits::default();
+    json!({
+        "name": described.name,
+        "version": described.version,
+        "digest": plugin.digest(),
+        "exports": plugin.exports(),
+        "imports": plugin.imports(),
+        "inputs": described.inputs,
+        "outputs": described.outputs,
+        "config-schema": schema(&described.config_schema),
+        "limits": { "memory-bytes": limits.memory_bytes, "call-time-ms": limits.call_time.as_millis() as u64 },
+    })
+}
+
+/// The schema as JSON, as text where it is none, null where the plugin takes no configuration.
+fn schema(text: &str) -> Value {
+    if text.is_empty() {
+        return Value::Null;
+    }
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+fn as_text(plugin: &Plugin) -> String {
+    let described = plugin.description();
+    let limits = Limits::default();
+    let mut text = format!("{} {}\n", described.name, described.version);
+    let mut line = |title: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {title:<10}{}", if value.is_empty() { "none" } else { &value });
+    };
+    line("digest", plugin.digest().to_owned());
+    line("exports", names(plugin.exports()));
+    line("imports", names(plugin.imports()));
+    line("inputs", names(&described.inputs));
+    line("outputs", names(&described.outputs));
+    line(
+        "config",
+        if described.config_schema.is_empty() {
+            String::new()
+        } else {
+            schema(&described.config_schema).to_string()
+        },
+    );
+    line(
+        "limits",
+        format!(
+            "memory {} MiB, call time {:?} (defaults)",
+            limits.memory_bytes >> 20,
+            limits.call_time
+        ),
+    );
+    text
+}
+
+fn names(names: &[String]) -> String {
+    names.join(", ")
+}

@@ -1,0 +1,101 @@
+//! `sandbar run`: the main job, in the foreground.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::output::Output;
+use super::screen::Screen;
+use super::signals;
+use crate::error::{Error, Kind, Result};
+use crate::metrics::{self, Progress};
+use crate::pipeline::{self, Stop, spec};
+use crate::server::Http;
+
+/// Arguments of `sandbar run`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "SIGINT and SIGTERM finish the batch, commit, leave the group and end with 0; a second one ends at once.\n\n\
+    Examples:\n  sandbar run pipeline.toml\n  sandbar run pipeline.toml --set source.views.start=earliest --http 127.0.0.1:9464"
+)]
+pub struct Run {
+    /// The pipeline file
+    pub(super) pipeline: PathBuf,
+    /// Override a key of the file, such as source.views.start=earliest; may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) sets: Vec<String>,
+    /// Serve /metrics, /health and /ready at this address
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) http: Option<SocketAddr>,
+    /// Tell this process from others of the same pipeline on this machine
+    #[arg(long, value_name = "ID")]
+    pub(super) instance: Option<String>,
+    /// Begin with the state and positions of a savepoint
+    #[arg(long, value_name = "SAVEPOINT")]
+    pub(super) from: Option<String>,
+    /// Begin although the savepoint holds state that the plugins no longer have
+    #[arg(long)]
+    pub(super) allow_dropped_state: bool,
+}
+
+impl Run {
+    pub(super) fn run(self, out: &Output) -> Result<()> {
+        self.refuse_savepoints()?;
+        let mut pipeline = spec::load(&self.pipeline, &self.sets)?;
+        pipeline.instance = self.instance.or(pipeline.instance);
+        let stop = Arc::new(Stop::default());
+        let asked = stop.clone();
+        signals::listen(move || asked.request())?;
+        let progress = Arc::new(Progress::default());
+        let mut screen = Screen::new(*out, &pipeline);
+        if let Some(address) = self.http {
+            let http = metrics::install().map(|metrics| Http::start(address, metrics, progress.clone())).transpose()?;
+            screen.serves(http.map(|http| http.address()));
+        }
+        pipeline::run(pipeline, stop, progress, &mut screen)
+    }
+
+    fn refuse_savepoints(&self) -> Result<()> {
+        let flag = match (&self.from, self.allow_dropped_state) {
+            (Some(_), _) => "--from",
+            (None, true) => "--allow-dropped-state",
+            (None, false) => return Ok(()),
+        };
+        Err(Error::new(Kind::Usage, format!("{flag} is not supported yet"), "there are no savepoints before there is state")
+            .hint("set where a source starts with --set source.NAME.start=…, or move its positions with `sandbar offsets set`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn savepoints_are_refused_with_a_sentence() {
+        let run = |from: Option<&str>, allow_dropped_state| Run {
+            pipeline: "p.toml".into(),
+            sets: Vec::new(),
+            http: None,
+            instance: None,
+            from: from.map(Into::into),
+            allow_dropped_state,
+        };
+        assert_eq!(run(None, false).refuse_savepoints(), Ok(()));
+        assert!(
+            run(Some("x"), true)
+                .refuse_savepoints()
+                .unwrap_err()
+                .what
+                .contains("--from")
+        );
+        assert!(
+            run(None, true)
+                .refuse_savepoints()
+                .unwrap_err()
+                .what
+                .contains("--allow-dropped-state")
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! `sandbar schema`: the JSON schema of a file that a person writes.
+
+use clap::{Args, Subcommand};
+
+use super::output::Output;
+use crate::error::Result;
+use crate::pipeline::spec;
+
+/// Arguments of `sandbar schema`.
+#[derive(Args, Debug)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Example:\n  sandbar schema pipeline > pipeline.schema.json"
+)]
+pub struct Schema {
+    #[command(subcommand)]
+    of: Of,
+}
+
+#[derive(Subcommand, Debug)]
+enum Of {
+    /// The schema of a pipeline file
+    #[command(after_help = "Example:\n  sandbar schema pipeline > pipeline.schema.json")]
+    Pipeline,
+}
+
+impl Schema {
+    pub(super) fn run(self, out: &Output) -> Result<()> {
+        match self.of {
+            Of::Pipeline => out.line(&format!("{:#}", spec::schema())),
+        }
+    }
+}

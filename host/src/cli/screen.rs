@@ -1,0 +1,165 @@
+//! What a person, or a program, sees of a run: a line for each notice, and on a terminal rates, lag, and a bar while it catches up.
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::output::Output;
+use crate::clock;
+use crate::config::{Pipeline, Target};
+use crate::error::Error;
+use crate::metrics::Progress;
+use crate::pipeline::{Audience, Notice};
+
+/// The audience of `sandbar run`.
+pub(super) struct Screen {
+    out: Output,
+    /// A sink writes to standard output: notices go to standard error then.
+    stdout_is_taken: bool,
+    /// Only on a terminal.
+    bar: Option<ProgressBar>,
+    last: (Instant, u64, u64),
+}
+
+impl Screen {
+    pub(super) fn new(out: Output, pipeline: &Pipeline) -> Self {
+        let sinks = pipeline.sinks.iter().chain(&pipeline.dead_letters);
+        let stdout_is_taken = sinks.into_iter().any(|sink| matches!(sink.target, Target::File(None)));
+        let bar = io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // The template is a constant; were it wrong, the default style would do.
+            if let Ok(style) = ProgressStyle::with_template("{bar:30} {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { out, stdout_is_taken, bar, last: (clock::now(), 0, 0) }
+    }
+
+    /// Tells where `/metrics` is.
+    pub(super) fn serves(&self, address: Option<SocketAddr>) {
+        if let Some(address) = address {
+            let value = json!({ "event": "serving", "address": address.to_string() });
+            self.tell(&value, || format!("serving http://{address}/metrics"));
+        }
+    }
+
+    fn tell(&self, value: &Value, human: impl FnOnce() -> String) {
+        let tell = || {
+            // Standard output that nobody reads does not end a run: its work is in Kafka.
+            let _: Result<(), Error> = self.out.tell(value, human, self.stdout_is_taken);
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(tell),
+            None => tell(),
+        }
+    }
+}
+
+impl Audience for Screen {
+    fn notice(&mut self, notice: &Notice) {
+        if let (Notice::Stopped { .. }, Some(bar)) = (notice, self.bar.take()) {
+            bar.finish_and_clear();
+        }
+        let Some(text) = human(notice) else {
+            return self.out_json_only(notice);
+        };
+        self.tell(&serde_json::to_value(notice).unwrap_or_default(), || text);
+    }
+
+    fn tick(&mut self, progress: &Progress) {
+        let Some(bar) = &self.bar else { return };
+        let (records_in, records_out) = (progress.records_in.load(Ordering::Relaxed), progress.records_out.load(Ordering::Relaxed));
+        let lag = progress.lag.load(Ordering::Relaxed).max(0) as u64;
+        let (then, in_then, out_then) = std::mem::replace(&mut self.last, (clock::now(), records_in, records_out));
+        let seconds = clock::now().duration_since(then).as_secs_f64().max(1e-3);
+        let rate = |now: u64, then: u64| grouped(((now - then) as f64 / seconds) as u64);
+        bar.set_length((records_in + lag).max(1));
+        bar.set_position(records_in);
+        bar.set_message(format!(
+            "in {} ({}/s)  out {} ({}/s)  lag {}",
+            grouped(records_in),
+            rate(records_in, in_then),
+            grouped(records_out),
+            rate(records_out, out_then),
+            grouped(lag)
+        ));
+    }
+}
+
+impl Screen {
+    /// Routine that would only fill a person's screen: commits.
+    fn out_json_only(&self, notice: &Notice) {
+        if self.out.is_json() {
+            self.tell(&serde_json::to_value(notice).unwrap_or_default(), String::new);
+        }
+    }
+}
+
+/// A notice as a line for a person, `None` for routine.
+fn human(notice: &Notice) -> Option<String> {
+    Some(match notice {
+        Notice::Start { topic, partition, from, origin, stop, .. } => {
+            let until = stop.map(|stop| format!("  until {stop}")).unwrap_or_default();
+            format!("{topic}/{partition}  from {from}  {origin}{until}")
+        }
+        Notice::AfterCrash { source, meaning } => format!("source `{source}`: {meaning}"),
+        Notice::Rebalance { worker, assigned, revoked, lost } => {
+            let part = |name: &str, list: &[String]| if list.is_empty() { String::new() } else { format!("  {name} {}", list.join(" ")) };
+            let parts = part("got", assigned) + &part("gave up", revoked) + &part("lost", lost);
+            format!("worker {worker}:{}", if parts.is_empty() { "  keeps what it has" } else { &parts })
+        }
+        Notice::Checkpoint { .. } => return None,
+        Notice::CommitFailed { worker, reason } => format!("worker {worker}: a commit failed, the next one supersedes it: {reason}"),
+        Notice::Disconnected { reason } => format!("waiting for Kafka: {reason}"),
+        Notice::Connected => "Kafka is back".to_owned(),
+        Notice::Stopped { reason, records_in, records_out, seconds } => format!(
+            "{}: {} records in, {} out, {seconds:.1} s, {} records/s",
+            if reason == "signal" { "stopped" } else { "finished" },
+            grouped(*records_in),
+            grouped(*records_out),
+            grouped((*records_in as f64 / seconds.max(1e-3)) as u64)
+        ),
+    })
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_reads_as_the_contract_says() {
+        let start = |stop| Notice::Start {
+            source: "views".into(),
+            topic: "views".into(),
+            partition: 3,
+            from: 4711,
+            origin: "committed".into(),
+            stop,
+        };
+        assert_eq!(human(&start(None)).unwrap(), "views/3  from 4711  committed");
+        assert_eq!(human(&start(Some(9000))).unwrap(), "views/3  from 4711  committed  until 9000");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

@@ -1,0 +1,98 @@
+//! `sandbar topics`: create, list, delete.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, pair};
+use super::output::{Head, Output, Table};
+use crate::error::Result;
+use crate::sink::topics;
+
+/// Arguments of `sandbar topics`.
+#[derive(Args, Debug)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Example:\n  sandbar topics create views --partitions 4"
+)]
+pub struct Topics {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Create a topic
+    #[command(after_help = "Example:\n  sandbar topics create views --partitions 4 --config retention.ms=-1")]
+    Create {
+        /// The topic's name
+        name: String,
+        /// How many partitions it gets
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        partitions: u16,
+        /// On how many brokers each partition lies; as the cluster says, if not given
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        replicas: Option<u16>,
+        /// A setting of the topic, such as cleanup.policy=compact; may be given again
+        #[arg(long = "config", value_name = "NAME=VALUE", value_parser = pair)]
+        settings: Vec<(String, String)>,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// List the topics
+    #[command(after_help = "Example:\n  sandbar topics list --brokers 127.0.0.1:9092")]
+    List {
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Delete a topic and all its records
+    #[command(after_help = "Example:\n  sandbar topics delete views")]
+    Delete {
+        /// The topic's name
+        name: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+}
+
+impl Topics {
+    pub(super) fn run(self, out: &Output) -> Result<()> {
+        match self.action {
+            Action::Create {
+                name,
+                partitions,
+                replicas,
+                settings,
+                cluster,
+            } => {
+                topics::create(&cluster.into(), &name, partitions, replicas, &settings)?;
+                out.show(&json!({ "created": name, "partitions": partitions }), || {
+                    format!("created topic {name} with {partitions} partitions")
+                })
+            }
+            Action::List { cluster } => list(&topics::list(&cluster.into())?, out),
+            Action::Delete { name, cluster } => {
+                topics::delete(&cluster.into(), &name)?;
+                out.show(&json!({ "deleted": name }), || format!("deleted topic {name}"))
+            }
+        }
+    }
+}
+
+fn list(topics: &[topics::Topic], out: &Output) -> Result<()> {
+    let mut table = Table::new(&[
+        Head::Text("topic"),
+        Head::Number("partitions"),
+        Head::Number("replicas"),
+    ]);
+    for topic in topics {
+        table.row([
+            topic.name.clone(),
+            topic.partitions.to_string(),
+            topic.replicas.to_string(),
+        ]);
+    }
+    let values = topics
+        .iter()
+        .map(|topic| json!({ "topic": topic.name, "partitions": topic.partitions, "replicas": topic.replicas }));
+    out.rows(&Value::Array(values.collect()), &table)
+}

@@ -1,0 +1,143 @@
+//! The life of a run: it processes until it is asked to stop or has nothing left to read, and tells what it does on the way.
+
+use crate::clock;
+use crate::record::TopicPartition;
+use serde::Serialize;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// A request to stop, seen by every worker at its next batch boundary. It cannot be taken back.
+#[derive(Debug, Default)]
+pub struct Stop {
+    since: OnceLock<Instant>,
+}
+
+impl Stop {
+    /// Asks the run to finish its batches, commit, and leave; whether it had been asked before.
+    pub fn request(&self) -> bool {
+        self.since.set(clock::now()).is_err()
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_requested(&self) -> bool {
+        self.since.get().is_some()
+    }
+
+    /// Whether it was asked to stop longer than `patience` ago.
+    pub fn is_overdue(&self, patience: Duration) -> bool {
+        self.since.get().is_some_and(|since| clock::now().duration_since(*since) >= patience)
+    }
+}
+
+/// What a run tells while it runs. `-o json` prints each as one object with `event` as its first key.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Notice {
+    /// Where a partition starts, and why.
+    Start {
+        /// The source's name.
+        source: String,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Offset of the first record to read.
+        from: i64,
+        /// Where that number came from.
+        origin: String,
+        /// Offset at which the run ends, exclusive.
+        stop: Option<i64>,
+    },
+    /// What a crash would mean for a source.
+    AfterCrash {
+        /// The source's name.
+        source: String,
+        /// A sentence.
+        meaning: String,
+    },
+    /// A worker's partitions changed.
+    Rebalance {
+        /// The worker, from 0.
+        worker: usize,
+        /// Partitions that it got.
+        assigned: Vec<String>,
+        /// Partitions that it gave up after a commit.
+        revoked: Vec<String>,
+        /// Partitions that somebody else has already.
+        lost: Vec<String>,
+    },
+    /// Positions were committed, after all outputs before them were acknowledged.
+    Checkpoint {
+        /// The worker, from 0.
+        worker: usize,
+        /// How many partitions' positions.
+        partitions: usize,
+    },
+    /// A commit failed; the next one supersedes it.
+    CommitFailed {
+        /// The worker, from 0.
+        worker: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A cluster is out of reach; the run waits.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+    /// The cluster is back.
+    Connected,
+    /// The run ended.
+    Stopped {
+        /// `signal` or `finished`.
+        reason: String,
+        /// Records read.
+        records_in: u64,
+        /// Records handed to sinks.
+        records_out: u64,
+        /// How long it ran.
+        seconds: f64,
+    },
+}
+
+impl Notice {
+    /// A rebalance of `worker`; names are written `topic/partition`.
+    pub fn rebalance(worker: usize, assigned: &[TopicPartition], revoked: &[TopicPartition], lost: &[TopicPartition]) -> Self {
+        let names = |partitions: &[TopicPartition]| partitions.iter().map(ToString::to_string).collect();
+        Notice::Rebalance { worker, assigned: names(assigned), revoked: names(revoked), lost: names(lost) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_one_json_object_that_names_its_event() {
+        let notice = Notice::Start {
+            source: "views".into(),
+            topic: "views".into(),
+            partition: 3,
+            from: 4711,
+            origin: "committed".into(),
+            stop: None,
+        };
+        assert_eq!(
+            serde_json::to_string(&notice).unwrap(),
+            r#"{"event":"start","source":"views","topic":"views","partition":3,"from":4711,"origin":"committed","stop":null}"#
+        );
+        let stopped = Notice::Stopped { reason: "finished".into(), records_in: 2, records_out: 1, seconds: 0.5 };
+        assert_eq!(
+            serde_json::to_string(&stopped).unwrap(),
+            r#"{"event":"stopped","reason":"finished","records-in":2,"records-out":1,"seconds":0.5}"#
+        );
+    }
+
+    #[test]
+    fn a_stop_that_nobody_asked_for_is_never_overdue() {
+        let stop = Stop::default();
+        assert!(!stop.is_overdue(Duration::ZERO));
+        assert!(!stop.request() && stop.request());
+        assert!(stop.is_requested() && stop.is_overdue(Duration::ZERO) && !stop.is_overdue(Duration::from_secs(3600)));
+    }
+}

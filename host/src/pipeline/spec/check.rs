@@ -1,0 +1,165 @@
+//! The raw file becomes checked settings.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use crate::config;
+use crate::error::{Error, Result};
+
+use super::delivery::{self, Refusal};
+use super::document::{Document, Span};
+use super::file::{Checkpoint, File, OnError, Operator};
+use super::graph::Graph;
+use super::values::At;
+use super::{places, properties, source};
+
+/// What every check needs: the document for errors, the folder that paths are relative to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    document: &'a Document,
+    base: &'a Path,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn new(document: &'a Document, base: &'a Path) -> Self {
+        Self { document, base }
+    }
+
+    pub(super) fn base(&self) -> &'a Path {
+        self.base
+    }
+
+    /// A path of the file, from where the process stands.
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// A path of the file; `None` for `-`, a standard stream.
+    pub(super) fn stream(&self, path: &Path) -> Option<PathBuf> {
+        (path != Path::new("-")).then(|| self.path(path))
+    }
+
+    pub(super) fn refuse(&self, span: Option<&Span>, what: impl Display, why: impl Display) -> Error {
+        self.document.refuse(span, what, why)
+    }
+
+    pub(super) fn refuse_combination(&self, span: Option<&Span>, refusal: &Refusal) -> Error {
+        self.refuse(span, refusal.what, refusal.why).hint(refusal.hint)
+    }
+}
+
+/// The whole pipeline.
+pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipeline> {
+    let name = file.name.value.0.clone();
+    let graph = Graph::of(file, scope)?;
+    let delivery = delivery(file, scope)?;
+    let sources = (file.source.0.iter())
+        .map(|(name, raw)| source::source(name, raw, file, scope))
+        .collect::<Result<Vec<_>>>()?;
+    graph.check_sources(&sources, scope)?;
+    Ok(config::Pipeline {
+        delivery,
+        workers: workers(file),
+        instance: file.instance.as_ref().map(|instance| instance.value.0.clone()),
+        queue_bytes: file.queue_memory.value.0,
+        sources,
+        operators: operators(file, &graph, scope)?,
+        sinks: places::sinks(file, &graph, scope)?,
+        dead_letters: places::dead_letters(file, scope)?,
+        checkpoint: checkpoint(file, scope)?,
+        state_dir: match &file.state.dir {
+            Some(dir) => scope.path(&dir.value),
+            None => scope.path(&Path::new(".sandbar").join(&name)),
+        },
+        name,
+    })
+}
+
+fn workers(file: &File) -> usize {
+    match &file.workers {
+        Some(workers) => workers.value.0 as usize,
+        None => std::thread::available_parallelism().map_or(1, usize::from).min(512),
+    }
+}
+
+fn delivery(file: &File, scope: &Scope<'_>) -> Result<config::Delivery> {
+    let wanted = file.delivery.as_ref();
+    let span = wanted.map_or(file.checkpoint.as_ref().and_then(|at| at.span.as_ref()), |at| {
+        at.span.as_ref()
+    });
+    delivery::delivery(file.checkpoint.is_some(), wanted.map(|at| at.value))
+        .map_err(|refusal| scope.refuse_combination(span, &refusal))
+}
+
+fn checkpoint(file: &File, scope: &Scope<'_>) -> Result<Option<config::Checkpoint>> {
+    let Some(At { value: raw, .. }) = &file.checkpoint else {
+        return Ok(None);
+    };
+    check_store(raw, scope)?;
+    Ok(Some(config::Checkpoint {
+        interval: raw.interval.value.duration(),
+        timeout: raw.timeout.value.duration(),
+    }))
+}
+
+/// The store is not used yet; what is written there is right or refused all the same.
+fn check_store(raw: &Checkpoint, scope: &Scope<'_>) -> Result<()> {
+    for (name, property) in &raw.properties.0 {
+        properties::resolve("checkpoint", name, property, scope)?;
+    }
+    let Some(store) = &raw.store else { return Ok(()) };
+    match store.value.0.split_once("://") {
+        None | Some(("file" | "s3", _)) => Ok(()),
+        Some((scheme, _)) => {
+            let what = format!("`checkpoint.store` cannot be at `{scheme}://`");
+            Err(scope.refuse(
+                store.span.as_ref(),
+                what,
+                "it is a folder, file://… or s3://bucket/prefix",
+            ))
+        }
+    }
+}
+
+/// The operators, each behind those that it reads.
+fn operators(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config::Operator>> {
+    let place = |&index: &usize| {
+        let (name, raw) = &file.operator.0[index];
+        Ok(config::Operator {
+            name: name.value.clone(),
+            plugin: scope.path(&raw.plugin.value),
+            inputs: graph.operator_inputs(index),
+            config: raw
+                .config
+                .as_ref()
+                .map(|config| config.value.to_string())
+                .unwrap_or_default(),
+            on_error: on_error(&name.value, raw, file, scope)?,
+            limits: config::Limits {
+                memory_bytes: raw.limits.memory.value.0,
+                call_time: raw.limits.call_time.value.duration(),
+            },
+        })
+    };
+    graph.order().iter().map(place).collect()
+}
+
+fn on_error(name: &str, raw: &Operator, file: &File, scope: &Scope<'_>) -> Result<config::OnError> {
+    match raw.on_error.value {
+        OnError::Fail => Ok(config::OnError::Fail),
+        OnError::Skip => Ok(config::OnError::Skip),
+        OnError::DeadLetter if file.dead_letters.is_some() => Ok(config::OnError::DeadLetter),
+        OnError::DeadLetter => {
+            let what = format!("`operator.{name}.on-error` is \"dead-letter\" and there are no `[dead-letters]`");
+            let error = scope.refuse(
+                raw.on_error.span.as_ref(),
+                what,
+                "a refused record would have no place to go",
+            );
+            Err(error.hint(format!(
+                "add [dead-letters] with topic = \"{}.dead\"",
+                file.name.value.0
+            )))
+        }
+    }
+}

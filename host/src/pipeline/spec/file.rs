@@ -1,0 +1,321 @@
+//! The keys of a pipeline file. What stands here is what is read, what is refused as unknown, and what the schema says.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::position::{Start, Stop};
+use super::property::Property;
+use super::values::{At, Brokers, Instance, Name, Named, Period, Size, Text, Topic, Whole};
+
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+const YEAR: u64 = 365 * DAY;
+
+const MIB: u64 = 1 << 20;
+
+/// A pipeline of Sandbar: where records come from, which plugins see them, and where they go.
+///
+/// Durations are texts such as "500ms", "5s", "1m", "2h"; sizes such as "10KiB", "64MiB". A path is relative to this file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct File {
+    /// The pipeline's name; the default group of its sources is `sandbar.<name>`.
+    pub(super) name: At<Name>,
+    /// What a crash may do to the outputs. Default: "exactly-once" with `[checkpoint]`, "none" without.
+    pub(super) delivery: Option<At<Delivery>>,
+    /// Threads, each a member of the group. Default: one a core.
+    pub(super) workers: Option<At<Whole<1, 512>>>,
+    /// A stable id of this process; members of one pipeline on one machine differ by it.
+    pub(super) instance: Option<At<Instance>>,
+    /// Memory that the queues of the process may hold: records read and not processed, outputs not acknowledged.
+    #[serde(default)]
+    pub(super) queue_memory: At<Size<{ 4 << 20 }, { 1 << 40 }, { 64 * MIB }>>,
+    /// The cluster that every source and sink inherits.
+    #[serde(default)]
+    pub(super) kafka: Kafka,
+    /// Where records come from, by name.
+    #[serde(default)]
+    pub(super) source: Named<Source>,
+    /// Plugins placed in the pipeline, by name.
+    #[serde(default)]
+    pub(super) operator: Named<Operator>,
+    /// Where records go, by name.
+    #[serde(default)]
+    pub(super) sink: Named<Sink>,
+    /// Where records go that a plugin refused, or on which it failed.
+    pub(super) dead_letters: Option<At<DeadLetters>>,
+    /// Checkpoints; absent: none, state starts empty after a crash.
+    pub(super) checkpoint: Option<At<Checkpoint>>,
+    /// The local working copy.
+    #[serde(default)]
+    pub(super) state: State,
+}
+
+/// What a crash may do to the outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Delivery {
+    /// Outputs, state and positions of one prefix. With `[checkpoint]`; comes with transactional output and is refused until then.
+    ExactlyOnce,
+    /// State and positions agree; outputs may repeat. With `[checkpoint]`.
+    AtLeastOnce,
+    /// A position is committed only after its outputs were acknowledged; an output may repeat, none is lost. Without `[checkpoint]`.
+    None,
+}
+
+/// How to reach a Kafka cluster.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Kafka {
+    /// `host:port` of one or more brokers, comma-separated.
+    pub(super) brokers: Option<At<Brokers>>,
+    /// Passed to librdkafka; those that the host owns are refused by name. A secret is `{ env = "NAME" }` or `{ file = "path" }`.
+    #[serde(default)]
+    pub(super) properties: Named<Property>,
+}
+
+/// A source: topics of Kafka, or a file for development. Exactly one of `topics`, `topic-pattern`, `partitions` and `file`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Source {
+    /// All partitions of these topics, which must exist.
+    pub(super) topics: Option<At<Vec<Topic>>>,
+    /// All partitions of the topics whose whole name this regular expression matches, now and later.
+    pub(super) topic_pattern: Option<At<String>>,
+    /// These partitions and no others: { views = [0, 3] }.
+    pub(super) partitions: Option<At<Named<Vec<Whole<0, { i32::MAX as i64 }>>>>>,
+    /// A file, "-" for standard input.
+    pub(super) file: Option<At<PathBuf>>,
+    /// How records lie in the file.
+    #[serde(default)]
+    pub(super) format: At<Format>,
+    /// Overrides `[kafka]`: the brokers are replaced, properties are merged.
+    pub(super) kafka: Option<At<Kafka>>,
+    /// The consumer group. Default: `sandbar.<name of the pipeline>`.
+    pub(super) group: Option<At<Text>>,
+    /// Where a partition starts that has no committed position of this pipeline.
+    #[serde(default)]
+    pub(super) start: At<Start>,
+    /// Where nothing else says where to start.
+    #[serde(default)]
+    pub(super) otherwise: At<Otherwise>,
+    /// Where the run ends, exclusive; absent: never.
+    pub(super) stop: Option<At<Stop>>,
+    /// What to do when the log no longer holds the position.
+    #[serde(default)]
+    pub(super) on_out_of_range: At<OutOfRange>,
+    /// Where the truth about positions is.
+    #[serde(default)]
+    pub(super) offsets: At<Truth>,
+    /// When positions are committed to the group. Default: "on-checkpoint" with `[checkpoint]`, "periodic" without.
+    pub(super) commit_offsets: Option<At<CommitOffsets>>,
+    /// Spacing of periodic commits.
+    #[serde(default)]
+    pub(super) auto_commit_interval: At<Period<10, DAY, 5_000>>,
+    /// How long the group waits for a silent member.
+    #[serde(default)]
+    pub(super) session_timeout: At<Period<100, HOUR, 10_000>>,
+    /// Records in one call of a plugin, at most.
+    #[serde(default)]
+    pub(super) max_batch: At<Whole<1, 100_000, 1_000>>,
+    /// How often new partitions and topics are looked for; they start at their beginning.
+    #[serde(default)]
+    pub(super) discovery_interval: At<Period<10, HOUR, 300_000>>,
+    /// Where event time comes from: "record" (Kafka's timestamp), or a JSON pointer into the value, such as "/created_at".
+    #[serde(default = "record")]
+    #[schemars(regex(pattern = r"^(record|/.*)$"))]
+    pub(super) event_time: At<String>,
+    /// How much later than the newest event an event may come and still be in time. Takes effect with timers and windows.
+    #[expect(dead_code, reason = "checked here, used by windows when they come")]
+    #[serde(default)]
+    pub(super) max_out_of_orderness: At<Period<0, YEAR, 5_000>>,
+    /// After how long a silent partition no longer holds event time back. Takes effect with timers and windows.
+    #[expect(dead_code, reason = "checked here, used by windows when they come")]
+    #[serde(default)]
+    pub(super) idle_after: At<Period<1, YEAR, 60_000>>,
+}
+
+fn record() -> At<String> {
+    "record".to_owned().into()
+}
+
+/// How records lie in a file.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Format {
+    /// One JSON object a line: key, value, timestamp, headers.
+    #[default]
+    Json,
+    /// A line is a value.
+    Lines,
+}
+
+/// Where nothing else says where to start.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Otherwise {
+    /// At the first record of the log.
+    #[default]
+    Earliest,
+    /// At the last stable offset.
+    Latest,
+    /// Nowhere: it is an error.
+    Fail,
+}
+
+/// What to do when the log no longer holds the position.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OutOfRange {
+    /// Stop with an error.
+    #[default]
+    Fail,
+    /// Go on at the first record of the log.
+    Earliest,
+    /// Go on at the end.
+    Latest,
+}
+
+/// Where the truth about positions is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Truth {
+    /// In the consumer group.
+    #[default]
+    Group,
+    /// In the checkpoints. Comes with checkpoints of state and is refused until then.
+    Checkpoint,
+}
+
+/// When positions are committed to the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum CommitOffsets {
+    /// With each checkpoint.
+    OnCheckpoint,
+    /// Each `auto-commit-interval`, without `[checkpoint]`.
+    Periodic,
+    /// Never.
+    Never,
+}
+
+/// A plugin placed in the pipeline.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Operator {
+    /// The component's file.
+    pub(super) plugin: At<PathBuf>,
+    /// What it reads, in the order of the plugin's inputs: sources, operators ("parse"), an operator's named output ("parse.rejected").
+    pub(super) inputs: At<Vec<At<String>>>,
+    /// Handed to the plugin as JSON, checked against the schema that it declares.
+    pub(super) config: Option<At<serde_json::Value>>,
+    /// What happens to a record on which the plugin traps or breaks a limit.
+    #[serde(default)]
+    pub(super) on_error: At<OnError>,
+    /// What an instance of the plugin may use.
+    #[serde(default)]
+    pub(super) limits: Limits,
+}
+
+/// What happens to a record on which a plugin traps or breaks a limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OnError {
+    /// The pipeline stops with exit code 10.
+    #[default]
+    Fail,
+    /// The record is left out, and counted.
+    Skip,
+    /// The record goes to `[dead-letters]`.
+    DeadLetter,
+}
+
+/// What an instance of a plugin may use.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Limits {
+    /// Linear memory.
+    #[serde(default)]
+    pub(super) memory: At<Size<{ 1 << 16 }, { 4 << 30 }, { 64 * MIB }>>,
+    /// Time of one call.
+    #[serde(default)]
+    pub(super) call_time: At<Period<1, HOUR, 1_000>>,
+}
+
+/// A sink: a topic of Kafka, or a file for development. Exactly one of `topic` and `file`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Sink {
+    /// What it takes: sources, operators ("parse"), an operator's named output ("parse.rejected").
+    pub(super) from: At<Vec<At<String>>>,
+    /// The topic, which must exist.
+    pub(super) topic: Option<At<Topic>>,
+    /// A file, "-" for standard output.
+    pub(super) file: Option<At<PathBuf>>,
+    /// How a record's partition follows from its key.
+    #[serde(default)]
+    pub(super) partitioner: At<Partitioner>,
+    /// Overrides `[kafka]`: the brokers are replaced, properties are merged.
+    pub(super) kafka: Option<At<Kafka>>,
+}
+
+/// How a record's partition follows from its key.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Partitioner {
+    /// As Java clients do.
+    #[default]
+    Murmur2,
+    /// As librdkafka does by default.
+    Crc32,
+}
+
+/// Where records go that a plugin refused. Exactly one of `topic` and `file`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct DeadLetters {
+    /// The topic, which must exist.
+    pub(super) topic: Option<At<Topic>>,
+    /// A file, "-" for standard output.
+    pub(super) file: Option<At<PathBuf>>,
+    /// How a record's partition follows from its key.
+    #[serde(default)]
+    pub(super) partitioner: At<Partitioner>,
+    /// Overrides `[kafka]`: the brokers are replaced, properties are merged.
+    pub(super) kafka: Option<At<Kafka>>,
+}
+
+/// Checkpoints.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Checkpoint {
+    /// From the start of one to the start of the next.
+    #[serde(default)]
+    pub(super) interval: At<Period<10, DAY, 1_000>>,
+    /// Where checkpoints are kept: a folder, file://…, s3://bucket/prefix. Takes effect with checkpoints of state.
+    pub(super) store: Option<At<Text>>,
+    /// How many checkpoints are kept. Takes effect with checkpoints of state.
+    #[expect(dead_code, reason = "checked here, used by checkpoints of state when they come")]
+    #[serde(default)]
+    pub(super) keep: At<Whole<1, 1_000, 5>>,
+    /// How long one may take.
+    #[serde(default)]
+    pub(super) timeout: At<Period<10, DAY, 60_000>>,
+    /// How many checkpoints in a row may fail before the pipeline stops. Takes effect with checkpoints of state.
+    #[expect(dead_code, reason = "checked here, used by checkpoints of state when they come")]
+    #[serde(default)]
+    pub(super) tolerable_failures: At<Whole<0, 1_000_000, 0>>,
+    /// Passed to the store; a secret is `{ env = "NAME" }` or `{ file = "path" }`. Takes effect with checkpoints of state.
+    #[serde(default)]
+    pub(super) properties: Named<Property>,
+}
+
+/// The local working copy.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct State {
+    /// Its folder; deleting it loses nothing. Default: `.sandbar/<name of the pipeline>`.
+    pub(super) dir: Option<At<PathBuf>>,
+}

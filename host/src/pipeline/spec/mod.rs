@@ -1,0 +1,28 @@
+//! From the text of `pipeline.toml` to [`crate::config::Pipeline`].
+//!
+//! Owns: every key, its default and its range; the sentences in which a file is refused; the schema of the file, made from the same structs.
+//! Never: asks Kafka, opens a plugin, or writes anything. It reads the pipeline file and the files that this one names, and nothing else.
+//! Always: a value that leaves here is valid and of a combination that is built; a secret stands in no error, no schema and no `Debug` text.
+
+mod load;
+mod check;
+mod delivery;
+mod source;
+mod places;
+mod graph;
+mod properties;
+
+mod file;
+mod values;
+mod position;
+mod property;
+mod reading;
+mod document;
+mod sets;
+mod schema;
+
+#[cfg(test)]
+mod tests;
+
+pub use load::{load, parse};
+pub use schema::schema;

@@ -1,0 +1,97 @@
+//! Where records go: sinks and dead letters.
+
+use crate::config;
+use crate::error::Result;
+
+use super::check::Scope;
+use super::document::Span;
+use super::file::{File, Kafka, Partitioner};
+use super::graph::Graph;
+use super::properties;
+use super::values::{At, Topic};
+
+/// The sinks, in the order of the file.
+pub(super) fn sinks(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config::Sink>> {
+    let place = |(index, (name, raw)): (usize, &(At<String>, super::file::Sink))| {
+        let keys = Keys {
+            part: format!("sink.{}", name.value),
+            span: name.span.as_ref(),
+            topic: raw.topic.as_ref(),
+            file: raw.file.as_ref(),
+            partitioner: &raw.partitioner,
+            kafka: raw.kafka.as_ref(),
+        };
+        Ok(config::Sink {
+            name: name.value.clone(),
+            from: graph.sink_inputs(index),
+            target: target(&keys, file, scope)?,
+        })
+    };
+    file.sink.0.iter().enumerate().map(place).collect()
+}
+
+/// The dead letters, as a sink of that name.
+pub(super) fn dead_letters(file: &File, scope: &Scope<'_>) -> Result<Option<config::Sink>> {
+    let place = |raw: &At<super::file::DeadLetters>| {
+        let keys = Keys {
+            part: "dead-letters".to_owned(),
+            span: raw.span.as_ref(),
+            topic: raw.value.topic.as_ref(),
+            file: raw.value.file.as_ref(),
+            partitioner: &raw.value.partitioner,
+            kafka: raw.value.kafka.as_ref(),
+        };
+        Ok(config::Sink {
+            name: "dead-letters".to_owned(),
+            from: Vec::new(),
+            target: target(&keys, file, scope)?,
+        })
+    };
+    file.dead_letters.as_ref().map(place).transpose()
+}
+
+/// The keys that say where records go.
+struct Keys<'a> {
+    part: String,
+    span: Option<&'a Span>,
+    topic: Option<&'a At<Topic>>,
+    file: Option<&'a At<std::path::PathBuf>>,
+    partitioner: &'a At<Partitioner>,
+    kafka: Option<&'a At<Kafka>>,
+}
+
+fn target(keys: &Keys<'_>, file: &File, scope: &Scope<'_>) -> Result<config::Target> {
+    let part = &keys.part;
+    match (keys.topic, keys.file) {
+        (Some(topic), None) => Ok(config::Target::Kafka {
+            cluster: properties::cluster(part, &file.kafka, keys.kafka, scope)?,
+            topic: topic.value.0.clone(),
+            partitioner: match keys.partitioner.value {
+                Partitioner::Murmur2 => config::Partitioner::Murmur2,
+                Partitioner::Crc32 => config::Partitioner::Crc32,
+            },
+        }),
+        (None, Some(path)) => {
+            let kafka = keys
+                .kafka
+                .and_then(|kafka| kafka.span.as_ref())
+                .map(|span| ("kafka", span));
+            let partitioner = keys.partitioner.span.as_ref().map(|span| ("partitioner", span));
+            match partitioner.or(kafka) {
+                None => Ok(config::Target::File(scope.stream(&path.value))),
+                Some((key, span)) => {
+                    let what = format!("`{part}.{key}` does not go with `file`");
+                    Err(scope.refuse(Some(span), what, "it is a setting of Kafka, and a file has none"))
+                }
+            }
+        }
+        (Some(topic), Some(_)) => {
+            let what = format!("`{part}` has a `topic` and a `file`");
+            Err(scope.refuse(topic.span.as_ref(), what, "it goes to exactly one of them"))
+        }
+        (None, None) => {
+            let what = format!("`{part}` does not say where its records go");
+            Err(scope.refuse(keys.span, what, "it has exactly one of `topic` and `file`"))
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Starts a pipeline's parts in their order, keeps its workers, and ends with what they end with.
+//!
+//! ```text
+//! plugins → wiring → sinks → positions, resolved and told → workers → the end
+//! ```
+
+use super::flow::{self, Ports, Route};
+use super::lifecycle::{Notice, Stop};
+use super::task::Tasks;
+use super::worker::{Shared, Worker, panicked};
+use crate::clock;
+use crate::config::{CommitOffsets, Pipeline, Source, Start};
+use crate::error::{Error, Kind, Result};
+use crate::metrics::Progress;
+use crate::plugin::{Engine, Plugin};
+use crate::sink::{self, Writer};
+use crate::source::{self, FileReader, Plan};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often the terminal is told about progress.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What a person sees of a run.
+pub trait Audience {
+    /// Something happened.
+    fn notice(&mut self, notice: &Notice);
+    /// A moment went by.
+    fn tick(&mut self, progress: &Progress);
+}
+
+/// Loads the plugins of a pipeline and checks the wiring: everything that can be known without Kafka.
+pub fn load(engine: &Engine, pipeline: &Pipeline) -> Result<(Vec<Plugin>, Vec<Route>)> {
+    let plugins: Vec<Plugin> = pipeline.operators.iter().map(|operator| engine.load(&operator.plugin)).collect::<Result<_>>()?;
+    let ports = plugins.iter().map(Plugin::description).map(|it| Ports { inputs: it.inputs.clone(), outputs: it.outputs.clone() });
+    let routes = flow::routes(pipeline, &ports.collect::<Vec<_>>())?;
+    Ok((plugins, routes))
+}
+
+/// Runs a pipeline until it is asked to stop, or until every partition reached its stop.
+///
+/// Errors: whatever hinders the start, a record that stops the pipeline, an output that can never be delivered.
+pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audience: &mut dyn Audience) -> Result<()> {
+    let begun = clock::now();
+    let pipeline = Arc::new(pipeline);
+    let engine = Engine::new(Some(pipeline.compile_cache()))?;
+    let (plugins, routes) = load(&engine, &pipeline)?;
+    let (sender, notices) = mpsc::channel();
+    let shared = Shared { pipeline: pipeline.clone(), stop: stop.clone(), progress: progress.clone(), notices: sender };
+
+    let tasks = (0..pipeline.workers).map(|_| tasks(&shared, &plugins, &routes)).collect::<Result<Vec<_>>>()?;
+    let writers = (0..pipeline.workers).map(|worker| writer(&pipeline, worker)).collect::<Result<Vec<_>>>()?;
+    let plans = plans(&pipeline, &routes)?;
+    tell_start(&pipeline, &plans, audience);
+
+    let mut files = files(&pipeline)?;
+    let mut workers = Vec::new();
+    for (index, (tasks, writer)) in tasks.into_iter().zip(writers).enumerate() {
+        // A file is read by the first worker alone.
+        let worker = Worker::join(index, shared.clone(), &plans, std::mem::take(&mut files), tasks, writer)?;
+        workers.push(spawn(index, worker, stop.clone())?);
+    }
+    drop(shared);
+    progress.running.store(true, Ordering::Relaxed);
+    watch(&notices, &progress, audience);
+    let ended = workers.into_iter().map(end).fold(Ok(()), Result::and);
+    progress.running.store(false, Ordering::Relaxed);
+    ended?;
+    audience.notice(&Notice::Stopped {
+        reason: if stop.is_requested() { "signal" } else { "finished" }.to_owned(),
+        records_in: progress.records_in.load(Ordering::Relaxed),
+        records_out: progress.records_out.load(Ordering::Relaxed),
+        seconds: clock::now().duration_since(begun).as_secs_f64(),
+    });
+    Ok(())
+}
+
+/// Passes on what the workers tell until the last of them is gone.
+fn watch(notices: &Receiver<Notice>, progress: &Progress, audience: &mut dyn Audience) {
+    loop {
+        match notices.recv_timeout(TICK) {
+            Ok(notice) => audience.notice(&notice),
+            Err(RecvTimeoutError::Timeout) => audience.tick(progress),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn tasks(shared: &Shared, plugins: &[Plugin], routes: &[Route]) -> Result<Tasks> {
+    let operators = shared.pipeline.operators.iter().zip(plugins);
+    let operators = operators.map(|(config, plugin)| plugin.operator(&config.name, &config.config, config.limits)).collect::<Result<_>>()?;
+    Tasks::new(shared.pipeline.clone(), routes.to_vec(), operators, shared.progress.clone(), shared.stop.clone())
+}
+
+/// Half of the memory of the queues is the writers', in equal shares.
+fn writer(pipeline: &Pipeline, worker: usize) -> Result<Writer> {
+    let sinks: Vec<_> = pipeline.sinks.iter().chain(&pipeline.dead_letters).cloned().collect();
+    let queue_bytes = pipeline.queue_bytes / 2 / pipeline.workers as u64;
+    Writer::open(&sinks, &sink::Options { queue_bytes, client_id: format!("sandbar-{}-{worker}", pipeline.name) })
+}
+
+/// The other half is the readers', in equal shares for each set that a worker reads.
+fn plans(pipeline: &Pipeline, routes: &[Route]) -> Result<Vec<(Vec<usize>, Arc<Plan>)>> {
+    let sets = flow::sets(pipeline, routes);
+    let member = source::Member {
+        pipeline: pipeline.name.clone(),
+        instance: pipeline.instance.clone(),
+        workers: pipeline.workers,
+        queue_bytes: pipeline.queue_bytes / 2 / (pipeline.workers * sets.len().max(1)) as u64,
+    };
+    let plan = |set: Vec<usize>| {
+        let sources = set.iter().filter_map(|index| match &pipeline.sources[*index] {
+            Source::Kafka(source) => Some(source.clone()),
+            Source::File(_) => None,
+        });
+        source::plan(&sources.collect::<Vec<_>>(), &member).map(|plan| (set, Arc::new(plan)))
+    };
+    sets.into_iter().map(plan).collect()
+}
+
+fn files(pipeline: &Pipeline) -> Result<Vec<(usize, FileReader)>> {
+    let files = pipeline.sources.iter().enumerate().filter_map(|(index, source)| match source {
+        Source::File(source) => Some((index, source)),
+        Source::Kafka(_) => None,
+    });
+    files.map(|(index, source)| FileReader::open(source).map(|reader| (index, reader))).collect()
+}
+
+fn tell_start(pipeline: &Pipeline, plans: &[(Vec<usize>, Arc<Plan>)], audience: &mut dyn Audience) {
+    for (sources, plan) in plans {
+        for placed in plan.lines() {
+            audience.notice(&Notice::Start {
+                source: pipeline.sources[sources[placed.source]].name().to_owned(),
+                topic: placed.partition.topic.to_string(),
+                partition: placed.partition.partition,
+                from: placed.from,
+                origin: placed.origin.to_string(),
+                stop: placed.stop,
+            });
+        }
+    }
+    if pipeline.checkpoint.is_none() {
+        for source in &pipeline.sources {
+            audience.notice(&Notice::AfterCrash { source: source.name().to_owned(), meaning: after_crash(source) });
+        }
+    }
+}
+
+/// Without checkpoints a person should know before the crash what comes after it.
+fn after_crash(source: &Source) -> String {
+    let source = match source {
+        Source::File(_) => return "after a crash it is read again from its first line; state would be empty".to_owned(),
+        Source::Kafka(source) => source,
+    };
+    if source.commit_offsets != CommitOffsets::Never {
+        let seconds = source.auto_commit_interval.as_secs_f64();
+        return format!(
+            "after a crash it goes on at the positions last committed (every {seconds} s, group `{}`): outputs since then repeat, none is lost; state would be empty",
+            source.group
+        );
+    }
+    let again = match &source.start {
+        Start::Earliest | Start::Timestamp(_) | Start::Offsets(_) => "outputs repeat, none is lost",
+        Start::Latest => "records that arrive in between are skipped",
+        Start::GroupOffsets => "what it skips or repeats depends on who commits to the group",
+    };
+    format!("after a crash it starts anew by its `start`, since nothing is committed: {again}; state would be empty")
+}
+
+fn spawn(index: usize, worker: Worker, stop: Arc<Stop>) -> Result<JoinHandle<Result<()>>> {
+    std::thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            // A worker that fails, however it fails, ends the others at their next batch boundary.
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
+            let ended = ended.unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
+            if ended.is_err() {
+                stop.request();
+            }
+            ended
+        })
+        .map_err(|error| Error::new(Kind::Failed, format!("failed to start worker {index}"), error))
+}
+
+fn end(worker: JoinHandle<Result<()>>) -> Result<()> {
+    worker.join().unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
+}

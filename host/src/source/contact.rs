@@ -1,0 +1,127 @@
+//! The first contact of a client that joins no group: a cluster that answers, or a sentence that says why it does not.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+
+use crate::clock;
+use crate::config::Cluster;
+use crate::error::{Error, Kind, Result};
+
+/// How long a cluster may take to answer for the first time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long one request to a cluster that answered may take.
+pub(super) const REQUEST: Duration = Duration::from_secs(10);
+
+/// A client of a cluster that never joins its group and never commits by itself.
+pub(super) type Client = BaseConsumer<Ear>;
+
+/// A client of a cluster that answered, and what it said about its topics.
+pub(super) fn connect(cluster: &Cluster, group: &str) -> Result<(Client, Metadata)> {
+    let client: Client = config(cluster, group)
+        .create_with_context(Ear::default())
+        .map_err(|error| refused_property(cluster, &error))?;
+    let deadline = clock::now() + PATIENCE;
+    loop {
+        let answer = client.fetch_metadata(None, Duration::from_secs(1));
+        if let Ok(metadata) = answer {
+            return Ok((client, metadata));
+        }
+        // Error events reach the ear only through a poll; nothing is assigned yet, so no record can come.
+        while client.poll(Duration::ZERO).is_some() {}
+        let ear = client.context();
+        if ear.heard_refusal() || clock::now() >= deadline {
+            return Err(cluster.unreachable(&ear.last(), ear.heard_refusal()));
+        }
+    }
+}
+
+/// An error of a request to a cluster that answered before.
+pub(super) fn failed(what: impl Into<String>, error: &KafkaError) -> Error {
+    let why = error
+        .rdkafka_error_code()
+        .map_or_else(|| error.to_string(), |code| code.to_string());
+    Error::new(Kind::Kafka, what, why)
+}
+
+fn config(cluster: &Cluster, group: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (name, value) in &cluster.properties {
+        config.set(name, value);
+    }
+    config
+        .set("bootstrap.servers", &cluster.brokers)
+        .set("group.id", group)
+        .set("client.id", "sandbar")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("allow.auto.create.topics", "false")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("fetch.queue.backoff.ms", "5")
+        .set("queued.max.messages.kbytes", "16384");
+    config
+}
+
+fn refused_property(cluster: &Cluster, error: &KafkaError) -> Error {
+    // The value stays out of the sentence: it may be a secret.
+    let why = match error {
+        KafkaError::ClientConfig(_, why, name, _) => format!("property `{name}`: {why}"),
+        other => other.to_string(),
+    };
+    Error::new(
+        Kind::Invalid,
+        format!("failed to make a client for {}", cluster.brokers),
+        why,
+    )
+}
+
+/// Hears what librdkafka tells about connections.
+#[derive(Default)]
+pub(super) struct Ear {
+    heard: Mutex<Heard>,
+}
+
+#[derive(Default)]
+struct Heard {
+    refused: bool,
+    last: String,
+}
+
+impl Ear {
+    fn heard_refusal(&self) -> bool {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).refused
+    }
+
+    fn last(&self) -> String {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).last.clone()
+    }
+}
+
+impl ClientContext for Ear {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        let refused = matches!(
+            code,
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::SSL)
+        );
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // "All brokers down" repeats what the broker's own line said better, and never hides a refusal.
+        if refused || !(heard.refused || code == Some(RDKafkaErrorCode::AllBrokersDown)) {
+            heard.last = reason.to_owned();
+        }
+        heard.refused |= refused;
+    }
+
+    fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
+}
+
+impl ConsumerContext for Ear {}

@@ -1,0 +1,301 @@
+//! The positions of a pipeline's sources as the cluster has them: read them beside the range of the log, set them while nobody runs.
+
+use std::collections::BTreeMap;
+
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::contact::{self, Client, REQUEST};
+use crate::config::{KafkaSource, Offsets, Subscription};
+use crate::error::{Error, Kind, Result};
+use crate::record::TopicPartition;
+
+/// A position that the group holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The next offset to read.
+    pub offset: i64,
+    /// Whether a pipeline of Sandbar committed it; other offsets count for `start = "group-offsets"` only.
+    pub ours: bool,
+}
+
+/// A partition of a source: what its group holds and what its log holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The source's name in the pipeline.
+    pub source: String,
+    /// The partition.
+    pub partition: TopicPartition,
+    /// What the group holds for it.
+    pub committed: Option<Committed>,
+    /// First offset of the log.
+    pub begin: i64,
+    /// Last stable offset: one behind the last that a reader of committed records may see.
+    pub end: i64,
+}
+
+impl Position {
+    /// Offsets between the committed position and the end; `None` without a position.
+    pub fn lag(&self) -> Option<i64> {
+        let committed = self.committed?.offset.max(self.begin);
+        Some((self.end - committed).max(0))
+    }
+}
+
+/// Where to set positions to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum To {
+    /// The first record of each log.
+    Earliest,
+    /// The last stable offset of each log.
+    Latest,
+    /// These; other partitions stay as they are.
+    Exactly(Offsets),
+}
+
+/// The positions of all partitions of these sources, in order. A source whose topic or partition does not exist is an error.
+pub fn read(sources: &[KafkaSource]) -> Result<Vec<Position>> {
+    let mut positions = Vec::new();
+    for source in sources {
+        let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+        positions.extend(read_source(&client, &metadata, source)?);
+    }
+    Ok(positions)
+}
+
+/// Sets positions and returns them as they are afterwards. All are checked before the first is committed; Kafka refuses while the
+/// group has members.
+pub fn set(sources: &[KafkaSource], to: &To) -> Result<Vec<Position>> {
+    let mut clients = Vec::new();
+    for source in sources {
+        let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+        let positions = read_source(&client, &metadata, source)?;
+        clients.push((client, source, positions));
+    }
+    if let To::Exactly(offsets) = to {
+        let known = || clients.iter().flat_map(|(_, _, positions)| positions);
+        refuse_unknown(offsets, known().map(|position| &position.partition))?;
+    }
+    let mut targets = Vec::new();
+    for (client, source, positions) in clients {
+        let moved = moved(&positions, to)?;
+        targets.push((client, source, positions, moved));
+    }
+    let mut set = Vec::new();
+    for (client, source, mut positions, moved) in targets {
+        commit(&client, source, &moved)?;
+        positions.retain_mut(|position| match moved.get(&position.partition) {
+            Some(&offset) => {
+                position.committed = Some(Committed { offset, ours: true });
+                true
+            }
+            None => false,
+        });
+        set.extend(positions);
+    }
+    Ok(set)
+}
+
+/// Metadata of an offset that names no checkpoint, as the first commit of a pipeline has it.
+pub fn first_pointer(source: &str, partition: i32) -> String {
+    format!("sb1:-:{source}/{partition}:0:-")
+}
+
+/// First offset and last stable offset of a partition's log.
+pub(super) fn log_range(client: &Client, topic: &str, partition: i32) -> Result<(i64, i64)> {
+    client
+        .fetch_watermarks(topic, partition, REQUEST)
+        .map_err(|error| contact::failed(format!("failed to look up the log of {topic}/{partition}"), &error))
+}
+
+/// The partitions of a topic that must exist.
+pub(super) fn partitions_of(metadata: &Metadata, topic: &str) -> Result<Vec<i32>> {
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let mut partitions: Vec<i32> = found
+        .map(|found| found.partitions().iter().map(|partition| partition.id()).collect())
+        .unwrap_or_default();
+    if partitions.is_empty() {
+        let why = "the cluster has no topic of that name, or this user may not see it";
+        return Err(Error::new(Kind::Kafka, format!("topic `{topic}` does not exist"), why)
+            .hint(format!("sandbar topics create {topic} --partitions 4")));
+    }
+    partitions.sort_unstable();
+    Ok(partitions)
+}
+
+fn read_source(client: &Client, metadata: &Metadata, source: &KafkaSource) -> Result<Vec<Position>> {
+    let partitions = partitions(metadata, source)?;
+    let committed = committed(client, source, &partitions)?;
+    let mut positions = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let (begin, end) = log_range(client, &partition.topic, partition.partition)?;
+        positions.push(Position {
+            source: source.name.clone(),
+            committed: committed.get(&partition).copied(),
+            partition,
+            begin,
+            end,
+        });
+    }
+    Ok(positions)
+}
+
+fn partitions(metadata: &Metadata, source: &KafkaSource) -> Result<Vec<TopicPartition>> {
+    let named = |topic: &str, partitions: &[i32]| -> Vec<TopicPartition> {
+        partitions
+            .iter()
+            .map(|&partition| TopicPartition::new(topic, partition))
+            .collect()
+    };
+    let mut all = Vec::new();
+    match &source.subscription {
+        Subscription::Topics(topics) => {
+            for topic in topics {
+                all.extend(named(topic, &partitions_of(metadata, topic)?));
+            }
+        }
+        Subscription::Pattern(pattern) => {
+            let names = metadata.topics().iter().map(|topic| topic.name());
+            for topic in names.filter(|name| !name.starts_with("__") && matches_whole(pattern, name)) {
+                all.extend(named(topic, &partitions_of(metadata, topic)?));
+            }
+        }
+        Subscription::Partitions(chosen) => {
+            for (topic, partitions) in chosen {
+                let existing = partitions_of(metadata, topic)?;
+                if let Some(missing) = partitions.iter().find(|partition| !existing.contains(partition)) {
+                    let what = format!(
+                        "failed to find partition {missing} of topic `{topic}` for source `{}`",
+                        source.name
+                    );
+                    return Err(Error::new(
+                        Kind::Kafka,
+                        what,
+                        format!("the topic has {} partitions, from 0", existing.len()),
+                    ));
+                }
+                all.extend(named(topic, partitions));
+            }
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+fn matches_whole(pattern: &regex::Regex, name: &str) -> bool {
+    pattern.find_iter(name).any(|found| found.len() == name.len())
+}
+
+fn committed(
+    client: &Client,
+    source: &KafkaSource,
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, Committed>> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(&partition.topic, partition.partition);
+    }
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let what = || format!("failed to read the offsets of group `{}`", source.group);
+    let found = client
+        .committed_offsets(list, REQUEST)
+        .map_err(|error| contact::failed(what(), &error))?;
+    let mut committed = BTreeMap::new();
+    for element in found.elements() {
+        element.error().map_err(|error| contact::failed(what(), &error))?;
+        if let Offset::Offset(offset) = element.offset() {
+            let ours = element.metadata().starts_with("sb1:");
+            committed.insert(
+                TopicPartition::new(element.topic(), element.partition()),
+                Committed { offset, ours },
+            );
+        }
+    }
+    Ok(committed)
+}
+
+fn refuse_unknown<'a>(offsets: &Offsets, known: impl Iterator<Item = &'a TopicPartition>) -> Result<()> {
+    let known: std::collections::BTreeSet<_> = known.collect();
+    for (topic, partitions) in offsets {
+        for &partition in partitions.keys() {
+            let partition = TopicPartition::new(topic.as_str(), partition);
+            if !known.contains(&partition) {
+                return Err(Error::new(
+                    Kind::Kafka,
+                    format!("failed to set an offset of {partition}"),
+                    "no source of the pipeline reads that partition",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where each partition moves to; those that stay are not in it.
+fn moved(positions: &[Position], to: &To) -> Result<BTreeMap<TopicPartition, i64>> {
+    let mut moved = BTreeMap::new();
+    for position in positions {
+        let at = match to {
+            To::Earliest => Some(position.begin),
+            To::Latest => Some(position.end),
+            To::Exactly(offsets) => {
+                let partitions = offsets.get(position.partition.topic.as_ref());
+                partitions
+                    .and_then(|partitions| partitions.get(&position.partition.partition))
+                    .copied()
+            }
+        };
+        let Some(offset) = at else { continue };
+        if !(position.begin..=position.end).contains(&offset) {
+            return Err(Error::new(
+                Kind::Kafka,
+                format!(
+                    "failed to set offset {offset}: {} has no such offset",
+                    position.partition
+                ),
+                format!("its log holds {}..{}", position.begin, position.end),
+            )
+            .hint("give an offset in that range"));
+        }
+        moved.insert(position.partition.clone(), offset);
+    }
+    Ok(moved)
+}
+
+fn commit(client: &Client, source: &KafkaSource, moved: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let what = || format!("failed to set the offsets of group `{}`", source.group);
+    let mut list = TopicPartitionList::with_capacity(moved.len());
+    for (partition, &offset) in moved {
+        let mut element = list.add_partition(&partition.topic, partition.partition);
+        element.set_metadata(first_pointer(&source.name, partition.partition));
+        element
+            .set_offset(Offset::Offset(offset))
+            .map_err(|error| contact::failed(what(), &error))?;
+    }
+    client
+        .commit(&list, CommitMode::Sync)
+        .map_err(|error| refused(what(), &error))
+}
+
+fn refused(what: String, error: &KafkaError) -> Error {
+    match error.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::UnknownMemberId
+            | RDKafkaErrorCode::IllegalGeneration
+            | RDKafkaErrorCode::RebalanceInProgress,
+        ) => Error::new(
+            Kind::Kafka,
+            what,
+            "the group has members: a pipeline or another consumer is running in it",
+        )
+        .hint("stop every member of the group, then set the offsets"),
+        _ => contact::failed(what, error),
+    }
+}

@@ -1,0 +1,36 @@
+# Plugins, examples' plugins and the tests' guests: each crate becomes a core module, and that a component without any WASI import.
+#
+# plugins/NAME is package NAME and becomes target/plugins/NAME.wasm; tests/guests/NAME is package guest-NAME and becomes
+# target/guests/NAME.wasm; examples/NAME is package example-NAME and, where it is a cdylib, becomes target/plugins/NAME.wasm.
+
+GUEST_TARGET := wasm32-unknown-unknown
+GUEST_CORES := target/$(GUEST_TARGET)/guest
+
+PLUGIN_NAMES := $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
+GUEST_NAMES := $(patsubst tests/guests/%/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml))
+EXAMPLE_NAMES := $(patsubst examples/%/Cargo.toml,%,$(shell grep -ls cdylib examples/*/Cargo.toml))
+GUEST_PACKAGES := $(PLUGIN_NAMES) $(addprefix guest-,$(GUEST_NAMES)) $(addprefix example-,$(EXAMPLE_NAMES))
+
+# $(call wrap,PACKAGE,COMPONENT): cargo spells a library's file with underscores.
+wrap = @target/release/sandbar-wrap $(GUEST_CORES)/$(subst -,_,$(1)).wasm $(2)
+
+.PHONY: plugins guest-target guest-cores
+plugins: guest-cores
+	@mkdir -p target/plugins target/guests
+	$(foreach name,$(PLUGIN_NAMES),$(call wrap,$(name),target/plugins/$(name).wasm)$(newline))
+	$(foreach name,$(EXAMPLE_NAMES),$(call wrap,example-$(name),target/plugins/$(name).wasm)$(newline))
+	$(foreach name,$(GUEST_NAMES),$(call wrap,guest-$(name),target/guests/$(name).wasm)$(newline))
+
+guest-cores: guest-target
+	cargo build --profile guest --target $(GUEST_TARGET) $(addprefix -p ,$(GUEST_PACKAGES))
+	cargo build --release -p sandbar-wrap
+
+guest-target:
+	@rustup target list --installed | grep -qx $(GUEST_TARGET) || { \
+	  echo "installing Rust's target $(GUEST_TARGET) for the plugins (rustup target add)"; \
+	  rustup target add $(GUEST_TARGET); }
+
+define newline
+
+
+endef
