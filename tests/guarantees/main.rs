@@ -2,6 +2,7 @@
 
 #![allow(
     missing_docs,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
     clippy::disallowed_methods,
@@ -10,4 +11,14 @@
 )]
 
 mod tidy;
+mod flow;
 mod oracle;
+mod bad_input;
+mod bounded;
+mod start_matrix;
+mod restart;
+mod commits;
+mod data;
+mod group;
+mod crash;
+mod memory;

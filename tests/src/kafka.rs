@@ -137,6 +137,15 @@ impl Kafka {
         self.wait_ready();
     }
 
+    /// Adds a line to what every node says about itself; it counts from a node's next start.
+    pub fn configure(&self, line: &str) {
+        for node in &self.nodes {
+            let path = node.folder.join("server.properties");
+            let text = std::fs::read_to_string(&path).expect("server.properties");
+            std::fs::write(&path, format!("{text}{line}\n")).expect("server.properties is written");
+        }
+    }
+
     /// Metadata says more than an open port: every node has registered.
     fn wait_ready(&self) {
         let client = self.client();

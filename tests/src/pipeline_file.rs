@@ -92,14 +92,14 @@ impl PipelineFile {
         )
     }
 
-    /// Starts `sandbar run` on it.
+    /// Starts `sandbar run -o json` on it.
     pub fn run(&self) -> Process {
         self.run_member("")
     }
 
-    /// Starts `sandbar run` as one of several members.
+    /// Starts `sandbar run -o json` as one of several members.
     pub fn run_member(&self, member: &str) -> Process {
         let path = self.write(member);
-        Process::start(&["run".as_ref(), path.as_os_str()])
+        Process::start(&["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()])
     }
 }

@@ -187,12 +187,15 @@ pub struct Placed {
     pub origin: String,
 }
 
-/// The lines `views/3  from 4711  committed` among others.
+/// The start positions among the lines: `views/3  from 4711  committed`, or with `-o json` objects whose event is `start`.
 pub fn placed(lines: &[String]) -> Vec<Placed> {
-    lines.iter().filter_map(|line| placed_in(line)).collect()
+    lines
+        .iter()
+        .filter_map(|line| placed_in_json(line).or_else(|| placed_in_text(line)))
+        .collect()
 }
 
-fn placed_in(line: &str) -> Option<Placed> {
+fn placed_in_text(line: &str) -> Option<Placed> {
     let (partition, rest) = line.trim().split_once("  from ")?;
     let (from, origin) = rest.split_once("  ")?;
     let (_, number) = partition.rsplit_once('/')?;
@@ -202,6 +205,21 @@ fn placed_in(line: &str) -> Option<Placed> {
         from: from.parse().ok()?,
         origin: origin.trim().into(),
     })
+}
+
+fn placed_in_json(line: &str) -> Option<Placed> {
+    let event = event(line, "start")?;
+    Some(Placed {
+        partition: format!("{}/{}", event["topic"].as_str()?, event["partition"].as_i64()?),
+        from: event["from"].as_i64()?,
+        origin: event["origin"].as_str()?.into(),
+    })
+}
+
+/// The line as a JSON object, where it tells of this event.
+pub fn event(line: &str, name: &str) -> Option<serde_json::Value> {
+    let object: serde_json::Value = serde_json::from_str(line).ok()?;
+    (object["event"] == name).then_some(object)
 }
 
 fn follow(pipe: impl Read + Send + 'static, output: Arc<Output>) -> std::thread::JoinHandle<()> {
