@@ -18,7 +18,13 @@ mod intake;
 mod queue;
 mod commit;
 mod close;
+mod contact;
+pub mod file;
+pub mod event_time;
+pub mod offsets;
+pub mod tail;
 
 pub use plan::{Member, Placed, Plan, plan};
 pub use reader::{Batch, Polled, Position, Reader};
 pub use start::Origin;
+pub use file::FileReader;

@@ -19,6 +19,9 @@ use crate::clock::{self, Interval};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Records, TopicPartition};
 
+/// How long the group may take to let a member go, after its last commit.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
 /// Records of one partition. Made once and polled into again and again: it keeps its memory.
 #[derive(Debug)]
 pub struct Batch {
@@ -267,9 +270,9 @@ impl Reader {
             .collect()
     }
 
-    /// Answers `Polled::Revoking` after the outputs were drained: commits the revoked partitions, waiting up to `deadline`, then gives them up.
-    /// A commit that fails or takes too long is no error: the next member reads those records again.
-    pub fn release(&mut self, deadline: Duration) -> Result<()> {
+    /// Answers `Polled::Revoking`: commits the revoked partitions, waiting up to `commit`, then gives them up. `None` where the outputs could not
+    /// be drained: nothing is committed. A commit that fails or takes too long is no error: the next member reads those records again.
+    pub fn release(&mut self, commit: Option<Duration>) -> Result<()> {
         if !self.is_revoking() {
             return Ok(());
         }
@@ -277,9 +280,9 @@ impl Reader {
             return Ok(());
         };
         let partitions = self.with_followers(&partitions);
-        if self.plan.commits() {
+        if let Some(limit) = commit.filter(|_| self.plan.commits()) {
             let positions = self.uncommitted(|at| partitions.contains(at));
-            self.commit_and_wait(positions, clock::now() + deadline)?;
+            self.commit_and_wait(positions, clock::now() + limit)?;
         }
         let owned: Vec<_> = partitions
             .into_iter()
@@ -305,21 +308,22 @@ impl Reader {
         Ok(())
     }
 
-    /// Leaves: commits what was processed, waiting up to `deadline` in all, and gives the partitions back to the group.
-    pub fn leave(mut self, deadline: Duration) -> Result<()> {
-        let deadline = clock::now() + deadline;
-        let positions = if self.plan.commits() {
-            self.uncommitted(|_| true)
-        } else {
-            Vec::new()
+    /// Leaves: commits what was processed, waiting up to `commit`, and gives the partitions back to the group. `None` where the outputs could not
+    /// be drained: nothing is committed.
+    pub fn leave(mut self, commit: Option<Duration>) -> Result<()> {
+        let committed = match commit.filter(|_| self.plan.commits()) {
+            Some(limit) => {
+                let positions = self.uncommitted(|_| true);
+                self.commit_and_wait(positions, clock::now() + limit)
+            }
+            None => Ok(()),
         };
-        let committed = self.commit_and_wait(positions, deadline);
         for (slot, next) in self.intake.positions() {
             self.plan.hand_over(&slot.at, next);
         }
         let Self { queue, client, .. } = self;
         drop(queue);
-        client.close(deadline.saturating_duration_since(clock::now()));
+        client.close(CLOSE_LIMIT);
         committed
     }
 
