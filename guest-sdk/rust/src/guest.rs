@@ -73,8 +73,12 @@ pub fn process<P: BatchPlugin>(slot: &Slot<P>, batch: batches::Batch) -> Result<
     let plugin = slot
         .as_mut()
         .ok_or_else(|| types::Failure::Fail("the plugin was not opened".to_owned()))?;
+    let batch = Batch::from(batch);
     let mut out = Outputs::default();
-    match plugin.process_batch(Batch::from(batch), &mut out) {
+    if !batch.is_empty() {
+        out.at(&batch.event(0));
+    }
+    match plugin.process_batch(batch, &mut out) {
         Ok(()) => Ok(out.into_outcome()),
         Err(Failure::Retry(reason)) => Err(types::Failure::Retry(reason)),
         Err(Failure::Fail(reason)) => Err(types::Failure::Fail(reason)),

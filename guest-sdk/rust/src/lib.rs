@@ -19,6 +19,9 @@ pub mod bindings;
 #[doc(hidden)]
 pub mod guest;
 
+#[cfg(test)]
+mod tests;
+
 pub use batch::Batch;
 pub use column::{Bytes, Column, Headers, NULL};
 pub use description::Description;

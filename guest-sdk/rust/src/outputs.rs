@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::batch::NONE;
 use crate::bindings::sandbar::plugin::{batches, types};
 use crate::{Batch, Bytes, Column, Event, Failure, Headers, Refusal};
 
@@ -83,7 +82,9 @@ impl Outputs {
     /// Emits every event of the batch as it is: columns are handed on rather than copied.
     pub fn pass_all(&mut self, batch: Batch) {
         if !self.causes.is_empty() {
-            batch.events().for_each(|event| drop(self.pass(&event)));
+            for event in batch.events() {
+                self.pass(&event);
+            }
             return;
         }
         let count = batch.len();
@@ -127,7 +128,6 @@ impl Outputs {
     /// Makes room for what a map or a filter makes of the batch.
     pub(crate) fn reserve(&mut self, batch: &Batch) {
         let count = batch.len();
-        self.event = NONE;
         self.output.reserve(count);
         self.keys.reserve(count, batch.keys.bytes.len());
         self.values.reserve(count, batch.values.bytes.len());
@@ -228,6 +228,3 @@ impl Emitted<'_> {
         self
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -44,8 +44,8 @@ pub trait BatchPlugin: DeserializeOwned + 'static {
         Ok(())
     }
 
-    /// Processes a batch. `out` starts without outputs, and what is emitted counts as caused by the first event unless
-    /// [`Outputs::at`] or [`Outputs::pass`] said by which.
+    /// Processes a batch. `out` starts without outputs, and what is emitted counts as caused by the first event, and
+    /// has its timestamp, unless [`Outputs::at`] or [`Outputs::pass`] said by which.
     ///
     /// # Errors
     /// A [`Failure`] of the whole call: nothing of it is applied.

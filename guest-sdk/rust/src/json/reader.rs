@@ -200,6 +200,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A member's name and its colon; gives the place of the name with its quotes, and whether it has escapes.
+    #[inline(always)]
     fn name(&mut self) -> Result<(usize, usize, bool), Flaw> {
         let start = self.at;
         if self.peek() != b'"' {
@@ -224,6 +225,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes behind a string; says whether it has escapes.
+    #[inline(always)]
     fn string(&mut self) -> Result<bool, Flaw> {
         self.at += 1;
         let mut has_escapes = false;
@@ -265,6 +267,7 @@ impl<'a> Reader<'a> {
         (self.at, self.high) = (at, high);
     }
 
+    #[inline(never)]
     fn escape(&mut self) -> Result<(), Flaw> {
         self.at += 1;
         match self.peek() {

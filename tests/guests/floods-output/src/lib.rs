@@ -8,9 +8,17 @@ struct FloodsOutput;
 impl Plugin for FloodsOutput {
     fn process(&mut self, event: &Event, out: &mut Outputs) -> Result<(), Refusal> {
         match event.bytes()? {
-            b"flood" => drop(out.emit(event.key(), vec![b'x'; 32 << 20])),
-            b"flood-records" => (0..4_000_000).for_each(|_| drop(out.emit(NULL, NULL))),
-            _ => drop(out.pass(event)),
+            b"flood" => {
+                out.emit(event.key(), vec![b'x'; 32 << 20]);
+            }
+            b"flood-records" => {
+                for _ in 0..4_000_000 {
+                    out.emit(NULL, NULL);
+                }
+            }
+            _ => {
+                out.pass(event);
+            }
         }
         Ok(())
     }

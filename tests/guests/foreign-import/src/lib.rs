@@ -1,6 +1,10 @@
 //! Imports sockets, which no plugin is granted.
 #![expect(missing_docs, reason = "generated")]
-#![allow(unsafe_code, reason = "generated: the canonical ABI passes pointers")]
+#![allow(
+    unsafe_code,
+    clippy::too_many_arguments,
+    reason = "generated: the canonical ABI passes pointers"
+)]
 
 wit_bindgen::generate!({
     path: "../../../wit/v0.1",
@@ -33,7 +37,11 @@ impl Guest for ForeignImport {
     }
 
     fn open(to: String) -> Result<(), String> {
-        if evil::net::sockets::connect(&to) { Ok(()) } else { Err("nobody there".to_owned()) }
+        if evil::net::sockets::connect(&to) {
+            Ok(())
+        } else {
+            Err("nobody there".to_owned())
+        }
     }
 
     fn process(_: Batch) -> Result<Outcome, Failure> {

@@ -1,7 +1,11 @@
 //! Passes every record twice, and returns an outcome that cannot be where a record's value names one of the lies below.
 
-use sandbar_sdk::bindings::sandbar::plugin::batches::{Batch, Changes, Measured, Outcome, Outputs, Refused, TimerChange};
-use sandbar_sdk::bindings::sandbar::plugin::types::{self, BytesColumn, Description, Failure, HeadersColumn, NullableColumn};
+use sandbar_sdk::bindings::sandbar::plugin::batches::{
+    Batch, Changes, Measured, Outcome, Outputs, Refused, TimerChange,
+};
+use sandbar_sdk::bindings::sandbar::plugin::types::{
+    self, BytesColumn, Description, Failure, HeadersColumn, NullableColumn,
+};
 use sandbar_sdk::bindings::{Guest, export};
 
 struct Lies;

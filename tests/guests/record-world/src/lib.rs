@@ -1,6 +1,10 @@
 //! A component of the world `record-processor`, which passes records unchanged.
 #![expect(missing_docs, reason = "generated")]
-#![allow(unsafe_code, reason = "generated: the canonical ABI passes pointers")]
+#![allow(
+    unsafe_code,
+    clippy::too_many_arguments,
+    reason = "generated: the canonical ABI passes pointers"
+)]
 
 wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "sandbar:plugin/record-processor" });
 

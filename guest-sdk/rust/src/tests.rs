@@ -1,7 +1,13 @@
-use super::*;
+//! Plugins of each kind, run through the glue as the host runs them.
+
+use crate::batch::NONE;
 use crate::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
+use crate::bindings::sandbar::plugin::{batches, types};
 use crate::guest::{self, Slot};
-use crate::{BatchPlugin, Description, NULL, Plugin, dead_letter, retry, skip};
+use crate::{
+    Batch, BatchPlugin, Column, Description, Event, Failure, Headers, NULL, Outputs, Plugin, Refusal, dead_letter,
+    retry, skip,
+};
 use serde::Deserialize;
 
 type Row<'a> = (Option<&'a str>, Option<&'a str>);
