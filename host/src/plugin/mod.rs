@@ -1,1 +1,29 @@
-//! The station `plugin`.
+//! The station `plugin`: user logic in its cage.
+//!
+//! Owns components and their instances: loading and checking them, compiling them once, calling them with a batch, and what follows when a
+//! call goes wrong. Never talks to Kafka, never decides what becomes of a refused record, never trusts a number that a guest gave. Always:
+//! a call's outcome is whole or nothing; an instance that trapped or broke a limit is never called again; what a guest does costs at most
+//! its limits, and stops nobody but itself.
+
+mod engine;
+mod component;
+mod cache;
+mod description;
+mod loaded;
+mod configuration;
+mod operator;
+mod instance;
+mod batch;
+mod outcome;
+mod fault;
+mod limits;
+mod host_calls;
+mod bindings;
+#[cfg(test)]
+mod tests;
+
+pub use description::{Description, Metric, MetricKind, Needs};
+pub use engine::Engine;
+pub use loaded::Plugin;
+pub use operator::{Call, CallError, Operator, Stats};
+pub use outcome::{Outcome, Refusal, Refused};

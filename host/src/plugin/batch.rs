@@ -1,0 +1,302 @@
+//! A batch as a guest is sent it: the columns of the host's records are moved into it for the call and moved back after, so that the only
+//! copy that a call costs is the one into the guest's memory.
+
+use std::mem::{swap, take};
+
+use super::bindings::sandbar::plugin::batches::{Batch, Events};
+use super::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
+use super::description::Description;
+use crate::clock;
+use crate::record::{Column, Records};
+
+/// The key index of an event without a key.
+const NO_KEY: u32 = u32::MAX;
+
+/// Where the records of a call come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    /// Index into the plugin's inputs.
+    pub(super) input: u8,
+    /// The partition that the records stem from.
+    pub(super) partition: i32,
+}
+
+/// A batch that is filled again and again.
+pub(super) struct Sent {
+    batch: Batch,
+    headers: bool,
+    coordinates: bool,
+    inputs: usize,
+}
+
+impl Sent {
+    /// Nothing sent yet; what a batch holds follows from what the plugin said that it needs.
+    pub(super) fn new(description: &Description) -> Self {
+        Self {
+            batch: empty(),
+            headers: description.needs.headers,
+            coordinates: description.needs.coordinates,
+            inputs: description.input_count(),
+        }
+    }
+
+    /// Moves the columns of `records` in. `give_back` must follow before anybody looks at the records again.
+    pub(super) fn take(&mut self, records: &mut Records, origin: Origin) -> &Batch {
+        let count = records.len();
+        let seed = seed(origin, records);
+        self.take_keys(records, count);
+        let events = &mut self.batch.events;
+        fill(&mut events.input, if self.inputs > 1 { count } else { 0 }, origin.input);
+        fill(
+            &mut events.partition,
+            if self.coordinates { count } else { 0 },
+            origin.partition.cast_unsigned(),
+        );
+        swap(&mut events.timestamp, &mut records.timestamps);
+        swap_column(&mut events.value, &mut records.values);
+        if self.coordinates {
+            swap(&mut events.offset, &mut records.offsets);
+        }
+        if self.headers {
+            swap_headers(&mut events.headers, records);
+        }
+        self.batch.processing_time = clock::wall_ms();
+        self.batch.seed = seed;
+        &self.batch
+    }
+
+    /// Moves the columns back to where `take` had them from.
+    pub(super) fn give_back(&mut self, records: &mut Records) {
+        let events = &mut self.batch.events;
+        swap(&mut events.timestamp, &mut records.timestamps);
+        swap_column(&mut events.value, &mut records.values);
+        if self.coordinates {
+            swap(&mut events.offset, &mut records.offsets);
+        }
+        if self.headers {
+            swap_headers(&mut events.headers, records);
+        }
+        swap(&mut self.batch.keys.bytes, &mut records.keys.bytes);
+        if records.keys.absent.is_empty() {
+            swap(&mut self.batch.keys.ends, &mut records.keys.ends);
+        }
+    }
+
+    /// One entry for each event that has a key: nothing is grouped as long as no plugin keeps state. An absent key has no bytes, so these
+    /// move as they are in any case, and the ends too where no key is absent.
+    fn take_keys(&mut self, records: &mut Records, count: usize) {
+        let keys = &mut records.keys;
+        swap(&mut self.batch.keys.bytes, &mut keys.bytes);
+        let key = &mut self.batch.events.key;
+        if keys.absent.is_empty() {
+            swap(&mut self.batch.keys.ends, &mut keys.ends);
+            ascend(key, count);
+        } else {
+            present(keys, &mut self.batch.keys.ends, key);
+        }
+    }
+}
+
+/// The ends of the keys that are there, and for each event the index of its key.
+fn present(keys: &Column, ends: &mut Vec<u32>, key: &mut Vec<u32>) {
+    ends.clear();
+    key.clear();
+    let mut absent = keys.absent.iter().peekable();
+    for (event, &end) in keys.ends.iter().enumerate() {
+        if absent.next_if(|&&gone| gone as usize == event).is_some() {
+            key.push(NO_KEY);
+        } else {
+            key.push(ends.len() as u32);
+            ends.push(end);
+        }
+    }
+}
+
+/// Makes the column 0, 1, 2, … of this length. It may hold anything before.
+fn ascend(column: &mut Vec<u32>, count: usize) {
+    column.clear();
+    column.extend(0..count as u32);
+}
+
+fn fill<T: Clone>(column: &mut Vec<T>, count: usize, value: T) {
+    column.clear();
+    column.resize(count, value);
+}
+
+/// The same for the same records at the same place, whenever they are processed.
+fn seed(origin: Origin, records: &Records) -> u64 {
+    let first = records.offsets.first().copied().unwrap_or_default().cast_unsigned();
+    let mut mixed = first ^ (u64::from(origin.partition.cast_unsigned()) << 40) ^ (u64::from(origin.input) << 32);
+    // The finisher of splitmix64: neighbouring offsets get seeds that have nothing in common.
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn swap_column(there: &mut NullableColumn, here: &mut Column) {
+    swap(&mut there.bytes, &mut here.bytes);
+    swap(&mut there.ends, &mut here.ends);
+    swap(&mut there.absent, &mut here.absent);
+}
+
+fn swap_headers(there: &mut HeadersColumn, records: &mut Records) {
+    let here = &mut records.headers;
+    swap(&mut there.of, &mut here.of);
+    swap(&mut there.name.bytes, &mut here.names.bytes);
+    swap(&mut there.name.ends, &mut here.names.ends);
+    swap_column(&mut there.value, &mut here.values);
+}
+
+/// A guest's column as the host's.
+pub(super) fn column(given: &mut NullableColumn) -> Column {
+    Column {
+        bytes: take(&mut given.bytes),
+        ends: take(&mut given.ends),
+        absent: take(&mut given.absent),
+    }
+}
+
+fn no_bytes() -> BytesColumn {
+    BytesColumn {
+        bytes: vec![],
+        ends: vec![],
+    }
+}
+
+fn no_column() -> NullableColumn {
+    NullableColumn {
+        bytes: vec![],
+        ends: vec![],
+        absent: vec![],
+    }
+}
+
+fn empty() -> Batch {
+    Batch {
+        keys: no_bytes(),
+        events: Events {
+            input: vec![],
+            key: vec![],
+            timestamp: vec![],
+            value: no_column(),
+            partition: vec![],
+            offset: vec![],
+            headers: HeadersColumn {
+                of: vec![],
+                name: no_bytes(),
+                value: no_column(),
+            },
+        },
+        values: vec![],
+        // No watermarks yet: event time has not begun.
+        watermark: i64::MIN,
+        advances: vec![],
+        due: vec![],
+        processing_time: 0,
+        seed: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::Needs;
+
+    fn sent(needs: Needs, inputs: &[&str]) -> Sent {
+        Sent::new(&Description {
+            name: "p".into(),
+            version: String::new(),
+            inputs: inputs.iter().map(|name| (*name).to_owned()).collect(),
+            outputs: vec![],
+            metrics: vec![],
+            config_schema: String::new(),
+            needs,
+        })
+    }
+
+    fn records(keys: &[Option<&[u8]>]) -> Records {
+        let mut records = Records::default();
+        for (at, key) in keys.iter().enumerate() {
+            records.keys.push(*key);
+            records.values.push(if at == 1 { None } else { Some(b"v") });
+            records.timestamps.push(at as i64);
+            records.offsets.push(100 + at as i64);
+            records.headers.push(at as u32, b"h", None);
+        }
+        records
+    }
+
+    const ALL: Needs = Needs {
+        coordinates: true,
+        headers: true,
+        keeps_key: false,
+    };
+    const NONE: Needs = Needs {
+        coordinates: false,
+        headers: false,
+        keeps_key: false,
+    };
+
+    #[test]
+    fn what_was_moved_in_comes_back_the_same() {
+        for needs in [ALL, NONE] {
+            let mut sent = sent(needs, &[]);
+            for keys in [
+                &[Some(&b"a"[..]), Some(b"bc"), Some(b"")][..],
+                &[None, Some(b"x"), None, Some(b"y")],
+                &[None, None],
+            ] {
+                let mut mine = records(keys);
+                let before = mine.clone();
+                sent.take(&mut mine, Origin { input: 0, partition: 3 });
+                sent.give_back(&mut mine);
+                assert_eq!(mine, before);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_indexed_and_an_absent_one_has_none() {
+        let mut sent = sent(NONE, &[]);
+        let mut mine = records(&[None, Some(b"x"), Some(b""), None, Some(b"yz")]);
+        let batch = sent.take(&mut mine, Origin { input: 0, partition: 0 });
+        assert_eq!(batch.events.key, [NO_KEY, 0, 1, NO_KEY, 2]);
+        assert_eq!(
+            (&batch.keys.bytes[..], &batch.keys.ends[..]),
+            (&b"xyz"[..], &[1, 1, 3][..])
+        );
+        sent.give_back(&mut mine);
+        let mut mine = records(&[Some(b"x"), Some(b"y")]);
+        assert_eq!(
+            sent.take(&mut mine, Origin { input: 0, partition: 0 }).events.key,
+            [0, 1]
+        );
+    }
+
+    #[test]
+    fn a_plugin_is_sent_what_it_needs_and_no_more() {
+        let mut mine = records(&[Some(b"x"), None]);
+        let origin = Origin { input: 1, partition: 7 };
+        let mut lean = sent(NONE, &["one"]);
+        let batch = lean.take(&mut mine, origin);
+        assert!(batch.events.input.is_empty() && batch.events.partition.is_empty() && batch.events.offset.is_empty());
+        assert!(batch.events.headers.of.is_empty());
+        lean.give_back(&mut mine);
+        let mut full = sent(ALL, &["one", "two"]);
+        let batch = full.take(&mut mine, origin);
+        assert_eq!(batch.events.input, [1, 1]);
+        assert_eq!(batch.events.partition, [7, 7]);
+        assert_eq!(batch.events.offset, [100, 101]);
+        assert_eq!(batch.events.headers.of, [0, 1]);
+    }
+
+    #[test]
+    fn a_replay_gets_the_same_seed() {
+        let origin = Origin { input: 0, partition: 7 };
+        assert_eq!(seed(origin, &records(&[None])), seed(origin, &records(&[None, None])));
+        assert_ne!(
+            seed(origin, &records(&[None])),
+            seed(Origin { input: 0, partition: 8 }, &records(&[None]))
+        );
+    }
+}

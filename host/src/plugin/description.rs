@@ -1,0 +1,230 @@
+//! What a plugin says that it is, in the host's own words, checked.
+
+use std::collections::HashSet;
+
+use super::bindings::sandbar::plugin::types as wit;
+use super::limits::{DECLARED, NAME_CHARS, SCHEMA_BYTES, tame};
+
+/// What a plugin is, known without running it on data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its inputs by name; empty: one that has no name.
+    pub inputs: Vec<String>,
+    /// Its outputs by name; may be none.
+    pub outputs: Vec<String>,
+    /// What it counts or measures.
+    pub metrics: Vec<Metric>,
+    /// JSON schema of its configuration; empty: it takes none.
+    pub config_schema: String,
+    /// What it wants to be sent, and what it promises.
+    pub needs: Needs,
+}
+
+/// Something that a plugin counts or measures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// What its values mean.
+    pub kind: MetricKind,
+    /// A sentence for people.
+    pub help: String,
+}
+
+/// What the values of a metric mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Each value is added.
+    Counter,
+    /// The last value stands.
+    Gauge,
+}
+
+/// What a plugin wants to be sent, and what it promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Partitions and offsets are sent.
+    pub coordinates: bool,
+    /// Headers are sent.
+    pub headers: bool,
+    /// Outputs have the key of the event that caused them.
+    pub keeps_key: bool,
+}
+
+impl Description {
+    /// Number of inputs; one without a name is one.
+    pub fn input_count(&self) -> usize {
+        self.inputs.len().max(1)
+    }
+
+    /// Takes over what a guest said, or says what is wrong with it.
+    pub(super) fn check(said: wit::Description) -> Result<Self, String> {
+        name("its name", &said.name)?;
+        version(&said.version)?;
+        no_state(&said)?;
+        names("input", said.inputs.iter())?;
+        names("output", said.outputs.iter())?;
+        names("metric", said.metrics.iter().map(|metric| &metric.name))?;
+        if said.config_schema.len() > SCHEMA_BYTES {
+            return Err(format!(
+                "its configuration schema has {} bytes; {SCHEMA_BYTES} are the most",
+                said.config_schema.len()
+            ));
+        }
+        Ok(Self {
+            name: said.name,
+            version: said.version,
+            inputs: said.inputs,
+            outputs: said.outputs,
+            metrics: said.metrics.into_iter().map(Metric::from).collect(),
+            config_schema: said.config_schema,
+            needs: Needs::from(said.needs),
+        })
+    }
+}
+
+impl From<wit::Metric> for Metric {
+    fn from(said: wit::Metric) -> Self {
+        Self {
+            name: said.name,
+            kind: match said.kind {
+                wit::MetricKind::Counter => MetricKind::Counter,
+                wit::MetricKind::Gauge => MetricKind::Gauge,
+            },
+            help: tame(&said.help, 512),
+        }
+    }
+}
+
+impl From<wit::Needs> for Needs {
+    fn from(said: wit::Needs) -> Self {
+        Self {
+            coordinates: said.contains(wit::Needs::COORDINATES),
+            headers: said.contains(wit::Needs::HEADERS),
+            keeps_key: said.contains(wit::Needs::KEEPS_KEY),
+        }
+    }
+}
+
+fn no_state(said: &wit::Description) -> Result<(), String> {
+    let declared = match (said.stores.len(), said.timers.len()) {
+        (0, 0) => return Ok(()),
+        (0, timers) => format!("{timers} timers"),
+        (stores, _) => format!("{stores} stores"),
+    };
+    Err(format!(
+        "it declares {declared}; state comes with a later version of Sandbar"
+    ))
+}
+
+fn names<'a>(what: &str, said: impl ExactSizeIterator<Item = &'a String>) -> Result<(), String> {
+    if said.len() > DECLARED {
+        return Err(format!("it declares {} {what}s; {DECLARED} are the most", said.len()));
+    }
+    let mut seen = HashSet::new();
+    for one in said {
+        name(&format!("the name of an {what}"), one)?;
+        if !seen.insert(one) {
+            return Err(format!("it declares two {what}s of the name `{one}`"));
+        }
+    }
+    Ok(())
+}
+
+/// A name stands in pipeline files, in labels and in messages, so it is kept to what can stand there without quotes.
+fn name(what: &str, said: &str) -> Result<(), String> {
+    if said.is_empty() {
+        return Err(format!("{what} is empty"));
+    }
+    if said.chars().count() > NAME_CHARS {
+        return Err(format!(
+            "{what} has more than {NAME_CHARS} characters: `{}`",
+            tame(said, NAME_CHARS)
+        ));
+    }
+    let plain = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_' | '.');
+    if !said.chars().all(plain) {
+        let said = tame(said, 4 * NAME_CHARS);
+        return Err(format!(
+            "{what} has other characters than letters, digits, `-`, `_` and `.`: `{said}`"
+        ));
+    }
+    Ok(())
+}
+
+fn version(said: &str) -> Result<(), String> {
+    let sane = said.chars().count() <= NAME_CHARS && !said.chars().any(char::is_control);
+    if sane {
+        return Ok(());
+    }
+    Err(format!(
+        "its version is longer than {NAME_CHARS} characters or has control characters: `{}`",
+        tame(said, NAME_CHARS)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said() -> wit::Description {
+        wit::Description {
+            name: "filter".into(),
+            version: "0.1.0".into(),
+            inputs: vec![],
+            outputs: vec!["kept".into(), "rest".into()],
+            stores: vec![],
+            timers: vec![],
+            metrics: vec![],
+            config_schema: String::new(),
+            needs: wit::Needs::HEADERS,
+        }
+    }
+
+    #[test]
+    fn a_plain_description_is_taken() {
+        let description = Description::check(said()).unwrap();
+        assert_eq!(description.input_count(), 1);
+        assert_eq!(
+            description.needs,
+            Needs {
+                coordinates: false,
+                headers: true,
+                keeps_key: false
+            }
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_empty_long_twice_or_odd_is_refused() {
+        let wrong = |change: fn(&mut wit::Description)| {
+            let mut said = said();
+            change(&mut said);
+            Description::check(said).unwrap_err()
+        };
+        assert_eq!(wrong(|said| said.name.clear()), "its name is empty");
+        assert!(wrong(|said| said.outputs[0] = "x".repeat(65)).contains("more than 64 characters"));
+        assert_eq!(
+            wrong(|said| said.outputs[0] = "rest".into()),
+            "it declares two outputs of the name `rest`"
+        );
+        assert!(wrong(|said| said.inputs = vec!["a b".into()]).contains("other characters"));
+        assert!(wrong(|said| said.version = "\u{1b}[2J".into()).contains("control characters"));
+        assert!(wrong(|said| said.outputs = (0..65).map(|n| n.to_string()).collect()).contains("64 are the most"));
+        assert!(wrong(|said| said.config_schema = " ".repeat(SCHEMA_BYTES + 1)).contains("schema"));
+    }
+
+    #[test]
+    fn a_plugin_with_state_waits_for_a_later_version() {
+        let mut with_timer = said();
+        with_timer.timers.push(wit::Timer {
+            name: "t".into(),
+            clock: wit::TimerClock::EventTime,
+        });
+        assert!(Description::check(with_timer).unwrap_err().contains("later version"));
+    }
+}

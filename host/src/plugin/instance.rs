@@ -1,0 +1,110 @@
+//! One instance of a plugin: made, opened, called, and after a fault never called again.
+
+use std::time::Duration;
+
+use wasmtime::Store;
+
+use super::bindings::sandbar::plugin::batches::{Batch, Outcome};
+use super::bindings::sandbar::plugin::types::{Description, Failure};
+use super::bindings::{Processor, ProcessorPre};
+use super::engine::ticks;
+use super::fault::Fault;
+use super::host_calls::{Guest, Log};
+use super::limits::{Ceiling, OPEN_TIME};
+use crate::config::Limits;
+
+/// A guest with memory of its own.
+pub(super) struct Instance {
+    store: Store<Guest>,
+    guest: Processor,
+    call_time: Duration,
+    calls: u64,
+}
+
+/// Why an instance could not be made.
+#[derive(Debug)]
+pub(super) enum NotOpened {
+    /// The plugin refused its configuration, in its words.
+    Refused(String),
+    /// It trapped, looped or needs more than its limits.
+    Fault(Fault),
+}
+
+impl Instance {
+    /// Makes an instance. Its log comes back from `close`.
+    pub(super) fn new(pre: &ProcessorPre<Guest>, limits: Limits, log: Log) -> Result<Self, Box<(Fault, Log)>> {
+        let mut store = Store::new(
+            pre.engine(),
+            Guest {
+                ceiling: Ceiling::new(limits.memory_bytes),
+                log,
+            },
+        );
+        store.limiter(|guest| &mut guest.ceiling);
+        // What a guest hands over in one call cannot be more than its memory holds, save by pointing at the same bytes again and again.
+        store.set_hostcall_fuel(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
+        store.set_epoch_deadline(ticks(OPEN_TIME));
+        match pre.instantiate(&mut store) {
+            Ok(guest) => Ok(Self {
+                store,
+                guest,
+                call_time: limits.call_time,
+                calls: 0,
+            }),
+            Err(error) => {
+                let fault = Fault::judge(&error, store.data(), OPEN_TIME);
+                Err(Box::new((fault, store.into_data().log)))
+            }
+        }
+    }
+
+    /// Asks the plugin what it is.
+    pub(super) fn describe(&mut self) -> Result<Description, Fault> {
+        self.within(OPEN_TIME, |guest, store| guest.call_describe(store))
+    }
+
+    /// Hands the plugin its configuration.
+    pub(super) fn open(&mut self, config: &str) -> Result<(), NotOpened> {
+        self.within(OPEN_TIME, |guest, store| guest.call_open(store, config))
+            .map_err(NotOpened::Fault)?
+            .map_err(NotOpened::Refused)
+    }
+
+    /// Calls the plugin with a batch. The inner error is the plugin's own, for the whole call; after the outer one the instance is spoilt.
+    pub(super) fn process(&mut self, batch: &Batch) -> Result<Result<Outcome, Failure>, Fault> {
+        self.calls += 1;
+        self.within(self.call_time, |guest, store| guest.call_process(store, batch))
+    }
+
+    /// Whether it has not been called with a batch yet: what fails now does not fail because of what was before.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.calls == 0
+    }
+
+    /// Bytes of linear memory in use.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.store.data().ceiling.used()
+    }
+
+    /// The operator's log.
+    pub(super) fn log(&self) -> &Log {
+        &self.store.data().log
+    }
+
+    /// Ends the instance and keeps its log.
+    pub(super) fn close(self) -> Log {
+        self.store.into_data().log
+    }
+
+    fn within<T>(
+        &mut self,
+        time: Duration,
+        call: impl FnOnce(&Processor, &mut Store<Guest>) -> wasmtime::Result<T>,
+    ) -> Result<T, Fault> {
+        self.store.set_epoch_deadline(ticks(time));
+        let data = self.store.data_mut();
+        data.ceiling.forget();
+        data.log.forget_error();
+        call(&self.guest, &mut self.store).map_err(|error| Fault::judge(&error, self.store.data(), time))
+    }
+}

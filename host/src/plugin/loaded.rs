@@ -1,0 +1,142 @@
+//! A plugin as the rest of the host holds it: a file that was read, checked, compiled and asked what it is.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use super::bindings::ProcessorPre;
+use super::cache::hex;
+use super::component::{self, refused};
+use super::configuration;
+use super::description::Description;
+use super::engine::Shared;
+use super::host_calls::{Guest, Log};
+use super::instance::Instance;
+use super::limits::tame;
+use super::operator::Operator;
+use crate::config::Limits;
+use crate::error::Result;
+
+/// A compiled, checked plugin. Cheap to clone; every clone is the same plugin.
+#[derive(Clone)]
+pub struct Plugin {
+    loaded: Arc<Loaded>,
+}
+
+struct Loaded {
+    /// Holds the deadlines' thread: a plugin keeps them passing, whoever drops the engine.
+    _engine: Arc<Shared>,
+    pre: ProcessorPre<Guest>,
+    names: component::Names,
+    description: Description,
+    digest: String,
+}
+
+impl Plugin {
+    pub(super) fn load(engine: Arc<Shared>, path: &Path) -> Result<Self> {
+        let bytes = component::read(path)?;
+        let names = component::recognise(path, &bytes)?;
+        let digest = hex(&Sha256::digest(&bytes));
+        let component = compile(&engine, path, &bytes, &digest)?;
+        let pre = link(&engine, path, &component)?;
+        let description = describe(path, &pre)?;
+        Ok(Self {
+            loaded: Arc::new(Loaded {
+                _engine: engine,
+                pre,
+                names,
+                description,
+                digest,
+            }),
+        })
+    }
+
+    /// What the plugin says that it is.
+    pub fn description(&self) -> &Description {
+        &self.loaded.description
+    }
+
+    /// What it imports, by name; all of it is granted.
+    pub fn imports(&self) -> &[String] {
+        &self.loaded.names.imports
+    }
+
+    /// What it exports, by name.
+    pub fn exports(&self) -> &[String] {
+        &self.loaded.names.exports
+    }
+
+    /// SHA-256 of the component, in hexadecimal digits.
+    pub fn digest(&self) -> &str {
+        &self.loaded.digest
+    }
+
+    /// Places the plugin in a pipeline, for one worker: checks the configuration and opens the first instance.
+    ///
+    /// A configuration that the declared schema or the plugin itself refuses is the pipeline file's mistake (`Kind::Invalid`); a plugin that
+    /// traps, loops or breaks its limits while it opens is refused (`Kind::Plugin`).
+    pub fn operator(&self, name: &str, config: &str, limits: Limits) -> Result<Operator> {
+        let config = configuration::check(name, &self.description().config_schema, config)?;
+        Operator::open(self.clone(), name, config, limits)
+    }
+
+    pub(super) fn pre(&self) -> &ProcessorPre<Guest> {
+        &self.loaded.pre
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Plugin")
+            .field("description", self.description())
+            .field("digest", &self.digest())
+            .finish()
+    }
+}
+
+fn compile(engine: &Shared, path: &Path, bytes: &[u8], digest: &str) -> Result<Component> {
+    if let Some(component) = engine
+        .cache
+        .as_ref()
+        .and_then(|cache| cache.get(&engine.wasmtime, digest))
+    {
+        return Ok(component);
+    }
+    let component = Component::from_binary(&engine.wasmtime, bytes).map_err(|why| {
+        refused(
+            path,
+            format!("it does not compile: {}", tame(&format!("{why:#}"), 1024)),
+        )
+    })?;
+    if let Some(cache) = &engine.cache {
+        cache.put(digest, &component);
+    }
+    Ok(component)
+}
+
+fn link(engine: &Shared, path: &Path, component: &Component) -> Result<ProcessorPre<Guest>> {
+    let unfit = |why: wasmtime::Error| {
+        refused(
+            path,
+            format!(
+                "it does not fit the plugin interface: {}",
+                tame(&format!("{why:#}"), 1024)
+            ),
+        )
+        .hint("build it with the SDK of this version of Sandbar")
+    };
+    ProcessorPre::new(engine.linker.instantiate_pre(component).map_err(unfit)?).map_err(unfit)
+}
+
+/// Runs `describe` in an instance that is thrown away, within the default limits: what a pipeline grants is not known yet.
+fn describe(path: &Path, pre: &ProcessorPre<Guest>) -> Result<Description> {
+    let log = Log::new(&path.file_stem().unwrap_or_default().to_string_lossy());
+    let mut instance = Instance::new(pre, Limits::default(), log)
+        .map_err(|failed| refused(path, format!("an instance could not be made: it {}", failed.0.reason)))?;
+    let said = instance
+        .describe()
+        .map_err(|fault| refused(path, format!("asked what it is, it {}", fault.reason)))?;
+    Description::check(said).map_err(|why| refused(path, why))
+}

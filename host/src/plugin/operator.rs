@@ -1,0 +1,350 @@
+//! A plugin placed in a pipeline, for one worker: calls it with batches, replaces what a fault spoilt, and finds the record at fault.
+
+use super::batch::{Origin, Sent};
+use super::bindings::sandbar::plugin::batches as wit;
+use super::bindings::sandbar::plugin::types::Failure;
+use super::description::MetricKind;
+use super::fault::{Fault, FaultKind};
+use super::host_calls::Log;
+use super::instance::{Instance, NotOpened};
+use super::limits::{TEXT_BYTES, tame};
+use super::loaded::Plugin;
+use super::outcome::{Outcome, Refusal, Refused, check};
+use crate::clock;
+use crate::config::Limits;
+use crate::error::{Error, Kind, Result};
+use crate::record::Records;
+
+/// A plugin placed in a pipeline. Owned by one worker thread.
+pub struct Operator {
+    plugin: Plugin,
+    name: String,
+    config: String,
+    limits: Limits,
+    stop_at_fault: bool,
+    instance: Option<Instance>,
+    /// The log, while no instance has it.
+    log: Option<Log>,
+    sent: Sent,
+    measured: Vec<f64>,
+    stats: Stats,
+}
+
+/// A batch for an operator.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The records. Their columns are lent to the plugin for the call; after it they are what they were.
+    pub records: &'a mut Records,
+    /// Index into the plugin's inputs.
+    pub input: u8,
+    /// The partition that the records stem from.
+    pub partition: i32,
+}
+
+/// Why a call as a whole came to nothing; the texts are for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallError {
+    /// The plugin wants the same call again, after a pause.
+    Retry(String),
+    /// The pipeline cannot go on: the plugin said so, or it can no longer be opened.
+    Fail(String),
+}
+
+/// What an operator did since it was opened.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Calls of the plugin with a batch, those included that were made to find a record at fault.
+    pub calls: u64,
+    /// Time in these calls, in nanoseconds.
+    pub call_nanos: u64,
+    /// Calls that trapped.
+    pub traps: u64,
+    /// Calls that took longer than they may.
+    pub deadlines: u64,
+    /// Calls that wanted more memory than they may have, and could not go on.
+    pub memory_limits: u64,
+    /// Calls that returned what they may not.
+    pub bad_outcomes: u64,
+    /// Instances that were replaced.
+    pub recycled: u64,
+    /// Linear memory of the instance, in bytes.
+    pub memory_bytes: u64,
+    /// Log messages that were too many.
+    pub log_dropped: u64,
+}
+
+impl Operator {
+    pub(super) fn open(plugin: Plugin, name: &str, config: String, limits: Limits) -> Result<Self> {
+        let description = plugin.description();
+        let mut operator = Self {
+            sent: Sent::new(description),
+            measured: vec![0.0; description.metrics.len()],
+            plugin: plugin.clone(),
+            name: name.to_owned(),
+            config,
+            limits,
+            stop_at_fault: false,
+            instance: None,
+            log: None,
+            stats: Stats::default(),
+        };
+        operator
+            .renew()
+            .map_err(|not_opened| not_opened_at_start(name, not_opened))?;
+        Ok(operator)
+    }
+
+    /// The same, but a call ends with the first record at fault and tries nothing behind it: for `on-error = "fail"`, where the pipeline stops
+    /// there anyway and should not wait for the other records to loop as well.
+    #[must_use]
+    pub fn stop_at_fault(mut self) -> Self {
+        self.stop_at_fault = true;
+        self
+    }
+
+    /// Calls the plugin with a batch.
+    ///
+    /// A trap, a deadline, a memory limit or an outcome that cannot be: the instance is dropped, a new one made, and the batch halved until the
+    /// record at fault stands alone; it is refused as a fault, and the other records keep their outputs in their order. No record is blamed for
+    /// what an instance had become: it was tried alone in a fresh one. An error means that nothing came of the call; `into` is empty then.
+    pub fn process(&mut self, call: Call<'_>, into: &mut Outcome) -> Result<(), CallError> {
+        let outputs = self.plugin.description().outputs.len();
+        into.clear(outputs);
+        if call.records.is_empty() {
+            return Ok(());
+        }
+        let origin = Origin {
+            input: call.input,
+            partition: call.partition,
+        };
+        let mut measured = Vec::new();
+        match self.settle(
+            call.records,
+            0,
+            origin,
+            &mut Gathered {
+                into,
+                measured: &mut measured,
+            },
+        ) {
+            Ok(()) => {
+                into.refused.sort_by_key(|refused| refused.record);
+                self.measure(&measured);
+                Ok(())
+            }
+            Err(error) => {
+                into.clear(outputs);
+                Err(error)
+            }
+        }
+    }
+
+    /// What the operator did since it was opened.
+    pub fn stats(&self) -> Stats {
+        let log = self.instance.as_ref().map(Instance::log).or(self.log.as_ref());
+        Stats {
+            memory_bytes: self.instance.as_ref().map_or(0, Instance::memory_bytes),
+            log_dropped: log.map_or(0, Log::dropped),
+            ..self.stats
+        }
+    }
+
+    /// The plugin's own metrics, one for each that it declares: a counter's sum, a gauge's last value.
+    pub fn measured(&self) -> &[f64] {
+        &self.measured
+    }
+
+    /// Brings records to an outcome, which stand in the call's records from `first`.
+    fn settle(
+        &mut self,
+        records: &mut Records,
+        first: usize,
+        origin: Origin,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<(), CallError> {
+        let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
+        match self.attempt(records, origin)? {
+            Ok(outcome) => {
+                gathered.take(outcome, records, first);
+                Ok(())
+            }
+            Err(fault) if records.len() == 1 && fresh => {
+                gathered.into.refused.push(Refused {
+                    record: first as u32,
+                    how: Refusal::Fault,
+                    reason: fault.reason,
+                });
+                Ok(())
+            }
+            // It may be that the records before had filled the instance.
+            Err(_) if records.len() == 1 => self.settle(records, first, origin, gathered),
+            Err(_) => self.halve(records, first, origin, gathered),
+        }
+    }
+
+    fn halve(
+        &mut self,
+        records: &Records,
+        first: usize,
+        origin: Origin,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<(), CallError> {
+        let half = records.len() / 2;
+        for part in [0..half, half..records.len()] {
+            if self.stop_at_fault && gathered.has_fault() {
+                break;
+            }
+            let start = part.start;
+            let mut some = Records::default();
+            part.for_each(|index| some.push_from(records, index));
+            self.settle(&mut some, first + start, origin, gathered)?;
+        }
+        Ok(())
+    }
+
+    /// One call. The outer error is the plugin's own or ends the pipeline; the inner one spoilt the instance, which is gone.
+    fn attempt(&mut self, records: &mut Records, origin: Origin) -> Result<Result<wit::Outcome, Fault>, CallError> {
+        let mut instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => {
+                self.stats.recycled += 1;
+                self.make()
+                    .map_err(|not_opened| no_longer_opened(&self.name, not_opened))?
+            }
+        };
+        let began = clock::now();
+        let answer = instance.process(self.sent.take(records, origin));
+        self.sent.give_back(records);
+        self.stats.calls += 1;
+        self.stats.call_nanos += began.elapsed().as_nanos() as u64;
+        match answer.and_then(|answer| checked(answer, records.len(), &self.plugin)) {
+            Ok(answer) => {
+                self.instance = Some(instance);
+                answer.map(Ok).map_err(failure)
+            }
+            Err(fault) => {
+                self.count(fault.kind);
+                tracing::debug!(
+                    operator = self.name,
+                    records = records.len(),
+                    "the plugin {}",
+                    fault.reason
+                );
+                self.log = Some(instance.close());
+                Ok(Err(fault))
+            }
+        }
+    }
+
+    fn renew(&mut self) -> Result<(), NotOpened> {
+        self.instance = Some(self.make()?);
+        Ok(())
+    }
+
+    fn make(&mut self) -> Result<Instance, NotOpened> {
+        let log = self.log.take().unwrap_or_else(|| Log::new(&self.name));
+        let mut instance = Instance::new(self.plugin.pre(), self.limits, log).map_err(|failed| {
+            let (fault, log) = *failed;
+            self.log = Some(log);
+            NotOpened::Fault(fault)
+        })?;
+        match instance.open(&self.config) {
+            Ok(()) => Ok(instance),
+            Err(not_opened) => {
+                self.log = Some(instance.close());
+                Err(not_opened)
+            }
+        }
+    }
+
+    fn count(&mut self, kind: FaultKind) {
+        let counter = match kind {
+            FaultKind::Trap => &mut self.stats.traps,
+            FaultKind::Deadline => &mut self.stats.deadlines,
+            FaultKind::MemoryLimit => &mut self.stats.memory_limits,
+            FaultKind::BadOutcome => &mut self.stats.bad_outcomes,
+        };
+        *counter += 1;
+    }
+
+    fn measure(&mut self, measured: &[wit::Measured]) {
+        let metrics = &self.plugin.description().metrics;
+        for one in measured {
+            let metric = usize::from(one.metric);
+            match metrics[metric].kind {
+                MetricKind::Counter => self.measured[metric] += one.value,
+                MetricKind::Gauge => self.measured[metric] = one.value,
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Operator")
+            .field("name", &self.name)
+            .field("plugin", &self.plugin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the parts of a call came to so far. Kept only if the call as a whole succeeds.
+struct Gathered<'a> {
+    into: &'a mut Outcome,
+    measured: &'a mut Vec<wit::Measured>,
+}
+
+impl Gathered<'_> {
+    fn take(&mut self, mut outcome: wit::Outcome, records: &Records, first: usize) {
+        self.measured.append(&mut outcome.measured);
+        self.into.absorb(outcome, records, first);
+    }
+
+    fn has_fault(&self) -> bool {
+        self.into.refused.iter().any(|refused| refused.how == Refusal::Fault)
+    }
+}
+
+/// An answer that may be one; else the guest is at fault as if it had trapped.
+fn checked(
+    answer: Result<wit::Outcome, Failure>,
+    events: usize,
+    plugin: &Plugin,
+) -> Result<Result<wit::Outcome, Failure>, Fault> {
+    if let Ok(outcome) = &answer {
+        check(outcome, events, plugin.description()).map_err(|why| Fault::bad_outcome(&why))?;
+    }
+    Ok(answer)
+}
+
+fn failure(said: Failure) -> CallError {
+    match said {
+        Failure::Retry(why) => CallError::Retry(tame(&why, TEXT_BYTES)),
+        Failure::Fail(why) => CallError::Fail(tame(&why, TEXT_BYTES)),
+    }
+}
+
+fn not_opened_at_start(name: &str, not_opened: NotOpened) -> Error {
+    match not_opened {
+        NotOpened::Refused(why) => Error::new(
+            Kind::Invalid,
+            format!("the config of operator `{name}` is not valid"),
+            format!("the plugin refused it: {}", tame(&why, TEXT_BYTES)),
+        ),
+        NotOpened::Fault(fault) => Error::new(
+            Kind::Plugin,
+            format!("failed to open operator `{name}`"),
+            format!("the plugin {}", fault.reason),
+        ),
+    }
+}
+
+fn no_longer_opened(name: &str, not_opened: NotOpened) -> CallError {
+    let why = match not_opened {
+        NotOpened::Refused(why) => format!("refused its configuration: {}", tame(&why, TEXT_BYTES)),
+        NotOpened::Fault(fault) => fault.reason,
+    };
+    CallError::Fail(format!(
+        "operator `{name}` could not be opened again after a fault: the plugin {why}"
+    ))
+}

@@ -1,0 +1,315 @@
+//! What a call came to: each number of the guest's is checked, then its columns become the host's records.
+//!
+//! An event is atomic: where the plugin both refused an event and made outputs of it, the refusal stands and the outputs are dropped.
+
+use super::batch::column;
+use super::bindings::sandbar::plugin::batches as wit;
+use super::bindings::sandbar::plugin::types as wit_types;
+use super::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
+use super::description::Description;
+use super::limits::{TEXT_BYTES, tame};
+use crate::record::{Headers, Records};
+
+/// What a call came to. Cleared and filled again by each call.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The plugin's outputs, one batch for each that it declares. A record's offset is that of the record that caused it.
+    pub outputs: Vec<Records>,
+    /// The records that were not processed as usual, in the order of the call's records. None of them has an output.
+    pub refused: Vec<Refused>,
+}
+
+/// A record that was not processed as usual.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Index into the call's records.
+    pub record: u32,
+    /// What the plugin said, or did.
+    pub how: Refusal,
+    /// Why, for people; at most some kilobytes, without control characters. May have several lines: a fault's has the guest's backtrace.
+    pub reason: String,
+}
+
+/// Why a record was not processed as usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The plugin wants it left out.
+    Skip,
+    /// The plugin wants it among the dead letters.
+    DeadLetter,
+    /// The plugin wants the pipeline to stop.
+    Fail,
+    /// The plugin trapped, broke a limit or returned nonsense on it, alone and in a fresh instance. `on-error` decides.
+    Fault,
+}
+
+impl Outcome {
+    /// Forgets all and has one batch for each of so many outputs.
+    pub(super) fn clear(&mut self, outputs: usize) {
+        self.outputs.resize_with(outputs, Records::default);
+        self.outputs.iter_mut().for_each(Records::clear);
+        self.refused.clear();
+    }
+
+    /// Takes in the checked outcome of a call with `records`, which stand in the whole call's records from `first`.
+    pub(super) fn absorb(&mut self, mut given: wit::Outcome, records: &Records, first: usize) {
+        let refused: Vec<u32> = ascending(given.refused.iter().map(|one| one.event));
+        if !refused.is_empty() {
+            drop_outputs_of(&mut given.outputs, &refused);
+        }
+        self.refused.extend(given.refused.into_iter().map(|one| Refused {
+            record: first as u32 + one.event,
+            how: one.how.into(),
+            reason: tame(&one.reason, TEXT_BYTES),
+        }));
+        match self.outputs.as_mut_slice() {
+            [only] if only.is_empty() => take_columns(only, given.outputs, records),
+            outputs => copy_rows(outputs, given.outputs, records),
+        }
+    }
+}
+
+impl From<wit_types::Refusal> for Refusal {
+    fn from(said: wit_types::Refusal) -> Self {
+        match said {
+            wit_types::Refusal::Skip => Refusal::Skip,
+            wit_types::Refusal::DeadLetter => Refusal::DeadLetter,
+            wit_types::Refusal::Fail => Refusal::Fail,
+        }
+    }
+}
+
+/// Where there is one output, the guest's columns are the host's: nothing is copied.
+fn take_columns(into: &mut Records, mut given: wit::Outputs, records: &Records) {
+    into.offsets
+        .extend(given.cause.iter().map(|&cause| offset_of(cause, records)));
+    *into = whole(&mut given, std::mem::take(&mut into.offsets));
+}
+
+/// Where there are more, or some are there already, each row goes to its output.
+fn copy_rows(into: &mut [Records], mut given: wit::Outputs, records: &Records) {
+    let offsets = given.cause.iter().map(|&cause| offset_of(cause, records)).collect();
+    let rows = whole(&mut given, offsets);
+    for (row, &output) in given.output.iter().enumerate() {
+        into[usize::from(output)].push_from(&rows, row);
+    }
+}
+
+fn whole(given: &mut wit::Outputs, offsets: Vec<i64>) -> Records {
+    let name = std::mem::replace(
+        &mut given.headers.name,
+        BytesColumn {
+            bytes: vec![],
+            ends: vec![],
+        },
+    );
+    Records {
+        keys: column(&mut given.key),
+        values: column(&mut given.value),
+        timestamps: std::mem::take(&mut given.timestamp),
+        headers: Headers {
+            of: std::mem::take(&mut given.headers.of),
+            names: crate::record::Column {
+                bytes: name.bytes,
+                ends: name.ends,
+                absent: vec![],
+            },
+            values: column(&mut given.headers.value),
+        },
+        offsets,
+    }
+}
+
+/// The cause was checked.
+fn offset_of(cause: u32, records: &Records) -> i64 {
+    records.offsets[cause as usize]
+}
+
+/// Leaves out the outputs that refused events caused; where there are none, which is the rule, nothing is touched.
+fn drop_outputs_of(outputs: &mut wit::Outputs, refused: &[u32]) {
+    let dropped = |cause: &u32| refused.binary_search(cause).is_ok();
+    if !outputs.cause.iter().any(dropped) {
+        return;
+    }
+    let offsets = vec![0; outputs.cause.len()];
+    let rows = whole(outputs, offsets);
+    let mut kept = Records::default();
+    let mut kept_output = Vec::new();
+    let mut kept_cause = Vec::new();
+    for (row, cause) in outputs.cause.iter().enumerate().filter(|(_, cause)| !dropped(cause)) {
+        kept.push_from(&rows, row);
+        kept_output.push(outputs.output[row]);
+        kept_cause.push(*cause);
+    }
+    *outputs = wit::Outputs {
+        output: kept_output,
+        key: nullable(kept.keys),
+        value: nullable(kept.values),
+        timestamp: kept.timestamps,
+        headers: HeadersColumn {
+            of: kept.headers.of,
+            name: BytesColumn {
+                bytes: kept.headers.names.bytes,
+                ends: kept.headers.names.ends,
+            },
+            value: nullable(kept.headers.values),
+        },
+        cause: kept_cause,
+    };
+}
+
+fn nullable(column: crate::record::Column) -> NullableColumn {
+    NullableColumn {
+        bytes: column.bytes,
+        ends: column.ends,
+        absent: column.absent,
+    }
+}
+
+fn ascending(events: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut events: Vec<u32> = events.collect();
+    events.sort_unstable();
+    events
+}
+
+/// Whether an outcome may be what a call with so many events came to. The error completes "returned an outcome that …".
+pub(super) fn check(given: &wit::Outcome, events: usize, description: &Description) -> Result<(), String> {
+    check_outputs(&given.outputs, events, description.outputs.len())?;
+    check_refused(&given.refused, events)?;
+    check_measured(&given.measured, description)?;
+    if !given.timers.is_empty() {
+        return Err(format!(
+            "sets {} timers, but the plugin declares none",
+            given.timers.len()
+        ));
+    }
+    let changes = &given.changes;
+    let lengths = [
+        changes.store.len(),
+        changes.kind.len(),
+        changes.key.len(),
+        changes.user_key.ends.len(),
+        changes.value.ends.len(),
+    ];
+    if lengths != [0; 5] {
+        return Err("changes state, but the plugin declares no store".to_owned());
+    }
+    Ok(())
+}
+
+fn check_outputs(given: &wit::Outputs, events: usize, declared: usize) -> Result<(), String> {
+    let count = given.output.len();
+    for (name, length) in [
+        ("keys", given.key.ends.len()),
+        ("values", given.value.ends.len()),
+        ("timestamps", given.timestamp.len()),
+        ("causes", given.cause.len()),
+    ] {
+        if length != count {
+            return Err(format!("has {count} outputs, but {length} {name}"));
+        }
+    }
+    if let Some(output) = given.output.iter().find(|output| usize::from(**output) >= declared) {
+        return Err(format!("emits to output {output}, but the plugin declares {declared}"));
+    }
+    // 0xffffffff, "a timer caused it", is no exception: the plugin declares no timer.
+    if let Some(cause) = given.cause.iter().find(|cause| **cause as usize >= events) {
+        return Err(format!("has an output caused by event {cause} of {events}"));
+    }
+    // -1 is Kafka's "no timestamp"; brokers refuse what is below.
+    if let Some(timestamp) = given.timestamp.iter().find(|timestamp| **timestamp < -1) {
+        return Err(format!("has an output at timestamp {timestamp}"));
+    }
+    check_nullable("key", &given.key)?;
+    check_nullable("value", &given.value)?;
+    check_headers(&given.headers, count)
+}
+
+fn check_headers(given: &HeadersColumn, outputs: usize) -> Result<(), String> {
+    let count = given.of.len();
+    let (names, values) = (given.name.ends.len(), given.value.ends.len());
+    if names != count || values != count {
+        return Err(format!(
+            "has {count} headers, but {names} header names and {values} header values"
+        ));
+    }
+    check_ends("header name", &given.name.bytes, &given.name.ends)?;
+    check_nullable("header value", &given.value)?;
+    if !given.of.is_sorted() {
+        return Err("has headers that are not in the order of the outputs".to_owned());
+    }
+    if let Some(of) = given.of.last().filter(|of| **of as usize >= outputs) {
+        return Err(format!("has a header of output {of} of {outputs}"));
+    }
+    let mut start = 0;
+    for &end in &given.name.ends {
+        // Kafka's header names are strings; clients break on others.
+        if std::str::from_utf8(&given.name.bytes[start..end as usize]).is_err() {
+            return Err("has a header whose name is not UTF-8".to_owned());
+        }
+        start = end as usize;
+    }
+    Ok(())
+}
+
+fn check_nullable(name: &str, given: &NullableColumn) -> Result<(), String> {
+    check_ends(name, &given.bytes, &given.ends)?;
+    let ends = &given.ends;
+    if !given.absent.is_sorted_by(|one, next| one < next) {
+        return Err(format!("has absent {name}s that do not ascend"));
+    }
+    if let Some(last) = given.absent.last().filter(|last| **last as usize >= ends.len()) {
+        return Err(format!("has an absent {name} at {last} of {}", ends.len()));
+    }
+    let start = |index: usize| if index == 0 { 0 } else { ends[index - 1] };
+    match given
+        .absent
+        .iter()
+        .find(|index| start(**index as usize) != ends[**index as usize])
+    {
+        Some(index) => Err(format!("has bytes for the absent {name} at {index}")),
+        None => Ok(()),
+    }
+}
+
+fn check_ends(name: &str, bytes: &[u8], ends: &[u32]) -> Result<(), String> {
+    if !ends.is_sorted() {
+        return Err(format!("has {name} ends that fall"));
+    }
+    let last = ends.last().copied().unwrap_or_default() as usize;
+    if last != bytes.len() {
+        return Err(format!("has {} bytes of {name}s, but they end at {last}", bytes.len()));
+    }
+    Ok(())
+}
+
+fn check_refused(given: &[wit::Refused], events: usize) -> Result<(), String> {
+    let refused = ascending(given.iter().map(|one| one.event));
+    if let Some(event) = refused.last().filter(|event| **event as usize >= events) {
+        return Err(format!("refuses event {event} of {events}"));
+    }
+    match refused.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("refuses event {} twice", pair[0])),
+        None => Ok(()),
+    }
+}
+
+fn check_measured(given: &[wit::Measured], description: &Description) -> Result<(), String> {
+    let declared = description.metrics.len();
+    for one in given {
+        if usize::from(one.metric) >= declared {
+            return Err(format!(
+                "measures metric {}, but the plugin declares {declared}",
+                one.metric
+            ));
+        }
+        if !one.value.is_finite() {
+            return Err(format!(
+                "measures {} as {}",
+                description.metrics[usize::from(one.metric)].name,
+                one.value
+            ));
+        }
+    }
+    Ok(())
+}
