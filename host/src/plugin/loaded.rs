@@ -75,8 +75,8 @@ impl Plugin {
 
     /// Places the plugin in a pipeline, for one worker: checks the configuration and opens the first instance.
     ///
-    /// A configuration that the declared schema or the plugin itself refuses is the pipeline file's mistake (`Kind::Invalid`); a plugin that
-    /// traps, loops or breaks its limits while it opens is refused (`Kind::Plugin`).
+    /// A configuration that the plugin refuses is the pipeline file's mistake (`Kind::Invalid`); a plugin that traps, loops or breaks its
+    /// limits while it opens is refused (`Kind::Plugin`).
     pub fn operator(&self, name: &str, config: &str, limits: Limits) -> Result<Operator> {
         let config = configuration::check(name, &self.description().config_schema, config)?;
         Operator::open(self.clone(), name, config, limits)
