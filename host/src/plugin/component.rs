@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use wasmparser::{BinaryReaderError, Parser, Payload};
+use wasmparser::{BinaryReaderError, ComponentTypeRef, Parser, Payload, TypeBounds};
 
 use super::limits::{COMPONENT_BYTES, size, tame};
 use crate::error::{Error, Kind, Result};
@@ -112,7 +112,11 @@ fn names(bytes: &[u8]) -> Result<Names, BinaryReaderError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    names.imports.push(import?.name.name.to_owned());
+                    let import = import?;
+                    // A name for a type that stands elsewhere grants nothing.
+                    if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                        names.imports.push(import.name.name.to_owned());
+                    }
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {

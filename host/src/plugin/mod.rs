@@ -19,6 +19,8 @@ mod fault;
 mod limits;
 mod host_calls;
 mod bindings;
+#[cfg(test)]
+mod tests;
 
 pub use description::{Description, Metric, MetricKind, Needs};
 pub use engine::Engine;

@@ -10,14 +10,10 @@ use super::description::Description;
 use super::limits::{TEXT_BYTES, tame};
 use crate::record::{Headers, Records};
 
-/// The cause of an output that no event caused.
-const NO_EVENT: u32 = u32::MAX;
-
 /// What a call came to. Cleared and filled again by each call.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The plugin's outputs, one batch for each that it declares. A record's offset is that of the record that caused it; one that no record
-    /// caused has the offset of the batch's last.
+    /// The plugin's outputs, one batch for each that it declares. A record's offset is that of the record that caused it.
     pub outputs: Vec<Records>,
     /// The records that were not processed as usual, in the order of the call's records. None of them has an output.
     pub refused: Vec<Refused>,
@@ -124,14 +120,9 @@ fn whole(given: &mut wit::Outputs, offsets: Vec<i64>) -> Records {
     }
 }
 
+/// The cause was checked.
 fn offset_of(cause: u32, records: &Records) -> i64 {
-    let offset = if cause == NO_EVENT {
-        records.offsets.last()
-    } else {
-        records.offsets.get(cause as usize)
-    };
-    // A call has at least one record, and the cause was checked.
-    offset.copied().unwrap_or_default()
+    records.offsets[cause as usize]
 }
 
 /// Leaves out the outputs that refused events caused; where there are none, which is the rule, nothing is touched.
@@ -221,11 +212,8 @@ fn check_outputs(given: &wit::Outputs, events: usize, declared: usize) -> Result
     if let Some(output) = given.output.iter().find(|output| usize::from(**output) >= declared) {
         return Err(format!("emits to output {output}, but the plugin declares {declared}"));
     }
-    if let Some(cause) = given
-        .cause
-        .iter()
-        .find(|cause| **cause as usize >= events && **cause != NO_EVENT)
-    {
+    // 0xffffffff, "a timer caused it", is no exception: the plugin declares no timer.
+    if let Some(cause) = given.cause.iter().find(|cause| **cause as usize >= events) {
         return Err(format!("has an output caused by event {cause} of {events}"));
     }
     // -1 is Kafka's "no timestamp"; brokers refuse what is below.
@@ -324,4 +312,159 @@ fn check_measured(given: &[wit::Measured], description: &Description) -> Result<
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Outputs as (output, value, cause), each with the key `k`, a header `h` and its row as the timestamp.
+    fn given(rows: &[(u8, Option<&str>, u32)], refused: &[u32]) -> wit::Outcome {
+        let mut records = Records::default();
+        for (row, (_, value, _)) in rows.iter().enumerate() {
+            records.keys.push(Some(b"k"));
+            records.values.push(value.map(str::as_bytes));
+            records.headers.push(row as u32, b"h", None);
+            records.timestamps.push(row as i64);
+        }
+        let mut given = wit::Outcome {
+            outputs: outputs(records),
+            changes: wit::Changes {
+                store: vec![],
+                kind: vec![],
+                key: vec![],
+                user_key: nullable(Default::default()),
+                value: nullable(Default::default()),
+            },
+            timers: vec![],
+            refused: vec![],
+            measured: vec![],
+        };
+        given.outputs.output = rows.iter().map(|row| row.0).collect();
+        given.outputs.cause = rows.iter().map(|row| row.2).collect();
+        given.refused = refused.iter().map(|&event| refusal(event)).collect();
+        given
+    }
+
+    fn outputs(records: Records) -> wit::Outputs {
+        wit::Outputs {
+            output: vec![],
+            key: nullable(records.keys),
+            value: nullable(records.values),
+            timestamp: records.timestamps,
+            headers: HeadersColumn {
+                of: records.headers.of,
+                name: BytesColumn {
+                    bytes: records.headers.names.bytes,
+                    ends: records.headers.names.ends,
+                },
+                value: nullable(records.headers.values),
+            },
+            cause: vec![],
+        }
+    }
+
+    fn refusal(event: u32) -> wit::Refused {
+        wit::Refused {
+            event,
+            how: wit_types::Refusal::DeadLetter,
+            reason: "no\u{7}".to_owned(),
+        }
+    }
+
+    fn from(offsets: &[i64]) -> Records {
+        Records {
+            offsets: offsets.to_vec(),
+            ..Records::default()
+        }
+    }
+
+    fn values(records: &Records) -> Vec<Option<&[u8]>> {
+        records.values.iter().collect()
+    }
+
+    #[test]
+    fn rows_go_to_their_outputs_with_the_offset_of_their_cause() {
+        let mut outcome = Outcome::default();
+        outcome.clear(2);
+        let rows = [(1, Some("a"), 0), (0, None, 1), (1, Some("b"), 1), (1, Some("c"), 0)];
+        outcome.absorb(given(&rows, &[]), &from(&[7, 9]), 0);
+        assert_eq!(values(&outcome.outputs[0]), [None]);
+        assert_eq!(values(&outcome.outputs[1]), [Some(&b"a"[..]), Some(b"b"), Some(b"c")]);
+        assert_eq!(outcome.outputs[1].offsets, [7, 9, 7]);
+        assert_eq!(outcome.outputs[1].timestamps, [0, 2, 3]);
+        assert_eq!(outcome.outputs[1].headers.of, [0, 1, 2]);
+    }
+
+    #[test]
+    fn parts_of_a_call_stand_one_behind_the_other() {
+        let mut outcome = Outcome::default();
+        outcome.clear(1);
+        outcome.absorb(given(&[(0, Some("a"), 0)], &[1]), &from(&[7, 8]), 0);
+        outcome.absorb(given(&[(0, Some("b"), 1), (0, None, 1)], &[0]), &from(&[9, 10]), 2);
+        assert_eq!(values(&outcome.outputs[0]), [Some(&b"a"[..]), Some(b"b"), None]);
+        assert_eq!(outcome.outputs[0].offsets, [7, 10, 10]);
+        assert_eq!(outcome.refused.iter().map(|one| one.record).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(outcome.refused[0].reason, "no ");
+    }
+
+    #[test]
+    fn outputs_of_a_refused_record_are_dropped_and_the_others_kept() {
+        let mut outcome = Outcome::default();
+        outcome.clear(1);
+        let rows = [
+            (0, Some("a"), 0),
+            (0, Some("b"), 1),
+            (0, Some("c"), 2),
+            (0, Some("d"), 1),
+        ];
+        outcome.absorb(given(&rows, &[1]), &from(&[5, 6, 7]), 0);
+        assert_eq!(values(&outcome.outputs[0]), [Some(&b"a"[..]), Some(b"c")]);
+        assert_eq!(outcome.outputs[0].offsets, [5, 7]);
+        assert_eq!(outcome.outputs[0].headers.of, [0, 1]);
+    }
+
+    #[test]
+    fn memory_and_nothing_else_is_kept_between_calls() {
+        let mut outcome = Outcome::default();
+        outcome.clear(1);
+        outcome.absorb(given(&[(0, Some("a"), 0)], &[0]), &from(&[5]), 0);
+        outcome.clear(1);
+        assert_eq!(
+            outcome,
+            Outcome {
+                outputs: vec![Records::default()],
+                refused: vec![]
+            }
+        );
+    }
+
+    fn description() -> Description {
+        Description {
+            name: "p".into(),
+            version: String::new(),
+            inputs: vec![],
+            outputs: vec!["out".into()],
+            metrics: vec![],
+            config_schema: String::new(),
+            needs: crate::plugin::Needs {
+                coordinates: false,
+                headers: false,
+                keeps_key: false,
+            },
+        }
+    }
+
+    #[test]
+    fn a_header_name_is_text_and_a_timestamp_is_none_or_since_1970() {
+        let mut honest = given(&[(0, Some("a"), 0)], &[]);
+        honest.outputs.timestamp = vec![-1];
+        assert_eq!(check(&honest, 1, &description()), Ok(()));
+        let mut early = given(&[(0, Some("a"), 0)], &[]);
+        early.outputs.timestamp = vec![-2];
+        assert!(check(&early, 1, &description()).unwrap_err().contains("timestamp -2"));
+        let mut binary = given(&[(0, Some("a"), 0)], &[]);
+        binary.outputs.headers.name.bytes = vec![0xff];
+        assert!(check(&binary, 1, &description()).unwrap_err().contains("not UTF-8"));
+    }
 }
