@@ -371,6 +371,15 @@ fn a_broker_that_goes_away_is_waited_for() {
         assert!(clock::now() < until, "the return was not noticed");
         std::thread::sleep(Duration::from_millis(10));
     }
+
+    cluster.broker_down(1).unwrap();
+    write(&mut writer, &records).unwrap();
+    let start = clock::now();
+    drop(writer);
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "a writer that cannot deliver holds up the end"
+    );
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn properties<'a>(cluster: &'a Cluster, kbytes: &'a str, client_id: &'a str) -> 
         ("message.max.bytes", "100000000"),
         // Bytes are the bound. This one keeps small records in the processor's cache from their queuing to their acknowledgement: a longer queue costs a
         // third more for each.
-        ("queue.buffering.max.messages", "50000"),
+        ("queue.buffering.max.messages", "20000"),
         ("topic.metadata.refresh.interval.ms", "60000"),
     ];
     let owned = [
