@@ -228,3 +228,6 @@ impl Emitted<'_> {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

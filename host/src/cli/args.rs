@@ -78,7 +78,7 @@ pub fn log_to_stderr() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(super::output::colour_on_stderr())
+        .with_ansi(false)
         .init();
 }
 

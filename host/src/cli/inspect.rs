@@ -37,6 +37,8 @@ fn as_json(plugin: &Plugin) -> Value {
         "imports": plugin.imports(),
         "inputs": described.inputs,
         "outputs": described.outputs,
+        "metrics": described.metrics.iter().map(|metric| json!({ "name": metric.name, "help": metric.help })).collect::<Vec<_>>(),
+        "needs": needs(plugin),
         "config-schema": schema(&described.config_schema),
         "limits": { "memory-bytes": limits.memory_bytes, "call-time-ms": limits.call_time.as_millis() as u64 },
     })
@@ -63,6 +65,9 @@ fn as_text(plugin: &Plugin) -> String {
     line("imports", names(plugin.imports()));
     line("inputs", names(&described.inputs));
     line("outputs", names(&described.outputs));
+    let metrics: Vec<String> = described.metrics.iter().map(|metric| metric.name.clone()).collect();
+    line("metrics", names(&metrics));
+    line("needs", needs(plugin).join(", "));
     line(
         "config",
         if described.config_schema.is_empty() {
@@ -84,4 +89,17 @@ fn as_text(plugin: &Plugin) -> String {
 
 fn names(names: &[String]) -> String {
     names.join(", ")
+}
+
+/// What the plugin asks to be sent beside keys, values and times, and what it promises.
+fn needs(plugin: &Plugin) -> Vec<&'static str> {
+    let needs = plugin.description().needs;
+    let each = [
+        (needs.coordinates, "coordinates"),
+        (needs.headers, "headers"),
+        (needs.keeps_key, "keeps-key"),
+    ];
+    each.into_iter()
+        .filter_map(|(is_set, name)| is_set.then_some(name))
+        .collect()
 }

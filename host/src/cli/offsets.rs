@@ -33,6 +33,7 @@ enum Action {
     },
     /// Set positions while no member of the group runs
     #[command(
+        override_usage = "sandbar offsets set [OPTIONS] <PIPELINE> --to <WHERE>...",
         after_help = "A FILE is what `sandbar offsets export` prints. Partitions that it does not list stay as they are.\n\n\
         Examples:\n  sandbar offsets set pipeline.toml --to earliest\n  sandbar offsets set pipeline.toml --to views/0=23 views/1=31\n  sandbar offsets set pipeline.toml --to offsets.json"
     )]

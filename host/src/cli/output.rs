@@ -7,13 +7,11 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
 
-/// How results are printed.
+/// How results are printed: text and tables for people, JSON for programs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// Text and tables, for people
     #[default]
     Human,
-    /// JSON, for programs
     Json,
 }
 

@@ -154,6 +154,7 @@ impl Topic {
         let options = sink::Options {
             queue_bytes: 32 << 20,
             client_id: "sandbar-produce".to_owned(),
+            files: sink::Files::default(),
         };
         Ok(Self {
             writer: Writer::open(&[sink], &options)?,

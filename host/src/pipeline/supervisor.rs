@@ -9,11 +9,11 @@ use super::lifecycle::{Notice, Stop};
 use super::task::Tasks;
 use super::worker::{Shared, Worker, panicked};
 use crate::clock;
-use crate::config::{CommitOffsets, Pipeline, Source, Start};
+use crate::config::{self, CommitOffsets, OnError, Pipeline, Source, Start};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
-use crate::plugin::{Engine, Plugin};
-use crate::sink::{self, Writer};
+use crate::plugin::{Engine, Operator, Plugin};
+use crate::sink::{self, Files, Writer};
 use crate::source::{self, FileReader, Plan};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,15 +52,16 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
     let shared = Shared { pipeline: pipeline.clone(), stop: stop.clone(), progress: progress.clone(), notices: sender };
 
     let tasks = (0..pipeline.workers).map(|_| tasks(&shared, &plugins, &routes)).collect::<Result<Vec<_>>>()?;
-    let writers = (0..pipeline.workers).map(|worker| writer(&pipeline, worker)).collect::<Result<Vec<_>>>()?;
+    let outputs = Files::default();
+    let writers = (0..pipeline.workers).map(|worker| writer(&pipeline, worker, &outputs)).collect::<Result<Vec<_>>>()?;
     let plans = plans(&pipeline, &routes)?;
     tell_start(&pipeline, &plans, audience);
 
-    let mut files = files(&pipeline)?;
+    let mut inputs = files(&pipeline)?;
     let mut workers = Vec::new();
     for (index, (tasks, writer)) in tasks.into_iter().zip(writers).enumerate() {
         // A file is read by the first worker alone.
-        let worker = Worker::join(index, shared.clone(), &plans, std::mem::take(&mut files), tasks, writer)?;
+        let worker = Worker::join(index, shared.clone(), &plans, std::mem::take(&mut inputs), tasks, writer)?;
         workers.push(spawn(index, worker, stop.clone())?);
     }
     drop(shared);
@@ -91,15 +92,22 @@ fn watch(notices: &Receiver<Notice>, progress: &Progress, audience: &mut dyn Aud
 
 fn tasks(shared: &Shared, plugins: &[Plugin], routes: &[Route]) -> Result<Tasks> {
     let operators = shared.pipeline.operators.iter().zip(plugins);
-    let operators = operators.map(|(config, plugin)| plugin.operator(&config.name, &config.config, config.limits)).collect::<Result<_>>()?;
+    let operators = operators.map(|(config, plugin)| place(config, plugin)).collect::<Result<_>>()?;
     Tasks::new(shared.pipeline.clone(), routes.to_vec(), operators, shared.progress.clone(), shared.stop.clone())
 }
 
+/// Where a fault stops the pipeline, the records behind it need not be tried.
+fn place(config: &config::Operator, plugin: &Plugin) -> Result<Operator> {
+    let operator = plugin.operator(&config.name, &config.config, config.limits)?;
+    Ok(if config.on_error == OnError::Fail { operator.stop_at_fault() } else { operator })
+}
+
 /// Half of the memory of the queues is the writers', in equal shares.
-fn writer(pipeline: &Pipeline, worker: usize) -> Result<Writer> {
+fn writer(pipeline: &Pipeline, worker: usize, files: &Files) -> Result<Writer> {
     let sinks: Vec<_> = pipeline.sinks.iter().chain(&pipeline.dead_letters).cloned().collect();
     let queue_bytes = pipeline.queue_bytes / 2 / pipeline.workers as u64;
-    Writer::open(&sinks, &sink::Options { queue_bytes, client_id: format!("sandbar-{}-{worker}", pipeline.name) })
+    let client_id = format!("sandbar-{}-{worker}", pipeline.name);
+    Writer::open(&sinks, &sink::Options { queue_bytes, client_id, files: files.clone() })
 }
 
 /// The other half is the readers', in equal shares for each set that a worker reads.

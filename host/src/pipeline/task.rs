@@ -68,7 +68,7 @@ impl Tasks {
         progress: Arc<Progress>,
         stop: Arc<Stop>,
     ) -> Result<Self> {
-        let operators = pipeline.operators.iter().zip(operators).map(|(config, operator)| Placed {
+        let operators = operators.into_iter().zip(&pipeline.operators).map(|(operator, config)| Placed {
             before: operator.stats(),
             operator,
             metrics: metrics::operator(&pipeline.name, &config.name),
@@ -136,23 +136,22 @@ impl Tasks {
         max_batch: usize,
     ) -> Result<Done> {
         let (mut part, mut put_out) = (Records::default(), Outcome::default());
-        outcome.clear();
         for from in (0..records.len()).step_by(max_batch) {
             part.clear();
             (from..records.len().min(from + max_batch)).for_each(|index| part.push_from(records, index));
             if self.call_whole(call, partition, &mut part, &mut put_out)? == Done::Abandoned {
                 return Ok(Done::Abandoned);
             }
-            outcome.append(&put_out);
+            if from == 0 {
+                std::mem::swap(outcome, &mut put_out);
+            } else {
+                extend(outcome, &put_out);
+            }
         }
         Ok(Done::Processed)
     }
 
     fn call_whole(&mut self, call: Call, partition: &TopicPartition, records: &mut Records, outcome: &mut Outcome) -> Result<Done> {
-        if records.is_empty() {
-            outcome.clear();
-            return Ok(Done::Processed);
-        }
         let done = self.call_until_answered(call, partition, records, outcome)?;
         if done == Done::Processed {
             self.count_call(call.operator);
@@ -211,9 +210,8 @@ impl Tasks {
             let why = dead_letter::Why {
                 pipeline: &self.pipeline.name,
                 operator: &config.name,
-                topic: &partition.topic,
-                partition: partition.partition,
-                kind: if refused.how == Refusal::Fault { "fault" } else { "refused" },
+                kind: if refused.how == Refusal::Fault { dead_letter::Kind::Fault } else { dead_letter::Kind::DeadLetter },
+                partition,
                 reason: &refused.reason,
             };
             dead_letter::append(&mut self.dead, records, index, &why);
@@ -235,9 +233,12 @@ impl Tasks {
         *before = now;
     }
 
-    fn stage_all(&mut self, source: usize, records: &mut Records, writer: &mut Writer) -> Result<Done> {
+    fn stage_all(&self, source: usize, records: &Records, writer: &mut Writer) -> Result<Done> {
         for stage in &self.routes[source].stages {
-            let output = pick(stage.from, records, &mut self.outcomes[source]);
+            let output = match stage.from {
+                From::Source => records,
+                From::Call { call, output } => &self.outcomes[source][call].outputs[output],
+            };
             if self.stage(stage.sink, output, writer)? == Done::Abandoned {
                 return Ok(Done::Abandoned);
             }
@@ -270,6 +271,13 @@ fn pick<'a>(from: From, records: &'a mut Records, outcomes: &'a mut [Outcome]) -
     match from {
         From::Source => records,
         From::Call { call, output } => &mut outcomes[call].outputs[output],
+    }
+}
+
+/// What a later part of a batch put out stands behind what the parts before it did; the records that it refused are dealt with already.
+fn extend(outcome: &mut Outcome, later: &Outcome) {
+    for (into, from) in outcome.outputs.iter_mut().zip(&later.outputs) {
+        (0..from.len()).for_each(|index| into.push_from(from, index));
     }
 }
 

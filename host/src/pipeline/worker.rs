@@ -207,10 +207,8 @@ impl Worker {
 
     fn commit_when_due(&mut self, lane: usize) -> Result<()> {
         let Lane::Kafka(member) = &mut self.lanes[lane] else { return Ok(()) };
-        match &mut member.interval {
-            Some(interval) if interval.due() => self.on(lane, Event::Due),
-            _ => Ok(()),
-        }
+        let due = member.interval.as_mut().is_some_and(Interval::due);
+        if due { self.on(lane, Event::Due) } else { Ok(()) }
     }
 
     /// Tells the protocol what happened and carries out what it decides.

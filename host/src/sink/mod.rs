@@ -1,3 +1,17 @@
-//! The station `sink`.
+//! Where records go: Kafka topics and, for development, files.
+//!
+//! Owns the producers, one for each cluster that a worker writes to, and what a dead letter looks like. Never decides when to drain or to commit, and
+//! never creates a topic for a pipeline (`topics` is for people and demos). Always: the records of a partition keep their order, and [`Writer::drain`] says `true` only when every record staged before it
+//! was acknowledged by all in-sync replicas (a file: handed to the operating system).
 
+mod writer;
+mod producer;
+mod raw;
+mod file;
+pub mod dead_letter;
 pub mod topics;
+#[cfg(test)]
+mod on_kafka;
+
+pub use file::Files;
+pub use writer::{Options, Writer};

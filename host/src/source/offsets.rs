@@ -6,6 +6,7 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
+use regex::Regex;
 
 use super::contact::{self, Client, REQUEST};
 use crate::config::{KafkaSource, Offsets, Subscription};
@@ -157,8 +158,9 @@ fn partitions(metadata: &Metadata, source: &KafkaSource) -> Result<Vec<TopicPart
             }
         }
         Subscription::Pattern(pattern) => {
+            let pattern = whole(pattern)?;
             let names = metadata.topics().iter().map(|topic| topic.name());
-            for topic in names.filter(|name| !name.starts_with("__") && matches_whole(pattern, name)) {
+            for topic in names.filter(|name| !name.starts_with("__") && pattern.is_match(name)) {
                 all.extend(named(topic, &partitions_of(metadata, topic)?));
             }
         }
@@ -184,8 +186,15 @@ fn partitions(metadata: &Metadata, source: &KafkaSource) -> Result<Vec<TopicPart
     Ok(all)
 }
 
-fn matches_whole(pattern: &regex::Regex, name: &str) -> bool {
-    pattern.find_iter(name).any(|found| found.len() == name.len())
+/// The pattern over a whole name: `views|views-.*` alone would be content with the beginning of `views-a`.
+fn whole(pattern: &Regex) -> Result<Regex> {
+    Regex::new(&format!(r"\A(?:{})\z", pattern.as_str())).map_err(|error| {
+        Error::new(
+            Kind::Invalid,
+            format!("topic-pattern `{pattern}` cannot be used"),
+            error,
+        )
+    })
 }
 
 fn committed(
@@ -297,5 +306,57 @@ fn refused(what: String, error: &KafkaError) -> Error {
         )
         .hint("stop every member of the group, then set the offsets"),
         _ => contact::failed(what, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(partition: i32, begin: i64, end: i64) -> Position {
+        Position {
+            source: "views".into(),
+            partition: TopicPartition::new("views", partition),
+            committed: None,
+            begin,
+            end,
+        }
+    }
+
+    fn exactly(offset: i64) -> To {
+        To::Exactly(Offsets::from([("views".into(), BTreeMap::from([(1, offset)]))]))
+    }
+
+    #[test]
+    fn a_pattern_matches_whole_names_whatever_its_order() {
+        let pattern = whole(&Regex::new("views|views-.*").unwrap()).unwrap();
+        assert!(pattern.is_match("views") && pattern.is_match("views-a"));
+        assert!(!pattern.is_match("my-views") && !pattern.is_match("viewsa"));
+    }
+
+    #[test]
+    fn positions_move_to_what_the_log_holds_and_its_end_and_no_further() {
+        let positions = [position(0, 0, 10), position(1, 5, 20)];
+        let at = |to: &To| moved(&positions, to).map(|moved| moved.into_values().collect::<Vec<_>>());
+        assert_eq!(at(&To::Earliest), Ok(vec![0, 5]));
+        assert_eq!(at(&To::Latest), Ok(vec![10, 20]));
+        assert_eq!(at(&exactly(5)), Ok(vec![5]));
+        assert_eq!(at(&exactly(20)), Ok(vec![20]));
+        for outside in [4, 21] {
+            assert_eq!(at(&exactly(outside)).unwrap_err().kind, Kind::Kafka);
+        }
+    }
+
+    #[test]
+    fn an_offset_of_a_partition_that_no_source_reads_is_refused() {
+        let known = [TopicPartition::new("views", 1)];
+        let To::Exactly(offsets) = exactly(7) else {
+            unreachable!()
+        };
+        assert_eq!(refuse_unknown(&offsets, known.iter()), Ok(()));
+        assert_eq!(
+            refuse_unknown(&offsets, known[..0].iter()).unwrap_err().kind,
+            Kind::Kafka
+        );
     }
 }

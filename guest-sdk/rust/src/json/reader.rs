@@ -26,11 +26,41 @@ impl std::error::Error for Invalid {}
 /// Deeper nesting is refused, since each level takes a piece of the stack.
 const LEVELS_MAX: usize = 128;
 
-/// What was expected where the reader stands. As small as can be: it travels with every value.
-struct Flaw(&'static str);
+/// What was expected where the reader stands. A single byte, so that results travel in a register.
+#[derive(Debug, Clone, Copy)]
+enum Flaw {
+    Value,
+    Nothing,
+    Name,
+    Colon,
+    CommaOrBrace,
+    CommaOrBracket,
+    Levels,
+    Character,
+    Escape,
+    HexDigits,
+    Digit,
+    Literal,
+}
 
-/// Where a value stands in the document.
-type Place = Range<usize>;
+impl Flaw {
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Value => "a value",
+            Self::Nothing => "nothing more",
+            Self::Name => "a name in quotes",
+            Self::Colon => "a colon",
+            Self::CommaOrBrace => "a comma or '}'",
+            Self::CommaOrBracket => "a comma or ']'",
+            Self::Levels => "at most 128 levels",
+            Self::Character => "a character of a string, or its closing quote",
+            Self::Escape => "an escape that JSON knows",
+            Self::HexDigits => "four hexadecimal digits",
+            Self::Digit => "a digit",
+            Self::Literal => "true, false or null",
+        }
+    }
+}
 
 /// The steps that are left to the wanted value; `None` where it cannot be reached from here.
 type Way<'p> = Option<&'p [Step]>;
@@ -40,6 +70,8 @@ pub(super) struct Reader<'a> {
     at: usize,
     /// The high bits of all bytes of strings: outside them anything beyond ASCII is a flaw anyhow.
     high: u64,
+    /// Where the wanted value stands, as far as it was met.
+    found: Option<Range<usize>>,
 }
 
 impl<'a> Reader<'a> {
@@ -48,20 +80,24 @@ impl<'a> Reader<'a> {
             document,
             at: 0,
             high: 0,
+            found: None,
         }
     }
 
     /// The text of the value at the end of the steps.
     pub(super) fn find(mut self, steps: &[Step]) -> Result<Option<&'a str>, Invalid> {
-        let place = self.whole(steps).map_err(|Flaw(expected)| self.invalid(expected))?;
+        self.whole(steps).map_err(|flaw| self.invalid(flaw))?;
         if self.high & HIGH_BITS != 0 {
             std::str::from_utf8(self.document).map_err(|error| Invalid(format!("not JSON: {error}")))?;
         }
         // A value starts and ends with an ASCII byte, so this cannot cut a character in two.
-        Ok(place.and_then(|place| std::str::from_utf8(&self.document[place]).ok()))
+        Ok(self
+            .found
+            .and_then(|place| std::str::from_utf8(&self.document[place]).ok()))
     }
 
-    fn invalid(&self, expected: &str) -> Invalid {
+    fn invalid(&self, flaw: Flaw) -> Invalid {
+        let expected = flaw.expected();
         let found = match self.document.get(self.at) {
             None => "the end".to_owned(),
             Some(byte) => format!("'{}'", byte.escape_ascii()),
@@ -72,78 +108,78 @@ impl<'a> Reader<'a> {
         ))
     }
 
-    fn whole(&mut self, steps: &[Step]) -> Result<Option<Place>, Flaw> {
+    fn whole(&mut self, steps: &[Step]) -> Result<(), Flaw> {
         self.space();
-        let place = self.value(Some(steps), 0)?;
+        self.value(Some(steps), 0)?;
         self.space();
         if self.at < self.document.len() {
-            return Err(Flaw("nothing more"));
+            return Err(Flaw::Nothing);
         }
-        Ok(place)
+        Ok(())
     }
 
-    fn value(&mut self, way: Way<'_>, level: usize) -> Result<Option<Place>, Flaw> {
+    // Inlined into the loops over members and entries, so that a scalar costs no call.
+    #[inline(always)]
+    fn value(&mut self, way: Way<'_>, level: usize) -> Result<(), Flaw> {
         let start = self.at;
-        let inside = match self.peek() {
-            b'"' => self.string().map(|_| None)?,
-            b'-' | b'0'..=b'9' => self.number().map(|()| None)?,
+        match self.peek() {
+            b'"' => drop(self.string()?),
+            b'-' | b'0'..=b'9' => self.number()?,
             b'{' => self.object(way, level + 1)?,
             b'[' => self.array(way, level + 1)?,
-            b't' => self.literal(b"true").map(|()| None)?,
-            b'f' => self.literal(b"false").map(|()| None)?,
-            b'n' => self.literal(b"null").map(|()| None)?,
-            _ => return Err(Flaw("a value")),
-        };
-        match way {
-            Some([]) => Ok(Some(start..self.at)),
-            _ => Ok(inside),
+            b't' => self.literal(b"true")?,
+            b'f' => self.literal(b"false")?,
+            b'n' => self.literal(b"null")?,
+            _ => return Err(Flaw::Value),
         }
+        if way.is_some_and(<[Step]>::is_empty) {
+            self.found = Some(start..self.at);
+        }
+        Ok(())
     }
 
-    fn object(&mut self, way: Way<'_>, level: usize) -> Result<Option<Place>, Flaw> {
+    #[inline(never)]
+    fn object(&mut self, way: Way<'_>, level: usize) -> Result<(), Flaw> {
         self.open(level)?;
         if self.took(b'}') {
-            return Ok(None);
+            return Ok(());
         }
         let step = way.and_then(<[Step]>::split_first);
-        let mut found = None;
         loop {
             let name = self.name()?;
             let ahead = step.filter(|(step, _)| self.is_named(name, &step.name));
-            let place = self.value(ahead.map(|(_, rest)| rest), level)?;
             if ahead.is_some() {
-                found = place;
+                // An equal name before this one may have led somewhere: the last one counts.
+                self.found = None;
             }
-            if !self.goes_on(b'}', "a comma or '}'")? {
-                return Ok(found);
+            self.value(ahead.map(|(_, rest)| rest), level)?;
+            if !self.goes_on(b'}', Flaw::CommaOrBrace)? {
+                return Ok(());
             }
         }
     }
 
-    fn array(&mut self, way: Way<'_>, level: usize) -> Result<Option<Place>, Flaw> {
+    #[inline(never)]
+    fn array(&mut self, way: Way<'_>, level: usize) -> Result<(), Flaw> {
         self.open(level)?;
         if self.took(b']') {
-            return Ok(None);
+            return Ok(());
         }
         let step = way.and_then(<[Step]>::split_first);
-        let mut found = None;
         for index in 0.. {
             let ahead = step.filter(|(step, _)| step.index == Some(index));
-            let place = self.value(ahead.map(|(_, rest)| rest), level)?;
-            if ahead.is_some() {
-                found = place;
-            }
-            if !self.goes_on(b']', "a comma or ']'")? {
+            self.value(ahead.map(|(_, rest)| rest), level)?;
+            if !self.goes_on(b']', Flaw::CommaOrBracket)? {
                 break;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Goes in behind the bracket.
     fn open(&mut self, level: usize) -> Result<(), Flaw> {
         if level > LEVELS_MAX {
-            return Err(Flaw("at most 128 levels"));
+            return Err(Flaw::Levels);
         }
         self.at += 1;
         self.space();
@@ -151,7 +187,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes to the next entry, or out behind the bracket.
-    fn goes_on(&mut self, close: u8, expected: &'static str) -> Result<bool, Flaw> {
+    fn goes_on(&mut self, close: u8, flaw: Flaw) -> Result<bool, Flaw> {
         self.space();
         if self.took(b',') {
             self.space();
@@ -160,20 +196,20 @@ impl<'a> Reader<'a> {
         if self.took(close) {
             return Ok(false);
         }
-        Err(Flaw(expected))
+        Err(flaw)
     }
 
     /// A member's name and its colon; gives the place of the name with its quotes, and whether it has escapes.
     fn name(&mut self) -> Result<(usize, usize, bool), Flaw> {
         let start = self.at;
         if self.peek() != b'"' {
-            return Err(Flaw("a name in quotes"));
+            return Err(Flaw::Name);
         }
         let has_escapes = self.string()?;
         let end = self.at;
         self.space();
         if !self.took(b':') {
-            return Err(Flaw("a colon"));
+            return Err(Flaw::Colon);
         }
         self.space();
         Ok((start, end, has_escapes))
@@ -192,37 +228,41 @@ impl<'a> Reader<'a> {
         self.at += 1;
         let mut has_escapes = false;
         loop {
-            self.plain_characters();
-            match self.peek() {
-                b'"' if self.at < self.document.len() => {
+            self.plain_words();
+            match self.document.get(self.at) {
+                Some(b'"') => {
                     self.at += 1;
                     return Ok(has_escapes);
                 }
-                b'\\' => self.escape()?,
-                _ => return Err(Flaw("a character of a string, or its closing quote")),
+                Some(b'\\') => {
+                    self.escape()?;
+                    has_escapes = true;
+                }
+                // One of the last seven bytes of the document, which make no word.
+                Some(&byte) if byte >= b' ' => {
+                    self.high |= u64::from(byte);
+                    self.at += 1;
+                }
+                _ => return Err(Flaw::Character),
             }
-            has_escapes = true;
         }
     }
 
-    /// Goes to the next byte that is a quote, a backslash or a control character.
-    fn plain_characters(&mut self) {
-        let rest = &self.document[self.at..];
-        let mut words = rest.chunks_exact(8);
-        for (index, chunk) in words.by_ref().enumerate() {
-            let word = chunk.try_into().map_or(0, u64::from_le_bytes);
-            self.high |= word;
+    /// Goes on, eight bytes at a time, to the next quote, backslash or control character.
+    #[inline]
+    fn plain_words(&mut self) {
+        let (mut at, mut high) = (self.at, self.high);
+        while let Some(chunk) = self.document.get(at..).and_then(<[u8]>::first_chunk) {
+            let word = u64::from_le_bytes(*chunk);
+            high |= word;
             let stops = stops(word);
             if stops != 0 {
-                self.at += index * 8 + (stops.trailing_zeros() / 8) as usize;
-                return;
+                at += (stops.trailing_zeros() / 8) as usize;
+                break;
             }
+            at += 8;
         }
-        let tail = words.remainder();
-        let plain = tail
-            .iter()
-            .take_while(|&&byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-        self.at = self.document.len() - tail.len() + plain.inspect(|&&byte| self.high |= u64::from(byte)).count();
+        (self.at, self.high) = (at, high);
     }
 
     fn escape(&mut self) -> Result<(), Flaw> {
@@ -233,16 +273,17 @@ impl<'a> Reader<'a> {
                 self.at += 1;
                 for _ in 0..4 {
                     if !self.peek().is_ascii_hexdigit() {
-                        return Err(Flaw("four hexadecimal digits"));
+                        return Err(Flaw::HexDigits);
                     }
                     self.at += 1;
                 }
             }
-            _ => return Err(Flaw("an escape that JSON knows")),
+            _ => return Err(Flaw::Escape),
         }
         Ok(())
     }
 
+    #[inline(never)]
     fn number(&mut self) -> Result<(), Flaw> {
         self.took(b'-');
         if !self.took(b'0') {
@@ -263,17 +304,18 @@ impl<'a> Reader<'a> {
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
-        if self.at == start { Err(Flaw("a digit")) } else { Ok(()) }
+        if self.at == start { Err(Flaw::Digit) } else { Ok(()) }
     }
 
     fn literal(&mut self, word: &'static [u8]) -> Result<(), Flaw> {
         if !self.document[self.at..].starts_with(word) {
-            return Err(Flaw("true, false or null"));
+            return Err(Flaw::Literal);
         }
         self.at += word.len();
         Ok(())
     }
 
+    #[inline]
     fn space(&mut self) {
         while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
@@ -281,6 +323,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes on if this byte comes next.
+    #[inline]
     fn took(&mut self, byte: u8) -> bool {
         let is_it = self.peek() == byte;
         self.at += usize::from(is_it);
@@ -288,6 +331,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte; at the end a zero, which JSON never allows.
+    #[inline]
     fn peek(&self) -> u8 {
         self.document.get(self.at).copied().unwrap_or(0)
     }

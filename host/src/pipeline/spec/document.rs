@@ -126,6 +126,8 @@ pub(super) struct Document {
     text: String,
     /// Where each `--set` begins in `text`.
     sets: Vec<usize>,
+    /// Where secrets may stand.
+    hidden: Vec<Span>,
 }
 
 impl Document {
@@ -134,6 +136,7 @@ impl Document {
             name,
             text: file.to_owned(),
             sets: Vec::new(),
+            hidden: Vec::new(),
         };
         for set in sets {
             document.text.push('\n');
@@ -141,6 +144,25 @@ impl Document {
             document.text.push_str(set);
         }
         document
+    }
+
+    /// Shows no line from now on that holds a part of a secret, also where its name stands on another line.
+    pub(super) fn hide_secrets(&mut self, table: &Table) {
+        for entry in table {
+            if properties::is_secret(&entry.key) {
+                self.hide(entry);
+            } else if let Value::Table(inner) = &entry.node.value {
+                self.hide_secrets(inner);
+            }
+        }
+    }
+
+    fn hide(&mut self, entry: &Entry) {
+        self.hidden
+            .push(entry.span.start..entry.node.span.end.max(entry.span.end));
+        if let Value::Table(inner) = &entry.node.value {
+            inner.iter().for_each(|inner| self.hide(inner));
+        }
     }
 
     /// Where a `--set` begins.
@@ -164,8 +186,11 @@ impl Document {
     fn place(&self, span: &Span) -> String {
         let before = self.text.get(..span.start).unwrap_or(&self.text);
         let begin = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = self.text[begin..].lines().next().unwrap_or_default().trim();
-        let shown = if properties::may_hold_a_secret(line) {
+        let line = self.text[begin..].lines().next().unwrap_or_default();
+        let end = begin + line.len();
+        let line = line.trim();
+        let hidden = self.hidden.iter().any(|span| span.start <= end && begin <= span.end);
+        let shown = if hidden || properties::may_hold_a_secret(line) {
             "(the line is not shown, it may hold a secret)"
         } else {
             line

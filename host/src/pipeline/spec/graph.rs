@@ -73,7 +73,7 @@ impl Graph {
                 format!("`{key}` is empty"),
                 "nothing would ever come",
             );
-            return Err(error.hint(format!("what there is: {}", self.readable().join(", "))));
+            return Err(error.hint("name a source or an operator"));
         }
         let inputs = (raw.value.iter())
             .map(|input| self.input(key, input, scope))

@@ -28,9 +28,10 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Pipeline> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, path: &Path, sets: &[String]) -> Result<Pipeline> {
-    let document = Document::new(path.display().to_string(), text, sets);
+    let mut document = Document::new(path.display().to_string(), text, sets);
     let mut table = document::table(text)
         .map_err(|malformed| document.refuse(Some(&malformed.span), "it is not valid TOML", malformed.why))?;
+    document.hide_secrets(&table);
     sets::apply(&mut table, sets, &document)?;
     let root = Node {
         value: Value::Table(table),

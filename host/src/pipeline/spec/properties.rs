@@ -80,7 +80,8 @@ const SECRETS: &[&str] = &[
 /// What such a name may end with and be none: it says where something is.
 const PLACES: &[&str] = &[".url", ".location", ".name", ".file"];
 
-fn is_secret(name: &str) -> bool {
+/// Whether the value of a property of this name is a secret.
+pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     // The settings of the unsecured test mechanism hold a name, those of a real one hold a secret in the middle of a text.
     let secret = SECRETS.iter().any(|part| name.contains(part)) || name == "sasl.oauthbearer.config";

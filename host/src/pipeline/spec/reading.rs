@@ -194,7 +194,9 @@ impl<'de> de::SeqAccess<'de> for Items<'de> {
     type Error = Fault;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        self.0.next().map(|node| seed.deserialize(node)).transpose()
+        (self.0.next())
+            .map(|node| seed.deserialize(node).map_err(|fault| fault.at(&node.span)))
+            .transpose()
     }
 }
 
@@ -224,7 +226,8 @@ impl<'de> de::MapAccess<'de> for Keys<'de> {
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
         let entry = self.current.ok_or_else(|| de::Error::custom("a value without a key"))?;
-        seed.deserialize(&entry.node).map_err(|fault| fault.under(&entry.key))
+        seed.deserialize(&entry.node)
+            .map_err(|fault| fault.at(&entry.node.span).under(&entry.key))
     }
 }
 
@@ -332,7 +335,9 @@ impl<'de> de::VariantAccess<'de> for Choice<'de> {
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
         match self.entry {
-            Some(entry) => seed.deserialize(&entry.node).map_err(|fault| fault.under(&entry.key)),
+            Some(entry) => seed
+                .deserialize(&entry.node)
+                .map_err(|fault| fault.at(&entry.node.span).under(&entry.key)),
             None => Err(Fault::new(Wrong::Value(format!(
                 "`{0}` needs a value, write {{ {0} = … }}",
                 self.word

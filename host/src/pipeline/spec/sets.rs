@@ -4,6 +4,7 @@ use crate::error::{Error, Kind, Result};
 
 use super::document::{self, Document, Entry, Node, Span, Table, Value};
 use super::load::near;
+use super::properties::may_hold_a_secret;
 
 /// Puts each `--set` into the tree, the later ones over the earlier.
 pub(super) fn apply(table: &mut Table, sets: &[String], document: &Document) -> Result<()> {
@@ -18,7 +19,7 @@ pub(super) fn apply(table: &mut Table, sets: &[String], document: &Document) -> 
 }
 
 fn malformed(set: &str) -> Error {
-    let shown = set.split('=').next().unwrap_or_default();
+    let shown = if may_hold_a_secret(set) { "…" } else { set };
     Error::new(
         Kind::Usage,
         format!("`--set {shown}` is not of the form dotted.path=VALUE"),

@@ -1,0 +1,367 @@
+//! Writes to the topics of one cluster: idempotent, acknowledged by all in-sync replicas, each partition in order.
+//!
+//! A broker that goes away never fails a record: it waits (`message.timeout.ms = 0`) and the queue fills, which is what holds the worker back. What
+//! can never be delivered is an error that stops the worker, because to go on would lose it.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::raw::{self, Failure, Handle, Message, Undelivered};
+use crate::clock;
+use crate::config::{Cluster, Partitioner};
+use crate::error::{Error, Kind, Result};
+use crate::record::Records;
+
+/// How long a start waits for the cluster.
+const REACH: Duration = Duration::from_secs(10);
+/// One question to the cluster while starting.
+const ASK: Duration = Duration::from_millis(500);
+/// How often a cluster has to say that a topic is missing before we believe it: a topic just created is not known to every broker at once.
+const DENIALS: u32 = 4;
+/// Between two of these questions.
+const PAUSE: Duration = Duration::from_millis(250);
+/// One step of a flush: librdkafka wakes on errors only, so a longer one would be slept through.
+const FLUSH: Duration = Duration::from_millis(1);
+/// How often a lost cluster is asked whether it is back, and for how long.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+const PROBE: Duration = Duration::from_millis(20);
+
+pub(super) struct Producer {
+    handle: Handle,
+    brokers: String,
+    topics: Vec<Topic>,
+    queue_bytes: u64,
+    probed: Option<Instant>,
+}
+
+struct Topic {
+    sink: String,
+    name: String,
+    partitioner: Partitioner,
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Producer({})", self.brokers)
+    }
+}
+
+impl Producer {
+    /// A producer that connects by itself; nothing is asked of the cluster yet.
+    pub(super) fn new(cluster: &Cluster, queue_bytes: u64, client_id: &str) -> Result<Self> {
+        let kbytes = (queue_bytes / 1024).clamp(1, i32::MAX as u64).to_string();
+        let handle = Handle::new(&properties(cluster, &kbytes, client_id)).map_err(|why| {
+            let what = format!("failed to set up a producer for Kafka at `{}`", cluster.brokers);
+            Error::new(Kind::Invalid, what, why).hint("correct it under `[kafka.properties]`")
+        })?;
+        Ok(Self {
+            handle,
+            brokers: cluster.brokers.clone(),
+            topics: Vec::new(),
+            queue_bytes,
+            probed: None,
+        })
+    }
+
+    /// The index of a topic to write to; two sinks may share one.
+    pub(super) fn add_topic(&mut self, sink: &str, name: &str, partitioner: Partitioner) -> Result<usize> {
+        if let Some(known) = self.topics.iter().position(|topic| topic.name == name) {
+            let other = &self.topics[known];
+            if other.partitioner == partitioner {
+                return Ok(known);
+            }
+            let what = format!(
+                "sinks `{}` and `{sink}` write topic `{name}` with different partitioners",
+                other.sink
+            );
+            return Err(Error::new(
+                Kind::Invalid,
+                what,
+                "a key would be in two partitions of it",
+            ));
+        }
+        let index = self
+            .handle
+            .add_topic(name, librdkafka_name(partitioner))
+            .map_err(|why| {
+                Error::new(
+                    Kind::Kafka,
+                    format!("failed to open sink `{sink}`: topic `{name}`"),
+                    why,
+                )
+            })?;
+        self.topics.push(Topic {
+            sink: sink.to_owned(),
+            name: name.to_owned(),
+            partitioner,
+        });
+        Ok(index)
+    }
+
+    /// Waits until the cluster answers and checks that it has every topic.
+    pub(super) fn check_topics(&mut self) -> Result<()> {
+        let deadline = clock::now() + REACH;
+        (0..self.topics.len()).try_for_each(|topic| self.check_topic(topic, deadline))?;
+        // Brokers that were tried in vain on the way here are no news any more.
+        self.handle.poll(Duration::ZERO);
+        self.handle.reports().forget_connections();
+        Ok(())
+    }
+
+    fn check_topic(&self, topic: usize, deadline: Instant) -> Result<()> {
+        let mut denials = 0;
+        loop {
+            let Err(failure) = self.handle.look_up(topic, ASK) else {
+                return Ok(());
+            };
+            self.handle.poll(Duration::ZERO);
+            if let Some(why) = self.handle.reports().refused.take() {
+                return Err(self.refused(&why));
+            }
+            denials += u32::from(failure.code == raw::UNKNOWN_TOPIC);
+            let final_answer = matches!(failure.code, raw::INVALID_TOPIC | raw::TOPIC_NOT_ALLOWED);
+            if final_answer || denials >= DENIALS {
+                return Err(self.without_topic(&self.topics[topic], &failure));
+            }
+            if clock::now() >= deadline {
+                return Err(self.unreachable(&failure));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Queues records from `from` on until all are or the queue is full; gives the index of the first that is not.
+    pub(super) fn stage(&mut self, topic: usize, records: &Records, from: usize) -> Result<usize> {
+        for index in from..records.len() {
+            match self.produce(topic, records, index) {
+                Ok(()) => (),
+                Err(raw::QUEUE_FULL) if self.makes_room(topic, records, index)? => return Ok(index),
+                Err(raw::QUEUE_FULL) => (),
+                Err(code) => return Err(self.rejected(topic, records, index, code)),
+            }
+        }
+        Ok(records.len())
+    }
+
+    fn produce(&self, topic: usize, records: &Records, index: usize) -> Result<(), i32> {
+        let message = Message {
+            key: records.keys.get(index),
+            value: records.values.get(index),
+            timestamp: librdkafka_time(records.timestamps[index]),
+        };
+        match records.headers.is_empty() {
+            true => self.handle.produce(topic, &message, std::iter::empty()),
+            false => self.handle.produce(topic, &message, records.headers.of(index as u32)),
+        }
+    }
+
+    /// After "queue full": `true` where acknowledgements will make room. Where nothing is in flight the record is tried again, and one that does not fit
+    /// into an empty queue never will: that is an error, since to wait for it would be to hang.
+    fn makes_room(&mut self, topic: usize, records: &Records, index: usize) -> Result<bool> {
+        self.serve()?;
+        if self.handle.in_flight() > 0 {
+            return Ok(true);
+        }
+        match self.produce(topic, records, index) {
+            Ok(()) => Ok(false),
+            Err(code) => Err(self.rejected(topic, records, index, code)),
+        }
+    }
+
+    /// Serves the reports that are there.
+    pub(super) fn serve(&mut self) -> Result<()> {
+        self.handle.poll(Duration::ZERO);
+        self.judge()
+    }
+
+    /// Sends what waits for company and waits a moment for acknowledgements.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        match self.handle.in_flight() {
+            0 => self.serve(),
+            _ => {
+                self.handle.flush(FLUSH);
+                self.judge()
+            }
+        }
+    }
+
+    fn judge(&self) -> Result<()> {
+        match &self.handle.reports().undelivered {
+            None => Ok(()),
+            Some(undelivered) => Err(self.undelivered(undelivered)),
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.handle.in_flight()
+    }
+
+    /// Why the cluster cannot be reached. librdkafka tells when all brokers are lost and not when one is back, so a lost one is asked.
+    pub(super) fn disconnected(&mut self) -> Option<String> {
+        self.handle.poll(Duration::ZERO);
+        if !self.handle.reports().all_down {
+            return None;
+        }
+        if !self.topics.is_empty() && self.probed.is_none_or(|probed| probed.elapsed() >= PROBE_EVERY) {
+            self.probed = Some(clock::now());
+            if self.handle.look_up(0, PROBE).is_ok() {
+                self.handle.reports().forget_connections();
+                return None;
+            }
+        }
+        let reports = self.handle.reports();
+        let why = reports.refused.as_ref().or(reports.broken.as_ref());
+        Some(format!(
+            "Kafka at `{}`: {}",
+            self.brokers,
+            why.map_or("no broker is connected", |why| why)
+        ))
+    }
+}
+
+/// What librdkafka is told: our defaults, what the file says, and what the host owns, so that a later one wins.
+fn properties<'a>(cluster: &'a Cluster, kbytes: &'a str, client_id: &'a str) -> Vec<(&'a str, &'a str)> {
+    let defaults = [
+        ("client.id", client_id),
+        ("compression.type", "lz4"),
+        ("linger.ms", "5"),
+        // The topic's own limit decides what is too large; a batch stays below every broker's default limit by `batch.size`.
+        ("message.max.bytes", "100000000"),
+        // Bytes are the bound. This one keeps small records in the processor's cache from their queuing to their acknowledgement: a longer queue costs a
+        // third more for each.
+        ("queue.buffering.max.messages", "50000"),
+        ("topic.metadata.refresh.interval.ms", "60000"),
+    ];
+    let owned = [
+        ("bootstrap.servers", cluster.brokers.as_str()),
+        ("enable.idempotence", "true"),
+        ("message.timeout.ms", "0"),
+        ("allow.auto.create.topics", "false"),
+        ("delivery.report.only.error", "true"),
+        ("queue.buffering.max.kbytes", kbytes),
+    ];
+    let said = cluster
+        .properties
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    defaults.into_iter().chain(said).chain(owned).collect()
+}
+
+fn librdkafka_name(partitioner: Partitioner) -> &'static str {
+    match partitioner {
+        Partitioner::Murmur2 => "murmur2_random",
+        Partitioner::Crc32 => "consistent_random",
+    }
+}
+
+/// A record without a time (Kafka's -1) gets the present, as from a Java producer. librdkafka takes 0 for "now", so the start of 1970 becomes the millisecond
+/// after it, the nearest that can be sent.
+fn librdkafka_time(timestamp: i64) -> i64 {
+    match timestamp {
+        ..0 => 0,
+        0 => 1,
+        known => known,
+    }
+}
+
+// Errors.
+
+impl Producer {
+    fn refused(&self, why: &str) -> Error {
+        let what = format!("failed to log in to Kafka at `{}`: authentication failed", self.brokers);
+        Error::new(Kind::Kafka, what, why)
+            .hint("check user, password and `security.protocol` under `[kafka.properties]`")
+    }
+
+    fn unreachable(&self, failure: &Failure) -> Error {
+        let what = format!("failed to reach Kafka at `{}`", self.brokers);
+        let reports = self.handle.reports();
+        let why = reports.broken.as_deref().unwrap_or(&failure.text);
+        Error::new(Kind::Kafka, what, why).hint("start a broker there (`sandbar broker` is one), or correct `brokers`")
+    }
+
+    fn without_topic(&self, topic: &Topic, failure: &Failure) -> Error {
+        let (sink, name) = (&topic.sink, &topic.name);
+        let open = format!("failed to open sink `{sink}`");
+        match failure.code {
+            raw::TOPIC_NOT_ALLOWED => {
+                let what = format!("{open}: not allowed to see topic `{name}`");
+                Error::new(Kind::Kafka, what, "").hint("grant DESCRIBE and WRITE on it to this user")
+            }
+            raw::INVALID_TOPIC => {
+                let what = format!("{open}: `{name}` is not a name that Kafka allows");
+                Error::new(
+                    Kind::Kafka,
+                    what,
+                    "a topic's name has 1 to 249 of the characters a-z A-Z 0-9 . _ -",
+                )
+            }
+            _ => Error::new(
+                Kind::Kafka,
+                format!("{open}: no such topic `{name}`"),
+                format!("Kafka at {}", self.brokers),
+            )
+            .hint(format!("sandbar topics create {name}")),
+        }
+    }
+
+    /// A record that the queue did not take.
+    fn rejected(&self, topic: usize, records: &Records, index: usize, code: i32) -> Error {
+        let length = |entry: Option<&[u8]>| entry.map_or(0, <[u8]>::len);
+        let bytes = length(records.keys.get(index)) + length(records.values.get(index));
+        let text = match code {
+            raw::QUEUE_FULL => format!(
+                "it has {bytes} bytes, the whole queue {}; raise `queue-bytes`",
+                self.queue_bytes
+            ),
+            raw::TOO_LARGE => format!("it has {bytes} bytes"),
+            code => format!("librdkafka's error {code}"),
+        };
+        self.undelivered(&Undelivered {
+            topic: self.topics[topic].name.clone(),
+            partition: -1,
+            failure: Failure {
+                code,
+                text: format!("the output of offset {}: {text}", records.offsets[index]),
+            },
+        })
+    }
+
+    fn undelivered(&self, record: &Undelivered) -> Error {
+        let place = match record.partition {
+            ..0 => String::new(),
+            partition => format!(", partition {partition}"),
+        };
+        let what = format!("failed to write to topic `{}`{place}", record.topic);
+        let why = self.handle.fatal().unwrap_or_else(|| record.failure.text.clone());
+        let error = Error::new(Kind::Kafka, what, why);
+        match advice(record.failure.code) {
+            Some(advice) => error.hint(advice),
+            None => error,
+        }
+    }
+}
+
+/// What a person can do about a record that cannot be delivered.
+fn advice(code: i32) -> Option<&'static str> {
+    Some(match code {
+        raw::UNKNOWN_TOPIC | raw::UNKNOWN_TOPIC_LOCALLY | raw::UNKNOWN_PARTITION => {
+            "the topic was deleted or shrunk; create it (`sandbar topics create`) and start again: the positions of these records are not committed"
+        }
+        raw::TOO_LARGE => {
+            "raise the topic's `max.message.bytes`, or set `batch.size` under `[kafka.properties]` below it where each record alone is small enough"
+        }
+        raw::TOPIC_NOT_ALLOWED => "grant WRITE on the topic to this user",
+        raw::CLUSTER_NOT_ALLOWED => {
+            "grant WRITE on the topic (before Kafka 2.8: IDEMPOTENT_WRITE on the cluster) to this user"
+        }
+        raw::BAD_TIMESTAMP => {
+            "the topic refuses event times this far from its clock: see its `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`"
+        }
+        raw::BAD_RECORD => "a compacted topic takes records with a key only",
+        raw::FATAL => {
+            "start again: positions are committed only after their outputs were acknowledged, so nothing is lost"
+        }
+        _ => return None,
+    })
+}

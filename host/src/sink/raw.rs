@@ -1,0 +1,426 @@
+//! librdkafka's producer, called directly: everything of this station that the compiler cannot check.
+//!
+//! Never decides anything: errors leave as librdkafka's code and text, and [`super::producer`] judges them. Always: a handle's topics are released before the
+//! handle, and its reports (which callbacks point at) after it.
+//!
+//! The `rdkafka` crate's own producer is not used because it makes an event of each delivered record; here a success costs nothing
+//! (`delivery.report.only.error`), and what is in flight is librdkafka's own count.
+#![expect(unsafe_code, reason = "the producer is driven through librdkafka's C interface")]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka_sys as sys;
+use rdkafka_sys::rd_kafka_resp_err_t as code;
+use rdkafka_sys::rd_kafka_vtype_t as vtype;
+
+/// The queue holds as much as it may.
+pub(super) const QUEUE_FULL: i32 = code::RD_KAFKA_RESP_ERR__QUEUE_FULL as i32;
+/// The cluster does not know the topic.
+pub(super) const UNKNOWN_TOPIC: i32 = code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32;
+/// librdkafka does not know the topic (any more).
+pub(super) const UNKNOWN_TOPIC_LOCALLY: i32 = code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC as i32;
+/// The topic has fewer partitions than before.
+pub(super) const UNKNOWN_PARTITION: i32 = code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION as i32;
+/// The topic's name is not one that Kafka allows.
+pub(super) const INVALID_TOPIC: i32 = code::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION as i32;
+/// This user may not write to the topic.
+pub(super) const TOPIC_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as i32;
+/// This user may not use the cluster in this way.
+pub(super) const CLUSTER_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED as i32;
+/// The record, or the batch that it was put in, is too large.
+pub(super) const TOO_LARGE: i32 = code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32;
+/// The record's timestamp is not one that the topic takes.
+pub(super) const BAD_TIMESTAMP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP as i32;
+/// The topic's own rules refuse the record.
+pub(super) const BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32;
+/// The producer can no longer keep its promise of order and no duplicates.
+pub(super) const FATAL: i32 = code::RD_KAFKA_RESP_ERR__FATAL as i32;
+
+const AUTHENTICATION: i32 = code::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
+const SSL: i32 = code::RD_KAFKA_RESP_ERR__SSL as i32;
+const ALL_BROKERS_DOWN: i32 = code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as i32;
+const NO_ERROR: i32 = code::RD_KAFKA_RESP_ERR_NO_ERROR as i32;
+
+/// librdkafka's code of an error and its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) code: i32,
+    pub(super) text: String,
+}
+
+/// A record that can never be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Undelivered {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) failure: Failure,
+}
+
+/// What callbacks told since the last look.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    /// The first record that can never be delivered; later ones follow from it.
+    pub(super) undelivered: Option<Undelivered>,
+    /// A broker refused the log-in or its encryption failed.
+    pub(super) refused: Option<String>,
+    /// Why the last connection failed.
+    pub(super) broken: Option<String>,
+    /// No broker is connected.
+    pub(super) all_down: bool,
+}
+
+impl Reports {
+    /// The cluster answered: what was told of connections is past.
+    pub(super) fn forget_connections(&mut self) {
+        (self.all_down, self.refused, self.broken) = (false, None, None);
+    }
+}
+
+/// One record on its way out, borrowed from its batch.
+pub(super) struct Message<'a> {
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
+    /// Milliseconds since 1970; librdkafka takes 0 for "now".
+    pub(super) timestamp: i64,
+}
+
+/// A producer and its topics.
+pub(super) struct Handle {
+    client: NonNull<sys::rd_kafka_t>,
+    topics: Vec<NonNull<sys::rd_kafka_topic_t>>,
+    reports: Box<Mutex<Reports>>,
+}
+
+// SAFETY: librdkafka's client and topic handles may be used from any thread, and nothing else in a handle is bound to one.
+unsafe impl Send for Handle {}
+
+impl Handle {
+    /// A producer with these properties. It connects by itself in threads of its own.
+    pub(super) fn new(properties: &[(&str, &str)]) -> Result<Self, String> {
+        let reports: Box<Mutex<Reports>> = Box::default();
+        let mut text = [0 as c_char; 512];
+        // SAFETY: `conf` is fresh and owned here until `rd_kafka_new` takes it; the strings outlive each call; the reports behind the opaque pointer
+        // are boxed, so they do not move, and `Drop` releases the client before them. `text` is as long as we say.
+        unsafe {
+            let conf = sys::rd_kafka_conf_new();
+            for (name, value) in properties {
+                let (name, value) = (terminated(name)?, terminated(value)?);
+                let set = sys::rd_kafka_conf_set(conf, name.as_ptr(), value.as_ptr(), text.as_mut_ptr(), text.len());
+                if set != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
+                    sys::rd_kafka_conf_destroy(conf);
+                    return Err(owned(text.as_ptr()));
+                }
+            }
+            sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref(&*reports).cast_mut().cast());
+            sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery));
+            sys::rd_kafka_conf_set_error_cb(conf, Some(on_error));
+            sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
+            let kind = sys::rd_kafka_type_t::RD_KAFKA_PRODUCER;
+            match NonNull::new(sys::rd_kafka_new(kind, conf, text.as_mut_ptr(), text.len())) {
+                Some(client) => Ok(Self {
+                    client,
+                    topics: Vec::new(),
+                    reports,
+                }),
+                None => {
+                    sys::rd_kafka_conf_destroy(conf);
+                    Err(owned(text.as_ptr()))
+                }
+            }
+        }
+    }
+
+    /// Adds a topic and gives its index. librdkafka keeps the first partitioner that a topic is added with.
+    pub(super) fn add_topic(&mut self, name: &str, partitioner: &str) -> Result<usize, String> {
+        let (name, value) = (terminated(name)?, terminated(partitioner)?);
+        let mut text = [0 as c_char; 512];
+        // SAFETY: the client lives; the copy of its topic settings is ours until `rd_kafka_topic_new` takes it, which it does whatever it returns.
+        let topic = unsafe {
+            let conf = sys::rd_kafka_default_topic_conf_dup(self.client.as_ptr());
+            let property = c"partitioner".as_ptr();
+            let set = sys::rd_kafka_topic_conf_set(conf, property, value.as_ptr(), text.as_mut_ptr(), text.len());
+            if set != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
+                sys::rd_kafka_topic_conf_destroy(conf);
+                return Err(owned(text.as_ptr()));
+            }
+            NonNull::new(sys::rd_kafka_topic_new(self.client.as_ptr(), name.as_ptr(), conf))
+        };
+        self.topics
+            .push(topic.ok_or_else(|| "librdkafka refused the topic".to_owned())?);
+        Ok(self.topics.len() - 1)
+    }
+
+    /// Asks the cluster whether the topic is there, for `limit` at most.
+    pub(super) fn look_up(&self, topic: usize, limit: Duration) -> Result<(), Failure> {
+        let mut answer: *const sys::rd_kafka_metadata = ptr::null();
+        let rkt = self.topics[topic].as_ptr();
+        // SAFETY: client and topic live; on success `answer` is ours to read and to release, with `topic_cnt` entries behind `topics`. The entry's error is
+        // read as a number because a broker may send one that the generated enum does not know.
+        let code = unsafe {
+            let asked = sys::rd_kafka_metadata(self.client.as_ptr(), 0, rkt, &mut answer, milliseconds(limit));
+            if asked as i32 != NO_ERROR {
+                return Err(Failure::of(asked));
+            }
+            let code = match (*answer).topic_cnt {
+                1.. => ptr::addr_of!((*(*answer).topics).err).cast::<i32>().read(),
+                _ => UNKNOWN_TOPIC,
+            };
+            sys::rd_kafka_metadata_destroy(answer);
+            code
+        };
+        match code {
+            NO_ERROR => Ok(()),
+            code => Err(Failure {
+                code,
+                text: format!("the cluster answers with error {code}"),
+            }),
+        }
+    }
+
+    /// Copies a record into the queue; it never waits.
+    pub(super) fn produce<'h>(
+        &self,
+        topic: usize,
+        message: &Message<'_>,
+        headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>,
+    ) -> Result<(), i32> {
+        let headers = header_list(headers)?;
+        let (key, key_len) = parts(message.key);
+        let (value, value_len) = parts(message.value);
+        let flags: c_int = sys::RD_KAFKA_MSG_F_COPY;
+        // SAFETY: the list of types and values ends with END and each value has its type's C form; key and value live during the call, which copies them;
+        // the headers become librdkafka's when it succeeds, and stay ours when it does not.
+        let code = unsafe {
+            sys::rd_kafka_producev(
+                self.client.as_ptr(),
+                vtype::RD_KAFKA_VTYPE_RKT as c_uint,
+                self.topics[topic].as_ptr(),
+                vtype::RD_KAFKA_VTYPE_MSGFLAGS as c_uint,
+                flags,
+                vtype::RD_KAFKA_VTYPE_KEY as c_uint,
+                key,
+                key_len,
+                vtype::RD_KAFKA_VTYPE_VALUE as c_uint,
+                value,
+                value_len,
+                vtype::RD_KAFKA_VTYPE_TIMESTAMP as c_uint,
+                message.timestamp,
+                vtype::RD_KAFKA_VTYPE_HEADERS as c_uint,
+                headers,
+                vtype::RD_KAFKA_VTYPE_END as c_uint,
+            )
+        } as i32;
+        if code == NO_ERROR {
+            return Ok(());
+        }
+        if !headers.is_null() {
+            // SAFETY: the call failed, so the list is still ours, and nothing else knows it.
+            unsafe { sys::rd_kafka_headers_destroy(headers) };
+        }
+        Err(code)
+    }
+
+    /// Serves the callbacks, for `limit` at most.
+    pub(super) fn poll(&self, limit: Duration) {
+        // SAFETY: the client lives; callbacks touch the reports only, through their lock.
+        unsafe { sys::rd_kafka_poll(self.client.as_ptr(), milliseconds(limit)) };
+    }
+
+    /// Serves the callbacks for `limit` at most and sends meanwhile what waits for company in a batch.
+    pub(super) fn flush(&self, limit: Duration) {
+        // SAFETY: as `poll`. What it returns says whether the queue is empty, which `in_flight` says as well.
+        unsafe { sys::rd_kafka_flush(self.client.as_ptr(), milliseconds(limit)) };
+    }
+
+    /// Records not acknowledged, and reports not served.
+    pub(super) fn in_flight(&self) -> usize {
+        // SAFETY: the client lives.
+        let count = unsafe { sys::rd_kafka_outq_len(self.client.as_ptr()) };
+        usize::try_from(count).unwrap_or(0)
+    }
+
+    /// What the callbacks told.
+    pub(super) fn reports(&self) -> MutexGuard<'_, Reports> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The error after which this producer sends nothing more, if there was one.
+    pub(super) fn fatal(&self) -> Option<String> {
+        let mut text = [0 as c_char; 512];
+        // SAFETY: the client lives and `text` is as long as we say.
+        let code = unsafe { sys::rd_kafka_fatal_error(self.client.as_ptr(), text.as_mut_ptr(), text.len()) };
+        // SAFETY: librdkafka ended the text with a zero when it gave an error.
+        (code as i32 != NO_ERROR).then(|| unsafe { owned(text.as_ptr()) })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: each handle is released once, topics first; no callback runs after `rd_kafka_destroy`, so the reports may go after it.
+        unsafe {
+            for topic in self.topics.drain(..) {
+                sys::rd_kafka_topic_destroy(topic.as_ptr());
+            }
+            sys::rd_kafka_destroy(self.client.as_ptr());
+        }
+    }
+}
+
+impl Failure {
+    /// What librdkafka says about one of its own codes.
+    pub(super) fn of(error: sys::rd_kafka_resp_err_t) -> Self {
+        // SAFETY: librdkafka has a text that lives forever for each code.
+        let text = unsafe { owned(sys::rd_kafka_err2str(error)) };
+        Self {
+            code: error as i32,
+            text,
+        }
+    }
+}
+
+/// A list of headers for one record, null where it has none.
+fn header_list<'h>(
+    headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>,
+) -> Result<*mut sys::rd_kafka_headers_t, i32> {
+    let mut list: *mut sys::rd_kafka_headers_t = ptr::null_mut();
+    for (name, value) in headers {
+        let (value, value_len) = parts(value);
+        // SAFETY: the list is ours; name and value live during the call, which copies them, and are as long as we say.
+        unsafe {
+            if list.is_null() {
+                list = sys::rd_kafka_headers_new(8);
+            }
+            let (name, name_len) = (name.as_ptr().cast(), name.len() as isize);
+            let code = sys::rd_kafka_header_add(list, name, name_len, value, value_len as isize) as i32;
+            if code != NO_ERROR {
+                sys::rd_kafka_headers_destroy(list);
+                return Err(code);
+            }
+        }
+    }
+    Ok(list)
+}
+
+/// Pointer and length, null where there is nothing: that is how Kafka's null is told from an empty entry.
+fn parts(bytes: Option<&[u8]>) -> (*const c_void, usize) {
+    bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()))
+}
+
+fn milliseconds(limit: Duration) -> c_int {
+    c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX)
+}
+
+fn terminated(text: &str) -> Result<CString, String> {
+    CString::new(text).map_err(|_| format!("`{}` has a zero byte", text.replace('\0', "\\0")))
+}
+
+/// A copy of a C string.
+///
+/// # Safety
+/// `text` is null or ends with a zero byte.
+unsafe fn owned(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// # Safety
+/// `opaque` is what [`Handle::new`] set: reports that live as long as the client.
+unsafe fn reports_behind<'a>(opaque: *mut c_void) -> MutexGuard<'a, Reports> {
+    // SAFETY: the caller's promise.
+    let reports = unsafe { &*opaque.cast::<Mutex<Reports>>() };
+    reports.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// librdkafka calls this for each record that can never be delivered.
+unsafe extern "C" fn on_delivery(
+    _client: *mut sys::rd_kafka_t,
+    message: *const sys::rd_kafka_message_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka hands a message that lives during the call, with its topic, and the opaque pointer that we set. The error is read as a number
+    // because a broker may send one that the generated enum does not know.
+    unsafe {
+        let code = ptr::addr_of!((*message).err).cast::<i32>().read();
+        let mut reports = reports_behind(opaque);
+        if code != NO_ERROR && reports.undelivered.is_none() {
+            reports.undelivered = Some(Undelivered {
+                topic: owned(sys::rd_kafka_topic_name((*message).rkt)),
+                partition: (*message).partition,
+                failure: Failure {
+                    code,
+                    text: owned(sys::rd_kafka_message_errstr(message)),
+                },
+            });
+        }
+    }
+}
+
+/// librdkafka calls this when something fails that belongs to no record.
+unsafe extern "C" fn on_error(_client: *mut sys::rd_kafka_t, code: c_int, reason: *const c_char, opaque: *mut c_void) {
+    // SAFETY: librdkafka hands a text that lives during the call and the opaque pointer that we set.
+    let (reason, mut reports) = unsafe { (owned(reason), reports_behind(opaque)) };
+    match code {
+        ALL_BROKERS_DOWN => reports.all_down = true,
+        AUTHENTICATION | SSL => reports.refused = Some(reason),
+        _ => reports.broken = Some(reason),
+    }
+}
+
+/// librdkafka calls this, from any of its threads, to say what it does.
+unsafe extern "C" fn on_log(
+    _client: *const sys::rd_kafka_t,
+    level: c_int,
+    facility: *const c_char,
+    text: *const c_char,
+) {
+    // SAFETY: librdkafka hands texts that live during the call.
+    let (facility, text) = unsafe { (owned(facility), owned(text)) };
+    match level {
+        // Properties are shared by sources and sinks, so some are always the other side's.
+        _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", "{facility}: {text}"),
+        ..=4 => tracing::warn!(target: "librdkafka", "{facility}: {text}"),
+        5..=6 => tracing::info!(target: "librdkafka", "{facility}: {text}"),
+        _ => tracing::debug!(target: "librdkafka", "{facility}: {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kafka's own vectors (`UtilsTest.testMurmur2`); a Java producer takes the hash without its sign, modulo the number of partitions.
+    const JAVA: [(&[u8], i32); 6] = [
+        (b"21", -973932308),
+        (b"foobar", -790332482),
+        (b"a-little-bit-long-string", -985981536),
+        (b"a-little-bit-longer-string", -1486304829),
+        (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
+        (b"abc", 479470107),
+    ];
+
+    #[test]
+    fn a_key_goes_to_the_partition_that_java_takes() {
+        for (key, hash) in JAVA {
+            for partitions in [1, 2, 3, 7, 12, 32, 1000] {
+                // SAFETY: the function reads the key and the count only; it takes no topic.
+                let ours = unsafe {
+                    sys::rd_kafka_msg_partitioner_murmur2_random(
+                        ptr::null(),
+                        key.as_ptr().cast(),
+                        key.len(),
+                        partitions,
+                        ptr::null_mut(),
+                        ptr::null_mut(),
+                    )
+                };
+                assert_eq!(ours, (hash & 0x7fff_ffff) % partitions, "{key:?} over {partitions}");
+            }
+        }
+    }
+}
