@@ -85,12 +85,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         sentence: "Every file begins with `//!`: what it owns, what it never does, what always holds.",
-        find: |files| {
-            rust(files)
-                .filter(|file| !file.text.starts_with("//! "))
-                .map(name)
-                .collect()
-        },
+        find: |files| rust(files).filter(|file| !has_header(file)).map(name).collect(),
         broken: &[("host/src/a.rs", "use std::fmt;")],
     },
     Rule {
@@ -290,6 +285,13 @@ fn rust(files: &[File]) -> impl Iterator<Item = &File> {
     files.iter().filter(|file| file.path.ends_with(".rs"))
 }
 
+/// A header may also be taken from a README.
+fn has_header(file: &File) -> bool {
+    ["//! ", "#![doc = include_str!("]
+        .iter()
+        .any(|start| file.text.trim_start().starts_with(start))
+}
+
 fn name(file: &File) -> String {
     file.path.clone()
 }
@@ -467,8 +469,14 @@ fn crowds(files: &[File]) -> Vec<String> {
             path = folder;
         }
     }
-    // The root of the host lists the loose files and the stations side by side.
-    let limit = |folder: &str| if folder == "host/src" { 22 } else { 15 };
+    // The root of the host lists the loose files and the stations side by side, and `cli` has a file per verb.
+    let limit = |folder: &str| {
+        if ["host/src", "host/src/cli"].contains(&folder) {
+            25
+        } else {
+            15
+        }
+    };
     let crowded = folders
         .into_iter()
         .filter(|(folder, entries)| entries.len() > limit(folder));
