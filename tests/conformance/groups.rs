@@ -1,6 +1,7 @@
 //! Consumer groups of the classic protocol with the cooperative-sticky assignor.
 
 use crate::client::{config, fresh, topic, until};
+use crate::wire;
 use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use std::sync::Arc;
@@ -80,10 +81,19 @@ pub(crate) fn two_members_share_and_take_over(bootstrap: &str) {
 pub(crate) fn a_lost_member_is_replaced_after_its_session(bootstrap: &str) {
     let (group, topic) = (fresh("group"), topic(bootstrap, 2));
     let (first, _) = member(bootstrap, &group, &topic, &[("session.timeout.ms", "120000")]);
-    // A member that is not polled for so long gives up its place by itself; this one stops before it can say so.
-    let short = [("session.timeout.ms", "6000"), ("max.poll.interval.ms", "6000")];
-    let (second, _) = member(bootstrap, &group, &topic, &short);
-    until_shared(&[&first, &second], &[1, 1]);
     until_shared(&[&first], &[2]);
-    drop(second);
+    let poll_until = |count| {
+        until(&format!("{count} partitions are left"), || {
+            let _ = first.poll(Duration::from_millis(20));
+            partitions(&first).len() == count
+        });
+    };
+    // It joins and is never heard of again.
+    let lost = {
+        let (bootstrap, group, topic) = (bootstrap.to_owned(), group.clone(), topic.clone());
+        std::thread::spawn(move || wire::join(&bootstrap, &group, &topic, 6000))
+    };
+    poll_until(1);
+    assert_eq!(lost.join().unwrap()[4..6], [0, 0], "it was let in");
+    poll_until(2);
 }

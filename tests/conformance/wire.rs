@@ -21,11 +21,34 @@ pub(crate) fn call(bootstrap: &str, key: i16, version: i16, body: &[u8]) -> Vec<
     answer.split_off(4)
 }
 
-/// A new producer's id.
+/// A new producer's id. A Kafka that was just started says for a while that it is still loading.
 pub(crate) fn producer_id(bootstrap: &str) -> i64 {
-    let answer = call(bootstrap, 22, 1, &[&(-1i16).to_be_bytes()[..], &60_000i32.to_be_bytes()].concat());
-    assert_eq!(answer[4..6], [0, 0], "InitProducerId failed");
+    let body = [&(-1i16).to_be_bytes()[..], &60_000i32.to_be_bytes()].concat();
+    let mut answer = Vec::new();
+    crate::client::until("producer ids are given out", || {
+        answer = call(bootstrap, 22, 1, &body);
+        answer[4..6] == [0, 0]
+    });
     i64::from_be_bytes(answer[6..14].try_into().unwrap())
+}
+
+/// Joins a group as a member that subscribes to a topic; answers when the group lets it in.
+pub(crate) fn join(bootstrap: &str, group: &str, topic: &str, session_ms: i32) -> Vec<u8> {
+    // A subscription of version 0: one topic, no data of the assignor.
+    let mut subscription = 0i16.to_be_bytes().to_vec();
+    subscription.extend(1i32.to_be_bytes());
+    subscription.extend(string(topic));
+    subscription.extend((-1i32).to_be_bytes());
+    let mut body = string(group);
+    body.extend(session_ms.to_be_bytes());
+    body.extend(session_ms.to_be_bytes());
+    body.extend(string(""));
+    body.extend(string("consumer"));
+    body.extend(1i32.to_be_bytes());
+    body.extend(string("cooperative-sticky"));
+    body.extend((subscription.len() as i32).to_be_bytes());
+    body.extend(subscription);
+    call(bootstrap, 11, 3, &body)
 }
 
 /// Sends a batch to a partition: its error code and the offset of its first record.

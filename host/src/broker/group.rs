@@ -311,7 +311,8 @@ impl Group {
         self.wait_to_join(&id, now)
     }
 
-    /// A static member came back under a new id; with the same subscription it keeps its assignment and nobody else notices.
+    /// A static member came back under a new id; if the group's protocol stays, it keeps its assignment and nobody else notices,
+    /// even if what it says in that protocol has changed (cooperative members say what they own).
     fn replace_static(&mut self, index: usize, joining: Joining, now: Instant) -> Answer<JoinGroupResponse> {
         let member = &mut self.members[index];
         let old = std::mem::replace(&mut member.id, joining.member.clone());
@@ -322,7 +323,6 @@ impl Group {
             let fenced = ResponseError::FencedInstanceId.code();
             let _ = waiting.send(SyncGroupResponse::default().with_error_code(fenced));
         }
-        let is_same = member.protocols == joining.protocols;
         member.protocols = joining.protocols;
         member.client = joining.client;
         (member.session, member.rebalance) = (joining.session, joining.rebalance);
@@ -331,7 +331,7 @@ impl Group {
         if was_leader {
             self.leader = joining.member.clone();
         }
-        if self.phase != Phase::Stable || !is_same {
+        if self.phase != Phase::Stable || self.choose_protocol() != self.protocol {
             return self.wait_to_join(&joining.member, now);
         }
         let mut welcome = self.welcome(&joining.member, joining.can_skip_assignment);
