@@ -30,13 +30,17 @@ pub(crate) struct Record {
 /// A name that no other case, and no earlier run on the same Kafka, has.
 pub(crate) fn fresh(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     format!("{prefix}-{}-{}", now.as_millis(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 pub(crate) fn config(bootstrap: &str, more: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap).set("broker.address.family", "v4");
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("broker.address.family", "v4");
     for (key, value) in more {
         config.set(*key, *value);
     }
@@ -53,12 +57,16 @@ pub(crate) fn topic(bootstrap: &str, partitions: i32) -> String {
     let new = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
     let made = wait(admin(bootstrap).create_topics([&new], &options())).unwrap();
     assert_eq!(made, [Ok(name.clone())]);
-    until("the topic is known", || partition_count(bootstrap, &name) == Ok(partitions as usize));
+    until("the topic is known", || {
+        partition_count(bootstrap, &name) == Ok(partitions as usize)
+    });
     name
 }
 
 pub(crate) fn options() -> AdminOptions {
-    AdminOptions::new().operation_timeout(Some(LIMIT)).request_timeout(Some(LIMIT))
+    AdminOptions::new()
+        .operation_timeout(Some(LIMIT))
+        .request_timeout(Some(LIMIT))
 }
 
 pub(crate) fn partition_count(bootstrap: &str, topic: &str) -> Result<usize, RDKafkaErrorCode> {
@@ -100,7 +108,10 @@ impl ProducerContext for Reports {
 
 pub(crate) fn producer(bootstrap: &str, more: &[(&str, &str)]) -> (BaseProducer<Reports>, Reports) {
     let reports = Reports::default();
-    let config = config(bootstrap, &[&[("linger.ms", "50"), ("message.timeout.ms", "50000")], more].concat());
+    let config = config(
+        bootstrap,
+        &[&[("linger.ms", "50"), ("message.timeout.ms", "50000")], more].concat(),
+    );
     (config.create_with_context(reports.clone()).unwrap(), reports)
 }
 
@@ -123,9 +134,15 @@ pub(crate) fn produce(
 }
 
 pub(crate) fn send(producer: &BaseProducer<Reports>, topic: &str, partition: i32, record: &Record) {
-    let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-        headers.insert(rdkafka::message::Header { key, value: value.as_ref() })
-    });
+    let headers = record
+        .headers
+        .iter()
+        .fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(rdkafka::message::Header {
+                key,
+                value: value.as_ref(),
+            })
+        });
     let mut sent: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition).timestamp(record.timestamp);
     (sent.key, sent.payload) = (record.key.as_deref(), record.value.as_deref());
     sent.headers = (!record.headers.is_empty()).then_some(headers);
@@ -146,10 +163,16 @@ pub(crate) fn numbered(count: i64) -> Vec<Record> {
 
 /// A consumer that reads a partition from an offset, without a group.
 pub(crate) fn reader(bootstrap: &str, topic: &str, partition: i32, from: i64, more: &[(&str, &str)]) -> BaseConsumer {
-    let own = [("group.id", "unused"), ("enable.auto.commit", "false"), ("auto.offset.reset", "error")];
+    let own = [
+        ("group.id", "unused"),
+        ("enable.auto.commit", "false"),
+        ("auto.offset.reset", "error"),
+    ];
     let consumer: BaseConsumer = config(bootstrap, &[&own, more].concat()).create().unwrap();
     let mut from_here = TopicPartitionList::new();
-    from_here.add_partition_offset(topic, partition, Offset::Offset(from)).unwrap();
+    from_here
+        .add_partition_offset(topic, partition, Offset::Offset(from))
+        .unwrap();
     consumer.assign(&from_here).unwrap();
     consumer
 }
@@ -162,12 +185,16 @@ pub(crate) fn read(bootstrap: &str, topic: &str, partition: i32, from: i64, coun
 
 /// The next record or error.
 pub(crate) fn next(consumer: &BaseConsumer) -> KafkaResult<BorrowedMessage<'_>> {
-    consumer.poll(LIMIT).unwrap_or_else(|| panic!("nothing came for {LIMIT:?}"))
+    consumer
+        .poll(LIMIT)
+        .unwrap_or_else(|| panic!("nothing came for {LIMIT:?}"))
 }
 
 pub(crate) fn owned(message: &BorrowedMessage<'_>) -> Record {
     let headers = message.headers().map(|headers| {
-        let owned = headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
+        let owned = headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
         owned.collect()
     });
     Record {

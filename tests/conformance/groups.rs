@@ -43,7 +43,11 @@ pub(crate) fn member(
 /// The partitions that a member has, in order.
 pub(crate) fn partitions(member: &BaseConsumer<Rebalances>) -> Vec<i32> {
     let assignment = member.assignment().unwrap();
-    let mut partitions: Vec<i32> = assignment.elements().iter().map(|element| element.partition()).collect();
+    let mut partitions: Vec<i32> = assignment
+        .elements()
+        .iter()
+        .map(|element| element.partition())
+        .collect();
     partitions.sort_unstable();
     partitions
 }
@@ -54,7 +58,10 @@ pub(crate) fn until_shared(members: &[&BaseConsumer<Rebalances>], counts: &[usiz
         for member in members {
             let _ = member.poll(Duration::from_millis(20));
         }
-        members.iter().zip(counts).all(|(member, count)| partitions(member).len() == *count)
+        members
+            .iter()
+            .zip(counts)
+            .all(|(member, count)| partitions(member).len() == *count)
     });
     let mut all: Vec<i32> = members.iter().flat_map(|member| partitions(member)).collect();
     all.sort_unstable();

@@ -23,7 +23,11 @@ use sandbar::broker::{Broker, Settings};
 
 /// Runs a case against a fresh embedded broker.
 fn on_embedded(case: fn(&str)) {
-    let broker = Broker::start(Settings { listen: ([127, 0, 0, 1], 0).into(), data_dir: None }).unwrap();
+    let broker = Broker::start(Settings {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data_dir: None,
+    })
+    .unwrap();
     case(&broker.address().to_string());
 }
 

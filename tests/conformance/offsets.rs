@@ -10,7 +10,9 @@ use std::time::Duration;
 
 /// A client that names a group and is not in it.
 fn stranger(bootstrap: &str, group: &str) -> BaseConsumer {
-    config(bootstrap, &[("group.id", group), ("enable.auto.commit", "false")]).create().unwrap()
+    config(bootstrap, &[("group.id", group), ("enable.auto.commit", "false")])
+        .create()
+        .unwrap()
 }
 
 fn position(topic: &str, partition: i32, offset: i64, metadata: &str) -> TopicPartitionList {
@@ -47,7 +49,10 @@ pub(crate) fn a_commit_comes_back_byte_for_byte(bootstrap: &str) {
     }
     let client = stranger(bootstrap, &group);
     for (partition, metadata) in (0..).zip(notes) {
-        assert_eq!(committed(&client, &topic, partition), Ok((Offset::Offset(42), metadata.to_owned())));
+        assert_eq!(
+            committed(&client, &topic, partition),
+            Ok((Offset::Offset(42), metadata.to_owned()))
+        );
     }
     let too_long = position(&topic, 0, 43, &"x".repeat(4097));
     let refused = KafkaError::ConsumerCommit(Code::OffsetMetadataTooLarge);
@@ -70,8 +75,13 @@ pub(crate) fn a_stranger_commits_for_an_idle_group(bootstrap: &str) {
     let (group, topic) = (fresh("group"), topic(bootstrap, 2));
     let client = stranger(bootstrap, &group);
     assert_eq!(committed(&client, &topic, 0).unwrap().0, Offset::Invalid);
-    client.commit(&position(&topic, 0, 7, "from outside"), CommitMode::Sync).unwrap();
-    assert_eq!(committed(&client, &topic, 0), Ok((Offset::Offset(7), "from outside".to_owned())));
+    client
+        .commit(&position(&topic, 0, 7, "from outside"), CommitMode::Sync)
+        .unwrap();
+    assert_eq!(
+        committed(&client, &topic, 0),
+        Ok((Offset::Offset(7), "from outside".to_owned()))
+    );
     assert_eq!(committed(&client, &topic, 1).unwrap().0, Offset::Invalid);
     let unknown = client.commit(&position(&topic, 9, 7, ""), CommitMode::Sync);
     assert_eq!(unknown, Err(KafkaError::ConsumerCommit(Code::UnknownTopicOrPartition)));

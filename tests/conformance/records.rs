@@ -11,13 +11,47 @@ pub(crate) fn records_come_back_as_they_went_in(bootstrap: &str) {
     let topic = topic(bootstrap, 2);
     let large: Vec<u8> = (0..1_000_000u32).map(|index| (index % 251) as u8).collect();
     let some = |text: &str| Some(text.as_bytes().to_vec());
-    let headers = vec![("a".to_owned(), some("1")), ("a".to_owned(), None), ("empty".to_owned(), some(""))];
+    let headers = vec![
+        ("a".to_owned(), some("1")),
+        ("a".to_owned(), None),
+        ("empty".to_owned(), some("")),
+    ];
     let records = [
-        Record { offset: 0, key: some("key"), value: some("value"), timestamp: 1234, headers },
-        Record { offset: 1, key: None, value: some("no key"), timestamp: 1235, ..Record::default() },
-        Record { offset: 2, key: some("no value"), value: None, timestamp: 1233, ..Record::default() },
-        Record { offset: 3, key: some(""), value: some(""), timestamp: 1236, ..Record::default() },
-        Record { offset: 4, key: None, value: Some(large), timestamp: 1237, ..Record::default() },
+        Record {
+            offset: 0,
+            key: some("key"),
+            value: some("value"),
+            timestamp: 1234,
+            headers,
+        },
+        Record {
+            offset: 1,
+            key: None,
+            value: some("no key"),
+            timestamp: 1235,
+            ..Record::default()
+        },
+        Record {
+            offset: 2,
+            key: some("no value"),
+            value: None,
+            timestamp: 1233,
+            ..Record::default()
+        },
+        Record {
+            offset: 3,
+            key: some(""),
+            value: some(""),
+            timestamp: 1236,
+            ..Record::default()
+        },
+        Record {
+            offset: 4,
+            key: None,
+            value: Some(large),
+            timestamp: 1237,
+            ..Record::default()
+        },
     ];
     let reports = produce(bootstrap, &topic, 1, &records, &[("message.max.bytes", "1040000")]);
     assert_eq!(reports, (0..5).map(|offset| Ok((1, offset))).collect::<Vec<_>>());
@@ -67,7 +101,11 @@ pub(crate) fn deleted_records_are_out_of_range(bootstrap: &str) {
         element.error().map(|()| element.offset())
     };
     assert_eq!(delete_before(Offset::Offset(40)), Ok(Offset::Offset(40)));
-    assert_eq!(delete_before(Offset::Offset(30)), Ok(Offset::Offset(40)), "the beginning never goes back");
+    assert_eq!(
+        delete_before(Offset::Offset(30)),
+        Ok(Offset::Offset(40)),
+        "the beginning never goes back"
+    );
     assert!(delete_before(Offset::Offset(101)).is_err());
 
     let consumer = reader(bootstrap, &topic, 0, 10, &[]);

@@ -20,5 +20,9 @@ pub(crate) fn a_static_member_comes_back_without_a_rebalance(bootstrap: &str) {
     for _ in 0..50 {
         let _ = first.poll(Duration::from_millis(20));
     }
-    assert_eq!(rebalances.0.load(Ordering::Relaxed), before, "the other member saw no rebalance");
+    assert_eq!(
+        rebalances.0.load(Ordering::Relaxed),
+        before,
+        "the other member saw no rebalance"
+    );
 }

@@ -7,7 +7,9 @@ use rdkafka::{Offset, TopicPartitionList};
 fn offset_at(bootstrap: &str, topic: &str, partition: i32, time: i64) -> Offset {
     let client = reader(bootstrap, topic, partition, 0, &[]);
     let mut asked = TopicPartitionList::new();
-    asked.add_partition_offset(topic, partition, Offset::Offset(time)).unwrap();
+    asked
+        .add_partition_offset(topic, partition, Offset::Offset(time))
+        .unwrap();
     let found = client.offsets_for_times(asked, LIMIT).unwrap();
     found.elements()[0].offset()
 }
@@ -15,10 +17,25 @@ fn offset_at(bootstrap: &str, topic: &str, partition: i32, time: i64) -> Offset 
 pub(crate) fn a_time_finds_the_first_record_not_older(bootstrap: &str) {
     let topic = topic(bootstrap, 1);
     let times = [5000, 3000, 9000, 7000, 9000, 1000];
-    let record = |time: &i64| Record { timestamp: *time, ..Record::default() };
+    let record = |time: &i64| Record {
+        timestamp: *time,
+        ..Record::default()
+    };
     // Two batches, so that one is passed over as a whole.
-    produce(bootstrap, &topic, 0, &times[..2].iter().map(record).collect::<Vec<_>>(), &[]);
-    produce(bootstrap, &topic, 0, &times[2..].iter().map(record).collect::<Vec<_>>(), &[]);
+    produce(
+        bootstrap,
+        &topic,
+        0,
+        &times[..2].iter().map(record).collect::<Vec<_>>(),
+        &[],
+    );
+    produce(
+        bootstrap,
+        &topic,
+        0,
+        &times[2..].iter().map(record).collect::<Vec<_>>(),
+        &[],
+    );
     for (time, offset) in [(0, 0), (1000, 0), (4999, 0), (5000, 0), (5001, 2), (8999, 2), (9000, 2)] {
         assert_eq!(offset_at(bootstrap, &topic, 0, time), Offset::Offset(offset), "{time}");
     }
@@ -38,7 +55,11 @@ pub(crate) fn a_time_is_exact_inside_every_codec(bootstrap: &str) {
             assert_eq!(offset_at(bootstrap, &topic, partition, time), offset, "{codec}");
             assert_eq!(offset_at(bootstrap, &topic, partition, time - 1), offset, "{codec}");
         }
-        assert_eq!(offset_at(bootstrap, &topic, partition, records[299].timestamp + 1), Offset::End, "{codec}");
+        assert_eq!(
+            offset_at(bootstrap, &topic, partition, records[299].timestamp + 1),
+            Offset::End,
+            "{codec}"
+        );
     }
 }
 
@@ -56,6 +77,12 @@ pub(crate) fn a_time_before_the_deleted_records_finds_the_beginning(bootstrap: &
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&topic, 0, Offset::Offset(40)).unwrap();
     wait(admin(bootstrap).delete_records(&list, &options())).unwrap();
-    assert_eq!(offset_at(bootstrap, &topic, 0, records[10].timestamp), Offset::Offset(40));
-    assert_eq!(offset_at(bootstrap, &topic, 0, records[41].timestamp), Offset::Offset(41));
+    assert_eq!(
+        offset_at(bootstrap, &topic, 0, records[10].timestamp),
+        Offset::Offset(40)
+    );
+    assert_eq!(
+        offset_at(bootstrap, &topic, 0, records[41].timestamp),
+        Offset::Offset(41)
+    );
 }

@@ -12,20 +12,32 @@ pub(crate) fn a_topic_is_created_grown_and_deleted(bootstrap: &str) {
     let grown = wait(admin.create_partitions([&NewPartitions::new(&name, 5)], &options())).unwrap();
     assert_eq!(grown, [Ok(name.clone())]);
     until("it has five partitions", || partition_count(bootstrap, &name) == Ok(5));
-    assert!(produce(bootstrap, &name, 4, &[Record::default()], &[]).iter().all(Result::is_ok));
+    assert!(
+        produce(bootstrap, &name, 4, &[Record::default()], &[])
+            .iter()
+            .all(Result::is_ok)
+    );
 
     let shrunk = wait(admin.create_partitions([&NewPartitions::new(&name, 3)], &options())).unwrap();
     assert_eq!(shrunk, [Err((name.clone(), Code::InvalidPartitions))]);
 
     let deleted = wait(admin.delete_topics(&[&name], &options())).unwrap();
     assert_eq!(deleted, [Ok(name.clone())]);
-    until("it is gone", || partition_count(bootstrap, &name) == Err(Code::UnknownTopicOrPartition));
+    until("it is gone", || {
+        partition_count(bootstrap, &name) == Err(Code::UnknownTopicOrPartition)
+    });
 
     let again = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
-    until("the name is free", || wait(admin.create_topics([&again], &options())).unwrap() == [Ok(name.clone())]);
+    until("the name is free", || {
+        wait(admin.create_topics([&again], &options())).unwrap() == [Ok(name.clone())]
+    });
     until("it is known", || partition_count(bootstrap, &name) == Ok(1));
     let empty = reader(bootstrap, &name, 0, 0, &[]);
-    until("it is empty", || empty.fetch_watermarks(&name, 0, crate::client::LIMIT).is_ok_and(|marks| marks == (0, 0)));
+    until("it is empty", || {
+        empty
+            .fetch_watermarks(&name, 0, crate::client::LIMIT)
+            .is_ok_and(|marks| marks == (0, 0))
+    });
 }
 
 pub(crate) fn what_cannot_be_created_is_refused(bootstrap: &str) {
@@ -56,6 +68,9 @@ pub(crate) fn an_unknown_topic_is_an_error_and_is_not_created(bootstrap: &str) {
     assert_eq!(grown, [Err((name.clone(), unknown))]);
 
     let known = topic(bootstrap, 1);
-    assert_eq!(wire::produce(bootstrap, &known, 7, &wire::batch(-1, -1, -1, 1)), (3, -1));
+    assert_eq!(
+        wire::produce(bootstrap, &known, 7, &wire::batch(-1, -1, -1, 1)),
+        (3, -1)
+    );
     assert_eq!(partition_count(bootstrap, &name), Err(unknown));
 }
