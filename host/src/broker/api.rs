@@ -1,6 +1,6 @@
 //! From the bytes of a request to the bytes of its answer: which requests there are, in which versions.
 
-use super::group::{Answer, Client};
+use super::member::{Answer, Client};
 use super::{Node, bounds, fetch, groups, offsets, produce, shape, topics};
 use crate::error::{Error, Kind, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};

@@ -201,3 +201,53 @@ fn read_varint(from: &mut (impl Read + ?Sized)) -> io::Result<i64> {
     }
     Err(io::Error::other("a number of more than ten bytes"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three records of value `x`, 5 ms apart, as they lie in a batch.
+    const RECORDS: [u8; 24] = [
+        14, 0, 0, 0, 1, 2, b'x', 0, 14, 0, 10, 2, 1, 2, b'x', 0, 14, 0, 20, 4, 1, 2, b'x', 0,
+    ];
+
+    fn batch(packed: &[u8], compression: i16) -> (Vec<u8>, Header) {
+        let mut batch = vec![0; HEADER];
+        batch[8..12].copy_from_slice(&((HEADER - PREFIX + packed.len()) as i32).to_be_bytes());
+        batch[COVERED..23].copy_from_slice(&compression.to_be_bytes());
+        batch[27..35].copy_from_slice(&1000i64.to_be_bytes());
+        batch[57..61].copy_from_slice(&3i32.to_be_bytes());
+        place(&mut batch, 40, 0);
+        batch.extend(packed);
+        let header = Header::read(&batch).unwrap();
+        (batch, header)
+    }
+
+    #[test]
+    fn both_forms_of_snappy_are_read() {
+        let block = snap::raw::Encoder::new().compress_vec(&RECORDS).unwrap();
+        let mut framed = vec![0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1];
+        for part in [&RECORDS[..10], &RECORDS[10..]] {
+            let block = snap::raw::Encoder::new().compress_vec(part).unwrap();
+            framed.extend((block.len() as u32).to_be_bytes());
+            framed.extend(block);
+        }
+        for packed in [block, framed] {
+            let (batch, header) = batch(&packed, 2);
+            let found = find_record(&batch, &header, |_, time| time > 1000).unwrap();
+            assert_eq!(found, Some((41, 1005)));
+        }
+    }
+
+    #[test]
+    fn a_batch_that_ends_too_early_is_an_error_and_not_a_panic() {
+        for length in 0..RECORDS.len() {
+            let (batch, header) = batch(&RECORDS[..length], 0);
+            assert!(find_record(&batch, &header, |_, _| false).is_err());
+        }
+        for compression in 0..8 {
+            let (batch, header) = batch(&[0xff; 40], compression);
+            assert!(find_record(&batch, &header, |_, _| false).is_err(), "{compression}");
+        }
+    }
+}

@@ -2,13 +2,13 @@
 //!
 //! It follows Kafka's own coordinator step by step; no wire type of a request comes in here but the two answers that wait.
 
+use super::member::{Answer, Joining, Member, join_error, refused};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// Members of one group.
@@ -21,11 +21,11 @@ pub(super) struct Group {
     pub generation: i32,
     pub protocol_type: Option<StrBytes>,
     pub protocol: Option<StrBytes>,
-    leader: StrBytes,
+    pub(super) leader: StrBytes,
     /// In the order in which they came; the first becomes leader.
     pub members: Vec<Member>,
     /// Members that were told their id and have not joined with it yet, and until when they may.
-    pending: BTreeMap<StrBytes, Instant>,
+    pub(super) pending: BTreeMap<StrBytes, Instant>,
 }
 
 /// Where a group stands.
@@ -40,52 +40,6 @@ pub(super) enum Phase {
     Syncing { until: Instant },
     /// Everyone has their assignment.
     Stable,
-}
-
-/// A member.
-#[derive(Debug)]
-pub(super) struct Member {
-    pub id: StrBytes,
-    pub instance: Option<StrBytes>,
-    pub client: Client,
-    pub protocols: Vec<(StrBytes, Bytes)>,
-    pub assignment: Bytes,
-    session: Duration,
-    rebalance: Duration,
-    deadline: Instant,
-    joining: Option<oneshot::Sender<JoinGroupResponse>>,
-    syncing: Option<oneshot::Sender<SyncGroupResponse>>,
-    synced: bool,
-}
-
-/// Who a member says it is.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Client {
-    pub id: StrBytes,
-    pub host: StrBytes,
-}
-
-/// What a member brings when it joins.
-#[derive(Debug)]
-pub(super) struct Joining {
-    pub member: StrBytes,
-    pub instance: Option<StrBytes>,
-    pub client: Client,
-    pub session: Duration,
-    pub rebalance: Duration,
-    pub protocol_type: StrBytes,
-    pub protocols: Vec<(StrBytes, Bytes)>,
-    /// A member without an id has to come again with the one that it is told.
-    pub must_know_id: bool,
-    /// The client understands a leader that must not assign.
-    pub can_skip_assignment: bool,
-}
-
-/// An answer, now or when the group is there.
-#[derive(Debug)]
-pub(super) enum Answer<T> {
-    Now(T),
-    Later(oneshot::Receiver<T>),
 }
 
 impl Group {
@@ -311,7 +265,8 @@ impl Group {
         self.wait_to_join(&id, now)
     }
 
-    /// A static member came back under a new id; with the same subscription it keeps its assignment and nobody else notices.
+    /// A static member came back under a new id; if the group's protocol stays, it keeps its assignment and nobody else notices,
+    /// even if what it says in that protocol has changed (cooperative members say what they own).
     fn replace_static(&mut self, index: usize, joining: Joining, now: Instant) -> Answer<JoinGroupResponse> {
         let member = &mut self.members[index];
         let old = std::mem::replace(&mut member.id, joining.member.clone());
@@ -322,7 +277,6 @@ impl Group {
             let fenced = ResponseError::FencedInstanceId.code();
             let _ = waiting.send(SyncGroupResponse::default().with_error_code(fenced));
         }
-        let is_same = member.protocols == joining.protocols;
         member.protocols = joining.protocols;
         member.client = joining.client;
         (member.session, member.rebalance) = (joining.session, joining.rebalance);
@@ -331,7 +285,7 @@ impl Group {
         if was_leader {
             self.leader = joining.member.clone();
         }
-        if self.phase != Phase::Stable || !is_same {
+        if self.phase != Phase::Stable || self.choose_protocol() != self.protocol {
             return self.wait_to_join(&joining.member, now);
         }
         let mut welcome = self.welcome(&joining.member, joining.can_skip_assignment);
@@ -353,143 +307,6 @@ impl Group {
         }
         self.maybe_complete_join(now);
         Answer::Later(receiver)
-    }
-
-    fn rebalance(&mut self, now: Instant) {
-        self.begin_rebalance(now);
-        self.maybe_complete_join(now);
-    }
-
-    fn begin_rebalance(&mut self, now: Instant) {
-        for member in &mut self.members {
-            member.assignment = Bytes::new();
-            if let Some(waiting) = member.syncing.take() {
-                let code = ResponseError::RebalanceInProgress.code();
-                let _ = waiting.send(SyncGroupResponse::default().with_error_code(code));
-                member.deadline = now + member.session;
-            }
-        }
-        self.phase = Phase::Joining {
-            until: now + self.longest_rebalance(),
-        };
-    }
-
-    fn maybe_complete_join(&mut self, now: Instant) {
-        let everyone = self.pending.is_empty() && self.members.iter().all(|member| member.joining.is_some());
-        if matches!(self.phase, Phase::Joining { .. }) && everyone {
-            self.complete_join(now);
-        }
-    }
-
-    /// Begins the next generation with those who joined; static members that did not yet keep their place until their session ends.
-    fn complete_join(&mut self, now: Instant) {
-        self.members
-            .retain(|member| member.joining.is_some() || member.instance.is_some());
-        let Some(first) = self.members.iter().find(|member| member.joining.is_some()) else {
-            return self.wait_on_or_empty(now);
-        };
-        let first = first.id.clone();
-        if self
-            .members
-            .iter()
-            .all(|member| member.id != self.leader || member.joining.is_none())
-        {
-            self.leader = first;
-        }
-        self.generation += 1;
-        self.protocol = self.choose_protocol();
-        self.phase = Phase::Syncing {
-            until: now + self.longest_rebalance(),
-        };
-        for index in 0..self.members.len() {
-            let welcome = self.welcome(&self.members[index].id.clone(), false);
-            let member = &mut self.members[index];
-            member.synced = false;
-            if let Some(waiting) = member.joining.take() {
-                member.deadline = now + member.session;
-                let _ = waiting.send(welcome);
-            }
-        }
-    }
-
-    fn wait_on_or_empty(&mut self, now: Instant) {
-        if self.members.is_empty() {
-            self.generation += 1;
-            self.protocol = None;
-            self.phase = Phase::Empty;
-        } else {
-            self.phase = Phase::Joining {
-                until: now + self.longest_rebalance(),
-            };
-        }
-    }
-
-    fn assign(&mut self, assignments: &[(StrBytes, Bytes)], now: Instant) {
-        for member in &mut self.members {
-            let given = assignments.iter().find(|(id, _)| *id == member.id);
-            member.assignment = given.map_or_else(Bytes::new, |(_, assignment)| assignment.clone());
-        }
-        self.phase = Phase::Stable;
-        for index in 0..self.members.len() {
-            let assigned = self.assigned(&self.members[index].id.clone());
-            let member = &mut self.members[index];
-            if let Some(waiting) = member.syncing.take() {
-                member.deadline = now + member.session;
-                let _ = waiting.send(assigned);
-            }
-        }
-    }
-
-    /// The protocol that most members like best among those that all understand.
-    fn choose_protocol(&self) -> Option<StrBytes> {
-        let is_shared = |name: &&StrBytes| self.members.iter().all(|member| member.metadata(name).is_some());
-        let mut votes: Vec<(StrBytes, usize)> = Vec::new();
-        for member in &self.members {
-            let Some(choice) = member.protocols.iter().map(|(name, _)| name).find(is_shared) else {
-                continue;
-            };
-            match votes.iter_mut().find(|(name, _)| name == choice) {
-                Some((_, count)) => *count += 1,
-                None => votes.push((choice.clone(), 1)),
-            }
-        }
-        votes
-            .into_iter()
-            .rev()
-            .max_by_key(|(_, count)| *count)
-            .map(|(name, _)| name)
-    }
-
-    fn welcome(&self, id: &StrBytes, skip_assignment: bool) -> JoinGroupResponse {
-        let is_leader = *id == self.leader;
-        let metadata = |member: &Member| {
-            let metadata = self.protocol.as_ref().and_then(|name| member.metadata(name));
-            JoinGroupResponseMember::default()
-                .with_member_id(member.id.clone())
-                .with_group_instance_id(member.instance.clone())
-                .with_metadata(metadata.cloned().unwrap_or_default())
-        };
-        let members = if is_leader {
-            self.members.iter().map(metadata).collect()
-        } else {
-            Vec::new()
-        };
-        JoinGroupResponse::default()
-            .with_generation_id(self.generation)
-            .with_protocol_type(self.protocol_type.clone())
-            .with_protocol_name(self.protocol.clone())
-            .with_leader(self.leader.clone())
-            .with_skip_assignment(is_leader && skip_assignment)
-            .with_member_id(id.clone())
-            .with_members(members)
-    }
-
-    fn assigned(&self, id: &StrBytes) -> SyncGroupResponse {
-        let assignment = self.member(id).map(|member| member.assignment.clone());
-        SyncGroupResponse::default()
-            .with_protocol_type(self.protocol_type.clone())
-            .with_protocol_name(self.protocol.clone())
-            .with_assignment(assignment.unwrap_or_default())
     }
 
     fn remove(&mut self, index: usize, now: Instant) {
@@ -539,53 +356,4 @@ impl Group {
             member.deadline = now + member.session;
         }
     }
-
-    fn longest_rebalance(&self) -> Duration {
-        self.members
-            .iter()
-            .map(|member| member.rebalance)
-            .max()
-            .unwrap_or_default()
-    }
-
-    fn index(&self, id: &StrBytes) -> Option<usize> {
-        self.members.iter().position(|member| member.id == *id)
-    }
-
-    fn index_of_instance(&self, instance: &StrBytes) -> Option<usize> {
-        self.members
-            .iter()
-            .position(|member| member.instance.as_ref() == Some(instance))
-    }
-
-    fn member(&self, id: &StrBytes) -> Option<&Member> {
-        self.members.iter().find(|member| member.id == *id)
-    }
-
-    fn member_mut(&mut self, id: &StrBytes) -> Option<&mut Member> {
-        self.members.iter_mut().find(|member| member.id == *id)
-    }
-}
-
-impl Member {
-    /// What it says in a protocol's own words, if it speaks it.
-    pub(super) fn metadata(&self, protocol: &StrBytes) -> Option<&Bytes> {
-        self.protocols
-            .iter()
-            .find(|(name, _)| name == protocol)
-            .map(|(_, metadata)| metadata)
-    }
-}
-
-fn refused(error: ResponseError, member: StrBytes) -> Answer<JoinGroupResponse> {
-    Answer::Now(join_error(error, member))
-}
-
-fn join_error(error: ResponseError, member: StrBytes) -> JoinGroupResponse {
-    JoinGroupResponse::default()
-        .with_error_code(error.code())
-        .with_generation_id(-1)
-        .with_protocol_type(Some(StrBytes::default()))
-        .with_protocol_name(Some(StrBytes::default()))
-        .with_member_id(member)
 }

@@ -1,7 +1,8 @@
 //! The requests of the group protocol: JoinGroup, SyncGroup, Heartbeat, LeaveGroup, and those that look at groups.
 
-use super::group::{Answer, Client, Group, Joining, Phase};
+use super::group::{Group, Phase};
 use super::journal::Event;
+use super::member::{Answer, Client, Joining, refused};
 use super::state::State;
 use crate::clock;
 use kafka_protocol::error::ResponseError;
@@ -30,30 +31,18 @@ pub(super) fn join(
     version: i16,
     client: Client,
 ) -> Answer<JoinGroupResponse> {
-    let failed = |error: ResponseError, member: StrBytes| {
-        let response = JoinGroupResponse::default()
-            .with_error_code(error.code())
-            .with_member_id(member);
-        let empty = Some(StrBytes::default());
-        Answer::Now(
-            response
-                .with_generation_id(-1)
-                .with_protocol_type(empty.clone())
-                .with_protocol_name(empty),
-        )
-    };
     if request.group_id.is_empty() {
-        return failed(ResponseError::InvalidGroupId, request.member_id);
+        return refused(ResponseError::InvalidGroupId, request.member_id);
     }
     if !SESSIONS_MS.contains(&request.session_timeout_ms) {
-        return failed(ResponseError::InvalidSessionTimeout, request.member_id);
+        return refused(ResponseError::InvalidSessionTimeout, request.member_id);
     }
     let is_new = !state.groups.contains_key(request.group_id.as_str());
     if is_new && !request.member_id.is_empty() {
-        return failed(ResponseError::UnknownMemberId, request.member_id);
+        return refused(ResponseError::UnknownMemberId, request.member_id);
     }
     if is_new && state.groups.len() >= GROUPS {
-        return failed(ResponseError::CoordinatorNotAvailable, request.member_id);
+        return refused(ResponseError::CoordinatorNotAvailable, request.member_id);
     }
     let session = milliseconds(request.session_timeout_ms);
     let joining = Joining {

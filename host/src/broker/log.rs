@@ -85,10 +85,8 @@ impl Log {
     /// Appends a batch and gives the offset of its first record: the old one if it was written before.
     pub(super) fn append(&mut self, batch: &[u8]) -> Result<i64, ResponseError> {
         let mut header = check(batch)?;
-        if header.producer_id >= 0 {
-            if let Some(written) = self.producers.check(&header)? {
-                return Ok(written);
-            }
+        if let Some(written) = self.producers.check(&header)? {
+            return Ok(written);
         }
         header.base_offset = self.end;
         let mut placed = batch.to_vec();

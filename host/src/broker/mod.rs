@@ -22,6 +22,8 @@ mod fetch;
 mod bounds;
 mod groups;
 mod group;
+mod rebalance;
+mod member;
 mod offsets;
 mod state;
 mod storage;

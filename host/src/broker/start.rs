@@ -81,10 +81,8 @@ impl Broker {
     /// Waits until another thread stops it.
     pub fn wait(&self) {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the broker's thread ended by a panic");
-            }
+        if thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the broker's thread ended by a panic");
         }
     }
 }
