@@ -1,0 +1,107 @@
+//! Fetch: the way out, with the wait for new records.
+
+use super::Node;
+use super::log::Log;
+use super::state::{State, storage_error};
+use crate::clock;
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use std::pin::pin;
+use std::time::Duration;
+
+/// Bytes of one answer, but for a first batch that is larger; what a connection costs in memory.
+const ANSWER_LIMIT: usize = 8 << 20;
+/// No wait is longer, so that the connections of dead clients are noticed.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Answers Fetch as soon as there are enough bytes, something to refuse, or the wait is over.
+pub(super) async fn fetch(node: &Node, request: FetchRequest) -> FetchResponse {
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(LONGEST_WAIT);
+    let deadline = tokio::time::Instant::from_std(clock::now() + wait);
+    loop {
+        let mut appended = pin!(node.appended.notified());
+        appended.as_mut().enable();
+        if is_ready(&node.state.borrow(), &request) {
+            break;
+        }
+        if tokio::time::timeout_at(deadline, appended).await.is_err() {
+            break;
+        }
+    }
+    respond(&node.state.borrow(), request)
+}
+
+/// Whether the client should hear of it now. Sizes are looked up only for a client that wants more than one byte.
+fn is_ready(state: &State, request: &FetchRequest) -> bool {
+    let least = u64::try_from(request.min_bytes).unwrap_or(0).min(ANSWER_LIMIT as u64);
+    let mut there = 0;
+    for topic in &request.topics {
+        for asked in &topic.partitions {
+            let Ok(log) = readable(state, topic, asked) else {
+                return true;
+            };
+            if asked.fetch_offset < log.end() {
+                there += if least <= 1 {
+                    1
+                } else {
+                    log.bytes_from(asked.fetch_offset).unwrap_or(least)
+                };
+            }
+        }
+    }
+    there >= least
+}
+
+fn respond(state: &State, request: FetchRequest) -> FetchResponse {
+    let mut room = usize::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_LIMIT);
+    let mut is_first = true;
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|asked| {
+            let data = answer(state, &topic, asked, room, is_first);
+            let taken = data.records.as_ref().map_or(0, Bytes::len);
+            is_first &= taken == 0;
+            room = room.saturating_sub(taken);
+            data
+        });
+        let partitions = partitions.collect();
+        FetchableTopicResponse::default()
+            .with_partitions(partitions)
+            .with_topic(topic.topic)
+    });
+    FetchResponse::default().with_responses(topics.collect())
+}
+
+fn answer(state: &State, topic: &FetchTopic, asked: &FetchPartition, room: usize, is_first: bool) -> PartitionData {
+    let data = PartitionData::default()
+        .with_partition_index(asked.partition)
+        .with_records(Some(Bytes::new()));
+    let limit = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(room);
+    let read = readable(state, topic, asked).and_then(|log| {
+        let records = log.read(asked.fetch_offset, limit, is_first).map_err(storage_error)?;
+        Ok((log, records))
+    });
+    match read {
+        Ok((log, records)) => data
+            .with_high_watermark(log.end())
+            .with_last_stable_offset(log.end())
+            .with_log_start_offset(log.beginning())
+            .with_records(Some(records)),
+        Err(error) => data
+            .with_error_code(error.code())
+            .with_high_watermark(-1)
+            .with_last_stable_offset(-1)
+            .with_log_start_offset(-1),
+    }
+}
+
+fn readable<'a>(state: &'a State, topic: &FetchTopic, asked: &FetchPartition) -> Result<&'a Log, ResponseError> {
+    let log = state.log(&topic.topic, asked.partition)?;
+    super::check_epoch(asked.current_leader_epoch)?;
+    match (log.beginning()..=log.end()).contains(&asked.fetch_offset) {
+        true => Ok(log),
+        false => Err(ResponseError::OffsetOutOfRange),
+    }
+}

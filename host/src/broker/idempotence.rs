@@ -1,0 +1,92 @@
+//! What a partition remembers of its idempotent producers: enough to write each of their batches once and in order.
+
+use super::batch::Header;
+use kafka_protocol::error::ResponseError;
+use std::collections::{HashMap, VecDeque};
+
+/// A producer has at most five requests under way, so no older batch can come again.
+const REMEMBERED: usize = 5;
+/// Above this many producers the half that wrote longest ago is forgotten; what they repeat then counts as new, as in Kafka
+/// after `producer.id.expiration.ms`.
+const PRODUCERS: usize = 10_000;
+
+/// The producers of one partition. Always what a walk through the partition's log would give.
+#[derive(Debug, Default)]
+pub(super) struct Producers {
+    known: HashMap<i64, Producer>,
+}
+
+#[derive(Debug)]
+struct Producer {
+    epoch: i16,
+    batches: VecDeque<Written>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    first: i32,
+    last: i32,
+    base_offset: i64,
+}
+
+impl Producers {
+    /// Whether a batch may be written: `Some(offset)` where it already is, nothing where it is the next one.
+    pub(super) fn check(&self, batch: &Header) -> Result<Option<i64>, ResponseError> {
+        let Some(producer) = self.known.get(&batch.producer_id) else {
+            return Ok(None);
+        };
+        if batch.producer_epoch < producer.epoch {
+            return Err(ResponseError::InvalidProducerEpoch);
+        }
+        if batch.producer_epoch > producer.epoch {
+            return match batch.base_sequence {
+                0 => Ok(None),
+                _ => Err(ResponseError::OutOfOrderSequenceNumber),
+            };
+        }
+        let same = |written: &&Written| written.first == batch.base_sequence && written.last == batch.last_sequence();
+        if let Some(written) = producer.batches.iter().find(same) {
+            return Ok(Some(written.base_offset));
+        }
+        match producer.batches.back() {
+            Some(last) if batch.base_sequence != last.last.wrapping_add(1) & i32::MAX => {
+                Err(ResponseError::OutOfOrderSequenceNumber)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Remembers a batch that was written.
+    pub(super) fn remember(&mut self, batch: &Header) {
+        if batch.producer_id < 0 {
+            return;
+        }
+        let producer = self.known.entry(batch.producer_id).or_insert(Producer {
+            epoch: batch.producer_epoch,
+            batches: VecDeque::new(),
+        });
+        if producer.epoch != batch.producer_epoch {
+            producer.epoch = batch.producer_epoch;
+            producer.batches.clear();
+        }
+        if producer.batches.len() == REMEMBERED {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(Written {
+            first: batch.base_sequence,
+            last: batch.last_sequence(),
+            base_offset: batch.base_offset,
+        });
+        if self.known.len() > PRODUCERS {
+            self.forget_half();
+        }
+    }
+
+    fn forget_half(&mut self) {
+        let last = |producer: &Producer| producer.batches.back().map_or(-1, |batch| batch.base_offset);
+        let mut offsets: Vec<i64> = self.known.values().map(last).collect();
+        let (_, middle, _) = offsets.select_nth_unstable(PRODUCERS / 2);
+        let middle = *middle;
+        self.known.retain(|_, producer| last(producer) >= middle);
+    }
+}

@@ -1,0 +1,191 @@
+//! The journal: everything that the broker must still know after its end and that no log says.
+//!
+//! One file of lines, each a checksum and an event. An event is in the file before it is answered. When the file has grown to a
+//! multiple of what it says, it is replaced by a shorter one that says the same.
+
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Below this size the journal is left as it is.
+const SHORT: u64 = 4 << 20;
+
+/// Something that happened. The fold over all of them is the state.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Event {
+    /// The cluster got its name.
+    Named { cluster: String },
+    /// A topic was created.
+    Created { topic: String, id: u128, partitions: usize },
+    /// A topic got more partitions; their number in all.
+    Grown { topic: String, partitions: usize },
+    /// A topic was deleted, and what groups had committed for it.
+    Deleted { topic: String },
+    /// The records before an offset were deleted.
+    Begins {
+        topic: String,
+        partition: usize,
+        offset: i64,
+    },
+    /// A group committed a position.
+    Committed {
+        group: String,
+        topic: String,
+        partition: i32,
+        position: Position,
+    },
+    /// A group was deleted, and what it had committed.
+    Forgotten { group: String },
+    /// Producer ids below this one may have been given out.
+    ProducerIds { below: i64 },
+}
+
+/// A committed position.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The next offset to read.
+    pub offset: i64,
+    /// The leader's epoch as the client gave it, -1 for none.
+    pub leader_epoch: i32,
+    /// The client's own words, byte for byte.
+    pub metadata: String,
+}
+
+/// The journal's file; none for a broker without a folder.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: Option<(PathBuf, File)>,
+    size: u64,
+    short: u64,
+}
+
+impl Journal {
+    /// A journal that forgets.
+    pub(super) fn none() -> Self {
+        Self {
+            file: None,
+            size: 0,
+            short: SHORT,
+        }
+    }
+
+    /// Opens the journal and reads its events up to the torn rest of a write that was never answered, which is cut off.
+    pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<Event>)> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let mut events = Vec::new();
+        let mut size = 0;
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            let Some(event) = read(line) else { break };
+            events.push(event);
+            size += line.len() as u64;
+        }
+        file.set_len(size)?;
+        let journal = Self {
+            file: Some((path.to_owned(), file)),
+            size,
+            short: SHORT,
+        };
+        Ok((journal, events))
+    }
+
+    /// Writes events; when it returns they survive the process.
+    pub(super) fn append(&mut self, events: &[Event]) -> io::Result<()> {
+        let Some((_, file)) = &mut self.file else { return Ok(()) };
+        let lines = write(events)?;
+        if let Err(error) = file.write_all(&lines) {
+            file.set_len(self.size)?;
+            return Err(error);
+        }
+        self.size += lines.len() as u64;
+        Ok(())
+    }
+
+    /// Whether it is time to replace it by what it says.
+    pub(super) fn is_long(&self) -> bool {
+        self.size > self.short
+    }
+
+    /// Replaces everything in it by these events.
+    pub(super) fn replace(&mut self, events: &[Event]) -> io::Result<()> {
+        let Some((path, file)) = &mut self.file else {
+            return Ok(());
+        };
+        let lines = write(events)?;
+        let next = path.with_extension("new");
+        fs::write(&next, &lines)?;
+        fs::rename(&next, &*path)?;
+        *file = OpenOptions::new().append(true).open(&*path)?;
+        self.size = lines.len() as u64;
+        self.short = SHORT.max(4 * self.size);
+        Ok(())
+    }
+}
+
+fn write(events: &[Event]) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for event in events {
+        let event = serde_json::to_vec(event)?;
+        writeln!(
+            lines,
+            "{:08x} {}",
+            crc32c::crc32c(&event),
+            String::from_utf8_lossy(&event)
+        )?;
+    }
+    Ok(lines)
+}
+
+fn read(line: &[u8]) -> Option<Event> {
+    let (checksum, event) = line.strip_suffix(b"\n")?.split_at_checked(9)?;
+    let checksum = u32::from_str_radix(std::str::from_utf8(checksum).ok()?.trim_end(), 16).ok()?;
+    (crc32c::crc32c(event) == checksum).then(|| serde_json::from_slice(event).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed(offset: i64) -> Event {
+        Event::Committed {
+            group: "g".into(),
+            topic: "t".into(),
+            partition: 0,
+            position: Position {
+                offset,
+                leader_epoch: -1,
+                metadata: "\u{0}\n\"ü".into(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_off_and_the_journal_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (mut journal, events) = Journal::open(&path).unwrap();
+        assert!(events.is_empty());
+        journal.append(&[committed(1), committed(2)]).unwrap();
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+
+        let (mut journal, events) = Journal::open(&path).unwrap();
+        assert_eq!(events, [committed(1)]);
+        journal.append(&[committed(3)]).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().1, [committed(1), committed(3)]);
+    }
+
+    #[test]
+    fn a_replaced_journal_says_what_it_was_given_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.append(&[committed(1), committed(2)]).unwrap();
+        journal.replace(&[committed(2)]).unwrap();
+        journal.append(&[committed(4)]).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().1, [committed(2), committed(4)]);
+    }
+}

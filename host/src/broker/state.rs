@@ -1,0 +1,268 @@
+//! What the broker knows: topics and their logs, committed positions, groups, producer ids. One thread owns it all.
+//!
+//! What always holds: a change is in the journal before it is made here, so that what was answered is what is found again.
+
+use super::group::Group;
+use super::journal::{Event, Journal, Position};
+use super::log::Log;
+use super::storage::Storage;
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use kafka_protocol::error::ResponseError;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use uuid::Uuid;
+
+/// Ids reserved by one line of the journal.
+const PRODUCER_IDS: i64 = 1000;
+
+/// The committed positions of a group.
+pub(super) type Positions = BTreeMap<(String, i32), Position>;
+
+/// Everything that requests read and change.
+#[derive(Debug)]
+pub(super) struct State {
+    pub cluster: String,
+    pub topics: BTreeMap<String, Topic>,
+    pub committed: BTreeMap<String, Positions>,
+    pub groups: BTreeMap<String, Group>,
+    pub storage: Storage,
+    journal: Journal,
+    next_producer_id: i64,
+    reserved_producer_ids: i64,
+}
+
+/// A topic: its id and the logs of its partitions.
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub id: Uuid,
+    pub partitions: Vec<Log>,
+}
+
+/// What the journal says of a topic, before its logs are opened.
+struct Remembered {
+    id: Uuid,
+    beginnings: Vec<i64>,
+}
+
+impl State {
+    /// Opens what an earlier process left in the folder.
+    pub(super) fn open(folder: Option<&Path>) -> Result<Self> {
+        let storage = Storage::open(folder)?;
+        let failed = |error: io::Error| Error::new(Kind::Corrupt, "failed to open the broker's data", error);
+        let (journal, events) = match storage.journal() {
+            Some(path) => Journal::open(&path).map_err(failed)?,
+            None => (Journal::none(), Vec::new()),
+        };
+        let mut state = Self {
+            cluster: String::new(),
+            topics: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            storage,
+            journal,
+            next_producer_id: 0,
+            reserved_producer_ids: 0,
+        };
+        state.replay(events).map_err(failed)?;
+        if state.cluster.is_empty() {
+            state.cluster = format!("sandbar-{:016x}", clock::random());
+        }
+        state.journal.replace(&state.summary()).map_err(failed)?;
+        Ok(state)
+    }
+
+    /// Writes events to the journal; a request may be answered with success only after this.
+    pub(super) fn record(&mut self, events: &[Event]) -> Result<(), ResponseError> {
+        self.journal.append(events).map_err(storage_error)
+    }
+
+    /// Shortens the journal when it is long. Called after what `record` wrote was done, so that the summary holds it.
+    pub(super) fn tidy(&mut self) {
+        if self.journal.is_long() {
+            let summary = self.summary();
+            if let Err(error) = self.journal.replace(&summary) {
+                tracing::error!(%error, "failed to shorten the broker's journal");
+            }
+        }
+    }
+
+    /// The log of a partition.
+    pub(super) fn log(&self, topic: &str, partition: i32) -> Result<&Log, ResponseError> {
+        let index = usize::try_from(partition).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
+        let topic = self.topics.get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        topic
+            .partitions
+            .get(index)
+            .ok_or(ResponseError::UnknownTopicOrPartition)
+    }
+
+    /// The log of a partition, to write to.
+    pub(super) fn log_mut(&mut self, topic: &str, partition: i32) -> Result<&mut Log, ResponseError> {
+        let index = usize::try_from(partition).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
+        let topic = self
+            .topics
+            .get_mut(topic)
+            .ok_or(ResponseError::UnknownTopicOrPartition)?;
+        topic
+            .partitions
+            .get_mut(index)
+            .ok_or(ResponseError::UnknownTopicOrPartition)
+    }
+
+    /// Opens the logs of the partitions `from..to` of a topic.
+    pub(super) fn open_logs(&self, topic: &str, id: Uuid, from: usize, to: usize) -> Result<Vec<Log>, ResponseError> {
+        let open = |partition| Log::open(self.storage.log(topic, id, partition)?, 0);
+        (from..to).map(open).collect::<io::Result<_>>().map_err(storage_error)
+    }
+
+    /// An id that no producer ever had.
+    pub(super) fn next_producer_id(&mut self) -> Result<i64, ResponseError> {
+        if self.next_producer_id == self.reserved_producer_ids {
+            let below = self.reserved_producer_ids + PRODUCER_IDS;
+            self.record(&[Event::ProducerIds { below }])?;
+            self.reserved_producer_ids = below;
+        }
+        self.next_producer_id += 1;
+        Ok(self.next_producer_id - 1)
+    }
+
+    /// Forgets what groups committed for a topic that is gone.
+    pub(super) fn drop_positions_of(&mut self, deleted: &str) {
+        for positions in self.committed.values_mut() {
+            positions.retain(|(topic, _), _| topic != deleted);
+        }
+        self.committed.retain(|_, positions| !positions.is_empty());
+    }
+
+    fn replay(&mut self, events: Vec<Event>) -> io::Result<()> {
+        let mut topics = BTreeMap::new();
+        for event in events {
+            self.apply(event, &mut topics);
+        }
+        self.storage.sweep(
+            topics
+                .iter()
+                .map(|(name, topic): (&String, &Remembered)| (name.as_str(), topic.id)),
+        )?;
+        for (name, topic) in topics {
+            let open = |(partition, &beginning)| Log::open(self.storage.log(&name, topic.id, partition)?, beginning);
+            let partitions = topic
+                .beginnings
+                .iter()
+                .enumerate()
+                .map(open)
+                .collect::<io::Result<_>>()?;
+            self.topics.insert(
+                name,
+                Topic {
+                    id: topic.id,
+                    partitions,
+                },
+            );
+        }
+        self.next_producer_id = self.reserved_producer_ids;
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Event, topics: &mut BTreeMap<String, Remembered>) {
+        match event {
+            Event::Named { cluster } => self.cluster = cluster,
+            Event::Created { topic, id, partitions } => {
+                let beginnings = vec![0; partitions];
+                topics.insert(
+                    topic,
+                    Remembered {
+                        id: Uuid::from_u128(id),
+                        beginnings,
+                    },
+                );
+            }
+            Event::Grown { topic, partitions } => {
+                if let Some(topic) = topics.get_mut(&topic) {
+                    topic.beginnings.resize(partitions, 0);
+                }
+            }
+            Event::Deleted { topic } => {
+                topics.remove(&topic);
+                self.drop_positions_of(&topic);
+            }
+            Event::Begins {
+                topic,
+                partition,
+                offset,
+            } => {
+                if let Some(beginning) = topics
+                    .get_mut(&topic)
+                    .and_then(|topic| topic.beginnings.get_mut(partition))
+                {
+                    *beginning = offset;
+                }
+            }
+            Event::Committed {
+                group,
+                topic,
+                partition,
+                position,
+            } => {
+                self.committed
+                    .entry(group)
+                    .or_default()
+                    .insert((topic, partition), position);
+            }
+            Event::Forgotten { group } => {
+                self.committed.remove(&group);
+            }
+            Event::ProducerIds { below } => self.reserved_producer_ids = below,
+        }
+    }
+
+    /// The shortest journal that says all this.
+    fn summary(&self) -> Vec<Event> {
+        let mut events = vec![
+            Event::Named {
+                cluster: self.cluster.clone(),
+            },
+            Event::ProducerIds {
+                below: self.reserved_producer_ids,
+            },
+        ];
+        for (name, topic) in &self.topics {
+            let (id, partitions) = (topic.id.as_u128(), topic.partitions.len());
+            events.push(Event::Created {
+                topic: name.clone(),
+                id,
+                partitions,
+            });
+            let begins = |(partition, log): (usize, &Log)| Event::Begins {
+                topic: name.clone(),
+                partition,
+                offset: log.beginning(),
+            };
+            events.extend(
+                topic
+                    .partitions
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, log)| log.beginning() > 0)
+                    .map(begins),
+            );
+        }
+        for (group, positions) in &self.committed {
+            events.extend(positions.iter().map(|((topic, partition), position)| Event::Committed {
+                group: group.clone(),
+                topic: topic.clone(),
+                partition: *partition,
+                position: position.clone(),
+            }));
+        }
+        events
+    }
+}
+
+/// What a client hears when a file cannot be read or written; the log says why.
+pub(super) fn storage_error(error: io::Error) -> ResponseError {
+    tracing::error!(%error, "failed to read or write the broker's data");
+    ResponseError::KafkaStorageError
+}

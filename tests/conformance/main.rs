@@ -1,0 +1,57 @@
+//! What a Kafka broker does, as a list of cases. Each is a function of a bootstrap address and runs twice: against the embedded
+//! broker, and against Apache Kafka where `SANDBAR_TEST_KAFKA` names one. Where the two differ, Kafka is right.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "this is a test binary: what is not as promised ends the case"
+)]
+
+mod client;
+mod wire;
+mod topics;
+mod records;
+mod times;
+mod idempotence;
+mod groups;
+mod static_members;
+mod offsets;
+mod survival;
+
+use sandbar::broker::{Broker, Settings};
+
+/// Runs a case against a fresh embedded broker.
+fn on_embedded(case: fn(&str)) {
+    let broker = Broker::start(Settings { listen: ([127, 0, 0, 1], 0).into(), data_dir: None }).unwrap();
+    case(&broker.address().to_string());
+}
+
+/// Runs a case against Apache Kafka, or says loudly that it did not.
+fn on_kafka(case: fn(&str)) {
+    match std::env::var("SANDBAR_TEST_KAFKA") {
+        Ok(bootstrap) => case(&bootstrap),
+        Err(_) => eprintln!("NOT RUN: no Apache Kafka, SANDBAR_TEST_KAFKA is not set"),
+    }
+}
+
+macro_rules! cases {
+    ($($file:ident: $($case:ident),+;)+) => {
+        mod embedded { $(mod $file { $(#[test] fn $case() { crate::on_embedded(crate::$file::$case); })+ })+ }
+        mod kafka { $(mod $file { $(#[test] fn $case() { crate::on_kafka(crate::$file::$case); })+ })+ }
+    };
+}
+
+cases! {
+    topics: a_topic_is_created_grown_and_deleted, what_cannot_be_created_is_refused, an_unknown_topic_is_an_error_and_is_not_created;
+    records: records_come_back_as_they_went_in, every_codec_comes_back, a_reader_starts_in_the_middle_of_a_batch,
+        a_waiting_reader_hears_of_a_new_record_at_once, deleted_records_are_out_of_range;
+    times: a_time_finds_the_first_record_not_older, a_time_is_exact_inside_every_codec, an_empty_partition_has_no_times,
+        a_time_before_the_deleted_records_finds_the_beginning;
+    idempotence: an_idempotent_producer_writes_each_record_once, a_repeated_batch_gets_its_old_offset, a_gap_is_out_of_order,
+        an_old_incarnation_is_refused, a_damaged_batch_is_refused;
+    groups: two_members_share_and_take_over, a_lost_member_is_replaced_after_its_session;
+    static_members: a_static_member_comes_back_without_a_rebalance;
+    offsets: a_commit_comes_back_byte_for_byte, a_stranger_cannot_commit_for_a_live_group, a_stranger_commits_for_an_idle_group,
+        a_deleted_group_has_no_offsets;
+}
