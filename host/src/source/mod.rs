@@ -22,3 +22,6 @@ mod close;
 pub use plan::{Member, Placed, Plan, plan};
 pub use reader::{Batch, Polled, Position, Reader};
 pub use start::Origin;
+
+#[cfg(test)]
+mod live;
