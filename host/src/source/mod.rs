@@ -1,7 +1,33 @@
-//! Where records come from.
+//! Reads records: from Kafka as a member of a group, from a file where a person develops.
+//!
+//! It owns start and stop positions, membership, the positions of what was processed and their commits, and the bound on what is read ahead.
+//! It never decides when to commit: the worker does, after the outputs were acknowledged.
+//! Always: a position that is committed lies behind processed records only; a partition's records come in order, each once an assignment;
+//! a position that the log does not hold is an error or a policy of the pipeline's, never a silent jump.
+
+mod plan;
+mod topics;
+mod lookup;
+mod start;
+mod metadata;
+mod client;
+mod reader;
+mod rebalance;
+mod watch;
+mod intake;
+mod queue;
+mod commit;
+mod close;
 
 mod contact;
-pub mod file;
-pub mod event_time;
 pub mod offsets;
 pub mod tail;
+pub mod file;
+pub mod event_time;
+
+pub use plan::{Member, Placed, Plan, plan};
+pub use reader::{Batch, Polled, Position, Reader};
+pub use start::Origin;
+
+#[cfg(test)]
+mod live;

@@ -1,0 +1,260 @@
+//! Consumers: their settings, and what librdkafka tells beside records.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::{ClientContext, TopicPartitionList};
+
+use super::queue;
+use crate::config::{Cluster, KafkaSource};
+use crate::error::{Error, Kind, Result};
+
+pub(super) type Client = BaseConsumer<Context>;
+
+/// Something that happened to a consumer, in the order in which it happened.
+pub(super) enum Event {
+    /// The group gives partitions; to be answered by an incremental assignment.
+    Assign(Vec<(String, i32)>),
+    /// The group takes partitions; to be answered by an incremental unassignment.
+    Revoke {
+        partitions: Vec<(String, i32)>,
+        is_lost: bool,
+    },
+    /// A commit came back: per partition where it failed.
+    Committed(Result<(), String>),
+    /// A member of another kind of group, or something as final.
+    Error(RDKafkaErrorCode, String),
+}
+
+/// Receives librdkafka's callbacks and only keeps them: the reader answers, later and from its own thread.
+///
+/// Always: once `is_closing`, rebalances are answered on the spot, because a consumer with an unanswered one never closes.
+#[derive(Default)]
+pub(super) struct Context {
+    events: Mutex<VecDeque<Event>>,
+    /// Grows with each callback: `BaseConsumer::poll` gives `None` both for "nothing" and for "served an event".
+    served: AtomicU64,
+    is_closing: AtomicBool,
+    /// The last words about why brokers cannot be reached, by code.
+    reasons: Mutex<BTreeMap<i32, String>>,
+}
+
+impl Context {
+    pub(super) fn next_event(&self) -> Option<Event> {
+        lock(&self.events).pop_front()
+    }
+
+    pub(super) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    fn keep(&self, event: Event) {
+        lock(&self.events).push_back(event);
+        self.served.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Why no broker answers: the reason that tells most, and whether waiting cannot help.
+    pub(super) fn reason(&self) -> Option<(String, bool)> {
+        let reasons = lock(&self.reasons);
+        let by = |code: RDKafkaErrorCode| reasons.get(&(code as i32)).cloned();
+        if let Some(text) =
+            by(RDKafkaErrorCode::Authentication).or_else(|| by(RDKafkaErrorCode::SaslAuthenticationFailed))
+        {
+            return Some((format!("authentication failed: {text}"), true));
+        }
+        [
+            RDKafkaErrorCode::SSL,
+            RDKafkaErrorCode::Resolve,
+            RDKafkaErrorCode::BrokerTransportFailure,
+        ]
+        .into_iter()
+        .find_map(by)
+        .or_else(|| reasons.values().next().cloned())
+        .map(|text| (text, false))
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+                tracing::debug!(target: "sandbar::kafka", facility, "{message}");
+            }
+            _ => tracing::info!(target: "sandbar::kafka", facility, "{message}"),
+        }
+        self.served.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        lock(&self.reasons).insert(code as i32, reason.to_owned());
+        self.keep(Event::Error(code, reason.to_owned()));
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let is_assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.is_closing.load(Ordering::Relaxed) {
+            let answered = match (is_assign, consumer.rebalance_protocol()) {
+                (true, _) => consumer.incremental_assign(&TopicPartitionList::new()),
+                (false, RebalanceProtocol::Cooperative) => consumer.incremental_unassign(list),
+                (false, _) => consumer.unassign(),
+            };
+            if answered.is_err() {
+                let _ = consumer.unassign();
+            }
+            return;
+        }
+        let partitions = queue::elements(list)
+            .into_iter()
+            .map(|of| (of.topic, of.partition))
+            .collect();
+        self.keep(match is_assign {
+            true => Event::Assign(partitions),
+            false => Event::Revoke {
+                partitions,
+                is_lost: consumer.assignment_lost(),
+            },
+        });
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
+        let failed = queue::elements(list)
+            .into_iter()
+            .find_map(|of| Some((of.error?, of.topic, of.partition)));
+        self.keep(Event::Committed(match (result, failed) {
+            (Err(error), _) => Err(words(&error)),
+            (Ok(()), Some((code, topic, partition))) => Err(format!("{topic}/{partition}: {code}")),
+            (Ok(()), None) => Ok(()),
+        }));
+    }
+}
+
+/// A consumer of a group that never joins it: for look-ups, and for positions while nobody is there.
+pub(super) fn bystander(source: &KafkaSource) -> Result<Client> {
+    create(&source.cluster, &common(source))
+}
+
+/// The same, and it sees what is not committed yet: for the true end of a log.
+pub(super) fn uncommitted_bystander(source: &KafkaSource) -> Result<Client> {
+    let mut settings = common(source);
+    settings.push(("isolation.level", "read_uncommitted".to_owned()));
+    create(&source.cluster, &settings)
+}
+
+/// What tells one member of a group from another.
+pub(super) struct Identity {
+    pub(super) client_id: String,
+    /// Set: static membership.
+    pub(super) instance: Option<String>,
+}
+
+/// A consumer that reads records.
+pub(super) fn member(source: &KafkaSource, identity: Identity, queue_bytes: u64) -> Result<Client> {
+    let mut settings = common(source);
+    settings.extend(reading(source));
+    settings.extend(memory(queue_bytes));
+    settings.push(("client.id", identity.client_id));
+    settings.extend(identity.instance.map(|instance| ("group.instance.id", instance)));
+    create(&source.cluster, &settings)
+}
+
+type Settings = Vec<(&'static str, String)>;
+
+fn common(source: &KafkaSource) -> Settings {
+    vec![
+        ("bootstrap.servers", source.cluster.brokers.clone()),
+        ("group.id", source.group.clone()),
+        // Also makes the look-up of committed offsets wait for transactions that are about to move them.
+        ("isolation.level", "read_committed".to_owned()),
+        ("enable.auto.commit", "false".to_owned()),
+        ("enable.auto.offset.store", "false".to_owned()),
+        // A client that only looks must not make the topic that it looks for.
+        ("allow.auto.create.topics", "false".to_owned()),
+        ("reconnect.backoff.max.ms", "2000".to_owned()),
+    ]
+}
+
+fn reading(source: &KafkaSource) -> Settings {
+    let session = source.session_timeout.as_millis();
+    vec![
+        // A position that the log does not hold is an event with a policy of its own, never a silent jump.
+        ("auto.offset.reset", "error".to_owned()),
+        // Tells the position where there is no record: behind transaction markers, compaction gaps, deleted ranges.
+        ("enable.partition.eof", "true".to_owned()),
+        ("group.protocol", "classic".to_owned()),
+        ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
+        ("session.timeout.ms", session.to_string()),
+        ("heartbeat.interval.ms", (session / 3).clamp(1, 3000).to_string()),
+        // Liveness is the session's business. A guest's call and a drain have deadlines of their own, and a slow sink is no
+        // reason to lose the partitions that wait for it.
+        ("max.poll.interval.ms", MAX_POLL_INTERVAL.as_millis().to_string()),
+        (
+            "topic.metadata.refresh.interval.ms",
+            source.discovery_interval.as_millis().clamp(100, 3_600_000).to_string(),
+        ),
+        // The default of a second makes a fast reader wait four fifths of its time.
+        ("fetch.queue.backoff.ms", "2".to_owned()),
+    ]
+}
+
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Half of the budget for what is queued, a quarter for what is on its way; the rest is what records cost beside their bytes.
+fn memory(queue_bytes: u64) -> Settings {
+    let queued_kib = (queue_bytes / 2 / 1024).clamp(64, 2_000_000);
+    let fetched = (queue_bytes / 4).clamp(64 << 10, 50 << 20);
+    vec![
+        ("queued.max.messages.kbytes", queued_kib.to_string()),
+        // A queued record costs some 400 bytes of bookkeeping, so small ones are bounded by number.
+        (
+            "queued.min.messages",
+            (queue_bytes / 1024).clamp(100, 100_000).to_string(),
+        ),
+        ("fetch.max.bytes", fetched.to_string()),
+        ("message.max.bytes", fetched.min(1_000_000).to_string()),
+        ("max.partition.fetch.bytes", fetched.min(1 << 20).to_string()),
+    ]
+}
+
+/// The host's settings stand last: what a correct reader needs is nobody's to change.
+fn create(cluster: &Cluster, settings: &Settings) -> Result<Client> {
+    let mut config = ClientConfig::new();
+    for (name, value) in &cluster.properties {
+        config.set(name, value);
+    }
+    for (name, value) in settings {
+        config.set(*name, value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config.create_with_context(Context::default()).map_err(|error| {
+        Error::new(Kind::Invalid, "failed to set up a Kafka consumer", words(&error))
+            .hint("see the properties under [kafka.properties]")
+    })
+}
+
+/// librdkafka's words for an error, without the wrapper's.
+pub(super) fn words(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, why, name, value) => format!("{why}: {name} = {value}"),
+        KafkaError::ClientCreation(why) | KafkaError::Subscription(why) => why.clone(),
+        other => other
+            .rdkafka_error_code()
+            .map_or_else(|| other.to_string(), |code| code.to_string()),
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

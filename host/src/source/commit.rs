@@ -1,0 +1,140 @@
+//! Commits of positions to the group: asynchronous, one in flight at a time, each with a snapshot of what was processed when it was asked for.
+
+use rdkafka::Offset;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, KafkaResult};
+
+use super::client::{Client, Event, words};
+use super::queue;
+use crate::clock;
+use crate::record::TopicPartition;
+
+/// A partition, its next offset to read, and what rides with it.
+pub(super) type Position = (TopicPartition, i64, String);
+
+/// What was asked to be committed.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) positions: Vec<Position>,
+    /// Whether the worker asked, and is told how it went; else it was a first pointer.
+    pub(super) is_asked: bool,
+}
+
+/// The commits of one consumer.
+///
+/// Always: an outcome belongs to the commit that is in flight, because there is only one; a commit that waits is never older than it.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    in_flight: Option<Snapshot>,
+    waiting: Option<Snapshot>,
+}
+
+/// A commit that came back.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) positions: Vec<Position>,
+    pub(super) is_asked: bool,
+    pub(super) result: Result<(), String>,
+}
+
+impl Commits {
+    /// Starts a commit, or lets it wait for the one in flight; then it takes the place of one that waits already.
+    pub(super) fn begin(&mut self, client: &Client, mut snapshot: Snapshot) -> Option<Outcome> {
+        if self.in_flight.is_some() {
+            if let Some(superseded) = self.waiting.take() {
+                snapshot.is_asked |= superseded.is_asked;
+                snapshot.positions = merged(superseded.positions, snapshot.positions);
+            }
+            self.waiting = Some(snapshot);
+            return None;
+        }
+        self.send(client, snapshot)
+    }
+
+    fn send(&mut self, client: &Client, snapshot: Snapshot) -> Option<Outcome> {
+        if snapshot.positions.is_empty() {
+            return Some(Outcome {
+                positions: Vec::new(),
+                is_asked: snapshot.is_asked,
+                result: Ok(()),
+            });
+        }
+        match list(&snapshot.positions)
+            .and_then(|list| queue::commit(client, &list).map_err(KafkaError::ConsumerCommit))
+        {
+            Ok(()) => {
+                self.in_flight = Some(snapshot);
+                None
+            }
+            Err(error) => Some(Outcome {
+                positions: snapshot.positions,
+                is_asked: snapshot.is_asked,
+                result: Err(words(&error)),
+            }),
+        }
+    }
+
+    /// Takes in how the commit in flight went, and sends the one that waits.
+    pub(super) fn came_back(&mut self, client: &Client, result: Result<(), String>) -> Vec<Outcome> {
+        let Some(snapshot) = self.in_flight.take() else {
+            return Vec::new();
+        };
+        let mut outcomes = vec![Outcome {
+            positions: snapshot.positions,
+            is_asked: snapshot.is_asked,
+            result,
+        }];
+        if let Some(next) = self.waiting.take() {
+            outcomes.extend(self.send(client, next));
+        }
+        outcomes
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.is_none()
+    }
+
+    /// A partition that was given up is not committed any more.
+    pub(super) fn forget(&mut self, at: &TopicPartition) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.positions.retain(|(of, _, _)| of != at);
+        }
+    }
+}
+
+/// Commits as somebody who is no member: accepted only while the group is empty.
+pub(super) fn and_wait(client: &Client, positions: &[Position], limit: Duration) -> Result<(), String> {
+    let deadline = clock::now() + limit;
+    let sent = list(positions).and_then(|list| queue::commit(client, &list).map_err(KafkaError::ConsumerCommit));
+    sent.map_err(|error| words(&error))?;
+    while clock::now() < deadline {
+        client.poll(Duration::from_millis(10));
+        while let Some(event) = client.context().next_event() {
+            if let Event::Committed(result) = event {
+                return result;
+            }
+        }
+    }
+    Err("no answer in time".to_owned())
+}
+
+/// The newer position of each partition.
+fn merged(mut older: Vec<Position>, newer: Vec<Position>) -> Vec<Position> {
+    older.retain(|(at, _, _)| !newer.iter().any(|(of, _, _)| of == at));
+    older.extend(newer);
+    older
+}
+
+/// Positions for librdkafka. Metadata is set once: a second time leaks the first.
+pub(super) fn list(positions: &[Position]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for (at, next, metadata) in positions {
+        let mut element = list.add_partition(&at.topic, at.partition);
+        element.set_offset(Offset::Offset(*next))?;
+        element.set_metadata(metadata);
+    }
+    Ok(list)
+}

@@ -1,0 +1,305 @@
+//! What a worker has of its partitions: where each one stands, and the records that were taken in and not yet handed over.
+//!
+//! Records of one fetch are gathered into runs, one a partition, so that partitions that alternate in the queue still give large batches.
+//! Always: a partition's runs are in offset order and hold no record twice; nothing below its next offset or at its stop or beyond gets in.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::queue::{self, Message, Place};
+use crate::record::{Records, TopicPartition};
+
+/// One serving ends when this many bytes were taken in: what is out of librdkafka's queue is out of its budget.
+const SERVING_BYTES: usize = 2 << 20;
+
+/// And when this many full batches were.
+const SERVING_BATCHES: usize = 4;
+
+/// Emptied runs that keep their memory for the next ones.
+const SPARE_RUNS: usize = 16;
+
+/// A partition that this worker owns.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) source: usize,
+    pub(super) at: TopicPartition,
+    /// The next offset to take in. Everything before it was taken in, or is no record.
+    pub(super) next: i64,
+    pub(super) stop: Option<i64>,
+    /// Next offset behind the last record that was processed.
+    processed: i64,
+    /// What the group holds as ours.
+    pub(super) committed: Option<i64>,
+    /// Set while its fetching is paused, because it stands at its stop.
+    pub(super) is_paused: bool,
+    /// Records taken in and not handed over, in offset order.
+    run: Option<Records>,
+}
+
+impl Slot {
+    pub(super) fn new(source: usize, at: TopicPartition, from: i64, stop: Option<i64>, committed: Option<i64>) -> Self {
+        Self {
+            source,
+            at,
+            next: from,
+            stop,
+            processed: from,
+            committed,
+            is_paused: false,
+            run: None,
+        }
+    }
+
+    pub(super) fn is_at_stop(&self) -> bool {
+        self.stop.is_some_and(|stop| self.next >= stop)
+    }
+
+    /// The position is behind everything before `offset`; a bounded run's never goes past its stop.
+    fn reach(&mut self, offset: i64) {
+        let end = self.stop.unwrap_or(i64::MAX).max(self.next);
+        self.next = self.next.max(offset.min(end));
+    }
+}
+
+/// An error that came in place of a record.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) code: Code,
+    pub(super) text: String,
+}
+
+/// The partitions of a worker, and their records.
+#[derive(Debug)]
+pub(super) struct Intake {
+    slots: Vec<Option<Slot>>,
+    by_place: BTreeMap<Arc<str>, BTreeMap<i32, usize>>,
+    /// Slots that have a run, oldest first.
+    runs: VecDeque<usize>,
+    spare: Vec<Records>,
+    /// The batch that was handed over and not processed yet: its slot, and the offset behind it.
+    outstanding: Option<(usize, i64)>,
+    pub(super) troubles: Vec<Trouble>,
+    /// Records or ends of partitions that came: a sign of life from the brokers.
+    pub(super) arrivals: u64,
+    max_batch: usize,
+    serving: Serving,
+}
+
+/// What this serving has taken in.
+#[derive(Debug, Default)]
+struct Serving {
+    records: usize,
+    bytes: usize,
+    /// Place and slot of the message before; a name is looked up only where the partition changes.
+    last: Option<(Place, Option<usize>)>,
+}
+
+impl Intake {
+    pub(super) fn new(max_batch: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            by_place: BTreeMap::new(),
+            runs: VecDeque::new(),
+            spare: Vec::new(),
+            outstanding: None,
+            troubles: Vec::new(),
+            arrivals: 0,
+            max_batch: max_batch.max(1),
+            serving: Serving::default(),
+        }
+    }
+
+    pub(super) fn add(&mut self, slot: Slot) {
+        let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        self.by_place
+            .entry(slot.at.topic.clone())
+            .or_default()
+            .insert(slot.at.partition, index);
+        match self.slots.get_mut(index) {
+            Some(free) => *free = Some(slot),
+            None => self.slots.push(Some(slot)),
+        }
+    }
+
+    /// Gives a partition up, with the records that were not handed over. Gives its last safe position.
+    pub(super) fn remove(&mut self, at: &TopicPartition) -> Option<(Slot, i64)> {
+        let index = self.index(&at.topic, at.partition)?;
+        let safe = self.settled(index)?;
+        if let Some(numbers) = self.by_place.get_mut(&at.topic) {
+            numbers.remove(&at.partition);
+        }
+        self.runs.retain(|run| *run != index);
+        self.outstanding = self.outstanding.filter(|(of, _)| *of != index);
+        let slot = self.slots[index].take()?;
+        Some((slot, safe))
+    }
+
+    fn index(&self, topic: &str, partition: i32) -> Option<usize> {
+        self.by_place.get(topic)?.get(&partition).copied()
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().flatten()
+    }
+
+    pub(super) fn slot(&self, topic: &str, partition: i32) -> Option<&Slot> {
+        self.slots[self.index(topic, partition)?].as_ref()
+    }
+
+    pub(super) fn slot_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Slot> {
+        let index = self.index(topic, partition)?;
+        self.slots[index].as_mut()
+    }
+
+    /// Forgets what was taken in beyond `next` and not handed over, and goes on there.
+    pub(super) fn restart(&mut self, at: &TopicPartition, next: i64) {
+        let Some(index) = self.index(&at.topic, at.partition) else {
+            return;
+        };
+        self.runs.retain(|run| *run != index);
+        if let Some(slot) = self.slots[index].as_mut() {
+            slot.run = None;
+            slot.next = next;
+            slot.processed = next;
+        }
+    }
+
+    /// Where a partition may be committed: behind its last processed record; its position, where nothing is in between.
+    fn settled(&self, index: usize) -> Option<i64> {
+        let slot = self.slots.get(index)?.as_ref()?;
+        let is_waiting = slot.run.is_some() || self.outstanding.is_some_and(|(of, _)| of == index);
+        Some(if is_waiting { slot.processed } else { slot.next })
+    }
+
+    /// Every partition with the position that may be committed.
+    pub(super) fn positions(&self) -> impl Iterator<Item = (&Slot, i64)> {
+        (0..self.slots.len()).filter_map(|index| Some((self.slots[index].as_ref()?, self.settled(index)?)))
+    }
+
+    pub(super) fn has_outstanding(&self) -> bool {
+        self.outstanding.is_some()
+    }
+
+    /// The batch that was handed over last is processed.
+    pub(super) fn processed(&mut self) {
+        if let Some((index, behind)) = self.outstanding.take()
+            && let Some(slot) = self.slots[index].as_mut()
+        {
+            slot.processed = behind;
+        }
+    }
+
+    pub(super) fn has_run(&self) -> bool {
+        !self.runs.is_empty()
+    }
+
+    /// Hands the oldest run over: `into` gets its records, and gives its memory in return.
+    pub(super) fn hand_over(&mut self, into: &mut Records) -> Option<(usize, TopicPartition)> {
+        let index = self.runs.pop_front()?;
+        let slot = self.slots[index].as_mut()?;
+        let mut run = slot.run.take()?;
+        let behind = run.offsets.last().map_or(slot.processed, |last| last + 1);
+        let place = (slot.source, slot.at.clone());
+        std::mem::swap(into, &mut run);
+        self.outstanding = Some((index, behind));
+        if self.spare.len() < SPARE_RUNS {
+            run.clear();
+            self.spare.push(run);
+        }
+        Some(place)
+    }
+
+    /// A new serving begins: what it takes in is counted anew.
+    pub(super) fn begin(&mut self) {
+        self.serving = Serving::default();
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.serving.records >= self.max_batch * SERVING_BATCHES || self.serving.bytes >= SERVING_BYTES
+    }
+
+    fn slot_of(&mut self, message: &Message<'_>) -> Option<usize> {
+        let place = message.place();
+        match self.serving.last {
+            Some((last, slot)) if last == place => slot,
+            _ => {
+                let slot = self.index(message.topic(), message.partition());
+                self.serving.last = Some((place, slot));
+                slot
+            }
+        }
+    }
+
+    /// An error, or the end of a partition, which tells a position.
+    fn take_error(&mut self, message: &Message<'_>, code: Code, text: String) {
+        if code == Code::PartitionEOF {
+            self.arrivals += 1;
+            if let Some(slot) = self.slot_mut(message.topic(), message.partition()) {
+                slot.reach(message.offset());
+            }
+            return;
+        }
+        self.troubles.push(Trouble {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            code,
+            text,
+        });
+    }
+}
+
+impl queue::Intake for Intake {
+    fn take(&mut self, message: &Message<'_>) -> bool {
+        if let Some((code, text)) = message.error() {
+            self.take_error(message, code, text);
+            return !self.is_full();
+        }
+        self.arrivals += 1;
+        let Some(index) = self.slot_of(message) else {
+            return true;
+        };
+        let Some(slot) = self.slots[index].as_mut() else {
+            return true;
+        };
+        let offset = message.offset();
+        if offset < slot.next {
+            return true;
+        }
+        if slot.stop.is_some_and(|stop| offset >= stop) {
+            slot.reach(offset);
+            return true;
+        }
+        if slot.run.is_none() {
+            slot.run = Some(self.spare.pop().unwrap_or_default());
+            self.runs.push_back(index);
+        }
+        let Some(run) = slot.run.as_mut() else {
+            return true;
+        };
+        self.serving.records += 1;
+        self.serving.bytes += push(message, run);
+        slot.next = offset + 1;
+        let is_run_full = run.len() >= self.max_batch;
+        !is_run_full && !self.is_full()
+    }
+}
+
+/// Copies a message behind a run's records; gives its size.
+fn push(message: &Message<'_>, run: &mut Records) -> usize {
+    let at = run.len() as u32;
+    let (key, value) = (message.key(), message.payload());
+    let mut size = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+    run.keys.push(key);
+    run.values.push(value);
+    run.timestamps.push(message.timestamp());
+    message.each_header(|name, value| {
+        size += name.len() + value.map_or(0, <[u8]>::len);
+        run.headers.push(at, name, value);
+    });
+    run.offsets.push(message.offset());
+    size
+}

@@ -1,0 +1,211 @@
+//! Questions to Kafka, each for all partitions at once, repeated until a deadline where the answer was "not now".
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::{Client, words};
+use super::queue::{self, Element};
+use super::start::Committed;
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::record::TopicPartition;
+
+/// One question may take this long; a start without a broker ends within 15 s, whatever is asked first.
+pub(super) const PATIENCE: Duration = Duration::from_secs(12);
+
+/// A client, and what it is asked for.
+pub(super) struct Lookup<'a> {
+    client: &'a Client,
+    what: String,
+    patience: Duration,
+}
+
+/// Which offset of a partition.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which {
+    /// The first one of the log.
+    Begin,
+    /// The last stable one, or the end, by the client's isolation.
+    End,
+    /// The first one of this time or later.
+    Time(i64),
+}
+
+impl<'a> Lookup<'a> {
+    /// `what` begins the errors: "failed to start source `views`".
+    pub(super) fn new(client: &'a Client, what: String, patience: Duration) -> Self {
+        Self { client, what, patience }
+    }
+
+    /// The number of partitions of each topic there is.
+    pub(super) fn all_topics(&self) -> Result<BTreeMap<String, i32>> {
+        let metadata = self.ask(|client, wait| client.fetch_metadata(None, wait))?;
+        Ok(metadata
+            .topics()
+            .iter()
+            .filter(|topic| topic.error().is_none())
+            .map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32))
+            .collect())
+    }
+
+    /// The number of partitions of a topic; `None`: there is no such topic.
+    pub(super) fn partitions(&self, topic: &str) -> Result<Option<i32>> {
+        self.ask(|client, wait| {
+            let metadata = client.fetch_metadata(Some(topic), wait)?;
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            match found.and_then(|found| found.error()).map(Code::from) {
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Ok(None),
+                Some(code) => Err(KafkaError::MetadataFetch(code)),
+                None => Ok(found.map(|found| found.partitions().len() as i32)),
+            }
+        })
+    }
+
+    /// The group's offsets, in the order asked for; waits for transactions that are about to move them.
+    pub(super) fn committed(&self, of: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
+        let read = self.each(of, |client, wait| {
+            client.committed_offsets(list(of, Offset::Invalid)?, wait)
+        })?;
+        Ok(read.into_iter().map(committed).collect())
+    }
+
+    /// An offset of each partition, in the order asked for; `None`: there is none (no record of that time).
+    pub(super) fn offsets(&self, of: &[TopicPartition], which: Which) -> Result<Vec<Option<i64>>> {
+        let asked = match which {
+            Which::Begin => Offset::Beginning,
+            Which::End => Offset::End,
+            // Kafka refuses negative times: they mean the two above there.
+            Which::Time(at) => Offset::Offset(at.max(0)),
+        };
+        let read = self.each(of, |client, wait| client.offsets_for_times(list(of, asked)?, wait))?;
+        Ok(read
+            .into_iter()
+            .map(|element| (element.offset >= 0).then_some(element.offset))
+            .collect())
+    }
+
+    /// A question whose answer has an element a partition; an error in any of them is an error.
+    fn each(
+        &self,
+        of: &[TopicPartition],
+        ask: impl Fn(&Client, Duration) -> KafkaResult<TopicPartitionList>,
+    ) -> Result<Vec<Element>> {
+        if of.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer = self.ask(|client, wait| {
+            let answer = queue::elements(&ask(client, wait)?);
+            match answer.iter().find_map(|element| element.error) {
+                Some(code) => Err(KafkaError::OffsetFetch(code)),
+                None => Ok(answer),
+            }
+        })?;
+        in_order(of, answer).ok_or_else(|| {
+            Error::new(
+                Kind::Kafka,
+                &*self.what,
+                "Kafka answered for other partitions than it was asked for",
+            )
+        })
+    }
+
+    fn ask<T>(&self, ask: impl Fn(&Client, Duration) -> KafkaResult<T>) -> Result<T> {
+        let deadline = clock::now() + self.patience;
+        loop {
+            let answer = ask(self.client, slice_of(deadline));
+            self.serve();
+            let error = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let reason = self.client.context().reason();
+            let is_final = !is_passing(&error) || reason.as_ref().is_some_and(|(_, is_final)| *is_final);
+            if is_final || clock::now() >= deadline {
+                return Err(self.failed(&error, reason, is_final));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Lets the client say what happened: errors and logs come only when it is polled.
+    fn serve(&self) {
+        loop {
+            let before = self.client.context().served();
+            if self.client.poll(Duration::ZERO).is_none() && self.client.context().served() == before {
+                return;
+            }
+        }
+    }
+
+    /// `TimedOut` where the same question may be answered later, else `Kafka`.
+    fn failed(&self, error: &KafkaError, reason: Option<(String, bool)>, is_final: bool) -> Error {
+        let why = match reason {
+            Some((reason, _)) if is_passing(error) => reason,
+            _ => words(error),
+        };
+        let kind = if is_final { Kind::Kafka } else { Kind::TimedOut };
+        Error::new(kind, &*self.what, why)
+    }
+}
+
+/// Short enough to notice a final error soon, long enough for a slow coordinator.
+fn slice_of(deadline: Instant) -> Duration {
+    deadline
+        .saturating_duration_since(clock::now())
+        .clamp(Duration::from_millis(10), Duration::from_millis(1500))
+}
+
+/// Whether the same question may be answered a little later.
+pub(super) fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::OperationTimedOut
+                | Code::RequestTimedOut
+                | Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::Resolve
+                | Code::SSL
+                | Code::Authentication
+                | Code::WaitingForCoordinator
+                | Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::NotCoordinator
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::UnstableOffsetCommit
+                | Code::NetworkException
+        )
+    )
+}
+
+fn committed(element: Element) -> Option<Committed> {
+    (element.offset >= 0).then_some(Committed {
+        offset: element.offset,
+        metadata: element.metadata,
+    })
+}
+
+fn in_order(of: &[TopicPartition], answer: Vec<Element>) -> Option<Vec<Element>> {
+    let mut by_place: BTreeMap<(String, i32), Element> = answer
+        .into_iter()
+        .map(|element| ((element.topic.clone(), element.partition), element))
+        .collect();
+    of.iter()
+        .map(|at| by_place.remove(&(at.topic.to_string(), at.partition)))
+        .collect()
+}
+
+/// A list for librdkafka.
+pub(super) fn list(of: &[TopicPartition], offset: Offset) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(of.len());
+    for at in of {
+        list.add_partition(&at.topic, at.partition).set_offset(offset)?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,407 @@
+//! The plan of a run: every partition's start and stop as a number, resolved once, for all of them at once, before anything is processed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::client::{self, Client, lock};
+use super::commit;
+use super::lookup::{Lookup, PATIENCE, Which};
+use super::metadata::{self, KeptStop};
+use super::start::{self, Committed, Facts, Origin, Unresolved};
+use super::topics::{self, Layout, Sharing};
+use crate::config::{CommitOffsets, KafkaSource, Start, Stop};
+use crate::error::{Error, Kind, Result};
+use crate::record::TopicPartition;
+
+/// The members commit what was not committed in this time.
+const FIRST_POINTERS: Duration = Duration::from_secs(5);
+
+/// Who reads: what the members of a process have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// A stable id of this process among the pipeline's members; set: static group membership.
+    pub instance: Option<String>,
+    /// Threads, each a member of the group.
+    pub workers: usize,
+    /// Bytes that one consumer may hold of records read and not yet handed over.
+    pub queue_bytes: u64,
+}
+
+/// A partition, where it starts and why, and where it stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// Index of its source in the set.
+    pub source: usize,
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The first offset to read.
+    pub from: i64,
+    /// Why there.
+    pub origin: Origin,
+    /// The first offset that is not read; `None`: it never stops.
+    pub stop: Option<i64>,
+}
+
+/// Where the partitions of a set start and stop, and what the workers of this process tell each other about them.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) set: Vec<KafkaSource>,
+    pub(super) member: Member,
+    pub(super) sharing: Sharing,
+    placed: BTreeMap<TopicPartition, Placed>,
+    /// Positions that a worker gave up, for the next one: all there is where nothing is committed.
+    handed_over: Mutex<BTreeMap<TopicPartition, i64>>,
+    /// Partitions that a worker of this process has read up to their stop.
+    complete: Mutex<BTreeSet<TopicPartition>>,
+}
+
+/// Looks the topics of a set up, resolves all starts and stops to numbers and commits each partition's first pointer, so that a crash
+/// before the first commit starts at the same place. Once a process, before its workers join.
+///
+/// Errors are of kind `Kafka`: no broker answers within 15 s, a topic, partition or offset that the file names does not exist, nothing says
+/// where to start. `Invalid`: sources that cannot be read together.
+pub fn plan(set: &[KafkaSource], member: &Member) -> Result<Plan> {
+    // At the start there is no later: what only took too long is a broker that is not there.
+    resolve(set, member).map_err(|error| match error.kind {
+        Kind::TimedOut => Error {
+            kind: Kind::Kafka,
+            ..error
+        },
+        _ => error,
+    })
+}
+
+fn resolve(set: &[KafkaSource], member: &Member) -> Result<Plan> {
+    let Some(first) = set.first() else {
+        return Err(Error::new(
+            Kind::Bug,
+            "failed to plan: no source",
+            "a set has at least one",
+        ));
+    };
+    let client = client::bystander(first)?;
+    let lookup = |source: usize| lookup(&client, &set[source]);
+    let layout = topics::lay_out(set, &lookup)?;
+    let mut facts = read_facts(set, &layout, &lookup(0))?;
+    measure_open_ends(set, &layout, &mut facts)?;
+    let placed = place(set, &layout, &facts)?;
+    let plan = Plan {
+        set: set.to_vec(),
+        member: member.clone(),
+        sharing: layout.sharing,
+        placed: placed
+            .into_iter()
+            .map(|placed| (placed.partition.clone(), placed))
+            .collect(),
+        handed_over: Mutex::default(),
+        complete: Mutex::default(),
+    };
+    plan.check_pointers()?;
+    plan.commit_first_pointers(&client, &layout.partitions, &facts);
+    Ok(plan)
+}
+
+fn lookup<'a>(client: &'a Client, source: &KafkaSource) -> Lookup<'a> {
+    Lookup::new(client, format!("failed to start source `{}`", source.name), PATIENCE)
+}
+
+/// Ends are read before anything is looked up by time: a record that arrives in between lies behind the end, never before the start.
+fn read_facts(set: &[KafkaSource], layout: &Layout, lookup: &Lookup<'_>) -> Result<Vec<Facts>> {
+    let all: Vec<_> = layout.partitions.iter().map(|(_, at)| at.clone()).collect();
+    let committed = lookup.committed(&all)?;
+    let begins = lookup.offsets(&all, Which::Begin)?;
+    let ends = lookup.offsets(&all, Which::End)?;
+    let mut facts: Vec<_> = committed
+        .into_iter()
+        .zip(begins.into_iter().zip(ends))
+        .map(|(committed, (begin, end))| {
+            let (begin, end) = (begin.unwrap_or(0), end.unwrap_or(0));
+            Facts {
+                begin,
+                end,
+                high: end,
+                committed,
+                ..Facts::default()
+            }
+        })
+        .collect();
+    for (index, source) in set.iter().enumerate() {
+        let of_source: Vec<_> = (0..all.len()).filter(|&at| layout.partitions[at].0 == index).collect();
+        if let Start::Timestamp(time) = source.start {
+            let wanted = of_source
+                .iter()
+                .copied()
+                .filter(|&at| facts[at].own().is_none())
+                .collect::<Vec<_>>();
+            for (at, found) in by_time(&wanted, &all, time, lookup)? {
+                facts[at].at_start_time = found;
+            }
+        }
+        if let Some(Stop::Timestamp(time)) = source.stop {
+            for (at, found) in by_time(&of_source, &all, time, lookup)? {
+                facts[at].at_stop_time = found;
+            }
+        }
+    }
+    Ok(facts)
+}
+
+fn by_time(
+    wanted: &[usize],
+    all: &[TopicPartition],
+    time: i64,
+    lookup: &Lookup<'_>,
+) -> Result<Vec<(usize, Option<i64>)>> {
+    let partitions: Vec<_> = wanted.iter().map(|&at| all[at].clone()).collect();
+    Ok(wanted
+        .iter()
+        .copied()
+        .zip(lookup.offsets(&partitions, Which::Time(time))?)
+        .collect())
+}
+
+/// A position behind the last stable offset is in the log all the same while transactions are open: only then the true end is asked for.
+fn measure_open_ends(set: &[KafkaSource], layout: &Layout, facts: &mut [Facts]) -> Result<()> {
+    let beyond: Vec<_> = layout
+        .partitions
+        .iter()
+        .zip(&*facts)
+        .enumerate()
+        .filter(|(_, ((source, at), facts))| {
+            let unbounded = Facts {
+                high: i64::MAX,
+                ..(*facts).clone()
+            };
+            start::start(&set[*source], at, &unbounded).is_ok_and(|(from, _)| from > facts.end)
+        })
+        .map(|(index, _)| index)
+        .collect();
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    let client = client::uncommitted_bystander(&set[0])?;
+    let partitions: Vec<_> = beyond.iter().map(|&index| layout.partitions[index].1.clone()).collect();
+    let highs = lookup(&client, &set[0]).offsets(&partitions, Which::End)?;
+    for (index, high) in beyond.into_iter().zip(highs) {
+        facts[index].high = high.unwrap_or(0).max(facts[index].end);
+    }
+    Ok(())
+}
+
+fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<Placed>> {
+    let mut placed = Vec::with_capacity(facts.len());
+    for (index, source) in set.iter().enumerate() {
+        let (partitions, facts): (Vec<_>, Vec<_>) = layout
+            .partitions
+            .iter()
+            .zip(facts)
+            .filter(|((of, _), _)| *of == index)
+            .map(|((_, at), facts)| (at.clone(), facts))
+            .unzip();
+        if let Start::Offsets(offsets) = &source.start {
+            topics::refuse_unknown(source, offsets, &partitions)?;
+        }
+        if let Some(Stop::Offsets(offsets)) = &source.stop {
+            topics::refuse_unknown(source, offsets, &partitions)?;
+        }
+        let stops = stops(source, &partitions, &facts)?;
+        for ((partition, facts), stop) in partitions.into_iter().zip(facts).zip(stops) {
+            let (from, origin) =
+                start::start(source, &partition, facts).map_err(|why| unresolved(source, &partition, facts, why))?;
+            placed.push(Placed {
+                source: index,
+                partition,
+                from,
+                origin,
+                stop,
+            });
+        }
+    }
+    Ok(placed)
+}
+
+fn stops(source: &KafkaSource, partitions: &[TopicPartition], facts: &[&Facts]) -> Result<Vec<Option<i64>>> {
+    let Some(setting) = &source.stop else {
+        return Ok(vec![None; partitions.len()]);
+    };
+    let kept = start::kept_stops(metadata::setting(setting), facts.iter().map(|facts| facts.own()));
+    let resolved = kept
+        .into_iter()
+        .zip(partitions.iter().zip(facts))
+        .map(|(kept, (at, facts))| match kept {
+            Some(kept) => Ok(Some(kept)),
+            None => start::stop(setting, at, facts).map_err(|why| unresolved(source, at, facts, why)),
+        });
+    resolved.collect()
+}
+
+fn unresolved(source: &KafkaSource, at: &TopicPartition, facts: &Facts, why: Unresolved) -> Error {
+    let name = &source.name;
+    match why {
+        Unresolved::OutOfRange(offset) => no_offset(source, at, offset, facts, "start"),
+        Unresolved::NoStart => Error::new(
+            Kind::Kafka,
+            format!("failed to start source `{name}`: nothing says where {at} starts"),
+            format!(
+                "the group {} has no offset there, and otherwise = \"fail\"",
+                source.group
+            ),
+        )
+        .hint("set otherwise = \"earliest\" or \"latest\", or commit an offset with `sandbar offsets set`"),
+        Unresolved::NoStop => Error::new(
+            Kind::Kafka,
+            format!("failed to start source `{name}`: nothing says where {at} stops"),
+            format!(
+                "stop = \"group-offsets\", and the group {} has no offset there",
+                source.group
+            ),
+        ),
+    }
+}
+
+/// The log does not hold a position, and the source says that this is an error. `verb`: what failed, "start" or "read".
+pub(super) fn no_offset(source: &KafkaSource, at: &TopicPartition, offset: i64, facts: &Facts, verb: &str) -> Error {
+    let said = match (&source.start, facts.own()) {
+        (_, Some(_)) => format!("the group {} has committed {offset}", source.group),
+        (Start::Offsets(offsets), None) if offsets.get(&*at.topic).is_some_and(|of| of.contains_key(&at.partition)) => {
+            format!(
+                "start = {{ offsets = {{ {} = {{ {} = {offset} }} }} }}",
+                at.topic, at.partition
+            )
+        }
+        _ => format!("the group's offset in {} is {offset}", source.group),
+    };
+    Error::new(
+        Kind::Kafka,
+        format!(
+            "failed to {verb} source `{}`: partition {} has no offset {offset}",
+            source.name, at.partition
+        ),
+        format!("the log of {at} holds {}..{}; {said}", facts.begin, facts.high),
+    )
+    .hint("set on-out-of-range = \"earliest\" or \"latest\", or give an offset in that range")
+}
+
+impl Plan {
+    /// Every partition known when the run was planned, with its start and stop, by topic and number.
+    pub fn lines(&self) -> Vec<Placed> {
+        self.placed.values().cloned().collect()
+    }
+
+    /// Whether the run ends by itself: each source has a stop, and each partition got one.
+    pub fn is_bounded(&self) -> bool {
+        self.set.iter().all(|source| source.stop.is_some()) && self.placed.values().all(|placed| placed.stop.is_some())
+    }
+
+    pub(super) fn placed(&self, at: &TopicPartition) -> Option<&Placed> {
+        self.placed.get(at)
+    }
+
+    pub(super) fn stops(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
+        self.placed
+            .values()
+            .filter_map(|placed| Some((&placed.partition, placed.stop?)))
+    }
+
+    /// The source that reads a topic.
+    pub(super) fn source_of(&self, topic: &str) -> Option<usize> {
+        let reads = |source: &KafkaSource| match &source.subscription {
+            crate::config::Subscription::Topics(names) => names.iter().any(|name| name == topic),
+            crate::config::Subscription::Partitions(named) => named.contains_key(topic),
+            crate::config::Subscription::Pattern(_) => true,
+        };
+        self.set.iter().position(reads)
+    }
+
+    /// Whether positions of this set are committed to the group.
+    pub(super) fn commits(&self) -> bool {
+        self.set
+            .iter()
+            .any(|source| source.commit_offsets != CommitOffsets::Never)
+    }
+
+    /// What rides with a partition's offset: its task, and the stop of a bounded run.
+    pub(super) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
+        let source = &self.set[source];
+        let kept = source.stop.as_ref().zip(stop).map(|(setting, at)| KeptStop {
+            at,
+            setting: metadata::setting(setting),
+        });
+        metadata::pointer(&format!("{}/{}", source.name, at.partition), kept)
+    }
+
+    fn check_pointers(&self) -> Result<()> {
+        for source in &self.set {
+            let stop = source.stop.as_ref().map(|setting| KeptStop {
+                at: i64::MAX,
+                setting: metadata::setting(setting),
+            });
+            let longest = metadata::pointer(&format!("{}/{}", source.name, i32::MAX), stop);
+            if longest.len() > metadata::LIMIT {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    format!("source `{}` has too long a name", source.name),
+                    format!(
+                        "it rides with every committed offset, which holds at most {} bytes",
+                        metadata::LIMIT
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepted only while the group is empty. Where it lives, its members commit the first pointers of what they are assigned.
+    fn commit_first_pointers(&self, client: &Client, partitions: &[(usize, TopicPartition)], facts: &[Facts]) {
+        if !self.commits() {
+            return;
+        }
+        let firsts = partitions
+            .iter()
+            .zip(facts)
+            .filter(|(_, facts)| facts.own().is_none())
+            .filter_map(|((source, at), _)| {
+                let placed = self.placed(at)?;
+                Some((at.clone(), placed.from, self.pointer(*source, at, placed.stop)))
+            })
+            .collect::<Vec<_>>();
+        if firsts.is_empty() {
+            return;
+        }
+        if let Err(error) = commit::and_wait(client, &firsts, FIRST_POINTERS) {
+            tracing::debug!(error, "first positions are left to the members of the group");
+        }
+    }
+
+    pub(super) fn hand_over(&self, at: &TopicPartition, next: i64) {
+        lock(&self.handed_over).insert(at.clone(), next);
+    }
+
+    pub(super) fn handed_over(&self, at: &TopicPartition) -> Option<i64> {
+        lock(&self.handed_over).get(at).copied()
+    }
+
+    pub(super) fn completed(&self, at: &TopicPartition) {
+        lock(&self.complete).insert(at.clone());
+    }
+
+    /// The stops that no worker of this process has reached.
+    pub(super) fn incomplete(&self) -> Vec<(TopicPartition, i64)> {
+        let complete = lock(&self.complete);
+        self.stops()
+            .filter(|(at, _)| !complete.contains(*at))
+            .map(|(at, stop)| (at.clone(), stop))
+            .collect()
+    }
+}
+
+/// The position of this pipeline in a committed offset.
+pub(super) fn own(committed: &Option<Committed>) -> Option<i64> {
+    committed
+        .as_ref()
+        .filter(|committed| committed.is_ours())
+        .map(|committed| committed.offset)
+}

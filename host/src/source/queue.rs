@@ -1,0 +1,280 @@
+//! The queue that all fetched messages of a consumer go through, and the few other things that rdkafka hides: the one file with unsafe code.
+//!
+//! A message is copied out of librdkafka's memory while it is served, and freed at once: a message that is kept pins its whole fetch
+//! response. We serve by callback and not by `rd_kafka_consume_batch_queue`: the latter counts an end-of-partition event as a record (librdkafka
+//! 2.12.1, its issue 4844), and the next rebalance would then resume behind a record that nobody read. It also waits until a batch is full.
+#![expect(
+    unsafe_code,
+    reason = "librdkafka's queues, message fields and offset metadata have no safe interface in rdkafka"
+)]
+
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+use std::slice;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka_sys as sys;
+
+/// What takes messages in.
+pub(super) trait Intake {
+    /// Copies what it wants of the message. `false`: enough for now, what is still queued stays there, in order.
+    fn take(&mut self, message: &Message<'_>) -> bool;
+}
+
+/// A message, or an error that came in its place, in librdkafka's memory.
+pub(super) struct Message<'a>(&'a sys::rd_kafka_message_t);
+
+/// Tells whether two messages lie in the same partition without comparing names. Valid among the messages of one serving only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(usize, i32);
+
+impl<'a> Message<'a> {
+    /// The same view of a message that came by another way than the queue.
+    pub(super) fn of(message: &'a BorrowedMessage<'a>) -> Self {
+        // SAFETY: the borrowed message owns what its pointer shows, for `'a`.
+        Message(unsafe { &*message.ptr() })
+    }
+
+    /// Why there is no message: the code, and librdkafka's words.
+    pub(super) fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        if self.0.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let text = self.payload().map(|text| String::from_utf8_lossy(text).into_owned());
+        Some((self.0.err.into(), text.unwrap_or_default()))
+    }
+
+    pub(super) fn place(&self) -> Place {
+        Place(self.0.rkt as usize, self.0.partition)
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        if self.0.rkt.is_null() {
+            return "";
+        }
+        // SAFETY: the topic handle lives as long as the message that refers to it, and its name ends with NUL.
+        let name = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(self.0.rkt)) };
+        name.to_str().unwrap_or_default()
+    }
+
+    pub(super) fn partition(&self) -> i32 {
+        self.0.partition
+    }
+
+    pub(super) fn offset(&self) -> i64 {
+        self.0.offset
+    }
+
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        // SAFETY: librdkafka gives pointer and length of one allocation that lives as long as the message.
+        unsafe { bytes(self.0.key, self.0.key_len) }
+    }
+
+    pub(super) fn payload(&self) -> Option<&[u8]> {
+        // SAFETY: as in `key`.
+        unsafe { bytes(self.0.payload, self.0.len) }
+    }
+
+    /// Milliseconds since 1970; -1 where the message has none.
+    pub(super) fn timestamp(&self) -> i64 {
+        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: reads fields of a live message; `kind` outlives the call.
+        let at = unsafe { sys::rd_kafka_message_timestamp(self.0, &mut kind) };
+        match kind {
+            sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => -1,
+            _ => at,
+        }
+    }
+
+    /// Gives each header's name and value, in order.
+    pub(super) fn each_header(&self, mut give: impl FnMut(&[u8], Option<&[u8]>)) {
+        let mut headers = ptr::null_mut();
+        // SAFETY: reads a live message; the headers that it gives belong to the message.
+        let found = unsafe { sys::rd_kafka_message_headers(self.0, &mut headers) };
+        if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return;
+        }
+        for index in 0.. {
+            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: an index past the last header gives an error and leaves the three untouched.
+            let found = unsafe { sys::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size) };
+            if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return;
+            }
+            // SAFETY: name ends with NUL; value and size are one allocation; both live as long as the message.
+            unsafe { give(CStr::from_ptr(name).to_bytes(), bytes(value, size)) };
+        }
+    }
+}
+
+/// SAFETY: `start` is null, or `size` bytes can be read there for `'a`.
+unsafe fn bytes<'a>(start: *const c_void, size: usize) -> Option<&'a [u8]> {
+    // SAFETY: as the caller promises.
+    (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast::<u8>(), size) })
+}
+
+/// One queue for the messages of all partitions. Must be dropped before the consumer that it was made of.
+pub(super) struct Queue {
+    queue: ptr::NonNull<sys::rd_kafka_queue_t>,
+    client: *mut sys::rd_kafka_t,
+    _of_one_thread: PhantomData<*const ()>,
+}
+
+// SAFETY: librdkafka's queues and clients may be used from any thread; `&mut` and `!Sync` keep it to one at a time.
+unsafe impl Send for Queue {}
+
+impl Queue {
+    pub(super) fn new<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Self> {
+        let client = consumer.client().native_ptr();
+        // SAFETY: the client is alive; the queue is destroyed in `drop`, before the client.
+        let queue = ptr::NonNull::new(unsafe { sys::rd_kafka_queue_new(client) })?;
+        Some(Self {
+            queue,
+            client,
+            _of_one_thread: PhantomData,
+        })
+    }
+
+    /// Leads a partition's messages here instead of into the consumer's own queue.
+    ///
+    /// To be called before the partition is assigned, and after the main thread of librdkafka has carried out an earlier revocation of
+    /// it, which would undo this. Then no message goes the other way.
+    pub(super) fn forward(&self, topic: &str, partition: i32) -> bool {
+        let Ok(topic) = CString::new(topic) else {
+            return false;
+        };
+        // SAFETY: the client is alive; the partition's queue is ours to destroy, forwarding keeps its own reference.
+        unsafe {
+            let from = sys::rd_kafka_queue_get_partition(self.client, topic.as_ptr(), partition);
+            if from.is_null() {
+                return false;
+            }
+            sys::rd_kafka_queue_forward(from, self.queue.as_ptr());
+            sys::rd_kafka_queue_destroy(from);
+        }
+        true
+    }
+
+    /// Waits until something is queued, at most `wait`, then hands over what is there until `intake` has enough.
+    pub(super) fn serve<I: Intake>(&mut self, wait: Duration, intake: &mut I) {
+        let wait = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
+        let mut serving = Serving {
+            intake,
+            client: self.client,
+            is_full: false,
+        };
+        // SAFETY: the callback gets `serving` back, which outlives the call, and is called on this thread only.
+        unsafe {
+            sys::rd_kafka_consume_callback_queue(
+                self.queue.as_ptr(),
+                wait,
+                Some(take::<I>),
+                ptr::from_mut(&mut serving).cast(),
+            );
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: made in `new`, destroyed once.
+        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) };
+    }
+}
+
+struct Serving<'a, I> {
+    intake: &'a mut I,
+    client: *mut sys::rd_kafka_t,
+    is_full: bool,
+}
+
+/// Called for each message. A panic here ends the process, as in any function that C calls.
+unsafe extern "C" fn take<I: Intake>(message: *mut sys::rd_kafka_message_t, serving: *mut c_void) {
+    // SAFETY: both come from `serve`: a live message, and the `Serving` that nothing else uses meanwhile.
+    let (message, serving) = unsafe { (&*message, &mut *serving.cast::<Serving<'_, I>>()) };
+    serving.is_full = !serving.intake.take(&Message(message));
+    if serving.is_full {
+        // SAFETY: the client is alive; this only asks the serving loop of this thread to put the rest back.
+        unsafe { sys::rd_kafka_yield(serving.client) };
+    }
+}
+
+/// Begins to commit a list; the outcome comes to the consumer's queue, so out of its poll and into `commit_callback`.
+///
+/// rdkafka's own asynchronous commit tells nobody how it went.
+pub(super) fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+) -> Result<(), RDKafkaErrorCode> {
+    let client = consumer.client().native_ptr();
+    // SAFETY: the client and the list are alive; librdkafka copies the list, and keeps its own reference to the queue.
+    let error = unsafe {
+        let queue = sys::rd_kafka_queue_get_consumer(client);
+        if queue.is_null() {
+            return Err(RDKafkaErrorCode::UnknownGroup);
+        }
+        let error = sys::rd_kafka_commit_queue(client, list.ptr(), queue, None, ptr::null_mut());
+        sys::rd_kafka_queue_destroy(queue);
+        error
+    };
+    match error {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        error => Err(error.into()),
+    }
+}
+
+/// An element of a list that Kafka filled in.
+#[derive(Debug)]
+pub(super) struct Element {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    /// Negative: none.
+    pub(super) offset: i64,
+    pub(super) metadata: String,
+    pub(super) error: Option<RDKafkaErrorCode>,
+}
+
+/// The elements of a list. rdkafka's own way panics on metadata that is no UTF-8, which anyone may have committed.
+pub(super) fn elements(list: &TopicPartitionList) -> Vec<Element> {
+    let count = list.count();
+    if count == 0 {
+        return Vec::new();
+    }
+    // SAFETY: the list is alive and has `count` elements; names end with NUL; metadata is null or `metadata_size` bytes.
+    unsafe {
+        slice::from_raw_parts((*list.ptr()).elems, count)
+            .iter()
+            .map(|element| Element {
+                topic: CStr::from_ptr(element.topic).to_string_lossy().into_owned(),
+                partition: element.partition,
+                offset: element.offset,
+                metadata: bytes(element.metadata, element.metadata_size)
+                    .map(|text| String::from_utf8_lossy(text).into_owned())
+                    .unwrap_or_default(),
+                error: (element.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| element.err.into()),
+            })
+            .collect()
+    }
+}
+
+/// The log's begin and end as the last fetch told them; asks nobody.
+pub(super) fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: the client is alive, the two numbers outlive the call.
+    unsafe {
+        sys::rd_kafka_get_watermark_offsets(
+            consumer.client().native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut low,
+            &mut high,
+        );
+    }
+    (high >= 0).then_some(high)
+}

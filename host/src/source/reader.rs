@@ -1,0 +1,497 @@
+//! The reader: a member of the group, polled by one worker.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::client::{self, Event, Identity, words};
+use super::close::Closing;
+use super::commit::{Commits, Outcome, Snapshot};
+use super::intake::Intake;
+use super::plan::{Placed, Plan};
+use super::queue::{self, Intake as _, Message, Queue};
+use super::rebalance::Demand;
+use super::topics::Sharing;
+use crate::clock::{self, Interval};
+use crate::error::{Error, Kind, Result};
+use crate::record::{Records, TopicPartition};
+
+/// Records of one partition. Made once and polled into again and again: it keeps its memory.
+#[derive(Debug)]
+pub struct Batch {
+    /// Index of the source in the set.
+    pub source: usize,
+    /// The partition that all of the records come from.
+    pub partition: TopicPartition,
+    /// The records, in the order of their offsets.
+    pub records: Records,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            source: 0,
+            partition: TopicPartition::new("", 0),
+            records: Records::default(),
+        }
+    }
+}
+
+/// What a poll came back with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Polled {
+    /// Nothing within the wait.
+    Idle,
+    /// The batch was filled. Call `processed` when its outputs are staged, before the next poll.
+    Batch,
+    /// These partitions are read from now on; or one of them goes on elsewhere, because its log does not hold its position.
+    Assigned(Vec<Placed>),
+    /// The group takes these partitions. Drain the outputs, then call `release`; told again until then.
+    Revoking(Vec<TopicPartition>),
+    /// The group took these partitions already: what was not committed, another member reads again.
+    Lost(Vec<TopicPartition>),
+    /// A commit that was begun came back: with its number of partitions, or why it failed.
+    Committed(Result<usize, String>),
+    /// No broker answers. The reader goes on trying.
+    Disconnected(String),
+    /// A broker answers again.
+    Connected,
+    /// Every partition of the run, here and at the other members, was read up to its stop.
+    Finished,
+}
+
+/// Where a partition stands, for figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Index of the source in the set.
+    pub source: usize,
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The next offset to process.
+    pub next: i64,
+    /// What the group holds as this pipeline's.
+    pub committed: Option<i64>,
+    /// The end of the log, as the last fetch told it.
+    pub end: Option<i64>,
+}
+
+/// A member of the group, and the partitions that it reads. One a worker and set.
+///
+/// Always: at most one batch is handed over and not yet processed; a demand of the group goes before records.
+pub struct Reader {
+    // The queue stands before the client: it must be destroyed first.
+    pub(super) queue: Queue,
+    pub(super) client: Closing,
+    pub(super) plan: Arc<Plan>,
+    pub(super) worker: usize,
+    pub(super) intake: Intake,
+    pub(super) commits: Commits,
+    pub(super) demands: VecDeque<Demand>,
+    pub(super) has_assignment: bool,
+    /// Number of partitions of each topic, as last looked up.
+    pub(super) counts: BTreeMap<String, i32>,
+    pub(super) subscribed: BTreeSet<String>,
+    pub(super) discovery: Interval,
+    pub(super) must_discover: bool,
+    is_bounded: bool,
+    finish_check: Interval,
+    /// What the next polls tell, oldest first.
+    pub(super) told: VecDeque<Polled>,
+    /// Set while no broker answers: the arrivals at that moment.
+    disconnected: Option<u64>,
+    probe: Interval,
+}
+
+impl Reader {
+    /// Joins the group as worker `worker` of this process, from 0. The first assignment comes out of `poll`.
+    ///
+    /// Errors: `Invalid`, settings that librdkafka refuses.
+    pub fn join(plan: Arc<Plan>, worker: usize) -> Result<Self> {
+        let first = &plan.set[0];
+        let identity = Identity {
+            client_id: format!("sandbar-{}-{worker}", plan.member.pipeline),
+            // A process may have several sets in one group: the source's name tells its members apart.
+            instance: plan
+                .member
+                .instance
+                .as_ref()
+                .map(|instance| format!("{instance}-{}-{worker}", first.name)),
+        };
+        let client = Closing::new(client::member(first, identity, plan.member.queue_bytes)?);
+        let queue = Queue::new(&*client)
+            .ok_or_else(|| Error::new(Kind::Kafka, "failed to join the group", "librdkafka has no queue"))?;
+        let max_batch = plan.set.iter().map(|source| source.max_batch).min().unwrap_or(1);
+        let discovery = plan
+            .set
+            .iter()
+            .map(|source| source.discovery_interval)
+            .min()
+            .unwrap_or(Duration::MAX);
+        let mut reader = Self {
+            queue,
+            client,
+            worker,
+            intake: Intake::new(max_batch),
+            commits: Commits::default(),
+            demands: VecDeque::new(),
+            has_assignment: false,
+            counts: counts(&plan),
+            subscribed: BTreeSet::new(),
+            discovery: Interval::new(discovery),
+            must_discover: false,
+            is_bounded: plan.is_bounded(),
+            finish_check: Interval::new(Duration::from_secs(1)),
+            told: VecDeque::new(),
+            disconnected: None,
+            probe: Interval::new(Duration::from_secs(1)),
+            plan,
+        };
+        reader.subscribe_first()?;
+        Ok(reader)
+    }
+
+    fn subscribe_first(&mut self) -> Result<()> {
+        match self.plan.sharing.clone() {
+            Sharing::Led { leader, .. } => self.subscribe([leader].into()),
+            Sharing::Matching => self.subscribe(self.counts.keys().cloned().collect()),
+            Sharing::ByHand => {
+                let workers = self.plan.member.workers.max(1);
+                let all = self.plan.lines().into_iter().map(|placed| placed.partition);
+                let mine = all.skip(self.worker).step_by(workers).collect();
+                self.demand(Demand::Assign(mine));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, topics: BTreeSet<String>) -> Result<()> {
+        if topics.is_empty() {
+            // Nothing matches yet. A member without topics would be told nothing, so it waits outside of the group.
+            self.client.unsubscribe();
+            self.has_assignment = true;
+        } else {
+            let names: Vec<_> = topics.iter().map(String::as_str).collect();
+            self.client
+                .subscribe(&names)
+                .map_err(|error| Error::new(Kind::Kafka, "failed to join the group", words(&error)))?;
+        }
+        self.subscribed = topics;
+        Ok(())
+    }
+
+    /// Serves the group and waits up to `wait` for records. `batch` is filled where `Polled::Batch` says so.
+    ///
+    /// Errors: `Kafka`, a position that the log does not hold, a topic that was deleted, a permission that was withdrawn; `Fenced`, another
+    /// process with this instance's id; `Bug`, a batch that was not `processed`. A broker that is away is none.
+    pub fn poll(&mut self, wait: Duration, batch: &mut Batch) -> Result<Polled> {
+        if self.intake.has_outstanding() {
+            return Err(Error::new(
+                Kind::Bug,
+                "failed to poll",
+                "the last batch was not marked as processed",
+            ));
+        }
+        self.serve(Duration::ZERO)?;
+        if let Some(told) = self.answer()?.or_else(|| self.told.pop_front()) {
+            return Ok(told);
+        }
+        if !self.intake.has_run() {
+            self.discover_when_due()?;
+            if self.has_finished()? {
+                return Ok(Polled::Finished);
+            }
+            self.intake.begin();
+            self.queue.serve(self.bounded(wait), &mut self.intake);
+            self.rest_at_stops();
+        }
+        if let Some((source, partition)) = self.intake.hand_over(&mut batch.records) {
+            batch.source = source;
+            batch.partition = partition;
+            return Ok(Polled::Batch);
+        }
+        self.see_to_troubles()?;
+        self.notice_connection();
+        Ok(self.told.pop_front().unwrap_or(Polled::Idle))
+    }
+
+    /// Where something is checked or retried, the queue is not waited for longer than its turn.
+    fn bounded(&self, wait: Duration) -> Duration {
+        let is_waiting = !self.demands.is_empty() || !self.intake.troubles.is_empty();
+        if is_waiting {
+            wait.min(Duration::from_millis(50))
+        } else {
+            wait
+        }
+    }
+
+    /// The last batch's outputs are staged: once they are acknowledged, its positions may be committed.
+    pub fn processed(&mut self) {
+        self.intake.processed();
+    }
+
+    /// Begins to commit all processed positions; their outputs must be acknowledged. Never waits: `Polled::Committed` tells how it went, for a
+    /// later commit too where that took this one's place. `false`: nothing is new, and nothing will be told.
+    pub fn begin_commit(&mut self) -> bool {
+        if !self.plan.commits() {
+            return false;
+        }
+        let positions = self.uncommitted(|_| true);
+        if positions.is_empty() && self.commits.is_idle() {
+            return false;
+        }
+        let sent = self.commits.begin(
+            &self.client,
+            Snapshot {
+                positions,
+                is_asked: true,
+            },
+        );
+        self.tell(sent);
+        true
+    }
+
+    fn uncommitted(&self, is_wanted: impl Fn(&TopicPartition) -> bool) -> Vec<super::commit::Position> {
+        self.intake
+            .positions()
+            .filter(|(slot, next)| slot.committed != Some(*next) && is_wanted(&slot.at))
+            .map(|(slot, next)| {
+                (
+                    slot.at.clone(),
+                    next,
+                    self.plan.pointer(slot.source, &slot.at, slot.stop),
+                )
+            })
+            .collect()
+    }
+
+    /// Answers `Polled::Revoking` after the outputs were drained: commits the revoked partitions, waiting up to `deadline`, then gives them up.
+    /// A commit that fails or takes too long is no error: the next member reads those records again.
+    pub fn release(&mut self, deadline: Duration) -> Result<()> {
+        if !self.is_revoking() {
+            return Ok(());
+        }
+        let Some(Demand::Revoke { partitions, .. }) = self.demands.pop_front() else {
+            return Ok(());
+        };
+        let partitions = self.with_followers(&partitions);
+        if self.plan.commits() {
+            let positions = self.uncommitted(|at| partitions.contains(at));
+            self.commit_and_wait(positions, clock::now() + deadline)?;
+        }
+        let owned: Vec<_> = partitions
+            .into_iter()
+            .filter(|at| self.intake.slot(&at.topic, at.partition).is_some())
+            .collect();
+        self.give_up(&owned)
+    }
+
+    fn commit_and_wait(&mut self, positions: Vec<super::commit::Position>, deadline: Instant) -> Result<()> {
+        if !positions.is_empty() {
+            let sent = self.commits.begin(
+                &self.client,
+                Snapshot {
+                    positions,
+                    is_asked: false,
+                },
+            );
+            self.tell(sent);
+        }
+        while !self.commits.is_idle() && clock::now() < deadline {
+            self.serve(Duration::from_millis(5))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves: commits what was processed, waiting up to `deadline` in all, and gives the partitions back to the group.
+    pub fn leave(mut self, deadline: Duration) -> Result<()> {
+        let deadline = clock::now() + deadline;
+        let positions = if self.plan.commits() {
+            self.uncommitted(|_| true)
+        } else {
+            Vec::new()
+        };
+        let committed = self.commit_and_wait(positions, deadline);
+        for (slot, next) in self.intake.positions() {
+            self.plan.hand_over(&slot.at, next);
+        }
+        let Self { queue, client, .. } = self;
+        drop(queue);
+        client.close(deadline.saturating_duration_since(clock::now()));
+        committed
+    }
+
+    /// Where the owned partitions stand.
+    pub fn positions(&self) -> Vec<Position> {
+        self.intake
+            .positions()
+            .map(|(slot, next)| Position {
+                source: slot.source,
+                partition: slot.at.clone(),
+                next,
+                committed: slot.committed,
+                end: queue::known_end(&self.client, &slot.at.topic, slot.at.partition),
+            })
+            .collect()
+    }
+
+    /// Records between the owned partitions' positions and the ends of their logs, as far as those are known.
+    pub fn lag(&self) -> u64 {
+        let behind = |at: Position| at.end.map_or(0, |end| end.saturating_sub(at.next).max(0) as u64);
+        self.positions().into_iter().map(behind).sum()
+    }
+
+    /// Serves what librdkafka has to tell. A message that comes this way came before the partition was led into our queue: it is taken in first.
+    pub(super) fn serve(&mut self, wait: Duration) -> Result<()> {
+        let mut wait = wait;
+        loop {
+            let before = self.client.context().served();
+            match self.client.poll(wait) {
+                Some(Ok(message)) => {
+                    if !self.intake.take(&Message::of(&message)) {
+                        break;
+                    }
+                }
+                Some(Err(_)) => {}
+                None if self.client.context().served() == before => break,
+                None => {}
+            }
+            wait = Duration::ZERO;
+        }
+        while let Some(event) = self.client.context().next_event() {
+            self.take_event(event)?;
+        }
+        Ok(())
+    }
+
+    fn take_event(&mut self, event: Event) -> Result<()> {
+        let places = |list: Vec<(String, i32)>| {
+            list.into_iter()
+                .map(|(topic, number)| TopicPartition::new(topic, number))
+                .collect()
+        };
+        match event {
+            Event::Assign(list) => self.demand(Demand::Assign(places(list))),
+            Event::Revoke { partitions, is_lost } => self.demand(Demand::Revoke {
+                partitions: places(partitions),
+                is_lost,
+            }),
+            Event::Committed(result) => {
+                let outcomes = self.commits.came_back(&self.client, result);
+                self.tell(outcomes);
+            }
+            Event::Error(code, reason) => self.take_error(code, reason)?,
+        }
+        Ok(())
+    }
+
+    fn take_error(&mut self, code: Code, reason: String) -> Result<()> {
+        match code {
+            Code::AllBrokersDown if self.disconnected.is_none() => {
+                let why = self.client.context().reason().map_or(reason, |(why, _)| why);
+                self.disconnected = Some(self.intake.arrivals);
+                self.told.push_back(Polled::Disconnected(why));
+            }
+            Code::FencedInstanceId | Code::Fatal => {
+                let is_fenced = code == Code::FencedInstanceId || reason.to_ascii_lowercase().contains("fenced");
+                let kind = if is_fenced { Kind::Fenced } else { Kind::Kafka };
+                return Err(Error::new(kind, "failed to stay in the group", reason));
+            }
+            Code::InconsistentGroupProtocol => {
+                return Err(Error::new(Kind::Kafka, "failed to join the group", reason)
+                    .hint("its other members share partitions out in another way (cooperative-sticky is ours): give the source a group of its own"));
+            }
+            Code::GroupAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::InvalidGroupId => {
+                return Err(Error::new(Kind::Kafka, "failed to read from Kafka", reason));
+            }
+            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => self.must_discover = true,
+            _ => tracing::debug!(?code, reason, "librdkafka reports"),
+        }
+        Ok(())
+    }
+
+    /// Keeps how commits went, and tells the worker of those that it began.
+    pub(super) fn tell(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
+        for outcome in outcomes {
+            if outcome.result.is_ok() {
+                for (at, next, _) in &outcome.positions {
+                    if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
+                        slot.committed = Some(*next);
+                    }
+                }
+            }
+            if outcome.is_asked {
+                self.told
+                    .push_back(Polled::Committed(outcome.result.map(|()| outcome.positions.len())));
+            }
+        }
+    }
+
+    /// A broker answers again when records or ends come, or a question is answered.
+    fn notice_connection(&mut self) {
+        let Some(arrivals) = self.disconnected else {
+            return;
+        };
+        let is_back = self.intake.arrivals > arrivals
+            || (self.probe.due()
+                && self
+                    .client
+                    .fetch_metadata(Some(self.a_topic()), Duration::from_millis(200))
+                    .is_ok());
+        if is_back {
+            self.disconnected = None;
+            self.told.push_back(Polled::Connected);
+        }
+    }
+
+    fn a_topic(&self) -> &str {
+        self.counts.keys().next().map_or("", String::as_str)
+    }
+
+    /// Whether the whole run is done. Asked for only when nothing is taken in and not handed over.
+    fn has_finished(&mut self) -> Result<bool> {
+        if !self.is_bounded || !self.demands.is_empty() || !self.intake.slots().all(|slot| slot.is_at_stop()) {
+            return Ok(false);
+        }
+        for slot in self.intake.slots() {
+            self.plan.completed(&slot.at);
+        }
+        let incomplete = self.plan.incomplete();
+        if incomplete.is_empty() {
+            return Ok(true);
+        }
+        if !self.plan.commits() {
+            return Ok(self.has_assignment);
+        }
+        if !self.finish_check.due() {
+            return Ok(false);
+        }
+        self.others_have_finished(&incomplete)
+    }
+
+    fn others_have_finished(&self, incomplete: &[(TopicPartition, i64)]) -> Result<bool> {
+        let partitions: Vec<_> = incomplete.iter().map(|(at, _)| at.clone()).collect();
+        match self.lookup(Duration::from_secs(1)).committed(&partitions) {
+            Ok(committed) => Ok(committed
+                .iter()
+                .zip(incomplete)
+                .all(|(committed, (_, stop))| super::plan::own(committed).is_some_and(|at| at >= *stop))),
+            Err(error) if error.kind == Kind::TimedOut => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn counts(plan: &Plan) -> BTreeMap<String, i32> {
+    let mut counts = BTreeMap::new();
+    for placed in plan.lines() {
+        let count: &mut i32 = counts.entry(placed.partition.topic.to_string()).or_default();
+        *count = (*count).max(placed.partition.partition + 1);
+    }
+    counts
+}

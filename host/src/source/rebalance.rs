@@ -1,0 +1,306 @@
+//! What the group demands of a member, and how the reader answers.
+//!
+//! Always: each demand is answered exactly once, in order; a partition is assigned at a number, never at "where the group stands".
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::words;
+use super::commit::Snapshot;
+use super::intake::Slot;
+use super::lookup::{self, Lookup, Which};
+use super::plan::{Placed, own};
+use super::reader::{Polled, Reader};
+use super::start::Origin;
+use super::topics::Sharing;
+use crate::error::{Error, Kind, Result};
+use crate::record::TopicPartition;
+
+/// A demand of the group that is not answered yet.
+#[derive(Debug)]
+pub(super) enum Demand {
+    Assign(Vec<TopicPartition>),
+    Revoke {
+        partitions: Vec<TopicPartition>,
+        is_lost: bool,
+    },
+}
+
+/// How long one look at committed offsets may hold the worker up; after that it gets to act, and the look is repeated.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Reader {
+    /// Takes in a demand. What is revoked before it was assigned will not be assigned.
+    pub(super) fn demand(&mut self, demand: Demand) {
+        if let Demand::Revoke { partitions, .. } = &demand {
+            for earlier in &mut self.demands {
+                if let Demand::Assign(waiting) = earlier {
+                    waiting.retain(|at| !partitions.contains(at));
+                }
+            }
+        }
+        self.demands.push_back(demand);
+    }
+
+    /// Answers the oldest demand, or tells the worker what it has to do first.
+    pub(super) fn answer(&mut self) -> Result<Option<Polled>> {
+        loop {
+            match self.demands.front() {
+                None => return Ok(None),
+                Some(Demand::Assign(partitions)) => {
+                    let partitions = self.with_followers(&partitions.clone());
+                    let placed = match self.assign(&partitions) {
+                        Ok(placed) => placed,
+                        Err(error) if error.kind == Kind::TimedOut => {
+                            tracing::debug!(%error, "an assignment waits for the group's offsets");
+                            return Ok(None);
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    self.demands.pop_front();
+                    self.has_assignment = true;
+                    if !placed.is_empty() {
+                        return Ok(Some(Polled::Assigned(placed)));
+                    }
+                }
+                Some(Demand::Revoke { partitions, is_lost }) => {
+                    let owned = self.owned(&self.with_followers(partitions));
+                    match (owned.is_empty(), *is_lost) {
+                        (false, false) => return Ok(Some(Polled::Revoking(owned))),
+                        (is_empty, _) => {
+                            self.demands.pop_front();
+                            self.give_up(&owned)?;
+                            if !is_empty {
+                                return Ok(Some(Polled::Lost(owned)));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the group waits for an answer.
+    pub(super) fn is_revoking(&self) -> bool {
+        matches!(self.demands.front(), Some(Demand::Revoke { .. }))
+    }
+
+    /// The partitions of the same number of the topics that follow.
+    pub(super) fn with_followers(&self, led: &[TopicPartition]) -> Vec<TopicPartition> {
+        let mut all = led.to_vec();
+        if let Sharing::Led { followers, .. } = &self.plan.sharing {
+            for follower in followers {
+                let count = self.counts.get(follower).copied().unwrap_or(0);
+                let numbers = led.iter().map(|at| at.partition).filter(|number| *number < count);
+                all.extend(numbers.map(|number| TopicPartition::new(follower.as_str(), number)));
+            }
+        }
+        all
+    }
+
+    fn owned(&self, of: &[TopicPartition]) -> Vec<TopicPartition> {
+        let owned: BTreeSet<_> = self.intake.slots().map(|slot| &slot.at).collect();
+        of.iter().filter(|at| owned.contains(at)).cloned().collect()
+    }
+
+    /// Starts to read partitions at their positions. `TimedOut`: not now, nothing has happened.
+    pub(super) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Placed>> {
+        let resolved = self.resolve(partitions)?;
+        let places: Vec<_> = resolved
+            .iter()
+            .map(|(placed, _)| (placed.partition.clone(), placed.from))
+            .collect();
+        self.fetch_from(&places)?;
+        for (placed, committed) in &resolved {
+            self.intake.add(Slot::new(
+                placed.source,
+                placed.partition.clone(),
+                placed.from,
+                placed.stop,
+                *committed,
+            ));
+        }
+        self.rest_at_stops();
+        self.commit_first_pointers(&resolved);
+        Ok(resolved.into_iter().map(|(placed, _)| placed).collect())
+    }
+
+    /// Tells librdkafka to fetch partitions, into our queue.
+    pub(super) fn fetch_from(&self, places: &[(TopicPartition, i64)]) -> Result<()> {
+        let failed = |why: String| Error::new(Kind::Kafka, "failed to take over partitions", why);
+        // A question to librdkafka's main thread: when it is answered, an earlier revocation, which undoes the forwarding, was carried out.
+        self.client.assignment().map_err(|error| failed(words(&error)))?;
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for (at, from) in places {
+            if !self.queue.forward(&at.topic, at.partition) {
+                return Err(failed(format!("{at} has no queue")));
+            }
+            let set = list
+                .add_partition(&at.topic, at.partition)
+                .set_offset(Offset::Offset(*from));
+            set.map_err(|error| failed(words(&error)))?;
+        }
+        self.client
+            .incremental_assign(&list)
+            .map_err(|error| failed(words(&error)))
+    }
+
+    /// Where assigned partitions start: this pipeline's position, read again because another member may have moved it; the plan's number; the
+    /// beginning of a partition that the plan does not know. With what the group holds as ours.
+    fn resolve(&self, partitions: &[TopicPartition]) -> Result<Vec<(Placed, Option<i64>)>> {
+        let lookup = self.lookup(PATIENCE);
+        let committed = match self.plan.commits() {
+            true => lookup.committed(partitions)?.iter().map(own).collect(),
+            false => vec![None; partitions.len()],
+        };
+        let unknown: Vec<_> = partitions
+            .iter()
+            .filter(|at| self.plan.placed(at).is_none())
+            .cloned()
+            .collect();
+        let begins = lookup.offsets(&unknown, Which::Begin)?;
+        let begin_of = |at: &TopicPartition| {
+            let index = unknown.iter().position(|of| of == at)?;
+            begins.get(index).copied().flatten()
+        };
+        let resolved = partitions.iter().zip(committed).map(|(at, committed)| {
+            let mut placed = match self.plan.placed(at) {
+                Some(placed) => placed.clone(),
+                None => self.found_later(at, begin_of(at).unwrap_or(0)),
+            };
+            if let Some(own) = committed.or_else(|| self.plan.handed_over(at).filter(|_| !self.plan.commits())) {
+                placed.from = own;
+                placed.origin = Origin::Committed;
+            }
+            (placed, committed)
+        });
+        Ok(resolved.collect())
+    }
+
+    /// A run that ends by itself ends with the partitions that it began with: one found later is at its stop from the start.
+    fn found_later(&self, at: &TopicPartition, begin: i64) -> Placed {
+        Placed {
+            source: self.plan.source_of(&at.topic).unwrap_or(0),
+            partition: at.clone(),
+            from: begin,
+            origin: Origin::FoundLater,
+            stop: self.plan.is_bounded().then_some(begin),
+        }
+    }
+
+    fn commit_first_pointers(&mut self, resolved: &[(Placed, Option<i64>)]) {
+        if !self.plan.commits() {
+            return;
+        }
+        let positions: Vec<_> = resolved
+            .iter()
+            .filter(|(_, committed)| committed.is_none())
+            .map(|(placed, _)| {
+                let pointer = self.plan.pointer(placed.source, &placed.partition, placed.stop);
+                (placed.partition.clone(), placed.from, pointer)
+            })
+            .collect();
+        if !positions.is_empty() {
+            let sent = self.commits.begin(
+                &self.client,
+                Snapshot {
+                    positions,
+                    is_asked: false,
+                },
+            );
+            self.tell(sent);
+        }
+    }
+
+    /// Stops to read partitions, and answers the group's revocation with it.
+    pub(super) fn give_up(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        let failed = |error: &_| Error::new(Kind::Kafka, "failed to give partitions up", words(error));
+        self.resume(partitions);
+        let list = lookup::list(partitions, Offset::Invalid).map_err(|error| failed(&error))?;
+        self.client
+            .incremental_unassign(&list)
+            .map_err(|error| failed(&error))?;
+        for at in partitions {
+            self.commits.forget(at);
+            if let Some((slot, safe)) = self.intake.remove(at) {
+                self.plan.hand_over(at, safe);
+                if slot.stop.is_some_and(|stop| safe >= stop) {
+                    self.plan.completed(at);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a partition on from another offset. A seek does not do it: behind an error there is nothing that could be sought.
+    pub(super) fn move_to(&mut self, at: &TopicPartition, next: i64) -> Result<()> {
+        let failed = |error: &_| {
+            Error::new(
+                Kind::Kafka,
+                format!("failed to move {at} to offset {next}"),
+                words(error),
+            )
+        };
+        let list = lookup::list(std::slice::from_ref(at), Offset::Invalid).map_err(|error| failed(&error))?;
+        self.client
+            .incremental_unassign(&list)
+            .map_err(|error| failed(&error))?;
+        self.intake.restart(at, next);
+        self.fetch_from(&[(at.clone(), next)])
+    }
+
+    /// Partitions at their stop are fetched no more.
+    pub(super) fn rest_at_stops(&mut self) {
+        let at_stop: Vec<_> = self
+            .intake
+            .slots()
+            .filter(|slot| slot.is_at_stop() && !slot.is_paused)
+            .map(|slot| slot.at.clone())
+            .collect();
+        if at_stop.is_empty() {
+            return;
+        }
+        let paused = lookup::list(&at_stop, Offset::Invalid).and_then(|list| self.client.pause(&list));
+        if let Err(error) = paused {
+            tracing::debug!(
+                error = words(&error),
+                "partitions at their stop are read on, and what comes is dropped"
+            );
+        }
+        for at in &at_stop {
+            if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
+                slot.is_paused = true;
+            }
+        }
+    }
+
+    /// A pause outlives the assignment, so whoever gets the partition next must not find it paused.
+    fn resume(&self, partitions: &[TopicPartition]) {
+        let paused: Vec<_> = partitions
+            .iter()
+            .filter(|at| {
+                self.intake
+                    .slot(&at.topic, at.partition)
+                    .is_some_and(|slot| slot.is_paused)
+            })
+            .cloned()
+            .collect();
+        if !paused.is_empty()
+            && let Err(error) = lookup::list(&paused, Offset::Invalid).and_then(|list| self.client.resume(&list))
+        {
+            tracing::debug!(error = words(&error), "partitions stay paused");
+        }
+    }
+
+    pub(super) fn lookup(&self, patience: Duration) -> Lookup<'_> {
+        let names: Vec<_> = self.plan.set.iter().map(|source| source.name.as_str()).collect();
+        Lookup::new(
+            &self.client,
+            format!("failed to read source `{}`", names.join("`, `")),
+            patience,
+        )
+    }
+}

@@ -1,0 +1,207 @@
+//! What changes under a running reader: new partitions and topics, topics that go away, positions that fall out of the log.
+
+use std::time::Duration;
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::client;
+use super::intake::Trouble;
+use super::lookup::{Lookup, Which};
+use super::plan::{Placed, no_offset};
+use super::reader::{Polled, Reader};
+use super::start::{self, Facts};
+use super::topics::{self, Sharing};
+use crate::config::Subscription;
+use crate::error::{Error, Kind, Result};
+use crate::record::TopicPartition;
+
+/// How long a look around may hold the worker up.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Reader {
+    pub(super) fn discover_when_due(&mut self) -> Result<()> {
+        if !(self.discovery.due() || self.must_discover) || !self.demands.is_empty() {
+            return Ok(());
+        }
+        self.must_discover = false;
+        match self.discover() {
+            Err(error) if error.kind == Kind::TimedOut => {
+                tracing::debug!(%error, "new partitions are looked for later");
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// The leader's new partitions come through the group; everything else has to be looked for.
+    fn discover(&mut self) -> Result<()> {
+        match self.plan.sharing.clone() {
+            Sharing::Matching => self.discover_topics(),
+            Sharing::ByHand => {
+                for topic in self.counts.keys().cloned().collect::<Vec<_>>() {
+                    self.count(&topic)?;
+                }
+                Ok(())
+            }
+            Sharing::Led { leader, followers } => {
+                let led = self.count(&leader)?;
+                for follower in followers {
+                    let count = self.count(&follower)?;
+                    if count > led {
+                        return Err(outgrown(&follower, count, &leader, led));
+                    }
+                    self.counts.insert(follower, count);
+                }
+                self.follow_up(&leader)
+            }
+        }
+    }
+
+    fn discover_topics(&mut self) -> Result<()> {
+        let Some(Subscription::Pattern(pattern)) = self.plan.set.first().map(|source| source.subscription.clone())
+        else {
+            return Ok(());
+        };
+        let found = topics::matching(&pattern, &self.lookup(PATIENCE).all_topics()?);
+        let names = found.keys().cloned().collect();
+        self.counts = found;
+        if names != self.subscribed {
+            self.subscribe(names)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the partitions that a follower got since, where this member has the leader's of the same number.
+    fn follow_up(&mut self, leader: &str) -> Result<()> {
+        let led: Vec<_> = self
+            .intake
+            .slots()
+            .filter(|slot| &*slot.at.topic == leader)
+            .map(|slot| slot.at.clone())
+            .collect();
+        let new: Vec<_> = self
+            .with_followers(&led)
+            .into_iter()
+            .filter(|at| self.intake.slot(&at.topic, at.partition).is_none())
+            .collect();
+        if !new.is_empty() {
+            let placed = self.assign(&new)?;
+            self.told.push_back(Polled::Assigned(placed));
+        }
+        Ok(())
+    }
+
+    /// The number of partitions of a topic that must be there.
+    fn count(&self, topic: &str) -> Result<i32> {
+        self.lookup(PATIENCE).partitions(topic)?.ok_or_else(|| {
+            Error::new(
+                Kind::Kafka,
+                format!("failed to read topic `{topic}`: it was deleted"),
+                "the cluster has no such topic any more",
+            )
+        })
+    }
+
+    /// Sees to the errors that came in place of records, after the records before them were handed over.
+    pub(super) fn see_to_troubles(&mut self) -> Result<()> {
+        for trouble in std::mem::take(&mut self.intake.troubles) {
+            match trouble.code {
+                Code::AutoOffsetReset | Code::OffsetOutOfRange => match self.leave_gap(&trouble) {
+                    Err(error) if error.kind == Kind::TimedOut => self.intake.troubles.push(trouble),
+                    done => done?,
+                },
+                Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+                    self.must_discover = true
+                }
+                Code::TopicAuthorizationFailed => {
+                    return Err(Error::new(
+                        Kind::Kafka,
+                        format!("failed to read {}/{}", trouble.topic, trouble.partition),
+                        trouble.text,
+                    ));
+                }
+                _ => tracing::warn!(
+                    topic = trouble.topic,
+                    partition = trouble.partition,
+                    why = trouble.text,
+                    "a fetch failed"
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// The log does not hold a partition's position: the source's policy says where to go on. librdkafka says it once, and fetches no more.
+    fn leave_gap(&mut self, trouble: &Trouble) -> Result<()> {
+        let Some(slot) = self
+            .intake
+            .slot(&trouble.topic, trouble.partition)
+            .filter(|slot| !slot.is_at_stop())
+        else {
+            return Ok(());
+        };
+        if !self.demands.is_empty() {
+            // Moving now would look like the answer to the group's demand.
+            return Err(Error::new(
+                Kind::TimedOut,
+                "failed to move a partition",
+                "the group waits for an answer",
+            ));
+        }
+        let (at, next, index, stop) = (slot.at.clone(), slot.next, slot.source, slot.stop);
+        let source = &self.plan.set[index];
+        let facts = self.bounds(&at, next)?;
+        if (facts.begin..=facts.high).contains(&next) {
+            return self.move_to(&at, next);
+        }
+        let Some((from, origin)) = start::out_of_range(source.on_out_of_range, &facts) else {
+            return Err(no_offset(source, &at, next, &facts, "read"));
+        };
+        tracing::warn!(partition = %at, next, from, "the log does not hold the position");
+        self.move_to(&at, from)?;
+        self.told.push_back(Polled::Assigned(vec![Placed {
+            source: index,
+            partition: at,
+            from,
+            origin,
+            stop,
+        }]));
+        Ok(())
+    }
+
+    fn bounds(&self, at: &TopicPartition, next: i64) -> Result<Facts> {
+        let only = std::slice::from_ref(at);
+        let lookup = self.lookup(PATIENCE);
+        let begin = one(lookup.offsets(only, Which::Begin)?);
+        let end = one(lookup.offsets(only, Which::End)?);
+        let mut high = end;
+        if next > end {
+            let client = client::uncommitted_bystander(&self.plan.set[0])?;
+            high = one(
+                Lookup::new(&client, "failed to read the end of a log".to_owned(), PATIENCE)
+                    .offsets(only, Which::End)?,
+            );
+        }
+        Ok(Facts {
+            begin,
+            end,
+            high: high.max(end),
+            ..Facts::default()
+        })
+    }
+}
+
+fn one(offsets: Vec<Option<i64>>) -> i64 {
+    offsets.first().copied().flatten().unwrap_or(0)
+}
+
+fn outgrown(follower: &str, count: i32, leader: &str, led: i32) -> Error {
+    Error::new(
+        Kind::Kafka,
+        format!("failed to share out topic `{follower}`: it has grown beyond `{leader}`"),
+        format!(
+            "{follower} has {count} partitions now, {leader} has {led}, and the group shares out those of {leader}"
+        ),
+    )
+    .hint("start all processes of the pipeline again: the largest topic then leads")
+}
