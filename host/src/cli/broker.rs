@@ -19,9 +19,9 @@ pub struct Broker {
     /// Where clients connect; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9092")]
     listen: SocketAddr,
-    /// The folder that keeps topics and offsets
-    #[arg(long, value_name = "DIR", default_value = ".sandbar/broker")]
-    data_dir: PathBuf,
+    /// The folder that keeps topics and offsets; without one they go when the broker goes
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 impl Broker {

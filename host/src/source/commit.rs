@@ -1,11 +1,15 @@
 //! Commits of positions to the group: asynchronous, one in flight at a time, each with a snapshot of what was processed when it was asked for.
 
 use rdkafka::Offset;
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::KafkaResult;
+use std::time::Duration;
 
-use super::client::{Client, words};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, KafkaResult};
+
+use super::client::{Client, Event, words};
+use super::queue;
+use crate::clock;
 use crate::record::TopicPartition;
 
 /// A partition, its next offset to read, and what rides with it.
@@ -58,7 +62,9 @@ impl Commits {
                 result: Ok(()),
             });
         }
-        match list(&snapshot.positions).and_then(|list| client.commit(&list, CommitMode::Async)) {
+        match list(&snapshot.positions)
+            .and_then(|list| queue::commit(client, &list).map_err(KafkaError::ConsumerCommit))
+        {
             Ok(()) => {
                 self.in_flight = Some(snapshot);
                 None
@@ -97,6 +103,22 @@ impl Commits {
             waiting.positions.retain(|(of, _, _)| of != at);
         }
     }
+}
+
+/// Commits as somebody who is no member: accepted only while the group is empty.
+pub(super) fn and_wait(client: &Client, positions: &[Position], limit: Duration) -> Result<(), String> {
+    let deadline = clock::now() + limit;
+    let sent = list(positions).and_then(|list| queue::commit(client, &list).map_err(KafkaError::ConsumerCommit));
+    sent.map_err(|error| words(&error))?;
+    while clock::now() < deadline {
+        client.poll(Duration::from_millis(10));
+        while let Some(event) = client.context().next_event() {
+            if let Event::Committed(result) = event {
+                return result;
+            }
+        }
+    }
+    Err("no answer in time".to_owned())
 }
 
 /// The newer position of each partition.

@@ -9,6 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use regex::Regex;
 
 use super::contact::{self, Client, REQUEST};
+use super::metadata;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
@@ -97,11 +98,6 @@ pub fn set(sources: &[KafkaSource], to: &To) -> Result<Vec<Position>> {
         set.extend(positions);
     }
     Ok(set)
-}
-
-/// Metadata of an offset that names no checkpoint, as the first commit of a pipeline has it.
-pub fn first_pointer(source: &str, partition: i32) -> String {
-    format!("sb1:-:{source}/{partition}:0:-")
 }
 
 /// First offset and last stable offset of a partition's log.
@@ -217,7 +213,7 @@ fn committed(
     for element in found.elements() {
         element.error().map_err(|error| contact::failed(what(), &error))?;
         if let Offset::Offset(offset) = element.offset() {
-            let ours = element.metadata().starts_with("sb1:");
+            let ours = metadata::is_ours(element.metadata());
             committed.insert(
                 TopicPartition::new(element.topic(), element.partition()),
                 Committed { offset, ours },
@@ -283,7 +279,8 @@ fn commit(client: &Client, source: &KafkaSource, moved: &BTreeMap<TopicPartition
     let mut list = TopicPartitionList::with_capacity(moved.len());
     for (partition, &offset) in moved {
         let mut element = list.add_partition(&partition.topic, partition.partition);
-        element.set_metadata(first_pointer(&source.name, partition.partition));
+        let task = format!("{}/{}", source.name, partition.partition);
+        element.set_metadata(metadata::pointer(&task, None));
         element
             .set_offset(Offset::Offset(offset))
             .map_err(|error| contact::failed(what(), &error))?;

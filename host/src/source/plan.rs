@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-
-use rdkafka::consumer::{CommitMode, Consumer};
+use std::time::Duration;
 
 use super::client::{self, Client, lock};
 use super::commit;
@@ -14,6 +13,9 @@ use super::topics::{self, Layout, Sharing};
 use crate::config::{CommitOffsets, KafkaSource, Start, Stop};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
+
+/// The members commit what was not committed in this time.
+const FIRST_POINTERS: Duration = Duration::from_secs(5);
 
 /// Who reads: what the members of a process have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -369,12 +371,8 @@ impl Plan {
         if firsts.is_empty() {
             return;
         }
-        let committed = commit::list(&firsts).and_then(|list| client.commit(&list, CommitMode::Sync));
-        if let Err(error) = committed {
-            tracing::debug!(
-                error = client::words(&error),
-                "first positions are left to the members of the group"
-            );
+        if let Err(error) = commit::and_wait(client, &firsts, FIRST_POINTERS) {
+            tracing::debug!(error, "first positions are left to the members of the group");
         }
     }
 

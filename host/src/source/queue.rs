@@ -204,6 +204,30 @@ unsafe extern "C" fn take<I: Intake>(message: *mut sys::rd_kafka_message_t, serv
     }
 }
 
+/// Begins to commit a list; the outcome comes to the consumer's queue, so out of its poll and into `commit_callback`.
+///
+/// rdkafka's own asynchronous commit tells nobody how it went.
+pub(super) fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+) -> Result<(), RDKafkaErrorCode> {
+    let client = consumer.client().native_ptr();
+    // SAFETY: the client and the list are alive; librdkafka copies the list, and keeps its own reference to the queue.
+    let error = unsafe {
+        let queue = sys::rd_kafka_queue_get_consumer(client);
+        if queue.is_null() {
+            return Err(RDKafkaErrorCode::UnknownGroup);
+        }
+        let error = sys::rd_kafka_commit_queue(client, list.ptr(), queue, None, ptr::null_mut());
+        sys::rd_kafka_queue_destroy(queue);
+        error
+    };
+    match error {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        error => Err(error.into()),
+    }
+}
+
 /// An element of a list that Kafka filled in.
 #[derive(Debug)]
 pub(super) struct Element {
