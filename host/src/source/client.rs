@@ -211,12 +211,14 @@ fn reading(source: &KafkaSource) -> Settings {
 
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Half of the budget for what is queued, a quarter for what is on its way; the rest is what records cost beside their bytes.
+/// Half of the budget for what is queued. What is fetched at once is counted compressed, and may be many times that when it is unpacked.
 fn memory(queue_bytes: u64) -> Settings {
     let queued_kib = (queue_bytes / 2 / 1024).clamp(64, 2_000_000);
-    let fetched = (queue_bytes / 4).clamp(64 << 10, 50 << 20);
+    let fetched = (queue_bytes / 16).clamp(64 << 10, 50 << 20);
     vec![
         ("queued.max.messages.kbytes", queued_kib.to_string()),
+        // What is taken out at once is out of the queue's sight.
+        ("consume.callback.max.messages", "1000".to_owned()),
         // A queued record costs some 400 bytes of bookkeeping, so small ones are bounded by number.
         (
             "queued.min.messages",
@@ -224,7 +226,7 @@ fn memory(queue_bytes: u64) -> Settings {
         ),
         ("fetch.max.bytes", fetched.to_string()),
         ("message.max.bytes", fetched.min(1_000_000).to_string()),
-        ("max.partition.fetch.bytes", fetched.min(1 << 20).to_string()),
+        ("max.partition.fetch.bytes", (fetched / 2).min(1 << 20).to_string()),
     ]
 }
 

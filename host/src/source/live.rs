@@ -352,6 +352,29 @@ fn no_broker_is_an_error_with_its_reason_in_time() {
 }
 
 #[test]
+fn a_wrong_password_is_told_from_a_broker_that_is_away() {
+    let Ok(address) = std::env::var("SANDBAR_TEST_KAFKA_SASL") else {
+        eprintln!(
+            "SKIPPED: set SANDBAR_TEST_KAFKA_SASL to the address of a SASL_PLAINTEXT listener that knows the user `a`"
+        );
+        return;
+    };
+    let mut asked = source(&address, &["t"]);
+    for (name, value) in [
+        ("security.protocol", "sasl_plaintext"),
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.username", "a"),
+        ("sasl.password", "wrong"),
+    ] {
+        asked.cluster.properties.insert(name.to_owned(), value.to_owned());
+    }
+    let error = plan(&[asked], &member(1)).unwrap_err();
+    assert_eq!(error.kind, Kind::Kafka);
+    assert!(error.to_string().contains("authentication failed"), "{error}");
+    eprintln!("{error}");
+}
+
+#[test]
 fn a_partition_that_falls_out_of_the_log_follows_the_policy() {
     let Some(kafka) = kafka() else { return };
     for policy in [OutOfRange::Fail, OutOfRange::Earliest, OutOfRange::Latest] {

@@ -8,6 +8,7 @@
     reason = "librdkafka's queues, message fields and offset metadata have no safe interface in rdkafka"
 )]
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
@@ -119,9 +120,16 @@ unsafe fn bytes<'a>(start: *const c_void, size: usize) -> Option<&'a [u8]> {
 }
 
 /// One queue for the messages of all partitions. Must be dropped before the consumer that it was made of.
+///
+/// It is served through the queue of one of the partitions that are led into it: only that way librdkafka takes a limited number of messages
+/// out at a time (`consume.callback.max.messages`). Served directly, it takes all of them out, looks empty to the fetchers meanwhile, and
+/// they fetch more and more.
 pub(super) struct Queue {
     queue: ptr::NonNull<sys::rd_kafka_queue_t>,
     client: *mut sys::rd_kafka_t,
+    topics: BTreeMap<CString, ptr::NonNull<sys::rd_kafka_topic_t>>,
+    /// The partitions that are led here.
+    led: Vec<(CString, i32)>,
     _of_one_thread: PhantomData<*const ()>,
 }
 
@@ -136,6 +144,8 @@ impl Queue {
         Some(Self {
             queue,
             client,
+            topics: BTreeMap::new(),
+            led: Vec::new(),
             _of_one_thread: PhantomData,
         })
     }
@@ -144,7 +154,7 @@ impl Queue {
     ///
     /// To be called before the partition is assigned, and after the main thread of librdkafka has carried out an earlier revocation of
     /// it, which would undo this. Then no message goes the other way.
-    pub(super) fn forward(&self, topic: &str, partition: i32) -> bool {
+    pub(super) fn lead(&mut self, topic: &str, partition: i32) -> bool {
         let Ok(topic) = CString::new(topic) else {
             return false;
         };
@@ -157,31 +167,75 @@ impl Queue {
             sys::rd_kafka_queue_forward(from, self.queue.as_ptr());
             sys::rd_kafka_queue_destroy(from);
         }
+        if !self.topics.contains_key(&topic) {
+            // SAFETY: the client is alive; the handle is destroyed in `drop`, before the client.
+            let handle = unsafe { sys::rd_kafka_topic_new(self.client, topic.as_ptr(), ptr::null_mut()) };
+            let Some(handle) = ptr::NonNull::new(handle) else {
+                return false;
+            };
+            self.topics.insert(topic.clone(), handle);
+        }
+        self.forget(&topic, partition);
+        self.led.push((topic, partition));
         true
     }
 
-    /// Waits until something is queued, at most `wait`, then hands over what is there until `intake` has enough.
-    pub(super) fn serve<I: Intake>(&mut self, wait: Duration, intake: &mut I) {
-        let wait = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
+    /// A partition is no more led here, from before the moment when it is unassigned.
+    pub(super) fn forget_led(&mut self, topic: &str, partition: i32) {
+        if let Ok(topic) = CString::new(topic) {
+            self.forget(&topic, partition);
+        }
+    }
+
+    fn forget(&mut self, topic: &CStr, partition: i32) {
+        self.led
+            .retain(|(of, number)| (of.as_c_str(), *number) != (topic, partition));
+    }
+
+    /// Waits until something is queued, at most `wait`, then hands over what is there until `intake` has enough. `false`: no partition is led
+    /// here, and nothing was waited for.
+    pub(super) fn serve<I: Intake>(&mut self, wait: Duration, intake: &mut I) -> bool {
+        let gate = self
+            .led
+            .first()
+            .and_then(|(topic, partition)| Some((self.topics.get(topic)?, *partition)));
+        let Some((topic, partition)) = gate else {
+            return false;
+        };
         let mut serving = Serving {
             intake,
             client: self.client,
             is_full: false,
         };
-        // SAFETY: the callback gets `serving` back, which outlives the call, and is called on this thread only.
-        unsafe {
-            sys::rd_kafka_consume_callback_queue(
-                self.queue.as_ptr(),
-                wait,
-                Some(take::<I>),
-                ptr::from_mut(&mut serving).cast(),
-            );
+        let mut wait = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
+        loop {
+            // SAFETY: the topic's handle is alive; the callback gets `serving` back, which outlives the call, on this thread only.
+            let served = unsafe {
+                sys::rd_kafka_consume_callback(
+                    topic.as_ptr(),
+                    partition,
+                    wait,
+                    Some(take::<I>),
+                    ptr::from_mut(&mut serving).cast(),
+                )
+            };
+            if served < 0 {
+                return false;
+            }
+            if served == 0 || serving.is_full {
+                return true;
+            }
+            wait = 0;
         }
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
+        for topic in self.topics.values() {
+            // SAFETY: made in `lead`, destroyed once.
+            unsafe { sys::rd_kafka_topic_destroy(topic.as_ptr()) };
+        }
         // SAFETY: made in `new`, destroyed once.
         unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) };
     }

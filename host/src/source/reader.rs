@@ -207,7 +207,9 @@ impl Reader {
                 return Ok(Polled::Finished);
             }
             self.intake.begin();
-            self.queue.serve(self.bounded(wait), &mut self.intake);
+            if !self.queue.serve(self.bounded(wait), &mut self.intake) {
+                self.serve(self.bounded(wait))?;
+            }
             self.rest_at_stops();
         }
         if let Some((source, partition)) = self.intake.hand_over(&mut batch.records) {
@@ -353,12 +355,8 @@ impl Reader {
         loop {
             let before = self.client.context().served();
             match self.client.poll(wait) {
-                Some(Ok(message)) => {
-                    if !self.intake.take(&Message::of(&message)) {
-                        break;
-                    }
-                }
-                Some(Err(_)) => {}
+                Some(Ok(message)) if !self.intake.take(&Message::of(&message)) => break,
+                Some(_) => {}
                 None if self.client.context().served() == before => break,
                 None => {}
             }

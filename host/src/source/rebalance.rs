@@ -129,13 +129,13 @@ impl Reader {
     }
 
     /// Tells librdkafka to fetch partitions, into our queue.
-    pub(super) fn fetch_from(&self, places: &[(TopicPartition, i64)]) -> Result<()> {
+    pub(super) fn fetch_from(&mut self, places: &[(TopicPartition, i64)]) -> Result<()> {
         let failed = |why: String| Error::new(Kind::Kafka, "failed to take over partitions", why);
         // A question to librdkafka's main thread: when it is answered, an earlier revocation, which undoes the forwarding, was carried out.
         self.client.assignment().map_err(|error| failed(words(&error)))?;
         let mut list = TopicPartitionList::with_capacity(places.len());
         for (at, from) in places {
-            if !self.queue.forward(&at.topic, at.partition) {
+            if !self.queue.lead(&at.topic, at.partition) {
                 return Err(failed(format!("{at} has no queue")));
             }
             let set = list
@@ -219,6 +219,9 @@ impl Reader {
     pub(super) fn give_up(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         let failed = |error: &_| Error::new(Kind::Kafka, "failed to give partitions up", words(error));
         self.resume(partitions);
+        for at in partitions {
+            self.queue.forget_led(&at.topic, at.partition);
+        }
         let list = lookup::list(partitions, Offset::Invalid).map_err(|error| failed(&error))?;
         self.client
             .incremental_unassign(&list)

@@ -175,3 +175,205 @@ pub(super) fn kept_stops<'a>(setting: u32, committed: impl Iterator<Item = Optio
 fn listed(offsets: &crate::config::Offsets, at: &TopicPartition) -> Option<i64> {
     offsets.get(&*at.topic)?.get(&at.partition).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Cluster, CommitOffsets, EventTime, Subscription};
+    use std::time::Duration;
+
+    fn source(start: Start, otherwise: Otherwise, on_out_of_range: OutOfRange) -> KafkaSource {
+        KafkaSource {
+            name: "views".to_owned(),
+            cluster: Cluster {
+                brokers: String::new(),
+                properties: [].into(),
+            },
+            subscription: Subscription::Topics(vec!["views".to_owned()]),
+            group: "g".to_owned(),
+            start,
+            otherwise,
+            stop: None,
+            on_out_of_range,
+            commit_offsets: CommitOffsets::Periodic,
+            auto_commit_interval: Duration::from_secs(5),
+            session_timeout: Duration::from_secs(10),
+            max_batch: 1000,
+            discovery_interval: Duration::from_secs(300),
+            event_time: EventTime::Record,
+        }
+    }
+
+    /// A log of 100..200, of which 190..200 belong to an open transaction.
+    fn facts(committed: Option<(i64, &str)>) -> Facts {
+        Facts {
+            begin: 100,
+            end: 190,
+            high: 200,
+            committed: committed.map(|(offset, metadata)| Committed {
+                offset,
+                metadata: metadata.to_owned(),
+            }),
+            at_start_time: None,
+            at_stop_time: None,
+        }
+    }
+
+    fn at() -> TopicPartition {
+        TopicPartition::new("views", 3)
+    }
+
+    fn given(partition: i32, offset: i64) -> crate::config::Offsets {
+        [("views".to_owned(), [(partition, offset)].into())].into()
+    }
+
+    fn all_starts() -> Vec<Start> {
+        vec![
+            Start::GroupOffsets,
+            Start::Earliest,
+            Start::Latest,
+            Start::Timestamp(5),
+            Start::Offsets(given(3, 150)),
+            Start::Offsets(given(0, 150)),
+        ]
+    }
+
+    #[test]
+    fn a_position_of_ours_wins_over_every_setting() {
+        for begin in all_starts() {
+            for otherwise in [Otherwise::Earliest, Otherwise::Latest, Otherwise::Fail] {
+                let source = source(begin.clone(), otherwise, OutOfRange::Fail);
+                let own = facts(Some((142, "sb1:-:views/3:0:-")));
+                assert_eq!(start(&source, &at(), &own), Ok((142, Origin::Committed)), "{begin:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_any_offset_each_setting_has_its_place() {
+        for (otherwise, fallback) in [
+            (Otherwise::Earliest, Ok((100, Origin::Otherwise(Otherwise::Earliest)))),
+            (Otherwise::Latest, Ok((190, Origin::Otherwise(Otherwise::Latest)))),
+            (Otherwise::Fail, Err(Unresolved::NoStart)),
+        ] {
+            let places = all_starts()
+                .into_iter()
+                .map(|begin| start(&source(begin, otherwise, OutOfRange::Fail), &at(), &facts(None)));
+            let expected = [
+                fallback,
+                Ok((100, Origin::Earliest)),
+                Ok((190, Origin::Latest)),
+                Ok((190, Origin::Timestamp(5))),
+                Ok((150, Origin::Given)),
+                fallback,
+            ];
+            assert_eq!(places.collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn the_offset_of_somebody_else_counts_for_group_offsets_and_unlisted_partitions_only() {
+        let foreign = facts(Some((160, "theirs")));
+        let places = all_starts()
+            .into_iter()
+            .map(|begin| start(&source(begin, Otherwise::Fail, OutOfRange::Fail), &at(), &foreign).unwrap());
+        let expected = [
+            (160, Origin::GroupOffset),
+            (100, Origin::Earliest),
+            (190, Origin::Latest),
+            (190, Origin::Timestamp(5)),
+            (150, Origin::Given),
+            (160, Origin::GroupOffset),
+        ];
+        assert_eq!(places.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_time_that_was_found_is_the_start() {
+        let found = Facts {
+            at_start_time: Some(123),
+            ..facts(None)
+        };
+        let source = source(Start::Timestamp(5), Otherwise::Fail, OutOfRange::Fail);
+        assert_eq!(start(&source, &at(), &found), Ok((123, Origin::Timestamp(5))));
+    }
+
+    #[test]
+    fn a_position_that_the_log_does_not_hold_follows_the_policy_whoever_gave_it() {
+        for offset in [0, 99, 201, i64::MAX] {
+            for (begin, committed) in [
+                (Start::Offsets(given(3, offset)), None),
+                (Start::GroupOffsets, Some((offset, "theirs"))),
+                (Start::Earliest, Some((offset, "sb1:-:views/3:0:-"))),
+            ] {
+                let place = |policy| {
+                    start(
+                        &source(begin.clone(), Otherwise::Fail, policy),
+                        &at(),
+                        &facts(committed),
+                    )
+                };
+                assert_eq!(place(OutOfRange::Fail), Err(Unresolved::OutOfRange(offset)));
+                assert_eq!(
+                    place(OutOfRange::Earliest),
+                    Ok((100, Origin::OutOfRange(OutOfRange::Earliest)))
+                );
+                assert_eq!(
+                    place(OutOfRange::Latest),
+                    Ok((190, Origin::OutOfRange(OutOfRange::Latest)))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn both_ends_of_the_log_and_an_open_transaction_are_in_range() {
+        for offset in [100, 190, 195, 200] {
+            let source = source(Start::Offsets(given(3, offset)), Otherwise::Fail, OutOfRange::Fail);
+            assert_eq!(start(&source, &at(), &facts(None)), Ok((offset, Origin::Given)));
+        }
+    }
+
+    #[test]
+    fn each_stop_has_its_number_or_its_error() {
+        let found = Facts {
+            at_stop_time: Some(170),
+            ..facts(Some((160, "theirs")))
+        };
+        assert_eq!(stop(&Stop::GroupOffsets, &at(), &found), Ok(Some(160)));
+        assert_eq!(stop(&Stop::GroupOffsets, &at(), &facts(None)), Err(Unresolved::NoStop));
+        assert_eq!(stop(&Stop::Latest, &at(), &found), Ok(Some(190)));
+        assert_eq!(stop(&Stop::Timestamp(5), &at(), &found), Ok(Some(170)));
+        assert_eq!(stop(&Stop::Timestamp(5), &at(), &facts(None)), Ok(Some(190)));
+        assert_eq!(stop(&Stop::Offsets(given(3, 9000)), &at(), &found), Ok(Some(9000)));
+        assert_eq!(stop(&Stop::Offsets(given(0, 9000)), &at(), &found), Ok(None));
+    }
+
+    fn own(offset: i64, stop: Option<(i64, u32)>) -> Committed {
+        let stop = stop.map(|(at, setting)| metadata::KeptStop { at, setting });
+        Committed {
+            offset,
+            metadata: metadata::pointer("views/3", stop),
+        }
+    }
+
+    fn kept(of: &[Option<Committed>]) -> Vec<Option<i64>> {
+        kept_stops(7, of.iter().map(Option::as_ref))
+    }
+
+    #[test]
+    fn stops_are_kept_until_the_run_that_resolved_them_is_over() {
+        let unfinished = [
+            Some(own(10, Some((10, 7)))),
+            Some(own(5, Some((20, 7)))),
+            None,
+            Some(own(3, None)),
+        ];
+        assert_eq!(kept(&unfinished), [Some(10), Some(20), None, None]);
+        let over = [Some(own(10, Some((10, 7)))), Some(own(20, Some((20, 7)))), None];
+        assert_eq!(kept(&over), [None, None, None]);
+        let other_setting = [Some(own(5, Some((10, 8))))];
+        assert_eq!(kept(&other_setting), [None]);
+        assert_eq!(kept(&[]), []);
+    }
+}

@@ -225,3 +225,33 @@ pub(super) fn refuse_unknown(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_whole_names_and_no_internal_topics() {
+        let topics: BTreeMap<_, _> = ["views", "views-a", "my-views", "a", "ab", "__consumer_offsets"]
+            .map(|name| (name.to_owned(), 1))
+            .into();
+        let of = |pattern| {
+            matching(&regex::Regex::new(pattern).unwrap(), &topics)
+                .into_keys()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("views"), ["views"]);
+        assert_eq!(of("views.*"), ["views", "views-a"]);
+        assert_eq!(of("a|ab"), ["a", "ab"]);
+        assert_eq!(of("^a$"), ["a"]);
+        assert_eq!(of(".*").len(), 5);
+    }
+
+    #[test]
+    fn only_names_that_kafka_allows_reach_librdkafka() {
+        assert!(is_topic_name("a.b_c-9"));
+        for name in ["", "a b", "a\0b", "ä", &"a".repeat(250)] {
+            assert!(!is_topic_name(name), "{name:?}");
+        }
+    }
+}
