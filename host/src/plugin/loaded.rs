@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use jsonschema::Validator;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
@@ -31,6 +32,7 @@ struct Loaded {
     pre: ProcessorPre<Guest>,
     names: component::Names,
     description: Description,
+    schema: Option<Validator>,
     digest: String,
 }
 
@@ -42,12 +44,14 @@ impl Plugin {
         let component = compile(&engine, path, &bytes, &digest)?;
         let pre = link(&engine, path, &component)?;
         let description = describe(path, &pre)?;
+        let schema = configuration::compile(&description.config_schema).map_err(|why| refused(path, why))?;
         Ok(Self {
             loaded: Arc::new(Loaded {
                 _engine: engine,
                 pre,
                 names,
                 description,
+                schema,
                 digest,
             }),
         })
@@ -75,10 +79,10 @@ impl Plugin {
 
     /// Places the plugin in a pipeline, for one worker: checks the configuration and opens the first instance.
     ///
-    /// A configuration that the plugin refuses is the pipeline file's mistake (`Kind::Invalid`); a plugin that traps, loops or breaks its
-    /// limits while it opens is refused (`Kind::Plugin`).
+    /// A configuration that the declared schema or the plugin itself refuses is the pipeline file's mistake (`Kind::Invalid`); a plugin that
+    /// traps, loops or breaks its limits while it opens is refused (`Kind::Plugin`).
     pub fn operator(&self, name: &str, config: &str, limits: Limits) -> Result<Operator> {
-        let config = configuration::check(name, &self.description().config_schema, config)?;
+        let config = configuration::check(name, self.loaded.schema.as_ref(), config)?;
         Operator::open(self.clone(), name, config, limits)
     }
 
