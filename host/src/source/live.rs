@@ -609,6 +609,44 @@ fn named_partitions_are_read_by_hand() {
     assert_eq!(committed(&source, &name, 2).unwrap().offset, 10);
 }
 
+/// To be watched while somebody stops and starts the broker: SANDBAR_TEST_OUTAGE is the number of seconds.
+#[test]
+fn outage() {
+    let (Some(kafka), Ok(seconds)) = (kafka(), std::env::var("SANDBAR_TEST_OUTAGE")) else {
+        return;
+    };
+    let name = topic(&kafka, "outage", 2);
+    produce(&kafka, &name, 0, 0..100);
+    let mut source = source(&kafka, &[&name]);
+    source.stop = None;
+    let mut reader = Reader::join(Arc::new(plan(&[source], &member(1)).unwrap()), 0).unwrap();
+    let (mut batch, mut commit) = (Batch::default(), clock::Interval::new(Duration::from_secs(1)));
+    let (from, mut read) = (clock::now(), 0);
+    let mut produced = false;
+    while from.elapsed() < Duration::from_secs(seconds.parse().unwrap()) {
+        match reader.poll(Duration::from_millis(50), &mut batch).unwrap() {
+            Polled::Idle => {}
+            Polled::Batch => {
+                read += batch.records.len();
+                reader.processed();
+            }
+            Polled::Revoking(_) => reader.release(Duration::from_secs(5)).unwrap(),
+            Polled::Connected => {
+                eprintln!("{:?} connected", from.elapsed());
+                produce(&kafka, &name, 0, 100..200);
+                produced = true;
+            }
+            other => eprintln!("{:?} {other:?}", from.elapsed()),
+        }
+        if commit.due() {
+            reader.begin_commit();
+        }
+    }
+    eprintln!("read {read}, positions {:?}", reader.positions());
+    assert_eq!(read, if produced { 200 } else { 100 });
+    reader.leave(Duration::from_secs(5)).unwrap();
+}
+
 /// Not a promise but a figure: run it alone, with SANDBAR_TEST_SPEED set to a number of records.
 #[test]
 fn speed() {
@@ -650,6 +688,10 @@ fn speed() {
     let plan = Arc::new(plan(&[source], &member(1)).unwrap());
     let mut reader = Reader::join(plan, 0).unwrap();
     let (mut read, mut batches, mut bytes) = (0, 0, 0);
+    let slow: u64 = std::env::var("SANDBAR_TEST_SLOW")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     let mut batch = Batch::default();
     let (from, cpu) = (clock::now(), used());
     loop {
@@ -657,6 +699,10 @@ fn speed() {
             Polled::Batch => {
                 read += batch.records.len();
                 bytes += batch.records.byte_count();
+                std::thread::sleep(Duration::from_millis(slow));
+                if slow > 0 && read > 1_000_000 {
+                    break;
+                }
                 batches += 1;
                 reader.processed();
             }
