@@ -527,6 +527,51 @@ fn members_that_join_and_leave_lose_nothing_and_keep_topics_together() {
     assert_eq!(twice.load(std::sync::atomic::Ordering::Relaxed), 0);
 }
 
+/// librdkafka resumes behind what it believes was consumed; the end of a partition must not count as a record there.
+#[test]
+fn the_first_record_after_a_rebalance_at_the_end_of_a_partition_is_read() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "idle", 4);
+    for partition in 0..4 {
+        produce(&kafka, &name, partition, 0..10);
+    }
+    let mut source = source(&kafka, &[&name]);
+    source.stop = None;
+    let plan = Arc::new(plan(&[source], &member(2)).unwrap());
+    let mut first = Reader::join(plan.clone(), 0).unwrap();
+    let total = |seen: &Seen| seen.values().map(Vec::len).sum::<usize>();
+    read(&mut first, |seen, _| total(seen) == 40).unwrap();
+    let ends = clock::now() + Duration::from_millis(500);
+    read(&mut first, |_, _| clock::now() > ends).unwrap();
+    let second = std::thread::Builder::new()
+        .spawn(move || {
+            let mut second = Reader::join(plan, 1).unwrap();
+            let seen = read(&mut second, |seen, _| total(seen) == 2).unwrap();
+            second.leave(Duration::from_secs(5)).unwrap();
+            seen
+        })
+        .unwrap();
+    let mut revoked = 0;
+    read(&mut first, |_, polled| {
+        revoked += if let Polled::Revoking(partitions) = polled {
+            partitions.len()
+        } else {
+            0
+        };
+        revoked == 2
+    })
+    .unwrap();
+    let settled = clock::now() + Duration::from_millis(500);
+    read(&mut first, |_, _| clock::now() > settled).unwrap();
+    for partition in 0..4 {
+        produce(&kafka, &name, partition, 10..11);
+    }
+    let mut seen = read(&mut first, |seen, _| total(seen) == 2).unwrap();
+    seen.extend(second.join().unwrap());
+    assert_eq!(seen.len(), 4);
+    assert!(seen.values().all(|of| *of == [10]));
+}
+
 #[test]
 fn a_bounded_run_of_more_workers_than_partitions_ends_in_all_of_them() {
     let Some(kafka) = kafka() else { return };
