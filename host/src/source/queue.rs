@@ -332,3 +332,26 @@ pub(super) fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &
     }
     (high >= 0).then_some(high)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_that_is_no_text_does_not_end_the_process() {
+        let mut list = TopicPartitionList::new();
+        list.add_partition("views", 3).set_metadata("\u{0}é");
+        // SAFETY: the list has one element, whose metadata has three bytes; cutting the last one leaves half a character.
+        unsafe { (*(*list.ptr()).elems).metadata_size = 2 };
+        let read = elements(&list);
+        assert_eq!((read[0].topic.as_str(), read[0].partition), ("views", 3));
+        assert_eq!(read[0].metadata, "\u{0}\u{fffd}");
+        assert!(elements(&TopicPartitionList::new()).is_empty());
+    }
+
+    #[test]
+    fn a_reader_can_be_moved_to_its_thread() {
+        fn moves<T: Send>() {}
+        moves::<super::super::Reader>();
+    }
+}
