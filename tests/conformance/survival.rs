@@ -8,7 +8,7 @@ use crate::wire;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 use sandbar::broker::{Broker, Settings};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
