@@ -90,7 +90,10 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Collects the offsets, or errors, that a producer is told.
 #[derive(Default, Clone)]
-pub(crate) struct Reports(pub Arc<Mutex<Vec<Result<(i32, i64), RDKafkaErrorCode>>>>);
+pub(crate) struct Reports(pub Arc<Mutex<Vec<Report>>>);
+
+/// Partition and offset of a record, or why it has none.
+pub(crate) type Report = Result<(i32, i64), RDKafkaErrorCode>;
 
 impl ClientContext for Reports {}
 
@@ -122,7 +125,7 @@ pub(crate) fn produce(
     partition: i32,
     records: &[Record],
     more: &[(&str, &str)],
-) -> Vec<Result<(i32, i64), RDKafkaErrorCode>> {
+) -> Vec<Report> {
     let (producer, reports) = producer(bootstrap, more);
     for record in records {
         send(&producer, topic, partition, record);

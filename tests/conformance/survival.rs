@@ -8,7 +8,7 @@ use crate::wire;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 use sandbar::broker::{Broker, Settings};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -200,7 +200,7 @@ fn a_group_goes_on_after_a_kill() {
     let address = process.address.clone();
     let name = topic(&address, 1);
     let (member, _) = crate::groups::member(&address, "g", &name, &[("auto.offset.reset", "earliest")]);
-    let mut expect = |offset| {
+    let expect = |offset| {
         until("the next record comes", || {
             // Errors say that the broker is away; the client goes on by itself.
             let Some(Ok(message)) = member.poll(Duration::from_millis(100)) else {
@@ -212,6 +212,7 @@ fn a_group_goes_on_after_a_kill() {
     };
     produce(&address, &name, 0, &numbered(1), &[]);
     expect(0);
+    member.commit_consumer_state(CommitMode::Sync).unwrap();
     process.kill();
     let _process = Process::start_at(folder.path(), &address);
     produce(&address, &name, 0, &numbered(1), &[]);

@@ -91,3 +91,50 @@ impl Producers {
         self.known.retain(|_, producer| last(producer) >= middle);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(producer_id: i64, base_sequence: i32, base_offset: i64) -> Header {
+        Header {
+            base_offset,
+            size: 100,
+            magic: 2,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: 9,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer_id,
+            producer_epoch: 0,
+            base_sequence,
+            count: 10,
+        }
+    }
+
+    #[test]
+    fn the_count_goes_on_at_zero_after_its_largest_number() {
+        let mut producers = Producers::default();
+        producers.remember(&batch(1, i32::MAX - 9, 0));
+        assert_eq!(producers.check(&batch(1, 0, 0)), Ok(None));
+        producers.remember(&batch(2, i32::MAX - 4, 10));
+        assert_eq!(producers.check(&batch(2, 5, 0)), Ok(None));
+        assert_eq!(
+            producers.check(&batch(2, 6, 0)),
+            Err(ResponseError::OutOfOrderSequenceNumber)
+        );
+    }
+
+    #[test]
+    fn the_producers_that_wrote_longest_ago_are_forgotten() {
+        let mut producers = Producers::default();
+        for id in 0..=PRODUCERS as i64 {
+            producers.remember(&batch(id, 0, 10 * id));
+        }
+        assert!(producers.known.len() <= PRODUCERS / 2 + 1);
+        let newest = PRODUCERS as i64;
+        assert_eq!(producers.check(&batch(newest, 0, 0)), Ok(Some(10 * newest)));
+        assert_eq!(producers.check(&batch(0, 0, 0)), Ok(None));
+    }
+}
