@@ -19,6 +19,7 @@ mod start_matrix;
 mod restart;
 mod commits;
 mod data;
+mod examples;
 mod group;
 mod crash;
 mod memory;

@@ -1,0 +1,137 @@
+//! Every example of the project runs, and its output is what a plain recomputation gives.
+
+use sandbar_tests::client::{Client, Isolation, Record};
+use sandbar_tests::guard::Folder;
+use sandbar_tests::kafka::Kafka;
+use sandbar_tests::process::{self, Process};
+use sandbar_tests::{root, skip, target};
+use serde_json::{Value, json};
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A broker of our own in a process, and its address.
+fn embedded_broker() -> (Process, String) {
+    let mut broker = Process::start(&["broker", "--listen", "127.0.0.1:0", "-o", "json"]);
+    broker.wait_for("the broker's address", LIMIT, |lines| !lines.is_empty());
+    let said: Value = serde_json::from_str(&broker.lines()[0]).expect("the broker says where it listens");
+    let address = said["listening"].as_str().expect("an address").to_owned();
+    (broker, address)
+}
+
+/// The pushes among the events of a file, projected by plain serde_json: key, value, time.
+fn recomputed(events: &str) -> Vec<(String, Value, i64)> {
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+    let pushes = events.filter(|event| event["type"] == "PushEvent");
+    let mut pushes: Vec<_> = pushes
+        .map(|event| {
+            let repo = event["repo"]["name"].as_str().expect("a repository").to_owned();
+            let branch = event["payload"]["ref"].as_str().expect("a branch").trim_start_matches("refs/heads/");
+            let push = json!({
+                "id": event["id"], "repo": repo, "by": event["actor"]["login"],
+                "branch": branch, "commits": event["payload"]["size"],
+            });
+            (repo, push, milliseconds(event["created_at"].as_str().expect("a time")))
+        })
+        .collect();
+    pushes.sort_by(|a, b| a.1["id"].as_str().cmp(&b.1["id"].as_str()));
+    pushes
+}
+
+/// `2021-07-21T06:00:00Z` since 1970; days by Howard Hinnant's `days_from_civil` for dates after March 1970.
+fn milliseconds(time: &str) -> i64 {
+    let number = |range: std::ops::Range<usize>| time[range].parse::<i64>().expect("a number");
+    let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+    let (year, shifted) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * shifted + 2) / 5 + day - 1 - 719_468;
+    ((days * 24 + number(11..13)) * 60 + number(14..16)) * 60_000 + number(17..19) * 1000
+}
+
+fn github_events_on(brokers: &str) {
+    let data = root().join("../shared/data/github-events.jsonl");
+    let Ok(events) = std::fs::read_to_string(&data) else {
+        return skip("examples::github_events", &format!("{} is not there", data.display()));
+    };
+    let client = Client::new(brokers);
+    for topic in ["github-events", "github-pushes", "github-events.dead"] {
+        client.create_topic(topic, 4);
+    }
+    let mut records: Vec<_> = events.lines().map(|event| Record { value: Some(event.into()), topic: "github-events".into(), ..Record::default() }).collect();
+    records.push(Record::placed("github-events", 0, "no event"));
+    client.producer().send(&records);
+
+    let pipeline = root().join("examples/github-events/pipeline.toml");
+    let state = Folder::new("sandbar-github-");
+    let ended = process::run(&[
+        "run".to_owned(),
+        pipeline.display().to_string(),
+        "--set".to_owned(),
+        format!("kafka.brokers={brokers}"),
+        "--set".to_owned(),
+        format!("state.dir={}", state.path().display()),
+    ]);
+    assert_eq!(ended.code, Some(0), "{}", ended.text());
+    let mut pushes: Vec<_> = client
+        .read("github-pushes", Isolation::Committed)
+        .into_iter()
+        .map(|record| {
+            let value: Value = serde_json::from_str(&record.text()).expect("a push");
+            let key = String::from_utf8(record.key.expect("a key")).expect("a name");
+            (key, value, record.timestamp.expect("a time"))
+        })
+        .collect();
+    pushes.sort_by(|a, b| a.1["id"].as_str().cmp(&b.1["id"].as_str()));
+    assert_eq!(pushes, recomputed(&events));
+    let dead = client.read("github-events.dead", Isolation::Committed);
+    assert_eq!(dead.iter().map(Record::text).collect::<Vec<_>>(), ["no event"]);
+}
+
+#[test]
+fn github_events_come_out_as_recomputed_on_the_embedded_broker() {
+    let (_broker, address) = embedded_broker();
+    github_events_on(&address);
+}
+
+#[test]
+fn github_events_come_out_as_recomputed_on_apache_kafka() {
+    github_events_on(&Kafka::shared().bootstrap());
+}
+
+#[test]
+fn the_demo_keeps_the_bids_that_a_recomputation_keeps() {
+    const EVENTS: &str = "20000";
+    let events = Command::new(target().join("release/auction-events")).arg(EVENTS).output().expect("run `make demo` or `make test`");
+    let events = String::from_utf8(events.stdout).expect("text");
+    let high = events.lines().filter(|line| {
+        let event: Value = serde_json::from_str(line).expect("an event");
+        event["value"]["Bid"]["price"].as_u64().is_some_and(|cents| cents >= 10_000_000)
+    });
+    let demo = Command::new(root().join("examples/auctions/demo")).env("EVENTS", EVENTS).output().expect("the demo");
+    let said = String::from_utf8_lossy(&demo.stdout).into_owned();
+    assert!(demo.status.success(), "{said}{}", String::from_utf8_lossy(&demo.stderr));
+    let kept = format!("the plugin kept {} bids", high.count());
+    assert!(said.contains(&kept), "{kept} is not in {said}");
+}
+
+#[test]
+fn the_demo_takes_a_persons_own_events() {
+    let folder = Folder::new("sandbar-own-");
+    let file = folder.path().join("own.jsonl");
+    std::fs::write(&file, "{\"a\":1}\nnot even json\n").expect("a file");
+    let demo = Command::new(root().join("examples/auctions/demo")).arg(&file).output().expect("the demo");
+    let said = String::from_utf8_lossy(&demo.stdout).into_owned();
+    assert!(demo.status.success(), "{said}{}", String::from_utf8_lossy(&demo.stderr));
+    assert!(said.contains("not even json") && said.contains("2 records in, 2 out"), "{said}");
+}
+
+#[test]
+fn the_readmes_pipeline_is_one_that_check_accepts() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
+    let pipeline = readme.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("a pipeline in the README");
+    let folder = Folder::new("sandbar-readme-");
+    let file = folder.path().join("pipeline.toml");
+    std::fs::write(&file, pipeline.replace("target/plugins", &target().join("plugins").display().to_string())).expect("a file");
+    let ended = process::run(&["check".to_owned(), file.display().to_string()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.text());
+}
