@@ -66,8 +66,11 @@ fn assign(consumer: &BaseConsumer, topic: &str) -> (Vec<i64>, Vec<i64>) {
     let mut list = TopicPartitionList::new();
     let (mut begins, mut ends) = (Vec::new(), Vec::new());
     for partition in 0..PARTITIONS {
-        let (begin, end) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)).expect("watermarks");
-        list.add_partition_offset(topic, partition, Offset::Offset(begin)).expect("an offset");
+        let (begin, end) = consumer
+            .fetch_watermarks(topic, partition, Duration::from_secs(10))
+            .expect("watermarks");
+        list.add_partition_offset(topic, partition, Offset::Offset(begin))
+            .expect("an offset");
         begins.push(begin);
         ends.push(end);
     }
@@ -107,13 +110,23 @@ fn pass(producer: &BaseProducer, to: &str, message: &rd::rd_kafka_message_t, fil
 
 unsafe fn bytes<'a>(pointer: *const std::ffi::c_void, length: usize) -> &'a [u8] {
     // SAFETY: the caller passes a message's own pointer and length; a null pointer has length 0.
-    if pointer.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(pointer.cast(), length) } }
+    if pointer.is_null() {
+        &[]
+    } else {
+        unsafe { std::slice::from_raw_parts(pointer.cast(), length) }
+    }
 }
 
 /// The number behind `"ms":`.
 fn slow(value: &[u8]) -> u64 {
-    let at = value.windows(5).position(|window| window == b"\"ms\":").map_or(value.len(), |at| at + 5);
-    value[at..].iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |number, byte| number * 10 + u64::from(byte - b'0'))
+    let at = value
+        .windows(5)
+        .position(|window| window == b"\"ms\":")
+        .map_or(value.len(), |at| at + 5);
+    value[at..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .fold(0, |number, byte| number * 10 + u64::from(byte - b'0'))
 }
 
 fn commit(consumer: &BaseConsumer, producer: &BaseProducer, topic: &str, next: &[i64]) {
@@ -122,7 +135,8 @@ fn commit(consumer: &BaseConsumer, producer: &BaseProducer, topic: &str, next: &
     }
     let mut list = TopicPartitionList::new();
     for (partition, next) in next.iter().enumerate() {
-        list.add_partition_offset(topic, partition as i32, Offset::Offset(*next)).expect("an offset");
+        list.add_partition_offset(topic, partition as i32, Offset::Offset(*next))
+            .expect("an offset");
     }
     consumer.commit(&list, CommitMode::Sync).expect("a commit");
 }

@@ -24,15 +24,22 @@ fn main() {
         assert_eq!(mode, "bare-loop", "the loop is started by the table");
         return bare_loop::run(brokers, from, to, job == "filter");
     }
-    let count = arguments.first().map_or(5_000_000, |count| count.parse().expect("a number of records"));
+    let count = arguments
+        .first()
+        .map_or(5_000_000, |count| count.parse().expect("a number of records"));
     table(count);
 }
 
 fn table(count: usize) {
     let kafka = Kafka::start(1);
     for pid in kafka.pids() {
-        let pinned = Command::new("taskset").args(["-a", "-cp", &KAFKA_CORE.to_string(), &pid.to_string()]).output();
-        assert!(pinned.is_ok_and(|output| output.status.success()), "Kafka is pinned to core {KAFKA_CORE}");
+        let pinned = Command::new("taskset")
+            .args(["-a", "-cp", &KAFKA_CORE.to_string(), &pid.to_string()])
+            .output();
+        assert!(
+            pinned.is_ok_and(|output| output.status.success()),
+            "Kafka is pinned to core {KAFKA_CORE}"
+        );
     }
     let client = kafka.client();
     client.create_topic("bench-in", 4);
@@ -48,25 +55,46 @@ fn table(count: usize) {
             client.create_topic(&format!("{to}-loop"), 4);
             client.create_topic(&format!("{to}-sandbar"), 4);
             costs[0].push(bare(&kafka.bootstrap(), &format!("{to}-loop"), job));
-            costs[1].push(sandbar(folder.path(), &kafka.bootstrap(), &format!("{to}-sandbar"), job));
+            costs[1].push(sandbar(
+                folder.path(),
+                &kafka.bootstrap(),
+                &format!("{to}-sandbar"),
+                job,
+            ));
         }
         // The best of the rounds: what else the machine did only ever adds.
-        let [bare, ours] = costs.map(|costs| costs.into_iter().min_by(|a, b| a.cpu_seconds.total_cmp(&b.cpu_seconds)).expect("a round"));
+        let [bare, ours] = costs.map(|costs| {
+            costs
+                .into_iter()
+                .min_by(|a, b| a.cpu_seconds.total_cmp(&b.cpu_seconds))
+                .expect("a round")
+        });
         row(job, "bare loop", count, &bare, &bare);
         row(job, "sandbar", count, &ours, &bare);
         let ratio = ours.cpu_seconds / bare.cpu_seconds;
-        println!("{job}: {ratio:.2} times the bare loop, {} {RATIO_MAX}", if ratio <= RATIO_MAX { "at most" } else { "MORE THAN" });
+        println!(
+            "{job}: {ratio:.2} times the bare loop, {} {RATIO_MAX}",
+            if ratio <= RATIO_MAX { "at most" } else { "MORE THAN" }
+        );
     }
 }
 
 fn bare(brokers: &str, to: &str, job: &str) -> Cost {
     let this = std::env::current_exe().expect("this program");
-    measure::run(CORE, &this.to_string_lossy(), &["bare-loop", brokers, "bench-in", to, job])
+    measure::run(
+        CORE,
+        &this.to_string_lossy(),
+        &["bare-loop", brokers, "bench-in", to, job],
+    )
 }
 
 fn sandbar(folder: &Path, brokers: &str, to: &str, job: &str) -> Cost {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the project");
-    let config = if job == "filter" { r#"config = { field = "/ms", at-least = 5 }"# } else { "" };
+    let config = if job == "filter" {
+        r#"config = { field = "/ms", at-least = 5 }"#
+    } else {
+        ""
+    };
     let pipeline = format!(
         r#"
 name = "{to}"

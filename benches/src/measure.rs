@@ -31,7 +31,10 @@ pub fn run(core: u32, program: &str, arguments: &[&str]) -> Cost {
     // A child that ended and was not waited for still has its times in /proc.
     loop {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("the child's status");
-        if status.lines().any(|line| line.starts_with("State:") && line.contains('Z')) {
+        if status
+            .lines()
+            .any(|line| line.starts_with("State:") && line.contains('Z'))
+        {
             break;
         }
         peak = peak.max(kib(&status, "VmHWM:") / 1024.0);
@@ -43,17 +46,34 @@ pub fn run(core: u32, program: &str, arguments: &[&str]) -> Cost {
     let cpu_seconds = ticks(&stat) / TICKS_PER_SECOND;
     let ended = child.wait().expect("the child's end");
     assert!(ended.success(), "{program} {arguments:?} ended with {ended}");
-    let at = |fifth: usize| samples.get((samples.len() * (fifth + 1) / 5).saturating_sub(1)).copied().unwrap_or(0.0);
-    Cost { cpu_seconds, wall_seconds, rss_mib: peak, rss_over_time_mib: std::array::from_fn(at) }
+    let at = |fifth: usize| {
+        samples
+            .get((samples.len() * (fifth + 1) / 5).saturating_sub(1))
+            .copied()
+            .unwrap_or(0.0)
+    };
+    Cost {
+        cpu_seconds,
+        wall_seconds,
+        rss_mib: peak,
+        rss_over_time_mib: std::array::from_fn(at),
+    }
 }
 
 fn kib(status: &str, name: &str) -> f64 {
     let line = status.lines().find(|line| line.starts_with(name));
-    line.and_then(|line| line.split_whitespace().nth(1)).and_then(|number| number.parse().ok()).unwrap_or(0.0)
+    line.and_then(|line| line.split_whitespace().nth(1))
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0.0)
 }
 
 /// utime and stime: fields 14 and 15 of proc(5), counted behind the name in parentheses.
 fn ticks(stat: &str) -> f64 {
     let behind = stat.rsplit(')').next().unwrap_or_default();
-    behind.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum()
+    behind
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum()
 }

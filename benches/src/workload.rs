@@ -36,7 +36,11 @@ impl Records {
             sum += (rank as f64).powf(-0.6);
             sum
         });
-        Self { random: Random(seed), weights: weights.collect(), index: 0 }
+        Self {
+            random: Random(seed),
+            weights: weights.collect(),
+            index: 0,
+        }
     }
 
     pub fn next(&mut self) -> Record {
@@ -85,7 +89,11 @@ pub fn fill(brokers: &str, topic: &str, count: usize) {
         .expect("a producer");
     let mut records = Records::new(42);
     for _ in 0..count {
-        let Record { key, value, timestamp_ms } = records.next();
+        let Record {
+            key,
+            value,
+            timestamp_ms,
+        } = records.next();
         let mut record = BaseRecord::to(topic).key(&key).payload(&value).timestamp(timestamp_ms);
         while let Err((error, again)) = producer.send(record) {
             assert_eq!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
@@ -93,5 +101,7 @@ pub fn fill(brokers: &str, topic: &str, count: usize) {
             record = again;
         }
     }
-    producer.flush(Duration::from_secs(60)).expect("all records are acknowledged");
+    producer
+        .flush(Duration::from_secs(60))
+        .expect("all records are acknowledged");
 }

@@ -3,7 +3,9 @@
 //! A worker keeps the handles of what it touches and adds to them once a batch. Where `--http` is absent nothing records them.
 
 use crate::record::TopicPartition;
-use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
@@ -21,24 +23,59 @@ pub fn install() -> Option<PrometheusHandle> {
 
 fn describe() {
     describe_counter!("sandbar_records_in_total", "records read");
-    describe_counter!("sandbar_bytes_in_total", Unit::Bytes, "bytes of keys, values and headers read");
+    describe_counter!(
+        "sandbar_bytes_in_total",
+        Unit::Bytes,
+        "bytes of keys, values and headers read"
+    );
     describe_counter!("sandbar_records_out_total", "records handed to a sink");
-    describe_counter!("sandbar_bytes_out_total", Unit::Bytes, "bytes of keys, values and headers handed to a sink");
-    describe_gauge!("sandbar_lag_records", "records between the next one to process and the last stable offset");
-    describe_gauge!("sandbar_event_time_lag_seconds", Unit::Seconds, "wall clock less the event time last read");
+    describe_counter!(
+        "sandbar_bytes_out_total",
+        Unit::Bytes,
+        "bytes of keys, values and headers handed to a sink"
+    );
+    describe_gauge!(
+        "sandbar_lag_records",
+        "records between the next one to process and the last stable offset"
+    );
+    describe_gauge!(
+        "sandbar_event_time_lag_seconds",
+        Unit::Seconds,
+        "wall clock less the event time last read"
+    );
     describe_gauge!("sandbar_current_offset", "offset of the next record to process");
     describe_gauge!("sandbar_committed_offset", "offset last committed");
     describe_counter!("sandbar_commits_total", "offset commits that succeeded");
-    describe_counter!("sandbar_commits_failed_total", "offset commits that failed; the next one supersedes");
+    describe_counter!(
+        "sandbar_commits_failed_total",
+        "offset commits that failed; the next one supersedes"
+    );
     describe_counter!("sandbar_rebalances_total", "assignments changed");
     describe_counter!("sandbar_plugin_calls_total", "calls into a plugin");
-    describe_histogram!("sandbar_plugin_call_seconds", Unit::Seconds, "time of the calls for one batch");
-    describe_gauge!("sandbar_plugin_memory_bytes", Unit::Bytes, "linear memory of the instance");
+    describe_histogram!(
+        "sandbar_plugin_call_seconds",
+        Unit::Seconds,
+        "time of the calls for one batch"
+    );
+    describe_gauge!(
+        "sandbar_plugin_memory_bytes",
+        Unit::Bytes,
+        "linear memory of the instance"
+    );
     describe_counter!("sandbar_plugin_faults_total", "traps and broken limits by kind");
-    describe_counter!("sandbar_plugin_instances_recycled_total", "instances dropped and made anew");
+    describe_counter!(
+        "sandbar_plugin_instances_recycled_total",
+        "instances dropped and made anew"
+    );
     describe_counter!("sandbar_dead_letters_total", "records sent to the dead letters");
-    describe_counter!("sandbar_records_skipped_total", "records that a plugin or on-error left out");
-    describe_counter!("sandbar_event_time_missing_total", "records without event time at the pointer; Kafka's timestamp stands in");
+    describe_counter!(
+        "sandbar_records_skipped_total",
+        "records that a plugin or on-error left out"
+    );
+    describe_counter!(
+        "sandbar_event_time_missing_total",
+        "records without event time at the pointer; Kafka's timestamp stands in"
+    );
 }
 
 /// What a process did so far, for the terminal and for `/ready`.
@@ -101,7 +138,10 @@ pub struct SinkMetrics {
 /// The handles of a sink.
 pub fn sink(pipeline: &str, sink: &str) -> SinkMetrics {
     let labels = [("pipeline", pipeline.to_owned()), ("sink", sink.to_owned())];
-    SinkMetrics { records: counter!("sandbar_records_out_total", &labels), bytes: counter!("sandbar_bytes_out_total", &labels) }
+    SinkMetrics {
+        records: counter!("sandbar_records_out_total", &labels),
+        bytes: counter!("sandbar_bytes_out_total", &labels),
+    }
 }
 
 /// Handles for one operator.
@@ -133,7 +173,10 @@ pub fn operator(pipeline: &str, operator: &str) -> OperatorMetrics {
     let labels = [("pipeline", pipeline.to_owned()), ("operator", operator.to_owned())];
     let fault = |kind: &str| {
         let [pipeline, operator] = labels.clone();
-        counter!("sandbar_plugin_faults_total", &[pipeline, operator, ("kind", kind.to_owned())])
+        counter!(
+            "sandbar_plugin_faults_total",
+            &[pipeline, operator, ("kind", kind.to_owned())]
+        )
     };
     OperatorMetrics {
         calls: counter!("sandbar_plugin_calls_total", &labels),

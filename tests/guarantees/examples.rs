@@ -22,12 +22,17 @@ fn embedded_broker() -> (Process, String) {
 
 /// The pushes among the events of a file, projected by plain serde_json: key, value, time.
 fn recomputed(events: &str) -> Vec<(String, Value, i64)> {
-    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+    let events = events
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("an event"));
     let pushes = events.filter(|event| event["type"] == "PushEvent");
     let mut pushes: Vec<_> = pushes
         .map(|event| {
             let repo = event["repo"]["name"].as_str().expect("a repository").to_owned();
-            let branch = event["payload"]["ref"].as_str().expect("a branch").trim_start_matches("refs/heads/");
+            let branch = event["payload"]["ref"]
+                .as_str()
+                .expect("a branch")
+                .trim_start_matches("refs/heads/");
             let push = json!({
                 "id": event["id"], "repo": repo, "by": event["actor"]["login"],
                 "branch": branch, "commits": event["payload"]["size"],
@@ -43,7 +48,11 @@ fn recomputed(events: &str) -> Vec<(String, Value, i64)> {
 fn milliseconds(time: &str) -> i64 {
     let number = |range: std::ops::Range<usize>| time[range].parse::<i64>().expect("a number");
     let (year, month, day) = (number(0..4), number(5..7), number(8..10));
-    let (year, shifted) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, shifted) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * shifted + 2) / 5 + day - 1 - 719_468;
     ((days * 24 + number(11..13)) * 60 + number(14..16)) * 60_000 + number(17..19) * 1000
 }
@@ -57,7 +66,14 @@ fn github_events_on(brokers: &str) {
     for topic in ["github-events", "github-pushes", "github-events.dead"] {
         client.create_topic(topic, 4);
     }
-    let mut records: Vec<_> = events.lines().map(|event| Record { value: Some(event.into()), topic: "github-events".into(), ..Record::default() }).collect();
+    let mut records: Vec<_> = events
+        .lines()
+        .map(|event| Record {
+            value: Some(event.into()),
+            topic: "github-events".into(),
+            ..Record::default()
+        })
+        .collect();
     records.push(Record::placed("github-events", 0, "no event"));
     client.producer().send(&records);
 
@@ -101,13 +117,21 @@ fn github_events_come_out_as_recomputed_on_apache_kafka() {
 #[test]
 fn the_demo_keeps_the_bids_that_a_recomputation_keeps() {
     const EVENTS: &str = "20000";
-    let events = Command::new(target().join("release/auction-events")).arg(EVENTS).output().expect("run `make demo` or `make test`");
+    let events = Command::new(target().join("release/auction-events"))
+        .arg(EVENTS)
+        .output()
+        .expect("run `make demo` or `make test`");
     let events = String::from_utf8(events.stdout).expect("text");
     let high = events.lines().filter(|line| {
         let event: Value = serde_json::from_str(line).expect("an event");
-        event["value"]["Bid"]["price"].as_u64().is_some_and(|cents| cents >= 10_000_000)
+        event["value"]["Bid"]["price"]
+            .as_u64()
+            .is_some_and(|cents| cents >= 10_000_000)
     });
-    let demo = Command::new(root().join("examples/auctions/demo")).env("EVENTS", EVENTS).output().expect("the demo");
+    let demo = Command::new(root().join("examples/auctions/demo"))
+        .env("EVENTS", EVENTS)
+        .output()
+        .expect("the demo");
     let said = String::from_utf8_lossy(&demo.stdout).into_owned();
     assert!(demo.status.success(), "{said}{}", String::from_utf8_lossy(&demo.stderr));
     let kept = format!("the plugin kept {} bids", high.count());
@@ -119,19 +143,33 @@ fn the_demo_takes_a_persons_own_events() {
     let folder = Folder::new("sandbar-own-");
     let file = folder.path().join("own.jsonl");
     std::fs::write(&file, "{\"a\":1}\nnot even json\n").expect("a file");
-    let demo = Command::new(root().join("examples/auctions/demo")).arg(&file).output().expect("the demo");
+    let demo = Command::new(root().join("examples/auctions/demo"))
+        .arg(&file)
+        .output()
+        .expect("the demo");
     let said = String::from_utf8_lossy(&demo.stdout).into_owned();
     assert!(demo.status.success(), "{said}{}", String::from_utf8_lossy(&demo.stderr));
-    assert!(said.contains("not even json") && said.contains("2 records in, 2 out"), "{said}");
+    assert!(
+        said.contains("not even json") && said.contains("2 records in, 2 out"),
+        "{said}"
+    );
 }
 
 #[test]
 fn the_readmes_pipeline_is_one_that_check_accepts() {
     let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
-    let pipeline = readme.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("a pipeline in the README");
+    let pipeline = readme
+        .split("```toml")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("a pipeline in the README");
     let folder = Folder::new("sandbar-readme-");
     let file = folder.path().join("pipeline.toml");
-    std::fs::write(&file, pipeline.replace("target/plugins", &target().join("plugins").display().to_string())).expect("a file");
+    std::fs::write(
+        &file,
+        pipeline.replace("target/plugins", &target().join("plugins").display().to_string()),
+    )
+    .expect("a file");
     let ended = process::run(&["check".to_owned(), file.display().to_string()]);
     assert_eq!(ended.code, Some(0), "{}", ended.text());
 }

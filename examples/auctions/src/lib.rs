@@ -50,7 +50,12 @@ impl Plugin for HighBids {
             return Ok(());
         }
         let euros = (dollars * self.euros_per_dollar * 100.0).round() / 100.0;
-        let high = HighBid { auction: bid.auction, bidder: bid.bidder, euros, channel: bid.channel };
+        let high = HighBid {
+            auction: bid.auction,
+            bidder: bid.bidder,
+            euros,
+            channel: bid.channel,
+        };
         let key = bid.auction.to_string();
         out.emit_json(&key, &high)?;
         if dollars >= self.highlight {

@@ -44,13 +44,25 @@ struct Push<'a> {
 
 impl Plugin for Pushes {
     fn process(&mut self, event: &sandbar_sdk::Event, out: &mut Outputs) -> Result<(), Refusal> {
-        let Event { id, kind, actor, repo, payload } = event.json()?;
+        let Event {
+            id,
+            kind,
+            actor,
+            repo,
+            payload,
+        } = event.json()?;
         if kind != "PushEvent" {
             return Ok(());
         }
         let branch = payload.branch.as_deref().unwrap_or_default();
         let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
-        let push = Push { id, repo: &repo.name, by: &actor.login, branch, commits: payload.size.unwrap_or(0) };
+        let push = Push {
+            id,
+            repo: &repo.name,
+            by: &actor.login,
+            branch,
+            commits: payload.size.unwrap_or(0),
+        };
         out.emit_json(&repo.name, &push)?;
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! From the bytes of a request to the bytes of its answer: which requests there are, in which versions.
 
-use super::member::{Answer, Client};
-use super::{Node, bounds, fetch, groups, offsets, produce, shape, topics};
+use super::groups::member::{Answer, Client};
+use super::groups::{offsets, requests as groups};
+use super::{Node, bounds, fetch, produce, shape, topics};
 use crate::error::{Error, Kind, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;

@@ -1,7 +1,7 @@
 //! ListOffsets, OffsetForLeaderEpoch, DeleteRecords: where logs begin and end, and what lies where in time.
 
-use super::journal::Event;
-use super::log::{Found, LEADER_EPOCH};
+use super::disk::journal::Event;
+use super::disk::log::{Found, LEADER_EPOCH};
 use super::state::{State, storage_error};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};

@@ -1,7 +1,7 @@
 //! Fetch: the way out, with the wait for new records.
 
 use super::Node;
-use super::log::Log;
+use super::disk::log::Log;
 use super::state::{State, storage_error};
 use crate::clock;
 use bytes::Bytes;

@@ -21,16 +21,8 @@ mod produce;
 mod fetch;
 mod bounds;
 mod groups;
-mod group;
-mod rebalance;
-mod member;
-mod offsets;
 mod state;
-mod storage;
-mod journal;
-mod log;
-mod idempotence;
-mod batch;
+mod disk;
 
 pub use start::{Broker, Settings};
 use start::{Node, check_epoch};

@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::api::{self, Ends};
-use super::groups;
+use super::groups::requests;
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::rc::Rc;
@@ -113,6 +113,6 @@ async fn keep_time(node: Rc<Node>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        groups::tick(&mut node.state.borrow_mut());
+        requests::tick(&mut node.state.borrow_mut());
     }
 }

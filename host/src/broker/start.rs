@@ -1,6 +1,6 @@
 //! Starting and stopping: the thread that everything of a broker runs on.
 
-use super::log::LEADER_EPOCH;
+use super::disk::log::LEADER_EPOCH;
 use super::server;
 use super::state::State;
 use crate::error::{Error, Kind, Result};

@@ -2,10 +2,10 @@
 //!
 //! What always holds: a change is in the journal before it is made here, so that what was answered is what is found again.
 
-use super::group::Group;
-use super::journal::{Event, Journal, Position};
-use super::log::Log;
-use super::storage::Storage;
+use super::disk::journal::{Event, Journal, Position};
+use super::disk::log::Log;
+use super::disk::storage::Storage;
+use super::groups::group::Group;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use kafka_protocol::error::ResponseError;

@@ -1,7 +1,7 @@
 //! Metadata, CreateTopics, DeleteTopics, CreatePartitions: which topics there are.
 
-use super::journal::Event;
-use super::log::LEADER_EPOCH;
+use super::disk::journal::Event;
+use super::disk::log::LEADER_EPOCH;
 use super::state::{State, Topic};
 use crate::clock;
 use kafka_protocol::error::ResponseError;

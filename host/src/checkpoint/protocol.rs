@@ -81,7 +81,10 @@ pub struct Protocol {
 
 impl Default for Protocol {
     fn default() -> Self {
-        Self { phase: Phase::Processing, unanswered: false }
+        Self {
+            phase: Phase::Processing,
+            unanswered: false,
+        }
     }
 }
 
@@ -114,7 +117,11 @@ impl Protocol {
 
     fn settle(&mut self, why: Why, drained: bool) -> &'static [Command] {
         use Command::*;
-        self.phase = if why == Why::End { Phase::Left } else { Phase::Processing };
+        self.phase = if why == Why::End {
+            Phase::Left
+        } else {
+            Phase::Processing
+        };
         match (why, drained) {
             (Why::Interval, true) => {
                 self.unanswered = true;
@@ -133,12 +140,23 @@ impl Protocol {
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 7] =
-        [Event::Due, Event::Revoking, Event::Lost, Event::Stopping, Event::Drained, Event::DrainTimedOut, Event::Answered];
+    const EVENTS: [Event; 7] = [
+        Event::Due,
+        Event::Revoking,
+        Event::Lost,
+        Event::Stopping,
+        Event::Drained,
+        Event::DrainTimedOut,
+        Event::Answered,
+    ];
 
     /// Calls `check` with every sequence of eight events and the commands that each of them brought.
     fn every_run(mut check: impl FnMut(&[(Event, &'static [Command])])) {
-        fn go(protocol: &Protocol, run: &mut Vec<(Event, &'static [Command])>, check: &mut impl FnMut(&[(Event, &'static [Command])])) {
+        fn go(
+            protocol: &Protocol,
+            run: &mut Vec<(Event, &'static [Command])>,
+            check: &mut impl FnMut(&[(Event, &'static [Command])]),
+        ) {
             if run.len() == 8 {
                 return check(run);
             }
@@ -154,7 +172,10 @@ mod tests {
     }
 
     fn commits(command: &Command) -> bool {
-        matches!(command, Command::Commit | Command::CommitAndRelease | Command::CommitAndLeave)
+        matches!(
+            command,
+            Command::Commit | Command::CommitAndRelease | Command::CommitAndLeave
+        )
     }
 
     #[test]
@@ -191,9 +212,16 @@ mod tests {
     #[test]
     fn a_run_that_left_does_nothing_any_more() {
         every_run(|run| {
-            let left = run.iter().position(|(_, commands)| commands.iter().any(|c| matches!(c, Command::Leave | Command::CommitAndLeave)));
+            let left = run.iter().position(|(_, commands)| {
+                commands
+                    .iter()
+                    .any(|c| matches!(c, Command::Leave | Command::CommitAndLeave))
+            });
             if let Some(left) = left {
-                assert!(run[left + 1..].iter().all(|(_, commands)| commands.is_empty()), "{run:?}");
+                assert!(
+                    run[left + 1..].iter().all(|(_, commands)| commands.is_empty()),
+                    "{run:?}"
+                );
             }
         });
     }

@@ -29,7 +29,7 @@ impl Broker {
         let stop = Stop::on_signal()?;
         let broker = Embedded::start(Settings {
             listen: self.listen,
-            data_dir: Some(self.data_dir),
+            data_dir: self.data_dir,
         })?;
         let address = broker.address().to_string();
         out.show(&json!({ "listening": address }), || format!("listening on {address}"))?;

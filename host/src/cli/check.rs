@@ -67,8 +67,17 @@ fn plugins(pipeline: &Pipeline) -> Result<Vec<Found>> {
     let found = operators.map(|(operator, plugin)| {
         plugin.operator(&operator.name, &operator.config, operator.limits)?;
         let described = plugin.description();
-        let details = format!("plugin {} {} from {}", described.name, described.version, operator.plugin.display());
-        Ok(Found { what: "operator", name: operator.name.clone(), details })
+        let details = format!(
+            "plugin {} {} from {}",
+            described.name,
+            described.version,
+            operator.plugin.display()
+        );
+        Ok(Found {
+            what: "operator",
+            name: operator.name.clone(),
+            details,
+        })
     });
     found.collect()
 }

@@ -93,7 +93,10 @@ impl Produce {
 
 /// What a pipeline file would name wrongly is here just a file that does not do.
 fn failed(error: Error) -> Error {
-    Error { kind: Kind::Failed, ..error }
+    Error {
+        kind: Kind::Failed,
+        ..error
+    }
 }
 
 /// The topic that is written.

@@ -51,7 +51,9 @@ impl Run {
         let progress = Arc::new(Progress::default());
         let mut screen = Screen::new(*out, &pipeline);
         if let Some(address) = self.http {
-            let http = metrics::install().map(|metrics| Http::start(address, metrics, progress.clone())).transpose()?;
+            let http = metrics::install()
+                .map(|metrics| Http::start(address, metrics, progress.clone()))
+                .transpose()?;
             screen.serves(http.map(|http| http.address()));
         }
         pipeline::run(pipeline, stop, progress, &mut screen)

@@ -37,7 +37,12 @@ impl Screen {
             }
             bar
         });
-        Self { out, stdout_is_taken, bar, last: (clock::now(), 0, 0) }
+        Self {
+            out,
+            stdout_is_taken,
+            bar,
+            last: (clock::now(), 0, 0),
+        }
     }
 
     /// Tells where `/metrics` is.
@@ -73,7 +78,10 @@ impl Audience for Screen {
 
     fn tick(&mut self, progress: &Progress) {
         let Some(bar) = &self.bar else { return };
-        let (records_in, records_out) = (progress.records_in.load(Ordering::Relaxed), progress.records_out.load(Ordering::Relaxed));
+        let (records_in, records_out) = (
+            progress.records_in.load(Ordering::Relaxed),
+            progress.records_out.load(Ordering::Relaxed),
+        );
         let lag = progress.lag.load(Ordering::Relaxed).max(0) as u64;
         let (then, in_then, out_then) = std::mem::replace(&mut self.last, (clock::now(), records_in, records_out));
         let seconds = clock::now().duration_since(then).as_secs_f64().max(1e-3);
@@ -103,21 +111,53 @@ impl Screen {
 /// A notice as a line for a person, `None` for routine.
 fn human(notice: &Notice) -> Option<String> {
     Some(match notice {
-        Notice::Start { topic, partition, from, origin, stop, .. } => {
+        Notice::Start {
+            topic,
+            partition,
+            from,
+            origin,
+            stop,
+            ..
+        } => {
             let until = stop.map(|stop| format!("  until {stop}")).unwrap_or_default();
             format!("{topic}/{partition}  from {from}  {origin}{until}")
         }
         Notice::AfterCrash { source, meaning } => format!("source `{source}`: {meaning}"),
-        Notice::Rebalance { worker, assigned, revoked, lost } => {
-            let part = |name: &str, list: &[String]| if list.is_empty() { String::new() } else { format!("  {name} {}", list.join(" ")) };
+        Notice::Rebalance {
+            worker,
+            assigned,
+            revoked,
+            lost,
+        } => {
+            let part = |name: &str, list: &[String]| {
+                if list.is_empty() {
+                    String::new()
+                } else {
+                    format!("  {name} {}", list.join(" "))
+                }
+            };
             let parts = part("got", assigned) + &part("gave up", revoked) + &part("lost", lost);
-            format!("worker {worker}:{}", if parts.is_empty() { "  keeps what it has" } else { &parts })
+            format!(
+                "worker {worker}:{}",
+                if parts.is_empty() {
+                    "  keeps what it has"
+                } else {
+                    &parts
+                }
+            )
         }
         Notice::Checkpoint { .. } => return None,
-        Notice::CommitFailed { worker, reason } => format!("worker {worker}: a commit failed, the next one supersedes it: {reason}"),
+        Notice::CommitFailed { worker, reason } => {
+            format!("worker {worker}: a commit failed, the next one supersedes it: {reason}")
+        }
         Notice::Disconnected { reason } => format!("waiting for Kafka: {reason}"),
         Notice::Connected => "Kafka is back".to_owned(),
-        Notice::Stopped { reason, records_in, records_out, seconds } => format!(
+        Notice::Stopped {
+            reason,
+            records_in,
+            records_out,
+            seconds,
+        } => format!(
             "{}: {} records in, {} out, {seconds:.1} s, {} records/s",
             if reason == "signal" { "stopped" } else { "finished" },
             grouped(*records_in),
@@ -155,11 +195,17 @@ mod tests {
             stop,
         };
         assert_eq!(human(&start(None)).unwrap(), "views/3  from 4711  committed");
-        assert_eq!(human(&start(Some(9000))).unwrap(), "views/3  from 4711  committed  until 9000");
+        assert_eq!(
+            human(&start(Some(9000))).unwrap(),
+            "views/3  from 4711  committed  until 9000"
+        );
     }
 
     #[test]
     fn numbers_are_grouped() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
     }
 }

@@ -67,12 +67,19 @@ pub fn routes(pipeline: &Pipeline, ports: &[Ports]) -> Result<Vec<Route>> {
         if given != declared {
             return Err(Error::new(
                 Kind::Invalid,
-                format!("failed to wire operator `{}`: it has {given} inputs and its plugin declares {declared}", operator.name),
+                format!(
+                    "failed to wire operator `{}`: it has {given} inputs and its plugin declares {declared}",
+                    operator.name
+                ),
                 format!("the plugin's inputs: {}", names(&ports.inputs)),
             ));
         }
     }
-    pipeline.sources.iter().map(|source| route(pipeline, ports, source.name())).collect()
+    pipeline
+        .sources
+        .iter()
+        .map(|source| route(pipeline, ports, source.name()))
+        .collect()
 }
 
 fn route(pipeline: &Pipeline, ports: &[Ports], source: &str) -> Result<Route> {
@@ -81,7 +88,11 @@ fn route(pipeline: &Pipeline, ports: &[Ports], source: &str) -> Result<Route> {
     for (index, operator) in pipeline.operators.iter().enumerate() {
         for (slot, input) in operator.inputs.iter().enumerate() {
             for from in reached(pipeline, ports, &route, source, input)? {
-                route.calls.push(Call { operator: index, input: slot as u8, from });
+                route.calls.push(Call {
+                    operator: index,
+                    input: slot as u8,
+                    from,
+                });
             }
         }
     }
@@ -100,11 +111,19 @@ fn reached(pipeline: &Pipeline, ports: &[Ports], route: &Route, source: &str, in
     if input.from == source && input.output.is_none() {
         return Ok(vec![From::Source]);
     }
-    let Some(operator) = pipeline.operators.iter().position(|operator| operator.name == input.from) else {
+    let Some(operator) = pipeline
+        .operators
+        .iter()
+        .position(|operator| operator.name == input.from)
+    else {
         return Ok(Vec::new());
     };
     let output = output_index(&ports[operator].outputs, input)?;
-    let calls = route.calls.iter().enumerate().filter(|(_, call)| call.operator == operator);
+    let calls = route
+        .calls
+        .iter()
+        .enumerate()
+        .filter(|(_, call)| call.operator == operator);
     Ok(calls.map(|(call, _)| From::Call { call, output }).collect())
 }
 
@@ -113,14 +132,21 @@ fn output_index(outputs: &[String], input: &Input) -> Result<usize> {
     outputs.iter().position(|output| output == name).ok_or_else(|| {
         Error::new(
             Kind::Invalid,
-            format!("failed to wire `{}.{name}`: the plugin of operator `{}` has no output `{name}`", input.from, input.from),
+            format!(
+                "failed to wire `{}.{name}`: the plugin of operator `{}` has no output `{name}`",
+                input.from, input.from
+            ),
             format!("the plugin's outputs: {}", names(outputs)),
         )
     })
 }
 
 fn names(list: &[String]) -> String {
-    if list.is_empty() { "one without a name".to_owned() } else { list.join(", ") }
+    if list.is_empty() {
+        "one without a name".to_owned()
+    } else {
+        list.join(", ")
+    }
 }
 
 /// The Kafka sources by the operators in which they meet: indexes in `Pipeline::sources`, each set in the file's order.
@@ -132,8 +158,9 @@ pub fn sets(pipeline: &Pipeline, routes: &[Route]) -> Vec<Vec<usize>> {
             continue;
         }
         let mut operators: Vec<usize> = route.calls.iter().map(|call| call.operator).collect();
-        let (meeting, apart): (Vec<_>, Vec<_>) =
-            sets.into_iter().partition(|(_, others)| others.iter().any(|operator| operators.contains(operator)));
+        let (meeting, apart): (Vec<_>, Vec<_>) = sets
+            .into_iter()
+            .partition(|(_, others)| others.iter().any(|operator| operators.contains(operator)));
         let mut sources = Vec::new();
         for (members, theirs) in meeting {
             sources.extend(members);
@@ -156,15 +183,24 @@ mod tests {
 
     fn input(text: &str) -> Input {
         match text.split_once('.') {
-            Some((from, output)) => Input { from: from.into(), output: Some(output.into()) },
-            None => Input { from: text.into(), output: None },
+            Some((from, output)) => Input {
+                from: from.into(),
+                output: Some(output.into()),
+            },
+            None => Input {
+                from: text.into(),
+                output: None,
+            },
         }
     }
 
     fn kafka_source(name: &str) -> Source {
         Source::Kafka(KafkaSource {
             name: name.into(),
-            cluster: Cluster { brokers: "127.0.0.1:9092".into(), properties: Default::default() },
+            cluster: Cluster {
+                brokers: "127.0.0.1:9092".into(),
+                properties: Default::default(),
+            },
             subscription: Subscription::Topics(vec![name.into()]),
             group: "g".into(),
             start: Start::GroupOffsets,
@@ -201,7 +237,11 @@ mod tests {
                 .collect(),
             sinks: sinks
                 .iter()
-                .map(|(name, from)| Sink { name: (*name).into(), from: from.iter().map(|text| input(text)).collect(), target: Target::File(None) })
+                .map(|(name, from)| Sink {
+                    name: (*name).into(),
+                    from: from.iter().map(|text| input(text)).collect(),
+                    target: Target::File(None),
+                })
                 .collect(),
             dead_letters: None,
             checkpoint: None,
@@ -218,29 +258,53 @@ mod tests {
 
     #[test]
     fn a_chain_with_a_named_output_is_routed() {
-        let pipeline = pipeline(&["a"], &[("parse", &["a"]), ("count", &["parse"])], &[("good", &["count"]), ("bad", &["parse.rejected", "a"])]);
+        let pipeline = pipeline(
+            &["a"],
+            &[("parse", &["a"]), ("count", &["parse"])],
+            &[("good", &["count"]), ("bad", &["parse.rejected", "a"])],
+        );
         let routes = routes(&pipeline, &[ports(0, &["ok", "rejected"]), ports(1, &[])]).unwrap();
         assert_eq!(
             routes[0].calls,
             [
-                Call { operator: 0, input: 0, from: From::Source },
-                Call { operator: 1, input: 0, from: From::Call { call: 0, output: 0 } }
+                Call {
+                    operator: 0,
+                    input: 0,
+                    from: From::Source
+                },
+                Call {
+                    operator: 1,
+                    input: 0,
+                    from: From::Call { call: 0, output: 0 }
+                }
             ]
         );
         assert_eq!(
             routes[0].stages,
             [
-                Stage { sink: 0, from: From::Call { call: 1, output: 0 } },
-                Stage { sink: 1, from: From::Call { call: 0, output: 1 } },
-                Stage { sink: 1, from: From::Source }
+                Stage {
+                    sink: 0,
+                    from: From::Call { call: 1, output: 0 }
+                },
+                Stage {
+                    sink: 1,
+                    from: From::Call { call: 0, output: 1 }
+                },
+                Stage {
+                    sink: 1,
+                    from: From::Source
+                }
             ]
         );
     }
 
     #[test]
     fn sources_meet_in_an_operator_however_far_behind_them() {
-        let pipeline =
-            pipeline(&["a", "b", "c"], &[("x", &["a"]), ("y", &["x", "c"]), ("z", &["b"])], &[("s", &["y", "z"])]);
+        let pipeline = pipeline(
+            &["a", "b", "c"],
+            &[("x", &["a"]), ("y", &["x", "c"]), ("z", &["b"])],
+            &[("s", &["y", "z"])],
+        );
         let routes = routes(&pipeline, &[ports(1, &[]), ports(2, &[]), ports(1, &[])]).unwrap();
         assert_eq!(sets(&pipeline, &routes), [vec![0, 2], vec![1]]);
     }
@@ -252,6 +316,9 @@ mod tests {
         assert_eq!(error.kind, Kind::Invalid);
         assert!(error.what.contains("has no output `nope`"), "{error}");
         let error = routes(&pipeline, &[ports(2, &["ok"])]).unwrap_err();
-        assert!(error.what.contains("it has 1 inputs and its plugin declares 2"), "{error}");
+        assert!(
+            error.what.contains("it has 1 inputs and its plugin declares 2"),
+            "{error}"
+        );
     }
 }

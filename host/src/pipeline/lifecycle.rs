@@ -25,7 +25,9 @@ impl Stop {
 
     /// Whether it was asked to stop longer than `patience` ago.
     pub fn is_overdue(&self, patience: Duration) -> bool {
-        self.since.get().is_some_and(|since| clock::now().duration_since(*since) >= patience)
+        self.since
+            .get()
+            .is_some_and(|since| clock::now().duration_since(*since) >= patience)
     }
 }
 
@@ -102,9 +104,19 @@ pub enum Notice {
 
 impl Notice {
     /// A rebalance of `worker`; names are written `topic/partition`.
-    pub fn rebalance(worker: usize, assigned: &[TopicPartition], revoked: &[TopicPartition], lost: &[TopicPartition]) -> Self {
+    pub fn rebalance(
+        worker: usize,
+        assigned: &[TopicPartition],
+        revoked: &[TopicPartition],
+        lost: &[TopicPartition],
+    ) -> Self {
         let names = |partitions: &[TopicPartition]| partitions.iter().map(ToString::to_string).collect();
-        Notice::Rebalance { worker, assigned: names(assigned), revoked: names(revoked), lost: names(lost) }
+        Notice::Rebalance {
+            worker,
+            assigned: names(assigned),
+            revoked: names(revoked),
+            lost: names(lost),
+        }
     }
 }
 
@@ -126,7 +138,12 @@ mod tests {
             serde_json::to_string(&notice).unwrap(),
             r#"{"event":"start","source":"views","topic":"views","partition":3,"from":4711,"origin":"committed","stop":null}"#
         );
-        let stopped = Notice::Stopped { reason: "finished".into(), records_in: 2, records_out: 1, seconds: 0.5 };
+        let stopped = Notice::Stopped {
+            reason: "finished".into(),
+            records_in: 2,
+            records_out: 1,
+            seconds: 0.5,
+        };
         assert_eq!(
             serde_json::to_string(&stopped).unwrap(),
             r#"{"event":"stopped","reason":"finished","records-in":2,"records-out":1,"seconds":0.5}"#

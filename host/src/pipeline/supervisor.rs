@@ -34,8 +34,15 @@ pub trait Audience {
 
 /// Loads the plugins of a pipeline and checks the wiring: everything that can be known without Kafka.
 pub fn load(engine: &Engine, pipeline: &Pipeline) -> Result<(Vec<Plugin>, Vec<Route>)> {
-    let plugins: Vec<Plugin> = pipeline.operators.iter().map(|operator| engine.load(&operator.plugin)).collect::<Result<_>>()?;
-    let ports = plugins.iter().map(Plugin::description).map(|it| Ports { inputs: it.inputs.clone(), outputs: it.outputs.clone() });
+    let plugins: Vec<Plugin> = pipeline
+        .operators
+        .iter()
+        .map(|operator| engine.load(&operator.plugin))
+        .collect::<Result<_>>()?;
+    let ports = plugins.iter().map(Plugin::description).map(|it| Ports {
+        inputs: it.inputs.clone(),
+        outputs: it.outputs.clone(),
+    });
     let routes = flow::routes(pipeline, &ports.collect::<Vec<_>>())?;
     Ok((plugins, routes))
 }
@@ -49,11 +56,20 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
     let engine = Engine::new(Some(pipeline.compile_cache()))?;
     let (plugins, routes) = load(&engine, &pipeline)?;
     let (sender, notices) = mpsc::channel();
-    let shared = Shared { pipeline: pipeline.clone(), stop: stop.clone(), progress: progress.clone(), notices: sender };
+    let shared = Shared {
+        pipeline: pipeline.clone(),
+        stop: stop.clone(),
+        progress: progress.clone(),
+        notices: sender,
+    };
 
-    let tasks = (0..pipeline.workers).map(|_| tasks(&shared, &plugins, &routes)).collect::<Result<Vec<_>>>()?;
+    let tasks = (0..pipeline.workers)
+        .map(|_| tasks(&shared, &plugins, &routes))
+        .collect::<Result<Vec<_>>>()?;
     let outputs = Files::default();
-    let writers = (0..pipeline.workers).map(|worker| writer(&pipeline, worker, &outputs)).collect::<Result<Vec<_>>>()?;
+    let writers = (0..pipeline.workers)
+        .map(|worker| writer(&pipeline, worker, &outputs))
+        .collect::<Result<Vec<_>>>()?;
     let plans = plans(&pipeline, &routes)?;
     tell_start(&pipeline, &plans, audience);
 
@@ -61,7 +77,14 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
     let mut workers = Vec::new();
     for (index, (tasks, writer)) in tasks.into_iter().zip(writers).enumerate() {
         // A file is read by the first worker alone.
-        let worker = Worker::join(index, shared.clone(), &plans, std::mem::take(&mut inputs), tasks, writer)?;
+        let worker = Worker::join(
+            index,
+            shared.clone(),
+            &plans,
+            std::mem::take(&mut inputs),
+            tasks,
+            writer,
+        )?;
         workers.push(spawn(index, worker, stop.clone())?);
     }
     drop(shared);
@@ -92,14 +115,26 @@ fn watch(notices: &Receiver<Notice>, progress: &Progress, audience: &mut dyn Aud
 
 fn tasks(shared: &Shared, plugins: &[Plugin], routes: &[Route]) -> Result<Tasks> {
     let operators = shared.pipeline.operators.iter().zip(plugins);
-    let operators = operators.map(|(config, plugin)| place(config, plugin)).collect::<Result<_>>()?;
-    Tasks::new(shared.pipeline.clone(), routes.to_vec(), operators, shared.progress.clone(), shared.stop.clone())
+    let operators = operators
+        .map(|(config, plugin)| place(config, plugin))
+        .collect::<Result<_>>()?;
+    Tasks::new(
+        shared.pipeline.clone(),
+        routes.to_vec(),
+        operators,
+        shared.progress.clone(),
+        shared.stop.clone(),
+    )
 }
 
 /// Where a fault stops the pipeline, the records behind it need not be tried.
 fn place(config: &config::Operator, plugin: &Plugin) -> Result<Operator> {
     let operator = plugin.operator(&config.name, &config.config, config.limits)?;
-    Ok(if config.on_error == OnError::Fail { operator.stop_at_fault() } else { operator })
+    Ok(if config.on_error == OnError::Fail {
+        operator.stop_at_fault()
+    } else {
+        operator
+    })
 }
 
 /// Half of the memory of the queues is the writers', in equal shares.
@@ -107,7 +142,14 @@ fn writer(pipeline: &Pipeline, worker: usize, files: &Files) -> Result<Writer> {
     let sinks: Vec<_> = pipeline.sinks.iter().chain(&pipeline.dead_letters).cloned().collect();
     let queue_bytes = pipeline.queue_bytes / 2 / pipeline.workers as u64;
     let client_id = format!("sandbar-{}-{worker}", pipeline.name);
-    Writer::open(&sinks, &sink::Options { queue_bytes, client_id, files: files.clone() })
+    Writer::open(
+        &sinks,
+        &sink::Options {
+            queue_bytes,
+            client_id,
+            files: files.clone(),
+        },
+    )
 }
 
 /// The other half is the readers', in equal shares for each set that a worker reads.
@@ -130,11 +172,17 @@ fn plans(pipeline: &Pipeline, routes: &[Route]) -> Result<Vec<(Vec<usize>, Arc<P
 }
 
 fn files(pipeline: &Pipeline) -> Result<Vec<(usize, FileReader)>> {
-    let files = pipeline.sources.iter().enumerate().filter_map(|(index, source)| match source {
-        Source::File(source) => Some((index, source)),
-        Source::Kafka(_) => None,
-    });
-    files.map(|(index, source)| FileReader::open(source).map(|reader| (index, reader))).collect()
+    let files = pipeline
+        .sources
+        .iter()
+        .enumerate()
+        .filter_map(|(index, source)| match source {
+            Source::File(source) => Some((index, source)),
+            Source::Kafka(_) => None,
+        });
+    files
+        .map(|(index, source)| FileReader::open(source).map(|reader| (index, reader)))
+        .collect()
 }
 
 fn tell_start(pipeline: &Pipeline, plans: &[(Vec<usize>, Arc<Plan>)], audience: &mut dyn Audience) {
@@ -152,7 +200,10 @@ fn tell_start(pipeline: &Pipeline, plans: &[(Vec<usize>, Arc<Plan>)], audience: 
     }
     if pipeline.checkpoint.is_none() {
         for source in &pipeline.sources {
-            audience.notice(&Notice::AfterCrash { source: source.name().to_owned(), meaning: after_crash(source) });
+            audience.notice(&Notice::AfterCrash {
+                source: source.name().to_owned(),
+                meaning: after_crash(source),
+            });
         }
     }
 }
@@ -160,7 +211,9 @@ fn tell_start(pipeline: &Pipeline, plans: &[(Vec<usize>, Arc<Plan>)], audience: 
 /// Without checkpoints a person should know before the crash what comes after it.
 fn after_crash(source: &Source) -> String {
     let source = match source {
-        Source::File(_) => return "after a crash it is read again from its first line; state would be empty".to_owned(),
+        Source::File(_) => {
+            return "after a crash it is read again from its first line; state would be empty".to_owned();
+        }
         Source::Kafka(source) => source,
     };
     if source.commit_offsets != CommitOffsets::Never {

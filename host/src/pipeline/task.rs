@@ -68,18 +68,29 @@ impl Tasks {
         progress: Arc<Progress>,
         stop: Arc<Stop>,
     ) -> Result<Self> {
-        let operators = operators.into_iter().zip(&pipeline.operators).map(|(operator, config)| Placed {
-            before: operator.stats(),
-            operator,
-            metrics: metrics::operator(&pipeline.name, &config.name),
-        });
+        let operators = operators
+            .into_iter()
+            .zip(&pipeline.operators)
+            .map(|(operator, config)| Placed {
+                before: operator.stats(),
+                operator,
+                metrics: metrics::operator(&pipeline.name, &config.name),
+            });
         Ok(Self {
             operators: operators.collect(),
             event_times: pipeline.sources.iter().map(event_time).collect::<Result<_>>()?,
-            outcomes: routes.iter().map(|route| route.calls.iter().map(|_| Outcome::default()).collect()).collect(),
+            outcomes: routes
+                .iter()
+                .map(|route| route.calls.iter().map(|_| Outcome::default()).collect())
+                .collect(),
             max_batch: pipeline.sources.iter().map(max_batch).collect(),
             dead: Records::default(),
-            sinks: pipeline.sinks.iter().chain(&pipeline.dead_letters).map(|sink| metrics::sink(&pipeline.name, &sink.name)).collect(),
+            sinks: pipeline
+                .sinks
+                .iter()
+                .chain(&pipeline.dead_letters)
+                .map(|sink| metrics::sink(&pipeline.name, &sink.name))
+                .collect(),
             metrics: metrics::worker(&pipeline.name),
             missing: Vec::new(),
             routes,
@@ -92,7 +103,13 @@ impl Tasks {
     /// Takes a batch of source `source` through its route and stages what comes out.
     ///
     /// Errors: a record that stops the pipeline (`Guest`), an output that can never be delivered (`Kafka`).
-    pub fn process(&mut self, source: usize, partition: &TopicPartition, records: &mut Records, writer: &mut Writer) -> Result<Done> {
+    pub fn process(
+        &mut self,
+        source: usize,
+        partition: &TopicPartition,
+        records: &mut Records,
+        writer: &mut Writer,
+    ) -> Result<Done> {
         self.dead.clear();
         self.tell_event_time(source, records);
         for call in 0..self.routes[source].calls.len() {
@@ -151,7 +168,13 @@ impl Tasks {
         Ok(Done::Processed)
     }
 
-    fn call_whole(&mut self, call: Call, partition: &TopicPartition, records: &mut Records, outcome: &mut Outcome) -> Result<Done> {
+    fn call_whole(
+        &mut self,
+        call: Call,
+        partition: &TopicPartition,
+        records: &mut Records,
+        outcome: &mut Outcome,
+    ) -> Result<Done> {
         let done = self.call_until_answered(call, partition, records, outcome)?;
         if done == Done::Processed {
             self.count_call(call.operator);
@@ -161,12 +184,22 @@ impl Tasks {
     }
 
     /// A plugin that says "a dependency is down" is called again with the same records, later and later.
-    fn call_until_answered(&mut self, call: Call, partition: &TopicPartition, records: &mut Records, outcome: &mut Outcome) -> Result<Done> {
+    fn call_until_answered(
+        &mut self,
+        call: Call,
+        partition: &TopicPartition,
+        records: &mut Records,
+        outcome: &mut Outcome,
+    ) -> Result<Done> {
         let placed = &mut self.operators[call.operator];
         let name = &self.pipeline.operators[call.operator].name;
         let mut pause = RETRY_PAUSE;
         loop {
-            let asked = crate::plugin::Call { records, input: call.input, partition: partition.partition };
+            let asked = crate::plugin::Call {
+                records,
+                input: call.input,
+                partition: partition.partition,
+            };
             match placed.operator.process(asked, outcome) {
                 Ok(()) => return Ok(Done::Processed),
                 Err(CallError::Retry(reason)) => {
@@ -181,7 +214,10 @@ impl Tasks {
                     return Err(Error::new(
                         Kind::Guest,
                         format!("failed to go on in operator `{name}`: its plugin stopped the pipeline"),
-                        format!("in a batch of {} records of {partition} from offset {first}: {reason}", records.len()),
+                        format!(
+                            "in a batch of {} records of {partition} from offset {first}: {reason}",
+                            records.len()
+                        ),
                     ));
                 }
             }
@@ -189,7 +225,13 @@ impl Tasks {
     }
 
     /// Sends each refused record the way that the plugin, or for a fault `on-error`, says.
-    fn refuse(&mut self, operator: usize, partition: &TopicPartition, records: &Records, outcome: &Outcome) -> Result<()> {
+    fn refuse(
+        &mut self,
+        operator: usize,
+        partition: &TopicPartition,
+        records: &Records,
+        outcome: &Outcome,
+    ) -> Result<()> {
         let config = &self.pipeline.operators[operator];
         for refused in &outcome.refused {
             let index = refused.record as usize;
@@ -199,7 +241,13 @@ impl Tasks {
                 (Refusal::Fail, _) | (Refusal::Fault, OnError::Fail) => Refusal::Fail,
             };
             if way == Refusal::Fail || (way == Refusal::DeadLetter && self.pipeline.dead_letters.is_none()) {
-                return Err(stopped_by(&config.name, partition, records.offsets[index], refused, way));
+                return Err(stopped_by(
+                    &config.name,
+                    partition,
+                    records.offsets[index],
+                    refused,
+                    way,
+                ));
             }
             let metrics = &self.operators[operator].metrics;
             if way == Refusal::Skip {
@@ -210,7 +258,11 @@ impl Tasks {
             let why = dead_letter::Why {
                 pipeline: &self.pipeline.name,
                 operator: &config.name,
-                kind: if refused.how == Refusal::Fault { dead_letter::Kind::Fault } else { dead_letter::Kind::DeadLetter },
+                kind: if refused.how == Refusal::Fault {
+                    dead_letter::Kind::Fault
+                } else {
+                    dead_letter::Kind::DeadLetter
+                },
                 partition,
                 reason: &refused.reason,
             };
@@ -220,15 +272,23 @@ impl Tasks {
     }
 
     fn count_call(&mut self, operator: usize) {
-        let Placed { operator, metrics, before } = &mut self.operators[operator];
+        let Placed {
+            operator,
+            metrics,
+            before,
+        } = &mut self.operators[operator];
         let now = operator.stats();
         metrics.calls.increment(now.calls - before.calls);
-        metrics.call_seconds.record((now.call_nanos - before.call_nanos) as f64 / 1e9);
+        metrics
+            .call_seconds
+            .record((now.call_nanos - before.call_nanos) as f64 / 1e9);
         metrics.memory.set(now.memory_bytes as f64);
         metrics.recycled.increment(now.recycled - before.recycled);
         metrics.traps.increment(now.traps - before.traps);
         metrics.deadlines.increment(now.deadlines - before.deadlines);
-        metrics.memory_limits.increment(now.memory_limits - before.memory_limits);
+        metrics
+            .memory_limits
+            .increment(now.memory_limits - before.memory_limits);
         metrics.bad_outcomes.increment(now.bad_outcomes - before.bad_outcomes);
         *before = now;
     }
@@ -262,7 +322,9 @@ impl Tasks {
         }
         self.sinks[sink].records.increment(records.len() as u64);
         self.sinks[sink].bytes.increment(records.byte_count() as u64);
-        self.progress.records_out.fetch_add(records.len() as u64, Ordering::Relaxed);
+        self.progress
+            .records_out
+            .fetch_add(records.len() as u64, Ordering::Relaxed);
         Ok(Done::Processed)
     }
 }
@@ -306,7 +368,9 @@ fn stopped_by(operator: &str, partition: &TopicPartition, offset: i64, refused: 
         &refused.reason,
     );
     match (refused.how, way) {
-        (_, Refusal::DeadLetter) => error.hint("the plugin sends it to the dead letters: give the pipeline a [dead-letters] topic"),
+        (_, Refusal::DeadLetter) => {
+            error.hint("the plugin sends it to the dead letters: give the pipeline a [dead-letters] topic")
+        }
         (Refusal::Fault, _) => error.hint("on-error = \"skip\" or \"dead-letter\" goes on without such a record"),
         _ => error,
     }

@@ -63,7 +63,12 @@ pub struct Worker {
 /// A set of sources that one consumer reads, or a file.
 enum Lane {
     Kafka(Box<Member>),
-    File { source: usize, reader: FileReader, partition: TopicPartition, ended: bool },
+    File {
+        source: usize,
+        reader: FileReader,
+        partition: TopicPartition,
+        ended: bool,
+    },
 }
 
 struct Member {
@@ -92,11 +97,20 @@ impl Worker {
         let mut lanes = Vec::new();
         for (sources, plan) in plans {
             let reader = Reader::join(plan.clone(), index)?;
-            lanes.push(Lane::Kafka(Box::new(Member::new(&shared.pipeline, sources.clone(), reader))));
+            lanes.push(Lane::Kafka(Box::new(Member::new(
+                &shared.pipeline,
+                sources.clone(),
+                reader,
+            ))));
         }
         for (source, reader) in files {
             let partition = TopicPartition::new(shared.pipeline.sources[source].name(), 0);
-            lanes.push(Lane::File { source, reader, partition, ended: false });
+            lanes.push(Lane::File {
+                source,
+                reader,
+                partition,
+                ended: false,
+            });
         }
         Ok(Self {
             metrics: metrics::worker(&shared.pipeline.name),
@@ -144,7 +158,15 @@ impl Worker {
     }
 
     fn turn_file(&mut self, lane: usize) -> Result<()> {
-        let Lane::File { source, reader, partition, ended } = &mut self.lanes[lane] else { return Ok(()) };
+        let Lane::File {
+            source,
+            reader,
+            partition,
+            ended,
+        } = &mut self.lanes[lane]
+        else {
+            return Ok(());
+        };
         if *ended {
             return Ok(());
         }
@@ -153,12 +175,18 @@ impl Worker {
         count_in(&self.shared.progress, &self.batch);
         let (source, partition) = (*source, partition.clone());
         // A file has no position that an abandoned batch could spoil.
-        self.tasks.process(source, &partition, &mut self.batch.records, &mut self.writer).map(|_done| ())
+        self.tasks
+            .process(source, &partition, &mut self.batch.records, &mut self.writer)
+            .map(|_done| ())
     }
 
     fn turn_member(&mut self, lane: usize, wait: Duration) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else { return Ok(()) };
-        let Some(reader) = &mut member.reader else { return Ok(()) };
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return Ok(());
+        };
+        let Some(reader) = &mut member.reader else {
+            return Ok(());
+        };
         match reader.poll(wait, &mut self.batch)? {
             Polled::Idle => {}
             Polled::Batch => self.process(lane)?,
@@ -188,7 +216,9 @@ impl Worker {
     }
 
     fn process(&mut self, lane: usize) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else { return Ok(()) };
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return Ok(());
+        };
         let source = member.sources[self.batch.source];
         count_in(&self.shared.progress, &self.batch);
         if let Some(metrics) = member.partitions.get(&self.batch.partition) {
@@ -198,7 +228,9 @@ impl Worker {
                 metrics.event_time_lag.set((clock::wall_ms() - newest) as f64 / 1000.0);
             }
         }
-        let done = self.tasks.process(source, &self.batch.partition, &mut self.batch.records, &mut self.writer)?;
+        let done = self
+            .tasks
+            .process(source, &self.batch.partition, &mut self.batch.records, &mut self.writer)?;
         if let (Done::Processed, Some(reader)) = (done, &mut member.reader) {
             reader.processed();
         }
@@ -206,14 +238,18 @@ impl Worker {
     }
 
     fn commit_when_due(&mut self, lane: usize) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else { return Ok(()) };
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return Ok(());
+        };
         let due = member.interval.as_mut().is_some_and(Interval::due);
         if due { self.on(lane, Event::Due) } else { Ok(()) }
     }
 
     /// Tells the protocol what happened and carries out what it decides.
     fn on(&mut self, lane: usize, event: Event) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else { return Ok(()) };
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return Ok(());
+        };
         for command in member.protocol.on(event) {
             if let Some(then) = self.carry_out(lane, *command, event)? {
                 self.on(lane, then)?;
@@ -227,8 +263,12 @@ impl Worker {
         if command == Command::Drain {
             return self.drain_for(lane, event).map(Some);
         }
-        let Lane::Kafka(member) = &mut self.lanes[lane] else { return Ok(None) };
-        let Some(reader) = &mut member.reader else { return Ok(None) };
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return Ok(None);
+        };
+        let Some(reader) = &mut member.reader else {
+            return Ok(None);
+        };
         match command {
             Command::Drain | Command::Process => {}
             // Without anything new to commit no answer will come: it counts as given.
@@ -243,15 +283,24 @@ impl Worker {
     }
 
     fn drain_for(&mut self, lane: usize, event: Event) -> Result<Event> {
-        let Lane::Kafka(member) = &self.lanes[lane] else { return Ok(Event::DrainTimedOut) };
-        let limit = if event == Event::Revoking { REVOCATION_LIMIT } else { member.drain_limit };
+        let Lane::Kafka(member) = &self.lanes[lane] else {
+            return Ok(Event::DrainTimedOut);
+        };
+        let limit = if event == Event::Revoking {
+            REVOCATION_LIMIT
+        } else {
+            member.drain_limit
+        };
         let until = clock::now() + limit;
         let ending = event == Event::Stopping;
         let drained = self.drain(|stop| stop.is_overdue(STOP_DRAIN_LIMIT) || (!ending && clock::now() >= until))?;
         if !drained {
             self.shared.tell(Notice::CommitFailed {
                 worker: self.index,
-                reason: format!("{} outputs were not acknowledged in time; their records count as unprocessed", self.writer.in_flight()),
+                reason: format!(
+                    "{} outputs were not acknowledged in time; their records count as unprocessed",
+                    self.writer.in_flight()
+                ),
             });
             self.metrics.commits_failed.increment(1);
         }
@@ -272,18 +321,26 @@ impl Worker {
     }
 
     fn committed(&mut self, lane: usize, outcome: Result<usize, String>) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else { return Ok(()) };
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return Ok(());
+        };
         match outcome {
             Ok(partitions) => {
                 self.metrics.commits.increment(1);
                 member.commit_failed_before = false;
-                self.shared.tell(Notice::Checkpoint { worker: self.index, partitions });
+                self.shared.tell(Notice::Checkpoint {
+                    worker: self.index,
+                    partitions,
+                });
             }
             Err(reason) => {
                 self.metrics.commits_failed.increment(1);
                 // Once for a row of failures: each is superseded by the next.
                 if !std::mem::replace(&mut member.commit_failed_before, true) {
-                    self.shared.tell(Notice::CommitFailed { worker: self.index, reason });
+                    self.shared.tell(Notice::CommitFailed {
+                        worker: self.index,
+                        reason,
+                    });
                 }
             }
         }
@@ -310,7 +367,8 @@ impl Worker {
             return;
         }
         if self.shared.progress.disconnected.swap(disconnected, Ordering::Relaxed) != disconnected {
-            self.shared.tell(lost.map_or(Notice::Connected, |reason| Notice::Disconnected { reason }));
+            self.shared
+                .tell(lost.map_or(Notice::Connected, |reason| Notice::Disconnected { reason }));
         }
     }
 
@@ -320,7 +378,9 @@ impl Worker {
             let Lane::Kafka(member) = lane else { continue };
             let Some(reader) = &member.reader else { continue };
             for position in reader.positions() {
-                let Some(metrics) = member.partitions.get(&position.partition) else { continue };
+                let Some(metrics) = member.partitions.get(&position.partition) else {
+                    continue;
+                };
                 let lag = position.end.map_or(0, |end| (end - position.next).max(0));
                 behind += lag;
                 metrics.lag.set(lag as f64);
@@ -330,7 +390,10 @@ impl Worker {
                 }
             }
         }
-        self.shared.progress.lag.fetch_add(behind - self.lag_told, Ordering::Relaxed);
+        self.shared
+            .progress
+            .lag
+            .fetch_add(behind - self.lag_told, Ordering::Relaxed);
         self.lag_told = behind;
     }
 }
@@ -365,7 +428,10 @@ impl Member {
                 CommitOffsets::Never => None,
             })
             .min();
-        let drain_limit = pipeline.checkpoint.as_ref().map_or(Duration::from_secs(60), |checkpoint| checkpoint.timeout);
+        let drain_limit = pipeline
+            .checkpoint
+            .as_ref()
+            .map_or(Duration::from_secs(60), |checkpoint| checkpoint.timeout);
         Self {
             reader: Some(reader),
             sources,
@@ -384,11 +450,20 @@ impl Member {
 }
 
 fn count_in(progress: &Progress, batch: &Batch) {
-    progress.records_in.fetch_add(batch.records.len() as u64, Ordering::Relaxed);
+    progress
+        .records_in
+        .fetch_add(batch.records.len() as u64, Ordering::Relaxed);
 }
 
 /// What a worker's panic becomes: a defect, told with its text.
 pub fn panicked(payload: &(dyn std::any::Any + Send)) -> Error {
-    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    Error::new(Kind::Bug, "failed in a worker: Sandbar has a defect", text.unwrap_or("a panic without a text"))
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    Error::new(
+        Kind::Bug,
+        "failed in a worker: Sandbar has a defect",
+        text.unwrap_or("a panic without a text"),
+    )
 }

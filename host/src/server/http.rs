@@ -26,14 +26,21 @@ impl Http {
     /// Errors: an address in use or not ours (`Failed`).
     pub fn start(address: SocketAddr, metrics: PrometheusHandle, progress: Arc<Progress>) -> Result<Self> {
         let failed = |error: std::io::Error| {
-            Error::new(Kind::Failed, format!("failed to listen on {address}"), error).hint("give another address with --http")
+            Error::new(Kind::Failed, format!("failed to listen on {address}"), error)
+                .hint("give another address with --http")
         };
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
         let serve = move || runtime.block_on(serve(listener, metrics, progress));
-        std::thread::Builder::new().name("http".to_owned()).spawn(serve).map_err(failed)?;
+        std::thread::Builder::new()
+            .name("http".to_owned())
+            .spawn(serve)
+            .map_err(failed)?;
         Ok(Self { address })
     }
 
@@ -68,7 +75,10 @@ fn ready(progress: &Progress) -> (StatusCode, &'static str) {
     if !progress.running.load(Ordering::Relaxed) {
         (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n")
     } else if progress.disconnected.load(Ordering::Relaxed) {
-        (StatusCode::SERVICE_UNAVAILABLE, "a Kafka cluster is out of reach; waiting for it\n")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a Kafka cluster is out of reach; waiting for it\n",
+        )
     } else {
         (StatusCode::OK, "ready\n")
     }

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, TopicPartitionList};
 
-use super::queue;
+use super::member::queue;
 use crate::config::{Cluster, KafkaSource};
 use crate::error::{Error, Kind, Result};
 

@@ -5,26 +5,19 @@
 //! Always: a position that is committed lies behind processed records only; a partition's records come in order, each once an assignment;
 //! a position that the log does not hold is an error or a policy of the pipeline's, never a silent jump.
 
-mod plan;
-mod topics;
-mod lookup;
-mod start;
-mod metadata;
+mod positions;
 mod client;
-mod reader;
-mod rebalance;
-mod watch;
-mod intake;
-mod queue;
-mod commit;
-mod close;
+mod member;
 mod contact;
 pub mod file;
 pub mod event_time;
 pub mod offsets;
 pub mod tail;
 
-pub use plan::{Member, Placed, Plan, plan};
-pub use reader::{Batch, Polled, Position, Reader};
-pub use start::Origin;
 pub use file::FileReader;
+pub use member::reader::{Batch, Polled, Position, Reader};
+pub use positions::plan::{Member, Placed, Plan, plan};
+pub use positions::start::Origin;
+
+#[cfg(test)]
+mod live;

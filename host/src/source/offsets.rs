@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use regex::Regex;
 
 use super::contact::{self, Client, REQUEST};
-use super::metadata;
+use super::positions::metadata;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;

@@ -7,10 +7,10 @@ use crate::config;
 use crate::error::{Error, Result};
 
 use super::delivery::{self, Refusal};
-use super::document::{Document, Span};
 use super::file::{Checkpoint, File, OnError, Operator};
 use super::graph::Graph;
-use super::values::At;
+use super::text::document::{Document, Span};
+use super::text::values::At;
 use super::{places, properties, source};
 
 /// What every check needs: the document for errors, the folder that paths are relative to.

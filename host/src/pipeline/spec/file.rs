@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::position::{Start, Stop};
 use super::property::Property;
-use super::values::{At, Brokers, Instance, Name, Named, Period, Size, Text, Topic, Whole};
+use super::text::values::{At, Brokers, Instance, Name, Named, Period, Size, Text, Topic, Whole};
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;

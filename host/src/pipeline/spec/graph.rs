@@ -6,10 +6,10 @@ use crate::config::{self, Input, KafkaSource, Subscription};
 use crate::error::Result;
 
 use super::check::Scope;
-use super::document::Span;
 use super::file::File;
 use super::load::near;
-use super::values::{At, is_name};
+use super::text::document::Span;
+use super::text::values::{At, is_name};
 
 /// A part of the pipeline: which of its kind, in the order of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

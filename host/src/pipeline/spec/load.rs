@@ -8,10 +8,10 @@ use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
 
 use super::check;
-use super::document::{self, Document, Node, Value};
 use super::file::File;
-use super::reading::{Fault, Wrong, listed};
-use super::sets;
+use super::text::document::{self, Document, Node, Value};
+use super::text::reading::{Fault, Wrong, listed};
+use super::text::sets;
 
 /// Reads and checks a pipeline file; `sets` are `dotted.path=VALUE` and win over what stands in it.
 ///

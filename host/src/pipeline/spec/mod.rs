@@ -13,12 +13,9 @@ mod graph;
 mod properties;
 
 mod file;
-mod values;
+mod text;
 mod position;
 mod property;
-mod reading;
-mod document;
-mod sets;
 mod schema;
 
 #[cfg(test)]

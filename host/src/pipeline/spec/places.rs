@@ -4,11 +4,11 @@ use crate::config;
 use crate::error::Result;
 
 use super::check::Scope;
-use super::document::Span;
 use super::file::{File, Kafka, Partitioner};
 use super::graph::Graph;
 use super::properties;
-use super::values::{At, Topic};
+use super::text::document::Span;
+use super::text::values::{At, Topic};
 
 /// The sinks, in the order of the file.
 pub(super) fn sinks(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config::Sink>> {

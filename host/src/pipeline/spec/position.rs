@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::Offsets;
 
-use super::values::{Scalar, Whole};
+use super::text::values::{Scalar, Whole};
 
 /// Where a partition starts that has no committed position of this pipeline.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ use crate::error::Result;
 use super::check::Scope;
 use super::file::Kafka;
 use super::property::Property;
-use super::values::{At, Named};
+use super::text::values::{At, Named};
 
 /// Properties that the host sets, and what to do instead.
 #[rustfmt::skip]

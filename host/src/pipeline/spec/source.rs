@@ -8,11 +8,11 @@ use crate::error::Result;
 
 use super::check::Scope;
 use super::delivery;
-use super::document::Span;
 use super::file::{File, Format, Otherwise, OutOfRange, Source};
 use super::position::{Listed, Start, Stop, read_export};
 use super::properties;
-use super::values::At;
+use super::text::document::Span;
+use super::text::values::At;
 
 /// A source, by its name.
 pub(super) fn source(name: &At<String>, raw: &Source, file: &File, scope: &Scope<'_>) -> Result<config::Source> {

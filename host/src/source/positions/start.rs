@@ -49,44 +49,44 @@ impl fmt::Display for Origin {
 
 /// An offset of the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Committed {
-    pub(super) offset: i64,
-    pub(super) metadata: String,
+pub(in crate::source) struct Committed {
+    pub(in crate::source) offset: i64,
+    pub(in crate::source) metadata: String,
 }
 
 impl Committed {
-    pub(super) fn is_ours(&self) -> bool {
+    pub(in crate::source) fn is_ours(&self) -> bool {
         metadata::is_ours(&self.metadata)
     }
 }
 
 /// What Kafka said about a partition. `end` was read before the look-ups by time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(in crate::source) struct Facts {
     /// First offset of the log.
-    pub(super) begin: i64,
+    pub(in crate::source) begin: i64,
     /// Last stable offset.
-    pub(super) end: i64,
+    pub(in crate::source) end: i64,
     /// End of the log, behind transactions that are still open; at least `end`.
-    pub(super) high: i64,
+    pub(in crate::source) high: i64,
     /// The group's offset.
-    pub(super) committed: Option<Committed>,
+    pub(in crate::source) committed: Option<Committed>,
     /// First offset of the start's time or later.
-    pub(super) at_start_time: Option<i64>,
+    pub(in crate::source) at_start_time: Option<i64>,
     /// First offset of the stop's time or later.
-    pub(super) at_stop_time: Option<i64>,
+    pub(in crate::source) at_stop_time: Option<i64>,
 }
 
 impl Facts {
     /// This pipeline's position, where it has one.
-    pub(super) fn own(&self) -> Option<&Committed> {
+    pub(in crate::source) fn own(&self) -> Option<&Committed> {
         self.committed.as_ref().filter(|committed| committed.is_ours())
     }
 }
 
 /// Why there is no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unresolved {
+pub(in crate::source) enum Unresolved {
     /// Nothing says where to start, and `otherwise = "fail"`.
     NoStart,
     /// The log does not hold this offset, and `on-out-of-range = "fail"`.
@@ -96,7 +96,11 @@ pub(super) enum Unresolved {
 }
 
 /// Where a partition starts: this pipeline's position, then `start`, then `otherwise`; always inside of the log.
-pub(super) fn start(source: &KafkaSource, at: &TopicPartition, facts: &Facts) -> Result<(i64, Origin), Unresolved> {
+pub(in crate::source) fn start(
+    source: &KafkaSource,
+    at: &TopicPartition,
+    facts: &Facts,
+) -> Result<(i64, Origin), Unresolved> {
     let (offset, origin) = match facts.own() {
         Some(own) => (own.offset, Origin::Committed),
         None => by_setting(source, at, facts)?,
@@ -135,7 +139,7 @@ fn by_setting(source: &KafkaSource, at: &TopicPartition, facts: &Facts) -> Resul
 }
 
 /// Where to go on when the log does not hold a position; `None`: nowhere.
-pub(super) fn out_of_range(policy: OutOfRange, facts: &Facts) -> Option<(i64, Origin)> {
+pub(in crate::source) fn out_of_range(policy: OutOfRange, facts: &Facts) -> Option<(i64, Origin)> {
     match policy {
         OutOfRange::Fail => None,
         OutOfRange::Earliest => Some((facts.begin, Origin::OutOfRange(policy))),
@@ -144,7 +148,7 @@ pub(super) fn out_of_range(policy: OutOfRange, facts: &Facts) -> Option<(i64, Or
 }
 
 /// Where a partition stops; `None`: never.
-pub(super) fn stop(stop: &Stop, at: &TopicPartition, facts: &Facts) -> Result<Option<i64>, Unresolved> {
+pub(in crate::source) fn stop(stop: &Stop, at: &TopicPartition, facts: &Facts) -> Result<Option<i64>, Unresolved> {
     match stop {
         Stop::GroupOffsets => match &facts.committed {
             Some(committed) => Ok(Some(committed.offset)),
@@ -159,7 +163,10 @@ pub(super) fn stop(stop: &Stop, at: &TopicPartition, facts: &Facts) -> Result<Op
 /// The stops that an unfinished earlier run resolved from the same setting, one a partition.
 ///
 /// A run whose every kept stop is reached has ended: a start after it is a new run, and resolves its stops anew.
-pub(super) fn kept_stops<'a>(setting: u32, committed: impl Iterator<Item = Option<&'a Committed>>) -> Vec<Option<i64>> {
+pub(in crate::source) fn kept_stops<'a>(
+    setting: u32,
+    committed: impl Iterator<Item = Option<&'a Committed>>,
+) -> Vec<Option<i64>> {
     let mut is_over = true;
     let kept = committed
         .map(|own| {

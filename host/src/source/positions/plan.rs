@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::client::{self, Client, lock};
-use super::commit;
 use super::lookup::{Lookup, PATIENCE, Which};
 use super::metadata::{self, KeptStop};
 use super::start::{self, Committed, Facts, Origin, Unresolved};
@@ -13,6 +11,8 @@ use super::topics::{self, Layout, Sharing};
 use crate::config::{CommitOffsets, KafkaSource, Start, Stop};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
+use crate::source::client::{self, Client, lock};
+use crate::source::member::commit;
 
 /// The members commit what was not committed in this time.
 const FIRST_POINTERS: Duration = Duration::from_secs(5);
@@ -48,9 +48,9 @@ pub struct Placed {
 /// Where the partitions of a set start and stop, and what the workers of this process tell each other about them.
 #[derive(Debug)]
 pub struct Plan {
-    pub(super) set: Vec<KafkaSource>,
-    pub(super) member: Member,
-    pub(super) sharing: Sharing,
+    pub(in crate::source) set: Vec<KafkaSource>,
+    pub(in crate::source) member: Member,
+    pub(in crate::source) sharing: Sharing,
     placed: BTreeMap<TopicPartition, Placed>,
     /// Positions that a worker gave up, for the next one: all there is where nothing is committed.
     handed_over: Mutex<BTreeMap<TopicPartition, i64>>,
@@ -263,7 +263,13 @@ fn unresolved(source: &KafkaSource, at: &TopicPartition, facts: &Facts, why: Unr
 }
 
 /// The log does not hold a position, and the source says that this is an error. `verb`: what failed, "start" or "read".
-pub(super) fn no_offset(source: &KafkaSource, at: &TopicPartition, offset: i64, facts: &Facts, verb: &str) -> Error {
+pub(in crate::source) fn no_offset(
+    source: &KafkaSource,
+    at: &TopicPartition,
+    offset: i64,
+    facts: &Facts,
+    verb: &str,
+) -> Error {
     let said = match (&source.start, facts.own()) {
         (_, Some(_)) => format!("the group {} has committed {offset}", source.group),
         (Start::Offsets(offsets), None) if offsets.get(&*at.topic).is_some_and(|of| of.contains_key(&at.partition)) => {
@@ -296,18 +302,18 @@ impl Plan {
         self.set.iter().all(|source| source.stop.is_some()) && self.placed.values().all(|placed| placed.stop.is_some())
     }
 
-    pub(super) fn placed(&self, at: &TopicPartition) -> Option<&Placed> {
+    pub(in crate::source) fn placed(&self, at: &TopicPartition) -> Option<&Placed> {
         self.placed.get(at)
     }
 
-    pub(super) fn stops(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
+    pub(in crate::source) fn stops(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
         self.placed
             .values()
             .filter_map(|placed| Some((&placed.partition, placed.stop?)))
     }
 
     /// The source that reads a topic.
-    pub(super) fn source_of(&self, topic: &str) -> Option<usize> {
+    pub(in crate::source) fn source_of(&self, topic: &str) -> Option<usize> {
         let reads = |source: &KafkaSource| match &source.subscription {
             crate::config::Subscription::Topics(names) => names.iter().any(|name| name == topic),
             crate::config::Subscription::Partitions(named) => named.contains_key(topic),
@@ -317,14 +323,14 @@ impl Plan {
     }
 
     /// Whether positions of this set are committed to the group.
-    pub(super) fn commits(&self) -> bool {
+    pub(in crate::source) fn commits(&self) -> bool {
         self.set
             .iter()
             .any(|source| source.commit_offsets != CommitOffsets::Never)
     }
 
     /// What rides with a partition's offset: its task, and the stop of a bounded run.
-    pub(super) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
+    pub(in crate::source) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
         let source = &self.set[source];
         let kept = source.stop.as_ref().zip(stop).map(|(setting, at)| KeptStop {
             at,
@@ -376,20 +382,20 @@ impl Plan {
         }
     }
 
-    pub(super) fn hand_over(&self, at: &TopicPartition, next: i64) {
+    pub(in crate::source) fn hand_over(&self, at: &TopicPartition, next: i64) {
         lock(&self.handed_over).insert(at.clone(), next);
     }
 
-    pub(super) fn handed_over(&self, at: &TopicPartition) -> Option<i64> {
+    pub(in crate::source) fn handed_over(&self, at: &TopicPartition) -> Option<i64> {
         lock(&self.handed_over).get(at).copied()
     }
 
-    pub(super) fn completed(&self, at: &TopicPartition) {
+    pub(in crate::source) fn completed(&self, at: &TopicPartition) {
         lock(&self.complete).insert(at.clone());
     }
 
     /// The stops that no worker of this process has reached.
-    pub(super) fn incomplete(&self) -> Vec<(TopicPartition, i64)> {
+    pub(in crate::source) fn incomplete(&self) -> Vec<(TopicPartition, i64)> {
         let complete = lock(&self.complete);
         self.stops()
             .filter(|(at, _)| !complete.contains(*at))
@@ -399,7 +405,7 @@ impl Plan {
 }
 
 /// The position of this pipeline in a committed offset.
-pub(super) fn own(committed: &Option<Committed>) -> Option<i64> {
+pub(in crate::source) fn own(committed: &Option<Committed>) -> Option<i64> {
     committed
         .as_ref()
         .filter(|committed| committed.is_ours())

@@ -22,27 +22,27 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
 /// What takes messages in.
-pub(super) trait Intake {
+pub(in crate::source) trait Intake {
     /// Copies what it wants of the message. `false`: enough for now, what is still queued stays there, in order.
     fn take(&mut self, message: &Message<'_>) -> bool;
 }
 
 /// A message, or an error that came in its place, in librdkafka's memory.
-pub(super) struct Message<'a>(&'a sys::rd_kafka_message_t);
+pub(in crate::source) struct Message<'a>(&'a sys::rd_kafka_message_t);
 
 /// Tells whether two messages lie in the same partition without comparing names. Valid among the messages of one serving only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place(usize, i32);
+pub(in crate::source) struct Place(usize, i32);
 
 impl<'a> Message<'a> {
     /// The same view of a message that came by another way than the queue.
-    pub(super) fn of(message: &'a BorrowedMessage<'a>) -> Self {
+    pub(in crate::source) fn of(message: &'a BorrowedMessage<'a>) -> Self {
         // SAFETY: the borrowed message owns what its pointer shows, for `'a`.
         Message(unsafe { &*message.ptr() })
     }
 
     /// Why there is no message: the code, and librdkafka's words.
-    pub(super) fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
+    pub(in crate::source) fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
         if self.0.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }
@@ -50,11 +50,11 @@ impl<'a> Message<'a> {
         Some((self.0.err.into(), text.unwrap_or_default()))
     }
 
-    pub(super) fn place(&self) -> Place {
+    pub(in crate::source) fn place(&self) -> Place {
         Place(self.0.rkt as usize, self.0.partition)
     }
 
-    pub(super) fn topic(&self) -> &str {
+    pub(in crate::source) fn topic(&self) -> &str {
         if self.0.rkt.is_null() {
             return "";
         }
@@ -63,26 +63,26 @@ impl<'a> Message<'a> {
         name.to_str().unwrap_or_default()
     }
 
-    pub(super) fn partition(&self) -> i32 {
+    pub(in crate::source) fn partition(&self) -> i32 {
         self.0.partition
     }
 
-    pub(super) fn offset(&self) -> i64 {
+    pub(in crate::source) fn offset(&self) -> i64 {
         self.0.offset
     }
 
-    pub(super) fn key(&self) -> Option<&[u8]> {
+    pub(in crate::source) fn key(&self) -> Option<&[u8]> {
         // SAFETY: librdkafka gives pointer and length of one allocation that lives as long as the message.
         unsafe { bytes(self.0.key, self.0.key_len) }
     }
 
-    pub(super) fn payload(&self) -> Option<&[u8]> {
+    pub(in crate::source) fn payload(&self) -> Option<&[u8]> {
         // SAFETY: as in `key`.
         unsafe { bytes(self.0.payload, self.0.len) }
     }
 
     /// Milliseconds since 1970; -1 where the message has none.
-    pub(super) fn timestamp(&self) -> i64 {
+    pub(in crate::source) fn timestamp(&self) -> i64 {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: reads fields of a live message; `kind` outlives the call.
         let at = unsafe { sys::rd_kafka_message_timestamp(self.0, &mut kind) };
@@ -93,7 +93,7 @@ impl<'a> Message<'a> {
     }
 
     /// Gives each header's name and value, in order.
-    pub(super) fn each_header(&self, mut give: impl FnMut(&[u8], Option<&[u8]>)) {
+    pub(in crate::source) fn each_header(&self, mut give: impl FnMut(&[u8], Option<&[u8]>)) {
         let mut headers = ptr::null_mut();
         // SAFETY: reads a live message; the headers that it gives belong to the message.
         let found = unsafe { sys::rd_kafka_message_headers(self.0, &mut headers) };
@@ -124,7 +124,7 @@ unsafe fn bytes<'a>(start: *const c_void, size: usize) -> Option<&'a [u8]> {
 /// It is served through the queue of one of the partitions that are led into it: only that way librdkafka takes a limited number of messages
 /// out at a time (`consume.callback.max.messages`). Served directly, it takes all of them out, looks empty to the fetchers meanwhile, and
 /// they fetch more and more.
-pub(super) struct Queue {
+pub(in crate::source) struct Queue {
     queue: ptr::NonNull<sys::rd_kafka_queue_t>,
     client: *mut sys::rd_kafka_t,
     topics: BTreeMap<CString, ptr::NonNull<sys::rd_kafka_topic_t>>,
@@ -137,7 +137,7 @@ pub(super) struct Queue {
 unsafe impl Send for Queue {}
 
 impl Queue {
-    pub(super) fn new<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Self> {
+    pub(in crate::source) fn new<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Self> {
         let client = consumer.client().native_ptr();
         // SAFETY: the client is alive; the queue is destroyed in `drop`, before the client.
         let queue = ptr::NonNull::new(unsafe { sys::rd_kafka_queue_new(client) })?;
@@ -154,7 +154,7 @@ impl Queue {
     ///
     /// To be called before the partition is assigned, and after the main thread of librdkafka has carried out an earlier revocation of
     /// it, which would undo this. Then no message goes the other way.
-    pub(super) fn lead(&mut self, topic: &str, partition: i32) -> bool {
+    pub(in crate::source) fn lead(&mut self, topic: &str, partition: i32) -> bool {
         let Ok(topic) = CString::new(topic) else {
             return false;
         };
@@ -181,7 +181,7 @@ impl Queue {
     }
 
     /// A partition is no more led here, from before the moment when it is unassigned.
-    pub(super) fn forget_led(&mut self, topic: &str, partition: i32) {
+    pub(in crate::source) fn forget_led(&mut self, topic: &str, partition: i32) {
         if let Ok(topic) = CString::new(topic) {
             self.forget(&topic, partition);
         }
@@ -194,7 +194,7 @@ impl Queue {
 
     /// Waits until something is queued, at most `wait`, then hands over what is there until `intake` has enough. `false`: no partition is led
     /// here, and nothing was waited for.
-    pub(super) fn serve<I: Intake>(&mut self, wait: Duration, intake: &mut I) -> bool {
+    pub(in crate::source) fn serve<I: Intake>(&mut self, wait: Duration, intake: &mut I) -> bool {
         let gate = self
             .led
             .first()
@@ -261,7 +261,7 @@ unsafe extern "C" fn take<I: Intake>(message: *mut sys::rd_kafka_message_t, serv
 /// Begins to commit a list; the outcome comes to the consumer's queue, so out of its poll and into `commit_callback`.
 ///
 /// rdkafka's own asynchronous commit tells nobody how it went.
-pub(super) fn commit<C: ConsumerContext>(
+pub(in crate::source) fn commit<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     list: &TopicPartitionList,
 ) -> Result<(), RDKafkaErrorCode> {
@@ -284,17 +284,17 @@ pub(super) fn commit<C: ConsumerContext>(
 
 /// An element of a list that Kafka filled in.
 #[derive(Debug)]
-pub(super) struct Element {
-    pub(super) topic: String,
-    pub(super) partition: i32,
+pub(in crate::source) struct Element {
+    pub(in crate::source) topic: String,
+    pub(in crate::source) partition: i32,
     /// Negative: none.
-    pub(super) offset: i64,
-    pub(super) metadata: String,
-    pub(super) error: Option<RDKafkaErrorCode>,
+    pub(in crate::source) offset: i64,
+    pub(in crate::source) metadata: String,
+    pub(in crate::source) error: Option<RDKafkaErrorCode>,
 }
 
 /// The elements of a list. rdkafka's own way panics on metadata that is no UTF-8, which anyone may have committed.
-pub(super) fn elements(list: &TopicPartitionList) -> Vec<Element> {
+pub(in crate::source) fn elements(list: &TopicPartitionList) -> Vec<Element> {
     let count = list.count();
     if count == 0 {
         return Vec::new();
@@ -317,7 +317,11 @@ pub(super) fn elements(list: &TopicPartitionList) -> Vec<Element> {
 }
 
 /// The log's begin and end as the last fetch told them; asks nobody.
-pub(super) fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<i64> {
+pub(in crate::source) fn known_end<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
     let topic = CString::new(topic).ok()?;
     let (mut low, mut high) = (-1, -1);
     // SAFETY: the client is alive, the two numbers outlive the call.

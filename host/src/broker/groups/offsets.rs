@@ -1,7 +1,7 @@
 //! OffsetCommit and OffsetFetch: the positions of groups.
 
-use super::journal::{Event, Position};
-use super::state::{Positions, State};
+use crate::broker::disk::journal::{Event, Position};
+use crate::broker::state::{Positions, State};
 use crate::clock;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 const METADATA_LIMIT: usize = 4096;
 
 /// Answers OffsetCommit. All positions of a request that can be committed are committed together.
-pub(super) fn commit(state: &mut State, request: OffsetCommitRequest) -> OffsetCommitResponse {
+pub(in crate::broker) fn commit(state: &mut State, request: OffsetCommitRequest) -> OffsetCommitResponse {
     let mut outcome = may_commit(state, &request);
     let mut events = Vec::new();
     let mut codes = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn commit(state: &mut State, request: OffsetCommitRequest) -> OffsetC
 }
 
 /// Answers OffsetFetch: the positions asked for, or all of the group.
-pub(super) fn fetch(state: &State, request: OffsetFetchRequest) -> OffsetFetchResponse {
+pub(in crate::broker) fn fetch(state: &State, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let nothing = Positions::new();
     let positions = state.committed.get(request.group_id.as_str()).unwrap_or(&nothing);
     let topics = match request.topics {

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::client::{self, Event, Identity, words};
 use super::close::Closing;
 use super::commit::{Commits, Outcome, Snapshot};
 use super::intake::Intake;
-use super::plan::{Placed, Plan};
 use super::queue::{self, Intake as _, Message, Queue};
 use super::rebalance::Demand;
-use super::topics::Sharing;
 use crate::clock::{self, Interval};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Records, TopicPartition};
+use crate::source::client::{self, Event, Identity, words};
+use crate::source::positions::plan::{Placed, Plan};
+use crate::source::positions::topics::Sharing;
 
 /// How long the group may take to let a member go, after its last commit.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -86,23 +86,23 @@ pub struct Position {
 /// Always: at most one batch is handed over and not yet processed; a demand of the group goes before records.
 pub struct Reader {
     // The queue stands before the client: it must be destroyed first.
-    pub(super) queue: Queue,
-    pub(super) client: Closing,
-    pub(super) plan: Arc<Plan>,
-    pub(super) worker: usize,
-    pub(super) intake: Intake,
-    pub(super) commits: Commits,
-    pub(super) demands: VecDeque<Demand>,
-    pub(super) has_assignment: bool,
+    pub(in crate::source) queue: Queue,
+    pub(in crate::source) client: Closing,
+    pub(in crate::source) plan: Arc<Plan>,
+    pub(in crate::source) worker: usize,
+    pub(in crate::source) intake: Intake,
+    pub(in crate::source) commits: Commits,
+    pub(in crate::source) demands: VecDeque<Demand>,
+    pub(in crate::source) has_assignment: bool,
     /// Number of partitions of each topic, as last looked up.
-    pub(super) counts: BTreeMap<String, i32>,
-    pub(super) subscribed: BTreeSet<String>,
-    pub(super) discovery: Interval,
-    pub(super) must_discover: bool,
+    pub(in crate::source) counts: BTreeMap<String, i32>,
+    pub(in crate::source) subscribed: BTreeSet<String>,
+    pub(in crate::source) discovery: Interval,
+    pub(in crate::source) must_discover: bool,
     is_bounded: bool,
     finish_check: Interval,
     /// What the next polls tell, oldest first.
-    pub(super) told: VecDeque<Polled>,
+    pub(in crate::source) told: VecDeque<Polled>,
     /// Set while no broker answers: the arrivals at that moment.
     disconnected: Option<u64>,
     probe: Interval,
@@ -170,7 +170,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn subscribe(&mut self, topics: BTreeSet<String>) -> Result<()> {
+    pub(in crate::source) fn subscribe(&mut self, topics: BTreeSet<String>) -> Result<()> {
         if topics.is_empty() {
             // Nothing matches yet. A member without topics would be told nothing, so it waits outside of the group.
             self.client.unsubscribe();
@@ -350,7 +350,7 @@ impl Reader {
     }
 
     /// Serves what librdkafka has to tell. A message that comes this way came before the partition was led into our queue: it is taken in first.
-    pub(super) fn serve(&mut self, wait: Duration) -> Result<()> {
+    pub(in crate::source) fn serve(&mut self, wait: Duration) -> Result<()> {
         let mut wait = wait;
         loop {
             let before = self.client.context().served();
@@ -418,7 +418,7 @@ impl Reader {
     }
 
     /// Keeps how commits went, and tells the worker of those that it began.
-    pub(super) fn tell(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
+    pub(in crate::source) fn tell(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
         for outcome in outcomes {
             if outcome.result.is_ok() {
                 for (at, next, _) in &outcome.positions {
@@ -479,10 +479,9 @@ impl Reader {
     fn others_have_finished(&self, incomplete: &[(TopicPartition, i64)]) -> Result<bool> {
         let partitions: Vec<_> = incomplete.iter().map(|(at, _)| at.clone()).collect();
         match self.lookup(Duration::from_secs(1)).committed(&partitions) {
-            Ok(committed) => Ok(committed
-                .iter()
-                .zip(incomplete)
-                .all(|(committed, (_, stop))| super::plan::own(committed).is_some_and(|at| at >= *stop))),
+            Ok(committed) => Ok(committed.iter().zip(incomplete).all(|(committed, (_, stop))| {
+                crate::source::positions::plan::own(committed).is_some_and(|at| at >= *stop)
+            })),
             Err(error) if error.kind == Kind::TimedOut => Ok(false),
             Err(error) => Err(error),
         }

@@ -16,21 +16,21 @@ const MEMBERS: usize = 1000;
 
 /// A group. What always holds: outside `Empty` there is at least one member, and the leader is one of them.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(in crate::broker) struct Group {
     pub phase: Phase,
     pub generation: i32,
     pub protocol_type: Option<StrBytes>,
     pub protocol: Option<StrBytes>,
-    pub(super) leader: StrBytes,
+    pub(in crate::broker) leader: StrBytes,
     /// In the order in which they came; the first becomes leader.
     pub members: Vec<Member>,
     /// Members that were told their id and have not joined with it yet, and until when they may.
-    pub(super) pending: BTreeMap<StrBytes, Instant>,
+    pub(in crate::broker) pending: BTreeMap<StrBytes, Instant>,
 }
 
 /// Where a group stands.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::broker) enum Phase {
     /// Without members.
     #[default]
     Empty,
@@ -44,7 +44,7 @@ pub(super) enum Phase {
 
 impl Group {
     /// A member joins, or joins again.
-    pub(super) fn join(&mut self, mut joining: Joining, now: Instant) -> Answer<JoinGroupResponse> {
+    pub(in crate::broker) fn join(&mut self, mut joining: Joining, now: Instant) -> Answer<JoinGroupResponse> {
         if let Err(error) = self.accepts(&joining) {
             return refused(error, joining.member);
         }
@@ -77,7 +77,7 @@ impl Group {
     }
 
     /// A member takes, or as the leader brings, the assignment of a generation.
-    pub(super) fn sync(
+    pub(in crate::broker) fn sync(
         &mut self,
         member: &StrBytes,
         instance: Option<&StrBytes>,
@@ -111,7 +111,7 @@ impl Group {
     }
 
     /// A member says that it lives.
-    pub(super) fn heartbeat(
+    pub(in crate::broker) fn heartbeat(
         &mut self,
         member: &StrBytes,
         instance: Option<&StrBytes>,
@@ -129,7 +129,7 @@ impl Group {
     }
 
     /// A member goes; a static one may be named by its instance alone.
-    pub(super) fn leave(
+    pub(in crate::broker) fn leave(
         &mut self,
         member: &StrBytes,
         instance: Option<&StrBytes>,
@@ -151,7 +151,7 @@ impl Group {
     }
 
     /// Whether positions may be committed; the members of a live group only, and only in its generation.
-    pub(super) fn may_commit(
+    pub(in crate::broker) fn may_commit(
         &mut self,
         member: &StrBytes,
         instance: Option<&StrBytes>,
@@ -174,7 +174,7 @@ impl Group {
     }
 
     /// Lets time pass: sessions end, and nobody waits longer than was agreed.
-    pub(super) fn tick(&mut self, now: Instant) {
+    pub(in crate::broker) fn tick(&mut self, now: Instant) {
         let pending = self.pending.len();
         self.pending.retain(|_, until| *until > now);
         if self.pending.len() < pending {
@@ -198,7 +198,7 @@ impl Group {
     }
 
     /// Whether nothing of it is left that is worth keeping.
-    pub(super) fn is_forgotten(&self) -> bool {
+    pub(in crate::broker) fn is_forgotten(&self) -> bool {
         self.phase == Phase::Empty && self.pending.is_empty() && self.members.is_empty()
     }
 

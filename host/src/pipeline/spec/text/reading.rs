@@ -9,21 +9,21 @@ use serde::forward_to_deserialize_any;
 use super::document::{Entry, Node, Span, Table, Value};
 
 /// The name under which `At` asks for the place of a value.
-pub(super) const AT: &str = "$at";
+pub(in crate::pipeline::spec) const AT: &str = "$at";
 
 /// Why the tree is not what the structs say.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) wrong: Wrong,
+pub(in crate::pipeline::spec) struct Fault {
+    pub(in crate::pipeline::spec) wrong: Wrong,
     /// Where; `None` until it is known.
-    pub(super) span: Option<Span>,
+    pub(in crate::pipeline::spec) span: Option<Span>,
     /// The keys that lead there, innermost first.
-    pub(super) path: Vec<String>,
+    pub(in crate::pipeline::spec) path: Vec<String>,
 }
 
 /// What is wrong.
 #[derive(Debug)]
-pub(super) enum Wrong {
+pub(in crate::pipeline::spec) enum Wrong {
     /// A key that is none, and those that are.
     Unknown(String, &'static [&'static str]),
     /// A word that is none, and those that are.
@@ -183,7 +183,7 @@ impl<'de> Deserializer<'de> for &'de Node {
 }
 
 /// `a`, `b`, `c`, in quotes.
-pub(super) fn listed<T: fmt::Display>(words: &[T]) -> String {
+pub(in crate::pipeline::spec) fn listed<T: fmt::Display>(words: &[T]) -> String {
     let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
     words.join(", ")
 }

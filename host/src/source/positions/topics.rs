@@ -9,7 +9,7 @@ use crate::record::TopicPartition;
 
 /// How members come by their partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Sharing {
+pub(in crate::source) enum Sharing {
     /// The group shares out the leader's partitions; those of the same number of the followers go with them.
     ///
     /// The group's assignor spreads each topic by itself. Topics that meet must stay together by number, so the group sees one only.
@@ -22,14 +22,14 @@ pub(super) enum Sharing {
 
 /// What a set reads now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) sharing: Sharing,
+pub(in crate::source) struct Layout {
+    pub(in crate::source) sharing: Sharing,
     /// Index of the source, and its partition; by source, topic, number.
-    pub(super) partitions: Vec<(usize, TopicPartition)>,
+    pub(in crate::source) partitions: Vec<(usize, TopicPartition)>,
 }
 
 /// Looks up what a set reads. A topic or partition that the file names must exist; a pattern may match nothing yet.
-pub(super) fn lay_out<'a>(set: &[KafkaSource], lookup: &dyn Fn(usize) -> Lookup<'a>) -> Result<Layout> {
+pub(in crate::source) fn lay_out<'a>(set: &[KafkaSource], lookup: &dyn Fn(usize) -> Lookup<'a>) -> Result<Layout> {
     let mut partitions = Vec::new();
     for (index, source) in set.iter().enumerate() {
         partitions.extend(of_source(source, &lookup(index))?.into_iter().map(|at| (index, at)));
@@ -74,7 +74,7 @@ fn of_source(source: &KafkaSource, lookup: &Lookup<'_>) -> Result<Vec<TopicParti
 }
 
 /// The topics whose whole name matches; internal ones never do.
-pub(super) fn matching(pattern: &regex::Regex, topics: &BTreeMap<String, i32>) -> BTreeMap<String, i32> {
+pub(in crate::source) fn matching(pattern: &regex::Regex, topics: &BTreeMap<String, i32>) -> BTreeMap<String, i32> {
     let Ok(whole) = regex::Regex::new(&format!(r"\A(?:{})\z", pattern.as_str())) else {
         return BTreeMap::new();
     };
@@ -100,7 +100,7 @@ fn existing(source: &KafkaSource, topic: &str, lookup: &Lookup<'_>) -> Result<i3
 }
 
 /// What Kafka itself allows. A NUL byte would end the name early on its way through C.
-pub(super) fn is_topic_name(name: &str) -> bool {
+pub(in crate::source) fn is_topic_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 249
         && name
@@ -108,7 +108,7 @@ pub(super) fn is_topic_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-pub(super) fn numbered(topic: &str, count: i32) -> impl Iterator<Item = TopicPartition> + use<> {
+pub(in crate::source) fn numbered(topic: &str, count: i32) -> impl Iterator<Item = TopicPartition> + use<> {
     let topic: std::sync::Arc<str> = topic.into();
     (0..count).map(move |number| TopicPartition::new(topic.clone(), number))
 }
@@ -177,7 +177,7 @@ fn refuse_doubles(set: &[KafkaSource], partitions: &[(usize, TopicPartition)]) -
     Ok(())
 }
 
-pub(super) fn no_topic(source: &KafkaSource, topic: &str, why: &str) -> Error {
+pub(in crate::source) fn no_topic(source: &KafkaSource, topic: &str, why: &str) -> Error {
     Error::new(
         Kind::Kafka,
         format!("failed to start source `{}`: no topic `{topic}`", source.name),
@@ -200,7 +200,7 @@ fn missing_partition(source: &KafkaSource, topic: &str, number: i32, count: i32)
 }
 
 /// A partition that `offsets` names and Kafka does not have.
-pub(super) fn refuse_unknown(
+pub(in crate::source) fn refuse_unknown(
     source: &KafkaSource,
     offsets: &crate::config::Offsets,
     partitions: &[TopicPartition],

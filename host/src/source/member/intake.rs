@@ -22,24 +22,30 @@ const SPARE_RUNS: usize = 16;
 
 /// A partition that this worker owns.
 #[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) source: usize,
-    pub(super) at: TopicPartition,
+pub(in crate::source) struct Slot {
+    pub(in crate::source) source: usize,
+    pub(in crate::source) at: TopicPartition,
     /// The next offset to take in. Everything before it was taken in, or is no record.
-    pub(super) next: i64,
-    pub(super) stop: Option<i64>,
+    pub(in crate::source) next: i64,
+    pub(in crate::source) stop: Option<i64>,
     /// Next offset behind the last record that was processed.
     processed: i64,
     /// What the group holds as ours.
-    pub(super) committed: Option<i64>,
+    pub(in crate::source) committed: Option<i64>,
     /// Set while its fetching is paused, because it stands at its stop.
-    pub(super) is_paused: bool,
+    pub(in crate::source) is_paused: bool,
     /// Records taken in and not handed over, in offset order.
     run: Option<Records>,
 }
 
 impl Slot {
-    pub(super) fn new(source: usize, at: TopicPartition, from: i64, stop: Option<i64>, committed: Option<i64>) -> Self {
+    pub(in crate::source) fn new(
+        source: usize,
+        at: TopicPartition,
+        from: i64,
+        stop: Option<i64>,
+        committed: Option<i64>,
+    ) -> Self {
         Self {
             source,
             at,
@@ -52,7 +58,7 @@ impl Slot {
         }
     }
 
-    pub(super) fn is_at_stop(&self) -> bool {
+    pub(in crate::source) fn is_at_stop(&self) -> bool {
         self.stop.is_some_and(|stop| self.next >= stop)
     }
 
@@ -65,16 +71,16 @@ impl Slot {
 
 /// An error that came in place of a record.
 #[derive(Debug)]
-pub(super) struct Trouble {
-    pub(super) topic: String,
-    pub(super) partition: i32,
-    pub(super) code: Code,
-    pub(super) text: String,
+pub(in crate::source) struct Trouble {
+    pub(in crate::source) topic: String,
+    pub(in crate::source) partition: i32,
+    pub(in crate::source) code: Code,
+    pub(in crate::source) text: String,
 }
 
 /// The partitions of a worker, and their records.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(in crate::source) struct Intake {
     slots: Vec<Option<Slot>>,
     by_place: BTreeMap<Arc<str>, BTreeMap<i32, usize>>,
     /// Slots that have a run, oldest first.
@@ -82,9 +88,9 @@ pub(super) struct Intake {
     spare: Vec<Records>,
     /// The batch that was handed over and not processed yet: its slot, and the offset behind it.
     outstanding: Option<(usize, i64)>,
-    pub(super) troubles: Vec<Trouble>,
+    pub(in crate::source) troubles: Vec<Trouble>,
     /// Records or ends of partitions that came: a sign of life from the brokers.
-    pub(super) arrivals: u64,
+    pub(in crate::source) arrivals: u64,
     max_batch: usize,
     serving: Serving,
 }
@@ -99,7 +105,7 @@ struct Serving {
 }
 
 impl Intake {
-    pub(super) fn new(max_batch: usize) -> Self {
+    pub(in crate::source) fn new(max_batch: usize) -> Self {
         Self {
             slots: Vec::new(),
             by_place: BTreeMap::new(),
@@ -113,7 +119,7 @@ impl Intake {
         }
     }
 
-    pub(super) fn add(&mut self, slot: Slot) {
+    pub(in crate::source) fn add(&mut self, slot: Slot) {
         let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         self.by_place
             .entry(slot.at.topic.clone())
@@ -126,7 +132,7 @@ impl Intake {
     }
 
     /// Gives a partition up, with the records that were not handed over. Gives its last safe position.
-    pub(super) fn remove(&mut self, at: &TopicPartition) -> Option<(Slot, i64)> {
+    pub(in crate::source) fn remove(&mut self, at: &TopicPartition) -> Option<(Slot, i64)> {
         let index = self.index(&at.topic, at.partition)?;
         let safe = self.settled(index)?;
         if let Some(numbers) = self.by_place.get_mut(&at.topic) {
@@ -142,21 +148,21 @@ impl Intake {
         self.by_place.get(topic)?.get(&partition).copied()
     }
 
-    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+    pub(in crate::source) fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().flatten()
     }
 
-    pub(super) fn slot(&self, topic: &str, partition: i32) -> Option<&Slot> {
+    pub(in crate::source) fn slot(&self, topic: &str, partition: i32) -> Option<&Slot> {
         self.slots[self.index(topic, partition)?].as_ref()
     }
 
-    pub(super) fn slot_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Slot> {
+    pub(in crate::source) fn slot_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Slot> {
         let index = self.index(topic, partition)?;
         self.slots[index].as_mut()
     }
 
     /// Forgets what was taken in beyond `next` and not handed over, and goes on there.
-    pub(super) fn restart(&mut self, at: &TopicPartition, next: i64) {
+    pub(in crate::source) fn restart(&mut self, at: &TopicPartition, next: i64) {
         let Some(index) = self.index(&at.topic, at.partition) else {
             return;
         };
@@ -176,16 +182,16 @@ impl Intake {
     }
 
     /// Every partition with the position that may be committed.
-    pub(super) fn positions(&self) -> impl Iterator<Item = (&Slot, i64)> {
+    pub(in crate::source) fn positions(&self) -> impl Iterator<Item = (&Slot, i64)> {
         (0..self.slots.len()).filter_map(|index| Some((self.slots[index].as_ref()?, self.settled(index)?)))
     }
 
-    pub(super) fn has_outstanding(&self) -> bool {
+    pub(in crate::source) fn has_outstanding(&self) -> bool {
         self.outstanding.is_some()
     }
 
     /// The batch that was handed over last is processed.
-    pub(super) fn processed(&mut self) {
+    pub(in crate::source) fn processed(&mut self) {
         if let Some((index, behind)) = self.outstanding.take()
             && let Some(slot) = self.slots[index].as_mut()
         {
@@ -193,12 +199,12 @@ impl Intake {
         }
     }
 
-    pub(super) fn has_run(&self) -> bool {
+    pub(in crate::source) fn has_run(&self) -> bool {
         !self.runs.is_empty()
     }
 
     /// Hands the oldest run over: `into` gets its records, and gives its memory in return.
-    pub(super) fn hand_over(&mut self, into: &mut Records) -> Option<(usize, TopicPartition)> {
+    pub(in crate::source) fn hand_over(&mut self, into: &mut Records) -> Option<(usize, TopicPartition)> {
         let index = self.runs.pop_front()?;
         let slot = self.slots[index].as_mut()?;
         let mut run = slot.run.take()?;
@@ -214,11 +220,11 @@ impl Intake {
     }
 
     /// A new serving begins: what it takes in is counted anew.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::source) fn begin(&mut self) {
         self.serving = Serving::default();
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::source) fn is_full(&self) -> bool {
         self.serving.records >= self.max_batch * SERVING_BATCHES || self.serving.bytes >= SERVING_BYTES
     }
 

@@ -10,12 +10,12 @@ use kafka_protocol::protocol::StrBytes;
 use std::time::{Duration, Instant};
 
 impl Group {
-    pub(super) fn rebalance(&mut self, now: Instant) {
+    pub(in crate::broker) fn rebalance(&mut self, now: Instant) {
         self.begin_rebalance(now);
         self.maybe_complete_join(now);
     }
 
-    pub(super) fn begin_rebalance(&mut self, now: Instant) {
+    pub(in crate::broker) fn begin_rebalance(&mut self, now: Instant) {
         for member in &mut self.members {
             member.assignment = Bytes::new();
             if let Some(waiting) = member.syncing.take() {
@@ -29,7 +29,7 @@ impl Group {
         };
     }
 
-    pub(super) fn maybe_complete_join(&mut self, now: Instant) {
+    pub(in crate::broker) fn maybe_complete_join(&mut self, now: Instant) {
         let everyone = self.pending.is_empty() && self.members.iter().all(|member| member.joining.is_some());
         if matches!(self.phase, Phase::Joining { .. }) && everyone {
             self.complete_join(now);
@@ -37,7 +37,7 @@ impl Group {
     }
 
     /// Begins the next generation with those who joined; static members that did not yet keep their place until their session ends.
-    pub(super) fn complete_join(&mut self, now: Instant) {
+    pub(in crate::broker) fn complete_join(&mut self, now: Instant) {
         self.members
             .retain(|member| member.joining.is_some() || member.instance.is_some());
         let Some(first) = self.members.iter().find(|member| member.joining.is_some()) else {
@@ -67,7 +67,7 @@ impl Group {
         }
     }
 
-    pub(super) fn wait_on_or_empty(&mut self, now: Instant) {
+    pub(in crate::broker) fn wait_on_or_empty(&mut self, now: Instant) {
         if self.members.is_empty() {
             self.generation += 1;
             self.protocol = None;
@@ -79,7 +79,7 @@ impl Group {
         }
     }
 
-    pub(super) fn assign(&mut self, assignments: &[(StrBytes, Bytes)], now: Instant) {
+    pub(in crate::broker) fn assign(&mut self, assignments: &[(StrBytes, Bytes)], now: Instant) {
         for member in &mut self.members {
             let given = assignments.iter().find(|(id, _)| *id == member.id);
             member.assignment = given.map_or_else(Bytes::new, |(_, assignment)| assignment.clone());
@@ -96,7 +96,7 @@ impl Group {
     }
 
     /// The protocol that most members like best among those that all understand.
-    pub(super) fn choose_protocol(&self) -> Option<StrBytes> {
+    pub(in crate::broker) fn choose_protocol(&self) -> Option<StrBytes> {
         let is_shared = |name: &&StrBytes| self.members.iter().all(|member| member.metadata(name).is_some());
         let mut votes: Vec<(StrBytes, usize)> = Vec::new();
         for member in &self.members {
@@ -115,7 +115,7 @@ impl Group {
             .map(|(name, _)| name)
     }
 
-    pub(super) fn welcome(&self, id: &StrBytes, skip_assignment: bool) -> JoinGroupResponse {
+    pub(in crate::broker) fn welcome(&self, id: &StrBytes, skip_assignment: bool) -> JoinGroupResponse {
         let is_leader = *id == self.leader;
         let metadata = |member: &Member| {
             let metadata = self.protocol.as_ref().and_then(|name| member.metadata(name));
@@ -139,7 +139,7 @@ impl Group {
             .with_members(members)
     }
 
-    pub(super) fn assigned(&self, id: &StrBytes) -> SyncGroupResponse {
+    pub(in crate::broker) fn assigned(&self, id: &StrBytes) -> SyncGroupResponse {
         let assignment = self.member(id).map(|member| member.assignment.clone());
         SyncGroupResponse::default()
             .with_protocol_type(self.protocol_type.clone())
@@ -147,7 +147,7 @@ impl Group {
             .with_assignment(assignment.unwrap_or_default())
     }
 
-    pub(super) fn longest_rebalance(&self) -> Duration {
+    pub(in crate::broker) fn longest_rebalance(&self) -> Duration {
         self.members
             .iter()
             .map(|member| member.rebalance)
@@ -155,21 +155,21 @@ impl Group {
             .unwrap_or_default()
     }
 
-    pub(super) fn index(&self, id: &StrBytes) -> Option<usize> {
+    pub(in crate::broker) fn index(&self, id: &StrBytes) -> Option<usize> {
         self.members.iter().position(|member| member.id == *id)
     }
 
-    pub(super) fn index_of_instance(&self, instance: &StrBytes) -> Option<usize> {
+    pub(in crate::broker) fn index_of_instance(&self, instance: &StrBytes) -> Option<usize> {
         self.members
             .iter()
             .position(|member| member.instance.as_ref() == Some(instance))
     }
 
-    pub(super) fn member(&self, id: &StrBytes) -> Option<&Member> {
+    pub(in crate::broker) fn member(&self, id: &StrBytes) -> Option<&Member> {
         self.members.iter().find(|member| member.id == *id)
     }
 
-    pub(super) fn member_mut(&mut self, id: &StrBytes) -> Option<&mut Member> {
+    pub(in crate::broker) fn member_mut(&mut self, id: &StrBytes) -> Option<&mut Member> {
         self.members.iter_mut().find(|member| member.id == *id)
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// The broker's files. A topic's folder carries the topic's id, so that a topic of the same name never sees its logs.
 #[derive(Debug)]
-pub(super) enum Storage {
+pub(in crate::broker) enum Storage {
     /// Nameless files.
     Temporary,
     /// A folder, and the lock on it, held as long as this lives.
@@ -17,7 +17,7 @@ pub(super) enum Storage {
 
 impl Storage {
     /// Opens a folder, made where it is missing, for this process alone.
-    pub(super) fn open(folder: Option<&Path>) -> Result<Self> {
+    pub(in crate::broker) fn open(folder: Option<&Path>) -> Result<Self> {
         let Some(path) = folder else { return Ok(Self::Temporary) };
         let failed = |error: io::Error| Error::new(Kind::Failed, format!("failed to open {}", path.display()), error);
         fs::create_dir_all(path.join("topics")).map_err(failed)?;
@@ -38,7 +38,7 @@ impl Storage {
     }
 
     /// Where the journal is, if there is one.
-    pub(super) fn journal(&self) -> Option<PathBuf> {
+    pub(in crate::broker) fn journal(&self) -> Option<PathBuf> {
         match self {
             Self::Temporary => None,
             Self::Folder { path, .. } => Some(path.join("journal")),
@@ -46,7 +46,7 @@ impl Storage {
     }
 
     /// Opens the file of a partition's log, made where it is missing.
-    pub(super) fn log(&self, topic: &str, id: Uuid, partition: usize) -> io::Result<File> {
+    pub(in crate::broker) fn log(&self, topic: &str, id: Uuid, partition: usize) -> io::Result<File> {
         let Self::Folder { path, .. } = self else {
             return tempfile::tempfile();
         };
@@ -61,7 +61,7 @@ impl Storage {
     }
 
     /// Removes a topic's logs.
-    pub(super) fn remove(&self, topic: &str, id: Uuid) -> io::Result<()> {
+    pub(in crate::broker) fn remove(&self, topic: &str, id: Uuid) -> io::Result<()> {
         match self {
             Self::Temporary => Ok(()),
             Self::Folder { path, .. } => fs::remove_dir_all(path.join("topics").join(folder_name(topic, id))),
@@ -69,7 +69,7 @@ impl Storage {
     }
 
     /// Removes the folders of topics that the journal does not know: their creation was never acknowledged, or their deletion was.
-    pub(super) fn sweep<'a>(&self, known: impl Iterator<Item = (&'a str, Uuid)>) -> io::Result<()> {
+    pub(in crate::broker) fn sweep<'a>(&self, known: impl Iterator<Item = (&'a str, Uuid)>) -> io::Result<()> {
         let Self::Folder { path, .. } = self else { return Ok(()) };
         let known: Vec<String> = known.map(|(topic, id)| folder_name(topic, id)).collect();
         for folder in fs::read_dir(path.join("topics"))? {

@@ -14,7 +14,7 @@ const SHORT: u64 = 4 << 20;
 /// Something that happened. The fold over all of them is the state.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Event {
+pub(in crate::broker) enum Event {
     /// The cluster got its name.
     Named { cluster: String },
     /// A topic was created.
@@ -44,7 +44,7 @@ pub(super) enum Event {
 
 /// A committed position.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub(super) struct Position {
+pub(in crate::broker) struct Position {
     /// The next offset to read.
     pub offset: i64,
     /// The leader's epoch as the client gave it, -1 for none.
@@ -55,7 +55,7 @@ pub(super) struct Position {
 
 /// The journal's file; none for a broker without a folder.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(in crate::broker) struct Journal {
     file: Option<(PathBuf, File)>,
     size: u64,
     short: u64,
@@ -63,7 +63,7 @@ pub(super) struct Journal {
 
 impl Journal {
     /// A journal that forgets.
-    pub(super) fn none() -> Self {
+    pub(in crate::broker) fn none() -> Self {
         Self {
             file: None,
             size: 0,
@@ -72,7 +72,7 @@ impl Journal {
     }
 
     /// Opens the journal and reads its events up to the torn rest of a write that was never answered, which is cut off.
-    pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<Event>)> {
+    pub(in crate::broker) fn open(path: &Path) -> io::Result<(Self, Vec<Event>)> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
@@ -93,7 +93,7 @@ impl Journal {
     }
 
     /// Writes events; when it returns they survive the process.
-    pub(super) fn append(&mut self, events: &[Event]) -> io::Result<()> {
+    pub(in crate::broker) fn append(&mut self, events: &[Event]) -> io::Result<()> {
         let Some((_, file)) = &mut self.file else { return Ok(()) };
         let lines = write(events)?;
         if let Err(error) = file.write_all(&lines) {
@@ -105,12 +105,12 @@ impl Journal {
     }
 
     /// Whether it is time to replace it by what it says.
-    pub(super) fn is_long(&self) -> bool {
+    pub(in crate::broker) fn is_long(&self) -> bool {
         self.size > self.short
     }
 
     /// Replaces everything in it by these events.
-    pub(super) fn replace(&mut self, events: &[Event]) -> io::Result<()> {
+    pub(in crate::broker) fn replace(&mut self, events: &[Event]) -> io::Result<()> {
         let Some((path, file)) = &mut self.file else {
             return Ok(());
         };

@@ -8,18 +8,18 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Client, words};
-use super::queue::{self, Element};
 use super::start::Committed;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
+use crate::source::client::{Client, words};
+use crate::source::member::queue::{self, Element};
 
 /// One question may take this long; a start without a broker ends within 15 s, whatever is asked first.
-pub(super) const PATIENCE: Duration = Duration::from_secs(12);
+pub(in crate::source) const PATIENCE: Duration = Duration::from_secs(12);
 
 /// A client, and what it is asked for.
-pub(super) struct Lookup<'a> {
+pub(in crate::source) struct Lookup<'a> {
     client: &'a Client,
     what: String,
     patience: Duration,
@@ -27,7 +27,7 @@ pub(super) struct Lookup<'a> {
 
 /// Which offset of a partition.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Which {
+pub(in crate::source) enum Which {
     /// The first one of the log.
     Begin,
     /// The last stable one, or the end, by the client's isolation.
@@ -38,12 +38,12 @@ pub(super) enum Which {
 
 impl<'a> Lookup<'a> {
     /// `what` begins the errors: "failed to start source `views`".
-    pub(super) fn new(client: &'a Client, what: String, patience: Duration) -> Self {
+    pub(in crate::source) fn new(client: &'a Client, what: String, patience: Duration) -> Self {
         Self { client, what, patience }
     }
 
     /// The number of partitions of each topic there is.
-    pub(super) fn all_topics(&self) -> Result<BTreeMap<String, i32>> {
+    pub(in crate::source) fn all_topics(&self) -> Result<BTreeMap<String, i32>> {
         let metadata = self.ask(|client, wait| client.fetch_metadata(None, wait))?;
         Ok(metadata
             .topics()
@@ -54,7 +54,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// The number of partitions of a topic; `None`: there is no such topic.
-    pub(super) fn partitions(&self, topic: &str) -> Result<Option<i32>> {
+    pub(in crate::source) fn partitions(&self, topic: &str) -> Result<Option<i32>> {
         self.ask(|client, wait| {
             let metadata = client.fetch_metadata(Some(topic), wait)?;
             let found = metadata.topics().iter().find(|found| found.name() == topic);
@@ -67,7 +67,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// The group's offsets, in the order asked for; waits for transactions that are about to move them.
-    pub(super) fn committed(&self, of: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
+    pub(in crate::source) fn committed(&self, of: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
         let read = self.each(of, |client, wait| {
             client.committed_offsets(list(of, Offset::Invalid)?, wait)
         })?;
@@ -75,7 +75,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// An offset of each partition, in the order asked for; `None`: there is none (no record of that time).
-    pub(super) fn offsets(&self, of: &[TopicPartition], which: Which) -> Result<Vec<Option<i64>>> {
+    pub(in crate::source) fn offsets(&self, of: &[TopicPartition], which: Which) -> Result<Vec<Option<i64>>> {
         let asked = match which {
             Which::Begin => Offset::Beginning,
             Which::End => Offset::End,
@@ -161,7 +161,7 @@ fn slice_of(deadline: Instant) -> Duration {
 }
 
 /// Whether the same question may be answered a little later.
-pub(super) fn is_passing(error: &KafkaError) -> bool {
+pub(in crate::source) fn is_passing(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(
@@ -202,7 +202,7 @@ fn in_order(of: &[TopicPartition], answer: Vec<Element>) -> Option<Vec<Element>>
 }
 
 /// A list for librdkafka.
-pub(super) fn list(of: &[TopicPartition], offset: Offset) -> KafkaResult<TopicPartitionList> {
+pub(in crate::source) fn list(of: &[TopicPartition], offset: Offset) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(of.len());
     for at in of {
         list.add_partition(&at.topic, at.partition).set_offset(offset)?;

@@ -6,19 +6,19 @@ use std::time::Duration;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
-use super::client::Client;
 use crate::clock;
+use crate::source::client::Client;
 
 /// A consumer that answers the group by itself from the moment when it is let go.
-pub(super) struct Closing(Client);
+pub(in crate::source) struct Closing(Client);
 
 impl Closing {
-    pub(super) fn new(client: Client) -> Self {
+    pub(in crate::source) fn new(client: Client) -> Self {
         Self(client)
     }
 
     /// Leaves the group and closes. What does not close within `limit` is left to the end of the process.
-    pub(super) fn close(self, limit: Duration) {
+    pub(in crate::source) fn close(self, limit: Duration) {
         let deadline = clock::now() + limit;
         self.let_go();
         self.0.unsubscribe();

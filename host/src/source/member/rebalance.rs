@@ -8,20 +8,20 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::words;
 use super::commit::Snapshot;
 use super::intake::Slot;
-use super::lookup::{self, Lookup, Which};
-use super::plan::{Placed, own};
 use super::reader::{Polled, Reader};
-use super::start::Origin;
-use super::topics::Sharing;
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
+use crate::source::client::words;
+use crate::source::positions::lookup::{self, Lookup, Which};
+use crate::source::positions::plan::{Placed, own};
+use crate::source::positions::start::Origin;
+use crate::source::positions::topics::Sharing;
 
 /// A demand of the group that is not answered yet.
 #[derive(Debug)]
-pub(super) enum Demand {
+pub(in crate::source) enum Demand {
     Assign(Vec<TopicPartition>),
     Revoke {
         partitions: Vec<TopicPartition>,
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Reader {
     /// Takes in a demand. What is revoked before it was assigned will not be assigned.
-    pub(super) fn demand(&mut self, demand: Demand) {
+    pub(in crate::source) fn demand(&mut self, demand: Demand) {
         if let Demand::Revoke { partitions, .. } = &demand {
             for earlier in &mut self.demands {
                 if let Demand::Assign(waiting) = earlier {
@@ -46,7 +46,7 @@ impl Reader {
     }
 
     /// Answers the oldest demand, or tells the worker what it has to do first.
-    pub(super) fn answer(&mut self) -> Result<Option<Polled>> {
+    pub(in crate::source) fn answer(&mut self) -> Result<Option<Polled>> {
         loop {
             match self.demands.front() {
                 None => return Ok(None),
@@ -84,12 +84,12 @@ impl Reader {
     }
 
     /// Whether the group waits for an answer.
-    pub(super) fn is_revoking(&self) -> bool {
+    pub(in crate::source) fn is_revoking(&self) -> bool {
         matches!(self.demands.front(), Some(Demand::Revoke { .. }))
     }
 
     /// The partitions of the same number of the topics that follow.
-    pub(super) fn with_followers(&self, led: &[TopicPartition]) -> Vec<TopicPartition> {
+    pub(in crate::source) fn with_followers(&self, led: &[TopicPartition]) -> Vec<TopicPartition> {
         let mut all = led.to_vec();
         if let Sharing::Led { followers, .. } = &self.plan.sharing {
             for follower in followers {
@@ -107,7 +107,7 @@ impl Reader {
     }
 
     /// Starts to read partitions at their positions. `TimedOut`: not now, nothing has happened.
-    pub(super) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Placed>> {
+    pub(in crate::source) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Placed>> {
         let resolved = self.resolve(partitions)?;
         let places: Vec<_> = resolved
             .iter()
@@ -129,7 +129,7 @@ impl Reader {
     }
 
     /// Tells librdkafka to fetch partitions, into our queue.
-    pub(super) fn fetch_from(&mut self, places: &[(TopicPartition, i64)]) -> Result<()> {
+    pub(in crate::source) fn fetch_from(&mut self, places: &[(TopicPartition, i64)]) -> Result<()> {
         let failed = |why: String| Error::new(Kind::Kafka, "failed to take over partitions", why);
         // A question to librdkafka's main thread: when it is answered, an earlier revocation, which undoes the forwarding, was carried out.
         self.client.assignment().map_err(|error| failed(words(&error)))?;
@@ -216,7 +216,7 @@ impl Reader {
     }
 
     /// Stops to read partitions, and answers the group's revocation with it.
-    pub(super) fn give_up(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    pub(in crate::source) fn give_up(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         let failed = |error: &_| Error::new(Kind::Kafka, "failed to give partitions up", words(error));
         self.resume(partitions);
         for at in partitions {
@@ -239,7 +239,7 @@ impl Reader {
     }
 
     /// Reads a partition on from another offset. A seek does not do it: behind an error there is nothing that could be sought.
-    pub(super) fn move_to(&mut self, at: &TopicPartition, next: i64) -> Result<()> {
+    pub(in crate::source) fn move_to(&mut self, at: &TopicPartition, next: i64) -> Result<()> {
         let failed = |error: &_| {
             Error::new(
                 Kind::Kafka,
@@ -256,7 +256,7 @@ impl Reader {
     }
 
     /// Partitions at their stop are fetched no more.
-    pub(super) fn rest_at_stops(&mut self) {
+    pub(in crate::source) fn rest_at_stops(&mut self) {
         let at_stop: Vec<_> = self
             .intake
             .slots()
@@ -298,7 +298,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn lookup(&self, patience: Duration) -> Lookup<'_> {
+    pub(in crate::source) fn lookup(&self, patience: Duration) -> Lookup<'_> {
         let names: Vec<_> = self.plan.set.iter().map(|source| source.name.as_str()).collect();
         Lookup::new(
             &self.client,

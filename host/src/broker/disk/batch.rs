@@ -5,17 +5,17 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 /// Bytes of a batch before its first record.
-pub(super) const HEADER: usize = 61;
+pub(in crate::broker) const HEADER: usize = 61;
 /// Bytes of a batch that its length field does not count.
 const PREFIX: usize = 12;
 /// Where the part begins that the checksum covers.
 const COVERED: usize = 21;
 /// The only record format since Kafka 0.11.
-pub(super) const MAGIC: i8 = 2;
+pub(in crate::broker) const MAGIC: i8 = 2;
 
 /// What the header of a batch says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
+pub(in crate::broker) struct Header {
     /// Offset of the first record.
     pub base_offset: i64,
     /// Bytes of the whole batch, header included.
@@ -44,7 +44,7 @@ pub(super) struct Header {
 
 impl Header {
     /// Reads the header at the front of `bytes`; nothing where they are too few or the length is impossible.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(in crate::broker) fn read(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER] = bytes.first_chunk()?;
         let length = i32::from_be_bytes(at(bytes, 8));
         let size = usize::try_from(length).ok()?.checked_add(PREFIX)?;
@@ -65,49 +65,49 @@ impl Header {
     }
 
     /// Offset of the last record.
-    pub(super) fn last_offset(&self) -> i64 {
+    pub(in crate::broker) fn last_offset(&self) -> i64 {
         self.base_offset + i64::from(self.last_offset_delta)
     }
 
     /// Number of the last record in the writer's own count, which goes back to 0 after 2^31 - 1.
-    pub(super) fn last_sequence(&self) -> i32 {
+    pub(in crate::broker) fn last_sequence(&self) -> i32 {
         self.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
     }
 
     /// The compression's number in the format: none, gzip, snappy, lz4, zstd.
-    pub(super) fn compression(&self) -> i16 {
+    pub(in crate::broker) fn compression(&self) -> i16 {
         self.attributes & 0x07
     }
 
     /// Whether the time is the broker's and not the writer's.
-    pub(super) fn has_append_time(&self) -> bool {
+    pub(in crate::broker) fn has_append_time(&self) -> bool {
         self.attributes & 0x08 != 0
     }
 
     /// Whether it belongs to a transaction.
-    pub(super) fn is_transactional(&self) -> bool {
+    pub(in crate::broker) fn is_transactional(&self) -> bool {
         self.attributes & 0x10 != 0
     }
 
     /// Whether it is a marker that no client may write.
-    pub(super) fn is_control(&self) -> bool {
+    pub(in crate::broker) fn is_control(&self) -> bool {
         self.attributes & 0x20 != 0
     }
 }
 
 /// Whether the checksum of a whole batch holds.
-pub(super) fn is_intact(batch: &[u8], header: &Header) -> bool {
+pub(in crate::broker) fn is_intact(batch: &[u8], header: &Header) -> bool {
     batch.len() == header.size && crc32c::crc32c(&batch[COVERED..]) == header.crc
 }
 
 /// Gives a batch its place: the two fields that the checksum leaves out.
-pub(super) fn place(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
+pub(in crate::broker) fn place(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
     batch[..8].copy_from_slice(&base_offset.to_be_bytes());
     batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
 }
 
 /// The first record of a whole batch for which `wanted(offset, timestamp)` holds.
-pub(super) fn find_record(
+pub(in crate::broker) fn find_record(
     batch: &[u8],
     header: &Header,
     mut wanted: impl FnMut(i64, i64) -> bool,

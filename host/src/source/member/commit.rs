@@ -7,42 +7,42 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult};
 
-use super::client::{Client, Event, words};
 use super::queue;
 use crate::clock;
 use crate::record::TopicPartition;
+use crate::source::client::{Client, Event, words};
 
 /// A partition, its next offset to read, and what rides with it.
-pub(super) type Position = (TopicPartition, i64, String);
+pub(in crate::source) type Position = (TopicPartition, i64, String);
 
 /// What was asked to be committed.
 #[derive(Debug)]
-pub(super) struct Snapshot {
-    pub(super) positions: Vec<Position>,
+pub(in crate::source) struct Snapshot {
+    pub(in crate::source) positions: Vec<Position>,
     /// Whether the worker asked, and is told how it went; else it was a first pointer.
-    pub(super) is_asked: bool,
+    pub(in crate::source) is_asked: bool,
 }
 
 /// The commits of one consumer.
 ///
 /// Always: an outcome belongs to the commit that is in flight, because there is only one; a commit that waits is never older than it.
 #[derive(Debug, Default)]
-pub(super) struct Commits {
+pub(in crate::source) struct Commits {
     in_flight: Option<Snapshot>,
     waiting: Option<Snapshot>,
 }
 
 /// A commit that came back.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) positions: Vec<Position>,
-    pub(super) is_asked: bool,
-    pub(super) result: Result<(), String>,
+pub(in crate::source) struct Outcome {
+    pub(in crate::source) positions: Vec<Position>,
+    pub(in crate::source) is_asked: bool,
+    pub(in crate::source) result: Result<(), String>,
 }
 
 impl Commits {
     /// Starts a commit, or lets it wait for the one in flight; then it takes the place of one that waits already.
-    pub(super) fn begin(&mut self, client: &Client, mut snapshot: Snapshot) -> Option<Outcome> {
+    pub(in crate::source) fn begin(&mut self, client: &Client, mut snapshot: Snapshot) -> Option<Outcome> {
         if self.in_flight.is_some() {
             if let Some(superseded) = self.waiting.take() {
                 snapshot.is_asked |= superseded.is_asked;
@@ -78,7 +78,7 @@ impl Commits {
     }
 
     /// Takes in how the commit in flight went, and sends the one that waits.
-    pub(super) fn came_back(&mut self, client: &Client, result: Result<(), String>) -> Vec<Outcome> {
+    pub(in crate::source) fn came_back(&mut self, client: &Client, result: Result<(), String>) -> Vec<Outcome> {
         let Some(snapshot) = self.in_flight.take() else {
             return Vec::new();
         };
@@ -93,12 +93,12 @@ impl Commits {
         outcomes
     }
 
-    pub(super) fn is_idle(&self) -> bool {
+    pub(in crate::source) fn is_idle(&self) -> bool {
         self.in_flight.is_none()
     }
 
     /// A partition that was given up is not committed any more.
-    pub(super) fn forget(&mut self, at: &TopicPartition) {
+    pub(in crate::source) fn forget(&mut self, at: &TopicPartition) {
         if let Some(waiting) = &mut self.waiting {
             waiting.positions.retain(|(of, _, _)| of != at);
         }
@@ -106,7 +106,7 @@ impl Commits {
 }
 
 /// Commits as somebody who is no member: accepted only while the group is empty.
-pub(super) fn and_wait(client: &Client, positions: &[Position], limit: Duration) -> Result<(), String> {
+pub(in crate::source) fn and_wait(client: &Client, positions: &[Position], limit: Duration) -> Result<(), String> {
     let deadline = clock::now() + limit;
     let sent = list(positions).and_then(|list| queue::commit(client, &list).map_err(KafkaError::ConsumerCommit));
     sent.map_err(|error| words(&error))?;
@@ -129,7 +129,7 @@ fn merged(mut older: Vec<Position>, newer: Vec<Position>) -> Vec<Position> {
 }
 
 /// Positions for librdkafka. Metadata is set once: a second time leaks the first.
-pub(super) fn list(positions: &[Position]) -> KafkaResult<TopicPartitionList> {
+pub(in crate::source) fn list(positions: &[Position]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(positions.len());
     for (at, next, metadata) in positions {
         let mut element = list.add_partition(&at.topic, at.partition);

@@ -9,21 +9,21 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Kind};
 
-use super::properties;
+use crate::pipeline::spec::properties;
 
 /// A range of bytes in the document.
-pub(super) type Span = Range<usize>;
+pub(in crate::pipeline::spec) type Span = Range<usize>;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) span: Span,
+pub(in crate::pipeline::spec) struct Node {
+    pub(in crate::pipeline::spec) value: Value,
+    pub(in crate::pipeline::spec) span: Span,
 }
 
 /// A TOML value; a date or time is its text.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(in crate::pipeline::spec) enum Value {
     Text(String),
     Integer(i64),
     Float(f64),
@@ -33,31 +33,31 @@ pub(super) enum Value {
 }
 
 /// Keys with their values, in the order of the file.
-pub(super) type Table = Vec<Entry>;
+pub(in crate::pipeline::spec) type Table = Vec<Entry>;
 
 /// A key with its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) span: Span,
-    pub(super) node: Node,
+pub(in crate::pipeline::spec) struct Entry {
+    pub(in crate::pipeline::spec) key: String,
+    pub(in crate::pipeline::spec) span: Span,
+    pub(in crate::pipeline::spec) node: Node,
 }
 
 /// Why a text is no tree, and where.
 #[derive(Debug)]
-pub(super) struct Malformed {
-    pub(super) why: String,
-    pub(super) span: Span,
+pub(in crate::pipeline::spec) struct Malformed {
+    pub(in crate::pipeline::spec) why: String,
+    pub(in crate::pipeline::spec) span: Span,
 }
 
 /// Reads a TOML document.
-pub(super) fn table(text: &str) -> Result<Table, Malformed> {
+pub(in crate::pipeline::spec) fn table(text: &str) -> Result<Table, Malformed> {
     let root = DeTable::parse(text).map_err(malformed)?;
     entries(root.get_ref(), 0)
 }
 
 /// Reads one TOML value, whose text stands at `offset` of the document.
-pub(super) fn value(text: &str, offset: usize) -> Result<Node, Malformed> {
+pub(in crate::pipeline::spec) fn value(text: &str, offset: usize) -> Result<Node, Malformed> {
     let root = DeValue::parse(text).map_err(malformed)?;
     node(root.get_ref(), root.span(), offset)
 }
@@ -119,9 +119,9 @@ fn shifted(span: Span, offset: usize) -> Span {
 
 /// The texts of a document and their names, for the places in errors.
 #[derive(Debug)]
-pub(super) struct Document {
+pub(in crate::pipeline::spec) struct Document {
     /// The file, as it was named.
-    pub(super) name: String,
+    pub(in crate::pipeline::spec) name: String,
     /// The text of the file, then that of each `--set`, with a line break between two.
     text: String,
     /// Where each `--set` begins in `text`.
@@ -131,7 +131,7 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn new(name: String, file: &str, sets: &[String]) -> Self {
+    pub(in crate::pipeline::spec) fn new(name: String, file: &str, sets: &[String]) -> Self {
         let mut document = Self {
             name,
             text: file.to_owned(),
@@ -147,7 +147,7 @@ impl Document {
     }
 
     /// Shows no line from now on that holds a part of a secret, also where its name stands on another line.
-    pub(super) fn hide_secrets(&mut self, table: &Table) {
+    pub(in crate::pipeline::spec) fn hide_secrets(&mut self, table: &Table) {
         for entry in table {
             if properties::is_secret(&entry.key) {
                 self.hide(entry);
@@ -166,12 +166,17 @@ impl Document {
     }
 
     /// Where a `--set` begins.
-    pub(super) fn set_offset(&self, index: usize) -> usize {
+    pub(in crate::pipeline::spec) fn set_offset(&self, index: usize) -> usize {
         self.sets[index]
     }
 
     /// An error of the file: what is wrong, why, and the place with its line.
-    pub(super) fn refuse(&self, span: Option<&Span>, what: impl Display, why: impl Display) -> Error {
+    pub(in crate::pipeline::spec) fn refuse(
+        &self,
+        span: Option<&Span>,
+        what: impl Display,
+        why: impl Display,
+    ) -> Error {
         let place = span.map(|span| self.place(span)).unwrap_or_default();
         let why = why.to_string();
         let gap = if why.is_empty() || place.is_empty() { "" } else { "\n" };

@@ -15,13 +15,13 @@ use std::os::unix::fs::FileExt;
 /// Bytes of log between two entries of the index, and of one read while walking over headers.
 const STRIDE: usize = 16 << 10;
 /// The largest batch, Kafka's own default of `max.message.bytes`.
-pub(super) const BATCH_LIMIT: usize = 1_048_588;
+pub(in crate::broker) const BATCH_LIMIT: usize = 1_048_588;
 /// The leader never changes.
-pub(super) const LEADER_EPOCH: i32 = 0;
+pub(in crate::broker) const LEADER_EPOCH: i32 = 0;
 
 /// The log of one partition.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(in crate::broker) struct Log {
     file: File,
     size: u64,
     beginning: i64,
@@ -42,7 +42,7 @@ struct Entry {
 
 /// A record found by its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
+pub(in crate::broker) struct Found {
     pub offset: i64,
     pub timestamp: i64,
 }
@@ -50,7 +50,7 @@ pub(super) struct Found {
 impl Log {
     /// Opens a log whose records before `beginning` were deleted. What follows the last whole and intact batch is the torn rest
     /// of a write that was never acknowledged, and is cut off.
-    pub(super) fn open(file: File, beginning: i64) -> io::Result<Self> {
+    pub(in crate::broker) fn open(file: File, beginning: i64) -> io::Result<Self> {
         let mut log = Self {
             size: 0,
             beginning,
@@ -73,17 +73,17 @@ impl Log {
     }
 
     /// Offset of the first record that can be read.
-    pub(super) fn beginning(&self) -> i64 {
+    pub(in crate::broker) fn beginning(&self) -> i64 {
         self.beginning
     }
 
     /// Offset that the next record gets.
-    pub(super) fn end(&self) -> i64 {
+    pub(in crate::broker) fn end(&self) -> i64 {
         self.end
     }
 
     /// Appends a batch and gives the offset of its first record: the old one if it was written before.
-    pub(super) fn append(&mut self, batch: &[u8]) -> Result<i64, ResponseError> {
+    pub(in crate::broker) fn append(&mut self, batch: &[u8]) -> Result<i64, ResponseError> {
         let mut header = check(batch)?;
         if let Some(written) = self.producers.check(&header)? {
             return Ok(written);
@@ -102,7 +102,7 @@ impl Log {
     }
 
     /// Batches from the one that holds `offset`, at most `limit` bytes, but the first one whole if `whole_first`.
-    pub(super) fn read(&self, offset: i64, limit: usize, whole_first: bool) -> io::Result<Bytes> {
+    pub(in crate::broker) fn read(&self, offset: i64, limit: usize, whole_first: bool) -> io::Result<Bytes> {
         let (position, size) = self.batch_of(offset)?;
         let least = if whole_first { size } else { 0 };
         let wanted = (limit.max(least) as u64).min(self.size - position) as usize;
@@ -115,17 +115,17 @@ impl Log {
     }
 
     /// How many bytes a reader at `offset` has before it.
-    pub(super) fn bytes_from(&self, offset: i64) -> io::Result<u64> {
+    pub(in crate::broker) fn bytes_from(&self, offset: i64) -> io::Result<u64> {
         Ok(self.size - self.batch_of(offset)?.0)
     }
 
     /// Moves the beginning, which never goes back.
-    pub(super) fn delete_before(&mut self, offset: i64) {
+    pub(in crate::broker) fn delete_before(&mut self, offset: i64) {
         self.beginning = self.beginning.max(offset.min(self.end));
     }
 
     /// The first record that is not older than `timestamp`.
-    pub(super) fn find_time(&self, timestamp: i64) -> io::Result<Option<Found>> {
+    pub(in crate::broker) fn find_time(&self, timestamp: i64) -> io::Result<Option<Found>> {
         let entry = self
             .index
             .partition_point(|entry| entry.max_timestamp_before < timestamp);
@@ -144,7 +144,7 @@ impl Log {
     }
 
     /// The first record that has the latest time of all.
-    pub(super) fn find_latest_time(&self) -> io::Result<Option<Found>> {
+    pub(in crate::broker) fn find_latest_time(&self) -> io::Result<Option<Found>> {
         let mut latest: Option<(u64, Header)> = None;
         self.walk(self.batch_of(self.beginning)?.0, |position, header| {
             if latest

@@ -9,17 +9,17 @@ use crate::config::Stop;
 const PREFIX: &str = "sb1:";
 
 /// Kafka's default limit is 4096 bytes a partition; ours leaves room for every other user of the group's offsets.
-pub(super) const LIMIT: usize = 160;
+pub(in crate::source) const LIMIT: usize = 160;
 
 /// Where a bounded run ends, and the setting that said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct KeptStop {
-    pub(super) at: i64,
-    pub(super) setting: u32,
+pub(in crate::source) struct KeptStop {
+    pub(in crate::source) at: i64,
+    pub(in crate::source) setting: u32,
 }
 
 /// The pointer of an offset that belongs to no checkpoint.
-pub(super) fn pointer(task: &str, stop: Option<KeptStop>) -> String {
+pub(in crate::source) fn pointer(task: &str, stop: Option<KeptStop>) -> String {
     match stop {
         Some(KeptStop { at, setting }) => format!("{PREFIX}-:{task}:0:-:{at}@{setting:08x}"),
         None => format!("{PREFIX}-:{task}:0:-"),
@@ -27,12 +27,12 @@ pub(super) fn pointer(task: &str, stop: Option<KeptStop>) -> String {
 }
 
 /// Whether an offset was committed by Sandbar; any other counts for `group-offsets` only.
-pub(super) fn is_ours(metadata: &str) -> bool {
+pub(in crate::source) fn is_ours(metadata: &str) -> bool {
     metadata.starts_with(PREFIX)
 }
 
 /// The stop that an earlier start of ours resolved.
-pub(super) fn kept_stop(metadata: &str) -> Option<KeptStop> {
+pub(in crate::source) fn kept_stop(metadata: &str) -> Option<KeptStop> {
     let field = metadata.strip_prefix(PREFIX)?.split(':').nth(4)?;
     let (at, setting) = field.split_once('@')?;
     Some(KeptStop {
@@ -42,7 +42,7 @@ pub(super) fn kept_stop(metadata: &str) -> Option<KeptStop> {
 }
 
 /// Identifies a stop setting: a kept stop counts only under the setting that it was resolved from.
-pub(super) fn setting(stop: &Stop) -> u32 {
+pub(in crate::source) fn setting(stop: &Stop) -> u32 {
     let text = match stop {
         Stop::GroupOffsets => "group-offsets".to_owned(),
         Stop::Latest => "latest".to_owned(),

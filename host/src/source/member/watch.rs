@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::client;
 use super::intake::Trouble;
-use super::lookup::{Lookup, Which};
-use super::plan::{Placed, no_offset};
 use super::reader::{Polled, Reader};
-use super::start::{self, Facts};
-use super::topics::{self, Sharing};
 use crate::config::Subscription;
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
+use crate::source::client;
+use crate::source::positions::lookup::{Lookup, Which};
+use crate::source::positions::plan::{Placed, no_offset};
+use crate::source::positions::start::{self, Facts};
+use crate::source::positions::topics::{self, Sharing};
 
 /// How long a look around may hold the worker up.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Reader {
-    pub(super) fn discover_when_due(&mut self) -> Result<()> {
+    pub(in crate::source) fn discover_when_due(&mut self) -> Result<()> {
         if !(self.discovery.due() || self.must_discover) || !self.demands.is_empty() {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl Reader {
     }
 
     /// Sees to the errors that came in place of records, after the records before them were handed over.
-    pub(super) fn see_to_troubles(&mut self) -> Result<()> {
+    pub(in crate::source) fn see_to_troubles(&mut self) -> Result<()> {
         for trouble in std::mem::take(&mut self.intake.troubles) {
             match trouble.code {
                 Code::AutoOffsetReset | Code::OffsetOutOfRange => match self.leave_gap(&trouble) {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 /// A member.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(in crate::broker) struct Member {
     pub id: StrBytes,
     pub instance: Option<StrBytes>,
     pub client: Client,
@@ -25,14 +25,14 @@ pub(super) struct Member {
 
 /// Who a member says it is.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Client {
+pub(in crate::broker) struct Client {
     pub id: StrBytes,
     pub host: StrBytes,
 }
 
 /// What a member brings when it joins.
 #[derive(Debug)]
-pub(super) struct Joining {
+pub(in crate::broker) struct Joining {
     pub member: StrBytes,
     pub instance: Option<StrBytes>,
     pub client: Client,
@@ -48,14 +48,14 @@ pub(super) struct Joining {
 
 /// An answer, now or when the group is there.
 #[derive(Debug)]
-pub(super) enum Answer<T> {
+pub(in crate::broker) enum Answer<T> {
     Now(T),
     Later(oneshot::Receiver<T>),
 }
 
 impl Member {
     /// What it says in a protocol's own words, if it speaks it.
-    pub(super) fn metadata(&self, protocol: &StrBytes) -> Option<&Bytes> {
+    pub(in crate::broker) fn metadata(&self, protocol: &StrBytes) -> Option<&Bytes> {
         self.protocols
             .iter()
             .find(|(name, _)| name == protocol)
@@ -63,11 +63,11 @@ impl Member {
     }
 }
 
-pub(super) fn refused(error: ResponseError, member: StrBytes) -> Answer<JoinGroupResponse> {
+pub(in crate::broker) fn refused(error: ResponseError, member: StrBytes) -> Answer<JoinGroupResponse> {
     Answer::Now(join_error(error, member))
 }
 
-pub(super) fn join_error(error: ResponseError, member: StrBytes) -> JoinGroupResponse {
+pub(in crate::broker) fn join_error(error: ResponseError, member: StrBytes) -> JoinGroupResponse {
     JoinGroupResponse::default()
         .with_error_code(error.code())
         .with_generation_id(-1)

@@ -12,7 +12,7 @@ const PRODUCERS: usize = 10_000;
 
 /// The producers of one partition. Always what a walk through the partition's log would give.
 #[derive(Debug, Default)]
-pub(super) struct Producers {
+pub(in crate::broker) struct Producers {
     known: HashMap<i64, Producer>,
 }
 
@@ -32,7 +32,7 @@ struct Written {
 impl Producers {
     /// Whether a batch may be written: `Some(offset)` where it already is, nothing where it is the next one. A producer that never
     /// wrote here, as each without an id, may begin anywhere.
-    pub(super) fn check(&self, batch: &Header) -> Result<Option<i64>, ResponseError> {
+    pub(in crate::broker) fn check(&self, batch: &Header) -> Result<Option<i64>, ResponseError> {
         let Some(producer) = self.known.get(&batch.producer_id) else {
             return Ok(None);
         };
@@ -58,7 +58,7 @@ impl Producers {
     }
 
     /// Remembers a batch that was written.
-    pub(super) fn remember(&mut self, batch: &Header) {
+    pub(in crate::broker) fn remember(&mut self, batch: &Header) {
         if batch.producer_id < 0 {
             return;
         }

@@ -3,11 +3,11 @@
 use crate::error::{Error, Kind, Result};
 
 use super::document::{self, Document, Entry, Node, Span, Table, Value};
-use super::load::near;
-use super::properties::may_hold_a_secret;
+use crate::pipeline::spec::load::near;
+use crate::pipeline::spec::properties::may_hold_a_secret;
 
 /// Puts each `--set` into the tree, the later ones over the earlier.
-pub(super) fn apply(table: &mut Table, sets: &[String], document: &Document) -> Result<()> {
+pub(in crate::pipeline::spec) fn apply(table: &mut Table, sets: &[String], document: &Document) -> Result<()> {
     for (index, set) in sets.iter().enumerate() {
         let begin = document.set_offset(index);
         let (keys, value) = read(set, begin).ok_or_else(|| malformed(set))?;

@@ -1,9 +1,9 @@
 //! The requests of the group protocol: JoinGroup, SyncGroup, Heartbeat, LeaveGroup, and those that look at groups.
 
 use super::group::{Group, Phase};
-use super::journal::Event;
 use super::member::{Answer, Client, Joining, refused};
-use super::state::State;
+use crate::broker::disk::journal::Event;
+use crate::broker::state::State;
 use crate::clock;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
@@ -25,7 +25,7 @@ const SESSIONS_MS: std::ops::RangeInclusive<i32> = 100..=1_800_000;
 const GROUPS: usize = 10_000;
 
 /// Answers JoinGroup, perhaps later.
-pub(super) fn join(
+pub(in crate::broker) fn join(
     state: &mut State,
     request: JoinGroupRequest,
     version: i16,
@@ -73,7 +73,7 @@ pub(super) fn join(
 }
 
 /// Answers SyncGroup, perhaps later.
-pub(super) fn sync(state: &mut State, request: SyncGroupRequest) -> Answer<SyncGroupResponse> {
+pub(in crate::broker) fn sync(state: &mut State, request: SyncGroupRequest) -> Answer<SyncGroupResponse> {
     let Some(group) = state.groups.get_mut(request.group_id.as_str()) else {
         let code = ResponseError::UnknownMemberId.code();
         return Answer::Now(SyncGroupResponse::default().with_error_code(code));
@@ -99,7 +99,7 @@ pub(super) fn sync(state: &mut State, request: SyncGroupRequest) -> Answer<SyncG
 }
 
 /// Answers Heartbeat.
-pub(super) fn heartbeat(state: &mut State, request: &HeartbeatRequest) -> HeartbeatResponse {
+pub(in crate::broker) fn heartbeat(state: &mut State, request: &HeartbeatRequest) -> HeartbeatResponse {
     let instance = request.group_instance_id.as_ref();
     let outcome = match state.groups.get_mut(request.group_id.as_str()) {
         Some(group) => group.heartbeat(&request.member_id, instance, request.generation_id, clock::now()),
@@ -109,7 +109,7 @@ pub(super) fn heartbeat(state: &mut State, request: &HeartbeatRequest) -> Heartb
 }
 
 /// Answers LeaveGroup: one member before version 3, any number after.
-pub(super) fn leave(state: &mut State, request: LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
+pub(in crate::broker) fn leave(state: &mut State, request: LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
     let group = request.group_id.as_str();
     if version < 3 {
         let outcome = leave_one(
@@ -130,7 +130,7 @@ pub(super) fn leave(state: &mut State, request: LeaveGroupRequest, version: i16)
 }
 
 /// Answers ListGroups: groups with members, and those that left only positions behind.
-pub(super) fn list(state: &State, request: &ListGroupsRequest) -> ListGroupsResponse {
+pub(in crate::broker) fn list(state: &State, request: &ListGroupsRequest) -> ListGroupsResponse {
     let idle = Group::default();
     let quiet = state
         .committed
@@ -159,7 +159,11 @@ pub(super) fn list(state: &State, request: &ListGroupsRequest) -> ListGroupsResp
 }
 
 /// Answers DescribeGroups.
-pub(super) fn describe(state: &State, request: DescribeGroupsRequest, version: i16) -> DescribeGroupsResponse {
+pub(in crate::broker) fn describe(
+    state: &State,
+    request: DescribeGroupsRequest,
+    version: i16,
+) -> DescribeGroupsResponse {
     let groups = request
         .groups
         .into_iter()
@@ -180,7 +184,7 @@ pub(super) fn describe(state: &State, request: DescribeGroupsRequest, version: i
 }
 
 /// Answers DeleteGroups: a group goes with its positions, if nobody is in it.
-pub(super) fn delete(state: &mut State, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+pub(in crate::broker) fn delete(state: &mut State, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let results = request.groups_names.into_iter().map(|id| {
         let outcome = delete_one(state, id.as_str());
         DeletableGroupResult::default()
@@ -191,7 +195,7 @@ pub(super) fn delete(state: &mut State, request: DeleteGroupsRequest) -> DeleteG
 }
 
 /// Lets time pass for every group.
-pub(super) fn tick(state: &mut State) {
+pub(in crate::broker) fn tick(state: &mut State) {
     let now = clock::now();
     state.groups.retain(|_, group| {
         group.tick(now);

@@ -14,14 +14,14 @@ use super::reading::AT;
 
 /// A value, and where it stands; a default stands nowhere.
 #[derive(Debug, Clone, Default)]
-pub(super) struct At<T> {
-    pub(super) value: T,
-    pub(super) span: Option<Span>,
+pub(in crate::pipeline::spec) struct At<T> {
+    pub(in crate::pipeline::spec) value: T,
+    pub(in crate::pipeline::spec) span: Option<Span>,
 }
 
 impl<T> At<T> {
     /// Whether it stands in the file.
-    pub(super) fn given(&self) -> bool {
+    pub(in crate::pipeline::spec) fn given(&self) -> bool {
         self.span.is_some()
     }
 }
@@ -78,7 +78,7 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 
 /// Tables by their names, in the order of the file.
 #[derive(Debug, Clone)]
-pub(super) struct Named<T>(pub(super) Vec<(At<String>, T)>);
+pub(in crate::pipeline::spec) struct Named<T>(pub(in crate::pipeline::spec) Vec<(At<String>, T)>);
 
 impl<T> Default for Named<T> {
     fn default() -> Self {
@@ -119,10 +119,10 @@ impl<T: JsonSchema> JsonSchema for Named<T> {
 }
 
 /// Reads a value from a text or a number; `expected` says what is allowed.
-pub(super) struct Scalar<'a, T> {
-    pub(super) expected: &'a str,
-    pub(super) text: fn(&str) -> Option<T>,
-    pub(super) number: fn(i64) -> Option<T>,
+pub(in crate::pipeline::spec) struct Scalar<'a, T> {
+    pub(in crate::pipeline::spec) expected: &'a str,
+    pub(in crate::pipeline::spec) text: fn(&str) -> Option<T>,
+    pub(in crate::pipeline::spec) number: fn(i64) -> Option<T>,
 }
 
 impl<T> Visitor<'_> for Scalar<'_, T> {
@@ -148,7 +148,9 @@ impl<T> Visitor<'_> for Scalar<'_, T> {
 
 /// A whole number from `LO` to `HI`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Whole<const LO: i64, const HI: i64, const DEFAULT: i64 = LO>(pub(super) i64);
+pub(in crate::pipeline::spec) struct Whole<const LO: i64, const HI: i64, const DEFAULT: i64 = LO>(
+    pub(in crate::pipeline::spec) i64,
+);
 
 impl<const LO: i64, const HI: i64, const DEFAULT: i64> Default for Whole<LO, HI, DEFAULT> {
     fn default() -> Self {
@@ -194,10 +196,12 @@ const PERIODS: [(&str, u64); 5] = [
 
 /// A duration from `LO` to `HI` milliseconds, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Period<const LO: u64, const HI: u64, const DEFAULT: u64>(pub(super) u64);
+pub(in crate::pipeline::spec) struct Period<const LO: u64, const HI: u64, const DEFAULT: u64>(
+    pub(in crate::pipeline::spec) u64,
+);
 
 impl<const LO: u64, const HI: u64, const DEFAULT: u64> Period<LO, HI, DEFAULT> {
-    pub(super) fn duration(self) -> Duration {
+    pub(in crate::pipeline::spec) fn duration(self) -> Duration {
         Duration::from_millis(self.0)
     }
 }
@@ -245,7 +249,9 @@ const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), (
 
 /// A size from `LO` to `HI` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size<const LO: u64, const HI: u64, const DEFAULT: u64>(pub(super) u64);
+pub(in crate::pipeline::spec) struct Size<const LO: u64, const HI: u64, const DEFAULT: u64>(
+    pub(in crate::pipeline::spec) u64,
+);
 
 impl<const LO: u64, const HI: u64, const DEFAULT: u64> Default for Size<LO, HI, DEFAULT> {
     fn default() -> Self {
@@ -309,7 +315,7 @@ macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $expected:literal, $pattern:literal, $test:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-        pub(super) struct $name(pub(super) String);
+        pub(in crate::pipeline::spec) struct $name(pub(in crate::pipeline::spec) String);
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -356,7 +362,7 @@ names! {
 }
 
 /// What the parts of a pipeline are called.
-pub(super) fn is_name(text: &str) -> bool {
+pub(in crate::pipeline::spec) fn is_name(text: &str) -> bool {
     let fits = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
     (1..=64).contains(&text.len()) && text.bytes().all(fits) && !text.starts_with('-')
 }
