@@ -40,7 +40,9 @@ struct HighBid<'a> {
 
 impl Plugin for HighBids {
     fn describe(description: Description) -> Description {
-        description.outputs(&["bids", "highlights"])
+        description
+            .outputs(&["bids", "highlights"])
+            .config_schema(include_str!("../config.schema.json"))
     }
 
     fn process(&mut self, event: &sandbar_sdk::Event, out: &mut Outputs) -> Result<(), Refusal> {

@@ -2,9 +2,13 @@
 //! the same ones each time.
 
 use nexmark::EventGenerator;
+use nexmark::config::NexmarkConfig;
 use nexmark::event::Event;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
+
+/// The first event's time; by default the generator takes the clock's, which is another one each time.
+const BASE_TIME_MS: u64 = 1_700_000_000_000;
 
 fn main() -> ExitCode {
     let count = std::env::args().nth(1).map_or(Ok(1_000_000), |count| count.parse());
@@ -23,7 +27,11 @@ fn main() -> ExitCode {
 
 /// Keyed by auction, where an event has one, so that an auction's bids stay in their order.
 fn write_events(count: usize, mut out: impl Write) -> io::Result<()> {
-    for event in EventGenerator::default().take(count) {
+    let config = NexmarkConfig {
+        base_time: BASE_TIME_MS,
+        ..NexmarkConfig::default()
+    };
+    for event in EventGenerator::new(config).take(count) {
         let key = match &event {
             Event::Person(person) => person.id,
             Event::Auction(auction) => auction.id,
