@@ -162,7 +162,7 @@ fn read(reader: &mut Reader, mut enough: impl FnMut(&Seen, &Polled) -> bool) -> 
                 assert!(of.is_sorted_by(|a, b| a < b), "{} is out of order", batch.partition);
                 reader.processed();
             }
-            Polled::Revoking(_) => reader.release(Duration::from_secs(5))?,
+            Polled::Revoking(_) => reader.release(Some(Duration::from_secs(5)))?,
             Polled::Committed(result) => assert_eq!(result.clone().err(), None),
             Polled::Finished => return Ok(seen),
             _ => {}
@@ -180,14 +180,14 @@ fn run(source: &KafkaSource) -> Result<Seen> {
     let plan = Arc::new(plan(std::slice::from_ref(source), &member(1))?);
     let mut reader = Reader::join(plan, 0)?;
     let seen = read(&mut reader, |_, _| false)?;
-    reader.leave(Duration::from_secs(5))?;
+    reader.leave(Some(Duration::from_secs(5)))?;
     Ok(seen)
 }
 
-fn committed(source: &KafkaSource, topic: &str, partition: i32) -> Option<start::Committed> {
+fn committed(source: &KafkaSource, topic: &str, partition: i32) -> Option<positions::start::Committed> {
     let client = client::bystander(source).unwrap();
     let at = TopicPartition::new(topic, partition);
-    lookup::Lookup::new(&client, "failed".to_owned(), LIMIT)
+    positions::lookup::Lookup::new(&client, "failed".to_owned(), LIMIT)
         .committed(&[at])
         .unwrap()
         .remove(0)
@@ -231,7 +231,7 @@ fn a_run_that_was_cut_short_ends_where_it_was_planned_to() {
         seen.values().map(Vec::len).sum::<usize>() >= 1000
     })
     .unwrap();
-    reader.leave(Duration::from_secs(5)).unwrap();
+    reader.leave(Some(Duration::from_secs(5))).unwrap();
     produce(&kafka, &name, 0, 3000..3500);
     let after = run(&source).unwrap();
     for partition in 0..2 {
@@ -410,7 +410,7 @@ fn a_partition_that_falls_out_of_the_log_follows_the_policy() {
             }
         }
         if policy != OutOfRange::Fail {
-            reader.leave(Duration::from_secs(5)).unwrap();
+            reader.leave(Some(Duration::from_secs(5))).unwrap();
         }
     }
 }
@@ -466,7 +466,7 @@ fn members_that_join_and_leave_lose_nothing_and_keep_topics_together() {
                                     }
                                     reader.processed();
                                 }
-                                Polled::Revoking(_) => reader.release(Duration::from_secs(5)).unwrap(),
+                                Polled::Revoking(_) => reader.release(Some(Duration::from_secs(5))).unwrap(),
                                 Polled::Assigned(placed) => {
                                     for of_b in placed.iter().filter(|placed| *placed.partition.topic == *b) {
                                         assert!(
@@ -483,7 +483,7 @@ fn members_that_join_and_leave_lose_nothing_and_keep_topics_together() {
                                 reader.begin_commit();
                             }
                         }
-                        reader.leave(Duration::from_secs(5)).unwrap();
+                        reader.leave(Some(Duration::from_secs(5))).unwrap();
                     }
                 })
                 .unwrap()
@@ -547,7 +547,7 @@ fn the_first_record_after_a_rebalance_at_the_end_of_a_partition_is_read() {
         .spawn(move || {
             let mut second = Reader::join(plan, 1).unwrap();
             let seen = read(&mut second, |seen, _| total(seen) == 2).unwrap();
-            second.leave(Duration::from_secs(5)).unwrap();
+            second.leave(Some(Duration::from_secs(5))).unwrap();
             seen
         })
         .unwrap();
@@ -592,7 +592,7 @@ fn a_bounded_run_of_more_workers_than_partitions_ends_in_all_of_them() {
                     .spawn(move || {
                         let mut reader = Reader::join(plan, worker).unwrap();
                         let seen = read(&mut reader, |_, _| false).unwrap();
-                        reader.leave(Duration::from_secs(5)).unwrap();
+                        reader.leave(Some(Duration::from_secs(5))).unwrap();
                         seen
                     })
                     .unwrap()
@@ -641,7 +641,7 @@ fn later_topics_and_partitions_start_at_their_beginning() {
     produce(&kafka, &a.topic, 1, 0..10);
     let b = TopicPartition::new(&*a.topic, 1);
     read(&mut reader, |seen, _| seen.get(&b).is_some_and(|of| of.len() == 10)).unwrap();
-    reader.leave(Duration::from_secs(5)).unwrap();
+    reader.leave(Some(Duration::from_secs(5))).unwrap();
 }
 
 #[test]
@@ -679,7 +679,7 @@ fn outage() {
                 read += batch.records.len();
                 reader.processed();
             }
-            Polled::Revoking(_) => reader.release(Duration::from_secs(5)).unwrap(),
+            Polled::Revoking(_) => reader.release(Some(Duration::from_secs(5))).unwrap(),
             Polled::Connected => {
                 eprintln!("{:?} connected", from.elapsed());
                 produce(&kafka, &name, 0, 100..200);
@@ -693,7 +693,7 @@ fn outage() {
     }
     eprintln!("read {read}, positions {:?}", reader.positions());
     assert_eq!(read, if produced { 200 } else { 100 });
-    reader.leave(Duration::from_secs(5)).unwrap();
+    reader.leave(Some(Duration::from_secs(5))).unwrap();
 }
 
 /// Not a promise but a figure: run it alone, with SANDBAR_TEST_SPEED set to a number of records.
@@ -774,5 +774,5 @@ fn speed() {
             .collect::<Vec<_>>()
             .join(" ")
     );
-    reader.leave(Duration::from_secs(5)).unwrap();
+    reader.leave(Some(Duration::from_secs(5))).unwrap();
 }

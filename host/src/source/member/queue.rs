@@ -356,6 +356,6 @@ mod tests {
     #[test]
     fn a_reader_can_be_moved_to_its_thread() {
         fn moves<T: Send>() {}
-        moves::<super::super::Reader>();
+        moves::<crate::source::Reader>();
     }
 }
