@@ -36,7 +36,7 @@ fn tombstones_nulls_headers_times_and_large_records_survive() {
         Record {
             key: Some(vec![0, 159, 146, 150]),
             value: Some(vec![255; 3]),
-            timestamp: Some(0),
+            timestamp: Some(1),
             ..null.clone()
         },
         Record {

@@ -87,7 +87,7 @@ fn github_events_on(brokers: &str) {
         "--set".to_owned(),
         format!("state.dir={}", state.path().display()),
     ]);
-    assert_eq!(ended.code, Some(0), "{}", ended.text());
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
     let mut pushes: Vec<_> = client
         .read("github-pushes", Isolation::Committed)
         .into_iter()
@@ -171,5 +171,5 @@ fn the_readmes_pipeline_is_one_that_check_accepts() {
     )
     .expect("a file");
     let ended = process::run(&["check".to_owned(), file.display().to_string()]);
-    assert_eq!(ended.code, Some(0), "{}", ended.text());
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
 }
