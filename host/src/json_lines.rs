@@ -454,21 +454,4 @@ mod tests {
         }
         assert_eq!(back, records);
     }
-
-    #[test]
-    #[ignore = "a measurement: cargo test --release json_lines::tests::speed -- --ignored --nocapture"]
-    fn speed() {
-        let line = br#"{"key":"user-17","value":{"user":"user-17","page":"/index.html","n":[1,2,3]},"timestamp":1700000000000,"headers":{"trace":"a1"}}"#;
-        let (mut records, mut text) = (Records::default(), Vec::new());
-        let start = crate::clock::now();
-        (0..1_000_000).for_each(|_| read(line, 0, &mut records).unwrap());
-        let mid = crate::clock::now();
-        (0..records.len()).for_each(|index| write(&records, index, None, &mut text));
-        println!(
-            "a million lines: read in {:?}, written in {:?}",
-            mid - start,
-            mid.elapsed()
-        );
-        assert_eq!(text.len(), 1_000_000 * (line.len() + 1));
-    }
 }

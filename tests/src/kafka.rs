@@ -116,6 +116,14 @@ impl Kafka {
         Client::new(&self.bootstrap())
     }
 
+    /// The processes of the nodes that run.
+    pub fn pids(&self) -> Vec<u32> {
+        self.nodes
+            .iter()
+            .filter_map(|node| node.process.lock().unwrap().as_ref().map(Guarded::id))
+            .collect()
+    }
+
     /// Kills node `number` (from 1) as kill -9 does.
     pub fn kill(&self, number: usize) {
         self.nodes[number - 1].process.lock().unwrap().take();

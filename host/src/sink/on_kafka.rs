@@ -1,6 +1,6 @@
 //! What the sink promises, on a real cluster: `SANDBAR_TEST_KAFKA=host:port cargo test on_kafka`. Without an address they say so and pass.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -400,64 +400,4 @@ fn one_topic_has_one_partitioner() {
         sink("127.0.0.1:1", "t", Partitioner::Crc32, &[]),
     ];
     assert_eq!(open(&sinks, 1 << 20).unwrap_err().kind, Kind::Invalid);
-}
-
-/// CPU seconds of this thread.
-fn thread_cpu_seconds() -> f64 {
-    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    spent.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
-}
-
-/// CPU seconds of this process, librdkafka's threads included.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11..13]
-        .iter()
-        .map(|ticks| ticks.parse::<f64>().unwrap())
-        .sum::<f64>()
-        / 100.0
-}
-
-#[test]
-#[ignore = "a measurement: cargo test --release on_kafka::speed -- --ignored --nocapture"]
-fn speed() {
-    let Some(brokers) = brokers() else { return };
-    let topic = topic(&brokers, 8, &[]);
-    let mut writer = open(&[sink(&brokers, &topic, Partitioner::Murmur2, &[])], 32 << 20).unwrap();
-    let mut records = Records::default();
-    for index in 0..1000u64 {
-        let number = index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let value = format!(
-            "{{\"user\":\"user-{number:020}\",\"page\":\"/{index:06}/index.html\",\"ms\":{index},\"agent\":\"{number:016x}\"}}"
-        );
-        push(
-            &mut records,
-            Some(format!("{:08}", number % 100_000).as_bytes()),
-            Some(value.as_bytes()),
-            1_700_000_000_000,
-        );
-    }
-    let (start, cpu, own) = (clock::now(), cpu_seconds(), thread_cpu_seconds());
-    (0..5000).for_each(|_| write(&mut writer, &records).unwrap());
-    assert!(writer.drain(LIMIT).unwrap());
-    let (wall, cpu) = (start.elapsed().as_secs_f64() / 5.0, (cpu_seconds() - cpu) / 5.0);
-    let own = (thread_cpu_seconds() - own) / 5.0;
-    let bytes = records.byte_count() / 1000;
-    println!(
-        "{bytes} bytes a record: {cpu:.3} CPU-s ({own:.3} of them the caller's) and {wall:.3} s a million records"
-    );
-    let mut drains: Vec<Duration> = (0..300)
-        .map(|_| {
-            write(&mut writer, &records).unwrap();
-            let start: Instant = clock::now();
-            assert!(writer.drain(LIMIT).unwrap());
-            start.elapsed()
-        })
-        .collect();
-    drains.sort();
-    println!(
-        "drain of 1000 records: p50 {:?}, p95 {:?}, max {:?}",
-        drains[150], drains[285], drains[299]
-    );
 }

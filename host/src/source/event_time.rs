@@ -291,30 +291,4 @@ mod tests {
             assert_eq!(Pointer::parse(pointer).unwrap_err().kind, Kind::Invalid, "{pointer}");
         }
     }
-
-    #[test]
-    #[ignore = "a measurement: cargo test --release event_time::tests::speed -- --ignored --nocapture"]
-    fn speed() {
-        for (pointer, value) in [
-            (
-                "/ms",
-                r#"{"user":"user-17","page":"/index.html","n":[1,2,3],"ms":1700000000000,"agent":"0123456789abcdef"}"#,
-            ),
-            (
-                "/at",
-                r#"{"user":"user-17","page":"/index.html","n":[1,2,3],"at":"2023-11-14T22:13:20Z","agent":"0123456789"}"#,
-            ),
-        ] {
-            let mut records = Records::default();
-            for _ in 0..1_000_000 {
-                records.values.push(Some(value.as_bytes()));
-                records.timestamps.push(0);
-            }
-            let (pointer, mut problems) = (Pointer::parse(pointer).unwrap(), Vec::new());
-            let start = crate::clock::now();
-            pointer.apply(&mut records, &mut problems);
-            println!("a million of {} bytes: {:?}", value.len(), start.elapsed());
-            assert!(problems.is_empty());
-        }
-    }
 }
