@@ -2,11 +2,11 @@
 //! a byte search instead of JSON, partitions by hand, a drain a second. A ceiling for whatever builds on librdkafka.
 #![expect(unsafe_code, reason = "librdkafka's batch calls have no safe wrapper")]
 
-use rdkafka::{ClientConfig, Message};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message};
 use rdkafka_sys as rd;
 use std::ffi::CString;
 use std::time::{Duration, Instant};

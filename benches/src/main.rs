@@ -3,7 +3,12 @@
 //! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run: Kafka on one core,
 //! the process on the other.
 
-#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::panic, reason = "it prints a table, measures time, and stops at whatever goes wrong")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "it prints a table, measures time, and stops at whatever goes wrong"
+)]
 
 mod bare_loop;
 mod measure;

@@ -23,3 +23,6 @@ mod examples;
 mod group;
 mod crash;
 mod memory;
+mod plugin;
+mod http;
+mod command_line;
