@@ -22,4 +22,5 @@ mod data;
 mod examples;
 mod group;
 mod crash;
+mod ending;
 mod memory;
