@@ -22,6 +22,7 @@ mod data;
 mod examples;
 mod group;
 mod crash;
+mod ending;
 mod memory;
 mod plugin;
 mod http;

@@ -66,7 +66,7 @@ fn a_trap_stops_the_pipeline_with_10_and_the_records_coordinates() {
     let ended = sin.flow.file.run().wait(seconds(30));
     assert_eq!(ended.code, Some(10), "{}", ended.text);
     let place = format!("{}/0 offset 2", sin.flow.input);
-    for words in [place.as_str(), "operator `op`", "trap", "backtrace", "hint: on-error"] {
+    for words in [place.as_str(), "operator `op`", "trap", "backtrace", "on-error = "] {
         assert!(ended.text.contains(words), "{words}:\n{}", ended.text);
     }
 }
@@ -194,6 +194,9 @@ fn lines(file: &Path) -> Vec<Value> {
 fn plain(mut record: Value) -> Value {
     for place in ["topic", "partition", "offset"] {
         record.as_object_mut().expect("an object").remove(place);
+    }
+    if record["headers"].as_object().is_none_or(serde_json::Map::is_empty) && record["headers"].as_array().is_none() {
+        record.as_object_mut().expect("an object").remove("headers");
     }
     for part in ["key", "value"] {
         let embedded = record[part]
