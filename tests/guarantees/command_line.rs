@@ -133,7 +133,7 @@ fn check_inspect_schema_and_completion_tell_what_they_know() {
     assert!(ok(&["check", &file, "--connect"]).contains("3 partitions"));
     let plugin = process::component("filter").display().to_string();
     let inspected = ok(&["inspect", &plugin]);
-    for words in ["filter", "processor", "64"] {
+    for words in ["filter 0.1.0", "describe, open, process", "64 MiB"] {
         assert!(inspected.contains(words), "{words}: {inspected}");
     }
     assert_eq!(json(&["schema", "pipeline", "-o", "json"])["type"], "object");
