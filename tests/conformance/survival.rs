@@ -319,9 +319,8 @@ fn what_is_not_kafka_ends_its_connection_and_nothing_else() {
     topic(&broker.address().to_string(), 1);
 }
 
-/// A figure to look at, not a promise: `cargo test --release -p sandbar-tests --test conformance -- --ignored --nocapture`.
+/// Its figures are seen with `--nocapture`.
 #[test]
-#[ignore = "a measurement"]
 fn a_million_records_in_and_out() {
     const COUNT: usize = 1_000_000;
     let folder = tempfile::tempdir().unwrap();

@@ -48,7 +48,7 @@ fn wrong_toml_is_shown_at_its_line() {
     assert_refused(
         &run_changed(&offline(), "[source.in]", "[source.in"),
         3,
-        &["error: ", "pipeline.toml", "6"],
+        &["error: ", "pipeline.toml:7:"],
     );
 }
 
@@ -57,7 +57,7 @@ fn an_unknown_key_is_told_with_the_one_that_was_meant() {
     assert_refused(
         &run_changed(&offline(), "topics = ", "topcis = "),
         3,
-        &["error: ", "topcis", "topics", "7"],
+        &["error: ", "topcis", "topics", "pipeline.toml:8:"],
     );
 }
 

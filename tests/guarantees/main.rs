@@ -24,3 +24,6 @@ mod group;
 mod crash;
 mod ending;
 mod memory;
+mod plugin;
+mod http;
+mod command_line;

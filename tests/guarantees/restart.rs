@@ -4,6 +4,7 @@ use crate::flow::{Flow, stop};
 use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
+use sandbar_tests::process::event;
 use sandbar_tests::wait::{self, seconds};
 
 #[test]
@@ -137,8 +138,10 @@ fn found_later(one_at_first: bool) {
     let source = format!("topic-pattern = \"{name}-in-.*\"\nstart = \"latest\"\ndiscovery-interval = \"1s\"");
     let file = PipelineFile::new(&Kafka::shared().bootstrap(), &name, &source, &output);
     let mut run = file.run();
-    let group = file.group();
-    wait::until_true("it joins its group", seconds(20), || client.members(&group) == 1);
+    // What a crash would mean is told once the plan stands.
+    run.wait_for("the plan stands", seconds(20), |lines| {
+        lines.iter().any(|line| event(line, "after-crash").is_some())
+    });
     assert!(run.is_running());
     client.create_topic(&later, 2);
     client

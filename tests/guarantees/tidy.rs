@@ -1,13 +1,15 @@
 //! The layout's rules as a table: each fails with the sentence that explains it, and each is shown to fail on a snippet.
 
 use sandbar_tests::root;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A file of the repository: its path from the root, and its text.
 struct File {
     path: String,
     text: String,
+    /// Whether it stands behind `#[cfg(test)] mod …;`.
+    is_test: bool,
 }
 
 /// A rule over all files; what it finds names the file.
@@ -216,6 +218,7 @@ fn every_rule_can_fail() {
         let files = rule.broken.iter().map(|(path, text)| File {
             path: (*path).into(),
             text: (*text).into(),
+            is_test: false,
         });
         let files: Vec<File> = files.collect();
         let groups: Vec<&[File]> = if (rule.find)(&files[..1]).is_empty() {
@@ -240,6 +243,7 @@ fn a_clean_file_breaks_no_rule() {
     let files = [File {
         path: "host/src/source/a.rs".into(),
         text: text.into(),
+        is_test: false,
     }];
     for rule in RULES {
         assert!((rule.find)(&files).is_empty(), "{}", rule.sentence);
@@ -267,12 +271,44 @@ fn repository() -> Vec<File> {
                     .expect("below the root")
                     .to_string_lossy()
                     .into_owned();
-                files.push(File { path, text });
+                files.push(File {
+                    path,
+                    text,
+                    is_test: false,
+                });
             }
         }
     }
     files.sort_by(|one, other| one.path.cmp(&other.path));
+    let tests: BTreeSet<String> = files.iter().flat_map(test_modules).collect();
+    for file in &mut files {
+        let folder = |test: &String| file.path.starts_with(&format!("{}/", test.trim_end_matches(".rs")));
+        file.is_test = tests.contains(&file.path) || tests.iter().any(folder);
+    }
     files
+}
+
+/// The files that a file names behind `#[cfg(test)]`.
+fn test_modules(file: &File) -> Vec<String> {
+    let folder = match file
+        .path
+        .strip_suffix("/mod.rs")
+        .or_else(|| file.path.strip_suffix("/lib.rs"))
+    {
+        Some(folder) => folder,
+        None => file.path.trim_end_matches(".rs"),
+    };
+    let behind = file.text.split("#[cfg(test)]\nmod ").skip(1);
+    let names = behind.map(identifier_then).filter(|(_, rest)| rest.starts_with(';'));
+    names
+        .flat_map(|(name, _)| [format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")])
+        .collect()
+}
+
+fn identifier_then(text: &str) -> (String, &str) {
+    let name = identifier(text);
+    let rest = &text[name.len()..];
+    (name, rest)
 }
 
 fn is_ours(name: &str) -> bool {
@@ -298,7 +334,7 @@ fn name(file: &File) -> String {
 
 /// The code without comments and without the tests at its end; nothing where the whole file is a test.
 fn code(file: &File) -> String {
-    if file.path.ends_with("/tests.rs") || file.path.contains("/tests/") && file.path.starts_with("host/") {
+    if file.is_test {
         return String::new();
     }
     let text = file
@@ -407,7 +443,8 @@ fn names_crate(code: &str, stranger: &str) -> bool {
 
 fn long_functions(files: &[File]) -> Vec<String> {
     let mut found = Vec::new();
-    for file in rust(files) {
+    // A test may be one scene, read from top to bottom.
+    for file in rust(files).filter(|file| !file.is_test) {
         let lines: Vec<&str> = file.text.lines().collect();
         for (at, line) in lines.iter().enumerate().filter(|(_, line)| is_function(line)) {
             let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
@@ -457,8 +494,8 @@ fn doors_with_logic(files: &[File]) -> Vec<String> {
 }
 
 fn crowds(files: &[File]) -> Vec<String> {
-    let mut folders: BTreeMap<String, std::collections::BTreeSet<String>> = BTreeMap::new();
-    for file in files.iter().filter(|file| file.path.contains("src/")) {
+    let mut folders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.path.contains("src/") && !file.is_test) {
         let mut path = Path::new(&file.path);
         while let Some(folder) = path.parent().filter(|folder| folder.to_string_lossy().contains("src")) {
             let entry = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,21 +1,18 @@
-//! Runs a command beside a real Apache Kafka: `with-kafka COMMAND ARGUMENTS…` starts a node, gives its address to the command as
-//! `SANDBAR_TEST_KAFKA`, and ends with the command's exit code. For tests that live inside the host's crate and know nothing of the harness.
+//! `with-kafka COMMAND ARGS…`: runs a command beside a fresh Apache Kafka, whose address stands in `SANDBAR_TEST_KAFKA` (and in
+//! `SANDBAR_TEST_KAFKA_SASL` that of the listener which asks for a password). Ends with the command's exit code.
 
 use sandbar_tests::kafka::Kafka;
 use std::process::{Command, ExitCode};
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    let Some(program) = words.next() else {
-        return ExitCode::from(2);
-    };
+    let mut arguments = std::env::args_os().skip(1);
+    let command = arguments.next().expect("a command");
     let kafka = Kafka::start(1);
-    let ended = Command::new(program)
-        .args(words)
+    let status = Command::new(command)
+        .args(arguments)
         .env("SANDBAR_TEST_KAFKA", kafka.bootstrap())
-        .status();
-    ended
-        .ok()
-        .and_then(|status| status.code())
-        .map_or(ExitCode::FAILURE, |code| ExitCode::from(code as u8))
+        .env("SANDBAR_TEST_KAFKA_SASL", kafka.sasl_bootstrap())
+        .status()
+        .expect("the command starts");
+    ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1))
 }

@@ -208,9 +208,12 @@ fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<Pl
             topics::refuse_unknown(source, offsets, &partitions)?;
         }
         let stops = stops(source, &partitions, &facts)?;
+        // Each partition of the first run got a pointer of ours, so that one without was found between two runs.
+        let is_restart = facts.iter().any(|facts| facts.own().is_some());
+        let start = if is_restart { start::restart } else { start::start };
         for ((partition, facts), stop) in partitions.into_iter().zip(facts).zip(stops) {
             let (from, origin) =
-                start::start(source, &partition, facts).map_err(|why| unresolved(source, &partition, facts, why))?;
+                start(source, &partition, facts).map_err(|why| unresolved(source, &partition, facts, why))?;
             placed.push(Placed {
                 source: index,
                 partition,

@@ -114,6 +114,20 @@ pub(in crate::source) fn start(
     }
 }
 
+/// The same where other partitions of the source have positions of this pipeline: one without was found later and starts at its
+/// beginning, as it would have in the run before. An offset that the settings or the group name for it still counts.
+pub(in crate::source) fn restart(
+    source: &KafkaSource,
+    at: &TopicPartition,
+    facts: &Facts,
+) -> Result<(i64, Origin), Unresolved> {
+    match start(source, at, facts) {
+        Ok((_, Origin::Earliest | Origin::Latest | Origin::Timestamp(_) | Origin::Otherwise(_)))
+        | Err(Unresolved::NoStart) => Ok((facts.begin, Origin::FoundLater)),
+        named => named,
+    }
+}
+
 fn by_setting(source: &KafkaSource, at: &TopicPartition, facts: &Facts) -> Result<(i64, Origin), Unresolved> {
     let of_group = || {
         facts
@@ -243,6 +257,35 @@ mod tests {
             Start::Offsets(given(3, 150)),
             Start::Offsets(given(0, 150)),
         ]
+    }
+
+    #[test]
+    fn a_partition_found_between_two_runs_starts_at_its_beginning_unless_it_is_named() {
+        let found = |start, otherwise, committed| {
+            restart(&source(start, otherwise, OutOfRange::Fail), &at(), &facts(committed))
+        };
+        let later = Ok((100, Origin::FoundLater));
+        for start in [
+            Start::Earliest,
+            Start::Latest,
+            Start::Timestamp(5),
+            Start::Offsets(given(0, 150)),
+        ] {
+            assert_eq!(found(start, Otherwise::Latest, None), later);
+        }
+        assert_eq!(found(Start::GroupOffsets, Otherwise::Fail, None), later);
+        assert_eq!(
+            found(Start::Offsets(given(3, 150)), Otherwise::Latest, None),
+            Ok((150, Origin::Given))
+        );
+        assert_eq!(
+            found(Start::GroupOffsets, Otherwise::Latest, Some((120, ""))),
+            Ok((120, Origin::GroupOffset))
+        );
+        assert_eq!(
+            found(Start::GroupOffsets, Otherwise::Latest, Some((99, ""))),
+            Err(Unresolved::OutOfRange(99))
+        );
     }
 
     #[test]
