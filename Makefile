@@ -6,13 +6,16 @@ CARGO ?= cargo
 KAFKA_VERSION ?= 4.1.1
 KAFKA_LIBS := target/kafka-libs
 
-.PHONY: help build test test-all deny setup system-packages rust-parts kafka-libs
+RECORDS ?= 5000000
+
+.PHONY: help build bench test test-all deny setup system-packages rust-parts kafka-libs
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       auction events through a plugin, on a broker of our own"
 	@echo "make test       the usual run: formatting, lints, unit tests, conformance, guarantees on a real Kafka"
 	@echo "make test-all   the same with the long runs: 50 kills, the full matrix, a minute of rebalances"
+	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up"
 	@echo "make build      target/release/sandbar"
 	@echo "make plugins    target/plugins/NAME.wasm of everything under plugins/"
 	@echo "make setup      installs what is missing for the above, and says what"
@@ -25,6 +28,11 @@ build: system-packages
 
 test: setup
 	@tests/run
+
+# RECORDS=50000000 shows whether memory stays flat.
+bench: setup build plugins
+	$(CARGO) build --release -p sandbar-benches
+	target/release/sandbar-bench $(RECORDS)
 
 test-all: export SANDBAR_KILLS = 50
 test-all: export SANDBAR_MATRIX = full
