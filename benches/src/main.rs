@@ -3,6 +3,13 @@
 //! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run: Kafka on one core,
 //! the process on the other.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "it prints a table, measures time, and stops at whatever goes wrong"
+)]
+
 mod bare_loop;
 mod measure;
 mod workload;
@@ -54,13 +61,16 @@ fn table(count: usize) {
             let to = format!("bench-{job}-{round}");
             client.create_topic(&format!("{to}-loop"), 4);
             client.create_topic(&format!("{to}-sandbar"), 4);
+            eprintln!("round {round} of {job}");
             costs[0].push(bare(&kafka.bootstrap(), &format!("{to}-loop"), job));
+            eprintln!("  the loop: {:.1} s", costs[0][round].wall_seconds);
             costs[1].push(sandbar(
                 folder.path(),
                 &kafka.bootstrap(),
                 &format!("{to}-sandbar"),
                 job,
             ));
+            eprintln!("  sandbar: {:.1} s", costs[1][round].wall_seconds);
         }
         // The best of the rounds: what else the machine did only ever adds.
         let [bare, ours] = costs.map(|costs| {

@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 
 /// What a run cost.
 #[derive(Debug, Clone, Copy)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// User and system time.
-    pub cpu_seconds: f64,
-    pub wall_seconds: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) wall_seconds: f64,
     /// Highest resident memory.
-    pub rss_mib: f64,
+    pub(crate) rss_mib: f64,
     /// Resident memory at each fifth of the run's samples, to see whether it is flat.
-    pub rss_over_time_mib: [f64; 5],
+    pub(crate) rss_over_time_mib: [f64; 5],
 }
 
 /// Clock ticks of /proc a second: 100 on every Linux that we know (`getconf CLK_TCK`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Runs `program` on core `core` to its end, which must be a good one.
-pub fn run(core: u32, program: &str, arguments: &[&str]) -> Cost {
+pub(crate) fn run(core: u32, program: &str, arguments: &[&str]) -> Cost {
     let started = Instant::now();
     let mut child = Command::new("taskset")
         .args(["-c", &core.to_string(), program])

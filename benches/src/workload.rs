@@ -15,7 +15,7 @@ const FIRST_MS: i64 = 1_700_000_000_000;
 const PAD: &str = "abcdefghijklmnopqrstuvwxyzabcdef";
 
 /// Records one after the other.
-pub struct Records {
+pub(crate) struct Records {
     random: Random,
     /// Cumulated weights of the users.
     weights: Vec<f64>,
@@ -23,14 +23,14 @@ pub struct Records {
 }
 
 /// Key, value and timestamp.
-pub struct Record {
-    pub key: String,
-    pub value: String,
-    pub timestamp_ms: i64,
+pub(crate) struct Record {
+    pub(crate) key: String,
+    pub(crate) value: String,
+    pub(crate) timestamp_ms: i64,
 }
 
 impl Records {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut sum = 0.0;
         let weights = (1..=USERS).map(|rank| {
             sum += (rank as f64).powf(-0.6);
@@ -43,7 +43,7 @@ impl Records {
         }
     }
 
-    pub fn next(&mut self) -> Record {
+    pub(crate) fn next(&mut self) -> Record {
         let total = self.weights[USERS - 1];
         let point = (self.random.next() >> 11) as f64 / (1u64 << 53) as f64 * total;
         let user = self.weights.partition_point(|&weight| weight < point);
@@ -77,7 +77,7 @@ impl Random {
 }
 
 /// Fills `topic` with `count` records, lz4.
-pub fn fill(brokers: &str, topic: &str, count: usize) {
+pub(crate) fn fill(brokers: &str, topic: &str, count: usize) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("compression.codec", "lz4")

@@ -22,4 +22,8 @@ mod data;
 mod examples;
 mod group;
 mod crash;
+mod ending;
 mod memory;
+mod plugin;
+mod http;
+mod command_line;

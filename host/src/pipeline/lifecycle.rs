@@ -29,6 +29,13 @@ impl Stop {
             .get()
             .is_some_and(|since| clock::now().duration_since(*since) >= patience)
     }
+
+    /// What is left of `limit` since it was asked to stop; all of it where nobody asked.
+    pub fn left(&self, limit: Duration) -> Duration {
+        self.since
+            .get()
+            .map_or(limit, |since| limit.saturating_sub(clock::now().duration_since(*since)))
+    }
 }
 
 /// What a run tells while it runs. `-o json` prints each as one object with `event` as its first key.
@@ -154,7 +161,10 @@ mod tests {
     fn a_stop_that_nobody_asked_for_is_never_overdue() {
         let stop = Stop::default();
         assert!(!stop.is_overdue(Duration::ZERO));
+        assert_eq!(stop.left(Duration::from_secs(9)), Duration::from_secs(9));
         assert!(!stop.request() && stop.request());
+        assert!(stop.left(Duration::from_secs(9)) <= Duration::from_secs(9));
+        assert_eq!(stop.left(Duration::ZERO), Duration::ZERO);
         assert!(stop.is_requested() && stop.is_overdue(Duration::ZERO) && !stop.is_overdue(Duration::from_secs(3600)));
     }
 }

@@ -7,6 +7,7 @@ pub mod spec;
 pub mod flow;
 pub mod lifecycle;
 pub mod task;
+mod lane;
 pub mod worker;
 pub mod supervisor;
 

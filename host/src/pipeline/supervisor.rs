@@ -7,7 +7,7 @@
 use super::flow::{self, Ports, Route};
 use super::lifecycle::{Notice, Stop};
 use super::task::Tasks;
-use super::worker::{Shared, Worker, panicked};
+use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
 use crate::clock;
 use crate::config::{self, CommitOffsets, OnError, Pipeline, Source, Start};
 use crate::error::{Error, Kind, Result};
@@ -61,6 +61,7 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
         stop: stop.clone(),
         progress: progress.clone(),
         notices: sender,
+        failure: Arc::default(),
     };
 
     let tasks = (0..pipeline.workers)
@@ -77,22 +78,31 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
     let mut workers = Vec::new();
     for (index, (tasks, writer)) in tasks.into_iter().zip(writers).enumerate() {
         // A file is read by the first worker alone.
-        let worker = Worker::join(
+        workers.push(Worker::join(
             index,
             shared.clone(),
             &plans,
             std::mem::take(&mut inputs),
             tasks,
             writer,
-        )?;
-        workers.push(spawn(index, worker, stop.clone())?);
+        )?);
     }
+    // Only now, when none of them can fail to join: nobody would wait for those that run already.
+    let workers: Vec<_> = workers
+        .into_iter()
+        .enumerate()
+        .map(|(index, worker)| spawn(index, worker, shared.clone()))
+        .collect();
+    let failure = shared.failure.clone();
     drop(shared);
     progress.running.store(true, Ordering::Relaxed);
     watch(&notices, &progress, audience);
-    let ended = workers.into_iter().map(end).fold(Ok(()), Result::and);
+    let ended = workers
+        .into_iter()
+        .map(|worker| worker.and_then(end))
+        .fold(Ok(()), Result::and);
     progress.running.store(false, Ordering::Relaxed);
-    ended?;
+    failure.get().cloned().map_or(ended, Err)?;
     audience.notice(&Notice::Stopped {
         reason: if stop.is_requested() { "signal" } else { "finished" }.to_owned(),
         records_in: progress.records_in.load(Ordering::Relaxed),
@@ -116,20 +126,21 @@ fn watch(notices: &Receiver<Notice>, progress: &Progress, audience: &mut dyn Aud
 fn tasks(shared: &Shared, plugins: &[Plugin], routes: &[Route]) -> Result<Tasks> {
     let operators = shared.pipeline.operators.iter().zip(plugins);
     let operators = operators
-        .map(|(config, plugin)| place(config, plugin))
+        .map(|(config, plugin)| place(config, plugin, shared.stop.clone()))
         .collect::<Result<_>>()?;
     Tasks::new(
         shared.pipeline.clone(),
         routes.to_vec(),
         operators,
         shared.progress.clone(),
-        shared.stop.clone(),
     )
 }
 
 /// Where a fault stops the pipeline, the records behind it need not be tried.
-fn place(config: &config::Operator, plugin: &Plugin) -> Result<Operator> {
-    let operator = plugin.operator(&config.name, &config.config, config.limits)?;
+fn place(config: &config::Operator, plugin: &Plugin, stop: Arc<Stop>) -> Result<Operator> {
+    let operator = plugin
+        .operator(&config.name, &config.config, config.limits)?
+        .give_up_when(move || stop.is_overdue(STOP_BATCH_LIMIT));
     Ok(if config.on_error == OnError::Fail {
         operator.stop_at_fault()
     } else {
@@ -231,19 +242,24 @@ fn after_crash(source: &Source) -> String {
     format!("after a crash it starts anew by its `start`, since nothing is committed: {again}; state would be empty")
 }
 
-fn spawn(index: usize, worker: Worker, stop: Arc<Stop>) -> Result<JoinHandle<Result<()>>> {
+fn spawn(index: usize, worker: Worker, shared: Shared) -> Result<JoinHandle<Result<()>>> {
+    let of_thread = shared.clone();
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
         .spawn(move || {
             // A worker that fails, however it fails, ends the others at their next batch boundary.
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
             let ended = ended.unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
-            if ended.is_err() {
-                stop.request();
+            if let Err(error) = &ended {
+                of_thread.fail(error);
             }
             ended
         })
-        .map_err(|error| Error::new(Kind::Failed, format!("failed to start worker {index}"), error))
+        .map_err(|error| {
+            let error = Error::new(Kind::Failed, format!("failed to start worker {index}"), error);
+            shared.fail(&error);
+            error
+        })
 }
 
 fn end(worker: JoinHandle<Result<()>>) -> Result<()> {

@@ -7,7 +7,6 @@
 //! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks.
 
 use super::flow::{Call, From, Route};
-use super::lifecycle::Stop;
 use crate::clock;
 use crate::config::{EventTime, OnError, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
@@ -18,10 +17,10 @@ use crate::sink::{Writer, dead_letter};
 use crate::source::event_time::Pointer;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long a stop waits for a sink that takes nothing, or for a plugin that asks to be called again.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long one waiting for a sink or a plugin may last before the worker gets to see to its group.
+const WAIT: Duration = Duration::from_millis(50);
 /// Pauses between two calls of a plugin that asked to be called again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -31,8 +30,23 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub enum Done {
     /// All of its outputs are staged.
     Processed,
-    /// The run is to stop and the batch could not be finished: its positions must not be committed.
-    Abandoned,
+    /// A sink takes nothing, or a plugin asks to be called again: see to the group, then call `go_on`. A batch that is given up here is not
+    /// processed: its positions must not be committed.
+    Waiting,
+}
+
+/// Where a batch stands on its route, so that a wait repeats nothing of what was done before it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stand {
+    /// Calls of the route that are answered.
+    calls: usize,
+    /// Records of the next call that are answered, where it is made in parts.
+    part: usize,
+    /// When a plugin that asked for it is called again, and the pause after that.
+    retry: Option<(Instant, Duration)>,
+    /// Stages that are done, and records of the next one that are handed over.
+    stages: usize,
+    staged: usize,
 }
 
 /// What a worker runs its tasks' batches through. Its instances are its own; nothing here is shared with another worker.
@@ -47,8 +61,8 @@ pub struct Tasks {
     dead: Records,
     sinks: Vec<SinkMetrics>,
     progress: Arc<Progress>,
-    stop: Arc<Stop>,
     missing: Vec<u32>,
+    stand: Stand,
     metrics: WorkerMetrics,
 }
 
@@ -66,7 +80,6 @@ impl Tasks {
         routes: Vec<Route>,
         operators: Vec<Operator>,
         progress: Arc<Progress>,
-        stop: Arc<Stop>,
     ) -> Result<Self> {
         let operators = operators
             .into_iter()
@@ -93,10 +106,10 @@ impl Tasks {
                 .collect(),
             metrics: metrics::worker(&pipeline.name),
             missing: Vec::new(),
+            stand: Stand::default(),
             routes,
             pipeline,
             progress,
-            stop,
         })
     }
 
@@ -111,11 +124,24 @@ impl Tasks {
         writer: &mut Writer,
     ) -> Result<Done> {
         self.dead.clear();
+        self.stand = Stand::default();
         self.tell_event_time(source, records);
-        for call in 0..self.routes[source].calls.len() {
-            if self.call(source, call, partition, records)? == Done::Abandoned {
-                return Ok(Done::Abandoned);
+        self.go_on(source, partition, records, writer)
+    }
+
+    /// Takes the batch that `process` began on from where it waits. Errors as there.
+    pub fn go_on(
+        &mut self,
+        source: usize,
+        partition: &TopicPartition,
+        records: &mut Records,
+        writer: &mut Writer,
+    ) -> Result<Done> {
+        while self.stand.calls < self.routes[source].calls.len() {
+            if self.call(source, self.stand.calls, partition, records)? == Done::Waiting {
+                return Ok(Done::Waiting);
             }
+            self.stand.calls += 1;
         }
         self.stage_all(source, records, writer)
     }
@@ -153,11 +179,12 @@ impl Tasks {
         max_batch: usize,
     ) -> Result<Done> {
         let (mut part, mut put_out) = (Records::default(), Outcome::default());
-        for from in (0..records.len()).step_by(max_batch) {
+        for from in (self.stand.part..records.len()).step_by(max_batch) {
+            self.stand.part = from;
             part.clear();
             (from..records.len().min(from + max_batch)).for_each(|index| part.push_from(records, index));
-            if self.call_whole(call, partition, &mut part, &mut put_out)? == Done::Abandoned {
-                return Ok(Done::Abandoned);
+            if self.call_whole(call, partition, &mut part, &mut put_out)? == Done::Waiting {
+                return Ok(Done::Waiting);
             }
             if from == 0 {
                 std::mem::swap(outcome, &mut put_out);
@@ -165,6 +192,7 @@ impl Tasks {
                 extend(outcome, &put_out);
             }
         }
+        self.stand.part = 0;
         Ok(Done::Processed)
     }
 
@@ -175,7 +203,7 @@ impl Tasks {
         records: &mut Records,
         outcome: &mut Outcome,
     ) -> Result<Done> {
-        let done = self.call_until_answered(call, partition, records, outcome)?;
+        let done = self.call_once_due(call, partition, records, outcome)?;
         if done == Done::Processed {
             self.count_call(call.operator);
             self.refuse(call.operator, partition, records, outcome)?;
@@ -184,7 +212,7 @@ impl Tasks {
     }
 
     /// A plugin that says "a dependency is down" is called again with the same records, later and later.
-    fn call_until_answered(
+    fn call_once_due(
         &mut self,
         call: Call,
         partition: &TopicPartition,
@@ -194,32 +222,40 @@ impl Tasks {
         let placed = &mut self.operators[call.operator];
         let name = &self.pipeline.operators[call.operator].name;
         let mut pause = RETRY_PAUSE;
-        loop {
-            let asked = crate::plugin::Call {
-                records,
-                input: call.input,
-                partition: partition.partition,
-            };
-            match placed.operator.process(asked, outcome) {
-                Ok(()) => return Ok(Done::Processed),
-                Err(CallError::Retry(reason)) => {
-                    tracing::warn!(operator = name, partition = %partition, "the plugin asks to be called again: {reason}");
-                    if !clock::sleep_unless(pause, || self.stop.is_requested()) {
-                        return Ok(Done::Abandoned);
-                    }
-                    pause = (pause * 2).min(RETRY_PAUSE_MAX);
-                }
-                Err(CallError::Fail(reason)) => {
-                    let first = records.offsets.first().copied().unwrap_or(-1);
-                    return Err(Error::new(
-                        Kind::Guest,
-                        format!("failed to go on in operator `{name}`: its plugin stopped the pipeline"),
-                        format!(
-                            "in a batch of {} records of {partition} from offset {first}: {reason}",
-                            records.len()
-                        ),
-                    ));
-                }
+        if let Some((due, next_pause)) = self.stand.retry {
+            let left = due.saturating_duration_since(clock::now());
+            std::thread::sleep(left.min(WAIT));
+            if left > WAIT {
+                return Ok(Done::Waiting);
+            }
+            pause = next_pause;
+        }
+        let asked = crate::plugin::Call {
+            records,
+            input: call.input,
+            partition: partition.partition,
+        };
+        match placed.operator.process(asked, outcome) {
+            Ok(()) => {
+                self.stand.retry = None;
+                Ok(Done::Processed)
+            }
+            Err(CallError::Retry(reason)) => {
+                tracing::warn!(operator = name, partition = %partition, "the plugin asks to be called again: {reason}");
+                self.stand.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
+                Ok(Done::Waiting)
+            }
+            Err(CallError::GivenUp) => Ok(Done::Waiting),
+            Err(CallError::Fail(reason)) => {
+                let first = records.offsets.first().copied().unwrap_or(-1);
+                Err(Error::new(
+                    Kind::Guest,
+                    format!("failed to go on in operator `{name}`: its plugin stopped the pipeline"),
+                    format!(
+                        "in a batch of {} records of {partition} from offset {first}: {reason}",
+                        records.len()
+                    ),
+                ))
             }
         }
     }
@@ -293,39 +329,51 @@ impl Tasks {
         *before = now;
     }
 
-    fn stage_all(&self, source: usize, records: &Records, writer: &mut Writer) -> Result<Done> {
-        for stage in &self.routes[source].stages {
-            let output = match stage.from {
-                From::Source => records,
-                From::Call { call, output } => &self.outcomes[source][call].outputs[output],
+    fn stage_all(&mut self, source: usize, records: &Records, writer: &mut Writer) -> Result<Done> {
+        let stages = &self.routes[source].stages;
+        while self.stand.stages <= stages.len() {
+            // Behind the last stage come the dead letters, whose sink stands behind the pipeline's.
+            let (sink, output) = match stages.get(self.stand.stages) {
+                Some(stage) => (stage.sink, output_of(stage.from, records, &self.outcomes[source])),
+                None => (self.pipeline.sinks.len(), &self.dead),
             };
-            if self.stage(stage.sink, output, writer)? == Done::Abandoned {
-                return Ok(Done::Abandoned);
+            if !output.is_empty() {
+                self.stand.staged = stage(sink, output, self.stand.staged, writer)?;
+                if self.stand.staged < output.len() {
+                    return Ok(Done::Waiting);
+                }
+                self.count_staged(sink, output);
             }
+            (self.stand.stages, self.stand.staged) = (self.stand.stages + 1, 0);
         }
-        // The dead letters' sink stands behind the pipeline's.
-        self.stage(self.pipeline.sinks.len(), &self.dead, writer)
+        Ok(Done::Processed)
     }
 
-    /// Hands records to a sink; where its queue is full, waits for acknowledgements to make room.
-    fn stage(&self, sink: usize, records: &Records, writer: &mut Writer) -> Result<Done> {
-        if records.is_empty() {
-            return Ok(Done::Processed);
-        }
-        let mut staged = writer.stage(sink, records, 0)?;
-        while staged < records.len() {
-            if self.stop.is_overdue(PATIENCE) {
-                return Ok(Done::Abandoned);
-            }
-            writer.poll(Duration::from_millis(10))?;
-            staged = writer.stage(sink, records, staged)?;
-        }
+    fn count_staged(&self, sink: usize, records: &Records) {
         self.sinks[sink].records.increment(records.len() as u64);
         self.sinks[sink].bytes.increment(records.byte_count() as u64);
         self.progress
             .records_out
             .fetch_add(records.len() as u64, Ordering::Relaxed);
-        Ok(Done::Processed)
+    }
+}
+
+/// Hands records over to a sink from `staged` on; where its queue is full, waits a while for acknowledgements to make room. How many are handed
+/// over in all.
+fn stage(sink: usize, records: &Records, staged: usize, writer: &mut Writer) -> Result<usize> {
+    let until = clock::now() + WAIT;
+    let mut staged = writer.stage(sink, records, staged)?;
+    while staged < records.len() && clock::now() < until {
+        writer.poll(Duration::from_millis(10))?;
+        staged = writer.stage(sink, records, staged)?;
+    }
+    Ok(staged)
+}
+
+fn output_of<'a>(from: From, records: &'a Records, outcomes: &'a [Outcome]) -> &'a Records {
+    match from {
+        From::Source => records,
+        From::Call { call, output } => &outcomes[call].outputs[output],
     }
 }
 

@@ -6,29 +6,34 @@
 //!
 //! The order of drain, commit and release is `checkpoint::protocol`'s; here it is carried out.
 
+use super::lane::{Lane, Member};
 use super::lifecycle::{Notice, Stop};
 use super::task::{Done, Tasks};
-use crate::checkpoint::{Command, Event, Protocol};
+use crate::checkpoint::{Command, Event};
 use crate::clock::{self, Interval};
-use crate::config::{CommitOffsets, Pipeline, Source};
+use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
-use crate::metrics::{self, PartitionMetrics, Progress, WorkerMetrics};
+use crate::metrics::{self, Progress, WorkerMetrics};
 use crate::record::TopicPartition;
 use crate::sink::Writer;
 use crate::source::{Batch, FileReader, Plan, Polled, Reader};
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How long a worker with nothing to do waits for records.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How long the acknowledgements may take when partitions are taken away: the group waits meanwhile.
 const REVOCATION_LIMIT: Duration = Duration::from_secs(20);
-/// After a signal: outputs, then the last commit. Together they stay below the 10 s that a stop may take.
+/// How long the commit of a revocation may take. A signal that comes meanwhile waits for it, so it is short.
+const REVOCATION_COMMIT_LIMIT: Duration = Duration::from_secs(5);
+/// After a signal, each counted from it, so that a stop takes less than 10 s whatever hangs and however many groups there are:
+/// a batch that waits for a sink or a plugin is given up, then the outputs, the last commits, and the groups' good-byes.
+pub(super) const STOP_BATCH_LIMIT: Duration = Duration::from_secs(3);
 const STOP_DRAIN_LIMIT: Duration = Duration::from_secs(5);
-const STOP_COMMIT_LIMIT: Duration = Duration::from_secs(2);
+const STOP_COMMIT_LIMIT: Duration = Duration::from_secs(6);
+const STOP_CLOSE_LIMIT: Duration = Duration::from_secs(7);
 /// How often lag and positions are told.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -43,6 +48,8 @@ pub struct Shared {
     pub progress: Arc<Progress>,
     /// Where notices go.
     pub notices: Sender<Notice>,
+    /// What the run ends with: the failure that came first, not one that followed from it.
+    pub failure: Arc<OnceLock<Error>>,
 }
 
 /// One worker.
@@ -54,34 +61,12 @@ pub struct Worker {
     writer: Writer,
     batch: Batch,
     metrics: WorkerMetrics,
+    /// The last round over the lanes brought records: the next one does not wait.
+    busy: bool,
     tell: Interval,
     lag_told: i64,
     reader_lost: Option<String>,
     disconnected: bool,
-}
-
-/// A set of sources that one consumer reads, or a file.
-enum Lane {
-    Kafka(Box<Member>),
-    File {
-        source: usize,
-        reader: FileReader,
-        partition: TopicPartition,
-        ended: bool,
-    },
-}
-
-struct Member {
-    /// `None` once it left the group.
-    reader: Option<Reader>,
-    /// Indexes in the pipeline's sources.
-    sources: Vec<usize>,
-    protocol: Protocol,
-    interval: Option<Interval>,
-    drain_limit: Duration,
-    partitions: HashMap<TopicPartition, PartitionMetrics>,
-    commit_failed_before: bool,
-    finished: bool,
 }
 
 impl Worker {
@@ -115,6 +100,7 @@ impl Worker {
         Ok(Self {
             metrics: metrics::worker(&shared.pipeline.name),
             batch: Batch::default(),
+            busy: false,
             tell: Interval::new(TELL_INTERVAL),
             lag_told: 0,
             reader_lost: None,
@@ -127,8 +113,18 @@ impl Worker {
         })
     }
 
-    /// Runs until every lane is finished or the run is to stop; then commits and leaves.
+    /// Runs until every lane is finished or the run is to stop; then commits and leaves. A failure does the same, without what failed: the
+    /// records before it are not read again.
     pub fn run(mut self) -> Result<()> {
+        let worked = self.work();
+        if let Err(error) = &worked {
+            self.shared.fail(error);
+        }
+        let left = self.leave();
+        worked.and(left)
+    }
+
+    fn work(&mut self) -> Result<()> {
         while !self.shared.stop.is_requested() && !self.lanes.iter().all(Lane::is_finished) {
             self.turn()?;
             self.writer.poll(Duration::ZERO)?;
@@ -137,18 +133,43 @@ impl Worker {
                 self.tell_positions();
             }
         }
-        for lane in 0..self.lanes.len() {
-            self.on(lane, Event::Stopping)?;
-        }
-        self.drain(|stop| stop.is_overdue(STOP_DRAIN_LIMIT))?;
-        self.tell_positions();
         Ok(())
     }
 
-    /// Polls every lane once. Only the last one waits, so that none holds another up.
-    fn turn(&mut self) -> Result<()> {
-        let wait = IDLE_WAIT / self.lanes.len().max(1) as u32;
+    /// Every lane leaves, whatever becomes of the others; the first failure is told.
+    fn leave(&mut self) -> Result<()> {
+        let mut left = Ok(());
         for lane in 0..self.lanes.len() {
+            left = left.and(self.leave_lane(lane));
+        }
+        left = left.and(self.drain_the_rest());
+        self.tell_positions();
+        left
+    }
+
+    fn leave_lane(&mut self, lane: usize) -> Result<()> {
+        let stopped = self.on(lane, Event::Stopping);
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return stopped;
+        };
+        // Where it failed before it left: an output can never be delivered. Nothing is committed, and the group need not wait.
+        let close_limit = self.shared.stop.left(STOP_CLOSE_LIMIT);
+        let left = member.leave(None, close_limit).map(|_not_committed| ());
+        stopped.and(left)
+    }
+
+    /// Polls every lane once. None waits while another has records, so that an idle one holds nothing up.
+    fn turn(&mut self) -> Result<()> {
+        let wait = if std::mem::take(&mut self.busy) {
+            Duration::ZERO
+        } else {
+            IDLE_WAIT / self.lanes.len().max(1) as u32
+        };
+        for lane in 0..self.lanes.len() {
+            // A lane without a broker may take seconds.
+            if self.shared.stop.is_requested() {
+                break;
+            }
             match &mut self.lanes[lane] {
                 Lane::Kafka(_) => self.turn_member(lane, wait)?,
                 Lane::File { .. } => self.turn_file(lane)?,
@@ -172,12 +193,12 @@ impl Worker {
         }
         self.batch.records.clear();
         *ended = !reader.poll(&mut self.batch.records)?;
+        self.batch.partition = partition.clone();
+        let source = *source;
+        self.busy |= !self.batch.records.is_empty();
         count_in(&self.shared.progress, &self.batch);
-        let (source, partition) = (*source, partition.clone());
-        // A file has no position that an abandoned batch could spoil.
-        self.tasks
-            .process(source, &partition, &mut self.batch.records, &mut self.writer)
-            .map(|_done| ())
+        // A file has no position that a batch given up could spoil.
+        self.take_through(lane, source).map(|_done| ())
     }
 
     fn turn_member(&mut self, lane: usize, wait: Duration) -> Result<()> {
@@ -187,11 +208,21 @@ impl Worker {
         let Some(reader) = &mut member.reader else {
             return Ok(());
         };
-        match reader.poll(wait, &mut self.batch)? {
+        let polled = reader.poll(wait, &mut self.batch)?;
+        self.told(lane, polled)?;
+        self.commit_when_due(lane)
+    }
+
+    fn told(&mut self, lane: usize, polled: Polled) -> Result<()> {
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return Ok(());
+        };
+        match polled {
             Polled::Idle => {}
             Polled::Batch => self.process(lane)?,
-            Polled::Finished => member.finished = true,
+            Polled::Finished => self.finish(lane)?,
             Polled::Assigned(placed) => {
+                member.finished = false;
                 let partitions: Vec<_> = placed.iter().map(|placed| placed.partition.clone()).collect();
                 for placed in placed {
                     let name = self.shared.pipeline.sources[member.sources[placed.source]].name();
@@ -212,7 +243,20 @@ impl Worker {
             Polled::Disconnected(reason) => self.reader_lost = Some(reason),
             Polled::Connected => self.reader_lost = None,
         }
-        self.commit_when_due(lane)
+        Ok(())
+    }
+
+    /// A run that ends by itself ends with its last positions committed: until they are, it commits, and goes on where the group disagrees.
+    fn finish(&mut self, lane: usize) -> Result<()> {
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return Ok(());
+        };
+        member.finished = member.reader.as_ref().is_none_or(Reader::is_committed);
+        if member.finished {
+            Ok(())
+        } else {
+            self.on(lane, Event::Due)
+        }
     }
 
     fn process(&mut self, lane: usize) -> Result<()> {
@@ -228,11 +272,50 @@ impl Worker {
                 metrics.event_time_lag.set((clock::wall_ms() - newest) as f64 / 1000.0);
             }
         }
-        let done = self
-            .tasks
-            .process(source, &self.batch.partition, &mut self.batch.records, &mut self.writer)?;
-        if let (Done::Processed, Some(reader)) = (done, &mut member.reader) {
+        self.busy = true;
+        let done = self.take_through(lane, source)?;
+        if let (Done::Processed, Lane::Kafka(member)) = (done, &mut self.lanes[lane])
+            && let Some(reader) = &mut member.reader
+        {
             reader.processed();
+        }
+        Ok(())
+    }
+
+    /// Takes the batch through its route. While a sink or a plugin keeps it waiting, the groups are seen to: nobody else may have to wait for them.
+    /// `Waiting`: it was given up, for a signal or because the group took its partition.
+    fn take_through(&mut self, lane: usize, source: usize) -> Result<Done> {
+        let batch = &mut self.batch;
+        let mut done = self
+            .tasks
+            .process(source, &batch.partition, &mut batch.records, &mut self.writer)?;
+        while done == Done::Waiting {
+            self.see_to_groups()?;
+            if self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.lanes[lane].has_batch() {
+                break;
+            }
+            let batch = &mut self.batch;
+            done = self
+                .tasks
+                .go_on(source, &batch.partition, &mut batch.records, &mut self.writer)?;
+        }
+        Ok(done)
+    }
+
+    fn see_to_groups(&mut self) -> Result<()> {
+        for lane in 0..self.lanes.len() {
+            let Lane::Kafka(member) = &mut self.lanes[lane] else {
+                continue;
+            };
+            let Some(reader) = &mut member.reader else { continue };
+            if let Some(polled) = reader.attend()? {
+                self.told(lane, polled)?;
+            }
+            self.commit_when_due(lane)?;
+        }
+        self.watch_connection();
+        if self.tell.due() {
+            self.tell_positions();
         }
         Ok(())
     }
@@ -242,7 +325,12 @@ impl Worker {
             return Ok(());
         };
         let due = member.interval.as_mut().is_some_and(Interval::due);
-        if due { self.on(lane, Event::Due) } else { Ok(()) }
+        // The end has a commit of its own.
+        if due && !self.shared.stop.is_requested() {
+            self.on(lane, Event::Due)
+        } else {
+            Ok(())
+        }
     }
 
     /// Tells the protocol what happened and carries out what it decides.
@@ -273,13 +361,32 @@ impl Worker {
             Command::Drain | Command::Process => {}
             // Without anything new to commit no answer will come: it counts as given.
             Command::Commit => return Ok((!reader.begin_commit()).then_some(Event::Answered)),
-            Command::CommitAndRelease => reader.release(Some(REVOCATION_LIMIT))?,
+            Command::CommitAndRelease => reader.release(Some(REVOCATION_COMMIT_LIMIT))?,
             Command::Release => reader.release(None)?,
             Command::Forget => {}
-            Command::CommitAndLeave => member.leave(Some(STOP_COMMIT_LIMIT))?,
-            Command::Leave => member.leave(None)?,
+            Command::CommitAndLeave => self.commit_and_leave(lane)?,
+            Command::Leave => {
+                member.leave(None, self.shared.stop.left(STOP_CLOSE_LIMIT))?;
+            }
         }
         Ok(None)
+    }
+
+    /// The last commit has no next one that would supersede it, so its failure is always told.
+    fn commit_and_leave(&mut self, lane: usize) -> Result<()> {
+        let stop = &self.shared.stop;
+        let (commit, close) = (stop.left(STOP_COMMIT_LIMIT), stop.left(STOP_CLOSE_LIMIT));
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return Ok(());
+        };
+        if let Some(reason) = member.leave(Some(commit), close)? {
+            self.metrics.commits_failed.increment(1);
+            self.shared.tell(Notice::CommitFailed {
+                worker: self.index,
+                reason: format!("the last one before the end: {reason}; the next start reads these records again"),
+            });
+        }
+        Ok(())
     }
 
     fn drain_for(&mut self, lane: usize, event: Event) -> Result<Event> {
@@ -293,31 +400,51 @@ impl Worker {
         };
         let until = clock::now() + limit;
         let ending = event == Event::Stopping;
-        let drained = self.drain(|stop| stop.is_overdue(STOP_DRAIN_LIMIT) || (!ending && clock::now() >= until))?;
-        if !drained {
-            self.shared.tell(Notice::CommitFailed {
-                worker: self.index,
-                reason: format!(
-                    "{} outputs were not acknowledged in time; their records count as unprocessed",
-                    self.writer.in_flight()
-                ),
-            });
-            self.metrics.commits_failed.increment(1);
+        while !self.writer.drain(Duration::from_millis(100))? {
+            self.watch_connection();
+            // An interval's commit can wait: for the end's, and for a group that asks for partitions.
+            if event == Event::Due && (self.shared.stop.is_requested() || self.is_group_waiting()?) {
+                return Ok(Event::DrainTimedOut);
+            }
+            let late = !ending && clock::now() >= until;
+            if late || self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
+                self.tell_undrained();
+                return Ok(Event::DrainTimedOut);
+            }
         }
-        Ok(if drained { Event::Drained } else { Event::DrainTimedOut })
+        Ok(Event::Drained)
     }
 
-    /// Waits until every staged output is acknowledged, or until `enough` says so.
-    fn drain(&mut self, enough: impl Fn(&Stop) -> bool) -> Result<bool> {
-        loop {
-            if self.writer.drain(Duration::from_millis(100))? {
+    fn tell_undrained(&self) {
+        self.shared.tell(Notice::CommitFailed {
+            worker: self.index,
+            reason: format!(
+                "{} outputs were not acknowledged in time; their records count as unprocessed",
+                self.writer.in_flight()
+            ),
+        });
+        self.metrics.commits_failed.increment(1);
+    }
+
+    /// What files put out has no lane that waits for it.
+    fn drain_the_rest(&mut self) -> Result<()> {
+        while !self.writer.drain(Duration::from_millis(100))? && !self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
+            self.watch_connection();
+        }
+        Ok(())
+    }
+
+    /// Whether some group waits for an answer of this worker; then an interval's commit can wait.
+    fn is_group_waiting(&mut self) -> Result<bool> {
+        for lane in &mut self.lanes {
+            if let Lane::Kafka(member) = lane
+                && let Some(reader) = &mut member.reader
+                && reader.is_asked()?
+            {
                 return Ok(true);
             }
-            self.watch_connection();
-            if enough(&self.shared.stop) {
-                return Ok(false);
-            }
         }
+        Ok(false)
     }
 
     fn committed(&mut self, lane: usize, outcome: Result<usize, String>) -> Result<()> {
@@ -403,49 +530,11 @@ impl Shared {
     pub fn tell(&self, notice: Notice) {
         let _nobody_listens = self.notices.send(notice);
     }
-}
 
-impl Lane {
-    fn is_finished(&self) -> bool {
-        match self {
-            Lane::Kafka(member) => member.finished,
-            Lane::File { ended, .. } => *ended,
-        }
-    }
-}
-
-impl Member {
-    fn new(pipeline: &Pipeline, sources: Vec<usize>, reader: Reader) -> Self {
-        let kafka = sources.iter().filter_map(|index| match &pipeline.sources[*index] {
-            Source::Kafka(source) => Some(source),
-            Source::File(_) => None,
-        });
-        // Sources that meet commit in the same way: `pipeline::spec` sees to it.
-        let every = kafka
-            .filter_map(|source| match source.commit_offsets {
-                CommitOffsets::Periodic => Some(source.auto_commit_interval),
-                CommitOffsets::OnCheckpoint => pipeline.checkpoint.as_ref().map(|checkpoint| checkpoint.interval),
-                CommitOffsets::Never => None,
-            })
-            .min();
-        let drain_limit = pipeline
-            .checkpoint
-            .as_ref()
-            .map_or(Duration::from_secs(60), |checkpoint| checkpoint.timeout);
-        Self {
-            reader: Some(reader),
-            sources,
-            protocol: Protocol::default(),
-            interval: every.map(Interval::new),
-            drain_limit,
-            partitions: HashMap::new(),
-            commit_failed_before: false,
-            finished: false,
-        }
-    }
-
-    fn leave(&mut self, commit_limit: Option<Duration>) -> Result<()> {
-        self.reader.take().map_or(Ok(()), |reader| reader.leave(commit_limit))
+    /// A worker that fails ends the others at their next batch boundary.
+    pub fn fail(&self, error: &Error) {
+        let _an_earlier_one_stays = self.failure.set(error.clone());
+        self.stop.request();
     }
 }
 

@@ -22,6 +22,7 @@ pub struct Operator {
     config: String,
     limits: Limits,
     stop_at_fault: bool,
+    enough: Option<Box<dyn Fn() -> bool + Send>>,
     instance: Option<Instance>,
     /// The log, while no instance has it.
     log: Option<Log>,
@@ -48,6 +49,8 @@ pub enum CallError {
     Retry(String),
     /// The pipeline cannot go on: the plugin said so, or it can no longer be opened.
     Fail(String),
+    /// The search for records at fault was given up; the call is as if it had not been made.
+    GivenUp,
 }
 
 /// What an operator did since it was opened.
@@ -84,6 +87,7 @@ impl Operator {
             config,
             limits,
             stop_at_fault: false,
+            enough: None,
             instance: None,
             log: None,
             stats: Stats::default(),
@@ -99,6 +103,14 @@ impl Operator {
     #[must_use]
     pub fn stop_at_fault(mut self) -> Self {
         self.stop_at_fault = true;
+        self
+    }
+
+    /// The same, but no more records at fault are looked for once `enough` says so: each may take a whole call's time, and a run that is to stop
+    /// cannot wait for all of them.
+    #[must_use]
+    pub fn give_up_when(mut self, enough: impl Fn() -> bool + Send + 'static) -> Self {
+        self.enough = Some(Box::new(enough));
         self
     }
 
@@ -193,6 +205,9 @@ impl Operator {
         for part in [0..half, half..records.len()] {
             if self.stop_at_fault && gathered.has_fault() {
                 break;
+            }
+            if self.enough.as_ref().is_some_and(|enough| enough()) {
+                return Err(CallError::GivenUp);
             }
             let start = part.start;
             let mut some = Records::default();

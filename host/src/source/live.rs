@@ -180,7 +180,7 @@ fn run(source: &KafkaSource) -> Result<Seen> {
     let plan = Arc::new(plan(std::slice::from_ref(source), &member(1))?);
     let mut reader = Reader::join(plan, 0)?;
     let seen = read(&mut reader, |_, _| false)?;
-    reader.leave(Some(Duration::from_secs(5)))?;
+    reader.leave(Some(Duration::from_secs(5)), Duration::from_secs(2))?;
     Ok(seen)
 }
 
@@ -231,7 +231,9 @@ fn a_run_that_was_cut_short_ends_where_it_was_planned_to() {
         seen.values().map(Vec::len).sum::<usize>() >= 1000
     })
     .unwrap();
-    reader.leave(Some(Duration::from_secs(5))).unwrap();
+    reader
+        .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+        .unwrap();
     produce(&kafka, &name, 0, 3000..3500);
     let after = run(&source).unwrap();
     for partition in 0..2 {
@@ -410,7 +412,9 @@ fn a_partition_that_falls_out_of_the_log_follows_the_policy() {
             }
         }
         if policy != OutOfRange::Fail {
-            reader.leave(Some(Duration::from_secs(5))).unwrap();
+            reader
+                .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+                .unwrap();
         }
     }
 }
@@ -483,7 +487,9 @@ fn members_that_join_and_leave_lose_nothing_and_keep_topics_together() {
                                 reader.begin_commit();
                             }
                         }
-                        reader.leave(Some(Duration::from_secs(5))).unwrap();
+                        reader
+                            .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+                            .unwrap();
                     }
                 })
                 .unwrap()
@@ -547,7 +553,9 @@ fn the_first_record_after_a_rebalance_at_the_end_of_a_partition_is_read() {
         .spawn(move || {
             let mut second = Reader::join(plan, 1).unwrap();
             let seen = read(&mut second, |seen, _| total(seen) == 2).unwrap();
-            second.leave(Some(Duration::from_secs(5))).unwrap();
+            second
+                .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+                .unwrap();
             seen
         })
         .unwrap();
@@ -592,7 +600,9 @@ fn a_bounded_run_of_more_workers_than_partitions_ends_in_all_of_them() {
                     .spawn(move || {
                         let mut reader = Reader::join(plan, worker).unwrap();
                         let seen = read(&mut reader, |_, _| false).unwrap();
-                        reader.leave(Some(Duration::from_secs(5))).unwrap();
+                        reader
+                            .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+                            .unwrap();
                         seen
                     })
                     .unwrap()
@@ -641,7 +651,9 @@ fn later_topics_and_partitions_start_at_their_beginning() {
     produce(&kafka, &a.topic, 1, 0..10);
     let b = TopicPartition::new(&*a.topic, 1);
     read(&mut reader, |seen, _| seen.get(&b).is_some_and(|of| of.len() == 10)).unwrap();
-    reader.leave(Some(Duration::from_secs(5))).unwrap();
+    reader
+        .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+        .unwrap();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The positions of a pipeline's sources as the cluster has them: read them beside the range of the log, set them while nobody runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -9,7 +10,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use regex::Regex;
 
 use super::contact::{self, Client, REQUEST};
+use super::positions::lookup::is_passing;
 use super::positions::metadata;
+use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
@@ -206,8 +209,7 @@ fn committed(
         return Ok(BTreeMap::new());
     }
     let what = || format!("failed to read the offsets of group `{}`", source.group);
-    let found = client
-        .committed_offsets(list, REQUEST)
+    let found = ask_again(|| client.committed_offsets(list.clone(), REQUEST))
         .map_err(|error| contact::failed(what(), &error))?;
     let mut committed = BTreeMap::new();
     for element in found.elements() {
@@ -221,6 +223,17 @@ fn committed(
         }
     }
     Ok(committed)
+}
+
+/// A group's coordinator may be on its way to another broker, or be made just now: such an answer is asked for again.
+fn ask_again<T>(ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let until = clock::now() + REQUEST;
+    loop {
+        match ask() {
+            Err(error) if is_passing(&error) && clock::now() < until => std::thread::sleep(Duration::from_millis(100)),
+            answered => return answered,
+        }
+    }
 }
 
 fn refuse_unknown<'a>(offsets: &Offsets, known: impl Iterator<Item = &'a TopicPartition>) -> Result<()> {

@@ -1,9 +1,12 @@
 //! Where the files lie: a folder of its own that no second broker may open, or nameless files that vanish with the process.
 
+use crate::clock;
 use crate::error::{Error, Kind, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use uuid::Uuid;
 
 /// The broker's files. A topic's folder carries the topic's id, so that a topic of the same name never sees its logs.
@@ -15,6 +18,9 @@ pub(in crate::broker) enum Storage {
     Folder { path: PathBuf, _lock: File },
 }
 
+/// How long a predecessor may take to let go: it may be ending, or a child that it just started may still hold its files.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 impl Storage {
     /// Opens a folder, made where it is missing, for this process alone.
     pub(in crate::broker) fn open(folder: Option<&Path>) -> Result<Self> {
@@ -22,15 +28,11 @@ impl Storage {
         let failed = |error: io::Error| Error::new(Kind::Failed, format!("failed to open {}", path.display()), error);
         fs::create_dir_all(path.join("topics")).map_err(failed)?;
         let lock = File::create(path.join("lock")).map_err(failed)?;
-        lock.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => Error::new(
-                Kind::Corrupt,
-                format!("failed to open {}", path.display()),
-                "another broker has it open",
-            )
-            .hint("stop the other broker, or give this one another folder"),
-            fs::TryLockError::Error(error) => failed(error),
-        })?;
+        if !lock_within(&lock, LOCK_PATIENCE).map_err(failed)? {
+            let what = format!("failed to open {}", path.display());
+            return Err(Error::new(Kind::Corrupt, what, "another broker has it open")
+                .hint("stop the other broker, or give this one another folder"));
+        }
         Ok(Self::Folder {
             path: path.to_owned(),
             _lock: lock,
@@ -85,4 +87,17 @@ impl Storage {
 /// Topic names are at most 249 bytes; the name comes second-hand, cut so that the id always fits into a file name.
 fn folder_name(topic: &str, id: Uuid) -> String {
     format!("{}-{}", &topic[..topic.len().min(200)], id.simple())
+}
+
+/// Takes the lock; `false` where somebody else keeps it all the while.
+fn lock_within(file: &File, patience: Duration) -> io::Result<bool> {
+    let until = clock::now() + patience;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+            Err(fs::TryLockError::WouldBlock) if clock::now() >= until => return Ok(false),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
 }

@@ -19,8 +19,8 @@ use crate::source::client::{self, Event, Identity, words};
 use crate::source::positions::plan::{Placed, Plan};
 use crate::source::positions::topics::Sharing;
 
-/// How long the group may take to let a member go, after its last commit.
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// Why a commit failed of which nothing was heard.
+const NO_ANSWER: &str = "the group did not answer in time";
 
 /// Records of one partition. Made once and polled into again and again: it keeps its memory.
 #[derive(Debug)]
@@ -204,7 +204,8 @@ impl Reader {
         if !self.intake.has_run() {
             self.discover_when_due()?;
             if self.has_finished()? {
-                return Ok(Polled::Finished);
+                self.serve(wait)?;
+                return Ok(self.told.pop_front().unwrap_or(Polled::Finished));
             }
             self.intake.begin();
             if !self.queue.serve(self.bounded(wait), &mut self.intake) {
@@ -232,9 +233,32 @@ impl Reader {
         }
     }
 
+    /// Serves the group while the worker waits with a batch in hand, which may be taken from it: see [`has_batch`](Self::has_batch). Hands over no
+    /// records. Errors: as `poll`.
+    pub fn attend(&mut self) -> Result<Option<Polled>> {
+        self.serve(Duration::ZERO)?;
+        Ok(self.answer()?.or_else(|| self.told.pop_front()))
+    }
+
+    /// Serves the group, and tells whether it waits for an answer that a poll would give. Errors: as `poll`.
+    pub fn is_asked(&mut self) -> Result<bool> {
+        self.serve(Duration::ZERO)?;
+        Ok(!self.demands.is_empty())
+    }
+
+    /// Whether the last batch is still to be processed: no partition is processed that the group took.
+    pub fn has_batch(&self) -> bool {
+        self.intake.has_outstanding()
+    }
+
     /// The last batch's outputs are staged: once they are acknowledged, its positions may be committed.
     pub fn processed(&mut self) {
         self.intake.processed();
+    }
+
+    /// Whether the group holds every processed position, or is to hold none.
+    pub fn is_committed(&self) -> bool {
+        !self.plan.commits() || (self.commits.is_idle() && self.uncommitted(|_| true).is_empty())
     }
 
     /// Begins to commit all processed positions; their outputs must be acknowledged. Never waits: `Polled::Committed` tells how it went, for a
@@ -273,7 +297,8 @@ impl Reader {
     }
 
     /// Answers `Polled::Revoking`: commits the revoked partitions, waiting up to `commit`, then gives them up. `None` where the outputs could not
-    /// be drained: nothing is committed. A commit that fails or takes too long is no error: the next member reads those records again.
+    /// be drained: nothing is committed. A commit that fails or takes too long is no error: the next member reads those records again, and
+    /// `Polled::Committed` tells of it.
     pub fn release(&mut self, commit: Option<Duration>) -> Result<()> {
         if !self.is_revoking() {
             return Ok(());
@@ -284,7 +309,9 @@ impl Reader {
         let partitions = self.with_followers(&partitions);
         if let Some(limit) = commit.filter(|_| self.plan.commits()) {
             let positions = self.uncommitted(|at| partitions.contains(at));
-            self.commit_and_wait(positions, clock::now() + limit)?;
+            if !self.commit_and_wait(positions, clock::now() + limit)? {
+                self.told.push_back(Polled::Committed(Err(NO_ANSWER.to_owned())));
+            }
         }
         let owned: Vec<_> = partitions
             .into_iter()
@@ -293,13 +320,14 @@ impl Reader {
         self.give_up(&owned)
     }
 
-    fn commit_and_wait(&mut self, positions: Vec<super::commit::Position>, deadline: Instant) -> Result<()> {
+    /// Whether every commit was answered by the deadline; how is told.
+    fn commit_and_wait(&mut self, positions: Vec<super::commit::Position>, deadline: Instant) -> Result<bool> {
         if !positions.is_empty() {
             let sent = self.commits.begin(
                 &self.client,
                 Snapshot {
                     positions,
-                    is_asked: false,
+                    is_asked: true,
                 },
             );
             self.tell(sent);
@@ -307,26 +335,43 @@ impl Reader {
         while !self.commits.is_idle() && clock::now() < deadline {
             self.serve(Duration::from_millis(5))?;
         }
-        Ok(())
+        Ok(self.commits.is_idle())
     }
 
-    /// Leaves: commits what was processed, waiting up to `commit`, and gives the partitions back to the group. `None` where the outputs could not
-    /// be drained: nothing is committed.
-    pub fn leave(mut self, commit: Option<Duration>) -> Result<()> {
+    /// Leaves: commits what was processed, waiting up to `commit`, and gives the partitions back to the group, waiting up to `close`. `None` where
+    /// the outputs could not be drained: nothing is committed. Gives why the commit failed, if it did.
+    pub fn leave(mut self, commit: Option<Duration>, close: Duration) -> Result<Option<String>> {
         let committed = match commit.filter(|_| self.plan.commits()) {
-            Some(limit) => {
-                let positions = self.uncommitted(|_| true);
-                self.commit_and_wait(positions, clock::now() + limit)
-            }
-            None => Ok(()),
+            Some(limit) => self.commit_last(clock::now() + limit),
+            None => Ok(None),
         };
         for (slot, next) in self.intake.positions() {
             self.plan.hand_over(&slot.at, next);
         }
         let Self { queue, client, .. } = self;
         drop(queue);
-        client.close(CLOSE_LIMIT);
+        client.close(close);
         committed
+    }
+
+    /// Tries again until the deadline: a group that is being shared out anew refuses, and takes it a moment later.
+    fn commit_last(&mut self, deadline: Instant) -> Result<Option<String>> {
+        loop {
+            let positions = self.uncommitted(|_| true);
+            if !self.commit_and_wait(positions, deadline)? {
+                return Ok(Some(NO_ANSWER.to_owned()));
+            }
+            if self.uncommitted(|_| true).is_empty() {
+                return Ok(None);
+            }
+            if clock::now() >= deadline {
+                return Ok(self.told.drain(..).rev().find_map(|told| match told {
+                    Polled::Committed(Err(reason)) => Some(reason),
+                    _ => None,
+                }));
+            }
+            self.serve(Duration::from_millis(50))?;
+        }
     }
 
     /// Where the owned partitions stand.

@@ -230,8 +230,15 @@ impl Reader {
             self.commits.forget(at);
             if let Some((slot, safe)) = self.intake.remove(at) {
                 self.plan.hand_over(at, safe);
-                if slot.stop.is_some_and(|stop| safe >= stop) {
-                    self.plan.completed(at);
+                // What the group does not hold, the next owner reads again: only then it is complete.
+                let held = if self.plan.commits() {
+                    slot.committed
+                } else {
+                    Some(safe)
+                };
+                match slot.stop.zip(held) {
+                    Some((stop, held)) if held >= stop => self.plan.completed(at),
+                    _ => self.plan.reopened(at),
                 }
             }
         }

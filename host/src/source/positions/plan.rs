@@ -397,6 +397,11 @@ impl Plan {
         lock(&self.complete).insert(at.clone());
     }
 
+    /// A partition was taken away before its last position was committed: its next owner has to read it to its stop.
+    pub(in crate::source) fn reopened(&self, at: &TopicPartition) {
+        lock(&self.complete).remove(at);
+    }
+
     /// The stops that no worker of this process has reached.
     pub(in crate::source) fn incomplete(&self) -> Vec<(TopicPartition, i64)> {
         let complete = lock(&self.complete);

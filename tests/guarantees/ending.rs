@@ -1,0 +1,138 @@
+//! How runs end: by a record that stops them, by their last stop, by a signal while nobody answers; and what may not wait for them meanwhile.
+
+use crate::flow::{Flow, stop, wait_left};
+use sandbar_tests::client::{Isolation, Record};
+use sandbar_tests::kafka::Kafka;
+use sandbar_tests::pipeline_file::unique;
+use sandbar_tests::process::component;
+use sandbar_tests::wait::{self, seconds};
+
+#[test]
+fn after_a_record_that_stops_the_run_the_next_one_begins_in_its_batch() {
+    let mut flow = Flow::new(
+        "fails",
+        1,
+        "start = \"earliest\"\nmax-batch = 10\nauto-commit-interval = \"1h\"",
+    );
+    flow.file.plugin = component("refuses");
+    flow.send(0..75);
+    flow.client
+        .producer()
+        .send(&[Record::placed(&flow.input, 0, "fail here")]);
+    let ended = flow.file.run().wait(seconds(30));
+    assert_eq!(ended.code, Some(10), "{}", ended.text);
+    assert!(ended.text.contains("offset 75"), "{}", ended.text);
+    assert_eq!(flow.numbers(), (0..70).collect::<Vec<_>>());
+    flow.wait_committed(&[70]);
+    wait_left(&flow.client, &flow.file.group());
+}
+
+#[test]
+fn a_plugin_that_asks_for_a_retry_holds_no_other_member_up() {
+    let mut flow = Flow::new(
+        "retry",
+        2,
+        "start = \"earliest\"\nmax-batch = 10\nauto-commit-interval = \"200ms\"",
+    );
+    flow.file.plugin = component("refuses");
+    let records: Vec<_> = (0..100)
+        .map(|n| Record::placed(&flow.input, n % 2, &format!("retry {n:03}")))
+        .collect();
+    flow.client.producer().send(&records);
+    let mut stuck = flow.file.run_member("stuck");
+    stuck.wait_for("a retry", seconds(20), |lines| {
+        lines.iter().any(|line| line.contains("asks to be called again"))
+    });
+    flow.file.plugin = component("pass-through");
+    let other = flow.file.run_member("other");
+    flow.wait_count(50, &other);
+    stop(stuck);
+    flow.wait_count(100, &other);
+    stop(other);
+    let mut seen: Vec<_> = flow
+        .client
+        .read(&flow.output, Isolation::Committed)
+        .iter()
+        .map(Record::text)
+        .collect();
+    seen.sort_unstable();
+    let sent: Vec<_> = (0..100).map(|n| format!("retry {n:03}")).collect();
+    assert_eq!(seen, sent, "nothing is lost or repeated");
+}
+
+#[test]
+fn a_bounded_run_does_not_end_before_its_last_positions_are_committed() {
+    let kafka = Kafka::start(1);
+    let mut flow = Flow::on(
+        &kafka,
+        "last-commit",
+        1,
+        "start = \"earliest\"\nstop = \"latest\"\nmax-batch = 1\nauto-commit-interval = \"1h\"\nsession-timeout = \"40s\"",
+    );
+    flow.file.plugin = component("loops-forever");
+    flow.file.operator = "on-error = \"skip\"\n[operator.op.limits]\ncall-time = \"2s\"".into();
+    let output = flow.file.path("out.jsonl");
+    flow.file.sink = format!("file = \"{}\"", output.display());
+    let lines = || std::fs::read_to_string(&output).map_or(0, |text| text.lines().count());
+    flow.send(0..5);
+    flow.client.producer().send(&[Record::placed(&flow.input, 0, "loop")]);
+    let mut run = flow.file.run();
+    wait::until_true("the records before the slow one", seconds(30), || lines() == 5);
+    kafka.pause(1);
+    // The slow record takes two calls of 2 s; what is left then is the commit, which nobody answers.
+    std::thread::sleep(seconds(12));
+    assert!(run.is_running(), "it ended without its commit: {:?}", run.lines());
+    kafka.resume(1);
+    let ended = run.wait(seconds(30));
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    assert_eq!(lines(), 5);
+    flow.wait_committed(&[6]);
+}
+
+#[test]
+fn a_stop_takes_less_than_ten_seconds_while_the_broker_is_away_from_two_groups() {
+    let kafka = Kafka::start(1);
+    let mut flow = Flow::on(
+        &kafka,
+        "away",
+        2,
+        "start = \"earliest\"\nauto-commit-interval = \"500ms\"",
+    );
+    let second = unique("away-second");
+    flow.client.create_topic(&second, 2);
+    flow.file.top = "workers = 2".into();
+    flow.file.tables = format!(
+        "[source.second]\ntopics = [\"{second}\"]\ngroup = \"{second}\"\nstart = \"earliest\"\n\
+         [operator.second-op]\nplugin = \"{}\"\ninputs = [\"second\"]\n\
+         [sink.second-out]\nfrom = [\"second-op\"]\ntopic = \"{}\"\n",
+        component("pass-through").display(),
+        flow.output
+    );
+    let numbers: Vec<_> = (0..2000).map(|n| Record::placed(&second, n % 2, "7")).collect();
+    flow.client.producer().send(&numbers);
+    flow.send(0..200_000);
+    let mut run = flow.file.run();
+    run.wait_placed(4, seconds(20));
+    flow.wait_count(1, &run);
+    kafka.pause(1);
+    std::thread::sleep(seconds(1));
+    let ended = run.stop(seconds(20));
+    kafka.resume(1);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    assert!(ended.took < seconds(10), "{:?}:\n{}", ended.took, ended.text);
+}
+
+#[test]
+fn a_stop_takes_less_than_ten_seconds_in_a_batch_full_of_records_at_fault() {
+    let mut flow = Flow::new("faults", 1, "start = \"earliest\"");
+    flow.file.plugin = component("loops-forever");
+    flow.file.operator = "on-error = \"skip\"\n[operator.op.limits]\ncall-time = \"1s\"".into();
+    let records: Vec<_> = (0..200).map(|_| Record::placed(&flow.input, 0, "loop")).collect();
+    flow.client.producer().send(&records);
+    let run = flow.start();
+    std::thread::sleep(seconds(3));
+    let ended = run.stop(seconds(30));
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    assert!(ended.took < seconds(10), "{:?}:\n{}", ended.took, ended.text);
+    flow.wait_committed(&[0]);
+}
