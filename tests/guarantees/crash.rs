@@ -41,8 +41,8 @@ fn lose_nothing(flow: &Flow) {
         wait::until_true("the start is committed", seconds(30), || flow.committed().len() == 4);
         let mut sent = 0;
         while !killer.is_finished() {
-            flow.send(sent..sent + 100);
-            sent += 100;
+            flow.send(sent..sent + 1000);
+            sent += 1000;
         }
         sent
     });
