@@ -38,7 +38,7 @@ impl Stop {
     }
 }
 
-/// What a run tells while it runs. `-o json` prints each as one object with `event` as its first key.
+/// What a run tells while it runs. `-o json` prints each as one object; its `event` names it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Notice {
