@@ -7,6 +7,7 @@ KAFKA_VERSION ?= 4.1.1
 KAFKA_LIBS := target/kafka-libs
 
 RECORDS ?= 5000000
+ROUNDS ?= 3
 
 .PHONY: help build bench test test-all deny setup system-packages rust-parts kafka-libs
 .DEFAULT_GOAL := help
@@ -29,10 +30,10 @@ build: system-packages
 test: setup
 	@tests/run
 
-# RECORDS=50000000 shows whether memory stays flat.
+# RECORDS=50000000 ROUNDS=1 shows whether memory stays flat.
 bench: setup build plugins
 	$(CARGO) build --release -p sandbar-benches
-	target/release/sandbar-bench $(RECORDS)
+	target/release/sandbar-bench $(RECORDS) $(ROUNDS)
 
 test-all: export SANDBAR_KILLS = 50
 test-all: export SANDBAR_MATRIX = full

@@ -1,4 +1,4 @@
-//! One command prints the table: `make bench`, or `sandbar-bench [RECORDS]`.
+//! One command prints the table: `make bench`, or `sandbar-bench [RECORDS [ROUNDS]]`.
 //!
 //! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run: Kafka on one core,
 //! the process on the other.
@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 
 const KAFKA_CORE: u32 = 0;
 const CORE: u32 = 1;
-const ROUNDS: usize = 3;
 /// What the design promises: the plugin and its sandbox cost a third at most.
 const RATIO_MAX: f64 = 1.33;
 /// With a plugin that was compiled before.
@@ -62,7 +61,7 @@ fn table(count: usize) {
     println!("|---|---|---|---|---|---|---|");
     for job in ["pass-through", "filter"] {
         let mut costs = [Vec::new(), Vec::new()];
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             let to = format!("bench-{job}-{round}");
             client.create_topic(&format!("{to}-loop"), 4);
             client.create_topic(&format!("{to}-sandbar"), 4);
