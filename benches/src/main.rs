@@ -34,13 +34,14 @@ fn main() {
         assert_eq!(mode, "bare-loop", "the loop is started by the table");
         return bare_loop::run(brokers, from, to, job == "filter");
     }
-    let count = arguments
-        .first()
-        .map_or(5_000_000, |count| count.parse().expect("a number of records"));
-    table(count);
+    let number = |at: usize, usual: usize| {
+        let given = arguments.get(at);
+        given.map_or(usual, |number| number.parse().expect("a number"))
+    };
+    table(number(0, 5_000_000), number(1, 3));
 }
 
-fn table(count: usize) {
+fn table(count: usize, rounds: usize) {
     let kafka = Kafka::start(1);
     for pid in kafka.pids() {
         let pinned = Command::new("taskset")
