@@ -121,8 +121,8 @@ impl Worker {
             self.shared.fail(error);
         }
         let left = self.leave();
-        if self.shared.stop.is_overdue(STOP_CLOSE_LIMIT) {
-            // Clients that a broker kept waiting till now take seconds to be taken down in order; the end of the process does it at once.
+        if self.shared.stop.is_requested() {
+            // A producer whose broker hangs takes as long as its requests to be taken down in order; the end of the process does it at once.
             std::mem::forget(self);
         }
         worked.and(left)
