@@ -123,7 +123,9 @@ impl Worker {
         let left = self.leave();
         if self.shared.stop.is_requested() {
             // A producer whose broker hangs takes as long as its requests to be taken down in order; the end of the process does it at once.
-            std::mem::forget(self);
+            // The rest must go: the supervisor waits until no worker holds an end of its channel.
+            let Self { lanes, writer, .. } = self;
+            std::mem::forget((lanes, writer));
         }
         worked.and(left)
     }
