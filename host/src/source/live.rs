@@ -180,7 +180,7 @@ fn run(source: &KafkaSource) -> Result<Seen> {
     let plan = Arc::new(plan(std::slice::from_ref(source), &member(1))?);
     let mut reader = Reader::join(plan, 0)?;
     let seen = read(&mut reader, |_, _| false)?;
-    reader.leave(Some(Duration::from_secs(5)), Duration::from_secs(2))?;
+    reader.leave(Some(Duration::from_secs(5)), Duration::from_secs(7))?;
     Ok(seen)
 }
 
@@ -232,7 +232,7 @@ fn a_run_that_was_cut_short_ends_where_it_was_planned_to() {
     })
     .unwrap();
     reader
-        .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+        .leave(Some(Duration::from_secs(5)), Duration::from_secs(7))
         .unwrap();
     produce(&kafka, &name, 0, 3000..3500);
     let after = run(&source).unwrap();
@@ -413,7 +413,7 @@ fn a_partition_that_falls_out_of_the_log_follows_the_policy() {
         }
         if policy != OutOfRange::Fail {
             reader
-                .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+                .leave(Some(Duration::from_secs(5)), Duration::from_secs(7))
                 .unwrap();
         }
     }
@@ -488,7 +488,7 @@ fn members_that_join_and_leave_lose_nothing_and_keep_topics_together() {
                             }
                         }
                         reader
-                            .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+                            .leave(Some(Duration::from_secs(5)), Duration::from_secs(7))
                             .unwrap();
                     }
                 })
@@ -554,7 +554,7 @@ fn the_first_record_after_a_rebalance_at_the_end_of_a_partition_is_read() {
             let mut second = Reader::join(plan, 1).unwrap();
             let seen = read(&mut second, |seen, _| total(seen) == 2).unwrap();
             second
-                .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+                .leave(Some(Duration::from_secs(5)), Duration::from_secs(7))
                 .unwrap();
             seen
         })
@@ -601,7 +601,7 @@ fn a_bounded_run_of_more_workers_than_partitions_ends_in_all_of_them() {
                         let mut reader = Reader::join(plan, worker).unwrap();
                         let seen = read(&mut reader, |_, _| false).unwrap();
                         reader
-                            .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+                            .leave(Some(Duration::from_secs(5)), Duration::from_secs(7))
                             .unwrap();
                         seen
                     })
@@ -652,7 +652,7 @@ fn later_topics_and_partitions_start_at_their_beginning() {
     let b = TopicPartition::new(&*a.topic, 1);
     read(&mut reader, |seen, _| seen.get(&b).is_some_and(|of| of.len() == 10)).unwrap();
     reader
-        .leave(Some(Duration::from_secs(5)), Duration::from_secs(2))
+        .leave(Some(Duration::from_secs(5)), Duration::from_secs(7))
         .unwrap();
 }
 

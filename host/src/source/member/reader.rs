@@ -338,9 +338,10 @@ impl Reader {
         Ok(self.commits.is_idle())
     }
 
-    /// Leaves: commits what was processed, waiting up to `commit`, and gives the partitions back to the group, waiting up to `close`. `None` where
-    /// the outputs could not be drained: nothing is committed. Gives why the commit failed, if it did.
-    pub fn leave(mut self, commit: Option<Duration>, close: Duration) -> Result<Option<String>> {
+    /// Leaves: commits what was processed, waiting up to `commit`, and gives the partitions back to the group; all of it takes `limit` at most.
+    /// `commit` is `None` where the outputs could not be drained: nothing is committed. Gives why the commit failed, if it did.
+    pub fn leave(mut self, commit: Option<Duration>, limit: Duration) -> Result<Option<String>> {
+        let closed = clock::now() + limit;
         let committed = match commit.filter(|_| self.plan.commits()) {
             Some(limit) => self.commit_last(clock::now() + limit),
             None => Ok(None),
@@ -350,7 +351,7 @@ impl Reader {
         }
         let Self { queue, client, .. } = self;
         drop(queue);
-        client.close(close);
+        client.close(closed.saturating_duration_since(clock::now()));
         committed
     }
 
