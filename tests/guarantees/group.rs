@@ -66,7 +66,7 @@ fn produce(flow: &Flow, done: impl Fn() -> bool) -> i64 {
 fn churn(flow: &Flow, span: Duration) -> Vec<Process> {
     let since = Instant::now();
     let mut runs = vec![flow.file.run_member("0")];
-    for turn in 1.. {
+    for turn in 0.. {
         if since.elapsed() > span {
             break;
         }
