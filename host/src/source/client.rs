@@ -63,6 +63,11 @@ impl Context {
         self.served.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A broker answered: why none did before is past.
+    pub(super) fn forget_reasons(&self) {
+        lock(&self.reasons).clear();
+    }
+
     /// Why no broker answers: the reason that tells most, and whether waiting cannot help.
     pub(super) fn reason(&self) -> Option<(String, bool)> {
         let reasons = lock(&self.reasons);

@@ -91,15 +91,20 @@ impl Reader {
         Ok(())
     }
 
-    /// The number of partitions of a topic that must be there.
+    /// The number of partitions of a topic that must be there. A broker that has just started may not know all topics yet, so it is asked
+    /// more than once before the topic counts as deleted.
     fn count(&self, topic: &str) -> Result<i32> {
-        self.lookup(PATIENCE).partitions(topic)?.ok_or_else(|| {
-            Error::new(
-                Kind::Kafka,
-                format!("failed to read topic `{topic}`: it was deleted"),
-                "the cluster has no such topic any more",
-            )
-        })
+        for _ in 0..4 {
+            if let Some(count) = self.lookup(PATIENCE).partitions(topic)? {
+                return Ok(count);
+            }
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        Err(Error::new(
+            Kind::Kafka,
+            format!("failed to read topic `{topic}`: it was deleted"),
+            "the cluster has no such topic any more",
+        ))
     }
 
     /// Sees to the errors that came in place of records, after the records before them were handed over.

@@ -120,7 +120,10 @@ impl<'a> Lookup<'a> {
             let answer = ask(self.client, slice_of(deadline));
             self.serve();
             let error = match answer {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.client.context().forget_reasons();
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             let reason = self.client.context().reason();
@@ -179,6 +182,10 @@ pub(in crate::source) fn is_passing(error: &KafkaError) -> bool {
                 | Code::LeaderNotAvailable
                 | Code::NotLeaderForPartition
                 | Code::UnstableOffsetCommit
+                | Code::OffsetNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::KafkaStorageError
                 | Code::NetworkException
         )
     )
