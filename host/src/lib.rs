@@ -15,6 +15,7 @@ pub mod error;
 pub mod clock;
 pub mod config;
 pub mod json_lines;
+pub mod kill;
 pub mod metrics;
 
 pub mod source;

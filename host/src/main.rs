@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use sandbar::cli;
+use sandbar::{cli, kill};
 
 fn main() -> ExitCode {
+    kill::arm();
     let (verb, output) = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(code) => return code,

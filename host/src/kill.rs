@@ -1,0 +1,42 @@
+//! Named points at which a test ends the process as a crash would: no destructor runs, nothing is flushed.
+//!
+//! They are empty but in a build with the feature `kill-points`, where the environment variable `FAILPOINTS` arms them:
+//! `FAILPOINTS="after-bundle=3*off->return"` ends the process at the fourth bundle. The syntax is the crate `fail`'s.
+
+/// Every point, in the order of a round; `tests/guarantees` kills at each of them.
+pub const POINTS: [&str; 17] = [
+    "after-begin",
+    "mid-produce",
+    "before-flush",
+    "mid-bundle",
+    "after-bundle",
+    "before-send-offsets",
+    "after-send-offsets",
+    "end-txn-sent",
+    "after-commit",
+    "mid-apply",
+    "after-apply",
+    "mid-base",
+    "mid-collection",
+    "mid-restore",
+    "in-revocation",
+    "in-guest-call",
+    "in-recycle",
+];
+
+/// Arms what the environment says; for the program's first line.
+pub fn arm() {
+    #[cfg(feature = "kill-points")]
+    std::mem::forget(fail::FailScenario::setup());
+}
+
+/// Ends the process here if `name` is armed.
+#[cfg(feature = "kill-points")]
+pub fn point(name: &str) {
+    fail::eval(name, |_| std::process::abort());
+}
+
+/// Ends the process here if `name` is armed; nothing is, in this build.
+#[cfg(not(feature = "kill-points"))]
+#[inline(always)]
+pub fn point(_name: &str) {}
