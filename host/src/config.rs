@@ -123,6 +123,15 @@ pub enum CommitOffsets {
     Never,
 }
 
+/// Where the truth about positions is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// In the consumer group.
+    Group,
+    /// In the newest checkpoints; what the group holds is for the eyes of monitoring.
+    Checkpoint,
+}
+
 /// Where a record's event time comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventTime {
@@ -151,6 +160,8 @@ pub struct KafkaSource {
     pub stop: Option<Stop>,
     /// What to do when a position is not in the log.
     pub on_out_of_range: OutOfRange,
+    /// Where the truth about positions is.
+    pub truth: Truth,
     /// When positions are committed.
     pub commit_offsets: CommitOffsets,
     /// Spacing of periodic commits.
@@ -306,6 +317,8 @@ pub enum Delivery {
     None,
     /// State and positions agree; outputs may repeat.
     AtLeastOnce,
+    /// Outputs, state and positions are those of one prefix of the input.
+    ExactlyOnce,
 }
 
 /// `[checkpoint]`.
@@ -340,8 +353,12 @@ pub struct Pipeline {
     pub dead_letters: Option<Sink>,
     /// Checkpoints, where there are any.
     pub checkpoint: Option<Checkpoint>,
-    /// Folder of the local working copy: the compile cache, later the state.
+    /// Folder of the local working copy: the state of the tasks, the compile cache.
     pub state_dir: PathBuf,
+    /// Bytes that caches and write buffers of the state may hold, over all tasks of this process.
+    pub state_memory: u64,
+    /// A restore may drop stores that no operator declares any more.
+    pub allow_dropped_state: bool,
 }
 
 impl Pipeline {

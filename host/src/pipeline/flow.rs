@@ -207,6 +207,7 @@ mod tests {
             otherwise: Otherwise::Earliest,
             stop: None,
             on_out_of_range: OutOfRange::Fail,
+            truth: crate::config::Truth::Group,
             commit_offsets: CommitOffsets::Periodic,
             auto_commit_interval: std::time::Duration::from_secs(5),
             session_timeout: std::time::Duration::from_secs(10),
@@ -245,6 +246,8 @@ mod tests {
                 .collect(),
             dead_letters: None,
             checkpoint: None,
+            state_memory: 0,
+            allow_dropped_state: false,
             state_dir: PathBuf::new(),
         }
     }

@@ -54,9 +54,14 @@ pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipelin
     let graph = Graph::of(file, scope)?;
     let delivery = delivery(file, scope)?;
     let sources = (file.source.0.iter())
-        .map(|(name, raw)| source::source(name, raw, file, scope))
+        .map(|(name, raw)| source::source(name, raw, file, delivery, scope))
         .collect::<Result<Vec<_>>>()?;
     graph.check_sources(&sources, scope)?;
+    let (sinks, dead_letters) = (places::sinks(file, &graph, scope)?, places::dead_letters(file, scope)?);
+    if delivery == config::Delivery::ExactlyOnce {
+        let all: Vec<_> = sinks.iter().chain(&dead_letters).collect();
+        delivery::transactional(file, &sources, &all, scope)?;
+    }
     Ok(config::Pipeline {
         delivery,
         workers: workers(file),
@@ -64,13 +69,15 @@ pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipelin
         queue_bytes: file.queue_memory.value.0,
         sources,
         operators: operators(file, &graph, scope)?,
-        sinks: places::sinks(file, &graph, scope)?,
-        dead_letters: places::dead_letters(file, scope)?,
+        sinks,
+        dead_letters,
         checkpoint: checkpoint(file, scope)?,
         state_dir: match &file.state.dir {
             Some(dir) => scope.path(&dir.value),
             None => scope.path(&Path::new(".sandbar").join(&name)),
         },
+        state_memory: file.state.memory.value.0,
+        allow_dropped_state: false,
         name,
     })
 }

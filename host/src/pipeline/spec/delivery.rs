@@ -1,8 +1,11 @@
 //! What goes together: `[checkpoint]`, `delivery`, `offsets` and `commit-offsets`. Whatever the table of the contract does not list is refused.
 
-use crate::config;
+use crate::config::{self, Cluster, Sink, Source, Subscription, Target};
+use crate::error::{Error, Result as Checked};
 
-use super::file::{CommitOffsets, Delivery, Truth};
+use super::check::Scope;
+use super::file::{CommitOffsets, Delivery, File, Truth};
+use super::text::document::Span;
 
 /// A combination that is refused: what, why, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,16 +19,7 @@ pub(super) struct Refusal {
 pub(super) fn delivery(checkpoint: bool, wanted: Option<Delivery>) -> Result<config::Delivery, Refusal> {
     match (checkpoint, wanted) {
         (true, Some(Delivery::AtLeastOnce)) => Ok(config::Delivery::AtLeastOnce),
-        (true, Some(Delivery::ExactlyOnce)) => Err(Refusal {
-            what: "`delivery = \"exactly-once\"` is not built yet",
-            why: "it comes with transactional output; until then outputs may repeat after a crash",
-            hint: "set delivery = \"at-least-once\"",
-        }),
-        (true, None) => Err(Refusal {
-            what: "`delivery` is \"exactly-once\" by default with `[checkpoint]`, which is not built yet",
-            why: "it comes with transactional output; until then outputs may repeat after a crash",
-            hint: "set delivery = \"at-least-once\"",
-        }),
+        (true, None | Some(Delivery::ExactlyOnce)) => Ok(config::Delivery::ExactlyOnce),
         (true, Some(Delivery::None)) => Err(Refusal {
             what: "`delivery = \"none\"` does not go with `[checkpoint]`",
             why: "a checkpoint makes state and positions agree, which is at least once",
@@ -38,47 +32,110 @@ pub(super) fn delivery(checkpoint: bool, wanted: Option<Delivery>) -> Result<con
             hint: "add [checkpoint], or remove `delivery`",
         }),
         (false, Some(Delivery::ExactlyOnce)) => Err(Refusal {
-            what: "`delivery = \"exactly-once\"` needs `[checkpoint]`, and is not built yet",
-            why: "it comes with transactional output; until then outputs may repeat after a crash",
-            hint: "add [checkpoint] and set delivery = \"at-least-once\", or remove `delivery`",
+            what: "`delivery = \"exactly-once\"` needs `[checkpoint]`",
+            why: "outputs, state and positions are committed together, and without checkpoints there is no state that could be",
+            hint: "add [checkpoint], or remove `delivery`",
         }),
     }
 }
 
-/// When positions are committed, given whether there are checkpoints and where the truth is.
-pub(super) fn commit_offsets(
-    checkpoint: bool,
+/// Where the truth about positions is, and when they are committed.
+pub(super) fn positions(
+    delivery: config::Delivery,
     truth: Truth,
     wanted: Option<CommitOffsets>,
-) -> Result<config::CommitOffsets, Refusal> {
-    match (checkpoint, truth, wanted) {
-        (false, Truth::Checkpoint, _) => Err(Refusal {
-            what: "`offsets = \"checkpoint\"` needs `[checkpoint]`, and is not built yet",
-            why: "without checkpoints there is nothing that could hold the positions; it comes with checkpoints of state",
-            hint: "set offsets = \"group\"",
+) -> Result<(config::Truth, config::CommitOffsets), Refusal> {
+    use config::{CommitOffsets as Commit, Delivery as By, Truth as At};
+    match (delivery, truth, wanted) {
+        (By::None, Truth::Checkpoint, _) => Err(Refusal {
+            what: "`offsets = \"checkpoint\"` needs `[checkpoint]`",
+            why: "without checkpoints there is nothing that could hold the positions",
+            hint: "add [checkpoint], or set offsets = \"group\"",
         }),
-        (true, _, Some(CommitOffsets::Periodic)) => Err(Refusal {
+        (By::ExactlyOnce, Truth::Checkpoint, _) => Err(Refusal {
+            what: "`offsets = \"checkpoint\"` does not go with `delivery = \"exactly-once\"`",
+            why: "outputs become visible with a commit to Kafka, and only positions that are in the same commit agree with them",
+            hint: "set offsets = \"group\", or delivery = \"at-least-once\"",
+        }),
+        (By::AtLeastOnce | By::ExactlyOnce, _, Some(CommitOffsets::Periodic)) => Err(Refusal {
             what: "`commit-offsets = \"periodic\"` does not go with `[checkpoint]`",
             why: "a position that is committed between two checkpoints belongs to neither",
             hint: "set commit-offsets = \"on-checkpoint\"; how often is `interval` of [checkpoint]",
         }),
-        (true, Truth::Checkpoint, _) => Err(Refusal {
-            what: "`offsets = \"checkpoint\"` is not built yet",
-            why: "it comes with checkpoints of state; until then positions are kept in the group",
-            hint: "set offsets = \"group\"",
-        }),
-        (true, Truth::Group, Some(CommitOffsets::Never)) => Err(Refusal {
+        (By::AtLeastOnce | By::ExactlyOnce, Truth::Group, Some(CommitOffsets::Never)) => Err(Refusal {
             what: "`commit-offsets = \"never\"` does not go with `[checkpoint]` and `offsets = \"group\"`",
             why: "the positions of a checkpoint would be kept nowhere",
             hint: "set commit-offsets = \"on-checkpoint\"",
         }),
-        (true, Truth::Group, None | Some(CommitOffsets::OnCheckpoint)) => Ok(config::CommitOffsets::OnCheckpoint),
-        (false, Truth::Group, Some(CommitOffsets::OnCheckpoint)) => Err(Refusal {
+        (By::AtLeastOnce | By::ExactlyOnce, Truth::Group, None | Some(CommitOffsets::OnCheckpoint)) => {
+            Ok((At::Group, Commit::OnCheckpoint))
+        }
+        (By::AtLeastOnce, Truth::Checkpoint, None | Some(CommitOffsets::OnCheckpoint)) => {
+            Ok((At::Checkpoint, Commit::OnCheckpoint))
+        }
+        (By::AtLeastOnce, Truth::Checkpoint, Some(CommitOffsets::Never)) => Ok((At::Checkpoint, Commit::Never)),
+        (By::None, Truth::Group, Some(CommitOffsets::OnCheckpoint)) => Err(Refusal {
             what: "`commit-offsets = \"on-checkpoint\"` needs `[checkpoint]`",
             why: "without checkpoints no position would ever be committed",
             hint: "add [checkpoint], or set commit-offsets = \"periodic\"",
         }),
-        (false, Truth::Group, None | Some(CommitOffsets::Periodic)) => Ok(config::CommitOffsets::Periodic),
-        (false, Truth::Group, Some(CommitOffsets::Never)) => Ok(config::CommitOffsets::Never),
+        (By::None, Truth::Group, None | Some(CommitOffsets::Periodic)) => Ok((At::Group, Commit::Periodic)),
+        (By::None, Truth::Group, Some(CommitOffsets::Never)) => Ok((At::Group, Commit::Never)),
     }
+}
+
+/// What a transaction asks for: members of a group, and one cluster for all that is read and written.
+pub(super) fn transactional(file: &File, sources: &[Source], sinks: &[&Sink], scope: &Scope<'_>) -> Checked<()> {
+    let mut first: Option<(&str, &Cluster)> = None;
+    for source in sources {
+        let Source::Kafka(source) = source else { continue };
+        let name = &source.name;
+        if matches!(source.subscription, Subscription::Partitions(_)) {
+            let what = format!("`source.{name}.partitions` does not go with `delivery = \"exactly-once\"`");
+            let why = "partitions given by hand have no group that would fence off an owner from before";
+            let error = scope.refuse(span(file, name), what, why);
+            return Err(error.hint("read whole `topics`, or set delivery = \"at-least-once\""));
+        }
+        match first {
+            Some((other, cluster)) if *cluster != source.cluster => {
+                let what = format!("sources `{other}` and `{name}` are on different clusters");
+                return Err(apart(file, scope, name, what));
+            }
+            _ => first = Some((name, &source.cluster)),
+        }
+    }
+    let Some((source, read)) = first else { return Ok(()) };
+    for sink in sinks {
+        let name = &sink.name;
+        match &sink.target {
+            Target::Kafka { cluster, .. } if cluster == read => {}
+            Target::Kafka { .. } => {
+                let what = format!("sink `{name}` writes to another cluster than source `{source}` reads from");
+                return Err(apart(file, scope, name, what));
+            }
+            Target::File(_) => {
+                let what = format!("sink `{name}` writes a file, which does not go with `delivery = \"exactly-once\"`");
+                let why = "a file is no part of a transaction: after a crash it would hold outputs that were never committed";
+                let error = scope.refuse(span(file, name), what, why);
+                return Err(error.hint("set delivery = \"at-least-once\", or write to a topic"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where the file names a source or a sink; parts have one space of names.
+fn span<'a>(file: &'a File, name: &str) -> Option<&'a Span> {
+    let sources = file.source.0.iter().map(|(at, _)| at);
+    let sinks = file.sink.0.iter().map(|(at, _)| at);
+    match sources.chain(sinks).find(|at| at.value == name) {
+        Some(at) => at.span.as_ref(),
+        None => file.dead_letters.as_ref().and_then(|at| at.span.as_ref()),
+    }
+}
+
+fn apart(file: &File, scope: &Scope<'_>, name: &str, what: String) -> Error {
+    let why = "`delivery = \"exactly-once\"` commits outputs and positions in one transaction, and a transaction cannot span clusters";
+    let error = scope.refuse(span(file, name), what, why);
+    error.hint("set delivery = \"at-least-once\", or write to a topic of the same cluster and copy it from there")
 }

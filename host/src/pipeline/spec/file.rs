@@ -57,7 +57,7 @@ pub(super) struct File {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Delivery {
-    /// Outputs, state and positions of one prefix. With `[checkpoint]`; comes with transactional output and is refused until then.
+    /// Outputs, state and positions of one prefix. With `[checkpoint]`.
     ExactlyOnce,
     /// State and positions agree; outputs may repeat. With `[checkpoint]`.
     AtLeastOnce,
@@ -185,7 +185,7 @@ pub(super) enum Truth {
     /// In the consumer group.
     #[default]
     Group,
-    /// In the checkpoints. Comes with checkpoints of state and is refused until then.
+    /// In the newest checkpoints; one process reads, and what the group holds is for monitoring only.
     Checkpoint,
 }
 
@@ -318,4 +318,7 @@ pub(super) struct Checkpoint {
 pub(super) struct State {
     /// Its folder; deleting it loses nothing. Default: `.sandbar/<name of the pipeline>`.
     pub(super) dir: Option<At<PathBuf>>,
+    /// Memory for caches and write buffers, over all tasks of the process.
+    #[serde(default)]
+    pub(super) memory: At<Size<{ MIB }, { 1 << 40 }, { 64 * MIB }>>,
 }

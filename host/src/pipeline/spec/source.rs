@@ -15,8 +15,20 @@ use super::text::document::Span;
 use super::text::values::At;
 
 /// A source, by its name.
-pub(super) fn source(name: &At<String>, raw: &Source, file: &File, scope: &Scope<'_>) -> Result<config::Source> {
-    let one = Part { name, raw, file, scope };
+pub(super) fn source(
+    name: &At<String>,
+    raw: &Source,
+    file: &File,
+    delivery: config::Delivery,
+    scope: &Scope<'_>,
+) -> Result<config::Source> {
+    let one = Part {
+        name,
+        raw,
+        file,
+        delivery,
+        scope,
+    };
     one.check_subject()?;
     match &raw.file {
         Some(path) => one.file(&path.value).map(config::Source::File),
@@ -29,6 +41,7 @@ struct Part<'a> {
     name: &'a At<String>,
     raw: &'a Source,
     file: &'a File,
+    delivery: config::Delivery,
     scope: &'a Scope<'a>,
 }
 
@@ -123,6 +136,7 @@ impl Part<'_> {
             return Err(self.scope.refuse(raw.format.span.as_ref(), what, why));
         }
         let part = format!("source.{}", self.name.value);
+        let (truth, commit_offsets) = self.positions()?;
         Ok(config::KafkaSource {
             name: self.name.value.clone(),
             cluster: properties::cluster(&part, &self.file.kafka, raw.kafka.as_ref(), self.scope)?,
@@ -143,7 +157,8 @@ impl Part<'_> {
                 OutOfRange::Earliest => config::OutOfRange::Earliest,
                 OutOfRange::Latest => config::OutOfRange::Latest,
             },
-            commit_offsets: self.commit_offsets()?,
+            truth,
+            commit_offsets,
             auto_commit_interval: raw.auto_commit_interval.value.duration(),
             session_timeout: raw.session_timeout.value.duration(),
             max_batch: self.max_batch(),
@@ -239,16 +254,12 @@ impl Part<'_> {
         read_export(&self.scope.path(path)).map_err(|why| self.scope.refuse(span, what(), why))
     }
 
-    fn commit_offsets(&self) -> Result<config::CommitOffsets> {
+    fn positions(&self) -> Result<(config::Truth, config::CommitOffsets)> {
         let raw = self.raw;
         let wanted = raw.commit_offsets.as_ref();
         let span = wanted.and_then(|at| at.span.as_ref()).or(raw.offsets.span.as_ref());
-        delivery::commit_offsets(
-            self.file.checkpoint.is_some(),
-            raw.offsets.value,
-            wanted.map(|at| at.value),
-        )
-        .map_err(|refusal| self.scope.refuse_combination(span, &refusal))
+        delivery::positions(self.delivery, raw.offsets.value, wanted.map(|at| at.value))
+            .map_err(|refusal| self.scope.refuse_combination(span, &refusal))
     }
 
     fn max_batch(&self) -> usize {

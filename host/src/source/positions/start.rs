@@ -216,6 +216,7 @@ mod tests {
             otherwise,
             stop: None,
             on_out_of_range,
+            truth: crate::config::Truth::Group,
             commit_offsets: CommitOffsets::Periodic,
             auto_commit_interval: Duration::from_secs(5),
             session_timeout: Duration::from_secs(10),

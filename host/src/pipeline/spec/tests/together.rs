@@ -4,56 +4,41 @@ use crate::config;
 
 use super::parse;
 
-/// `[checkpoint]`, delivery, offsets, commit-offsets → delivery and commits of the checked settings.
+/// `[checkpoint]`, delivery, offsets, commit-offsets → delivery, truth and commits of the checked settings.
 type Row = (
     bool,
     Option<&'static str>,
     Option<&'static str>,
     Option<&'static str>,
     config::Delivery,
+    config::Truth,
     config::CommitOffsets,
 );
 
-/// The table of the contract, less what is not built.
-const ACCEPTED: &[Row] = {
+/// The table of the contract.
+fn accepted() -> Vec<Row> {
     use config::CommitOffsets::{Never, OnCheckpoint, Periodic};
-    use config::Delivery::{AtLeastOnce, None as Nothing};
-    const AT_LEAST_ONCE: Option<&str> = Some("at-least-once");
-    const NONE: Option<&str> = Some("none");
-    const GROUP: Option<&str> = Some("group");
-    &[
-        (true, AT_LEAST_ONCE, None, None, AtLeastOnce, OnCheckpoint),
-        (
-            true,
-            AT_LEAST_ONCE,
-            None,
-            Some("on-checkpoint"),
-            AtLeastOnce,
-            OnCheckpoint,
-        ),
-        (true, AT_LEAST_ONCE, GROUP, None, AtLeastOnce, OnCheckpoint),
-        (
-            true,
-            AT_LEAST_ONCE,
-            GROUP,
-            Some("on-checkpoint"),
-            AtLeastOnce,
-            OnCheckpoint,
-        ),
-        (false, None, None, None, Nothing, Periodic),
-        (false, None, None, Some("periodic"), Nothing, Periodic),
-        (false, None, None, Some("never"), Nothing, Never),
-        (false, None, GROUP, None, Nothing, Periodic),
-        (false, None, GROUP, Some("periodic"), Nothing, Periodic),
-        (false, None, GROUP, Some("never"), Nothing, Never),
-        (false, NONE, None, None, Nothing, Periodic),
-        (false, NONE, None, Some("periodic"), Nothing, Periodic),
-        (false, NONE, None, Some("never"), Nothing, Never),
-        (false, NONE, GROUP, None, Nothing, Periodic),
-        (false, NONE, GROUP, Some("periodic"), Nothing, Periodic),
-        (false, NONE, GROUP, Some("never"), Nothing, Never),
-    ]
-};
+    use config::Delivery::{AtLeastOnce, ExactlyOnce, None as Nothing};
+    use config::Truth::{Checkpoint, Group};
+    let mut rows = Vec::new();
+    for group in [None, Some("group")] {
+        for wanted in [None, Some("on-checkpoint")] {
+            for exactly in [None, Some("exactly-once")] {
+                rows.push((true, exactly, group, wanted, ExactlyOnce, Group, OnCheckpoint));
+            }
+            rows.push((true, Some("at-least-once"), group, wanted, AtLeastOnce, Group, OnCheckpoint));
+        }
+        for delivery in [None, Some("none")] {
+            for (wanted, commits) in [(None, Periodic), (Some("periodic"), Periodic), (Some("never"), Never)] {
+                rows.push((false, delivery, group, wanted, Nothing, Group, commits));
+            }
+        }
+    }
+    for (wanted, commits) in [(None, OnCheckpoint), (Some("on-checkpoint"), OnCheckpoint), (Some("never"), Never)] {
+        rows.push((true, Some("at-least-once"), Some("checkpoint"), wanted, AtLeastOnce, Checkpoint, commits));
+    }
+    rows
+}
 
 fn file(checkpoint: bool, delivery: Option<&str>, offsets: Option<&str>, commit: Option<&str>) -> String {
     let key = |key: &str, value: Option<&str>| value.map(|value| format!("{key} = \"{value}\"\n")).unwrap_or_default();
@@ -71,13 +56,13 @@ fn the_table_of_what_goes_together_holds_for_every_combination() {
     let deliveries = [None, Some("exactly-once"), Some("at-least-once"), Some("none")];
     let offsets = [None, Some("group"), Some("checkpoint")];
     let commits = [None, Some("on-checkpoint"), Some("periodic"), Some("never")];
-    let mut seen = 0;
+    let (mut seen, rows) = (0, accepted());
     for checkpoint in [false, true] {
         for delivery in deliveries {
             for offsets in offsets {
                 for commit in commits {
                     let combination = (checkpoint, delivery, offsets, commit);
-                    let expected = ACCEPTED.iter().find(|row| (row.0, row.1, row.2, row.3) == combination);
+                    let expected = rows.iter().find(|row| (row.0, row.1, row.2, row.3) == combination);
                     seen += usize::from(expected.is_some());
                     match (parse(&file(checkpoint, delivery, offsets, commit), &[]), expected) {
                         (Ok(pipeline), Some(row)) => {
@@ -85,8 +70,8 @@ fn the_table_of_what_goes_together_holds_for_every_combination() {
                                 panic!()
                             };
                             assert_eq!(
-                                (pipeline.delivery, source.commit_offsets),
-                                (row.4, row.5),
+                                (pipeline.delivery, source.truth, source.commit_offsets),
+                                (row.4, row.5, row.6),
                                 "{combination:?}"
                             );
                             assert_eq!(pipeline.checkpoint.is_some(), checkpoint);
@@ -105,5 +90,5 @@ fn the_table_of_what_goes_together_holds_for_every_combination() {
             }
         }
     }
-    assert_eq!(seen, ACCEPTED.len());
+    assert_eq!(seen, rows.len());
 }

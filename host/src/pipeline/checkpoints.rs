@@ -1,0 +1,168 @@
+//! What the workers of a process share of checkpoints: the state folder, the store, and how a task's state is brought back.
+//!
+//! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run stops and says so.
+
+use crate::checkpoint::{BaseRef, Pointer, Store, StoreShape};
+use crate::config::{Offsets, Pipeline};
+use crate::error::{Error, Kind, Result};
+use crate::plugin::{self, Plugin};
+use crate::state::{Home, TaskState, store_id};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Shared by the workers of a process.
+#[derive(Clone)]
+pub struct Checkpoints {
+    home: Home,
+    /// Absent: no checkpoints, and a task's state is as old as its assignment.
+    store: Option<Store>,
+    shapes: Arc<[StoreShape]>,
+    declared: Arc<[(String, plugin::Store)]>,
+    allow_dropped: bool,
+}
+
+/// A task's state, at the checkpoint that its committed offsets name.
+pub(super) struct Restored {
+    pub(super) state: TaskState,
+    /// What later checkpoints build on.
+    pub(super) base: Option<BaseRef>,
+}
+
+impl Checkpoints {
+    /// Opens the state folder and the store of checkpoints.
+    ///
+    /// Errors: `Corrupt`, the folder is in use or cannot be written, the store cannot be written; `Invalid`, two stores have one id.
+    pub fn open(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Self> {
+        let home = Home::open(&pipeline.state_dir, pipeline.state_memory)?;
+        let store = match &pipeline.checkpoint {
+            Some(checkpoint) => Some(Store::open(&checkpoint.location, &pipeline.name)?),
+            None => None,
+        };
+        let declared = declared(pipeline, plugins)?;
+        Ok(Self {
+            home,
+            store,
+            shapes: declared.iter().map(|(operator, store)| shape(operator, store)).collect(),
+            declared: declared.into(),
+            allow_dropped: pipeline.allow_dropped_state,
+        })
+    }
+
+    /// Where the checkpoints are.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// A stable id of this process, kept in the state folder.
+    pub fn instance(&self) -> &str {
+        self.home.instance()
+    }
+
+    /// What a manifest says of the stores.
+    pub(super) fn shapes(&self) -> Vec<StoreShape> {
+        self.shapes.to_vec()
+    }
+
+    /// The state of a task at `pointer`, whose committed offsets are `offsets`.
+    ///
+    /// The local files serve where they stand at the pointer or before it; else the newest base does. Then the deltas follow.
+    pub(super) fn restore(&self, task: &str, pointer: &Pointer, offsets: &Offsets) -> Result<Restored> {
+        let (Some(store), Some(_)) = (&self.store, &pointer.bundle) else {
+            self.home.forget(task)?;
+            let state = self.home.task(task)?;
+            return Ok(Restored { state, base: None });
+        };
+        let local = self.local(task)?;
+        let applied = local.as_ref().and_then(TaskState::applied);
+        let history = store.history(pointer, applied.and_then(|text| text.parse().ok()).as_ref())?;
+        history.check_offsets(offsets)?;
+        self.check_stores(task, &history.stores)?;
+        let mut state = match (local, history.from_local) {
+            (Some(local), true) => local,
+            (local, _) => {
+                drop(local);
+                self.from_base(task, store, history.base.as_ref())?
+            }
+        };
+        for delta in &history.deltas {
+            crate::kill::point("mid-restore");
+            state.redo(&delta.bytes, &delta.pointer.to_string())?;
+        }
+        Ok(Restored {
+            state,
+            base: history.base,
+        })
+    }
+
+    /// The task's local files; damaged ones are deleted, for everything in them is in the store.
+    fn local(&self, task: &str) -> Result<Option<TaskState>> {
+        match self.home.task(task) {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.kind == Kind::Corrupt => {
+                tracing::warn!(task, %error, "the local files are damaged; the state is fetched from the checkpoints");
+                self.home.forget(task).map(|()| None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn from_base(&self, task: &str, store: &Store, base: Option<&BaseRef>) -> Result<TaskState> {
+        self.home.forget(task)?;
+        let Some(base) = base else {
+            return self.home.task(task);
+        };
+        let folder = self.home.arrivals(task)?;
+        store.fetch_base(base, &folder, &|_done, _total| {})?;
+        self.home.install(task, &folder)
+    }
+
+    /// What was stored must be readable by what is declared now.
+    fn check_stores(&self, task: &str, stored: &[StoreShape]) -> Result<()> {
+        for stored in stored {
+            let declared = self
+                .declared
+                .iter()
+                .find(|(operator, store)| *operator == stored.operator && store.name == stored.store);
+            let what = || {
+                format!(
+                    "failed to restore task `{task}`: store `{}` of operator `{}`",
+                    stored.store, stored.operator
+                )
+            };
+            match declared {
+                Some((operator, store)) if shape(operator, store) == *stored => {}
+                Some((_, store)) => plugin::compatible(stored, store).map_err(|why| {
+                    Error::new(Kind::Corrupt, what(), why).hint("run the plugin that wrote it, or one that can read it")
+                })?,
+                None if self.allow_dropped => {}
+                None => {
+                    let why = "the checkpoint has it, and no operator declares it";
+                    return Err(Error::new(Kind::Corrupt, what(), why)
+                        .hint("--allow-dropped-state drops it; an operator that was renamed needs its old name"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The stores of all operators. Two of one id would share their entries.
+fn declared(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<(String, plugin::Store)>> {
+    let mut ids = BTreeMap::new();
+    let mut all = Vec::new();
+    for (operator, plugin) in pipeline.operators.iter().zip(plugins) {
+        for store in &plugin.description().stores {
+            let name = format!("{}.{}", operator.name, store.name);
+            if let Some(other) = ids.insert(store_id(&operator.name, &store.name), name.clone()) {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    format!("failed to lay out state: `{name}` and `{other}` have the same id"),
+                    "ids are made of the names of operator and store",
+                )
+                .hint("give one of the operators another name"));
+            }
+            all.push((operator.name.clone(), store.clone()));
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,181 @@
+//! The tasks that a worker owns: the state that each keeps, and the checkpoint that it stands at.
+//!
+//! Always: between two commits a task's overlay holds exactly the changes of the records behind its committed offsets.
+
+use super::checkpoints::{Checkpoints, Restored};
+use crate::checkpoint::{BaseRef, Pointer, TaskFrame};
+use crate::config::{KafkaSource, Offsets, Subscription};
+use crate::error::{Error, Kind, Result};
+use crate::record::TopicPartition;
+use crate::source::Placed;
+use crate::state::TaskState;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// How the partitions of a set become tasks.
+#[derive(Debug, Clone)]
+pub(super) struct Naming {
+    /// The set's first source.
+    source: String,
+    /// Topics that meet: equal numbers are one task. Else each partition stands for itself.
+    together: bool,
+}
+
+impl Naming {
+    pub(super) fn of(set: &[&KafkaSource]) -> Self {
+        let by_name = |source: &&KafkaSource| matches!(source.subscription, Subscription::Topics(_));
+        Self {
+            source: set.first().map(|source| source.name.clone()).unwrap_or_default(),
+            together: set.iter().all(by_name) || set.len() == 1 && names_one_topic(set[0]),
+        }
+    }
+
+    /// The task of a partition. A topic is told apart by its hash, for a name must fit into the metadata of an offset.
+    pub(super) fn task(&self, at: &TopicPartition) -> String {
+        let (source, number) = (&self.source, at.partition);
+        if self.together {
+            return format!("{source}/{number}");
+        }
+        let hash = Sha256::digest(at.topic.as_bytes());
+        format!("{source}/{number}.{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3])
+    }
+}
+
+fn names_one_topic(source: &KafkaSource) -> bool {
+    matches!(&source.subscription, Subscription::Partitions(named) if named.len() == 1)
+}
+
+/// A task and where it stands.
+pub(super) struct Task {
+    /// Index of the lane that reads it.
+    pub(super) lane: usize,
+    pub(super) state: TaskState,
+    /// The checkpoint that its committed offsets name.
+    pub(super) pointer: Pointer,
+    base: Option<BaseRef>,
+}
+
+/// The tasks of one worker, by name.
+pub(super) struct Owned {
+    shared: Checkpoints,
+    tasks: BTreeMap<String, Task>,
+}
+
+impl Owned {
+    pub(super) fn new(shared: Checkpoints) -> Self {
+        Self {
+            shared,
+            tasks: BTreeMap::new(),
+        }
+    }
+
+    /// Takes over the tasks of partitions that were assigned, each with its state brought back.
+    ///
+    /// Errors: `Corrupt`, the offsets of a task name different checkpoints, or its checkpoint cannot be had.
+    pub(super) fn take(&mut self, lane: usize, naming: &Naming, placed: &[Placed]) -> Result<()> {
+        let mut arrived: BTreeMap<String, Vec<&Placed>> = BTreeMap::new();
+        for placed in placed {
+            arrived.entry(naming.task(&placed.partition)).or_default().push(placed);
+        }
+        for (name, placed) in arrived {
+            // A partition that was found later joins its task; the next commit covers it.
+            if !self.tasks.contains_key(&name) {
+                let pointer = common_pointer(&name, &placed)?;
+                let Restored { state, base } = self.shared.restore(&name, &pointer, &offsets(&placed))?;
+                let task = Task {
+                    lane,
+                    state,
+                    pointer,
+                    base,
+                };
+                self.tasks.insert(name, task);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn state(&mut self, name: &str) -> Option<&mut TaskState> {
+        self.tasks.get_mut(name).map(|task| &mut task.state)
+    }
+
+    /// What a bundle holds: every task, idle ones too.
+    pub(super) fn frames(&self, mut offsets: BTreeMap<String, Offsets>) -> Vec<TaskFrame> {
+        let frame = |(name, task): (&String, &Task)| {
+            let mut delta = Vec::new();
+            task.state.delta(&mut delta);
+            TaskFrame {
+                task: name.clone(),
+                seq: task.pointer.seq + 1,
+                parent: task.pointer.clone(),
+                base: task.base.clone(),
+                offsets: offsets.remove(name).unwrap_or_default(),
+                stores: self.shared.shapes(),
+                delta,
+            }
+        };
+        self.tasks.iter().map(frame).collect()
+    }
+
+    /// A commit went through: what it covered is no longer uncommitted.
+    pub(super) fn apply(&mut self, pointers: &[Pointer]) -> Result<()> {
+        for pointer in pointers {
+            if let Some(task) = self.tasks.get_mut(&pointer.task) {
+                task.state.apply(&pointer.to_string())?;
+                task.pointer = pointer.clone();
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not committed did not happen.
+    pub(super) fn drop_overlays(&mut self) {
+        for task in self.tasks.values_mut() {
+            task.state.drop_overlay();
+        }
+    }
+
+    /// These partitions are somebody else's: their tasks go, with whatever was not committed.
+    pub(super) fn give_up(&mut self, naming: &Naming, partitions: &[TopicPartition]) {
+        for at in partitions {
+            self.tasks.remove(&naming.task(at));
+        }
+    }
+
+    pub(super) fn overlay_bytes(&self) -> usize {
+        self.tasks.values().map(|task| task.state.overlay_bytes()).sum()
+    }
+}
+
+/// The checkpoint that all partitions of a task name. One that was never committed with the others, for it was found later, names none.
+fn common_pointer(task: &str, placed: &[&Placed]) -> Result<Pointer> {
+    let mut common: Option<(&TopicPartition, Pointer)> = None;
+    for placed in placed {
+        let Some(metadata) = &placed.metadata else { continue };
+        let pointer: Pointer = metadata.parse()?;
+        if pointer.bundle.is_none() {
+            continue;
+        }
+        match &common {
+            Some((first, other)) if *other != pointer => {
+                return Err(Error::new(
+                    Kind::Corrupt,
+                    format!("failed to restore task `{task}`: its partitions belong to different checkpoints"),
+                    format!("{first} names {other}, {} names {pointer}", placed.partition),
+                )
+                .hint("somebody moved offsets of this group; start from a savepoint with --from"));
+            }
+            Some(_) => {}
+            None => common = Some((&placed.partition, pointer)),
+        }
+    }
+    Ok(common.map_or_else(|| Pointer::first(task), |(_, pointer)| pointer))
+}
+
+fn offsets(placed: &[&Placed]) -> Offsets {
+    let mut offsets = Offsets::new();
+    for placed in placed.iter().filter(|placed| placed.metadata.is_some()) {
+        let at = &placed.partition;
+        offsets.entry(at.topic.to_string()).or_default().insert(at.partition, placed.from);
+    }
+    offsets
+}
