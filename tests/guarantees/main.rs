@@ -22,6 +22,7 @@ mod data;
 mod examples;
 mod group;
 mod crash;
+mod exactly_once;
 mod ending;
 mod memory;
 mod plugin;

@@ -14,6 +14,7 @@ pub mod wait;
 pub mod guard;
 pub mod kafka;
 pub mod client;
+pub mod counted;
 pub mod process;
 pub mod pipeline_file;
 

@@ -1,0 +1,140 @@
+//! Outputs, state and positions are those of one prefix of the input, whatever dies. `SANDBAR_KILLS` sets how often (usually 5).
+//!
+//! A read-committed reader runs along, and in the end every output is recomputed from the input.
+
+use crate::flow::stop;
+use sandbar_tests::counted::Counted;
+use sandbar_tests::kafka::Kafka;
+use sandbar_tests::process::Process;
+use sandbar_tests::wait::{self, seconds, setting};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Where a round can be cut, and the program has a point for it.
+const POINTS: [&str; 11] = [
+    "after-begin",
+    "mid-produce",
+    "before-flush",
+    "mid-bundle",
+    "after-bundle",
+    "before-send-offsets",
+    "after-send-offsets",
+    "end-txn-sent",
+    "after-commit",
+    "mid-apply",
+    "after-apply",
+];
+
+#[test]
+fn a_run_in_peace_counts_exactly() {
+    let counted = Counted::on(Kafka::shared(), "peace", 4, 50);
+    counted.send(0, 5000);
+    let run = counted.file.run();
+    complete(&counted, run);
+}
+
+#[test]
+fn state_goes_on_after_a_stop() {
+    let counted = Counted::on(Kafka::shared(), "goes-on", 4, 50);
+    for turn in 0..3 {
+        counted.send(turn * 1000, 1000);
+        complete(&counted, counted.file.run());
+    }
+}
+
+#[test]
+fn state_comes_back_without_the_local_files() {
+    let counted = Counted::on(Kafka::shared(), "fetched", 4, 50);
+    for turn in 0..3 {
+        counted.send(turn * 1000, 1000);
+        complete(&counted, counted.file.run());
+        std::fs::remove_dir_all(counted.file.path("state").join("tasks")).unwrap();
+    }
+}
+
+#[test]
+fn kills_at_random_lose_and_double_nothing() {
+    let counted = Counted::on(Kafka::shared(), "kills-exact", 4, 50);
+    let kills = setting("SANDBAR_KILLS", 5);
+    under_load(&counted, || {
+        for kill in 0..kills {
+            let before = counted.visible();
+            let mut run = counted.file.run();
+            wait::until_true("it puts out", seconds(60), || counted.visible() > before || !run.is_running());
+            std::thread::sleep(Duration::from_millis(kill * 37 % 250));
+            run.kill();
+        }
+    });
+}
+
+#[test]
+fn a_kill_at_each_point_of_a_round_loses_and_doubles_nothing() {
+    let counted = Counted::on(Kafka::shared(), "points", 4, 50);
+    under_load(&counted, || {
+        for point in POINTS {
+            // Not at the first round, which the restart before has cut short.
+            let armed = format!("{point}=2*off->return");
+            let path = counted.file.write("");
+            let arguments = ["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()];
+            let mut run = Process::start_with(&arguments, &[("FAILPOINTS", &armed)]);
+            wait::until_true(&format!("it dies at {point}"), seconds(60), || !run.is_running());
+        }
+    });
+}
+
+#[test]
+fn three_processes_join_and_leave_and_each_output_is_there_once() {
+    let counted = Counted::on(Kafka::shared(), "scaled", 6, 60);
+    under_load(&counted, || {
+        let mut runs = vec![counted.file.run_member("0")];
+        for turn in 1..6 {
+            if turn % 4 < 3 {
+                runs.push(counted.file.run_member(&turn.to_string()));
+            } else {
+                stop(runs.remove(0));
+            }
+            std::thread::sleep(Duration::from_millis(1500));
+        }
+        runs.into_iter().for_each(stop);
+    });
+}
+
+/// Records go on coming while `faults` does its worst and a reader runs along; then a last run finishes, and everything is recomputed.
+fn under_load(counted: &Counted, faults: impl FnOnce() + Send) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watched = scope.spawn(|| {
+            let mut watch = counted.watch();
+            while !done.load(Ordering::Relaxed) {
+                watch.follow(Duration::from_millis(200));
+            }
+            watch.seen
+        });
+        let faults = scope.spawn(faults);
+        let mut sent = 0;
+        while !faults.is_finished() {
+            counted.send(sent, 500);
+            sent += 500;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let faults = faults.join();
+        if faults.is_ok() {
+            complete(counted, counted.file.run());
+        }
+        done.store(true, Ordering::Relaxed);
+        let seen = watched.join().expect("the reader that runs along saw nothing doubled, lost or out of order");
+        faults.expect("the faults are over");
+        eprintln!("{sent} records, {seen} seen by the reader that ran along");
+    });
+}
+
+/// Waits until everything that was sent is put out, and ends the run.
+fn complete(counted: &Counted, mut run: Process) {
+    wait::until_true("every output is there", seconds(60), || {
+        assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+        std::thread::sleep(Duration::from_millis(200));
+        counted.is_complete()
+    });
+    stop(run);
+    assert!(counted.is_complete(), "nothing is added at the end");
+}

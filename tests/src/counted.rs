@@ -1,0 +1,146 @@
+//! A running count per key, and the auditor that recomputes every output from the input.
+//!
+//! Input and output have as many partitions and the same partitioner, and a task keeps the order of its partition: so partition `n` of the
+//! output is owed exactly what partition `n` of the input makes of it, record by record, in that order.
+
+use crate::client::{Client, Isolation, Reader, Record};
+use crate::kafka::Kafka;
+use crate::pipeline_file::{PipelineFile, unique};
+use crate::process;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Topics, the pipeline `count-by-key` between them, and what was sent.
+pub struct Counted {
+    /// The oracle.
+    pub client: Client,
+    /// The topic that is read.
+    pub input: String,
+    /// The topic that is written.
+    pub output: String,
+    /// The pipeline.
+    pub file: PipelineFile,
+    keys: i64,
+}
+
+impl Counted {
+    /// A pipeline over `partitions` partitions and `keys` keys, exactly-once with a commit each 100 ms unless the test says otherwise.
+    pub fn on(kafka: &Kafka, name: &str, partitions: i32, keys: i64) -> Self {
+        let (client, name) = (kafka.client(), unique(name));
+        let (input, output) = (format!("{name}-in"), format!("{name}-out"));
+        client.create_topic(&input, partitions);
+        client.create_topic(&output, partitions);
+        let source = format!("topics = [\"{input}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"");
+        let mut file = PipelineFile::new(&kafka.bootstrap(), &name, &source, &output);
+        file.plugin = process::component("count-by-key");
+        file.top = "workers = 2".into();
+        file.tables = "[checkpoint]\ninterval = \"100ms\"\nstore = \"checkpoints\"".into();
+        Self {
+            client,
+            input,
+            output,
+            file,
+            keys,
+        }
+    }
+
+    /// Sends `count` records, numbered from `from`, over the keys in turn.
+    pub fn send(&self, from: i64, count: i64) {
+        let record = |number: i64| {
+            let key = number.wrapping_mul(2_654_435_761) % self.keys;
+            Record::keyed(&self.input, &format!("key-{key}"), &number.to_string())
+        };
+        self.client.producer().send(&(from..from + count).map(record).collect::<Vec<_>>());
+    }
+
+    /// How many records the output shows to a read-committed reader; markers count too.
+    pub fn visible(&self) -> i64 {
+        let ends = |partition: i32| self.client.bounds(&self.output, partition, Isolation::Committed).1;
+        self.client.partitions(&self.output).into_iter().map(ends).sum()
+    }
+
+    /// A reader that runs along and fails at the first output that is doubled, missing or out of order.
+    pub fn watch(&self) -> Watch {
+        Watch {
+            reader: self.client.reader(&[&self.output], Isolation::Committed),
+            counts: HashMap::new(),
+            seen: 0,
+        }
+    }
+
+    /// What each partition owes, against what it shows: whether all that was sent is there, and nothing else.
+    ///
+    /// Panics with the first difference that waiting cannot mend.
+    pub fn is_complete(&self) -> bool {
+        let owed = owed(&self.client.read(&self.input, Isolation::Committed));
+        let shown = by_partition(self.client.read(&self.output, Isolation::Committed));
+        let mut complete = true;
+        for (partition, owed) in owed {
+            let shown = shown.get(&partition).map(Vec::as_slice).unwrap_or_default();
+            for (index, (owed, shown)) in owed.iter().zip(shown).enumerate() {
+                assert_eq!(owed, shown, "output {index} of partition {partition}");
+            }
+            assert!(
+                shown.len() <= owed.len(),
+                "partition {partition} shows {} outputs and {} are owed",
+                shown.len(),
+                owed.len()
+            );
+            complete &= shown.len() == owed.len();
+        }
+        complete
+    }
+}
+
+/// Key and running count.
+type Output = (Vec<u8>, String);
+
+fn owed(input: &[Record]) -> HashMap<i32, Vec<Output>> {
+    let mut counts: HashMap<Vec<u8>, i64> = HashMap::new();
+    let mut owed: HashMap<i32, Vec<Output>> = HashMap::new();
+    for record in input {
+        let key = record.key.clone().expect("a key");
+        let count = counts.entry(key.clone()).or_default();
+        *count += 1;
+        owed.entry(record.place()).or_default().push((key, count.to_string()));
+    }
+    owed
+}
+
+fn by_partition(records: Vec<Record>) -> HashMap<i32, Vec<Output>> {
+    let mut by: HashMap<i32, Vec<Output>> = HashMap::new();
+    for record in records {
+        let text = record.text();
+        by.entry(record.place()).or_default().push((record.key.expect("a key"), text));
+    }
+    by
+}
+
+/// A read-committed reader that runs along.
+pub struct Watch {
+    reader: Reader,
+    counts: HashMap<Vec<u8>, i64>,
+    /// Outputs read so far.
+    pub seen: i64,
+}
+
+impl Watch {
+    /// Reads what has come, for `span`; each key must count on by one.
+    pub fn follow(&mut self, span: Duration) {
+        for record in self.reader.take(usize::MAX, span) {
+            let key = record.key.clone().expect("a key");
+            let count: i64 = record.text().parse().expect("a count");
+            let before = self.counts.entry(key).or_default();
+            assert_eq!(
+                count,
+                *before + 1,
+                "key {:?} at {}/{}: doubled, lost or out of order",
+                record.key.map(|key| String::from_utf8_lossy(&key).into_owned()),
+                record.place(),
+                record.offset
+            );
+            *before = count;
+            self.seen += 1;
+        }
+    }
+}
