@@ -111,7 +111,8 @@ fn by_partition(records: Vec<Record>) -> HashMap<i32, Vec<Output>> {
     let mut by: HashMap<i32, Vec<Output>> = HashMap::new();
     for record in records {
         let text = record.text();
-        by.entry(record.place()).or_default().push((record.key.expect("a key"), text));
+        let partition = record.place();
+        by.entry(partition).or_default().push((record.key.expect("a key"), text));
     }
     by
 }
@@ -135,7 +136,7 @@ impl Watch {
                 count,
                 *before + 1,
                 "key {:?} at {}/{}: doubled, lost or out of order",
-                record.key.map(|key| String::from_utf8_lossy(&key).into_owned()),
+                record.key.as_ref().map(|key| String::from_utf8_lossy(key).into_owned()),
                 record.place(),
                 record.offset
             );
