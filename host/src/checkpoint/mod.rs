@@ -5,4 +5,4 @@
 
 pub mod protocol;
 
-pub use protocol::{Command, Event, Protocol};
+pub use protocol::{Command, Event, Halt, Mode, Protocol};
