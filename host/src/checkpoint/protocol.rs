@@ -42,6 +42,9 @@
 //! - P9: a revocation is answered by one `Release`, and not while a transaction is open; or the run ends.
 //! - P10: at most `tolerable_failures` rounds fail one after the other; the next failure halts.
 
+use super::command::{Command, Halt};
+use super::event::Event;
+
 /// How far the commits of a worker go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
@@ -51,142 +54,6 @@ pub enum Mode {
     AtLeastOnce,
     /// Bundles, positions and outputs in one transaction.
     ExactlyOnce,
-}
-
-/// What happened, at a batch boundary. The first four come by themselves, at any time; so may `OutputFailed`, `Expired`, `Fenced` and `Foreign`.
-/// The others answer a command, and mean nothing where it was not given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Event {
-    /// The interval came round, or the overlays are large.
-    Due,
-    /// The group takes partitions away and waits for the answer.
-    Revoking,
-    /// The group gave partitions to somebody else already.
-    Lost,
-    /// The run is to end: a signal, or every partition reached its stop.
-    Stopping,
-    /// Every staged output is acknowledged.
-    Drained,
-    /// The outputs were not all acknowledged within the limit.
-    DrainTimedOut,
-    /// Instead of `Drained`, with checkpoints: nothing was processed since the last commit, so there is nothing to commit.
-    NothingNew,
-    /// Positions only: the group answered an interval's commit, well or badly.
-    Answered,
-    /// An output was not delivered and will not be.
-    OutputFailed,
-    /// The bundle is durable, its length and hash are verified.
-    Stored,
-    /// The bundle could not be written, or not within the limit.
-    StoreFailed,
-    /// Every task's incarnation is the one it read under, and the group metadata is that of a joined member.
-    Current,
-    /// They are not, or the group refused the offsets because a rebalance is under way: `IllegalGeneration`, `UnknownMemberId`. Ordinary.
-    Stale,
-    /// The offsets are part of the transaction.
-    OffsetsSent,
-    /// They are, but it took so long that a retry may be under way still.
-    OffsetsSlow,
-    /// The offsets were refused for another reason than a rebalance; the transaction can only be aborted.
-    OffsetsRefused,
-    /// The broker aborted the transaction because it grew too old: a refusal of the epoch when its time-out has passed.
-    Expired,
-    /// Another instance took this one's id over.
-    Fenced,
-    /// The commit went through.
-    Committed,
-    /// It went through, but took so long that a retry may be under way still.
-    CommittedSlow,
-    /// The commit was refused.
-    CommitRefused,
-    /// The commit may have gone through or not, and asking again does not help any more.
-    CommitUnknown,
-    /// The overlays are in the local state, with the pointer.
-    Applied,
-    /// A new producer is ready: nothing of the one before can have an effect any more.
-    Recycled,
-    /// No new producer could be had within the limit.
-    RecycleFailed,
-    /// A committed pointer is the one of the commit in doubt: it went through.
-    SettledNew,
-    /// A committed pointer is still the one before: it did not go through.
-    SettledOld,
-    /// Every task has another owner by now, who committed: nobody knows, and it does not matter here.
-    SettledOther,
-    /// The committed pointers could not be read within the limit.
-    Unsettled,
-    /// What is committed was not written by Sandbar, or not for these tasks.
-    Foreign,
-    /// Every task that stays stands where the committed offsets and their pointer say.
-    Rewound,
-    /// What is committed could not be read within the limit.
-    RewindFailed,
-}
-
-/// What is to be done, in this order. A command that is answered is the last of its row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Command {
-    /// Begin to write the bundle: the changes of all tasks since the last commit. Not answered.
-    Seal,
-    /// Wait until every staged output is acknowledged; answer with `Drained` or `DrainTimedOut`, with checkpoints also with `NothingNew`,
-    /// `OutputFailed`, `Expired` or `Fenced`.
-    Drain,
-    /// Wait until the bundle is durable; answer with `Stored` or `StoreFailed`.
-    AwaitBundle,
-    /// Compare every task's incarnation with the one it read under and take fresh group metadata; answer with `Current` or `Stale`.
-    CheckMembership,
-    /// Send next offset and pointer of all partitions of every task, idle ones too, to the transaction, with that metadata; answer with
-    /// `OffsetsSent`, `OffsetsSlow`, `Stale`, `OffsetsRefused`, `Expired` or `Fenced`.
-    SendOffsets,
-    /// Commit the transaction, again as long as the client asks for it and the limit allows; answer with `Committed`, `CommittedSlow`,
-    /// `CommitRefused`, `CommitUnknown`, `Expired` or `Fenced`.
-    CommitTransaction,
-    /// Commit next offset and pointer of all partitions of every task in one request, and attend the groups until the answer; answer with
-    /// `Committed`, `CommitRefused` (a rebalance, too) or `CommitUnknown`.
-    CommitOffsets,
-    /// Write each task's overlay with its new pointer into the local state; answer with `Applied`.
-    Apply,
-    /// Drop the overlays of all tasks. Not answered.
-    DropOverlays,
-    /// Abort the transaction, if one is open; a limit is enough, since a `Recycle` or the end follows. Not answered.
-    Abort,
-    /// Throw the producer away and initialise a new one, which waits for or aborts what the old one left; answer with `Recycled` or
-    /// `RecycleFailed`.
-    Recycle,
-    /// Read the committed pointers of the tasks in the bundle that are still this worker's, with require-stable, and compare; answer with
-    /// `SettledNew` (one is new), `SettledOld` (else, one is old), `SettledOther`, `Unsettled` or `Foreign`.
-    Settle,
-    /// Read what is committed for every task that stays, with require-stable, and go on there: where the pointer is not the local one, the
-    /// state is restored to it. Answer with `Rewound`, `RewindFailed` or `Foreign`.
-    Rewind,
-    /// Positions only: begin to commit the positions of what was processed; the answer comes as `Answered`.
-    Commit,
-    /// Positions only: commit the revoked partitions, wait for it, and give them up.
-    CommitAndRelease,
-    /// Give the revoked partitions of all groups up, with the overlays of their tasks: what was not committed their next owner reads again.
-    /// Not answered.
-    Release,
-    /// Forget the lost partitions and the overlays of their tasks: nothing of them may be committed. Not answered.
-    Forget,
-    /// Positions only: commit, wait for it, and leave the group.
-    CommitAndLeave,
-    /// Leave the groups; the next start begins at the last commit. Not answered.
-    Leave,
-    /// Process records. Not answered.
-    Process,
-    /// End the run with an error. Not answered.
-    Halt(Halt),
-}
-
-/// Why a worker cannot go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Halt {
-    /// Another instance with the same id runs.
-    Fenced,
-    /// More rounds failed one after the other than are tolerable.
-    TooManyFailures,
-    /// The group's offsets were written by somebody else.
-    Foreign,
 }
 
 /// Where a round stands: which answer it waits for.
