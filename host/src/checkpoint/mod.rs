@@ -5,4 +5,9 @@
 
 pub mod protocol;
 
-pub use protocol::{Command, Event, Protocol};
+mod command;
+mod event;
+
+pub use command::{Command, Halt};
+pub use event::Event;
+pub use protocol::{Mode, Protocol};

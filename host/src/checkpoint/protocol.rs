@@ -1,6 +1,6 @@
 //! The order of durable steps, as a pure state machine: events in, commands out; no clock, no I/O.
 //!
-//! One round, for one member of a group:
+//! **Positions only** (`Mode::Positions`), one machine for each member of a group:
 //!
 //! 1. stop at a batch boundary (the events below come only there)
 //! 2. drain: every output staged so far is acknowledged
@@ -10,57 +10,67 @@
 //! later and nobody waits for it; the commit of a revocation or of the end is waited for, with a limit, by who carries it out.
 //! A failed commit changes nothing: the next one supersedes it.
 //!
-//! Invariants, held by the tests below over every sequence of eight events:
+//! **With checkpoints** (`Mode::AtLeastOnce`, `Mode::ExactlyOnce`), one machine a worker, over all its groups and tasks. Nothing is processed
+//! while a round is under way:
 //!
-//! - P1: no positions are committed unless everything was drained since the last record was processed.
-//! - P2: partitions that were lost are never committed.
-//! - P3: a run that left does nothing any more.
+//! ```text
+//!              at least once                exactly once
+//!   1  Seal    begin the upload of the bundle
+//!   2  Drain   every output is acknowledged
+//!   3  AwaitBundle                          durable, length and hash verified
+//!   4  CheckMembership                      incarnations unchanged, group metadata fresh
+//!   5                                       SendOffsets
+//!   6  CommitOffsets                        CommitTransaction
+//!   7  Apply   the overlays become the local state
+//! ```
+//!
+//! At least once, a round that fails leaves everything as it is: the next one carries the same changes and more, so nothing is dropped but
+//! when an output is lost. Exactly once, it takes the outputs back: the transaction is aborted, the overlays are dropped, the producer is
+//! recycled, and the tasks that stay go on from what is committed. One that may have gone through is settled: recycled first, so that Kafka
+//! has decided, then the committed pointers say which of the two it was.
+//!
+//! Invariants, held by the tests below over every sequence of events (of eight for positions, of any length with checkpoints):
+//!
+//! - P1: nothing is committed unless everything was drained since the last record was processed.
+//! - P2: no commit begins over a task that was lost since the round began, or that another incarnation owns.
+//! - P3: a run that left or halted does nothing any more.
+//! - P4: no offsets are sent and none committed before the round's bundle is durable.
+//! - P5: exactly once, after anything but a clean commit nothing is processed before the producer was recycled.
+//! - P6: exactly once, after an unknown outcome nothing is processed before it was settled, or everything was read again from what is committed.
+//! - P7: overlays are applied only where the commit is known to have gone through.
+//! - P8: where overlays were dropped nothing is processed before the positions went back to what is committed.
+//! - P9: a revocation is answered by one `Release`, and not while a transaction is open; or the run ends.
+//! - P10: at most `tolerable_failures` rounds fail one after the other; the next failure halts.
 
-/// What happened, at a batch boundary.
+use super::command::{Command, Halt};
+use super::event::Event;
+
+/// How far the commits of a worker go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Event {
-    /// The interval came round.
-    Due,
-    /// The group takes partitions away and waits for the answer.
-    Revoking,
-    /// The group gave partitions to somebody else already.
-    Lost,
-    /// The run is to end: a signal, or every partition reached its stop.
-    Stopping,
-    /// Every staged output is acknowledged.
-    Drained,
-    /// The outputs were not all acknowledged within the limit.
-    DrainTimedOut,
-    /// The group answered an interval's commit, well or badly.
-    Answered,
+pub enum Mode {
+    /// No checkpoints: only positions are committed.
+    Positions,
+    /// Bundles and positions; outputs may repeat after a failure.
+    AtLeastOnce,
+    /// Bundles, positions and outputs in one transaction.
+    ExactlyOnce,
 }
 
-/// What is to be done, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Command {
-    /// Wait until every staged output is acknowledged; answer with `Drained` or `DrainTimedOut`.
-    Drain,
-    /// Begin to commit the positions of what was processed; the answer comes as `Answered`.
-    Commit,
-    /// Commit the revoked partitions, wait for it, and give them up.
-    CommitAndRelease,
-    /// Give the revoked partitions up; their next owner starts at the commit before.
-    Release,
-    /// Forget the lost partitions: nothing of them may be committed.
-    Forget,
-    /// Commit, wait for it, and leave the group.
-    CommitAndLeave,
-    /// Leave the group; the next start begins at the commit before.
-    Leave,
-    /// Process records.
-    Process,
-}
-
-/// Where a round stands.
+/// Where a round stands: which answer it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Phase {
     Processing,
-    Draining(Why),
+    /// Positions only.
+    DrainingFor(Why),
+    Draining,
+    AwaitingBundle,
+    Checking,
+    SendingOffsets,
+    Committing,
+    Applying,
+    Recycling(Then),
+    Settling,
+    Rewinding,
     Left,
 }
 
@@ -71,51 +81,97 @@ enum Why {
     End,
 }
 
-/// The state machine of one member.
+/// What follows a new producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Then {
+    /// The commit was clean but slow.
+    GoOn,
+    Rewind,
+    Settle,
+}
+
+/// The state machine of one member, or with checkpoints of one worker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Protocol {
+    mode: Mode,
+    tolerable_failures: u32,
     phase: Phase,
     /// A commit was begun and not answered: another one waits for the next interval, so that at most one is under way.
     unanswered: bool,
+    /// With checkpoints: a revocation waits for its answer.
+    is_revoking: bool,
+    /// With checkpoints: this round is the last.
+    is_ending: bool,
+    /// Something was lost since the round began: it must not commit.
+    has_lost: bool,
+    /// Offsets or commit were slow: a retry of theirs may be under way.
+    is_slow: bool,
+    /// Rounds that failed one after the other.
+    failures: u32,
 }
 
 impl Default for Protocol {
     fn default() -> Self {
-        Self {
-            phase: Phase::Processing,
-            unanswered: false,
-        }
+        Self::new(Mode::Positions, 0)
     }
 }
 
 impl Protocol {
+    /// A machine that halts when more than `tolerable_failures` rounds fail one after the other; positions only, it never does.
+    pub fn new(mode: Mode, tolerable_failures: u32) -> Self {
+        Self {
+            mode,
+            tolerable_failures,
+            phase: Phase::Processing,
+            unanswered: false,
+            is_revoking: false,
+            is_ending: false,
+            has_lost: false,
+            is_slow: false,
+            failures: 0,
+        }
+    }
+
+    /// Whether records may be processed now.
+    pub fn is_processing(&self) -> bool {
+        self.phase == Phase::Processing
+    }
+
     /// What to do about `event`. An event that means nothing where the round stands asks for nothing.
     pub fn on(&mut self, event: Event) -> &'static [Command] {
+        if self.phase == Phase::Left {
+            &[]
+        } else if self.mode == Mode::Positions {
+            self.on_with_positions(event)
+        } else {
+            self.on_with_checkpoints(event)
+        }
+    }
+
+    fn on_with_positions(&mut self, event: Event) -> &'static [Command] {
         use Command::*;
         use Phase::*;
         match (self.phase, event) {
-            (Left, _) => &[],
             (_, Event::Answered) => {
                 self.unanswered = false;
                 &[]
             }
             (_, Event::Lost) => &[Forget],
             (_, Event::Stopping) => self.drain(Why::End),
-            (Draining(Why::End), Event::Revoking) => &[],
+            (DrainingFor(Why::End), Event::Revoking) => &[],
             (_, Event::Revoking) => self.drain(Why::Revocation),
             (Processing, Event::Due) if !self.unanswered => self.drain(Why::Interval),
-            (Draining(why), Event::Drained) => self.settle(why, true),
-            (Draining(why), Event::DrainTimedOut) => self.settle(why, false),
-            (Draining(_), Event::Due) | (Processing, Event::Due | Event::Drained | Event::DrainTimedOut) => &[],
+            (DrainingFor(why), Event::Drained) => self.settle_positions(why, true),
+            (DrainingFor(why), Event::DrainTimedOut) => self.settle_positions(why, false),
+            _ => &[],
         }
     }
 
     fn drain(&mut self, why: Why) -> &'static [Command] {
-        self.phase = Phase::Draining(why);
-        &[Command::Drain]
+        self.wait(Phase::DrainingFor(why), &[Command::Drain])
     }
 
-    fn settle(&mut self, why: Why, drained: bool) -> &'static [Command] {
+    fn settle_positions(&mut self, why: Why, drained: bool) -> &'static [Command] {
         use Command::*;
         self.phase = if why == Why::End {
             Phase::Left
@@ -133,6 +189,251 @@ impl Protocol {
             (Why::End, true) => &[CommitAndLeave],
             (Why::End, false) => &[Leave],
         }
+    }
+
+    fn on_with_checkpoints(&mut self, event: Event) -> &'static [Command] {
+        match event {
+            Event::Due => self.begin(),
+            Event::Revoking => self.revoke(),
+            Event::Stopping => self.stop(),
+            Event::Lost => self.lose(),
+            Event::Fenced => self.halt(Halt::Fenced),
+            Event::Foreign => self.halt(Halt::Foreign),
+            Event::OutputFailed | Event::Expired => self.interrupt(event),
+            answer => self.go_on(answer),
+        }
+    }
+
+    /// Begins a round; one that is under way will do.
+    fn begin(&mut self) -> &'static [Command] {
+        if self.phase != Phase::Processing {
+            return &[];
+        }
+        self.wait(Phase::Draining, &[Command::Seal, Command::Drain])
+    }
+
+    /// A round under way carries what was read of the revoked partitions; where everything was dropped already, they can go at once.
+    fn revoke(&mut self) -> &'static [Command] {
+        if self.phase == Phase::Rewinding {
+            return &[Command::Release];
+        }
+        self.is_revoking = true;
+        self.begin()
+    }
+
+    fn stop(&mut self) -> &'static [Command] {
+        self.is_ending = true;
+        self.begin()
+    }
+
+    /// Exactly once, the outputs of the lost tasks are in the transaction: it goes as a whole. A commit that began already is valid, or the
+    /// group refuses it.
+    fn lose(&mut self) -> &'static [Command] {
+        use Command::*;
+        match (self.mode, self.phase) {
+            (Mode::ExactlyOnce, Phase::Processing) => {
+                self.wait(Phase::Recycling(Then::Rewind), &[Forget, Abort, DropOverlays, Recycle])
+            }
+            (_, Phase::Processing) => &[Forget],
+            _ => {
+                self.has_lost = true;
+                &[Forget]
+            }
+        }
+    }
+
+    /// An output or the transaction itself is gone: what was sealed over it is worth nothing.
+    fn interrupt(&mut self, event: Event) -> &'static [Command] {
+        use Phase::*;
+        match self.phase {
+            Processing | Draining | AwaitingBundle | Checking | SendingOffsets if event == Event::OutputFailed => {
+                self.fail(Self::start_over)
+            }
+            Processing | Draining | AwaitingBundle | Checking | SendingOffsets => self.start_over(),
+            Committing if event == Event::OutputFailed => self.go_on(Event::CommitRefused),
+            Committing => self.go_on(Event::CommitUnknown),
+            _ => &[],
+        }
+    }
+
+    /// The answer to the command that the round waits for.
+    fn go_on(&mut self, answer: Event) -> &'static [Command] {
+        use Event::*;
+        match (self.phase, answer) {
+            (Phase::Draining, NothingNew) => self.finish(),
+            (Phase::Draining, DrainTimedOut) | (Phase::AwaitingBundle, StoreFailed) => self.fail(Self::give_up),
+            (Phase::Checking | Phase::SendingOffsets, Stale) => self.give_up(),
+            (Phase::SendingOffsets, OffsetsRefused) => self.fail(Self::give_up),
+            (Phase::Draining, Drained)
+            | (Phase::AwaitingBundle, Stored)
+            | (Phase::Checking, Current)
+            | (Phase::SendingOffsets, OffsetsSent | OffsetsSlow)
+                if self.has_lost =>
+            {
+                self.give_up()
+            }
+            (Phase::Draining, Drained) => self.wait(Phase::AwaitingBundle, &[Command::AwaitBundle]),
+            (Phase::AwaitingBundle, Stored) => self.wait(Phase::Checking, &[Command::CheckMembership]),
+            (Phase::Checking, Current) => self.commit(),
+            (Phase::SendingOffsets, OffsetsSent | OffsetsSlow) => {
+                self.is_slow |= answer == OffsetsSlow;
+                self.wait(Phase::Committing, &[Command::CommitTransaction])
+            }
+            (Phase::Committing, Committed | CommittedSlow) => {
+                self.is_slow |= answer == CommittedSlow;
+                self.wait(Phase::Applying, &[Command::Apply])
+            }
+            (Phase::Committing, CommitRefused) => self.refuse(),
+            (Phase::Committing, CommitUnknown) => self.doubt(),
+            (Phase::Applying, Applied) => self.applied(),
+            _ => self.recover(answer),
+        }
+    }
+
+    /// The answer to a command on the way back from a round that failed.
+    fn recover(&mut self, answer: Event) -> &'static [Command] {
+        use Event::*;
+        match (self.phase, answer) {
+            (Phase::Recycling(_), Recycled | RecycleFailed) if self.is_ending => self.leave(),
+            (Phase::Recycling(then), Recycled) => self.recycled(then),
+            (Phase::Recycling(_), RecycleFailed) => &[Command::Recycle],
+            (Phase::Settling, SettledNew) => self.wait(Phase::Applying, &[Command::Apply]),
+            (Phase::Settling, SettledOld | SettledOther | Unsettled) => self.drop_and_rewind(),
+            (Phase::Rewinding, Rewound | RewindFailed) if self.is_ending => self.leave(),
+            (Phase::Rewinding, Rewound) => self.wait(Phase::Processing, &[Command::Process]),
+            (Phase::Rewinding, RewindFailed) => &[Command::Rewind],
+            _ => &[],
+        }
+    }
+
+    fn commit(&mut self) -> &'static [Command] {
+        if self.mode == Mode::ExactlyOnce {
+            self.wait(Phase::SendingOffsets, &[Command::SendOffsets])
+        } else {
+            self.wait(Phase::Committing, &[Command::CommitOffsets])
+        }
+    }
+
+    /// At least once, a rebalance refuses a commit: ordinary. Exactly once, it was refused before; this is something else.
+    fn refuse(&mut self) -> &'static [Command] {
+        use Command::*;
+        if self.mode == Mode::ExactlyOnce && !self.is_ending {
+            self.fail(|protocol| protocol.wait(Phase::Recycling(Then::Settle), &[Abort, Recycle]))
+        } else {
+            self.give_up()
+        }
+    }
+
+    /// At least once, it does not matter which it was: the next commit carries these changes and more, whatever the pointer.
+    fn doubt(&mut self) -> &'static [Command] {
+        if self.mode == Mode::ExactlyOnce && !self.is_ending {
+            self.wait(Phase::Recycling(Then::Settle), &[Command::Recycle])
+        } else if self.mode == Mode::ExactlyOnce {
+            self.leave()
+        } else {
+            self.give_up()
+        }
+    }
+
+    fn applied(&mut self) -> &'static [Command] {
+        self.failures = 0;
+        if self.is_slow && !self.is_ending {
+            self.wait(Phase::Recycling(Then::GoOn), &[Command::Recycle])
+        } else {
+            self.finish()
+        }
+    }
+
+    fn recycled(&mut self, then: Then) -> &'static [Command] {
+        use Command::*;
+        self.is_slow = false;
+        match then {
+            Then::GoOn => self.finish(),
+            Then::Settle => self.wait(Phase::Settling, &[Settle]),
+            Then::Rewind if std::mem::take(&mut self.is_revoking) => self.wait(Phase::Rewinding, &[Release, Rewind]),
+            Then::Rewind => self.wait(Phase::Rewinding, &[Rewind]),
+        }
+    }
+
+    fn drop_and_rewind(&mut self) -> &'static [Command] {
+        use Command::*;
+        if self.is_ending {
+            self.wait(Phase::Left, &[DropOverlays, Leave])
+        } else if std::mem::take(&mut self.is_revoking) {
+            self.wait(Phase::Rewinding, &[DropOverlays, Release, Rewind])
+        } else {
+            self.wait(Phase::Rewinding, &[DropOverlays, Rewind])
+        }
+    }
+
+    /// The round ended, and what it did stands.
+    fn finish(&mut self) -> &'static [Command] {
+        use Command::*;
+        if self.is_ending {
+            self.leave()
+        } else if std::mem::take(&mut self.is_revoking) {
+            self.wait(Phase::Processing, &[Release, Process])
+        } else {
+            self.wait(Phase::Processing, &[Process])
+        }
+    }
+
+    /// The round did not commit. At least once, the next one will; exactly once, everything since the last commit is taken back.
+    fn give_up(&mut self) -> &'static [Command] {
+        if self.mode == Mode::ExactlyOnce {
+            self.start_over()
+        } else {
+            self.finish()
+        }
+    }
+
+    /// What was done since the last commit is taken back.
+    fn start_over(&mut self) -> &'static [Command] {
+        use Command::*;
+        if self.mode != Mode::ExactlyOnce {
+            self.drop_and_rewind()
+        } else if self.is_ending {
+            self.wait(Phase::Left, &[Abort, DropOverlays, Leave])
+        } else {
+            self.wait(Phase::Recycling(Then::Rewind), &[Abort, DropOverlays, Recycle])
+        }
+    }
+
+    /// Counts a failure that is not ordinary; the run ends where it is one too many, else `then`. A round that ends the run, or could not
+    /// have committed any more, is not counted.
+    fn fail(&mut self, then: impl FnOnce(&mut Self) -> &'static [Command]) -> &'static [Command] {
+        if self.has_lost {
+            return then(self);
+        }
+        self.failures += 1;
+        if self.is_ending || self.failures <= self.tolerable_failures {
+            then(self)
+        } else {
+            self.halt(Halt::TooManyFailures)
+        }
+    }
+
+    fn leave(&mut self) -> &'static [Command] {
+        self.wait(Phase::Left, &[Command::Leave])
+    }
+
+    fn halt(&mut self, why: Halt) -> &'static [Command] {
+        let commands: &[Command] = match why {
+            Halt::Fenced => &[Command::DropOverlays, Command::Halt(Halt::Fenced)],
+            Halt::Foreign => &[Command::DropOverlays, Command::Halt(Halt::Foreign)],
+            Halt::TooManyFailures => &[
+                Command::Abort,
+                Command::DropOverlays,
+                Command::Halt(Halt::TooManyFailures),
+            ],
+        };
+        self.wait(Phase::Left, commands)
+    }
+
+    fn wait(&mut self, phase: Phase, commands: &'static [Command]) -> &'static [Command] {
+        self.has_lost &= phase != Phase::Processing;
+        self.phase = phase;
+        commands
     }
 }
 

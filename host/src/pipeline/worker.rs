@@ -374,6 +374,8 @@ impl Worker {
             Command::Leave => {
                 member.leave(None, self.shared.stop.left(STOP_CLOSE_LIMIT))?;
             }
+            // Only with checkpoints.
+            _ => {}
         }
         Ok(None)
     }

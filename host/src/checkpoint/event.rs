@@ -1,0 +1,71 @@
+//! What the protocol is told.
+
+/// What happened, at a batch boundary. The first four come by themselves, at any time; so may `OutputFailed`, `Expired`, `Fenced` and `Foreign`.
+/// The others answer a command, and mean nothing where it was not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The interval came round, or the overlays are large.
+    Due,
+    /// The group takes partitions away and waits for the answer.
+    Revoking,
+    /// The group gave partitions to somebody else already.
+    Lost,
+    /// The run is to end: a signal, or every partition reached its stop.
+    Stopping,
+    /// Every staged output is acknowledged.
+    Drained,
+    /// The outputs were not all acknowledged within the limit.
+    DrainTimedOut,
+    /// Instead of `Drained`, with checkpoints: nothing was processed since the last commit, so there is nothing to commit.
+    NothingNew,
+    /// Positions only: the group answered an interval's commit, well or badly.
+    Answered,
+    /// An output was not delivered and will not be.
+    OutputFailed,
+    /// The bundle is durable, its length and hash are verified.
+    Stored,
+    /// The bundle could not be written, or not within the limit.
+    StoreFailed,
+    /// Every task's incarnation is the one it read under, and the group metadata is that of a joined member.
+    Current,
+    /// They are not, or the group refused the offsets because a rebalance is under way: `IllegalGeneration`, `UnknownMemberId`. Ordinary.
+    Stale,
+    /// The offsets are part of the transaction.
+    OffsetsSent,
+    /// They are, but it took so long that a retry may be under way still.
+    OffsetsSlow,
+    /// The offsets were refused for another reason than a rebalance; the transaction can only be aborted.
+    OffsetsRefused,
+    /// The broker aborted the transaction because it grew too old: a refusal of the epoch when its time-out has passed.
+    Expired,
+    /// Another instance took this one's id over.
+    Fenced,
+    /// The commit went through.
+    Committed,
+    /// It went through, but took so long that a retry may be under way still.
+    CommittedSlow,
+    /// The commit was refused.
+    CommitRefused,
+    /// The commit may have gone through or not, and asking again does not help any more.
+    CommitUnknown,
+    /// The overlays are in the local state, with the pointer.
+    Applied,
+    /// A new producer is ready: nothing of the one before can have an effect any more.
+    Recycled,
+    /// No new producer could be had within the limit.
+    RecycleFailed,
+    /// A committed pointer is the one of the commit in doubt: it went through.
+    SettledNew,
+    /// A committed pointer is still the one before: it did not go through.
+    SettledOld,
+    /// Every task has another owner by now, who committed: nobody knows, and it does not matter here.
+    SettledOther,
+    /// The committed pointers could not be read within the limit.
+    Unsettled,
+    /// What is committed was not written by Sandbar, or not for these tasks.
+    Foreign,
+    /// Every task that stays stands where the committed offsets and their pointer say.
+    Rewound,
+    /// What is committed could not be read within the limit.
+    RewindFailed,
+}
