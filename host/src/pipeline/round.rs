@@ -1,0 +1,579 @@
+//! A round of checkpoints, carried out: the commands of `checkpoint::protocol` for one worker, over all its lanes and tasks.
+//!
+//! ```text
+//! seal: bundle begun → drain → bundle durable → members as before → offsets and pointer committed → overlays applied
+//! ```
+//!
+//! Always: nothing is processed while a round is under way, and what is committed is what the bundle says, to the offset.
+
+use super::lane::{Lane, Member};
+use super::lifecycle::Notice;
+use super::worker::{REVOCATION_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
+use crate::checkpoint::{Command, Event, Halt, Mode, Pointer, Protocol, Store, Upload};
+use crate::clock::{self, Interval};
+use crate::config::{Checkpoint, Delivery, Offsets, Pipeline};
+use crate::error::{Error, Kind, Result};
+use crate::kill;
+use crate::record::TopicPartition;
+use crate::sink::{Committed, Sent};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Overlays of one worker that are larger than this are committed before the interval comes round.
+const OVERLAY_LIMIT: usize = 32 << 20;
+/// How long one wait inside a round may last before the worker gets to see to its groups.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long one question to Kafka about what is committed may take.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The rounds of one worker.
+pub(super) struct Rounds {
+    protocol: Protocol,
+    store: Store,
+    interval: Interval,
+    /// How long a bundle or the acknowledgements may take.
+    limit: Duration,
+    sealed: Option<Sealed>,
+    /// Told once for a row of failures: each is superseded by the next.
+    failed_before: bool,
+}
+
+/// What a round commits.
+struct Sealed {
+    partitions: Vec<SealedPartition>,
+    upload: Upload,
+    /// One a task, once the bundle is durable.
+    pointers: Vec<Pointer>,
+    /// Each lane's membership, as bytes for the producer.
+    members: Vec<(usize, Vec<u8>)>,
+    begun: Instant,
+}
+
+struct SealedPartition {
+    lane: usize,
+    at: TopicPartition,
+    next: i64,
+    incarnation: u64,
+    task: String,
+}
+
+impl Rounds {
+    pub(super) fn new(pipeline: &Pipeline, checkpoint: &Checkpoint, store: Store) -> Self {
+        let mode = match pipeline.delivery {
+            Delivery::ExactlyOnce => Mode::ExactlyOnce,
+            Delivery::AtLeastOnce | Delivery::None => Mode::AtLeastOnce,
+        };
+        Self {
+            protocol: Protocol::new(mode, checkpoint.tolerable_failures),
+            store,
+            interval: Interval::new(checkpoint.interval),
+            limit: limit(pipeline.delivery, checkpoint),
+            sealed: None,
+            failed_before: false,
+        }
+    }
+}
+
+/// Bundle and acknowledgements side by side must fit into half of a transaction's time.
+fn limit(delivery: Delivery, checkpoint: &Checkpoint) -> Duration {
+    match delivery {
+        Delivery::ExactlyOnce => checkpoint.timeout.min(transaction_timeout(checkpoint) / 2),
+        Delivery::AtLeastOnce | Delivery::None => checkpoint.timeout,
+    }
+}
+
+/// A transaction lives from one commit to the next, and through the commit.
+pub(super) fn transaction_timeout(checkpoint: &Checkpoint) -> Duration {
+    const LEAST: Duration = Duration::from_secs(60);
+    /// Brokers refuse more by default.
+    const MOST: Duration = Duration::from_secs(15 * 60);
+    (checkpoint.interval + LEAST).min(MOST)
+}
+
+impl Worker {
+    /// Begins a round when the interval came round, or the overlays are large.
+    pub(super) fn round_when_due(&mut self) -> Result<()> {
+        let large = self.owned.overlay_bytes() > OVERLAY_LIMIT;
+        let Some(rounds) = &mut self.rounds else { return Ok(()) };
+        if rounds.protocol.is_processing() && (rounds.interval.due() || large) {
+            self.on_round(Event::Due)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Tells the protocol what happened and carries out what it decides, until it waits for nothing any more.
+    pub(super) fn on_round(&mut self, event: Event) -> Result<()> {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            let Some(rounds) = &mut self.rounds else { return Ok(()) };
+            for command in rounds.protocol.on(event) {
+                next = self.carry_out_round(*command)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out_round(&mut self, command: Command) -> Result<Option<Event>> {
+        match command {
+            Command::Seal => self.seal(),
+            Command::Drain => return self.drain_round().map(Some),
+            Command::AwaitBundle => return self.await_bundle().map(Some),
+            Command::CheckMembership => return self.check_membership().map(Some),
+            Command::SendOffsets => return self.send_offsets().map(Some),
+            Command::CommitTransaction => return self.commit_transaction().map(Some),
+            Command::CommitOffsets => return self.commit_offsets().map(Some),
+            Command::Apply => return self.apply().map(Some),
+            Command::DropOverlays => self.drop_overlays(),
+            Command::Abort => self.writer.abort(self.stop_limit(Duration::from_secs(10))),
+            Command::Recycle => return self.recycle().map(Some),
+            Command::Settle => return self.settle().map(Some),
+            Command::Rewind => return self.rewind().map(Some),
+            Command::Release => self.release()?,
+            Command::Leave => self.leave_groups()?,
+            Command::Halt(why) => return Err(halted(why)),
+            // What was lost was forgotten when it was told.
+            Command::Forget | Command::Process => {}
+            Command::Commit | Command::CommitAndRelease | Command::CommitAndLeave => {
+                return Err(Error::new(Kind::Bug, "failed in a round", format!("{command:?} goes with positions only")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Freezes what is to be committed, and begins to write it. Nothing where nothing was read since the last commit.
+    fn seal(&mut self) {
+        let begun = clock::now();
+        let mut partitions = Vec::new();
+        let mut is_new = false;
+        for (lane, member) in self.members() {
+            let Some(reader) = &member.reader else { continue };
+            for owned in reader.owned() {
+                is_new |= owned.committed != Some(owned.next);
+                partitions.push(SealedPartition {
+                    lane,
+                    task: member.naming.task(&owned.partition),
+                    at: owned.partition,
+                    next: owned.next,
+                    incarnation: owned.incarnation,
+                });
+            }
+        }
+        let Some(rounds) = &mut self.rounds else { return };
+        rounds.sealed = None;
+        if !is_new && !self.writer.has_transaction() {
+            return;
+        }
+        let mut offsets: BTreeMap<String, Offsets> = BTreeMap::new();
+        for partition in &partitions {
+            let of_task = offsets.entry(partition.task.clone()).or_default();
+            let of_topic = of_task.entry(partition.at.topic.to_string()).or_default();
+            of_topic.insert(partition.at.partition, partition.next);
+        }
+        let upload = rounds.store.put(self.index, self.owned.frames(offsets));
+        rounds.sealed = Some(Sealed {
+            partitions,
+            upload,
+            pointers: Vec::new(),
+            members: Vec::new(),
+            begun,
+        });
+    }
+
+    fn drain_round(&mut self) -> Result<Event> {
+        let Some(rounds) = &self.rounds else { return Ok(Event::NothingNew) };
+        if rounds.sealed.is_none() {
+            return Ok(Event::NothingNew);
+        }
+        kill::point("before-flush");
+        let mut until = clock::now() + rounds.limit;
+        if self.is_revoking() {
+            until = until.min(clock::now() + REVOCATION_LIMIT);
+        }
+        loop {
+            match self.writer.drain(LOOK) {
+                Ok(true) => return Ok(Event::Drained),
+                Ok(false) => {}
+                Err(error) if error.kind == Kind::TimedOut => return Ok(Event::Expired),
+                Err(error) => return Err(error),
+            }
+            self.attend()?;
+            // A cluster that is away is no failure of the checkpoint: the run waits for it, unless somebody waits for the run.
+            if self.disconnected && !self.is_revoking() && !self.shared.stop.is_requested() {
+                until = until.max(clock::now() + LOOK);
+            }
+            if clock::now() >= until || self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
+                self.failed(format!(
+                    "{} outputs were not acknowledged in time; their records count as unprocessed",
+                    self.writer.in_flight()
+                ));
+                return Ok(Event::DrainTimedOut);
+            }
+        }
+    }
+
+    fn await_bundle(&mut self) -> Result<Event> {
+        let limit = self.rounds.as_ref().map_or(Duration::ZERO, |rounds| rounds.limit);
+        let until = clock::now() + limit;
+        loop {
+            let Some(sealed) = self.sealed() else { return Ok(Event::StoreFailed) };
+            match sealed.upload.wait(LOOK) {
+                Some(Ok(pointers)) => {
+                    sealed.pointers = pointers;
+                    return Ok(Event::Stored);
+                }
+                Some(Err(error)) => {
+                    self.failed(error.to_string());
+                    return Ok(Event::StoreFailed);
+                }
+                None => {}
+            }
+            self.attend()?;
+            if clock::now() >= until || self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
+                self.failed("the bundle was not durable in time".to_owned());
+                return Ok(Event::StoreFailed);
+            }
+        }
+    }
+
+    /// Membership first, then what the group says: so a partition that was lost before the membership was taken is known to be.
+    fn check_membership(&mut self) -> Result<Event> {
+        let mut members = Vec::new();
+        for (lane, member) in self.members() {
+            let Some(reader) = &member.reader else { continue };
+            match reader.group_metadata() {
+                Ok(metadata) => members.push((lane, metadata)),
+                Err(error) => {
+                    tracing::debug!(%error, "a rebalance is under way");
+                    return Ok(Event::Stale);
+                }
+            }
+        }
+        self.attend()?;
+        let now: BTreeMap<(usize, TopicPartition), u64> = self
+            .members()
+            .filter_map(|(lane, member)| Some((lane, member.reader.as_ref()?)))
+            .flat_map(|(lane, reader)| reader.owned().into_iter().map(move |owned| ((lane, owned.partition), owned.incarnation)))
+            .collect();
+        let Some(sealed) = self.sealed() else { return Ok(Event::Stale) };
+        let is_same = |of: &SealedPartition| now.get(&(of.lane, of.at.clone())) == Some(&of.incarnation);
+        if !sealed.partitions.iter().all(is_same) {
+            return Ok(Event::Stale);
+        }
+        sealed.members = members;
+        Ok(Event::Current)
+    }
+
+    /// Next offset and pointer of every partition, for one lane.
+    fn positions(&self, lane: usize) -> Vec<(TopicPartition, i64, String)> {
+        let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else {
+            return Vec::new();
+        };
+        let Lane::Kafka(member) = &self.lanes[lane] else { return Vec::new() };
+        let Some(reader) = &member.reader else { return Vec::new() };
+        let of_lane = sealed.partitions.iter().filter(|of| of.lane == lane);
+        let position = |of: &SealedPartition| {
+            let pointer = sealed.pointers.iter().find(|pointer| pointer.task == of.task)?;
+            Some((of.at.clone(), of.next, reader.metadata_for(&of.at, &pointer.to_string())))
+        };
+        of_lane.filter_map(position).collect()
+    }
+
+    fn send_offsets(&mut self) -> Result<Event> {
+        let members = self.sealed().map(|sealed| std::mem::take(&mut sealed.members)).unwrap_or_default();
+        let limit = self.stop_limit(Duration::from_secs(30));
+        let mut is_slow = false;
+        for (lane, membership) in &members {
+            let positions = self.positions(*lane);
+            if positions.is_empty() {
+                continue;
+            }
+            match self.writer.send_offsets(&positions, membership, limit) {
+                Sent::Done => {}
+                Sent::Slow => is_slow = true,
+                // A rebalance, or a coordinator that moved: both are ordinary.
+                Sent::Refused(reason) => {
+                    self.failed(reason);
+                    return Ok(Event::Stale);
+                }
+                Sent::Fenced(reason) => return Ok(self.fenced(&reason)),
+            }
+        }
+        Ok(if is_slow { Event::OffsetsSlow } else { Event::OffsetsSent })
+    }
+
+    fn commit_transaction(&mut self) -> Result<Event> {
+        let limit = self.stop_limit(Duration::from_secs(30));
+        let event = match self.writer.commit(limit) {
+            Committed::Clean => Event::Committed,
+            Committed::Slow => Event::CommittedSlow,
+            // Nobody knows for sure what a refusal left: what is committed says.
+            Committed::Refused(reason) | Committed::Unknown(reason) => {
+                self.failed(reason);
+                return Ok(Event::CommitUnknown);
+            }
+            Committed::Fenced(reason) => return Ok(self.fenced(&reason)),
+        };
+        self.tell_readers();
+        Ok(event)
+    }
+
+    /// A transaction that grew too old looks like a producer that was fenced off: the broker raised the epoch either way.
+    fn fenced(&mut self, reason: &str) -> Event {
+        self.failed(reason.to_owned());
+        Event::Expired
+    }
+
+    /// At least once: one offset commit a lane, and the groups are attended until the answers.
+    fn commit_offsets(&mut self) -> Result<Event> {
+        let lanes: Vec<usize> = self.members().map(|(lane, _)| lane).collect();
+        for lane in lanes {
+            let positions = self.positions(lane);
+            let Lane::Kafka(member) = &mut self.lanes[lane] else { continue };
+            member.answer = None;
+            if let Some(reader) = &mut member.reader
+                && !positions.is_empty()
+            {
+                reader.begin_commit_of(positions);
+            } else {
+                member.answer = Some(Ok(()));
+            }
+        }
+        let until = clock::now() + self.stop_limit(Duration::from_secs(30));
+        loop {
+            let refused = self.members().find_map(|(_, member)| member.answer.clone()?.err());
+            if let Some(reason) = refused {
+                self.failed(reason);
+                return Ok(Event::CommitRefused);
+            }
+            if self.members().all(|(_, member)| member.answer.is_some()) {
+                return Ok(Event::Committed);
+            }
+            if clock::now() >= until {
+                self.failed("the group did not answer in time".to_owned());
+                return Ok(Event::CommitUnknown);
+            }
+            self.attend()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn apply(&mut self) -> Result<Event> {
+        let Some(sealed) = self.rounds.as_mut().and_then(|rounds| rounds.sealed.take()) else {
+            return Ok(Event::Applied);
+        };
+        kill::point("after-commit");
+        self.owned.apply(&sealed.pointers)?;
+        self.metrics.commits.increment(1);
+        if let Some(rounds) = &mut self.rounds {
+            rounds.failed_before = false;
+        }
+        self.shared.tell(Notice::Checkpoint {
+            worker: self.index,
+            partitions: sealed.partitions.len(),
+            seconds: clock::now().duration_since(sealed.begun).as_secs_f64(),
+        });
+        Ok(Event::Applied)
+    }
+
+    fn drop_overlays(&mut self) {
+        self.owned.drop_overlays();
+        if let Some(rounds) = &mut self.rounds {
+            rounds.sealed = None;
+        }
+    }
+
+    /// Tells the readers what a transaction committed for them.
+    fn tell_readers(&mut self) {
+        let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else { return };
+        for (lane, member) in self.lanes.iter_mut().enumerate() {
+            let Lane::Kafka(member) = member else { continue };
+            let of_lane = sealed.partitions.iter().filter(|of| of.lane == lane);
+            let positions: Vec<_> = of_lane.map(|of| (of.at.clone(), of.next)).collect();
+            if let Some(reader) = &mut member.reader {
+                reader.committed_by_others(&positions);
+            }
+        }
+    }
+
+    fn recycle(&mut self) -> Result<Event> {
+        kill::point("in-recycle");
+        match self.writer.recycle() {
+            Ok(()) => Ok(Event::Recycled),
+            Err(error) if error.kind == Kind::TimedOut => {
+                self.failed(error.to_string());
+                self.attend()?;
+                if self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
+                    // Nothing of this worker is committed any more; the next start aborts what is open.
+                    return Err(error);
+                }
+                Ok(Event::RecycleFailed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Which of the two a commit in doubt was: the pointers say.
+    fn settle(&mut self) -> Result<Event> {
+        let committed = match self.committed_now()? {
+            Some(committed) => committed,
+            None => return Ok(Event::Unsettled),
+        };
+        let Some(sealed) = self.sealed() else { return Ok(Event::SettledOther) };
+        let mut is_old = false;
+        for partition in &sealed.partitions {
+            let Some((_, Some((_, metadata)))) = committed.iter().find(|(at, _)| *at == partition.at) else {
+                continue;
+            };
+            let Ok(pointer) = metadata.parse::<Pointer>() else { return Ok(Event::Foreign) };
+            if sealed.pointers.contains(&pointer) {
+                self.tell_readers();
+                return Ok(Event::SettledNew);
+            }
+            is_old = true;
+        }
+        Ok(if is_old { Event::SettledOld } else { Event::SettledOther })
+    }
+
+    /// Goes on at what is committed.
+    fn rewind(&mut self) -> Result<Event> {
+        let Some(committed) = self.committed_now()? else { return Ok(Event::RewindFailed) };
+        for lane in 0..self.lanes.len() {
+            let Lane::Kafka(member) = &mut self.lanes[lane] else { continue };
+            let Some(reader) = &mut member.reader else { continue };
+            let owned = reader.owned();
+            let mut positions = Vec::new();
+            let mut of_tasks: BTreeMap<String, Vec<(TopicPartition, i64, Option<String>)>> = BTreeMap::new();
+            for owned in owned {
+                let held = committed.iter().find(|(at, _)| *at == owned.partition);
+                let (next, metadata) = match held {
+                    Some((_, Some((next, metadata)))) => (*next, Some(metadata.clone())),
+                    _ => (owned.start, None),
+                };
+                positions.push((owned.partition.clone(), next));
+                let task = member.naming.task(&owned.partition);
+                of_tasks.entry(task).or_default().push((owned.partition, next, metadata));
+            }
+            for (task, partitions) in of_tasks {
+                if let Err(error) = self.owned.go_back(lane, &task, &partitions) {
+                    return if error.kind == Kind::TimedOut { Ok(Event::RewindFailed) } else { Err(error) };
+                }
+            }
+            reader.rewind(&positions)?;
+        }
+        Ok(Event::Rewound)
+    }
+
+    /// What the groups hold of all owned partitions, once no transaction is about to change it. `None`: not now.
+    #[expect(clippy::type_complexity, reason = "a list of places with what is held there")]
+    fn committed_now(&mut self) -> Result<Option<Vec<(TopicPartition, Option<(i64, String)>)>>> {
+        let mut all = Vec::new();
+        let limit = self.stop_limit(SETTLE_LIMIT);
+        for (_, member) in self.members() {
+            let Some(reader) = &member.reader else { continue };
+            match reader.committed_now(limit) {
+                Ok(committed) => all.extend(committed),
+                Err(error) if error.kind == Kind::TimedOut => {
+                    self.attend()?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(all))
+    }
+
+    /// Gives the revoked partitions of all groups up.
+    fn release(&mut self) -> Result<()> {
+        kill::point("in-revocation");
+        for lane in &mut self.lanes {
+            let Lane::Kafka(member) = lane else { continue };
+            let revoked = std::mem::take(&mut member.revoking);
+            if revoked.is_empty() {
+                continue;
+            }
+            self.owned.give_up(&member.naming, &revoked);
+            if let Some(reader) = &mut member.reader {
+                reader.release(None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave_groups(&mut self) -> Result<()> {
+        let mut left = Ok(());
+        for lane in &mut self.lanes {
+            if let Lane::Kafka(member) = lane {
+                let close = self.shared.stop.left(STOP_CLOSE_LIMIT);
+                left = left.and(member.leave(None, close).map(|_not_committed| ()));
+            }
+        }
+        left
+    }
+
+    /// The groups get to say what they want while a round waits.
+    fn attend(&mut self) -> Result<()> {
+        for lane in 0..self.lanes.len() {
+            let Lane::Kafka(member) = &mut self.lanes[lane] else { continue };
+            let Some(reader) = &mut member.reader else { continue };
+            if let Some(polled) = reader.attend()? {
+                self.told(lane, polled)?;
+            }
+        }
+        self.watch_connection();
+        Ok(())
+    }
+
+    fn is_revoking(&self) -> bool {
+        self.members().any(|(_, member)| !member.revoking.is_empty())
+    }
+
+    /// `limit`, or what is left of it once the run is to stop.
+    fn stop_limit(&self, limit: Duration) -> Duration {
+        limit.min(self.shared.stop.left(STOP_COMMIT_LIMIT)).max(LOOK)
+    }
+
+    fn failed(&mut self, reason: String) {
+        self.metrics.commits_failed.increment(1);
+        let Some(rounds) = &mut self.rounds else { return };
+        if !std::mem::replace(&mut rounds.failed_before, true) {
+            self.shared.tell(Notice::CommitFailed {
+                worker: self.index,
+                reason,
+            });
+        }
+    }
+
+    fn sealed(&mut self) -> Option<&mut Sealed> {
+        self.rounds.as_mut()?.sealed.as_mut()
+    }
+
+    fn members(&self) -> impl Iterator<Item = (usize, &Member)> {
+        self.lanes.iter().enumerate().filter_map(|(index, lane)| match lane {
+            Lane::Kafka(member) => Some((index, &**member)),
+            Lane::File { .. } => None,
+        })
+    }
+}
+
+fn halted(why: Halt) -> Error {
+    match why {
+        Halt::Fenced => Error::new(
+            Kind::Fenced,
+            "failed to commit: another process with the same instance id took over",
+            "two members of a pipeline must differ by their instance",
+        )
+        .hint("set `instance`, --instance, or a state.dir of its own"),
+        Halt::TooManyFailures => Error::new(
+            Kind::Failed,
+            "failed to take a checkpoint",
+            "more of them failed one after the other than checkpoint.tolerable-failures allows; the messages before say why",
+        ),
+        Halt::Foreign => Error::new(
+            Kind::Corrupt,
+            "failed to go on: the group's offsets were written by somebody else",
+            "their metadata does not name a checkpoint of this pipeline",
+        )
+        .hint("start from a savepoint with --from, or from the beginning with `sandbar offsets set`"),
+    }
+}
