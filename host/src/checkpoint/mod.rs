@@ -7,6 +7,8 @@ pub mod protocol;
 
 mod command;
 mod event;
+#[cfg(test)]
+mod tests;
 
 pub use command::{Command, Halt};
 pub use event::Event;

@@ -337,7 +337,8 @@ impl Protocol {
 
     fn applied(&mut self) -> &'static [Command] {
         self.failures = 0;
-        if self.is_slow && !self.is_ending {
+        let is_slow = std::mem::take(&mut self.is_slow);
+        if is_slow && self.mode == Mode::ExactlyOnce && !self.is_ending {
             self.wait(Phase::Recycling(Then::GoOn), &[Command::Recycle])
         } else {
             self.finish()
