@@ -111,7 +111,7 @@ impl Checkpoints {
         let Some(base) = base else {
             return self.home.task(task);
         };
-        let folder = self.home.arrivals(task)?;
+        let folder = self.home.scratch();
         store.fetch_base(base, &folder, &|_done, _total| {})?;
         self.home.install(task, &folder)
     }

@@ -1,9 +1,10 @@
 //! What a worker reads: a member of a group, or a file.
 
+use super::owned::Naming;
 use crate::checkpoint::Protocol;
 use crate::clock::Interval;
 use crate::config::{CommitOffsets, Pipeline, Source};
-use crate::error::Result;
+use crate::error::Result as Checked;
 use crate::metrics::PartitionMetrics;
 use crate::record::TopicPartition;
 use crate::source::{FileReader, Reader};
@@ -28,8 +29,13 @@ pub(super) struct Member {
     pub(super) sources: Vec<usize>,
     pub(super) protocol: Protocol,
     pub(super) interval: Option<Interval>,
-    pub(super) drain_limit: Duration,
     pub(super) partitions: HashMap<TopicPartition, PartitionMetrics>,
+    /// How its partitions become tasks.
+    pub(super) naming: Naming,
+    /// Partitions that the group takes away and waits for.
+    pub(super) revoking: Vec<TopicPartition>,
+    /// What came of the commit of a round; `None`: no answer yet.
+    pub(super) answer: Option<Result<(), String>>,
     pub(super) commit_failed_before: bool,
     pub(super) finished: bool,
 }
@@ -39,6 +45,14 @@ impl Lane {
         match self {
             Lane::Kafka(member) => member.finished,
             Lane::File { ended, .. } => *ended,
+        }
+    }
+
+    /// The task of a partition.
+    pub(super) fn task(&self, at: &TopicPartition) -> String {
+        match self {
+            Lane::Kafka(member) => member.naming.task(at),
+            Lane::File { partition, .. } => partition.to_string(),
         }
     }
 
@@ -57,24 +71,21 @@ impl Member {
             Source::Kafka(source) => Some(source),
             Source::File(_) => None,
         });
-        // Sources that meet commit in the same way: `pipeline::spec` sees to it.
+        let kafka: Vec<_> = kafka.collect();
+        // Sources that meet commit in the same way: `pipeline::spec` sees to it. With checkpoints the worker's rounds commit.
         let every = kafka
-            .filter_map(|source| match source.commit_offsets {
-                CommitOffsets::Periodic => Some(source.auto_commit_interval),
-                CommitOffsets::OnCheckpoint => pipeline.checkpoint.as_ref().map(|checkpoint| checkpoint.interval),
-                CommitOffsets::Never => None,
-            })
+            .iter()
+            .filter(|source| source.commit_offsets == CommitOffsets::Periodic)
+            .map(|source| source.auto_commit_interval)
             .min();
-        let drain_limit = pipeline
-            .checkpoint
-            .as_ref()
-            .map_or(Duration::from_secs(60), |checkpoint| checkpoint.timeout);
         Self {
             reader: Some(reader),
             sources,
             protocol: Protocol::default(),
             interval: every.map(Interval::new),
-            drain_limit,
+            naming: Naming::of(&kafka),
+            revoking: Vec::new(),
+            answer: None,
             partitions: HashMap::new(),
             commit_failed_before: false,
             finished: false,
@@ -82,7 +93,7 @@ impl Member {
     }
 
     /// Why the last commit failed, if it did. Nothing happens where it left already.
-    pub(super) fn leave(&mut self, commit_limit: Option<Duration>, close_limit: Duration) -> Result<Option<String>> {
+    pub(super) fn leave(&mut self, commit_limit: Option<Duration>, close_limit: Duration) -> Checked<Option<String>> {
         self.reader
             .take()
             .map_or(Ok(None), |reader| reader.leave(commit_limit, close_limit))

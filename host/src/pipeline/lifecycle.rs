@@ -81,6 +81,9 @@ pub enum Notice {
         worker: usize,
         /// How many partitions' positions.
         partitions: usize,
+        /// From its start to its end; `None`: positions only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seconds: Option<f64>,
     },
     /// A commit failed; the next one supersedes it.
     CommitFailed {

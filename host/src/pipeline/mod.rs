@@ -8,6 +8,9 @@ pub mod flow;
 pub mod lifecycle;
 pub mod task;
 mod lane;
+mod checkpoints;
+mod owned;
+mod round;
 pub mod worker;
 pub mod supervisor;
 

@@ -12,6 +12,9 @@ use crate::state::TaskState;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
+/// Overlays of one worker that are larger than this do not wait for the interval.
+pub(super) const OVERLAY_LIMIT: usize = 32 << 20;
+
 /// How the partitions of a set become tasks.
 #[derive(Debug, Clone)]
 pub(super) struct Naming {
@@ -52,7 +55,21 @@ pub(super) struct Task {
     pub(super) state: TaskState,
     /// The checkpoint that its committed offsets name.
     pub(super) pointer: Pointer,
+    /// Of the last bundle, committed or not: a number is never given twice.
+    seq: u64,
     base: Option<BaseRef>,
+}
+
+impl Task {
+    fn new(lane: usize, state: TaskState, pointer: Pointer, base: Option<BaseRef>) -> Self {
+        Self {
+            lane,
+            state,
+            seq: pointer.seq,
+            pointer,
+            base,
+        }
+    }
 }
 
 /// The tasks of one worker, by name.
@@ -73,47 +90,53 @@ impl Owned {
     ///
     /// Errors: `Corrupt`, the offsets of a task name different checkpoints, or its checkpoint cannot be had.
     pub(super) fn take(&mut self, lane: usize, naming: &Naming, placed: &[Placed]) -> Result<()> {
-        let mut arrived: BTreeMap<String, Vec<&Placed>> = BTreeMap::new();
+        let mut arrived: BTreeMap<String, Vec<Held>> = BTreeMap::new();
         for placed in placed {
-            arrived.entry(naming.task(&placed.partition)).or_default().push(placed);
+            let held = (placed.partition.clone(), placed.from, placed.metadata.clone());
+            arrived.entry(naming.task(&placed.partition)).or_default().push(held);
         }
-        for (name, placed) in arrived {
-            // A partition that was found later joins its task; the next commit covers it.
-            if !self.tasks.contains_key(&name) {
-                let pointer = common_pointer(&name, &placed)?;
-                let Restored { state, base } = self.shared.restore(&name, &pointer, &offsets(&placed))?;
-                let task = Task {
-                    lane,
-                    state,
-                    pointer,
-                    base,
-                };
-                self.tasks.insert(name, task);
-            }
-        }
-        Ok(())
+        // A partition that was found later joins its task; the next commit covers it.
+        arrived.retain(|name, _| !self.tasks.contains_key(name));
+        arrived.iter().try_for_each(|(name, partitions)| self.go_back(lane, name, partitions))
     }
 
+    /// Takes over a task that has no committed offsets, with no state.
+    pub(super) fn begin(&mut self, lane: usize, name: &str) -> Result<()> {
+        self.go_back(lane, name, &[])
+    }
+
+    /// Without checkpoints nothing else empties the overlays: they go to the local files when they are large.
+    pub(super) fn spill(&mut self) -> Result<()> {
+        if self.overlay_bytes() < OVERLAY_LIMIT {
+            return Ok(());
+        }
+        let spill = |task: &mut Task| task.state.apply(&task.pointer.to_string());
+        self.tasks.values_mut().try_for_each(spill)
+    }
+
+    /// The state of a task.
     pub(super) fn state(&mut self, name: &str) -> Option<&mut TaskState> {
         self.tasks.get_mut(name).map(|task| &mut task.state)
     }
 
     /// What a bundle holds: every task, idle ones too.
-    pub(super) fn frames(&self, mut offsets: BTreeMap<String, Offsets>) -> Vec<TaskFrame> {
-        let frame = |(name, task): (&String, &Task)| {
+    pub(super) fn frames(&mut self, mut offsets: BTreeMap<String, Offsets>) -> Vec<TaskFrame> {
+        let shapes = self.shared.shapes();
+        let frame = |(name, task): (&String, &mut Task)| {
+            task.seq += 1;
             let mut delta = Vec::new();
             task.state.delta(&mut delta);
             TaskFrame {
                 task: name.clone(),
-                seq: task.pointer.seq + 1,
+                seq: task.seq,
                 parent: task.pointer.clone(),
                 base: task.base.clone(),
                 offsets: offsets.remove(name).unwrap_or_default(),
-                stores: self.shared.shapes(),
+                stores: shapes.clone(),
                 delta,
             }
         };
-        self.tasks.iter().map(frame).collect()
+        self.tasks.iter_mut().map(frame).collect()
     }
 
     /// A commit went through: what it covered is no longer uncommitted.
@@ -134,6 +157,22 @@ impl Owned {
         }
     }
 
+    /// Brings a task to what is committed for its partitions: at once where it stands there.
+    pub(super) fn go_back(&mut self, lane: usize, name: &str, partitions: &[Held]) -> Result<()> {
+        let pointer = common_pointer(name, partitions)?;
+        let stands = |task: &Task| task.pointer == pointer || pointer.bundle.is_none() && task.pointer.bundle.is_none();
+        if self.tasks.get(name).is_some_and(stands) {
+            return Ok(());
+        }
+        // The folder is opened once only.
+        let seq = self.tasks.remove(name).map_or(0, |task| task.seq);
+        let Restored { state, base } = self.shared.restore(name, &pointer, &offsets(partitions))?;
+        let mut task = Task::new(lane, state, pointer, base);
+        task.seq = task.seq.max(seq);
+        self.tasks.insert(name.to_owned(), task);
+        Ok(())
+    }
+
     /// These partitions are somebody else's: their tasks go, with whatever was not committed.
     pub(super) fn give_up(&mut self, naming: &Naming, partitions: &[TopicPartition]) {
         for at in partitions {
@@ -146,11 +185,14 @@ impl Owned {
     }
 }
 
+/// A partition, its committed offset, and what rides with it; without that it was never committed.
+pub(super) type Held = (TopicPartition, i64, Option<String>);
+
 /// The checkpoint that all partitions of a task name. One that was never committed with the others, for it was found later, names none.
-fn common_pointer(task: &str, placed: &[&Placed]) -> Result<Pointer> {
+fn common_pointer(task: &str, partitions: &[Held]) -> Result<Pointer> {
     let mut common: Option<(&TopicPartition, Pointer)> = None;
-    for placed in placed {
-        let Some(metadata) = &placed.metadata else { continue };
+    for (at, _, metadata) in partitions {
+        let Some(metadata) = metadata else { continue };
         let pointer: Pointer = metadata.parse()?;
         if pointer.bundle.is_none() {
             continue;
@@ -160,22 +202,23 @@ fn common_pointer(task: &str, placed: &[&Placed]) -> Result<Pointer> {
                 return Err(Error::new(
                     Kind::Corrupt,
                     format!("failed to restore task `{task}`: its partitions belong to different checkpoints"),
-                    format!("{first} names {other}, {} names {pointer}", placed.partition),
+                    format!("{first} names {other}, {at} names {pointer}"),
                 )
                 .hint("somebody moved offsets of this group; start from a savepoint with --from"));
             }
             Some(_) => {}
-            None => common = Some((&placed.partition, pointer)),
+            None => common = Some((at, pointer)),
         }
     }
     Ok(common.map_or_else(|| Pointer::first(task), |(_, pointer)| pointer))
 }
 
-fn offsets(placed: &[&Placed]) -> Offsets {
+fn offsets(partitions: &[Held]) -> Offsets {
     let mut offsets = Offsets::new();
-    for placed in placed.iter().filter(|placed| placed.metadata.is_some()) {
-        let at = &placed.partition;
-        offsets.entry(at.topic.to_string()).or_default().insert(at.partition, placed.from);
+    for (at, next, metadata) in partitions {
+        if metadata.is_some() {
+            offsets.entry(at.topic.to_string()).or_default().insert(at.partition, *next);
+        }
     }
     offsets
 }

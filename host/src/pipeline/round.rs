@@ -8,6 +8,7 @@
 
 use super::lane::{Lane, Member};
 use super::lifecycle::Notice;
+use super::owned::OVERLAY_LIMIT;
 use super::worker::{REVOCATION_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
 use crate::checkpoint::{Command, Event, Halt, Mode, Pointer, Protocol, Store, Upload};
 use crate::clock::{self, Interval};
@@ -19,8 +20,6 @@ use crate::sink::{Committed, Sent};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Overlays of one worker that are larger than this are committed before the interval comes round.
-const OVERLAY_LIMIT: usize = 32 << 20;
 /// How long one wait inside a round may last before the worker gets to see to its groups.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long one question to Kafka about what is committed may take.
@@ -36,6 +35,9 @@ pub(super) struct Rounds {
     sealed: Option<Sealed>,
     /// Told once for a row of failures: each is superseded by the next.
     failed_before: bool,
+    /// When the last round ended: no transaction of this worker is older.
+    ended: Instant,
+    transaction_timeout: Duration,
 }
 
 /// What a round commits.
@@ -70,6 +72,8 @@ impl Rounds {
             limit: limit(pipeline.delivery, checkpoint),
             sealed: None,
             failed_before: false,
+            ended: clock::now(),
+            transaction_timeout: transaction_timeout(checkpoint),
         }
     }
 }
@@ -133,7 +137,12 @@ impl Worker {
             Command::Leave => self.leave_groups()?,
             Command::Halt(why) => return Err(halted(why)),
             // What was lost was forgotten when it was told.
-            Command::Forget | Command::Process => {}
+            Command::Forget => {}
+            Command::Process => {
+                if let Some(rounds) = &mut self.rounds {
+                    rounds.ended = clock::now();
+                }
+            }
             Command::Commit | Command::CommitAndRelease | Command::CommitAndLeave => {
                 return Err(Error::new(Kind::Bug, "failed in a round", format!("{command:?} goes with positions only")));
             }
@@ -318,10 +327,15 @@ impl Worker {
         Ok(event)
     }
 
-    /// A transaction that grew too old looks like a producer that was fenced off: the broker raised the epoch either way.
+    /// A transaction that grew too old looks like a producer that was fenced off, for the broker raises the epoch either way: its age tells.
     fn fenced(&mut self, reason: &str) -> Event {
         self.failed(reason.to_owned());
-        Event::Expired
+        let is_old = |rounds: &Rounds| clock::now().duration_since(rounds.ended) >= rounds.transaction_timeout;
+        if self.rounds.as_ref().is_some_and(is_old) {
+            Event::Expired
+        } else {
+            Event::Fenced
+        }
     }
 
     /// At least once: one offset commit a lane, and the groups are attended until the answers.
@@ -371,7 +385,7 @@ impl Worker {
         self.shared.tell(Notice::Checkpoint {
             worker: self.index,
             partitions: sealed.partitions.len(),
-            seconds: clock::now().duration_since(sealed.begun).as_secs_f64(),
+            seconds: Some(clock::now().duration_since(sealed.begun).as_secs_f64()),
         });
         Ok(Event::Applied)
     }

@@ -1,19 +1,21 @@
 //! Starts a pipeline's parts in their order, keeps its workers, and ends with what they end with.
 //!
 //! ```text
-//! plugins → wiring → sinks → positions, resolved and told → workers → the end
+//! plugins → wiring → state folder → sinks → positions, resolved and told → workers → the end
 //! ```
 
+use super::checkpoints::Checkpoints;
 use super::flow::{self, Ports, Route};
 use super::lifecycle::{Notice, Stop};
 use super::task::Tasks;
+use super::round::transaction_timeout;
 use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
 use crate::clock;
-use crate::config::{self, CommitOffsets, OnError, Pipeline, Source, Start};
+use crate::config::{self, CommitOffsets, Delivery, OnError, Pipeline, Source, Start};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
 use crate::plugin::{Engine, Operator, Plugin};
-use crate::sink::{self, Files, Writer};
+use crate::sink::{self, Files, Transactional, Writer};
 use crate::source::{self, FileReader, Plan};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,12 +66,13 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
         failure: Arc::default(),
     };
 
+    let checkpoints = Checkpoints::open(&pipeline, &plugins)?;
     let tasks = (0..pipeline.workers)
         .map(|_| tasks(&shared, &plugins, &routes))
         .collect::<Result<Vec<_>>>()?;
     let outputs = Files::default();
     let writers = (0..pipeline.workers)
-        .map(|worker| writer(&pipeline, worker, &outputs))
+        .map(|worker| writer(&pipeline, worker, &outputs, &checkpoints))
         .collect::<Result<Vec<_>>>()?;
     let plans = plans(&pipeline, &routes)?;
     tell_start(&pipeline, &plans, audience);
@@ -85,6 +88,7 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
             std::mem::take(&mut inputs),
             tasks,
             writer,
+            &checkpoints,
         )?);
     }
     // Only now, when none of them can fail to join: nobody would wait for those that run already.
@@ -149,15 +153,25 @@ fn place(config: &config::Operator, plugin: &Plugin, stop: Arc<Stop>) -> Result<
 }
 
 /// Half of the memory of the queues is the writers', in equal shares.
-fn writer(pipeline: &Pipeline, worker: usize, files: &Files) -> Result<Writer> {
+fn writer(pipeline: &Pipeline, worker: usize, files: &Files, checkpoints: &Checkpoints) -> Result<Writer> {
     let sinks: Vec<_> = pipeline.sinks.iter().chain(&pipeline.dead_letters).cloned().collect();
     let queue_bytes = pipeline.queue_bytes / 2 / pipeline.workers as u64;
     let client_id = format!("sandbar-{}-{worker}", pipeline.name);
+    // Stable across restarts, so that a restart aborts at once what its predecessor left open.
+    let instance = pipeline.instance.as_deref().unwrap_or(checkpoints.instance());
+    let transactional = match (pipeline.delivery, &pipeline.checkpoint) {
+        (Delivery::ExactlyOnce, Some(checkpoint)) => Some(Transactional {
+            id: format!("sandbar.{}.{instance}.{worker}", pipeline.name),
+            timeout: transaction_timeout(checkpoint),
+        }),
+        _ => None,
+    };
     Writer::open(
         &sinks,
         &sink::Options {
             queue_bytes,
             client_id,
+            transactional,
             files: files.clone(),
         },
     )

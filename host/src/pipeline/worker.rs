@@ -4,10 +4,13 @@
 //! loop: poll the lanes → process the batch → when the interval comes round: drain, commit
 //! ```
 //!
-//! The order of drain, commit and release is `checkpoint::protocol`'s; here it is carried out.
+//! The order of drain, commit and release is `checkpoint::protocol`'s; here it is carried out for positions, in `round` for checkpoints.
 
+use super::checkpoints::Checkpoints;
 use super::lane::{Lane, Member};
 use super::lifecycle::{Notice, Stop};
+use super::owned::Owned;
+use super::round::Rounds;
 use super::task::{Done, Tasks};
 use crate::checkpoint::{Command, Event};
 use crate::clock::{self, Interval};
@@ -24,16 +27,18 @@ use std::time::Duration;
 
 /// How long a worker with nothing to do waits for records.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// How long the acknowledgements may take when positions are committed.
+const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 /// How long the acknowledgements may take when partitions are taken away: the group waits meanwhile.
-const REVOCATION_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const REVOCATION_LIMIT: Duration = Duration::from_secs(20);
 /// How long the commit of a revocation may take. A signal that comes meanwhile waits for it, so it is short.
 const REVOCATION_COMMIT_LIMIT: Duration = Duration::from_secs(5);
 /// After a signal, each counted from it, so that a stop takes less than 10 s whatever hangs and however many groups there are:
 /// a batch that waits for a sink or a plugin is given up, then the outputs, the last commits, and the groups' good-byes.
 pub(super) const STOP_BATCH_LIMIT: Duration = Duration::from_secs(3);
-const STOP_DRAIN_LIMIT: Duration = Duration::from_secs(5);
-const STOP_COMMIT_LIMIT: Duration = Duration::from_secs(6);
-const STOP_CLOSE_LIMIT: Duration = Duration::from_secs(7);
+pub(super) const STOP_DRAIN_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const STOP_COMMIT_LIMIT: Duration = Duration::from_secs(6);
+pub(super) const STOP_CLOSE_LIMIT: Duration = Duration::from_secs(7);
 /// How often lag and positions are told.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -52,21 +57,38 @@ pub struct Shared {
     pub failure: Arc<OnceLock<Error>>,
 }
 
+/// Whether a batch waits for a sink or a plugin, half put out: no round may begin over it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Waiting {
+    #[default]
+    Nothing,
+    ForBatch,
+    /// The group waits as well: the batch is given up.
+    ForGroup,
+}
+
 /// One worker.
 pub struct Worker {
-    index: usize,
-    shared: Shared,
-    lanes: Vec<Lane>,
+    pub(super) index: usize,
+    pub(super) shared: Shared,
+    pub(super) lanes: Vec<Lane>,
     tasks: Tasks,
-    writer: Writer,
+    /// The tasks' state.
+    pub(super) owned: Owned,
+    /// Where `[checkpoint]` stands.
+    pub(super) rounds: Option<Rounds>,
+    pub(super) writer: Writer,
     batch: Batch,
-    metrics: WorkerMetrics,
+    pub(super) metrics: WorkerMetrics,
     /// The last round over the lanes brought records: the next one does not wait.
     busy: bool,
     tell: Interval,
     lag_told: i64,
     reader_lost: Option<String>,
-    disconnected: bool,
+    pub(super) disconnected: bool,
+    waiting: Waiting,
+    /// A part of a batch was put out, and the run ends without the rest: nothing may be committed any more.
+    is_torn: bool,
 }
 
 impl Worker {
@@ -78,6 +100,7 @@ impl Worker {
         files: Vec<(usize, FileReader)>,
         tasks: Tasks,
         writer: Writer,
+        checkpoints: &Checkpoints,
     ) -> Result<Self> {
         let mut lanes = Vec::new();
         for (sources, plan) in plans {
@@ -88,8 +111,10 @@ impl Worker {
                 reader,
             ))));
         }
+        let mut owned = Owned::new(checkpoints.clone());
         for (source, reader) in files {
             let partition = TopicPartition::new(shared.pipeline.sources[source].name(), 0);
+            owned.begin(lanes.len(), &partition.to_string())?;
             lanes.push(Lane::File {
                 source,
                 reader,
@@ -97,7 +122,10 @@ impl Worker {
                 ended: false,
             });
         }
+        let settings = shared.pipeline.checkpoint.as_ref().zip(checkpoints.store());
         Ok(Self {
+            owned,
+            rounds: settings.map(|(settings, store)| Rounds::new(&shared.pipeline, settings, store.clone())),
             metrics: metrics::worker(&shared.pipeline.name),
             batch: Batch::default(),
             busy: false,
@@ -105,6 +133,8 @@ impl Worker {
             lag_told: 0,
             reader_lost: None,
             disconnected: false,
+            waiting: Waiting::Nothing,
+            is_torn: false,
             index,
             shared,
             lanes,
@@ -138,13 +168,22 @@ impl Worker {
             if self.tell.due() {
                 self.tell_positions();
             }
+            if self.rounds.is_none() {
+                self.owned.spill()?;
+            }
         }
         Ok(())
     }
 
     /// Every lane leaves, whatever becomes of the others; the first failure is told.
     fn leave(&mut self) -> Result<()> {
-        let mut left = Ok(());
+        // With checkpoints all lanes leave by one last round; who is left over after it was not to commit.
+        let mut left = if self.is_torn {
+            self.writer.abort(STOP_CLOSE_LIMIT - STOP_DRAIN_LIMIT);
+            Ok(())
+        } else {
+            self.on_round(Event::Stopping)
+        };
         for lane in 0..self.lanes.len() {
             left = left.and(self.leave_lane(lane));
         }
@@ -154,7 +193,10 @@ impl Worker {
     }
 
     fn leave_lane(&mut self, lane: usize) -> Result<()> {
-        let stopped = self.on(lane, Event::Stopping);
+        let stopped = match self.rounds {
+            Some(_) => Ok(()),
+            None => self.on(lane, Event::Stopping),
+        };
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return stopped;
         };
@@ -219,7 +261,7 @@ impl Worker {
         self.commit_when_due(lane)
     }
 
-    fn told(&mut self, lane: usize, polled: Polled) -> Result<()> {
+    pub(super) fn told(&mut self, lane: usize, polled: Polled) -> Result<()> {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return Ok(());
         };
@@ -229,6 +271,7 @@ impl Worker {
             Polled::Finished => self.finish(lane)?,
             Polled::Assigned(placed) => {
                 member.finished = false;
+                self.owned.take(lane, &member.naming, &placed)?;
                 let partitions: Vec<_> = placed.iter().map(|placed| placed.partition.clone()).collect();
                 for placed in placed {
                     let name = self.shared.pipeline.sources[member.sources[placed.source]].name();
@@ -237,18 +280,48 @@ impl Worker {
                 }
                 self.rebalanced(&partitions, &[], &[]);
             }
-            Polled::Revoking(partitions) => {
-                self.on(lane, Event::Revoking)?;
-                self.rebalanced(&[], &partitions, &[]);
-            }
+            Polled::Revoking(partitions) => self.revoking(lane, partitions)?,
             Polled::Lost(partitions) => {
-                self.on(lane, Event::Lost)?;
+                self.owned.give_up(&member.naming, &partitions);
+                match (&self.rounds, self.waiting) {
+                    (Some(_), Waiting::Nothing) => self.on_round(Event::Lost)?,
+                    (Some(_), _) => self.waiting = Waiting::ForGroup,
+                    (None, _) => self.on(lane, Event::Lost)?,
+                }
                 self.rebalanced(&[], &[], &partitions);
             }
+            Polled::Committed(outcome) if self.rounds.is_some() => member.answer = Some(outcome.map(|_partitions| ())),
             Polled::Committed(outcome) => self.committed(lane, outcome)?,
             Polled::Disconnected(reason) => self.reader_lost = Some(reason),
             Polled::Connected => self.reader_lost = None,
         }
+        Ok(())
+    }
+
+    /// The group takes partitions and waits; it says so again until they are released.
+    fn revoking(&mut self, lane: usize, partitions: Vec<TopicPartition>) -> Result<()> {
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return Ok(());
+        };
+        if self.rounds.is_some() && self.waiting != Waiting::Nothing {
+            // It is told again once the batch is out of the way.
+            self.waiting = Waiting::ForGroup;
+            return Ok(());
+        }
+        if self.rounds.is_some() {
+            let is_news = member.revoking != partitions;
+            member.revoking.clone_from(&partitions);
+            if is_news {
+                self.on_round(Event::Revoking)?;
+                self.rebalanced(&[], &partitions, &[]);
+            }
+            return Ok(());
+        }
+        self.on(lane, Event::Revoking)?;
+        if let Lane::Kafka(member) = &self.lanes[lane] {
+            self.owned.give_up(&member.naming, &partitions);
+        }
+        self.rebalanced(&[], &partitions, &[]);
         Ok(())
     }
 
@@ -258,10 +331,10 @@ impl Worker {
             return Ok(());
         };
         member.finished = member.reader.as_ref().is_none_or(Reader::is_committed);
-        if member.finished {
-            Ok(())
-        } else {
-            self.on(lane, Event::Due)
+        match (member.finished, &self.rounds) {
+            (true, _) => Ok(()),
+            (false, Some(_)) => self.on_round(Event::Due),
+            (false, None) => self.on(lane, Event::Due),
         }
     }
 
@@ -291,19 +364,45 @@ impl Worker {
     /// Takes the batch through its route. While a sink or a plugin keeps it waiting, the groups are seen to: nobody else may have to wait for them.
     /// `Waiting`: it was given up, for a signal or because the group took its partition.
     fn take_through(&mut self, lane: usize, source: usize) -> Result<Done> {
+        let task = self.lanes[lane].task(&self.batch.partition);
+        let done = self.take_through_as(lane, source, &task);
+        if let Some(state) = self.owned.state(&task) {
+            // All of a batch's changes or none: what it staged is complete only where it was processed.
+            match done {
+                Ok(Done::Processed) => state.keep(),
+                Ok(Done::Waiting) | Err(_) => state.undo(),
+            }
+        }
+        if matches!(done, Ok(Done::Waiting)) && self.rounds.is_some() {
+            self.take_back()?;
+        }
+        done
+    }
+
+    /// A batch that was given up may have put out a part of its outputs: no round may commit them. What was done since the last commit is done
+    /// again; where the run is to stop, by the next start.
+    fn take_back(&mut self) -> Result<()> {
+        self.is_torn = self.shared.stop.is_requested();
+        if self.is_torn { Ok(()) } else { self.on_round(Event::Expired) }
+    }
+
+    fn take_through_as(&mut self, lane: usize, source: usize, task: &str) -> Result<Done> {
         let batch = &mut self.batch;
-        let mut done = self
-            .tasks
-            .process(source, &batch.partition, &mut batch.records, &mut self.writer)?;
+        let (partition, records) = (&batch.partition, &mut batch.records);
+        let state = self.owned.state(task);
+        let mut done = self.tasks.process(source, partition, records, state, &mut self.writer)?;
         while done == Done::Waiting {
-            self.see_to_groups()?;
-            if self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.lanes[lane].has_batch() {
+            self.waiting = Waiting::ForBatch;
+            let seen_to = self.see_to_groups();
+            let gives_up = std::mem::take(&mut self.waiting) == Waiting::ForGroup;
+            seen_to?;
+            if gives_up || self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.lanes[lane].has_batch() {
                 break;
             }
             let batch = &mut self.batch;
-            done = self
-                .tasks
-                .go_on(source, &batch.partition, &mut batch.records, &mut self.writer)?;
+            let (partition, records) = (&batch.partition, &mut batch.records);
+            let state = self.owned.state(task);
+            done = self.tasks.go_on(source, partition, records, state, &mut self.writer)?;
         }
         Ok(done)
     }
@@ -327,6 +426,10 @@ impl Worker {
     }
 
     fn commit_when_due(&mut self, lane: usize) -> Result<()> {
+        if self.rounds.is_some() {
+            let is_free = self.waiting == Waiting::Nothing;
+            return if is_free { self.round_when_due() } else { Ok(()) };
+        }
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return Ok(());
         };
@@ -355,7 +458,7 @@ impl Worker {
     /// One command; what happened by it, where the protocol waits for that.
     fn carry_out(&mut self, lane: usize, command: Command, event: Event) -> Result<Option<Event>> {
         if command == Command::Drain {
-            return self.drain_for(lane, event).map(Some);
+            return self.drain_for(event).map(Some);
         }
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return Ok(None);
@@ -397,14 +500,11 @@ impl Worker {
         Ok(())
     }
 
-    fn drain_for(&mut self, lane: usize, event: Event) -> Result<Event> {
-        let Lane::Kafka(member) = &self.lanes[lane] else {
-            return Ok(Event::DrainTimedOut);
-        };
+    fn drain_for(&mut self, event: Event) -> Result<Event> {
         let limit = if event == Event::Revoking {
             REVOCATION_LIMIT
         } else {
-            member.drain_limit
+            DRAIN_LIMIT
         };
         let until = clock::now() + limit;
         let ending = event == Event::Stopping;
@@ -466,6 +566,7 @@ impl Worker {
                 self.shared.tell(Notice::Checkpoint {
                     worker: self.index,
                     partitions,
+                    seconds: None,
                 });
             }
             Err(reason) => {
@@ -495,7 +596,7 @@ impl Worker {
     }
 
     /// A cluster is out of reach when the reader or the writer says so; told when it changes.
-    fn watch_connection(&mut self) {
+    pub(super) fn watch_connection(&mut self) {
         let lost = self.reader_lost.clone().or_else(|| self.writer.disconnected());
         let disconnected = lost.is_some();
         if std::mem::replace(&mut self.disconnected, disconnected) == disconnected {
