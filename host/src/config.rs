@@ -328,6 +328,46 @@ pub struct Checkpoint {
     pub interval: Duration,
     /// How long one may take.
     pub timeout: Duration,
+    /// How many checkpoints are kept behind the last.
+    pub keep: usize,
+    /// How many in a row may fail before the pipeline stops.
+    pub tolerable_failures: u32,
+    /// Where they are kept.
+    pub location: Location,
+}
+
+/// Where checkpoints and savepoints are kept.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A folder.
+    Folder(PathBuf),
+    /// A bucket of S3, or of what speaks its language.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// What stands before the names of all objects; empty or without slashes at its ends.
+        prefix: String,
+        /// Settings over those of the `AWS_*` variables; secrets are resolved.
+        properties: BTreeMap<String, String>,
+    },
+}
+
+/// As a person writes it in `store`.
+impl fmt::Display for Location {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::Folder(path) => write!(out, "{}", path.display()),
+            Location::S3 { bucket, prefix, .. } if prefix.is_empty() => write!(out, "s3://{bucket}"),
+            Location::S3 { bucket, prefix, .. } => write!(out, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+/// Values of properties may be secrets: they are not shown.
+impl fmt::Debug for Location {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Location({self})")
+    }
 }
 
 /// A pipeline, checked.

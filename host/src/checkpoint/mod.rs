@@ -1,15 +1,30 @@
-//! The promise to come back: in which order outputs become durable and positions are committed.
+//! The promise to come back: in which order outputs, state and positions become durable, and where the state is kept.
 //!
-//! Owns the order. Never does I/O and never looks at a clock: `pipeline` carries out what it decides.
-//! Always: a position is committed only after every output of the records before it was acknowledged.
+//! Owns the order (`protocol`, pure), the text that names a state (`pointer`), the bytes of a commit (`bundle`) and the store: a folder or a
+//! bucket, its objects and their paths. Never reads a clock to decide an order, never looks into a delta, never asks Kafka: committed pointers
+//! are handed in. Always: a position is committed only after every output of the records before it was acknowledged; a pointer is handed out
+//! only for bytes that are durable and were read back; nothing that a committed pointer reaches is ever deleted; what is damaged or missing is
+//! an error that names the object.
 
 pub mod protocol;
+pub mod pointer;
+pub mod bundle;
+mod objects;
+pub mod store;
+pub mod history;
+pub mod base;
 
 mod command;
 mod event;
 #[cfg(test)]
+mod protocol_tests;
+#[cfg(test)]
 mod tests;
 
+pub use bundle::{BaseRef, StoreShape, TaskFrame};
 pub use command::{Command, Halt};
 pub use event::Event;
+pub use history::{Delta, Ground, History};
+pub use pointer::{Metadata, Pointer};
 pub use protocol::{Mode, Protocol};
+pub use store::{Store, Upload};

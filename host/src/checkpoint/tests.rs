@@ -1,315 +1,76 @@
-//! The protocol's invariants, over every sequence of events of any length: each state that it can be in is visited together with what an
-//! observer knows of the world, and each event is tried there, those that nobody asked for too.
+//! What the tests of this station share: a store in a folder of its own, and a task that commits into it.
 
-use super::{Command, Event, Halt, Mode, Protocol};
-use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
 
-const EVENTS: [Event; 32] = [
-    Event::Due,
-    Event::Revoking,
-    Event::Lost,
-    Event::Stopping,
-    Event::Drained,
-    Event::DrainTimedOut,
-    Event::NothingNew,
-    Event::Answered,
-    Event::OutputFailed,
-    Event::Stored,
-    Event::StoreFailed,
-    Event::Current,
-    Event::Stale,
-    Event::OffsetsSent,
-    Event::OffsetsSlow,
-    Event::OffsetsRefused,
-    Event::Expired,
-    Event::Fenced,
-    Event::Committed,
-    Event::CommittedSlow,
-    Event::CommitRefused,
-    Event::CommitUnknown,
-    Event::Applied,
-    Event::Recycled,
-    Event::RecycleFailed,
-    Event::SettledNew,
-    Event::SettledOld,
-    Event::SettledOther,
-    Event::Unsettled,
-    Event::Foreign,
-    Event::Rewound,
-    Event::RewindFailed,
-];
-const TOLERABLE: u32 = 2;
+use super::bundle::{BaseRef, TaskFrame};
+use super::pointer::Pointer;
+use super::store::Store;
+use crate::config::{Location, Offsets};
 
-/// What may answer `command`; empty where nothing does.
-fn answers(command: Command) -> &'static [Event] {
-    use Event::*;
-    match command {
-        Command::Drain => &[Drained, DrainTimedOut, NothingNew, OutputFailed, Expired],
-        Command::AwaitBundle => &[Stored, StoreFailed, OutputFailed, Expired],
-        Command::CheckMembership => &[Current, Stale, OutputFailed, Expired],
-        Command::SendOffsets => &[OffsetsSent, OffsetsSlow, Stale, OffsetsRefused, OutputFailed, Expired],
-        Command::CommitTransaction => &[
-            Committed,
-            CommittedSlow,
-            CommitRefused,
-            CommitUnknown,
-            OutputFailed,
-            Expired,
-        ],
-        Command::CommitOffsets => &[
-            Committed,
-            CommittedSlow,
-            CommitRefused,
-            CommitUnknown,
-            OutputFailed,
-            Expired,
-        ],
-        Command::Apply => &[Applied],
-        Command::Recycle => &[Recycled, RecycleFailed],
-        Command::Settle => &[SettledNew, SettledOld, SettledOther, Unsettled, Foreign],
-        Command::Rewind => &[Rewound, RewindFailed, Foreign],
-        _ => &[],
-    }
+pub(super) const WAIT: Duration = Duration::from_secs(60);
+
+pub(super) fn folder_store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = reopen(&folder);
+    (folder, store)
 }
 
-fn comes_by_itself(event: Event) -> bool {
-    use Event::*;
-    matches!(
-        event,
-        Due | Revoking | Lost | Stopping | OutputFailed | Expired | Fenced | Foreign
-    )
+pub(super) fn reopen(folder: &tempfile::TempDir) -> Store {
+    Store::open(&Location::Folder(folder.path().join("store")), "pages").unwrap()
 }
 
-/// What somebody knows who sees every event and every command, and holds them against the invariants.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Observer {
-    mode: Mode,
-    /// The command that waits for its answer.
-    asked: Option<Command>,
-    may_process: bool,
-    is_drained: bool,
-    is_durable: bool,
-    is_current: bool,
-    has_lost: bool,
-    has_sent: bool,
-    is_known_through: bool,
-    is_in_doubt: bool,
-    must_recycle: bool,
-    must_rewind: bool,
-    /// The transaction may be open: from `Process` to a commit or an abort.
-    is_open: bool,
-    is_revoking: bool,
-    is_ending: bool,
-    failures: u32,
-    is_over: bool,
+/// A task that commits, one bundle a time.
+pub(super) struct Chain<'a> {
+    store: &'a Store,
+    pub(super) at: Pointer,
 }
 
-impl Observer {
-    fn new(mode: Mode) -> Self {
+impl<'a> Chain<'a> {
+    pub(super) fn new(store: &'a Store, task: &str) -> Self {
         Self {
-            mode,
-            asked: None,
-            may_process: true,
-            is_drained: false,
-            is_durable: false,
-            is_current: false,
-            has_lost: false,
-            has_sent: false,
-            is_known_through: false,
-            is_in_doubt: false,
-            must_recycle: false,
-            must_rewind: false,
-            is_open: true,
-            is_revoking: false,
-            is_ending: false,
-            failures: 0,
-            is_over: false,
+            store,
+            at: Pointer::first(task),
         }
     }
 
-    fn is_exact(&self) -> bool {
-        self.mode == Mode::ExactlyOnce
-    }
-
-    fn see(&mut self, event: Event, commands: &[Command]) {
-        let is_answer = self.asked.is_some_and(|asked| answers(asked).contains(&event));
-        if self.is_over {
-            assert!(commands.is_empty(), "P3: {event:?} after the end asks for {commands:?}");
-            return;
-        }
-        if !is_answer && !comes_by_itself(event) {
-            assert!(
-                commands.is_empty(),
-                "{event:?}, that nobody asked for, asks for {commands:?}"
-            );
-            return;
-        }
-        self.hear(event, is_answer);
-        if is_answer {
-            self.learn(event);
-        }
-        for command in commands {
-            assert!(!self.is_over, "{command:?} after the end");
-            self.check(*command);
-        }
-        let waits = self.asked.is_some();
-        assert!(
-            self.is_over || waits != self.may_process,
-            "it stands still, or processes in a round"
-        );
-    }
-
-    /// An answer says what became of the command.
-    fn learn(&mut self, event: Event) {
-        use Event::*;
-        let asked = self.asked;
-        match event {
-            Drained => self.is_drained = true,
-            Stored => self.is_durable = true,
-            Current => self.is_current = true,
-            OffsetsSent | OffsetsSlow => self.has_sent = true,
-            Committed | CommittedSlow | SettledNew => {
-                (self.is_known_through, self.is_in_doubt, self.is_open) = (true, false, false);
-            }
-            SettledOld | SettledOther => self.is_in_doubt = false,
-            CommitUnknown => (self.is_in_doubt, self.is_open) = (true, false),
-            Expired if asked == Some(Command::CommitTransaction) => (self.is_in_doubt, self.is_open) = (true, false),
-            Recycled => (self.must_recycle, self.is_open) = (false, false),
-            Rewound => (self.must_rewind, self.is_in_doubt) = (false, false),
-            Applied => self.failures = 0,
-            _ => {}
-        }
-        let is_clean = matches!(
-            event,
-            NothingNew
-                | Drained
-                | Stored
-                | Current
-                | OffsetsSent
-                | Committed
-                | Applied
-                | Recycled
-                | RecycleFailed
-                | SettledNew
-                | SettledOld
-                | SettledOther
-                | Unsettled
-                | Rewound
-                | RewindFailed
-        );
-        self.must_recycle |= self.is_exact() && !is_clean;
-        self.asked = None;
-    }
-
-    /// What comes by itself, and what counts as a failure.
-    fn hear(&mut self, event: Event, is_answer: bool) {
-        use Event::*;
-        match event {
-            Revoking => self.is_revoking = true,
-            Stopping => self.is_ending = true,
-            Lost => self.has_lost |= !self.may_process,
-            _ => {}
-        }
-        let is_failure = match event {
-            DrainTimedOut | StoreFailed | OffsetsRefused => is_answer,
-            CommitRefused => is_answer && self.is_exact(),
-            OutputFailed => is_answer && (self.asked != Some(Command::CommitOffsets)) || self.may_process,
-            _ => false,
-        };
-        self.failures += u32::from(is_failure && !self.has_lost && !self.is_ending);
-    }
-
-    fn check(&mut self, command: Command) {
-        if !answers(command).is_empty() {
-            assert!(
-                self.asked.is_none(),
-                "{command:?} while {:?} is not answered",
-                self.asked
-            );
-            (self.asked, self.may_process) = (Some(command), false);
-        }
-        match command {
-            Command::SendOffsets | Command::CommitOffsets => {
-                assert_eq!(self.is_exact(), command == Command::SendOffsets);
-                assert!(self.is_drained, "P1");
-                assert!(self.is_current && !self.has_lost, "P2");
-                assert!(self.is_durable, "P4");
-            }
-            Command::CommitTransaction => assert!(self.is_exact() && self.has_sent && !self.has_lost, "P2"),
-            Command::Apply => {
-                assert!(self.is_known_through, "P7");
-                self.is_known_through = false;
-            }
-            Command::DropOverlays => {
-                assert!(!self.is_known_through, "P7: what went through is dropped");
-                self.must_rewind = true;
-            }
-            Command::Abort => {
-                assert!(!self.is_in_doubt, "what may have gone through cannot be aborted");
-                (self.is_open, self.must_recycle) = (false, self.is_exact());
-            }
-            Command::Recycle => assert!(self.is_exact()),
-            Command::Settle => assert!(self.is_in_doubt || !self.is_open, "P6: nothing is in doubt"),
-            Command::Rewind => assert!(self.must_rewind && !self.must_recycle),
-            Command::Release => {
-                assert!(self.is_revoking, "P9: nothing was revoked");
-                assert!(
-                    !self.is_exact() || !self.must_recycle,
-                    "P9: a transaction may be open still"
-                );
-                self.is_revoking = false;
-            }
-            Command::Process => self.check_process(),
-            Command::Leave => self.is_over = true,
-            Command::Halt(why) => {
-                assert_eq!(why == Halt::TooManyFailures, self.failures > TOLERABLE, "P10");
-                self.is_over = true;
-            }
-            _ => {}
+    /// What the next commit would write.
+    pub(super) fn frame(&self, base: Option<&BaseRef>) -> TaskFrame {
+        let (source, number) = self.at.task.split_once('/').unwrap();
+        let seq = self.at.seq + 1;
+        TaskFrame {
+            task: self.at.task.clone(),
+            seq,
+            parent: self.at.clone(),
+            base: base.cloned(),
+            offsets: Offsets::from([(source.to_owned(), [(number.parse().unwrap(), seq as i64)].into())]),
+            stores: Vec::new(),
+            delta: format!("{} at {seq}", self.at.task).into_bytes(),
         }
     }
 
-    fn check_process(&mut self) {
-        assert!(!self.must_recycle, "P5");
-        assert!(!self.is_in_doubt || !self.is_exact(), "P6");
-        assert!(!self.is_known_through, "P7: committed and not applied");
-        assert!(!self.must_rewind, "P8");
-        assert!(!self.is_revoking, "P9: the group waits");
-        assert!(!self.is_ending, "the run was to end");
-        assert!(self.failures <= TOLERABLE, "P10");
-        let (failures, mode) = (self.failures, self.mode);
-        *self = Self {
-            failures,
-            ..Self::new(mode)
-        };
+    /// Writes a bundle and goes on from it.
+    pub(super) fn commit(&mut self) -> Pointer {
+        self.commit_on(None)
     }
-}
 
-/// How many states there are.
-fn visit_every_state(mode: Mode) -> usize {
-    let mut seen = HashSet::new();
-    let mut open = vec![(Protocol::new(mode, TOLERABLE), Observer::new(mode), Vec::new())];
-    while let Some((protocol, observer, path)) = open.pop() {
-        for event in EVENTS {
-            let (mut protocol, mut observer, mut path) = (protocol.clone(), observer.clone(), path.clone());
-            let commands = protocol.on(event);
-            path.push((event, commands));
-            let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| observer.see(event, commands)));
-            assert!(held.is_ok(), "{mode:?}: {path:?}");
-            if seen.insert((protocol.clone(), observer.clone())) {
-                open.push((protocol, observer, path));
-            }
-        }
+    pub(super) fn commit_on(&mut self, base: Option<&BaseRef>) -> Pointer {
+        self.at = self.attempt(base);
+        self.at.clone()
     }
-    seen.len()
-}
 
-#[test]
-fn every_invariant_holds_after_every_sequence_of_events_exactly_once() {
-    assert!(visit_every_state(Mode::ExactlyOnce) > 1000);
-}
+    /// Writes a bundle and does not go on from it.
+    pub(super) fn attempt(&self, base: Option<&BaseRef>) -> Pointer {
+        let mut upload = self.store.put(0, vec![self.frame(base)]);
+        upload.wait(WAIT).unwrap().unwrap().remove(0)
+    }
 
-#[test]
-fn every_invariant_holds_after_every_sequence_of_events_at_least_once() {
-    assert!(visit_every_state(Mode::AtLeastOnce) > 500);
+    /// Writes a base of where the task stands.
+    pub(super) fn base(&self, folder: &Path) -> BaseRef {
+        let files = folder.join(format!("base-{}", self.at.seq));
+        std::fs::create_dir_all(&files).unwrap();
+        std::fs::write(files.join("state"), self.at.to_string()).unwrap();
+        let mut upload = self.store.put_base(&self.at.task, &self.at, &files);
+        upload.wait(WAIT).unwrap().unwrap()
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run stops and says so.
 
-use crate::checkpoint::{BaseRef, Pointer, Store, StoreShape};
+use crate::checkpoint::{BaseRef, Ground, Pointer, Store, StoreShape};
 use crate::config::{Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::{self, Plugin};
@@ -73,25 +73,26 @@ impl Checkpoints {
             return Ok(Restored { state, base: None });
         };
         let local = self.local(task)?;
-        let applied = local.as_ref().and_then(TaskState::applied);
-        let history = store.history(pointer, applied.and_then(|text| text.parse().ok()).as_ref())?;
-        history.check_offsets(offsets)?;
+        let applied: Option<Pointer> = local.as_ref().and_then(TaskState::applied).and_then(|text| text.parse().ok());
+        let history = store.history(pointer, applied.as_ref())?;
+        check_offsets(task, pointer, &history.offsets, offsets)?;
         self.check_stores(task, &history.stores)?;
-        let mut state = match (local, history.from_local) {
-            (Some(local), true) => local,
-            (local, _) => {
+        let (mut state, base) = match (history.ground, local) {
+            (Ground::Local, Some(local)) => (local, None),
+            (Ground::Base(base), local) => {
                 drop(local);
-                self.from_base(task, store, history.base.as_ref())?
+                (self.from_base(task, store, &base)?, Some(base))
+            }
+            (Ground::Empty | Ground::Local, local) => {
+                drop(local);
+                self.home.forget(task)?;
+                (self.home.task(task)?, None)
             }
         };
         for delta in &history.deltas {
-            crate::kill::point("mid-restore");
-            state.redo(&delta.bytes, &delta.pointer.to_string())?;
+            state.redo(&store.delta(delta)?, &delta.pointer.to_string())?;
         }
-        Ok(Restored {
-            state,
-            base: history.base,
-        })
+        Ok(Restored { state, base })
     }
 
     /// The task's local files; damaged ones are deleted, for everything in them is in the store.
@@ -106,13 +107,10 @@ impl Checkpoints {
         }
     }
 
-    fn from_base(&self, task: &str, store: &Store, base: Option<&BaseRef>) -> Result<TaskState> {
+    fn from_base(&self, task: &str, store: &Store, base: &BaseRef) -> Result<TaskState> {
         self.home.forget(task)?;
-        let Some(base) = base else {
-            return self.home.task(task);
-        };
         let folder = self.home.scratch();
-        store.fetch_base(base, &folder, &|_done, _total| {})?;
+        store.fetch_base(base, &folder, |_done, _total| {})?;
         self.home.install(task, &folder)
     }
 
@@ -143,6 +141,35 @@ impl Checkpoints {
             }
         }
         Ok(())
+    }
+}
+
+/// A bundle holds the offsets that belong to its state: the committed ones must be those.
+fn check_offsets(task: &str, pointer: &Pointer, stored: &Offsets, committed: &Offsets) -> Result<()> {
+    for (topic, partitions) in committed {
+        for (number, committed) in partitions {
+            let stored = stored.get(topic).and_then(|of| of.get(number));
+            if stored != Some(committed) {
+                let held = stored.map_or("no offset".to_owned(), |at| format!("offset {at}"));
+                return Err(Error::new(
+                    Kind::Corrupt,
+                    format!("failed to restore task `{task}`: the committed offset is not the one that its state belongs to"),
+                    format!("{topic}/{number} is committed at {committed}, and checkpoint {} has {held}", pointer.seq),
+                )
+                .hint("somebody moved offsets of this group; start from a savepoint with --from"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn shape(operator: &str, store: &plugin::Store) -> StoreShape {
+    StoreShape {
+        operator: operator.to_owned(),
+        store: store.name.clone(),
+        kind: store.kind.name().to_owned(),
+        codec: store.codec.clone(),
+        schema_version: store.schema_version,
     }
 }
 

@@ -7,11 +7,11 @@ use crate::config;
 use crate::error::{Error, Result};
 
 use super::delivery::{self, Refusal};
-use super::file::{Checkpoint, File, OnError, Operator};
+use super::file::{File, OnError, Operator};
 use super::graph::Graph;
 use super::text::document::{Document, Span};
 use super::text::values::At;
-use super::{places, properties, source};
+use super::{location, places, source};
 
 /// What every check needs: the document for errors, the folder that paths are relative to.
 #[derive(Debug, Clone, Copy)]
@@ -102,30 +102,13 @@ fn checkpoint(file: &File, scope: &Scope<'_>) -> Result<Option<config::Checkpoin
     let Some(At { value: raw, .. }) = &file.checkpoint else {
         return Ok(None);
     };
-    check_store(raw, scope)?;
     Ok(Some(config::Checkpoint {
         interval: raw.interval.value.duration(),
         timeout: raw.timeout.value.duration(),
+        keep: raw.keep.value.0 as usize,
+        tolerable_failures: raw.tolerable_failures.value.0 as u32,
+        location: location::location(raw, scope)?,
     }))
-}
-
-/// The store is not used yet; what is written there is right or refused all the same.
-fn check_store(raw: &Checkpoint, scope: &Scope<'_>) -> Result<()> {
-    for (name, property) in &raw.properties.0 {
-        properties::resolve("checkpoint", name, property, scope)?;
-    }
-    let Some(store) = &raw.store else { return Ok(()) };
-    match store.value.0.split_once("://") {
-        None | Some(("file" | "s3", _)) => Ok(()),
-        Some((scheme, _)) => {
-            let what = format!("`checkpoint.store` cannot be at `{scheme}://`");
-            Err(scope.refuse(
-                store.span.as_ref(),
-                what,
-                "it is a folder, file://… or s3://bucket/prefix",
-            ))
-        }
-    }
 }
 
 /// The operators, each behind those that it reads.

@@ -294,20 +294,18 @@ pub(super) struct Checkpoint {
     /// From the start of one to the start of the next.
     #[serde(default)]
     pub(super) interval: At<Period<10, DAY, 1_000>>,
-    /// Where checkpoints are kept: a folder, file://…, s3://bucket/prefix. Takes effect with checkpoints of state.
+    /// Where checkpoints are kept, for all members of the pipeline: a folder, file://…, s3://bucket/prefix (`AWS_*` variables or `properties`). Default: the folder `checkpoints`.
     pub(super) store: Option<At<Text>>,
-    /// How many checkpoints are kept. Takes effect with checkpoints of state.
-    #[expect(dead_code, reason = "checked here, used by checkpoints of state when they come")]
+    /// How many checkpoints are kept behind the last.
     #[serde(default)]
     pub(super) keep: At<Whole<1, 1_000, 5>>,
     /// How long one may take.
     #[serde(default)]
     pub(super) timeout: At<Period<10, DAY, 60_000>>,
-    /// How many checkpoints in a row may fail before the pipeline stops. Takes effect with checkpoints of state.
-    #[expect(dead_code, reason = "checked here, used by checkpoints of state when they come")]
+    /// How many checkpoints in a row may fail before the pipeline stops.
     #[serde(default)]
     pub(super) tolerable_failures: At<Whole<0, 1_000_000, 0>>,
-    /// Passed to the store; a secret is `{ env = "NAME" }` or `{ file = "path" }`. Takes effect with checkpoints of state.
+    /// Settings of an S3 store, such as `region` and `endpoint`, over the `AWS_*` variables; a secret is `{ env = "NAME" }` or `{ file = "path" }`.
     #[serde(default)]
     pub(super) properties: Named<Property>,
 }

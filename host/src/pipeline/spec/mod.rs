@@ -9,6 +9,7 @@ mod check;
 mod delivery;
 mod source;
 mod places;
+mod location;
 mod graph;
 mod properties;
 

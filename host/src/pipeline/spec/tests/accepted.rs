@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{
-    CommitOffsets, Delivery, EventTime, FileFormat, KafkaSource, OnError, Otherwise, Partitioner, Pipeline, Source,
-    Start, Stop, Subscription, Target,
+    CommitOffsets, Delivery, EventTime, FileFormat, KafkaSource, Location, OnError, Otherwise, Partitioner, Pipeline,
+    Source, Start, Stop, Subscription, Target,
 };
 
 use super::parse;
@@ -107,7 +107,38 @@ fn every_key_of_the_contract_is_read() {
     assert!(matches!(&pipeline.sinks[1].target, Target::File(None)));
     let dead = pipeline.dead_letters.unwrap();
     assert!(matches!(&dead.target, Target::Kafka { cluster, .. } if cluster.brokers == "10.0.0.3:9092"));
-    assert_eq!(pipeline.checkpoint.unwrap().interval, Duration::from_secs(1));
+    let checkpoint = pipeline.checkpoint.unwrap();
+    assert_eq!(
+        (checkpoint.interval, checkpoint.timeout),
+        (Duration::from_secs(1), Duration::from_secs(60))
+    );
+    assert_eq!((checkpoint.keep, checkpoint.tolerable_failures), (5, 0));
+    let Location::S3 {
+        bucket,
+        prefix,
+        properties,
+    } = &checkpoint.location
+    else {
+        panic!("{:?}", checkpoint.location)
+    };
+    assert_eq!((bucket.as_str(), prefix.as_str()), ("bucket", "prefix"));
+    assert_eq!(properties["aws_secret_access_key"], "sandbar");
+    assert!(!format!("{checkpoint:?}").contains("sandbar"), "a secret is not shown");
+}
+
+#[test]
+fn checkpoints_are_kept_beside_the_file_unless_it_says_where() {
+    let at = |store: &str| {
+        let text = format!("{LEAST}\n[checkpoint]\n{store}\n").replacen('\n', "\ndelivery = \"at-least-once\"\n", 1);
+        parse(&text, &[]).unwrap().checkpoint.unwrap().location.to_string()
+    };
+    let default = at("");
+    assert!(default.ends_with("checkpoints"), "{default}");
+    assert_eq!(at("store = \"checkpoints\""), default);
+    assert_eq!(at("store = \"/var/lib/c\""), "/var/lib/c");
+    assert_eq!(at("store = \"file:///var/lib/c\""), "/var/lib/c");
+    assert_eq!(at("store = \"s3://b\""), "s3://b");
+    assert_eq!(at("store = \"s3://b/p/q/\""), "s3://b/p/q");
 }
 
 #[test]

@@ -1,0 +1,284 @@
+//! The checkpoint store of one pipeline: which objects there are, under which paths, and the upload of a commit's bundle.
+//!
+//! ```text
+//! <store>/<pipeline>/bundles/<name>          what a commit changed
+//! <store>/<pipeline>/bases/<name>            lists the files of a task's whole state
+//! <store>/<pipeline>/files/<base>/<sha256>   one of those files; later bases name it too
+//! <store>/<pipeline>/probes/<name>           written and deleted to see that it works, and what time it is there
+//! <store>/<pipeline>/savepoints/<name>/…     bundles, bases and files of its own, and savepoint.json
+//! ```
+//!
+//! Names are never used twice, and objects never change: two attempts at a commit, or two processes, cannot meet in one object.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::bundle::{self, Checked, Entry, TaskFrame};
+use super::objects::Objects;
+use super::pointer::Pointer;
+use crate::clock;
+use crate::config::Location;
+use crate::error::{Error, Kind, Result};
+
+/// Characters of a name, at most.
+pub(super) const NAME_LENGTH: usize = 26;
+/// What is read of a bundle to see its manifest; more only where that is longer.
+const MANIFEST_START: u64 = 64 << 10;
+/// Manifests that are kept in memory, at most: they never change.
+const MANIFESTS: usize = 4096;
+
+/// The checkpoint store of one pipeline, or a savepoint, which has the same objects.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) objects: Objects,
+    root: Arc<str>,
+    pipeline: Arc<str>,
+    manifests: Arc<Mutex<HashMap<String, Arc<Checked>>>>,
+}
+
+/// Something on its way into the store. Dropped, it goes on, and nobody learns of its end.
+#[derive(Debug)]
+pub struct Upload<T = Vec<Pointer>> {
+    answer: Receiver<Result<T>>,
+}
+
+impl<T> Upload<T> {
+    pub(super) fn new(answer: Receiver<Result<T>>) -> Self {
+        Self { answer }
+    }
+
+    /// Waits until it is durable and was read back, or failed; `None`: not within the limit.
+    pub fn wait(&mut self, limit: Duration) -> Option<Result<T>> {
+        match self.answer.recv_timeout(limit) {
+            Ok(answer) => Some(answer),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                let what = "failed to write to the checkpoint store";
+                Some(Err(Error::new(Kind::Bug, what, "the upload ended without an answer")))
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store of a pipeline, and writes, reads and deletes an object to see that it works.
+    ///
+    /// # Errors
+    /// `Corrupt`: it cannot be reached, or this user may not write there; `Invalid`: a setting is wrong.
+    pub fn open(location: &Location, pipeline: &str) -> Result<Self> {
+        let store = Self::look_into(location, pipeline)?;
+        store.now().map_err(|error| Error {
+            what: format!("checkpoint store `{location}` is not writable"),
+            why: format!("{}: {}", error.what, error.why),
+            ..error
+        })?;
+        Ok(store)
+    }
+
+    /// Opens the store of a pipeline for reading: nothing is asked or written yet.
+    pub fn look_into(location: &Location, pipeline: &str) -> Result<Self> {
+        Ok(Self::at(Objects::open(location)?, pipeline, pipeline))
+    }
+
+    pub(super) fn at(objects: Objects, root: &str, pipeline: &str) -> Self {
+        Self {
+            objects,
+            root: root.into(),
+            pipeline: pipeline.into(),
+            manifests: Arc::default(),
+        }
+    }
+
+    /// The pipeline whose store it is.
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
+    /// The place, as a person wrote it.
+    pub fn place(&self) -> &str {
+        self.objects.place()
+    }
+
+    /// Begins to write one commit of a worker: what its tasks changed, as one object. The pointers come in the order of the tasks.
+    pub fn put(&self, worker: usize, tasks: Vec<TaskFrame>) -> Upload {
+        let store = self.clone();
+        Upload::new(self.objects.begin_blocking(move || store.put_now(worker, tasks)))
+    }
+
+    fn put_now(&self, worker: usize, tasks: Vec<TaskFrame>) -> Result<Vec<Pointer>> {
+        let name = new_name(worker);
+        let encoded = bundle::encode(&self.pipeline, clock::wall_ms(), worker, tasks);
+        let encoded =
+            encoded.map_err(|flaw| Error::new(Kind::Bug, format!("failed to write bundle `{name}`"), flaw))?;
+        let writing = self.objects.create(self.bundle_path(&name), encoded.bytes.into());
+        let gone = |_| {
+            Err(Error::new(
+                Kind::Bug,
+                format!("failed to write bundle `{name}`"),
+                "its thread is gone",
+            ))
+        };
+        self.objects.begin(writing).recv().unwrap_or_else(gone)?;
+        let pointers = encoded.checked.pointers(&name);
+        self.remember(&name, Arc::new(encoded.checked));
+        Ok(pointers)
+    }
+
+    /// The manifest of a bundle, checked.
+    pub fn manifest(&self, name: &str) -> Result<Arc<Checked>> {
+        let known = self
+            .manifests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let path = self.bundle_path(name);
+        let checked = match self.objects.start(&path, MANIFEST_START)? {
+            None => return Err(self.objects.missing(&path)),
+            Some((start, total)) => self.read_manifest(&path, &start, total)?,
+        };
+        let checked = Arc::new(checked);
+        self.remember(name, checked.clone());
+        Ok(checked)
+    }
+
+    fn read_manifest(&self, path: &str, start: &[u8], total: u64) -> Result<Checked> {
+        let damaged = |flaw: String| self.objects.damaged(path, &flaw);
+        let end = bundle::manifest_range(start).map_err(damaged)?.end as u64;
+        if end <= start.len() as u64 || end > total {
+            return bundle::read_manifest(start, total).map_err(damaged);
+        }
+        let whole = self.objects.range(path, 0..end)?;
+        bundle::read_manifest(&whole, total).map_err(damaged)
+    }
+
+    fn remember(&self, name: &str, checked: Arc<Checked>) {
+        let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        if manifests.len() >= MANIFESTS {
+            manifests.clear();
+        }
+        manifests.insert(name.to_owned(), checked);
+    }
+
+    pub(super) fn forget(&self, name: &str) {
+        self.manifests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+    }
+
+    /// What the store holds of the state that a pointer names: its positions, its stores, where its delta lies. `None`: the pointer names no
+    /// bundle.
+    pub fn resolve(&self, pointer: &Pointer) -> Result<Option<Entry>> {
+        let Some(name) = &pointer.bundle else { return Ok(None) };
+        let checked = self.manifest(name)?;
+        let path = self.bundle_path(name);
+        if pointer.hash.as_deref() != Some(&checked.hash) {
+            let flaw = format!(
+                "its manifest has hash {}, and the pointer `{pointer}` names another",
+                checked.hash
+            );
+            return Err(self.objects.damaged(&path, &flaw));
+        }
+        match checked.entry(&pointer.task).filter(|entry| entry.seq == pointer.seq) {
+            Some(entry) => Ok(Some(entry.clone())),
+            None => Err(self
+                .objects
+                .damaged(&path, &format!("it does not hold what the pointer `{pointer}` names"))),
+        }
+    }
+
+    /// The newest state of each task, whoever wrote it: the truth where positions are kept in checkpoints. Tasks are in order.
+    pub fn newest(&self) -> Result<Vec<(Pointer, Entry)>> {
+        let mut newest: BTreeMap<String, (Pointer, Entry)> = BTreeMap::new();
+        // Names begin with the time of writing: of two with the same number the later wins.
+        for name in self.bundles()? {
+            let checked = self.manifest(&name)?;
+            for entry in &checked.manifest.tasks {
+                let is_newer = newest
+                    .get(&entry.task)
+                    .is_none_or(|(pointer, _)| pointer.seq <= entry.seq);
+                if is_newer {
+                    newest.insert(entry.task.clone(), (checked.pointer(&name, entry), entry.clone()));
+                }
+            }
+        }
+        Ok(newest.into_values().collect())
+    }
+
+    /// The names of all bundles, the oldest first.
+    pub fn bundles(&self) -> Result<Vec<String>> {
+        let listed = self.objects.list(&self.path("bundles"))?;
+        Ok(listed.into_iter().map(|listed| listed.name).collect())
+    }
+
+    /// Milliseconds since 1970 by the store's own clock: the time that it gives to what is written now.
+    pub(super) fn now(&self) -> Result<i64> {
+        let probe = self.path(&format!("probes/{}", new_name(0)));
+        self.objects.put(&probe, bytes::Bytes::from_static(b"probe"))?;
+        let looked = self.objects.look(&probe);
+        self.objects.delete(&probe)?;
+        looked?.map_or_else(|| Err(self.objects.missing(&probe)), |probe| Ok(probe.modified))
+    }
+
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.root)
+    }
+
+    pub(super) fn bundle_path(&self, name: &str) -> String {
+        self.path(&format!("bundles/{name}"))
+    }
+
+    pub(super) fn base_path(&self, name: &str) -> String {
+        self.path(&format!("bases/{name}"))
+    }
+
+    /// `file` as a base has it: `<base>/<sha256>`.
+    pub(super) fn file_path(&self, file: &str) -> String {
+        self.path(&format!("files/{file}"))
+    }
+}
+
+/// A name that nothing else has: the time, the worker, and chance. Names sort as they were made.
+pub(super) fn new_name(worker: usize) -> String {
+    let time = base36(clock::wall_ms().max(0) as u64);
+    let chance = base36(clock::random());
+    let worker = base36((worker % 1296) as u64);
+    format!("{time:0>9}-{worker}-{chance:0>13}")
+}
+
+fn base36(mut number: u64) -> String {
+    let mut digits = Vec::new();
+    loop {
+        digits.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));
+        number /= 36;
+        if number == 0 {
+            return digits.into_iter().rev().collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_names_are_the_same_and_they_sort_by_time() {
+        let names: Vec<String> = (0..1000).map(|worker| new_name(worker % 512)).collect();
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+        for name in &names {
+            assert!(
+                super::super::pointer::is_name(name) && name.len() <= NAME_LENGTH,
+                "{name}"
+            );
+        }
+        let times: Vec<&str> = names.iter().map(|name| &name[..9]).collect();
+        assert!(times.is_sorted());
+    }
+}
