@@ -129,7 +129,7 @@ impl Checkpoints {
             };
             match declared {
                 Some((operator, store)) if shape(operator, store) == *stored => {}
-                Some((_, store)) => plugin::compatible(stored, store).map_err(|why| {
+                Some((_, store)) => readable(stored, store).map_err(|why| {
                     Error::new(Kind::Corrupt, what(), why).hint("run the plugin that wrote it, or one that can read it")
                 })?,
                 None if self.allow_dropped => {}
@@ -163,11 +163,23 @@ fn check_offsets(task: &str, pointer: &Pointer, stored: &Offsets, committed: &Of
     Ok(())
 }
 
+fn readable(stored: &StoreShape, declared: &plugin::Store) -> Result<(), String> {
+    let kind = stored.kind.parse()?;
+    plugin::compatible(
+        plugin::Stored {
+            kind,
+            codec: &stored.codec,
+            schema_version: stored.schema_version,
+        },
+        declared,
+    )
+}
+
 fn shape(operator: &str, store: &plugin::Store) -> StoreShape {
     StoreShape {
         operator: operator.to_owned(),
         store: store.name.clone(),
-        kind: store.kind.name().to_owned(),
+        kind: store.kind.to_string(),
         codec: store.codec.clone(),
         schema_version: store.schema_version,
     }

@@ -51,8 +51,9 @@ fn names_one_topic(source: &KafkaSource) -> bool {
 /// A task and where it stands.
 pub(super) struct Task {
     /// Index of the lane that reads it.
-    pub(super) lane: usize,
-    pub(super) state: TaskState,
+    lane: usize,
+    /// Lent to a plugin during a call; there at any other time.
+    state: Option<TaskState>,
     /// The checkpoint that its committed offsets name.
     pub(super) pointer: Pointer,
     /// Of the last bundle, committed or not: a number is never given twice.
@@ -64,7 +65,7 @@ impl Task {
     fn new(lane: usize, state: TaskState, pointer: Pointer, base: Option<BaseRef>) -> Self {
         Self {
             lane,
-            state,
+            state: Some(state),
             seq: pointer.seq,
             pointer,
             base,
@@ -76,6 +77,8 @@ impl Task {
 pub(super) struct Owned {
     shared: Checkpoints,
     tasks: BTreeMap<String, Task>,
+    /// The state of what is no task.
+    none: Option<TaskState>,
 }
 
 impl Owned {
@@ -83,6 +86,7 @@ impl Owned {
         Self {
             shared,
             tasks: BTreeMap::new(),
+            none: None,
         }
     }
 
@@ -110,13 +114,17 @@ impl Owned {
         if self.overlay_bytes() < OVERLAY_LIMIT {
             return Ok(());
         }
-        let spill = |task: &mut Task| task.state.apply(&task.pointer.to_string());
-        self.tasks.values_mut().try_for_each(spill)
+        for task in self.tasks.values_mut() {
+            if let Some(state) = &mut task.state {
+                state.apply(&task.pointer.to_string())?;
+            }
+        }
+        Ok(())
     }
 
     /// The state of a task.
-    pub(super) fn state(&mut self, name: &str) -> Option<&mut TaskState> {
-        self.tasks.get_mut(name).map(|task| &mut task.state)
+    pub(super) fn state(&mut self, name: &str) -> &mut Option<TaskState> {
+        self.tasks.get_mut(name).map_or(&mut self.none, |task| &mut task.state)
     }
 
     /// What a bundle holds: every task, idle ones too.
@@ -125,7 +133,9 @@ impl Owned {
         let frame = |(name, task): (&String, &mut Task)| {
             task.seq += 1;
             let mut delta = Vec::new();
-            task.state.delta(&mut delta);
+            if let Some(state) = &task.state {
+                state.delta(&mut delta);
+            }
             TaskFrame {
                 task: name.clone(),
                 seq: task.seq,
@@ -143,7 +153,9 @@ impl Owned {
     pub(super) fn apply(&mut self, pointers: &[Pointer]) -> Result<()> {
         for pointer in pointers {
             if let Some(task) = self.tasks.get_mut(&pointer.task) {
-                task.state.apply(&pointer.to_string())?;
+                if let Some(state) = &mut task.state {
+                    state.apply(&pointer.to_string())?;
+                }
                 task.pointer = pointer.clone();
             }
         }
@@ -152,9 +164,8 @@ impl Owned {
 
     /// What is not committed did not happen.
     pub(super) fn drop_overlays(&mut self) {
-        for task in self.tasks.values_mut() {
-            task.state.drop_overlay();
-        }
+        let states = self.tasks.values_mut().filter_map(|task| task.state.as_mut());
+        states.for_each(TaskState::drop_overlay);
     }
 
     /// Brings a task to what is committed for its partitions: at once where it stands there.
@@ -181,7 +192,8 @@ impl Owned {
     }
 
     pub(super) fn overlay_bytes(&self) -> usize {
-        self.tasks.values().map(|task| task.state.overlay_bytes()).sum()
+        let states = self.tasks.values().filter_map(|task| task.state.as_ref());
+        states.map(TaskState::overlay_bytes).sum()
     }
 }
 

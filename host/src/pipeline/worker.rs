@@ -11,7 +11,7 @@ use super::lane::{Lane, Member};
 use super::lifecycle::{Notice, Stop};
 use super::owned::Owned;
 use super::round::Rounds;
-use super::task::{Done, Tasks};
+use super::task::{Done, Task, Tasks};
 use crate::checkpoint::{Command, Event};
 use crate::clock::{self, Interval};
 use crate::config::Pipeline;
@@ -366,13 +366,6 @@ impl Worker {
     fn take_through(&mut self, lane: usize, source: usize) -> Result<Done> {
         let task = self.lanes[lane].task(&self.batch.partition);
         let done = self.take_through_as(lane, source, &task);
-        if let Some(state) = self.owned.state(&task) {
-            // All of a batch's changes or none: what it staged is complete only where it was processed.
-            match done {
-                Ok(Done::Processed) => state.keep(),
-                Ok(Done::Waiting) | Err(_) => state.undo(),
-            }
-        }
         if matches!(done, Ok(Done::Waiting)) && self.rounds.is_some() {
             self.take_back()?;
         }
@@ -388,9 +381,11 @@ impl Worker {
 
     fn take_through_as(&mut self, lane: usize, source: usize, task: &str) -> Result<Done> {
         let batch = &mut self.batch;
-        let (partition, records) = (&batch.partition, &mut batch.records);
-        let state = self.owned.state(task);
-        let mut done = self.tasks.process(source, partition, records, state, &mut self.writer)?;
+        let mut of = Task {
+            partition: &batch.partition,
+            state: self.owned.state(task),
+        };
+        let mut done = self.tasks.process(source, &mut of, &mut batch.records, &mut self.writer)?;
         while done == Done::Waiting {
             self.waiting = Waiting::ForBatch;
             let seen_to = self.see_to_groups();
@@ -400,9 +395,11 @@ impl Worker {
                 break;
             }
             let batch = &mut self.batch;
-            let (partition, records) = (&batch.partition, &mut batch.records);
-            let state = self.owned.state(task);
-            done = self.tasks.go_on(source, partition, records, state, &mut self.writer)?;
+            let mut of = Task {
+                partition: &batch.partition,
+                state: self.owned.state(task),
+            };
+            done = self.tasks.go_on(source, &mut of, &mut batch.records, &mut self.writer)?;
         }
         Ok(done)
     }
