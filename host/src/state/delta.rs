@@ -127,3 +127,127 @@ fn varint(rest: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Golden: a change here needs a new version and a way to read the old one.
+    #[test]
+    fn version_one_stays_as_it_was_written() {
+        let changes = [
+            Change::ClearMap {
+                prefix: b"\x01mmmm\0\0\0\x01k",
+            },
+            Change::Put {
+                key: b"\x01vvvvkey",
+                value: b"value",
+            },
+            Change::Delete { key: b"\x01vvvvgone" },
+            Change::Append {
+                key: b"\x01llllk",
+                frames: b"\x02\0\0\0hi",
+            },
+            Change::Put {
+                key: b"\x01mmmm\0\0\0\x01kuser",
+                value: b"",
+            },
+        ];
+        let mut bytes = Vec::new();
+        encode(changes.into_iter(), &mut bytes);
+        let golden = b"sbd\x01\x05\0\0\0\
+            \x03\x0a\x01mmmm\0\0\0\x01k\
+            \0\x08\x01vvvvkey\x05value\
+            \x01\x09\x01vvvvgone\
+            \x02\x06\x01llllk\x06\x02\0\0\0hi\
+            \0\x0e\x01mmmm\0\0\0\x01kuser\0";
+        let (body, sum) = bytes.split_last_chunk::<4>().unwrap();
+        assert_eq!(body, golden);
+        assert_eq!(u32::from_le_bytes(*sum), 0xc89f6e08);
+        assert_eq!(decode(&bytes).unwrap(), changes);
+    }
+
+    #[test]
+    fn lengths_of_any_size_come_back() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, 3_000_000] {
+            let value = vec![7u8; length];
+            let mut bytes = b"before".to_vec();
+            encode(
+                [Change::Put {
+                    key: b"\x01vvvv",
+                    value: &value,
+                }]
+                .into_iter(),
+                &mut bytes,
+            );
+            let changes = decode(&bytes[6..]).unwrap();
+            assert_eq!(
+                changes,
+                [Change::Put {
+                    key: b"\x01vvvv",
+                    value: &value
+                }]
+            );
+        }
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_byte_is_found() {
+        let changes = [
+            Change::ClearMap {
+                prefix: b"\x01mmmm\0\0\0\x01k",
+            },
+            Change::Append {
+                key: b"\x01llllk",
+                frames: b"\x02\0\0\0hi",
+            },
+            Change::Put {
+                key: b"\x01vvvvkey",
+                value: &[3; 200],
+            },
+        ];
+        let mut bytes = Vec::new();
+        encode(changes.into_iter(), &mut bytes);
+        for cut in 0..bytes.len() {
+            assert!(decode(&bytes[..cut]).is_err(), "{cut} bytes");
+        }
+        for at in 0..bytes.len() {
+            for flip in 1..=255 {
+                bytes[at] ^= flip;
+                assert!(decode(&bytes).is_err(), "byte {at} with {flip}");
+                bytes[at] ^= flip;
+            }
+        }
+        assert!(decode(&[&bytes[..], b"x"].concat()).is_err());
+    }
+
+    /// A right sum does not make a delta right.
+    #[test]
+    fn malformed_changes_are_refused() {
+        let whole = |count: u32, changes: &[u8]| {
+            let mut bytes = [HEAD, &count.to_le_bytes()[..], changes].concat();
+            let sum = crc32c::crc32c(&bytes);
+            bytes.extend_from_slice(&sum.to_le_bytes());
+            bytes
+        };
+        assert_eq!(decode(&whole(0, b"")), Ok(vec![]));
+        for (count, changes) in [
+            (1, &b""[..]),
+            (u32::MAX, b""),
+            (0, b"\x01\x05\x01vvvv"),
+            (1, b"\x09\x05\x01vvvv"),
+            (1, b"\x01\x04\x01vvv"),
+            (1, b"\x01\x06\0layou"),
+            (1, b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
+            (1, b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+            (1, b"\0\x05\x01vvvv"),
+            (1, b"\x02\x05\x01llll\x02\x01\0"),
+            (1, b"\x03\x05\x01mmmm"),
+            (1, b"\x03\x0a\x01mmmm\0\0\0\x02k"),
+        ] {
+            assert!(decode(&whole(count, changes)).is_err(), "{count} {changes:?}");
+        }
+        let error = decode(b"sbd\x02\0\0\0\0\0\0\0\0").unwrap_err();
+        assert_eq!(error, "its format is version 2, this program reads 1");
+    }
+}

@@ -216,3 +216,69 @@ fn unwritable(what: String, error: &io::Error) -> Error {
     };
     Error::new(Kind::Corrupt, what, error).hint(hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CACHE: u64 = 16 << 20;
+
+    #[test]
+    fn one_process_at_a_time_has_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Home::open(dir.path(), CACHE).unwrap();
+        let error = Home::open(dir.path(), CACHE).err().unwrap();
+        assert_eq!(error.kind, Kind::Corrupt);
+        assert_eq!(error.why, format!("process {} has it", std::process::id()));
+        drop(first);
+        assert!(Home::open(dir.path(), CACHE).is_ok());
+    }
+
+    #[test]
+    fn the_instance_is_the_folders() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let instance = |dir: &Path| Home::open(dir, CACHE).unwrap().instance().to_owned();
+        let name = instance(here.path());
+        assert_eq!(instance(here.path()), name);
+        assert_ne!(instance(there.path()), name);
+        fs::write(here.path().join("instance"), "cut").unwrap();
+        assert_ne!(instance(here.path()), "cut");
+    }
+
+    #[test]
+    fn what_is_no_folder_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = Home::open(&file, CACHE).err().unwrap();
+        assert_eq!(error.kind, Kind::Corrupt);
+        assert!(error.hint.unwrap().contains("state.dir"));
+    }
+
+    #[test]
+    fn tasks_are_listed_forgotten_and_never_leave_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(dir.path(), CACHE).unwrap();
+        for task in ["views/0", "views/10", "my-views/1"] {
+            home.task(task).unwrap();
+        }
+        assert_eq!(home.tasks().unwrap(), ["my-views/1", "views/0", "views/10"]);
+        home.forget("views/0").unwrap();
+        home.forget("never/0").unwrap();
+        assert_eq!(home.tasks().unwrap(), ["my-views/1", "views/10"]);
+        for task in ["", "..", "../..", ".hidden/0"] {
+            assert_eq!(home.forget(task).unwrap_err().kind, Kind::Bug);
+        }
+    }
+
+    #[test]
+    fn what_a_crash_left_half_done_is_swept_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(dir.path(), CACHE).unwrap();
+        fs::create_dir_all(home.scratch()).unwrap();
+        drop(home);
+        let home = Home::open(dir.path(), CACHE).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("tasks")).unwrap().count(), 0);
+        assert!(home.tasks().unwrap().is_empty());
+    }
+}

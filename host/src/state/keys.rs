@@ -97,10 +97,16 @@ pub(super) fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(behind)
 }
 
-/// Writes an item's frame: its length, then its bytes.
-pub(super) fn frame(item: &[u8], into: &mut Vec<u8>) {
-    into.extend_from_slice(&(item.len() as u32).to_le_bytes());
-    into.extend_from_slice(item);
+/// Bytes that an item's frame takes.
+pub(super) fn frame_length(item: &[u8]) -> usize {
+    4 + item.len()
+}
+
+/// Writes an item's frame, its length and its bytes, where there is just room for it.
+pub(super) fn frame(item: &[u8], into: &mut [u8]) {
+    let (length, bytes) = into.split_at_mut(4);
+    length.copy_from_slice(&(item.len() as u32).to_le_bytes());
+    bytes.copy_from_slice(item);
 }
 
 /// Calls `each` with the items of a list's frames; `None`: these are no whole frames.
@@ -124,6 +130,12 @@ mod tests {
         key
     }
 
+    fn framed(item: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; frame_length(item)];
+        frame(item, &mut bytes);
+        bytes
+    }
+
     /// Golden: a change here needs a new layout version and a way to read the old one.
     #[test]
     fn layout_one_stays_as_it_was_written() {
@@ -137,7 +149,7 @@ mod tests {
             written(|key| map(StoreId([1, 2, 3, 4]), b"key", key)),
             b"\x01\x01\x02\x03\x04\0\0\0\x03key"
         );
-        assert_eq!(written(|frames| frame(b"item", frames)), b"\x04\0\0\0item");
+        assert_eq!(framed(b"item"), b"\x04\0\0\0item");
         assert_eq!(
             [META_LAYOUT, META_TASK, META_POINTER, META_STEPS],
             [&b"\0layout"[..], b"\0task", b"\0pointer", b"\0steps"]
@@ -168,10 +180,7 @@ mod tests {
 
     #[test]
     fn torn_frames_are_no_items() {
-        let whole = written(|frames| {
-            frame(b"a", frames);
-            frame(b"", frames);
-        });
+        let whole = [framed(b"a"), framed(b"")].concat();
         let mut seen = Vec::new();
         assert!(items(&whole, |item| seen.push(item)).is_some());
         assert_eq!(seen, [&b"a"[..], b""]);

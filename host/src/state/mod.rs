@@ -22,6 +22,10 @@ mod view;
 mod delta;
 mod keys;
 mod rocks;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod crash;
 
 pub use home::Home;
 pub use keys::{StoreId, store_id};

@@ -6,6 +6,7 @@
 //! Always: `undo` leaves exactly what the last `keep` left. What a batch changes first is logged: slots that it made stand behind
 //! `kept_slots`, the arena's bytes of before are untouched or in the log, and each slot is logged once a batch.
 
+use super::keys;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 use std::collections::BTreeMap;
@@ -146,16 +147,15 @@ impl Overlay {
             None => self.insert(key, State::Appended, &[]),
         };
         self.log(slot, false);
-        self.grow(slot, 4 + item.len());
+        let length = keys::frame_length(item);
+        self.grow(slot, length);
         let slot = &mut self.slots[slot as usize];
         if slot.state == State::Deleted {
             slot.state = State::Put;
         }
         let end = slot.value.start + slot.value.length;
-        slot.value.length += 4 + item.len();
-        let (length, bytes) = self.arena[end..end + 4 + item.len()].split_at_mut(4);
-        length.copy_from_slice(&(item.len() as u32).to_le_bytes());
-        bytes.copy_from_slice(item);
+        slot.value.length += length;
+        keys::frame(item, &mut self.arena[end..end + length]);
     }
 
     /// Sets an entry of a map.
@@ -231,11 +231,6 @@ impl Overlay {
     /// The memory that its changes take, roughly.
     pub(super) fn bytes(&self) -> usize {
         self.arena.len() + self.ordered_bytes + self.slots.len() * (size_of::<Slot>() + 8)
-    }
-
-    /// Number of changes.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
     }
 
     /// The changes, in the order in which they have to be applied: what is cleared first.
