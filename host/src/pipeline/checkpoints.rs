@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// Shared by the workers of a process.
 #[derive(Clone)]
 pub struct Checkpoints {
-    home: Home,
+    /// Absent where nothing is kept: neither state nor checkpoints.
+    home: Option<Home>,
     /// Absent: no checkpoints, and a task's state is as old as its assignment.
     store: Option<Store>,
     shapes: Arc<[StoreShape]>,
@@ -23,7 +24,8 @@ pub struct Checkpoints {
 
 /// A task's state, at the checkpoint that its committed offsets name.
 pub(super) struct Restored {
-    pub(super) state: TaskState,
+    /// `None`: no operator keeps any.
+    pub(super) state: Option<TaskState>,
     /// What later checkpoints build on.
     pub(super) base: Option<BaseRef>,
 }
@@ -33,12 +35,13 @@ impl Checkpoints {
     ///
     /// Errors: `Corrupt`, the folder is in use or cannot be written, the store cannot be written; `Invalid`, two stores have one id.
     pub fn open(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Self> {
-        let home = Home::open(&pipeline.state_dir, pipeline.state_memory)?;
+        let declared = declared(pipeline, plugins)?;
+        let keeps = pipeline.checkpoint.is_some() || !declared.is_empty();
+        let home = keeps.then(|| Home::open(&pipeline.state_dir, pipeline.state_memory)).transpose()?;
         let store = match &pipeline.checkpoint {
             Some(checkpoint) => Some(Store::open(&checkpoint.location, &pipeline.name)?),
             None => None,
         };
-        let declared = declared(pipeline, plugins)?;
         Ok(Self {
             home,
             store,
@@ -53,9 +56,9 @@ impl Checkpoints {
         self.store.as_ref()
     }
 
-    /// A stable id of this process, kept in the state folder.
+    /// A stable id of this process, kept in the state folder; empty where there is none.
     pub fn instance(&self) -> &str {
-        self.home.instance()
+        self.home.as_ref().map_or("", Home::instance)
     }
 
     /// What a manifest says of the stores.
@@ -67,51 +70,35 @@ impl Checkpoints {
     ///
     /// The local files serve where they stand at the pointer or before it; else the newest base does. Then the deltas follow.
     pub(super) fn restore(&self, task: &str, pointer: &Pointer, offsets: &Offsets) -> Result<Restored> {
+        let home = self.home.as_ref().filter(|_| !self.declared.is_empty());
         let (Some(store), Some(_)) = (&self.store, &pointer.bundle) else {
-            self.home.forget(task)?;
-            let state = self.home.task(task)?;
+            let state = home.map(|home| empty(home, task)).transpose()?;
             return Ok(Restored { state, base: None });
         };
-        let local = self.local(task)?;
+        let local = home.map(|home| local(home, task)).transpose()?.flatten();
         let applied: Option<Pointer> = local.as_ref().and_then(TaskState::applied).and_then(|text| text.parse().ok());
         let history = store.history(pointer, applied.as_ref())?;
         check_offsets(task, pointer, &history.offsets, offsets)?;
         self.check_stores(task, &history.stores)?;
+        let Some(home) = home else {
+            return Ok(Restored { state: None, base: None });
+        };
         let (mut state, base) = match (history.ground, local) {
             (Ground::Local, Some(local)) => (local, None),
             (Ground::Base(base), local) => {
                 drop(local);
-                (self.from_base(task, store, &base)?, Some(base))
+                (from_base(home, task, store, &base)?, Some(base))
             }
             (Ground::Empty | Ground::Local, local) => {
                 drop(local);
-                self.home.forget(task)?;
-                (self.home.task(task)?, None)
+                (empty(home, task)?, None)
             }
         };
         for delta in &history.deltas {
             state.redo(&store.delta(delta)?, &delta.pointer.to_string())?;
         }
+        let state = Some(state);
         Ok(Restored { state, base })
-    }
-
-    /// The task's local files; damaged ones are deleted, for everything in them is in the store.
-    fn local(&self, task: &str) -> Result<Option<TaskState>> {
-        match self.home.task(task) {
-            Ok(state) => Ok(Some(state)),
-            Err(error) if error.kind == Kind::Corrupt => {
-                tracing::warn!(task, %error, "the local files are damaged; the state is fetched from the checkpoints");
-                self.home.forget(task).map(|()| None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn from_base(&self, task: &str, store: &Store, base: &BaseRef) -> Result<TaskState> {
-        self.home.forget(task)?;
-        let folder = self.home.scratch();
-        store.fetch_base(base, &folder, |_done, _total| {})?;
-        self.home.install(task, &folder)
     }
 
     /// What was stored must be readable by what is declared now.
@@ -142,6 +129,30 @@ impl Checkpoints {
         }
         Ok(())
     }
+}
+
+/// The task's local files; damaged ones are deleted, for everything in them is in the store.
+fn local(home: &Home, task: &str) -> Result<Option<TaskState>> {
+    match home.task(task) {
+        Ok(state) => Ok(Some(state)),
+        Err(error) if error.kind == Kind::Corrupt => {
+            tracing::warn!(task, %error, "the local files are damaged; the state is fetched from the checkpoints");
+            home.forget(task).map(|()| None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn empty(home: &Home, task: &str) -> Result<TaskState> {
+    home.forget(task)?;
+    home.task(task)
+}
+
+fn from_base(home: &Home, task: &str, store: &Store, base: &BaseRef) -> Result<TaskState> {
+    home.forget(task)?;
+    let folder = home.scratch();
+    store.fetch_base(base, &folder, |_done, _total| {})?;
+    home.install(task, &folder)
 }
 
 /// A bundle holds the offsets that belong to its state: the committed ones must be those.

@@ -62,10 +62,10 @@ pub(super) struct Task {
 }
 
 impl Task {
-    fn new(lane: usize, state: TaskState, pointer: Pointer, base: Option<BaseRef>) -> Self {
+    fn new(lane: usize, state: Option<TaskState>, pointer: Pointer, base: Option<BaseRef>) -> Self {
         Self {
             lane,
-            state: Some(state),
+            state,
             seq: pointer.seq,
             pointer,
             base,
