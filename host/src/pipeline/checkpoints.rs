@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::plugin::{self, Plugin};
 use crate::state::{Home, TaskState, store_id};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Shared by the workers of a process.
@@ -59,6 +60,11 @@ impl Checkpoints {
     /// A stable id of this process, kept in the state folder; empty where there is none.
     pub fn instance(&self) -> &str {
         self.home.as_ref().map_or("", Home::instance)
+    }
+
+    /// Where bases go, and a new folder to take one in.
+    pub(super) fn scratch(&self) -> Option<(&Store, PathBuf)> {
+        Some((self.store.as_ref()?, self.home.as_ref()?.scratch()))
     }
 
     /// What a manifest says of the stores.

@@ -3,7 +3,7 @@
 //! Always: between two commits a task's overlay holds exactly the changes of the records behind its committed offsets.
 
 use super::checkpoints::{Checkpoints, Restored};
-use crate::checkpoint::{BaseRef, Pointer, TaskFrame};
+use crate::checkpoint::{BaseRef, Pointer, TaskFrame, Upload};
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
@@ -11,9 +11,15 @@ use crate::source::Placed;
 use crate::state::TaskState;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// Overlays of one worker that are larger than this do not wait for the interval.
 pub(super) const OVERLAY_LIMIT: usize = 32 << 20;
+
+/// A restore goes through as many deltas at most, or about as many bytes of them.
+const DELTAS_A_BASE: u64 = 100;
+const DELTA_BYTES_A_BASE: u64 = 64 << 20;
 
 /// How the partitions of a set become tasks.
 #[derive(Debug, Clone)]
@@ -59,6 +65,16 @@ pub(super) struct Task {
     /// Of the last bundle, committed or not: a number is never given twice.
     seq: u64,
     base: Option<BaseRef>,
+    /// Deltas since the base, and their bytes.
+    deltas: u64,
+    delta_bytes: u64,
+    basing: Option<Basing>,
+}
+
+/// A base that is being written, and the folder that it is written from.
+struct Basing {
+    upload: Upload<BaseRef>,
+    folder: PathBuf,
 }
 
 impl Task {
@@ -69,6 +85,36 @@ impl Task {
             seq: pointer.seq,
             pointer,
             base,
+            deltas: 0,
+            delta_bytes: 0,
+            basing: None,
+        }
+    }
+
+    /// Takes over a base that is written, and begins one where a restore would have many deltas to go through. In the background: a task that
+    /// fails to have one has the base before it, and more deltas.
+    fn renew_base(&mut self, name: &str, shared: &Checkpoints) {
+        if let Some(basing) = &mut self.basing {
+            let Some(written) = basing.upload.wait(Duration::ZERO) else { return };
+            let _what_is_left_is_swept_away_at_the_next_start = std::fs::remove_dir_all(&basing.folder);
+            self.basing = None;
+            match written {
+                Ok(base) => self.base = Some(base),
+                Err(error) => tracing::warn!(task = name, %error, "a base could not be written"),
+            }
+        }
+        if self.deltas < DELTAS_A_BASE && self.delta_bytes < DELTA_BYTES_A_BASE {
+            return;
+        }
+        let Some((state, (store, folder))) = self.state.as_ref().zip(shared.scratch()) else { return };
+        crate::kill::point("mid-base");
+        (self.deltas, self.delta_bytes) = (0, 0);
+        match state.snapshot(&folder) {
+            Ok(()) => {
+                let upload = store.put_base(name, &self.pointer, &folder);
+                self.basing = Some(Basing { upload, folder });
+            }
+            Err(error) => tracing::warn!(task = name, %error, "a base could not be taken"),
         }
     }
 }
@@ -136,6 +182,7 @@ impl Owned {
             if let Some(state) = &task.state {
                 state.delta(&mut delta);
             }
+            task.delta_bytes += delta.len() as u64;
             TaskFrame {
                 task: name.clone(),
                 seq: task.seq,
@@ -157,6 +204,8 @@ impl Owned {
                     state.apply(&pointer.to_string())?;
                 }
                 task.pointer = pointer.clone();
+                task.deltas += 1;
+                task.renew_base(&pointer.task, &self.shared);
             }
         }
         Ok(())
