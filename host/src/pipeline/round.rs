@@ -17,6 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::record::TopicPartition;
 use crate::sink::{Committed, Sent};
+use crate::source::{Held, Reader};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -201,8 +202,8 @@ impl Worker {
         }
         loop {
             match self.writer.drain(LOOK) {
-                Ok(true) => return Ok(Event::Drained),
-                Ok(false) => {}
+                Ok(true) if !self.is_committing() => return Ok(Event::Drained),
+                Ok(_) => {}
                 Err(error) if error.kind == Kind::TimedOut => return Ok(Event::Expired),
                 Err(error) => return Err(error),
             }
@@ -405,7 +406,7 @@ impl Worker {
             let of_lane = sealed.partitions.iter().filter(|of| of.lane == lane);
             let positions: Vec<_> = of_lane.map(|of| (of.at.clone(), of.next)).collect();
             if let Some(reader) = &mut member.reader {
-                reader.committed_by_others(&positions);
+                reader.committed_by_transaction(&positions);
             }
         }
     }
@@ -479,8 +480,7 @@ impl Worker {
     }
 
     /// What the groups hold of all owned partitions, once no transaction is about to change it. `None`: not now.
-    #[expect(clippy::type_complexity, reason = "a list of places with what is held there")]
-    fn committed_now(&mut self) -> Result<Option<Vec<(TopicPartition, Option<(i64, String)>)>>> {
+    fn committed_now(&mut self) -> Result<Option<Vec<Held>>> {
         let mut all = Vec::new();
         let limit = self.stop_limit(SETTLE_LIMIT);
         for (_, member) in self.members() {
@@ -536,6 +536,12 @@ impl Worker {
         }
         self.watch_connection();
         Ok(())
+    }
+
+    /// Whether first positions are on their way to a group still.
+    fn is_committing(&self) -> bool {
+        let mut readers = self.members().filter_map(|(_, member)| member.reader.as_ref());
+        readers.any(Reader::is_committing)
     }
 
     fn is_revoking(&self) -> bool {

@@ -32,6 +32,10 @@ pub(in crate::source) struct Slot {
     processed: i64,
     /// What the group holds as ours.
     pub(in crate::source) committed: Option<i64>,
+    /// Where it started here.
+    pub(in crate::source) start: i64,
+    /// Tells this assignment from every other one of this reader's.
+    pub(in crate::source) incarnation: u64,
     /// Set while its fetching is paused, because it stands at its stop.
     pub(in crate::source) is_paused: bool,
     /// Records taken in and not handed over, in offset order.
@@ -53,6 +57,8 @@ impl Slot {
             stop,
             processed: from,
             committed,
+            start: from,
+            incarnation: 0,
             is_paused: false,
             run: None,
         }
@@ -93,6 +99,7 @@ pub(in crate::source) struct Intake {
     pub(in crate::source) arrivals: u64,
     max_batch: usize,
     serving: Serving,
+    incarnations: u64,
 }
 
 /// What this serving has taken in.
@@ -116,10 +123,13 @@ impl Intake {
             arrivals: 0,
             max_batch: max_batch.max(1),
             serving: Serving::default(),
+            incarnations: 0,
         }
     }
 
-    pub(in crate::source) fn add(&mut self, slot: Slot) {
+    pub(in crate::source) fn add(&mut self, mut slot: Slot) {
+        self.incarnations += 1;
+        slot.incarnation = self.incarnations;
         let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         self.by_place
             .entry(slot.at.topic.clone())
@@ -161,12 +171,13 @@ impl Intake {
         self.slots[index].as_mut()
     }
 
-    /// Forgets what was taken in beyond `next` and not handed over, and goes on there.
+    /// Forgets what was taken in beyond `next`, handed over or not, and goes on there.
     pub(in crate::source) fn restart(&mut self, at: &TopicPartition, next: i64) {
         let Some(index) = self.index(&at.topic, at.partition) else {
             return;
         };
         self.runs.retain(|run| *run != index);
+        self.outstanding = self.outstanding.filter(|(of, _)| *of != index);
         if let Some(slot) = self.slots[index].as_mut() {
             slot.run = None;
             slot.next = next;

@@ -27,6 +27,36 @@ pub(in crate::source) trait Intake {
     fn take(&mut self, message: &Message<'_>) -> bool;
 }
 
+/// The membership of a consumer, as the bytes that a producer reads back. The error says why it is none to commit with.
+pub(in crate::source) fn membership<C: ConsumerContext>(client: &BaseConsumer<C>) -> Result<Vec<u8>, String> {
+    let mut bytes: *mut c_void = ptr::null_mut();
+    let mut length = 0;
+    // SAFETY: the client lives; the metadata is ours until it is destroyed, and its member id lives as long; on success `bytes` is ours, as long
+    // as `length` says, and allocated with malloc, which `rd_kafka_mem_free` gives back.
+    unsafe {
+        let metadata = sys::rd_kafka_consumer_group_metadata(client.client().native_ptr());
+        if metadata.is_null() {
+            return Err("the consumer is in no group".to_owned());
+        }
+        let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        let member = CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(metadata));
+        // The broker takes -1 and "" on a group that lives: whoever is no member must not get that far.
+        if generation < 0 || member.is_empty() {
+            sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+            return Err("the consumer has not joined the group".to_owned());
+        }
+        let error = sys::rd_kafka_consumer_group_metadata_write(metadata, &mut bytes, &mut length);
+        sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+        if !error.is_null() {
+            sys::rd_kafka_error_destroy(error);
+            return Err("its membership cannot be written down".to_owned());
+        }
+        let copy = slice::from_raw_parts(bytes.cast::<u8>(), length).to_vec();
+        sys::rd_kafka_mem_free(ptr::null_mut(), bytes);
+        Ok(copy)
+    }
+}
+
 /// A message, or an error that came in its place, in librdkafka's memory.
 pub(in crate::source) struct Message<'a>(&'a sys::rd_kafka_message_t);
 

@@ -153,7 +153,7 @@ impl Reader {
     fn resolve(&self, partitions: &[TopicPartition]) -> Result<Vec<(Placed, Option<i64>)>> {
         let lookup = self.lookup(PATIENCE);
         let committed = match self.plan.commits() {
-            true => lookup.committed(partitions)?.iter().map(own).collect(),
+            true => lookup.committed(partitions)?,
             false => vec![None; partitions.len()],
         };
         let unknown: Vec<_> = partitions
@@ -171,11 +171,13 @@ impl Reader {
                 Some(placed) => placed.clone(),
                 None => self.found_later(at, begin_of(at).unwrap_or(0)),
             };
-            if let Some(own) = committed.or_else(|| self.plan.handed_over(at).filter(|_| !self.plan.commits())) {
+            let held = own(&committed);
+            if let Some(own) = held.or_else(|| self.plan.handed_over(at).filter(|_| !self.plan.commits())) {
                 placed.from = own;
                 placed.origin = Origin::Committed;
             }
-            (placed, committed)
+            placed.metadata = committed.filter(|_| held.is_some()).map(|committed| committed.metadata);
+            (placed, held)
         });
         Ok(resolved.collect())
     }
@@ -188,6 +190,7 @@ impl Reader {
             from: begin,
             origin: Origin::FoundLater,
             stop: self.plan.is_bounded().then_some(begin),
+            metadata: None,
         }
     }
 

@@ -170,6 +170,7 @@ impl Reader {
             from,
             origin,
             stop,
+            metadata: None,
         }]));
         Ok(())
     }

@@ -20,9 +20,14 @@ pub(in crate::source) struct KeptStop {
 
 /// The pointer of an offset that belongs to no checkpoint.
 pub(in crate::source) fn pointer(task: &str, stop: Option<KeptStop>) -> String {
+    with_stop(&format!("{PREFIX}-:{task}:0:-"), stop)
+}
+
+/// A pointer, and the stop behind it.
+pub(in crate::source) fn with_stop(pointer: &str, stop: Option<KeptStop>) -> String {
     match stop {
-        Some(KeptStop { at, setting }) => format!("{PREFIX}-:{task}:0:-:{at}@{setting:08x}"),
-        None => format!("{PREFIX}-:{task}:0:-"),
+        Some(KeptStop { at, setting }) => format!("{pointer}:{at}@{setting:08x}"),
+        None => pointer.to_owned(),
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Placed {
     pub origin: Origin,
     /// The first offset that is not read; `None`: it never stops.
     pub stop: Option<i64>,
+    /// What rides with the committed offset, where that is this pipeline's.
+    pub metadata: Option<String>,
 }
 
 /// Where the partitions of a set start and stop, and what the workers of this process tell each other about them.
@@ -220,6 +222,7 @@ fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<Pl
                 from,
                 origin,
                 stop,
+                metadata: facts.own().map(|own| own.metadata.clone()),
             });
         }
     }
@@ -332,14 +335,23 @@ impl Plan {
             .any(|source| source.commit_offsets != CommitOffsets::Never)
     }
 
-    /// What rides with a partition's offset: its task, and the stop of a bounded run.
-    pub(in crate::source) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
-        let source = &self.set[source];
-        let kept = source.stop.as_ref().zip(stop).map(|(setting, at)| KeptStop {
+    /// A pointer with the stop of a bounded run behind it.
+    pub(in crate::source) fn with_stop(&self, source: usize, pointer: &str, stop: Option<i64>) -> String {
+        metadata::with_stop(pointer, self.kept(source, stop))
+    }
+
+    fn kept(&self, source: usize, stop: Option<i64>) -> Option<KeptStop> {
+        let (setting, at) = self.set[source].stop.as_ref().zip(stop)?;
+        Some(KeptStop {
             at,
             setting: metadata::setting(setting),
-        });
-        metadata::pointer(&format!("{}/{}", source.name, at.partition), kept)
+        })
+    }
+
+    /// What rides with a partition's offset: its task, and the stop of a bounded run.
+    pub(in crate::source) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
+        let name = &self.set[source].name;
+        metadata::pointer(&format!("{name}/{}", at.partition), self.kept(source, stop))
     }
 
     fn check_pointers(&self) -> Result<()> {
