@@ -8,7 +8,7 @@
 
 use super::lane::{Lane, Member};
 use super::lifecycle::{Notice, Stop};
-use super::task::{Done, Tasks};
+use super::task::{Done, Task, Tasks};
 use crate::checkpoint::{Command, Event};
 use crate::clock::{self, Interval};
 use crate::config::Pipeline;
@@ -291,19 +291,36 @@ impl Worker {
     /// Takes the batch through its route. While a sink or a plugin keeps it waiting, the groups are seen to: nobody else may have to wait for them.
     /// `Waiting`: it was given up, for a signal or because the group took its partition.
     fn take_through(&mut self, lane: usize, source: usize) -> Result<Done> {
+        // The worker has no states to hand over yet.
+        let mut state = None;
         let batch = &mut self.batch;
+        let mut task = Task {
+            partition: &batch.partition,
+            state: &mut state,
+        };
         let mut done = self
             .tasks
-            .process(source, &batch.partition, &mut batch.records, &mut self.writer)?;
+            .process(source, &mut task, &mut batch.records, &mut self.writer)?;
         while done == Done::Waiting {
             self.see_to_groups()?;
             if self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.lanes[lane].has_batch() {
                 break;
             }
             let batch = &mut self.batch;
+            let mut task = Task {
+                partition: &batch.partition,
+                state: &mut state,
+            };
             done = self
                 .tasks
-                .go_on(source, &batch.partition, &mut batch.records, &mut self.writer)?;
+                .go_on(source, &mut task, &mut batch.records, &mut self.writer)?;
+        }
+        if done == Done::Waiting {
+            let mut task = Task {
+                partition: &self.batch.partition,
+                state: &mut state,
+            };
+            self.tasks.give_up(&mut task);
         }
         Ok(done)
     }
