@@ -20,6 +20,8 @@ pub struct Batch {
     pub(crate) partitions: Vec<u32>,
     pub(crate) offsets: Vec<i64>,
     pub(crate) headers: Headers,
+    /// A column a value store, an entry a key.
+    pub(crate) states: Vec<Column>,
     processing_time: i64,
     seed: u64,
 }
@@ -116,6 +118,7 @@ impl From<batches::Batch> for Batch {
             partitions: events.partition,
             offsets: events.offset,
             headers: events.headers.into(),
+            states: batch.values.into_iter().map(Column::from).collect(),
             processing_time: batch.processing_time,
             seed: batch.seed,
         }

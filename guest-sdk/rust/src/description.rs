@@ -2,7 +2,7 @@
 
 use crate::bindings::sandbar::plugin::types;
 
-/// What a plugin is, without running it on data. Its stores and timers are none: this version of the SDK keeps no state.
+/// What a plugin is, without running it on data. Its stores are those of [`Plugin::stores`](crate::Plugin::stores); it has no timers.
 #[derive(Debug, Clone)]
 pub struct Description(types::Description);
 
@@ -83,6 +83,11 @@ impl Description {
     #[must_use]
     pub fn keeps_key(mut self) -> Self {
         self.0.needs.insert(types::Needs::KEEPS_KEY);
+        self
+    }
+
+    pub(crate) fn with_stores(mut self, stores: Vec<types::Store>) -> Self {
+        self.0.stores = stores;
         self
     }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::batch::NONE;
 use crate::{Batch, Refusal, dead_letter};
 
 /// A record as it came in. Copies nothing: everything is borrowed from the batch.
@@ -88,6 +89,18 @@ impl<'a> Event<'a> {
             *self.batch.partitions.get(self.index)?,
             *self.batch.offsets.get(self.index)?,
         ))
+    }
+
+    /// The index of its key among the batch's.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter: there is nothing to keep state by.
+    #[inline]
+    pub(crate) fn key_index(&self) -> Result<u32, Refusal> {
+        match self.batch.key_of[self.index] {
+            NONE => Err(dead_letter("the record has no key")),
+            key => Ok(key),
+        }
     }
 
     /// Index in its batch.

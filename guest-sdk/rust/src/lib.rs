@@ -3,8 +3,8 @@
 //! # The parts
 //!
 //! Owns the author's side of the interface in `wit/`: what a batch and an outcome are in Rust, and the glue between them and the
-//! author's code. Never does I/O: a plugin reaches nothing but the batch and its log. Always: a record is either processed or refused,
-//! and what a refused record had emitted is taken back.
+//! author's code. Never does I/O: a plugin reaches nothing but the batch, its own state and its log. Always: a record is either processed or refused,
+//! and what a refused record had emitted or written to the state is taken back.
 
 mod plugin;
 mod description;
@@ -13,6 +13,7 @@ mod event;
 mod column;
 mod outputs;
 mod refusal;
+mod state;
 pub mod json;
 pub mod log;
 pub mod bindings;
@@ -31,13 +32,14 @@ pub use plugin::{BatchPlugin, Plugin};
 pub use refusal::{Failure, Refusal, dead_letter, fail, retry, skip};
 pub use serde;
 pub use serde_json;
+pub use state::{Codec, Declared, List, Map, MapKey, Postcard, Raw, Scan, Store, Stores, Value};
 
 /// What nearly every plugin needs, for `use sandbar_sdk::prelude::*`.
 pub mod prelude {
     pub use crate::json::{self, Pointer};
     pub use crate::{
-        Batch, BatchPlugin, Description, Event, Failure, NULL, Outputs, Plugin, Refusal, dead_letter, fail, log, retry,
-        skip,
+        Batch, BatchPlugin, Description, Event, Failure, List, Map, NULL, Outputs, Plugin, Raw, Refusal, Stores, Value,
+        dead_letter, fail, log, retry, skip,
     };
     pub use serde::{Deserialize, Serialize};
 }

@@ -1,8 +1,12 @@
 //! What a call gives back, built as columns.
 
+use std::fmt::Display;
+use std::io::Write;
+
 use serde::Serialize;
 
 use crate::bindings::sandbar::plugin::{batches, types};
+use crate::state::Changes;
 use crate::{Batch, Bytes, Column, Event, Failure, Headers, Refusal};
 
 /// Takes what becomes of the events.
@@ -17,6 +21,7 @@ pub struct Outputs {
     headers: Headers,
     causes: Vec<u32>,
     refused: Vec<batches::Refused>,
+    changes: Changes,
     /// What was measured in this call, by the metric's index.
     measured: Vec<Option<f64>>,
     /// The event that emissions are caused by, its timestamp, and the number of outputs before it.
@@ -59,6 +64,16 @@ impl Outputs {
         self.values.ends.push(self.values.bytes.len() as u32);
         self.keys.push(key.bytes());
         Ok(self.rest_of_row(self.timestamp, self.event))
+    }
+
+    /// Emits a record whose value is `value` as text, written straight into the column: `out.emit_text(event.key(), 7)`.
+    #[inline]
+    pub fn emit_text(&mut self, key: impl Bytes, value: impl Display) -> Emitted<'_> {
+        // Memory takes whatever is written.
+        let _ = write!(self.values.bytes, "{value}");
+        self.values.ends.push(self.values.bytes.len() as u32);
+        self.keys.push(key.bytes());
+        self.rest_of_row(self.timestamp, self.event)
     }
 
     /// Adds to a counter, by its index among the declared metrics. What a refused event counted stays.
@@ -125,6 +140,11 @@ impl Outputs {
         Ok(())
     }
 
+    /// What the call changes in the state.
+    pub(crate) fn changes(&mut self) -> &mut Changes {
+        &mut self.changes
+    }
+
     /// Makes room for what a map or a filter makes of the batch.
     pub(crate) fn reserve(&mut self, batch: &Batch) {
         let count = batch.len();
@@ -178,20 +198,10 @@ impl Outputs {
                 headers: self.headers.into(),
                 cause: self.causes,
             },
-            changes: no_changes(),
+            changes: self.changes.into(),
             timers: Vec::new(),
             refused: self.refused,
         }
-    }
-}
-
-fn no_changes() -> batches::Changes {
-    batches::Changes {
-        store: Vec::new(),
-        kind: Vec::new(),
-        key: Vec::new(),
-        user_key: Column::default().into(),
-        value: Column::default().into(),
     }
 }
 

@@ -2,16 +2,23 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Description, Event, Failure, Outputs, Refusal};
+use crate::{Batch, Description, Event, Failure, Outputs, Refusal, Stores};
 
 /// A plugin that looks at one record after the other.
 ///
 /// The struct is its own configuration: the pipeline's `config` is read into it through serde. Fields that are not configuration are
-/// marked `#[serde(skip)]`. What it remembers between calls is a cache at most: the host replaces an instance whenever it must.
+/// marked `#[serde(skip)]`. What it remembers between calls is a cache at most, since the host replaces an instance whenever it must; what has to
+/// last is kept in [stores](Plugin::stores).
 pub trait Plugin: DeserializeOwned + 'static {
     /// Declares more than the name and version of the crate, one input `in`, one output `out`.
     fn describe(description: Description) -> Description {
         description
+    }
+
+    /// Declares the state that it keeps by key: `stores.add("total", |plugin| &mut plugin.total)` for a field `total: Value<u64>`, which is no
+    /// configuration and so is marked `#[serde(skip)]`.
+    fn stores(stores: &mut Stores<Self>) {
+        let _ = stores;
     }
 
     /// Checks the configuration, and prepares what the records need. Called once, before the first record.
@@ -29,7 +36,8 @@ pub trait Plugin: DeserializeOwned + 'static {
     fn process(&mut self, event: &Event, out: &mut Outputs) -> Result<(), Refusal>;
 }
 
-/// A plugin that looks at a batch as a whole, in columns: for whoever wants the last bit of speed.
+/// A plugin that looks at a batch as a whole, in columns: for whoever wants the last bit of speed. It keeps no
+/// state.
 pub trait BatchPlugin: DeserializeOwned + 'static {
     /// As [`Plugin::describe`].
     fn describe(description: Description) -> Description {
@@ -54,21 +62,26 @@ pub trait BatchPlugin: DeserializeOwned + 'static {
 
 impl<P: Plugin> BatchPlugin for P {
     fn describe(description: Description) -> Description {
-        P::describe(description)
+        let stores = Stores::declared_by(P::stores);
+        P::describe(description).with_stores(stores.describe())
     }
 
     fn open(&mut self) -> Result<(), Refusal> {
         Plugin::open(self)
     }
 
-    fn process_batch(&mut self, batch: Batch, out: &mut Outputs) -> Result<(), Failure> {
+    fn process_batch(&mut self, mut batch: Batch, out: &mut Outputs) -> Result<(), Failure> {
+        let stores = Stores::declared_by(P::stores);
+        stores.begin(self, &mut batch);
         out.reserve(&batch);
         for event in batch.events() {
             out.at(&event);
             if let Err(refusal) = self.process(&event, out) {
                 out.refuse(&event, refusal)?;
+                stores.undo(self, event.index());
             }
         }
+        stores.finish(self, out.changes());
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::output::Output;
 use crate::config::Limits;
 use crate::error::Result;
-use crate::plugin::{Engine, Plugin};
+use crate::plugin::{Engine, Plugin, Store};
 
 /// Arguments of `sandbar inspect`.
 #[derive(Args, Debug)]
@@ -37,10 +37,21 @@ fn as_json(plugin: &Plugin) -> Value {
         "imports": plugin.imports(),
         "inputs": described.inputs,
         "outputs": described.outputs,
+        "stores": described.stores.iter().map(store).collect::<Vec<_>>(),
         "metrics": described.metrics.iter().map(|metric| json!({ "name": metric.name, "help": metric.help })).collect::<Vec<_>>(),
         "needs": needs(plugin),
         "config-schema": schema(&described.config_schema),
         "limits": { "memory-bytes": limits.memory_bytes, "call-time-ms": limits.call_time.as_millis() as u64 },
+    })
+}
+
+fn store(store: &Store) -> Value {
+    json!({
+        "name": store.name,
+        "kind": store.kind.as_str(),
+        "codec": store.codec,
+        "schema-version": store.schema_version,
+        "readable-from": store.readable_from,
     })
 }
 
@@ -65,6 +76,8 @@ fn as_text(plugin: &Plugin) -> String {
     line("imports", names(plugin.imports()));
     line("inputs", names(&described.inputs));
     line("outputs", names(&described.outputs));
+    let stores: Vec<String> = described.stores.iter().map(store_text).collect();
+    line("stores", names(&stores));
     let metrics: Vec<String> = described.metrics.iter().map(|metric| metric.name.clone()).collect();
     line("metrics", names(&metrics));
     line("needs", needs(plugin).join(", "));
@@ -85,6 +98,22 @@ fn as_text(plugin: &Plugin) -> String {
         ),
     );
     text
+}
+
+/// Such as `total (value, postcard, schema 2, reads 1 and later)`.
+fn store_text(store: &Store) -> String {
+    let Store {
+        name,
+        kind,
+        codec,
+        schema_version,
+        readable_from,
+    } = store;
+    let reads = match readable_from {
+        from if from == schema_version => String::new(),
+        from => format!(", reads {from} and later"),
+    };
+    format!("{name} ({kind}, {codec}, schema {schema_version}{reads})")
 }
 
 fn names(names: &[String]) -> String {

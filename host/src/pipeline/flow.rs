@@ -3,8 +3,10 @@
 //! A batch of a source visits the operators behind it in the order of `Route::calls`, each call reading the source's records or what an
 //! earlier call put out, and then the sinks of `Route::stages`. So all of a batch is computed before any of it is staged.
 
-use crate::config::{Input, Pipeline};
+use crate::config::{Input, Pipeline, Source, Subscription};
 use crate::error::{Error, Kind, Result};
+use crate::state::store_id;
+use std::collections::HashMap;
 
 /// Where records come from inside a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,18 +51,23 @@ pub struct Route {
     pub stages: Vec<Stage>,
 }
 
-/// The inputs and outputs that a plugin declares.
+/// What a plugin declares that matters to its place in a pipeline.
 #[derive(Debug, Clone, Default)]
 pub struct Ports {
     /// Names of its inputs; empty: one without a name.
     pub inputs: Vec<String>,
     /// Names of its outputs; empty: one without a name.
     pub outputs: Vec<String>,
+    /// Names of its stores; empty: it keeps no state.
+    pub stores: Vec<String>,
+    /// Its outputs have the key of what caused them.
+    pub keeps_key: bool,
 }
 
 /// The routes of a pipeline, one a source, in their order. `ports` has what each operator's plugin declares.
 ///
-/// Errors: an operator with another number of inputs than its plugin declares, an output that the plugin does not have (`Invalid`).
+/// Errors: an operator with another number of inputs than its plugin declares, an output that the plugin does not have, state where records of one
+/// key do not stay together (`Invalid`).
 pub fn routes(pipeline: &Pipeline, ports: &[Ports]) -> Result<Vec<Route>> {
     for (operator, ports) in pipeline.operators.iter().zip(ports) {
         let (given, declared) = (operator.inputs.len(), ports.inputs.len().max(1));
@@ -75,11 +82,13 @@ pub fn routes(pipeline: &Pipeline, ports: &[Ports]) -> Result<Vec<Route>> {
             ));
         }
     }
-    pipeline
-        .sources
-        .iter()
-        .map(|source| route(pipeline, ports, source.name()))
-        .collect()
+    distinct_stores(pipeline, ports)?;
+    let route = |source: &Source| {
+        let route = route(pipeline, ports, source.name())?;
+        check_state(pipeline, ports, source, &route)?;
+        Ok(route)
+    };
+    pipeline.sources.iter().map(route).collect()
 }
 
 fn route(pipeline: &Pipeline, ports: &[Ports], source: &str) -> Result<Route> {
@@ -104,6 +113,83 @@ fn route(pipeline: &Pipeline, ports: &[Ports], source: &str) -> Result<Route> {
         }
     }
     Ok(route)
+}
+
+/// Stores are found by a short hash of their names, so two of a pipeline may come to the same place.
+fn distinct_stores(pipeline: &Pipeline, ports: &[Ports]) -> Result<()> {
+    let mut seen = HashMap::new();
+    for (operator, ports) in pipeline.operators.iter().zip(ports) {
+        for store in &ports.stores {
+            let Some((other, its)) = seen.insert(store_id(&operator.name, store), (&operator.name, store)) else {
+                continue;
+            };
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("failed to place store `{store}` of operator `{}`", operator.name),
+                format!("it has the same id as store `{its}` of operator `{other}`, by chance"),
+            )
+            .hint("give one of the two operators another name"));
+        }
+    }
+    Ok(())
+}
+
+/// State lies with the task that has all records of its keys: a partition number of the source's topics.
+fn check_state(pipeline: &Pipeline, ports: &[Ports], source: &Source, route: &Route) -> Result<()> {
+    for call in &route.calls {
+        if ports[call.operator].stores.is_empty() {
+            continue;
+        }
+        let refused = |why: String| {
+            let name = &pipeline.operators[call.operator].name;
+            Error::new(
+                Kind::Invalid,
+                format!("failed to place operator `{name}`, whose plugin keeps state"),
+                why,
+            )
+        };
+        if let Source::Kafka(kafka) = source
+            && let Subscription::Pattern(_) = kafka.subscription
+        {
+            return Err(refused(format!(
+                "source `{}` matches its topics by pattern: which of their partitions belong together is not known",
+                kafka.name
+            ))
+            .hint("name the source's topics"));
+        }
+        if let Some(other) = upstream(route, call.from).find(|operator| !ports[*operator].keeps_key) {
+            return Err(refused(format!(
+                "it stands behind operator `{}`, whose plugin does not declare that its outputs keep the key of what caused them",
+                pipeline.operators[other].name
+            ))
+            .hint("write to a topic in between, so that records of one key meet in one partition; or let the plugin declare `keeps-key`"));
+        }
+    }
+    Ok(())
+}
+
+/// The operators that records have passed which come from there, the last one first.
+fn upstream(route: &Route, from: From) -> impl Iterator<Item = usize> {
+    let caller = |from: From| match from {
+        From::Source => None,
+        From::Call { call, .. } => Some(route.calls[call]),
+    };
+    std::iter::successors(caller(from), move |call| caller(call.from)).map(|call| call.operator)
+}
+
+/// For each operator whether one behind it keeps state: its outputs' keys have to be what it declares.
+pub fn before_state(routes: &[Route], ports: &[Ports]) -> Vec<bool> {
+    let mut before = vec![false; ports.len()];
+    for route in routes {
+        let keep_state = route
+            .calls
+            .iter()
+            .filter(|call| !ports[call.operator].stores.is_empty());
+        for operator in keep_state.flat_map(|call| upstream(route, call.from)) {
+            before[operator] = true;
+        }
+    }
+    before
 }
 
 /// Where in the route so far the records of `input` arise: nowhere, at the source, or at each call of the operator that it names.
@@ -154,7 +240,7 @@ fn names(list: &[String]) -> String {
 pub fn sets(pipeline: &Pipeline, routes: &[Route]) -> Vec<Vec<usize>> {
     let mut sets: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
     for (source, route) in routes.iter().enumerate() {
-        if matches!(pipeline.sources[source], crate::config::Source::File(_)) {
+        if matches!(pipeline.sources[source], Source::File(_)) {
             continue;
         }
         let mut operators: Vec<usize> = route.calls.iter().map(|call| call.operator).collect();
@@ -256,6 +342,15 @@ mod tests {
         Ports {
             inputs: (0..inputs).map(|index| format!("in{index}")).collect(),
             outputs: outputs.iter().map(|name| (*name).to_owned()).collect(),
+            ..Ports::default()
+        }
+    }
+
+    /// A plugin with these stores.
+    fn keeping(stores: &[&str]) -> Ports {
+        Ports {
+            stores: stores.iter().map(|name| (*name).to_owned()).collect(),
+            ..ports(1, &[])
         }
     }
 
@@ -321,6 +416,65 @@ mod tests {
         let error = routes(&pipeline, &[ports(2, &["ok"])]).unwrap_err();
         assert!(
             error.what.contains("it has 1 inputs and its plugin declares 2"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn state_stands_behind_operators_that_keep_the_key_only() {
+        let pipeline = pipeline(
+            &["a"],
+            &[("parse", &["a"]), ("pass", &["parse"]), ("count", &["pass"])],
+            &[("s", &["count"])],
+        );
+        let keeper = Ports {
+            keeps_key: true,
+            ..ports(1, &[])
+        };
+        let mut ports = [keeper.clone(), keeper, keeping(&["total"])];
+        let found = routes(&pipeline, &ports).unwrap();
+        assert_eq!(before_state(&found, &ports), [true, true, false]);
+        ports[0].keeps_key = false;
+        let error = routes(&pipeline, &ports).unwrap_err();
+        assert_eq!(error.kind, Kind::Invalid);
+        assert!(error.what.contains("operator `count`"), "{error}");
+        assert!(error.why.contains("behind operator `parse`"), "{error}");
+    }
+
+    #[test]
+    fn state_behind_a_pattern_is_refused() {
+        let mut pipeline = pipeline(&["a"], &[("count", &["a"])], &[("s", &["count"])]);
+        assert!(routes(&pipeline, &[keeping(&["total"])]).is_ok());
+        let Source::Kafka(source) = &mut pipeline.sources[0] else {
+            unreachable!()
+        };
+        source.subscription = Subscription::Pattern(regex::Regex::new("a.*").unwrap());
+        assert!(routes(&pipeline, &[ports(1, &[])]).is_ok());
+        let error = routes(&pipeline, &[keeping(&["total"])]).unwrap_err();
+        assert_eq!(error.kind, Kind::Invalid);
+        assert!(
+            error.why.contains("source `a` matches its topics by pattern"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn two_stores_that_come_to_one_place_are_refused() {
+        let mut seen = HashMap::new();
+        let (one, other) = (0..)
+            .map(|at: u32| at.to_string())
+            .find_map(|name| {
+                seen.insert(store_id("x", &name), name.clone())
+                    .map(|other| (other, name))
+            })
+            .unwrap();
+        let pipeline = pipeline(&["a"], &[("x", &["a"])], &[("s", &["x"])]);
+        let error = routes(&pipeline, &[keeping(&[&one, &other])]).unwrap_err();
+        assert_eq!(error.kind, Kind::Invalid);
+        assert!(
+            error
+                .why
+                .contains(&format!("the same id as store `{one}` of operator `x`")),
             "{error}"
         );
     }

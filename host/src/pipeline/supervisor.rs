@@ -41,12 +41,20 @@ pub fn load(engine: &Engine, pipeline: &Pipeline) -> Result<(Vec<Plugin>, Vec<Ro
         .iter()
         .map(|operator| engine.load(&operator.plugin))
         .collect::<Result<_>>()?;
-    let ports = plugins.iter().map(Plugin::description).map(|it| Ports {
-        inputs: it.inputs.clone(),
-        outputs: it.outputs.clone(),
-    });
-    let routes = flow::routes(pipeline, &ports.collect::<Vec<_>>())?;
+    let routes = flow::routes(pipeline, &ports(&plugins))?;
     Ok((plugins, routes))
+}
+
+fn ports(plugins: &[Plugin]) -> Vec<Ports> {
+    let described = plugins.iter().map(Plugin::description);
+    described
+        .map(|it| Ports {
+            inputs: it.inputs.clone(),
+            outputs: it.outputs.clone(),
+            stores: it.stores.iter().map(|store| store.name.clone()).collect(),
+            keeps_key: it.needs.keeps_key,
+        })
+        .collect()
 }
 
 /// Runs a pipeline until it is asked to stop, or until every partition reached its stop.
@@ -128,9 +136,13 @@ fn watch(notices: &Receiver<Notice>, progress: &Progress, audience: &mut dyn Aud
 }
 
 fn tasks(shared: &Shared, plugins: &[Plugin], routes: &[Route]) -> Result<Tasks> {
-    let operators = shared.pipeline.operators.iter().zip(plugins);
+    let before_state = flow::before_state(routes, &ports(plugins));
+    let operators = shared.pipeline.operators.iter().zip(plugins).zip(before_state);
     let operators = operators
-        .map(|(config, plugin)| place(config, plugin, shared.stop.clone()))
+        .map(|((config, plugin), before_state)| {
+            let operator = place(config, plugin, shared.stop.clone())?;
+            Ok(if before_state { operator.watch_keys() } else { operator })
+        })
         .collect::<Result<_>>()?;
     Tasks::new(
         shared.pipeline.clone(),

@@ -4,7 +4,8 @@
 //! event time → calls, in the order of the route → refusals → stage everything
 //! ```
 //!
-//! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks.
+//! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks. What a batch changes in the
+//! state is kept once all of its outputs are staged, and undone where it comes to nothing.
 
 use super::flow::{Call, From, Route};
 use crate::clock;
@@ -15,6 +16,7 @@ use crate::plugin::{CallError, Operator, Outcome, Refusal, Refused, Stats};
 use crate::record::{Records, TopicPartition};
 use crate::sink::{Writer, dead_letter};
 use crate::source::event_time::Pointer;
+use crate::state::TaskState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -25,13 +27,35 @@ const WAIT: Duration = Duration::from_millis(50);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// The task that a batch belongs to.
+pub struct Task<'a> {
+    /// The partition that the records stem from.
+    pub partition: &'a TopicPartition,
+    /// What the task's operators keep; there for every pipeline in which one keeps something. It is there again after every call.
+    pub state: &'a mut Option<TaskState>,
+}
+
+impl Task<'_> {
+    fn keep(&mut self) {
+        if let Some(state) = self.state {
+            state.keep();
+        }
+    }
+
+    fn undo(&mut self) {
+        if let Some(state) = self.state {
+            state.undo();
+        }
+    }
+}
+
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
     /// All of its outputs are staged.
     Processed,
-    /// A sink takes nothing, or a plugin asks to be called again: see to the group, then call `go_on`. A batch that is given up here is not
-    /// processed: its positions must not be committed.
+    /// A sink takes nothing, or a plugin asks to be called again: see to the group, then call `go_on`. A batch that is given up here, with
+    /// `give_up`, is not processed: its positions must not be committed.
     Waiting,
 }
 
@@ -119,31 +143,55 @@ impl Tasks {
     pub fn process(
         &mut self,
         source: usize,
-        partition: &TopicPartition,
+        task: &mut Task<'_>,
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
-        self.dead.clear();
+        self.begin(task);
         self.stand = Stand::default();
         self.tell_event_time(source, records);
-        self.go_on(source, partition, records, writer)
+        self.go_on(source, task, records, writer)
+    }
+
+    /// Nothing of a batch is done yet: what is not kept of the state, and the dead letters, are those of one that came to nothing.
+    fn begin(&mut self, task: &mut Task<'_>) {
+        task.undo();
+        self.dead.clear();
     }
 
     /// Takes the batch that `process` began on from where it waits. Errors as there.
     pub fn go_on(
         &mut self,
         source: usize,
-        partition: &TopicPartition,
+        task: &mut Task<'_>,
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
+        let done = self.compute(source, task, records).and_then(|done| match done {
+            Done::Processed => self.stage_all(source, records, writer),
+            Done::Waiting => Ok(Done::Waiting),
+        });
+        match done {
+            Ok(Done::Processed) => task.keep(),
+            Ok(Done::Waiting) => {}
+            Err(_) => task.undo(),
+        }
+        done
+    }
+
+    /// Gives up the batch that waits: what it changed in the state was never changed.
+    pub fn give_up(&mut self, task: &mut Task<'_>) {
+        self.begin(task);
+    }
+
+    fn compute(&mut self, source: usize, task: &mut Task<'_>, records: &mut Records) -> Result<Done> {
         while self.stand.calls < self.routes[source].calls.len() {
-            if self.call(source, self.stand.calls, partition, records)? == Done::Waiting {
+            if self.call(source, self.stand.calls, task, records)? == Done::Waiting {
                 return Ok(Done::Waiting);
             }
             self.stand.calls += 1;
         }
-        self.stage_all(source, records, writer)
+        Ok(Done::Processed)
     }
 
     fn tell_event_time(&mut self, source: usize, records: &mut Records) {
@@ -155,16 +203,16 @@ impl Tasks {
     }
 
     /// One call of the route, cut so that no plugin sees more records than the source allows.
-    fn call(&mut self, source: usize, index: usize, partition: &TopicPartition, records: &mut Records) -> Result<Done> {
+    fn call(&mut self, source: usize, index: usize, task: &mut Task<'_>, records: &mut Records) -> Result<Done> {
         let call = self.routes[source].calls[index];
         let max_batch = self.max_batch[source];
         let mut outcomes = std::mem::take(&mut self.outcomes[source]);
         let (before, rest) = outcomes.split_at_mut(index);
         let (input, outcome) = (pick(call.from, records, before), &mut rest[0]);
         let done = if input.len() <= max_batch {
-            self.call_whole(call, partition, input, outcome)
+            self.call_whole(call, task, input, outcome)
         } else {
-            self.call_in_parts(call, partition, input, outcome, max_batch)
+            self.call_in_parts(call, task, input, outcome, max_batch)
         };
         self.outcomes[source] = outcomes;
         done
@@ -173,7 +221,7 @@ impl Tasks {
     fn call_in_parts(
         &mut self,
         call: Call,
-        partition: &TopicPartition,
+        task: &mut Task<'_>,
         records: &mut Records,
         outcome: &mut Outcome,
         max_batch: usize,
@@ -183,7 +231,7 @@ impl Tasks {
             self.stand.part = from;
             part.clear();
             (from..records.len().min(from + max_batch)).for_each(|index| part.push_from(records, index));
-            if self.call_whole(call, partition, &mut part, &mut put_out)? == Done::Waiting {
+            if self.call_whole(call, task, &mut part, &mut put_out)? == Done::Waiting {
                 return Ok(Done::Waiting);
             }
             if from == 0 {
@@ -199,14 +247,14 @@ impl Tasks {
     fn call_whole(
         &mut self,
         call: Call,
-        partition: &TopicPartition,
+        task: &mut Task<'_>,
         records: &mut Records,
         outcome: &mut Outcome,
     ) -> Result<Done> {
-        let done = self.call_once_due(call, partition, records, outcome)?;
+        let done = self.call_once_due(call, task, records, outcome)?;
         if done == Done::Processed {
             self.count_call(call.operator);
-            self.refuse(call.operator, partition, records, outcome)?;
+            self.refuse(call.operator, task.partition, records, outcome)?;
         }
         Ok(done)
     }
@@ -215,7 +263,7 @@ impl Tasks {
     fn call_once_due(
         &mut self,
         call: Call,
-        partition: &TopicPartition,
+        task: &mut Task<'_>,
         records: &mut Records,
         outcome: &mut Outcome,
     ) -> Result<Done> {
@@ -233,31 +281,48 @@ impl Tasks {
         let asked = crate::plugin::Call {
             records,
             input: call.input,
-            partition: partition.partition,
+            partition: task.partition.partition,
         };
-        match placed.operator.process(asked, outcome) {
+        let answer = placed.operator.process(asked, task.state, outcome);
+        let left_changes = placed.operator.left_changes();
+        match answer {
             Ok(()) => {
                 self.stand.retry = None;
                 Ok(Done::Processed)
             }
             Err(CallError::Retry(reason)) => {
-                tracing::warn!(operator = name, partition = %partition, "the plugin asks to be called again: {reason}");
+                tracing::warn!(operator = name, partition = %task.partition, "the plugin asks to be called again: {reason}");
                 self.stand.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
-                Ok(Done::Waiting)
+                self.wait(task, left_changes)
             }
-            Err(CallError::GivenUp) => Ok(Done::Waiting),
+            Err(CallError::GivenUp) => self.wait(task, left_changes),
+            Err(CallError::State(error)) => Err(error),
             Err(CallError::Fail(reason)) => {
                 let first = records.offsets.first().copied().unwrap_or(-1);
                 Err(Error::new(
                     Kind::Guest,
                     format!("failed to go on in operator `{name}`: its plugin stopped the pipeline"),
                     format!(
-                        "in a batch of {} records of {partition} from offset {first}: {reason}",
-                        records.len()
+                        "in a batch of {} records of {} from offset {first}: {reason}",
+                        records.len(),
+                        task.partition
                     ),
                 ))
             }
         }
+    }
+
+    /// A call that came to nothing in the middle left a part of its changes. They cannot be told from those of the calls before it, so all are
+    /// undone, and the batch goes its way from the beginning.
+    fn wait(&mut self, task: &mut Task<'_>, left_changes: bool) -> Result<Done> {
+        if left_changes {
+            self.begin(task);
+            self.stand = Stand {
+                retry: self.stand.retry,
+                ..Stand::default()
+            };
+        }
+        Ok(Done::Waiting)
     }
 
     /// Sends each refused record the way that the plugin, or for a fault `on-error`, says.

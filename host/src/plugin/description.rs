@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::bindings::sandbar::plugin::types as wit;
 use super::limits::{DECLARED, NAME_CHARS, SCHEMA_BYTES, tame};
+use super::stores::{self, Store};
 
 /// What a plugin is, known without running it on data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Description {
     pub inputs: Vec<String>,
     /// Its outputs by name; may be none.
     pub outputs: Vec<String>,
+    /// The state that it keeps; a change names a store by its index here.
+    pub stores: Vec<Store>,
     /// What it counts or measures.
     pub metrics: Vec<Metric>,
     /// JSON schema of its configuration; empty: it takes none.
@@ -65,7 +68,7 @@ impl Description {
     pub(super) fn check(said: wit::Description) -> Result<Self, String> {
         name("its name", &said.name)?;
         version(&said.version)?;
-        no_state(&said)?;
+        no_timers(&said.timers)?;
         names("input", said.inputs.iter())?;
         names("output", said.outputs.iter())?;
         names("metric", said.metrics.iter().map(|metric| &metric.name))?;
@@ -80,6 +83,7 @@ impl Description {
             version: said.version,
             inputs: said.inputs,
             outputs: said.outputs,
+            stores: stores::check(said.stores)?,
             metrics: said.metrics.into_iter().map(Metric::from).collect(),
             config_schema: said.config_schema,
             needs: Needs::from(said.needs),
@@ -110,24 +114,23 @@ impl From<wit::Needs> for Needs {
     }
 }
 
-fn no_state(said: &wit::Description) -> Result<(), String> {
-    let declared = match (said.stores.len(), said.timers.len()) {
-        (0, 0) => return Ok(()),
-        (0, timers) => format!("{timers} timers"),
-        (stores, _) => format!("{stores} stores"),
-    };
-    Err(format!(
-        "it declares {declared}; state comes with a later version of Sandbar"
-    ))
+fn no_timers(said: &[wit::Timer]) -> Result<(), String> {
+    match said.len() {
+        0 => Ok(()),
+        timers => Err(format!(
+            "it declares {timers} timers; timers come with a later version of Sandbar"
+        )),
+    }
 }
 
-fn names<'a>(what: &str, said: impl ExactSizeIterator<Item = &'a String>) -> Result<(), String> {
+pub(super) fn names<'a>(what: &str, said: impl ExactSizeIterator<Item = &'a String>) -> Result<(), String> {
     if said.len() > DECLARED {
         return Err(format!("it declares {} {what}s; {DECLARED} are the most", said.len()));
     }
     let mut seen = HashSet::new();
     for one in said {
-        name(&format!("the name of an {what}"), one)?;
+        let article = if what.starts_with(['i', 'o']) { "an" } else { "a" };
+        name(&format!("the name of {article} {what}"), one)?;
         if !seen.insert(one) {
             return Err(format!("it declares two {what}s of the name `{one}`"));
         }
@@ -136,7 +139,7 @@ fn names<'a>(what: &str, said: impl ExactSizeIterator<Item = &'a String>) -> Res
 }
 
 /// A name stands in pipeline files, in labels and in messages, so it is kept to what can stand there without quotes.
-fn name(what: &str, said: &str) -> Result<(), String> {
+pub(super) fn name(what: &str, said: &str) -> Result<(), String> {
     if said.is_empty() {
         return Err(format!("{what} is empty"));
     }
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_with_state_waits_for_a_later_version() {
+    fn a_plugin_with_timers_waits_for_a_later_version() {
         let mut with_timer = said();
         with_timer.timers.push(wit::Timer {
             name: "t".into(),

@@ -1,4 +1,4 @@
-//! What a guest may ask of the host: to write to its log, and nothing else as long as no plugin keeps state.
+//! What a guest may ask of the host: to write to its log, and to read of the task's state what cannot travel with the batch.
 
 use std::time::Instant;
 
@@ -8,14 +8,15 @@ use super::bindings::sandbar::plugin::batches::Host as BatchesHost;
 use super::bindings::sandbar::plugin::log::{Host as LogHost, Level};
 use super::bindings::sandbar::plugin::state_reader::{Entries, Host as StateReaderHost};
 use super::bindings::sandbar::plugin::types::{BytesColumn, Host as TypesHost, NullableColumn};
+use super::call::Reader;
 use super::limits::{Ceiling, LOG_BURST, LOG_PER_SECOND, TEXT_BYTES, tame};
 use crate::clock;
 
 /// What the host keeps for one instance.
-#[derive(Debug)]
 pub(super) struct Guest {
     pub(super) ceiling: Ceiling,
     pub(super) log: Log,
+    pub(super) reader: Reader,
 }
 
 /// An operator's log. It outlives instances, so that a guest does not get a new allowance by trapping.
@@ -104,27 +105,31 @@ impl LogHost for Guest {
     }
 }
 
-/// A plugin that declares no store has nothing to read: the call is a fault of the guest's, as a trap is.
+/// A read that cannot be is a fault of the guest's, as a trap is.
 impl StateReaderHost for Guest {
-    fn get_many(&mut self, _store: u8, _key: Vec<u8>, _user_keys: BytesColumn) -> Result<NullableColumn> {
-        Err(no_store())
+    fn get_many(&mut self, store: u8, key: Vec<u8>, user_keys: BytesColumn) -> Result<NullableColumn> {
+        self.reader.get_many(store, &key, user_keys).map_err(Error::msg)
     }
 
-    fn scan(&mut self, _: u8, _: Vec<u8>, _: Vec<u8>, _: Option<Vec<u8>>, _: u32) -> Result<Entries> {
-        Err(no_store())
+    fn scan(
+        &mut self,
+        store: u8,
+        key: Vec<u8>,
+        prefix: Vec<u8>,
+        after: Option<Vec<u8>>,
+        limit: u32,
+    ) -> Result<Entries> {
+        let page = self.reader.scan(store, &key, &prefix, after.as_deref(), limit);
+        page.map_err(Error::msg)
     }
 
-    fn items(&mut self, _store: u8, _key: Vec<u8>) -> Result<BytesColumn> {
-        Err(no_store())
+    fn items(&mut self, store: u8, key: Vec<u8>) -> Result<BytesColumn> {
+        self.reader.items(store, &key).map_err(Error::msg)
     }
 }
 
 impl TypesHost for Guest {}
 impl BatchesHost for Guest {}
-
-fn no_store() -> Error {
-    Error::msg("it read state, but declares no store")
-}
 
 #[cfg(test)]
 mod tests {

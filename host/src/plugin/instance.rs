@@ -1,5 +1,6 @@
 //! One instance of a plugin: made, opened, called, and after a fault never called again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::Store;
@@ -7,11 +8,14 @@ use wasmtime::Store;
 use super::bindings::sandbar::plugin::batches::{Batch, Outcome};
 use super::bindings::sandbar::plugin::types::{Description, Failure};
 use super::bindings::{Processor, ProcessorPre};
+use super::call::{Declared, Reader};
 use super::engine::ticks;
 use super::fault::Fault;
 use super::host_calls::{Guest, Log};
 use super::limits::{Ceiling, OPEN_TIME};
 use crate::config::Limits;
+use crate::error::Error;
+use crate::state::TaskState;
 
 /// A guest with memory of its own.
 pub(super) struct Instance {
@@ -31,18 +35,25 @@ pub(super) enum NotOpened {
 }
 
 impl Instance {
-    /// Makes an instance. Its log comes back from `close`.
-    pub(super) fn new(pre: &ProcessorPre<Guest>, limits: Limits, log: Log) -> Result<Self, Box<(Fault, Log)>> {
+    /// Makes an instance that may read these stores. Its log comes back from `close`.
+    pub(super) fn new(
+        pre: &ProcessorPre<Guest>,
+        limits: Limits,
+        stores: Arc<[Declared]>,
+        log: Log,
+    ) -> Result<Self, Box<(Fault, Log)>> {
+        let memory = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
         let mut store = Store::new(
             pre.engine(),
             Guest {
                 ceiling: Ceiling::new(limits.memory_bytes),
                 log,
+                reader: Reader::new(stores, memory),
             },
         );
         store.limiter(|guest| &mut guest.ceiling);
         // What a guest hands over in one call cannot be more than its memory holds, save by pointing at the same bytes again and again.
-        store.set_hostcall_fuel(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
+        store.set_hostcall_fuel(memory);
         store.set_epoch_deadline(ticks(OPEN_TIME));
         match pre.instantiate(&mut store) {
             Ok(guest) => Ok(Self {
@@ -74,6 +85,23 @@ impl Instance {
     pub(super) fn process(&mut self, batch: &Batch) -> Result<Result<Outcome, Failure>, Fault> {
         self.calls += 1;
         self.within(self.call_time, |guest, store| guest.call_process(store, batch))
+    }
+
+    /// The same, with a state to read from, which is there again after the call whatever became of it.
+    pub(super) fn process_with(
+        &mut self,
+        batch: &Batch,
+        state: &mut Option<TaskState>,
+    ) -> Result<Result<Outcome, Failure>, Fault> {
+        self.store.data_mut().reader.state = state.take();
+        let answer = self.process(batch);
+        *state = self.store.data_mut().reader.state.take();
+        answer
+    }
+
+    /// Why the state could not be read in the last call: not the plugin's fault.
+    pub(super) fn take_state_failure(&mut self) -> Option<Error> {
+        self.store.data_mut().reader.take_failure()
     }
 
     /// Whether it has not been called with a batch yet: what fails now does not fail because of what was before.

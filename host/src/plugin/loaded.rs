@@ -137,7 +137,7 @@ fn link(engine: &Shared, path: &Path, component: &Component) -> Result<Processor
 /// Runs `describe` in an instance that is thrown away, within the default limits: what a pipeline grants is not known yet.
 fn describe(path: &Path, pre: &ProcessorPre<Guest>) -> Result<Description> {
     let log = Log::new(&path.file_stem().unwrap_or_default().to_string_lossy());
-    let mut instance = Instance::new(pre, Limits::default(), log)
+    let mut instance = Instance::new(pre, Limits::default(), Arc::new([]), log)
         .map_err(|failed| refused(path, format!("an instance could not be made: it {}", failed.0.reason)))?;
     let said = instance
         .describe()

@@ -3,18 +3,19 @@
 //! Owns components and their instances: loading and checking them, compiling them once, calling them with a batch, and what follows when a
 //! call goes wrong. Never talks to Kafka, never decides what becomes of a refused record, never trusts a number that a guest gave. Always:
 //! a call's outcome is whole or nothing; an instance that trapped or broke a limit is never called again; what a guest does costs at most
-//! its limits, and stops nobody but itself.
+//! its limits, and stops nobody but itself. What a plugin keeps lies in the task's state, which a call reads as it stood before and changes only
+//! by what it returns.
 
 mod engine;
 mod component;
 mod cache;
 mod description;
+mod stores;
 mod loaded;
 mod configuration;
 mod operator;
 mod instance;
-mod batch;
-mod outcome;
+mod call;
 mod fault;
 mod limits;
 mod host_calls;
@@ -22,8 +23,9 @@ mod bindings;
 #[cfg(test)]
 mod tests;
 
+pub use call::{Outcome, Refusal, Refused};
 pub use description::{Description, Metric, MetricKind, Needs};
 pub use engine::Engine;
 pub use loaded::Plugin;
 pub use operator::{Call, CallError, Operator, Stats};
-pub use outcome::{Outcome, Refusal, Refused};
+pub use stores::{Store, StoreKind, Stored, compatible};

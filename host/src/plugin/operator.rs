@@ -1,19 +1,21 @@
 //! A plugin placed in a pipeline, for one worker: calls it with batches, replaces what a fault spoilt, and finds the record at fault.
 
-use super::batch::{Origin, Sent};
+use std::sync::Arc;
+
 use super::bindings::sandbar::plugin::batches as wit;
 use super::bindings::sandbar::plugin::types::Failure;
+use super::call::{Asked, Declared, Origin, Outcome, Refusal, Refused, Sent, apply, check};
 use super::description::MetricKind;
 use super::fault::{Fault, FaultKind};
 use super::host_calls::Log;
 use super::instance::{Instance, NotOpened};
 use super::limits::{TEXT_BYTES, tame};
 use super::loaded::Plugin;
-use super::outcome::{Outcome, Refusal, Refused, check};
 use crate::clock;
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
 use crate::record::Records;
+use crate::state::TaskState;
 
 /// A plugin placed in a pipeline. Owned by one worker thread.
 pub struct Operator {
@@ -26,7 +28,10 @@ pub struct Operator {
     instance: Option<Instance>,
     /// The log, while no instance has it.
     log: Option<Log>,
+    stores: Arc<[Declared]>,
+    keeps_key: bool,
     sent: Sent,
+    left_changes: bool,
     measured: Vec<f64>,
     stats: Stats,
 }
@@ -51,6 +56,8 @@ pub enum CallError {
     Fail(String),
     /// The search for records at fault was given up; the call is as if it had not been made.
     GivenUp,
+    /// The task's state could not be read, or is not there.
+    State(Error),
 }
 
 /// What an operator did since it was opened.
@@ -79,8 +86,12 @@ pub struct Stats {
 impl Operator {
     pub(super) fn open(plugin: Plugin, name: &str, config: String, limits: Limits) -> Result<Self> {
         let description = plugin.description();
+        let stores: Arc<[Declared]> = Declared::all(name, description).into();
         let mut operator = Self {
-            sent: Sent::new(description),
+            sent: Sent::new(description, &stores),
+            stores,
+            keeps_key: false,
+            left_changes: false,
             measured: vec![0.0; description.metrics.len()],
             plugin: plugin.clone(),
             name: name.to_owned(),
@@ -114,12 +125,27 @@ impl Operator {
         self
     }
 
-    /// Calls the plugin with a batch.
+    /// The same, but an output that has another key than the record that caused it counts as nonsense: for what stands before kept state.
+    #[must_use]
+    pub fn watch_keys(mut self) -> Self {
+        self.keeps_key = true;
+        self
+    }
+
+    /// Calls the plugin with a batch. `state` is that of the batch's task, which a plugin that declares stores reads as it stood before the
+    /// call, and changes by what it returns; another plugin does not see it. It is there again after the call, whatever became of that.
     ///
     /// A trap, a deadline, a memory limit or an outcome that cannot be: the instance is dropped, a new one made, and the batch halved until the
     /// record at fault stands alone; it is refused as a fault, and the other records keep their outputs in their order. No record is blamed for
-    /// what an instance had become: it was tried alone in a fresh one. An error means that nothing came of the call; `into` is empty then.
-    pub fn process(&mut self, call: Call<'_>, into: &mut Outcome) -> Result<(), CallError> {
+    /// what an instance had become: it was tried alone in a fresh one. An error means that nothing came of the call; `into` is empty then,
+    /// and where [`Operator::left_changes`] says so the state has to be undone.
+    pub fn process(
+        &mut self,
+        call: Call<'_>,
+        state: &mut Option<TaskState>,
+        into: &mut Outcome,
+    ) -> Result<(), CallError> {
+        self.left_changes = false;
         let outputs = self.plugin.description().outputs.len();
         into.clear(outputs);
         if call.records.is_empty() {
@@ -129,26 +155,30 @@ impl Operator {
             input: call.input,
             partition: call.partition,
         };
-        let mut measured = Vec::new();
-        match self.settle(
-            call.records,
-            0,
-            origin,
-            &mut Gathered {
-                into,
-                measured: &mut measured,
-            },
-        ) {
+        let mut gathered = Gathered {
+            into,
+            state,
+            measured: Vec::new(),
+            changed: false,
+        };
+        let settled = self.settle(call.records, 0, origin, &mut gathered);
+        let Gathered { measured, changed, .. } = gathered;
+        match settled {
             Ok(()) => {
                 into.refused.sort_by_key(|refused| refused.record);
                 self.measure(&measured);
-                Ok(())
             }
-            Err(error) => {
+            Err(_) => {
                 into.clear(outputs);
-                Err(error)
+                self.left_changes = changed;
             }
         }
+        settled
+    }
+
+    /// Whether the last call came to nothing after a part of it had changed the state.
+    pub fn left_changes(&self) -> bool {
+        self.left_changes
     }
 
     /// What the operator did since it was opened.
@@ -175,8 +205,9 @@ impl Operator {
         gathered: &mut Gathered<'_>,
     ) -> Result<(), CallError> {
         let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
-        match self.attempt(records, origin)? {
+        match self.attempt(records, origin, gathered.state)? {
             Ok(outcome) => {
+                self.change(&outcome.changes, gathered);
                 gathered.take(outcome, records, first);
                 Ok(())
             }
@@ -218,7 +249,12 @@ impl Operator {
     }
 
     /// One call. The outer error is the plugin's own or ends the pipeline; the inner one spoilt the instance, which is gone.
-    fn attempt(&mut self, records: &mut Records, origin: Origin) -> Result<Result<wit::Outcome, Fault>, CallError> {
+    fn attempt(
+        &mut self,
+        records: &mut Records,
+        origin: Origin,
+        state: &mut Option<TaskState>,
+    ) -> Result<Result<wit::Outcome, Fault>, CallError> {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => {
@@ -227,12 +263,8 @@ impl Operator {
                     .map_err(|not_opened| no_longer_opened(&self.name, not_opened))?
             }
         };
-        let began = clock::now();
-        let answer = instance.process(self.sent.take(records, origin));
-        self.sent.give_back(records);
-        self.stats.calls += 1;
-        self.stats.call_nanos += began.elapsed().as_nanos() as u64;
-        match answer.and_then(|answer| checked(answer, records.len(), &self.plugin)) {
+        let answer = self.call(&mut instance, records, origin, state)?;
+        match answer.and_then(|answer| self.checked(answer, records)) {
             Ok(answer) => {
                 self.instance = Some(instance);
                 answer.map(Ok).map_err(failure)
@@ -251,6 +283,64 @@ impl Operator {
         }
     }
 
+    /// The call itself. An error is the state's; the inner one is the plugin's own, the one between spoilt the instance.
+    fn call(
+        &mut self,
+        instance: &mut Instance,
+        records: &mut Records,
+        origin: Origin,
+        state: &mut Option<TaskState>,
+    ) -> Result<Result<Result<wit::Outcome, Failure>, Fault>, CallError> {
+        let keeps_state = !self.stores.is_empty();
+        if keeps_state {
+            let state = state.as_mut().ok_or_else(|| CallError::State(no_state(&self.name)))?;
+            self.sent.look_up(records, state).map_err(CallError::State)?;
+        }
+        let began = clock::now();
+        let batch = self.sent.take(records, origin);
+        let answer = if keeps_state {
+            instance.process_with(batch, state)
+        } else {
+            instance.process(batch)
+        };
+        self.sent.give_back(records);
+        self.stats.calls += 1;
+        self.stats.call_nanos += began.elapsed().as_nanos() as u64;
+        match instance.take_state_failure() {
+            Some(error) => Err(CallError::State(error)),
+            None => Ok(answer),
+        }
+    }
+
+    /// An answer that may be one; else the guest is at fault as if it had trapped.
+    fn checked(
+        &self,
+        answer: Result<wit::Outcome, Failure>,
+        records: &Records,
+    ) -> Result<Result<wit::Outcome, Failure>, Fault> {
+        if let Ok(outcome) = &answer {
+            let asked = Asked {
+                description: self.plugin.description(),
+                stores: &self.stores,
+                records,
+                keys: self.sent.keys(),
+                keeps_key: self.keeps_key,
+            };
+            check(outcome, &asked).map_err(|why| Fault::bad_outcome(&why))?;
+        }
+        Ok(answer)
+    }
+
+    /// Applies the changes of a call, so that the calls behind it see them.
+    fn change(&self, changes: &wit::Changes, gathered: &mut Gathered<'_>) {
+        if let Some(state) = gathered.state
+            && !changes.store.is_empty()
+        {
+            gathered.changed = true;
+            apply(changes, self.sent.keys(), &self.stores, state);
+        }
+    }
+
     fn renew(&mut self) -> Result<(), NotOpened> {
         self.instance = Some(self.make()?);
         Ok(())
@@ -258,11 +348,12 @@ impl Operator {
 
     fn make(&mut self) -> Result<Instance, NotOpened> {
         let log = self.log.take().unwrap_or_else(|| Log::new(&self.name));
-        let mut instance = Instance::new(self.plugin.pre(), self.limits, log).map_err(|failed| {
-            let (fault, log) = *failed;
-            self.log = Some(log);
-            NotOpened::Fault(fault)
-        })?;
+        let mut instance =
+            Instance::new(self.plugin.pre(), self.limits, self.stores.clone(), log).map_err(|failed| {
+                let (fault, log) = *failed;
+                self.log = Some(log);
+                NotOpened::Fault(fault)
+            })?;
         match instance.open(&self.config) {
             Ok(()) => Ok(instance),
             Err(not_opened) => {
@@ -306,7 +397,10 @@ impl std::fmt::Debug for Operator {
 /// What the parts of a call came to so far. Kept only if the call as a whole succeeds.
 struct Gathered<'a> {
     into: &'a mut Outcome,
-    measured: &'a mut Vec<wit::Measured>,
+    state: &'a mut Option<TaskState>,
+    measured: Vec<wit::Measured>,
+    /// Something of the state was changed.
+    changed: bool,
 }
 
 impl Gathered<'_> {
@@ -320,23 +414,19 @@ impl Gathered<'_> {
     }
 }
 
-/// An answer that may be one; else the guest is at fault as if it had trapped.
-fn checked(
-    answer: Result<wit::Outcome, Failure>,
-    events: usize,
-    plugin: &Plugin,
-) -> Result<Result<wit::Outcome, Failure>, Fault> {
-    if let Ok(outcome) = &answer {
-        check(outcome, events, plugin.description()).map_err(|why| Fault::bad_outcome(&why))?;
-    }
-    Ok(answer)
-}
-
 fn failure(said: Failure) -> CallError {
     match said {
         Failure::Retry(why) => CallError::Retry(tame(&why, TEXT_BYTES)),
         Failure::Fail(why) => CallError::Fail(tame(&why, TEXT_BYTES)),
     }
+}
+
+fn no_state(name: &str) -> Error {
+    Error::new(
+        Kind::Bug,
+        format!("failed to call operator `{name}`"),
+        "its plugin keeps state, and the batch came without its task's",
+    )
 }
 
 fn not_opened_at_start(name: &str, not_opened: NotOpened) -> Error {

@@ -64,7 +64,7 @@ fn process(operator: &mut Operator, values: &[&str]) -> Result<Outcome, CallErro
         input: 0,
         partition: 3,
     };
-    let done = operator.process(call, &mut outcome);
+    let done = operator.process(call, &mut None, &mut outcome);
     assert_eq!(records, before, "a call gives the records back as they were");
     done.map(|()| outcome)
 }
@@ -278,6 +278,7 @@ mod calls {
                         input: 0,
                         partition: 0,
                     },
+                    &mut None,
                     &mut outcome,
                 )
                 .unwrap();
@@ -355,6 +356,7 @@ mod calls {
                     input: 0,
                     partition: 0,
                 },
+                &mut None,
                 &mut outcome,
             )
             .unwrap_err();
@@ -463,7 +465,7 @@ mod faults {
             ("refused-twice", "twice"),
             ("change", "changes state, but the plugin declares no store"),
             ("change-key-beyond", "changes state"),
-            ("change-unequal", "changes state"),
+            ("change-unequal", "has 1 changes, but 0 kinds of changes"),
             ("timer", "sets 1 timers, but the plugin declares none"),
             ("metric-beyond", "measures metric 7, but the plugin declares 0"),
         ] {

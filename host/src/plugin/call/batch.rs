@@ -3,48 +3,99 @@
 
 use std::mem::{swap, take};
 
-use super::bindings::sandbar::plugin::batches::{Batch, Events};
-use super::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
-use super::description::Description;
+use super::changes::Declared;
+use super::keys::Grouping;
 use crate::clock;
+use crate::error::Result;
+use crate::plugin::bindings::sandbar::plugin::batches::{Batch, Events};
+use crate::plugin::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
+use crate::plugin::description::Description;
+use crate::plugin::stores::StoreKind;
 use crate::record::{Column, Records};
+use crate::state::{StoreId, TaskState};
 
 /// The key index of an event without a key.
-const NO_KEY: u32 = u32::MAX;
+pub(super) const NO_KEY: u32 = u32::MAX;
 
 /// Where the records of a call come from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Origin {
+pub(in crate::plugin) struct Origin {
     /// Index into the plugin's inputs.
-    pub(super) input: u8,
+    pub(in crate::plugin) input: u8,
     /// The partition that the records stem from.
-    pub(super) partition: i32,
+    pub(in crate::plugin) partition: i32,
 }
 
 /// A batch that is filled again and again.
-pub(super) struct Sent {
+pub(in crate::plugin) struct Sent {
     batch: Batch,
     headers: bool,
     coordinates: bool,
     inputs: usize,
+    /// For a plugin that keeps state.
+    keyed: Option<Keyed>,
+}
+
+/// What travels with a batch whose plugin keeps state.
+struct Keyed {
+    grouping: Grouping,
+    /// The distinct keys of the batch.
+    keys: Column,
+    /// The value stores, and for each its values, one a key.
+    stores: Vec<StoreId>,
+    values: Vec<Column>,
 }
 
 impl Sent {
     /// Nothing sent yet; what a batch holds follows from what the plugin said that it needs.
-    pub(super) fn new(description: &Description) -> Self {
+    pub(in crate::plugin) fn new(description: &Description, stores: &[Declared]) -> Self {
+        let mut batch = empty();
+        let keyed = (!stores.is_empty()).then(|| Keyed::new(stores));
+        batch.values = keyed
+            .iter()
+            .flat_map(|keyed| &keyed.values)
+            .map(|_| no_column())
+            .collect();
         Self {
-            batch: empty(),
+            batch,
             headers: description.needs.headers,
             coordinates: description.needs.coordinates,
             inputs: description.input_count(),
+            keyed,
         }
     }
 
+    /// Groups the records by key and looks up what the state has for the keys, for the `take` that follows.
+    pub(in crate::plugin) fn look_up(&mut self, records: &Records, state: &mut TaskState) -> Result<()> {
+        let Some(keyed) = &mut self.keyed else { return Ok(()) };
+        keyed
+            .grouping
+            .group(&records.keys, &mut keyed.keys, &mut self.batch.events.key);
+        for (store, values) in keyed.stores.iter().zip(&mut keyed.values) {
+            values.clear();
+            state.values(*store, &keyed.keys, values)?;
+        }
+        Ok(())
+    }
+
+    /// The distinct keys of the batch that was looked up last; none where the plugin keeps no state.
+    pub(in crate::plugin) fn keys(&self) -> &Column {
+        static NONE: Column = Column {
+            bytes: vec![],
+            ends: vec![],
+            absent: vec![],
+        };
+        self.keyed.as_ref().map_or(&NONE, |keyed| &keyed.keys)
+    }
+
     /// Moves the columns of `records` in. `give_back` must follow before anybody looks at the records again.
-    pub(super) fn take(&mut self, records: &mut Records, origin: Origin) -> &Batch {
+    pub(in crate::plugin) fn take(&mut self, records: &mut Records, origin: Origin) -> &Batch {
         let count = records.len();
         let seed = seed(origin, records);
-        self.take_keys(records, count);
+        match &mut self.keyed {
+            Some(keyed) => keyed.swap(&mut self.batch),
+            None => self.take_keys(records, count),
+        }
         let events = &mut self.batch.events;
         fill(&mut events.input, if self.inputs > 1 { count } else { 0 }, origin.input);
         fill(
@@ -66,7 +117,7 @@ impl Sent {
     }
 
     /// Moves the columns back to where `take` had them from.
-    pub(super) fn give_back(&mut self, records: &mut Records) {
+    pub(in crate::plugin) fn give_back(&mut self, records: &mut Records) {
         let events = &mut self.batch.events;
         swap(&mut events.timestamp, &mut records.timestamps);
         swap_column(&mut events.value, &mut records.values);
@@ -76,13 +127,20 @@ impl Sent {
         if self.headers {
             swap_headers(&mut events.headers, records);
         }
+        match &mut self.keyed {
+            Some(keyed) => keyed.swap(&mut self.batch),
+            None => self.give_keys_back(records),
+        }
+    }
+
+    fn give_keys_back(&mut self, records: &mut Records) {
         swap(&mut self.batch.keys.bytes, &mut records.keys.bytes);
         if records.keys.absent.is_empty() {
             swap(&mut self.batch.keys.ends, &mut records.keys.ends);
         }
     }
 
-    /// One entry for each event that has a key: nothing is grouped as long as no plugin keeps state. An absent key has no bytes, so these
+    /// One entry for each event that has a key: where no state is kept, nothing is grouped. An absent key has no bytes, so these
     /// move as they are in any case, and the ends too where no key is absent.
     fn take_keys(&mut self, records: &mut Records, count: usize) {
         let keys = &mut records.keys;
@@ -93,6 +151,28 @@ impl Sent {
             ascend(key, count);
         } else {
             present(keys, &mut self.batch.keys.ends, key);
+        }
+    }
+}
+
+impl Keyed {
+    fn new(stores: &[Declared]) -> Self {
+        let travelling = stores.iter().filter(|store| store.kind == StoreKind::Value);
+        let stores: Vec<StoreId> = travelling.map(|store| store.id).collect();
+        Self {
+            grouping: Grouping::default(),
+            keys: Column::default(),
+            values: vec![Column::default(); stores.len()],
+            stores,
+        }
+    }
+
+    /// Moves keys and values in, or back.
+    fn swap(&mut self, batch: &mut Batch) {
+        swap(&mut batch.keys.bytes, &mut self.keys.bytes);
+        swap(&mut batch.keys.ends, &mut self.keys.ends);
+        for (there, here) in batch.values.iter_mut().zip(&mut self.values) {
+            swap_column(there, here);
         }
     }
 }
@@ -148,11 +228,20 @@ fn swap_headers(there: &mut HeadersColumn, records: &mut Records) {
 }
 
 /// A guest's column as the host's.
-pub(super) fn column(given: &mut NullableColumn) -> Column {
+pub(in crate::plugin) fn column(given: &mut NullableColumn) -> Column {
     Column {
         bytes: take(&mut given.bytes),
         ends: take(&mut given.ends),
         absent: take(&mut given.absent),
+    }
+}
+
+/// The host's column as a guest's.
+pub(super) fn nullable(column: Column) -> NullableColumn {
+    NullableColumn {
+        bytes: column.bytes,
+        ends: column.ends,
+        absent: column.absent,
     }
 }
 
@@ -203,15 +292,17 @@ mod tests {
     use crate::plugin::Needs;
 
     fn sent(needs: Needs, inputs: &[&str]) -> Sent {
-        Sent::new(&Description {
+        let description = Description {
             name: "p".into(),
             version: String::new(),
             inputs: inputs.iter().map(|name| (*name).to_owned()).collect(),
             outputs: vec![],
+            stores: vec![],
             metrics: vec![],
             config_schema: String::new(),
             needs,
-        })
+        };
+        Sent::new(&description, &[])
     }
 
     fn records(keys: &[Option<&[u8]>]) -> Records {

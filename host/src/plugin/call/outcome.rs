@@ -2,13 +2,14 @@
 //!
 //! An event is atomic: where the plugin both refused an event and made outputs of it, the refusal stands and the outputs are dropped.
 
-use super::batch::column;
-use super::bindings::sandbar::plugin::batches as wit;
-use super::bindings::sandbar::plugin::types as wit_types;
-use super::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
-use super::description::Description;
-use super::limits::{TEXT_BYTES, tame};
-use crate::record::{Headers, Records};
+use super::batch::{column, nullable};
+use super::changes::{self, Declared};
+use crate::plugin::bindings::sandbar::plugin::batches as wit;
+use crate::plugin::bindings::sandbar::plugin::types as wit_types;
+use crate::plugin::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
+use crate::plugin::description::Description;
+use crate::plugin::limits::{TEXT_BYTES, tame};
+use crate::record::{Column, Headers, Records};
 
 /// What a call came to. Cleared and filled again by each call.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -45,14 +46,14 @@ pub enum Refusal {
 
 impl Outcome {
     /// Forgets all and has one batch for each of so many outputs.
-    pub(super) fn clear(&mut self, outputs: usize) {
+    pub(in crate::plugin) fn clear(&mut self, outputs: usize) {
         self.outputs.resize_with(outputs, Records::default);
         self.outputs.iter_mut().for_each(Records::clear);
         self.refused.clear();
     }
 
     /// Takes in the checked outcome of a call with `records`, which stand in the whole call's records from `first`.
-    pub(super) fn absorb(&mut self, mut given: wit::Outcome, records: &Records, first: usize) {
+    pub(in crate::plugin) fn absorb(&mut self, mut given: wit::Outcome, records: &Records, first: usize) {
         let refused: Vec<u32> = ascending(given.refused.iter().map(|one| one.event));
         if !refused.is_empty() {
             drop_outputs_of(&mut given.outputs, &refused);
@@ -109,7 +110,7 @@ fn whole(given: &mut wit::Outputs, offsets: Vec<i64>) -> Records {
         timestamps: std::mem::take(&mut given.timestamp),
         headers: Headers {
             of: std::mem::take(&mut given.headers.of),
-            names: crate::record::Column {
+            names: Column {
                 bytes: name.bytes,
                 ends: name.ends,
                 absent: vec![],
@@ -158,41 +159,54 @@ fn drop_outputs_of(outputs: &mut wit::Outputs, refused: &[u32]) {
     };
 }
 
-fn nullable(column: crate::record::Column) -> NullableColumn {
-    NullableColumn {
-        bytes: column.bytes,
-        ends: column.ends,
-        absent: column.absent,
-    }
-}
-
 fn ascending(events: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut events: Vec<u32> = events.collect();
     events.sort_unstable();
     events
 }
 
-/// Whether an outcome may be what a call with so many events came to. The error completes "returned an outcome that …".
-pub(super) fn check(given: &wit::Outcome, events: usize, description: &Description) -> Result<(), String> {
-    check_outputs(&given.outputs, events, description.outputs.len())?;
+/// What a call was about, which its outcome has to fit.
+pub(in crate::plugin) struct Asked<'a> {
+    pub(in crate::plugin) description: &'a Description,
+    pub(in crate::plugin) stores: &'a [Declared],
+    pub(in crate::plugin) records: &'a Records,
+    /// The distinct keys that changes may name.
+    pub(in crate::plugin) keys: &'a Column,
+    /// Every output has to have the key of the record that caused it.
+    pub(in crate::plugin) keeps_key: bool,
+}
+
+/// Whether an outcome may be what a call came to. The error completes "returned an outcome that …".
+pub(in crate::plugin) fn check(given: &wit::Outcome, asked: &Asked<'_>) -> Result<(), String> {
+    let events = asked.records.len();
+    check_outputs(&given.outputs, events, asked.description.outputs.len())?;
+    if asked.keeps_key {
+        check_kept_keys(&given.outputs, &asked.records.keys)?;
+    }
     check_refused(&given.refused, events)?;
-    check_measured(&given.measured, description)?;
+    check_measured(&given.measured, asked.description)?;
     if !given.timers.is_empty() {
         return Err(format!(
             "sets {} timers, but the plugin declares none",
             given.timers.len()
         ));
     }
-    let changes = &given.changes;
-    let lengths = [
-        changes.store.len(),
-        changes.kind.len(),
-        changes.key.len(),
-        changes.user_key.ends.len(),
-        changes.value.ends.len(),
-    ];
-    if lengths != [0; 5] {
-        return Err("changes state, but the plugin declares no store".to_owned());
+    changes::check(&given.changes, asked.keys, asked.stores)
+}
+
+/// The plugin promised it, and what stands behind it keeps state by the key.
+fn check_kept_keys(given: &wit::Outputs, keys: &Column) -> Result<(), String> {
+    let mut start = 0;
+    let mut absent = given.key.absent.iter().peekable();
+    for (row, (&end, &cause)) in given.key.ends.iter().zip(&given.cause).enumerate() {
+        let key = &given.key.bytes[start..end as usize];
+        start = end as usize;
+        let gone = absent.next_if(|&&gone| gone as usize == row).is_some();
+        if (!gone).then_some(key) != keys.get(cause as usize) {
+            return Err(format!(
+                "has output {row} with another key than that of event {cause}, which caused it; the plugin declares that it keeps the key"
+            ));
+        }
     }
     Ok(())
 }
@@ -252,7 +266,7 @@ fn check_headers(given: &HeadersColumn, outputs: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn check_nullable(name: &str, given: &NullableColumn) -> Result<(), String> {
+pub(super) fn check_nullable(name: &str, given: &NullableColumn) -> Result<(), String> {
     check_ends(name, &given.bytes, &given.ends)?;
     let ends = &given.ends;
     if !given.absent.is_sorted_by(|one, next| one < next) {
@@ -272,7 +286,7 @@ fn check_nullable(name: &str, given: &NullableColumn) -> Result<(), String> {
     }
 }
 
-fn check_ends(name: &str, bytes: &[u8], ends: &[u32]) -> Result<(), String> {
+pub(super) fn check_ends(name: &str, bytes: &[u8], ends: &[u32]) -> Result<(), String> {
     if !ends.is_sorted() {
         return Err(format!("has {name} ends that fall"));
     }
@@ -445,6 +459,7 @@ mod tests {
             version: String::new(),
             inputs: vec![],
             outputs: vec!["out".into()],
+            stores: vec![],
             metrics: vec![],
             config_schema: String::new(),
             needs: crate::plugin::Needs {
@@ -455,16 +470,45 @@ mod tests {
         }
     }
 
+    fn judged(given: &wit::Outcome, records: &Records, keeps_key: bool) -> Result<(), String> {
+        let asked = Asked {
+            description: &description(),
+            stores: &[],
+            records,
+            keys: &Column::default(),
+            keeps_key,
+        };
+        check(given, &asked)
+    }
+
     #[test]
     fn a_header_name_is_text_and_a_timestamp_is_none_or_since_1970() {
+        let judged = |given: &wit::Outcome| judged(given, &from(&[7]), false);
         let mut honest = given(&[(0, Some("a"), 0)], &[]);
         honest.outputs.timestamp = vec![-1];
-        assert_eq!(check(&honest, 1, &description()), Ok(()));
+        assert_eq!(judged(&honest), Ok(()));
         let mut early = given(&[(0, Some("a"), 0)], &[]);
         early.outputs.timestamp = vec![-2];
-        assert!(check(&early, 1, &description()).unwrap_err().contains("timestamp -2"));
+        assert!(judged(&early).unwrap_err().contains("timestamp -2"));
         let mut binary = given(&[(0, Some("a"), 0)], &[]);
         binary.outputs.headers.name.bytes = vec![0xff];
-        assert!(check(&binary, 1, &description()).unwrap_err().contains("not UTF-8"));
+        assert!(judged(&binary).unwrap_err().contains("not UTF-8"));
+    }
+
+    #[test]
+    fn where_keys_are_kept_an_output_has_the_key_of_its_cause() {
+        let mut records = from(&[7, 8, 9]);
+        for key in [Some(&b"k"[..]), None, Some(b"other")] {
+            records.keys.push(key);
+        }
+        let keeps = |cause| judged(&given(&[(0, None, 0), (0, Some("a"), cause)], &[]), &records, true);
+        assert_eq!(keeps(0), Ok(()));
+        for other in [1, 2] {
+            let why = keeps(other).unwrap_err();
+            assert!(
+                why.starts_with(&format!("has output 1 with another key than that of event {other}")),
+                "{why}"
+            );
+        }
     }
 }

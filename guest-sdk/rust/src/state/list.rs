@@ -1,0 +1,173 @@
+//! Items a key, in the order of their pushing.
+
+use std::marker::PhantomData;
+
+use super::codec::{self, Codec, Postcard};
+use super::reader;
+use super::stores::{Changes, Kept, Store};
+use crate::bindings::sandbar::plugin::types::StoreKind;
+use crate::{Column, Event, Refusal};
+
+/// Items for each key. Pushing reads nothing; the items are asked of the host when they are read first in a batch.
+pub struct List<T, C = Postcard> {
+    store: u8,
+    name: &'static str,
+    /// What is known of the keys that the batch touched.
+    touched: Vec<Touched>,
+    /// For each key its index in `touched`, or none.
+    of_key: Vec<Option<u32>>,
+    undo: Option<Undo>,
+    of: PhantomData<fn() -> (T, C)>,
+}
+
+/// A key's items.
+#[derive(Debug)]
+struct Touched {
+    key: u32,
+    /// What the state holds, once it was read.
+    stored: Option<Column>,
+    /// The batch took that away.
+    is_cleared: bool,
+    /// What the batch pushed; those before `live` it took away again.
+    pushed: Column,
+    live: usize,
+}
+
+/// What the last event that wrote found.
+#[derive(Debug, Clone, Copy)]
+struct Undo {
+    event: u32,
+    touched: usize,
+    is_cleared: bool,
+    live: usize,
+    pushed: usize,
+}
+
+impl<T: 'static, C: Codec<T>> List<T, C> {
+    /// The items of the event's key.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter. Bytes that are no such item stop the pipeline.
+    pub fn items(&mut self, event: &Event) -> Result<Vec<T>, Refusal> {
+        let touched = self.touch(event)?;
+        let (store, name) = (self.store, self.name);
+        let touched = &mut self.touched[touched];
+        let none = Column::default();
+        let stored = if touched.is_cleared {
+            &none
+        } else {
+            let key = event.key().unwrap_or_default();
+            touched.stored.get_or_insert_with(|| reader::items(store, key))
+        };
+        let items = stored.iter().chain(touched.pushed.iter().skip(touched.live));
+        items
+            .map(|item| codec::read::<T, C>(name, item.unwrap_or_default()))
+            .collect()
+    }
+
+    /// Adds an item behind those of the event's key.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter. An item that cannot be written stops the pipeline.
+    pub fn push(&mut self, event: &Event, item: &T) -> Result<(), Refusal> {
+        let name = self.name;
+        let pushed = &mut self.write(event)?.pushed;
+        codec::write::<T, C>(name, item, &mut pushed.bytes)?;
+        pushed.ends.push(pushed.bytes.len() as u32);
+        Ok(())
+    }
+
+    /// Takes all items of the event's key away.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter.
+    pub fn clear(&mut self, event: &Event) -> Result<(), Refusal> {
+        let touched = self.write(event)?;
+        (touched.is_cleared, touched.live) = (true, touched.pushed.len());
+        Ok(())
+    }
+
+    /// Before an event's first write remembers what was.
+    fn write(&mut self, event: &Event) -> Result<&mut Touched, Refusal> {
+        let at = self.touch(event)?;
+        let event = event.index() as u32;
+        let touched = &mut self.touched[at];
+        if self.undo.is_none_or(|undo| undo.event != event) {
+            self.undo = Some(Undo {
+                event,
+                touched: at,
+                is_cleared: touched.is_cleared,
+                live: touched.live,
+                pushed: touched.pushed.len(),
+            });
+        }
+        Ok(touched)
+    }
+
+    fn touch(&mut self, event: &Event) -> Result<usize, Refusal> {
+        let key = event.key_index()?;
+        let index = *self.of_key[key as usize].get_or_insert_with(|| {
+            self.touched.push(Touched {
+                key,
+                stored: None,
+                is_cleared: false,
+                pushed: Column::default(),
+                live: 0,
+            });
+            self.touched.len() as u32 - 1
+        });
+        Ok(index as usize)
+    }
+}
+
+impl<T: 'static, C: Codec<T>> Store for List<T, C> {
+    const KIND: StoreKind = StoreKind::ListOf;
+    const CODEC: &'static str = C::NAME;
+}
+
+impl<T: 'static, C: 'static> Kept for List<T, C> {
+    fn begin(&mut self, store: u8, name: &'static str, keys: usize, _: Column) {
+        (self.store, self.name, self.undo) = (store, name, None);
+        self.touched.clear();
+        self.of_key.clear();
+        self.of_key.resize(keys, None);
+    }
+
+    fn undo(&mut self, event: u32) {
+        if let Some(undo) = self.undo.take_if(|undo| undo.event == event) {
+            let touched = &mut self.touched[undo.touched];
+            (touched.is_cleared, touched.live) = (undo.is_cleared, undo.live);
+            touched.pushed.truncate(undo.pushed);
+        }
+    }
+
+    fn finish(&mut self, into: &mut Changes) {
+        for touched in &self.touched {
+            if touched.is_cleared {
+                into.clear(self.store, touched.key);
+            }
+            for item in touched.pushed.iter().skip(touched.live) {
+                into.append(self.store, touched.key, item.unwrap_or_default());
+            }
+        }
+    }
+}
+
+impl<T, C> Default for List<T, C> {
+    fn default() -> Self {
+        Self {
+            store: 0,
+            name: "",
+            touched: Vec::new(),
+            of_key: Vec::new(),
+            undo: None,
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T, C> std::fmt::Debug for List<T, C> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("List").field(&self.name).finish()
+    }
+}

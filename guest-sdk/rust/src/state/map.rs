@@ -1,0 +1,315 @@
+//! Entries a key, each with a key of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
+use std::marker::PhantomData;
+
+use super::codec::{self, Codec, Postcard};
+use super::map_key::MapKey;
+use super::reader::{self, Page};
+use super::stores::{Changes, Kept, Store};
+use crate::bindings::sandbar::plugin::types::StoreKind;
+use crate::{Column, Event, Refusal, fail};
+
+/// Entries for each key of the stream, under keys of their own, in the order of those. An entry is asked of the host when it is read first in a
+/// batch; writing reads nothing.
+pub struct Map<K, V, C = Postcard> {
+    store: u8,
+    name: &'static str,
+    entries: BTreeMap<Place, Entry>,
+    /// Keys whose stored entries the batch took away.
+    cleared: BTreeSet<u32>,
+    undo: Undo,
+    of: PhantomData<fn() -> (K, V, C)>,
+}
+
+/// The index of a key, and the bytes of an entry's own.
+type Place = (u32, Vec<u8>);
+
+/// Bytes of an entry; absent where there is none.
+type Bytes = Option<Vec<u8>>;
+
+/// What is known of an entry.
+#[derive(Debug, Default)]
+struct Entry {
+    /// What the state holds, once it was read.
+    stored: Option<Bytes>,
+    /// What the batch wrote.
+    written: Option<Bytes>,
+}
+
+/// What the last event that wrote found.
+#[derive(Debug, Default)]
+struct Undo {
+    event: Option<u32>,
+    written: Vec<(Place, Option<Bytes>)>,
+    newly_cleared: Option<u32>,
+}
+
+impl<K: MapKey, V: 'static, C: Codec<V>> Map<K, V, C> {
+    /// The entry of the event's key.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter. Bytes that are no such value stop the pipeline.
+    pub fn get(&mut self, event: &Event, key: &K::Borrowed) -> Result<Option<V>, Refusal> {
+        let mut found = self.get_many(event, &[key])?;
+        Ok(found.pop().flatten())
+    }
+
+    /// The entries of the event's key, asked of the host at once.
+    ///
+    /// # Errors
+    /// As [`Map::get`].
+    pub fn get_many(&mut self, event: &Event, keys: &[&K::Borrowed]) -> Result<Vec<Option<V>>, Refusal> {
+        let of = event.key_index()?;
+        let places: Vec<Place> = keys.iter().map(|key| (of, bytes::<K>(key))).collect();
+        self.fetch(event, &places);
+        let value = |place| {
+            let bytes = self.entries.get(place).and_then(|entry| self.now(of, entry));
+            bytes.map(|bytes| codec::read::<V, C>(self.name, bytes)).transpose()
+        };
+        places.iter().map(value).collect()
+    }
+
+    /// Sets an entry of the event's key.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter. A value that cannot be written stops the pipeline.
+    pub fn put(&mut self, event: &Event, key: &K::Borrowed, value: &V) -> Result<(), Refusal> {
+        let place = (event.key_index()?, bytes::<K>(key));
+        let mut written = Vec::new();
+        codec::write::<V, C>(self.name, value, &mut written)?;
+        self.write(event, place, Some(written));
+        Ok(())
+    }
+
+    /// Takes an entry of the event's key away.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter.
+    pub fn delete(&mut self, event: &Event, key: &K::Borrowed) -> Result<(), Refusal> {
+        self.write(event, (event.key_index()?, bytes::<K>(key)), None);
+        Ok(())
+    }
+
+    /// Takes all entries of the event's key away.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter.
+    pub fn clear(&mut self, event: &Event) -> Result<(), Refusal> {
+        let key = event.key_index()?;
+        self.undo.begin(event);
+        for (place, entry) in self.entries.range_mut((key, Vec::new())..) {
+            if place.0 != key {
+                break;
+            }
+            if entry.written.is_some() {
+                self.undo.written.push((place.clone(), entry.written.take()));
+            }
+        }
+        if self.cleared.insert(key) {
+            self.undo.newly_cleared = Some(key);
+        }
+        Ok(())
+    }
+
+    /// The entries of the event's key whose own keys' bytes begin with `prefix`, in the order of these bytes. They are fetched in pages as they are
+    /// taken.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter.
+    pub fn scan<'a>(&'a self, event: &Event<'a>, prefix: &[u8]) -> Result<Scan<'a, K, V, C>, Refusal> {
+        let of = event.key_index()?;
+        let is_ours = {
+            let prefix = prefix.to_vec();
+            move |place: &Place| place.0 == of && place.1.starts_with(&prefix)
+        };
+        let written = self
+            .entries
+            .range((of, prefix.to_vec())..)
+            .take_while(move |(place, _)| is_ours(place))
+            .filter_map(|(place, entry)| Some((&place.1[..], entry.written.as_ref()?.as_deref())));
+        let written: Box<dyn Iterator<Item = Written<'a>> + 'a> = Box::new(written);
+        Ok(Scan {
+            map: self,
+            key: event.key().unwrap_or_default(),
+            prefix: prefix.to_vec(),
+            written: written.peekable(),
+            page: Page::first(!self.cleared.contains(&of)),
+        })
+    }
+
+    /// Asks the host for what is not known.
+    fn fetch(&mut self, event: &Event, places: &[Place]) {
+        let unknown = |place: &&Place| match self.entries.get(*place) {
+            _ if self.cleared.contains(&place.0) => false,
+            Some(entry) => entry.written.is_none() && entry.stored.is_none(),
+            None => true,
+        };
+        let unknown: Vec<&Place> = places.iter().filter(unknown).collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let mut asked = Column::default();
+        unknown.iter().for_each(|place| asked.push(Some(&place.1)));
+        let found = reader::get_many(self.store, event.key().unwrap_or_default(), asked);
+        for (at, place) in unknown.into_iter().enumerate() {
+            let entry = self.entries.entry(place.clone()).or_default();
+            entry.stored = Some(found.get(at).map(<[u8]>::to_vec));
+        }
+    }
+
+    /// What an entry is after the writes so far.
+    fn now<'a>(&self, key: u32, entry: &'a Entry) -> Option<&'a [u8]> {
+        match (&entry.written, &entry.stored) {
+            (Some(written), _) => written.as_deref(),
+            (None, Some(stored)) if !self.cleared.contains(&key) => stored.as_deref(),
+            _ => None,
+        }
+    }
+
+    fn write(&mut self, event: &Event, place: Place, written: Bytes) {
+        self.undo.begin(event);
+        let entry = self.entries.entry(place.clone()).or_default();
+        let before = entry.written.replace(written);
+        self.undo.written.push((place, before));
+    }
+}
+
+impl Undo {
+    /// What the events before found nobody needs any more.
+    fn begin(&mut self, event: &Event) {
+        let event = Some(event.index() as u32);
+        if self.event != event {
+            self.event = event;
+            self.written.clear();
+            self.newly_cleared = None;
+        }
+    }
+}
+
+/// A written entry: its own key, and its value unless it was taken away.
+type Written<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// Goes through the entries of a key; see [`Map::scan`].
+pub struct Scan<'a, K, V, C> {
+    map: &'a Map<K, V, C>,
+    key: &'a [u8],
+    prefix: Vec<u8>,
+    written: Peekable<Box<dyn Iterator<Item = Written<'a>> + 'a>>,
+    page: Page,
+}
+
+impl<K: MapKey, V: 'static, C: Codec<V>> Scan<'_, K, V, C> {
+    fn entry(&self, key: &[u8], value: &[u8]) -> Result<(K, V), Refusal> {
+        let name = self.map.name;
+        let key = K::read(key).ok_or_else(|| fail(format!("store `{name}` has a key that cannot be read")))?;
+        Ok((key, codec::read::<V, C>(name, value)?))
+    }
+}
+
+impl<K: MapKey, V: 'static, C: Codec<V>> Iterator for Scan<'_, K, V, C> {
+    type Item = Result<(K, V), Refusal>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            self.page.fill(self.map.store, self.key, &self.prefix);
+            let written = self.written.peek().copied();
+            let (key, value) = match (self.page.peek(), written) {
+                (None, None) => return None,
+                (Some((stored, value)), written) if written.is_none_or(|(own, _)| stored < own) => {
+                    let entry = self.entry(stored, value);
+                    self.page.step();
+                    return Some(entry);
+                }
+                (stored, Some((own, value))) => {
+                    let hides = stored.is_some_and(|(stored, _)| stored == own);
+                    if hides {
+                        self.page.step();
+                    }
+                    self.written.next();
+                    (own, value)
+                }
+                (Some(_), None) => return None,
+            };
+            if let Some(value) = value {
+                return Some(self.entry(key, value));
+            }
+        }
+    }
+}
+
+fn bytes<K: MapKey>(key: &K::Borrowed) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    K::write(key, &mut bytes);
+    bytes
+}
+
+impl<K: MapKey, V: 'static, C: Codec<V>> Store for Map<K, V, C> {
+    const KIND: StoreKind = StoreKind::MapOf;
+    const CODEC: &'static str = C::NAME;
+}
+
+impl<K: 'static, V: 'static, C: 'static> Kept for Map<K, V, C> {
+    fn begin(&mut self, store: u8, name: &'static str, _: usize, _: Column) {
+        (self.store, self.name) = (store, name);
+        self.entries.clear();
+        self.cleared.clear();
+        self.undo = Undo::default();
+    }
+
+    fn undo(&mut self, event: u32) {
+        if self.undo.event != Some(event) {
+            return;
+        }
+        let Undo {
+            written, newly_cleared, ..
+        } = std::mem::take(&mut self.undo);
+        for (place, before) in written.into_iter().rev() {
+            if let Some(entry) = self.entries.get_mut(&place) {
+                entry.written = before;
+            }
+        }
+        if let Some(key) = newly_cleared {
+            self.cleared.remove(&key);
+        }
+    }
+
+    fn finish(&mut self, into: &mut Changes) {
+        for &key in &self.cleared {
+            into.clear(self.store, key);
+        }
+        for ((key, own), entry) in &self.entries {
+            match &entry.written {
+                Some(Some(value)) => into.put(self.store, *key, Some(own), value),
+                Some(None) => into.delete(self.store, *key, Some(own)),
+                None => {}
+            }
+        }
+    }
+}
+
+impl<K, V, C> Default for Map<K, V, C> {
+    fn default() -> Self {
+        Self {
+            store: 0,
+            name: "",
+            entries: BTreeMap::new(),
+            cleared: BTreeSet::new(),
+            undo: Undo::default(),
+            of: PhantomData,
+        }
+    }
+}
+
+impl<K, V, C> std::fmt::Debug for Map<K, V, C> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("Map").field(&self.name).finish()
+    }
+}
+
+impl<K, V, C> std::fmt::Debug for Scan<'_, K, V, C> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("Scan").field(&self.map.name).finish()
+    }
+}

@@ -1,0 +1,77 @@
+//! What is asked of the host: state that does not travel with the batch, as it stood before the call.
+
+use crate::Column;
+use crate::bindings::sandbar::plugin::state_reader;
+
+/// Entries of a page: the host gives no more.
+const PAGE: u32 = 1000;
+
+/// Outside the sandbox, in the author's own tests, there is no host: nothing is stored.
+const HAS_HOST: bool = cfg!(target_family = "wasm");
+
+/// The values of a map store's entries under one key, one for each of their own keys.
+pub(super) fn get_many(store: u8, key: &[u8], asked: Column) -> Column {
+    if HAS_HOST {
+        return state_reader::get_many(store, key, &asked.into()).into();
+    }
+    let mut nothing = Column::default();
+    (0..asked.len()).for_each(|_| nothing.push(None));
+    nothing
+}
+
+/// The items of a list store under one key.
+pub(super) fn items(store: u8, key: &[u8]) -> Column {
+    if HAS_HOST {
+        state_reader::items(store, key).into()
+    } else {
+        Column::default()
+    }
+}
+
+/// A page of a map store's entries, and the pages behind it.
+#[derive(Debug)]
+pub(super) struct Page {
+    keys: Column,
+    values: Column,
+    at: usize,
+    more: bool,
+}
+
+impl Page {
+    /// Before the first page; there is none unless `more`.
+    pub(super) fn first(more: bool) -> Self {
+        Self {
+            keys: Column::default(),
+            values: Column::default(),
+            at: 0,
+            more: more && HAS_HOST,
+        }
+    }
+
+    /// Fetches the next page where this one is used up.
+    pub(super) fn fill(&mut self, store: u8, key: &[u8], prefix: &[u8]) {
+        if self.at < self.keys.len() || !self.more {
+            return;
+        }
+        let last = self.keys.len().checked_sub(1).and_then(|last| self.keys.get(last));
+        let page = state_reader::scan(store, key, prefix, last, PAGE);
+        *self = Self {
+            keys: page.user_key.into(),
+            values: page.value.into(),
+            at: 0,
+            more: page.more,
+        };
+    }
+
+    /// The next entry: its own key and its value.
+    pub(super) fn peek(&self) -> Option<(&[u8], &[u8])> {
+        if self.at >= self.keys.len() {
+            return None;
+        }
+        Some((self.keys.get(self.at)?, self.values.get(self.at)?))
+    }
+
+    pub(super) fn step(&mut self) {
+        self.at += 1;
+    }
+}

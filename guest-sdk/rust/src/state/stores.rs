@@ -1,0 +1,198 @@
+//! Which stores a plugin has, and what a call does with them from its first event to its last.
+
+use crate::bindings::sandbar::plugin::{batches, types};
+use crate::{Batch, Column};
+
+/// The stores of a plugin, declared by [`Plugin::stores`](crate::Plugin::stores).
+#[derive(Debug)]
+pub struct Stores<P> {
+    all: Vec<Declared<P>>,
+}
+
+/// A store as it is declared.
+pub struct Declared<P> {
+    name: &'static str,
+    kind: types::StoreKind,
+    codec: &'static str,
+    version: u32,
+    readable_from: u32,
+    field: Box<dyn Field<P>>,
+}
+
+/// A typed store: [`Value`](crate::Value), [`List`](crate::List) or [`Map`](crate::Map).
+pub trait Store: Kept {
+    #[doc(hidden)]
+    const KIND: types::StoreKind;
+    #[doc(hidden)]
+    const CODEC: &'static str;
+}
+
+/// What the glue does with a store.
+pub trait Kept: 'static {
+    /// A call begins: the store's number and name, the number of keys, and where values travel a value for each key.
+    #[doc(hidden)]
+    fn begin(&mut self, store: u8, name: &'static str, keys: usize, values: Column);
+    /// The writes of this event were never made; it is the last one that wrote, or wrote nothing.
+    #[doc(hidden)]
+    fn undo(&mut self, event: u32);
+    /// The call ends.
+    #[doc(hidden)]
+    fn finish(&mut self, into: &mut Changes);
+}
+
+/// Finds a store in its plugin.
+trait Field<P> {
+    fn of<'a>(&self, plugin: &'a mut P) -> &'a mut dyn Kept;
+}
+
+impl<P, S: Kept> Field<P> for fn(&mut P) -> &mut S {
+    fn of<'a>(&self, plugin: &'a mut P) -> &'a mut dyn Kept {
+        self(plugin)
+    }
+}
+
+impl<P: 'static> Stores<P> {
+    pub(crate) fn declared_by(declare: fn(&mut Self)) -> Self {
+        let mut stores = Self { all: Vec::new() };
+        declare(&mut stores);
+        stores
+    }
+
+    /// Declares the store that `field` finds in the plugin. The name is what its state is found by in later versions of the plugin.
+    pub fn add<S: Store>(&mut self, name: &'static str, field: fn(&mut P) -> &mut S) -> &mut Declared<P> {
+        let at = self.all.len();
+        self.all.push(Declared {
+            name,
+            kind: S::KIND,
+            codec: S::CODEC,
+            version: 1,
+            readable_from: 1,
+            field: Box::new(field),
+        });
+        &mut self.all[at]
+    }
+
+    pub(crate) fn describe(&self) -> Vec<types::Store> {
+        let stores = self.all.iter();
+        stores
+            .map(|store| types::Store {
+                name: store.name.to_owned(),
+                kind: store.kind,
+                codec: store.codec.to_owned(),
+                schema_version: store.version,
+                readable_from: store.readable_from,
+                ttl: 0,
+                refresh_on_read: false,
+            })
+            .collect()
+    }
+
+    /// Hands each store what travelled with the batch.
+    pub(crate) fn begin(&self, plugin: &mut P, batch: &mut Batch) {
+        let keys = batch.keys.len();
+        let mut values = std::mem::take(&mut batch.states).into_iter();
+        for (number, store) in self.all.iter().enumerate() {
+            let values = match store.kind {
+                types::StoreKind::Value => values.next().unwrap_or_default(),
+                _ => Column::default(),
+            };
+            let field = store.field.of(plugin);
+            field.begin(number as u8, store.name, keys, values);
+        }
+    }
+
+    pub(crate) fn undo(&self, plugin: &mut P, event: usize) {
+        for store in &self.all {
+            store.field.of(plugin).undo(event as u32);
+        }
+    }
+
+    pub(crate) fn finish(&self, plugin: &mut P, into: &mut Changes) {
+        for store in &self.all {
+            store.field.of(plugin).finish(into);
+        }
+    }
+}
+
+impl<P> Declared<P> {
+    /// The version of what the bytes mean; 1 unless it is said. It reads no older one unless [`Declared::readable_from`] says so: the host
+    /// refuses to start on state of a version that the plugin does not read.
+    pub fn version(&mut self, version: u32) -> &mut Self {
+        (self.version, self.readable_from) = (version, version);
+        self
+    }
+
+    /// The oldest version whose bytes the store's type reads as well.
+    pub fn readable_from(&mut self, version: u32) -> &mut Self {
+        self.readable_from = version;
+        self
+    }
+}
+
+impl<P> std::fmt::Debug for Declared<P> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Declared")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("codec", &self.codec)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a call changes, in columns.
+#[derive(Debug, Default)]
+pub struct Changes {
+    store: Vec<u8>,
+    kind: Vec<u8>,
+    key: Vec<u32>,
+    user_key: Column,
+    value: Column,
+}
+
+impl Changes {
+    pub(super) fn put(&mut self, store: u8, key: u32, user_key: Option<&[u8]>, value: &[u8]) {
+        self.push(store, batches::ChangeKind::Put, key, user_key, Some(value));
+    }
+
+    pub(super) fn delete(&mut self, store: u8, key: u32, user_key: Option<&[u8]>) {
+        self.push(store, batches::ChangeKind::Delete, key, user_key, None);
+    }
+
+    pub(super) fn append(&mut self, store: u8, key: u32, item: &[u8]) {
+        self.push(store, batches::ChangeKind::Append, key, None, Some(item));
+    }
+
+    pub(super) fn clear(&mut self, store: u8, key: u32) {
+        self.push(store, batches::ChangeKind::Clear, key, None, None);
+    }
+
+    pub(super) fn reserve(&mut self, changes: usize, bytes: usize) {
+        self.store.reserve(changes);
+        self.kind.reserve(changes);
+        self.key.reserve(changes);
+        self.user_key.reserve(changes, 0);
+        self.value.reserve(changes, bytes);
+    }
+
+    #[inline]
+    fn push(&mut self, store: u8, kind: batches::ChangeKind, key: u32, user_key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.store.push(store);
+        self.kind.push(kind as u8);
+        self.key.push(key);
+        self.user_key.push(user_key);
+        self.value.push(value);
+    }
+}
+
+impl From<Changes> for batches::Changes {
+    fn from(changes: Changes) -> Self {
+        Self {
+            store: changes.store,
+            kind: changes.kind,
+            key: changes.key,
+            user_key: changes.user_key.into(),
+            value: changes.value.into(),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One value a key.
+
+use std::marker::PhantomData;
+
+use super::codec::{self, Codec, Postcard};
+use super::stores::{Changes, Kept, Store};
+use crate::bindings::sandbar::plugin::types::StoreKind;
+use crate::{Column, Event, Refusal};
+
+/// Bytes that were overwritten in a batch are given up once they are half of so many and more.
+const GARBAGE: usize = 256 << 10;
+
+/// A value for each key. It travels with the batch: reading costs no call of the host.
+pub struct Value<T, C = Postcard> {
+    latest: Latest,
+    of: PhantomData<fn() -> (T, C)>,
+}
+
+impl<T: 'static, C: Codec<T>> Value<T, C> {
+    /// The value of the event's key; `None`: it has none.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter. Bytes that are no such value stop the pipeline.
+    #[inline]
+    pub fn get(&self, event: &Event) -> Result<Option<T>, Refusal> {
+        let bytes = self.latest.get(event.key_index()?);
+        bytes
+            .map(|bytes| codec::read::<T, C>(self.latest.name, bytes))
+            .transpose()
+    }
+
+    /// Sets the value of the event's key.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter. A value that cannot be written stops the pipeline.
+    #[inline]
+    pub fn set(&mut self, event: &Event, value: &T) -> Result<(), Refusal> {
+        let key = event.key_index()?;
+        self.latest.note(event, key);
+        let start = self.latest.own.len();
+        codec::write::<T, C>(self.latest.name, value, &mut self.latest.own)?;
+        self.latest.replace(
+            key,
+            Now::Own {
+                start,
+                end: self.latest.own.len(),
+            },
+        );
+        Ok(())
+    }
+
+    /// Takes the value of the event's key away.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter.
+    pub fn delete(&mut self, event: &Event) -> Result<(), Refusal> {
+        let key = event.key_index()?;
+        self.latest.note(event, key);
+        self.latest.replace(key, Now::Absent);
+        Ok(())
+    }
+}
+
+/// The latest bytes of each key of a batch.
+#[derive(Debug, Default)]
+struct Latest {
+    store: u8,
+    name: &'static str,
+    /// What travelled with the batch.
+    before: Vec<u8>,
+    keys: Vec<Key>,
+    /// What the batch wrote, and how much of it was overwritten.
+    own: Vec<u8>,
+    garbage: usize,
+    /// The keys that were changed, in the order of their first change.
+    changed: Vec<u32>,
+    /// The event that wrote last, its key, and what that was before the event.
+    undo: Option<(u32, u32, Now)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    now: Now,
+    /// The state held a value before the batch.
+    is_stored: bool,
+    is_changed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Now {
+    Absent,
+    Before { start: usize, end: usize },
+    Own { start: usize, end: usize },
+}
+
+impl Latest {
+    #[inline]
+    fn get(&self, key: u32) -> Option<&[u8]> {
+        match self.keys[key as usize].now {
+            Now::Absent => None,
+            Now::Before { start, end } => Some(&self.before[start..end]),
+            Now::Own { start, end } => Some(&self.own[start..end]),
+        }
+    }
+
+    /// Before an event's first write remembers what was.
+    #[inline]
+    fn note(&mut self, event: &Event, key: u32) {
+        let event = event.index() as u32;
+        if self.undo.is_some_and(|(last, _, _)| last == event) {
+            return;
+        }
+        // What the events before overwrote nobody needs any more.
+        if self.garbage > GARBAGE && self.garbage > self.own.len() / 2 {
+            self.compact();
+        }
+        self.undo = Some((event, key, self.keys[key as usize].now));
+    }
+
+    #[inline]
+    fn replace(&mut self, key: u32, now: Now) {
+        let slot = &mut self.keys[key as usize];
+        if let Now::Own { start, end } = slot.now {
+            self.garbage += end - start;
+        }
+        slot.now = now;
+        if !slot.is_changed {
+            slot.is_changed = true;
+            self.changed.push(key);
+        }
+    }
+
+    fn compact(&mut self) {
+        let mut live = Vec::with_capacity(self.own.len() - self.garbage);
+        for &key in &self.changed {
+            if let Now::Own { start, end } = &mut self.keys[key as usize].now {
+                let at = live.len();
+                live.extend_from_slice(&self.own[*start..*end]);
+                (*start, *end) = (at, live.len());
+            }
+        }
+        (self.own, self.garbage) = (live, 0);
+    }
+}
+
+impl<T: 'static, C: Codec<T>> Store for Value<T, C> {
+    const KIND: StoreKind = StoreKind::Value;
+    const CODEC: &'static str = C::NAME;
+}
+
+impl<T: 'static, C: 'static> Kept for Value<T, C> {
+    fn begin(&mut self, store: u8, name: &'static str, keys: usize, values: Column) {
+        let latest = &mut self.latest;
+        (latest.store, latest.name) = (store, name);
+        latest.own.clear();
+        latest.changed.clear();
+        (latest.garbage, latest.undo) = (0, None);
+        latest.keys.clear();
+        let mut start = 0;
+        latest.keys.extend(values.ends.iter().map(|&end| {
+            let now = Now::Before {
+                start,
+                end: end as usize,
+            };
+            start = end as usize;
+            Key {
+                now,
+                is_stored: true,
+                is_changed: false,
+            }
+        }));
+        // Where no values travelled, in a test of the author's, nothing is stored.
+        let nothing = Key {
+            now: Now::Absent,
+            is_stored: false,
+            is_changed: false,
+        };
+        latest.keys.resize(keys, nothing);
+        for &absent in &values.absent {
+            latest.keys[absent as usize] = nothing;
+        }
+        latest.before = values.bytes;
+    }
+
+    fn undo(&mut self, event: u32) {
+        if let Some((_, key, before)) = self.latest.undo.take_if(|(last, _, _)| *last == event) {
+            self.latest.replace(key, before);
+        }
+    }
+
+    fn finish(&mut self, into: &mut Changes) {
+        let latest = &self.latest;
+        into.reserve(
+            latest.changed.len(),
+            latest.own.len() - latest.garbage.min(latest.own.len()),
+        );
+        for &key in &latest.changed {
+            let Key { now, is_stored, .. } = latest.keys[key as usize];
+            match now {
+                Now::Own { start, end } => into.put(latest.store, key, None, &latest.own[start..end]),
+                Now::Absent if is_stored => into.delete(latest.store, key, None),
+                // It is what it was: what was written was taken away again, or refused.
+                Now::Absent | Now::Before { .. } => {}
+            }
+        }
+    }
+}
+
+impl<T, C> Default for Value<T, C> {
+    fn default() -> Self {
+        Self {
+            latest: Latest::default(),
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T, C> std::fmt::Debug for Value<T, C> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("Value").field(&self.latest.name).finish()
+    }
+}

@@ -1,0 +1,16 @@
+//! What crosses the sandbox's wall in a call, both ways.
+//!
+//! Owns the columns that a guest is sent, what it reads and what it gave back: grouping by key, the values that travel, checks, and what becomes
+//! of outputs and changes. Never calls a guest. Always: nothing of a guest's is used before it was checked.
+
+mod keys;
+mod batch;
+mod outcome;
+mod changes;
+mod reader;
+
+pub(in crate::plugin) use batch::{Origin, Sent};
+pub(in crate::plugin) use changes::{Declared, apply};
+pub(in crate::plugin) use outcome::{Asked, check};
+pub use outcome::{Outcome, Refusal, Refused};
+pub(in crate::plugin) use reader::Reader;

@@ -1,0 +1,218 @@
+//! What a guest may read of the state during a call, beside the values that travel: every argument is checked, every answer has a limit.
+
+use std::sync::Arc;
+
+use super::changes::{Declared, KEY_BYTES};
+use super::outcome::check_ends;
+use crate::error::Error;
+use crate::plugin::bindings::sandbar::plugin::state_reader::Entries;
+use crate::plugin::bindings::sandbar::plugin::types::{BytesColumn, NullableColumn};
+use crate::plugin::call::batch::nullable;
+use crate::plugin::limits::size;
+use crate::plugin::stores::StoreKind;
+use crate::record::Column;
+use crate::state::{StoreId, TaskState};
+
+/// Entries and bytes of a page of a scan. A page has one entry at least, which may be longer.
+const PAGE_ENTRIES: usize = 1000;
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Entries that are asked of the state before their sizes are known. Each may have as many bytes as a value may.
+const ENTRIES_AT_ONCE: usize = 64;
+const ENTRIES_AT_FIRST: usize = 16;
+
+/// The state during a call. Between calls it has none.
+pub(in crate::plugin) struct Reader {
+    pub(in crate::plugin) state: Option<TaskState>,
+    stores: Arc<[Declared]>,
+    /// Bytes that an answer may have: what the guest's memory cannot hold it cannot read.
+    most: usize,
+    /// Why the state could not be read: the host's trouble, not the guest's fault.
+    failed: Option<Error>,
+}
+
+impl Reader {
+    /// Reads these stores, at most so many bytes at once.
+    pub(in crate::plugin) fn new(stores: Arc<[Declared]>, most: usize) -> Self {
+        Self {
+            state: None,
+            stores,
+            most,
+            failed: None,
+        }
+    }
+
+    /// Why the state could not be read in the last call.
+    pub(in crate::plugin) fn take_failure(&mut self) -> Option<Error> {
+        self.failed.take()
+    }
+
+    /// A value for each user key of a map store. The error, here and below, is a sentence about the guest.
+    pub(in crate::plugin) fn get_many(
+        &mut self,
+        store: u8,
+        key: &[u8],
+        asked: BytesColumn,
+    ) -> Result<NullableColumn, String> {
+        let id = self.store(store, StoreKind::Map, key)?;
+        check_ends("user key", &asked.bytes, &asked.ends).map_err(|why| format!("it asked for a column that {why}"))?;
+        let asked = Column {
+            bytes: asked.bytes,
+            ends: asked.ends,
+            absent: vec![],
+        };
+        let (mut found, mut part, mut values) = (Column::default(), Column::default(), Column::default());
+        for from in (0..asked.len()).step_by(ENTRIES_AT_ONCE) {
+            part.clear();
+            values.clear();
+            (from..asked.len().min(from + ENTRIES_AT_ONCE)).for_each(|at| part.push(asked.get(at)));
+            self.read(|state| state.entries(id, key, &part, &mut values))?;
+            values.iter().for_each(|value| found.push(value));
+            self.fits(found.bytes.len())?;
+        }
+        Ok(nullable(found))
+    }
+
+    /// A page of a map store, in order of user keys.
+    pub(in crate::plugin) fn scan(
+        &mut self,
+        store: u8,
+        key: &[u8],
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Entries, String> {
+        let id = self.store(store, StoreKind::Map, key)?;
+        if limit == 0 {
+            return Err("it asked for a page of no entries".to_owned());
+        }
+        let limit = (limit as usize).min(PAGE_ENTRIES);
+        let mut page = Page::default();
+        let (mut user_keys, mut values) = (Column::default(), Column::default());
+        while page.more && !page.is_full && page.user_keys.len() < limit {
+            let wanted = page.wanted().min(limit - page.user_keys.len());
+            let after = page.last().or(after);
+            user_keys.clear();
+            values.clear();
+            let more = self.read(|state| state.scan(id, key, prefix, after, wanted, &mut user_keys, &mut values))?;
+            page.take(&user_keys, &values, more);
+        }
+        Ok(page.into())
+    }
+
+    /// The items of a list store.
+    pub(in crate::plugin) fn items(&mut self, store: u8, key: &[u8]) -> Result<BytesColumn, String> {
+        let id = self.store(store, StoreKind::List, key)?;
+        let mut items = Column::default();
+        self.read(|state| state.items(id, key, &mut items))?;
+        self.fits(items.bytes.len())?;
+        Ok(plain(items))
+    }
+
+    fn store(&self, store: u8, kind: StoreKind, key: &[u8]) -> Result<StoreId, String> {
+        let declared = self.stores.len();
+        let Some(store) = self.stores.get(usize::from(store)) else {
+            return Err(format!("it read store {store}, but declares {declared}"));
+        };
+        let Declared { name, kind: is, .. } = store;
+        if *is != kind {
+            return Err(format!("it read store `{name}` as a {kind} store; it is a {is} store"));
+        }
+        if key.len() > KEY_BYTES {
+            let bytes = key.len();
+            return Err(format!(
+                "it read store `{name}` under a key of {bytes} bytes; {KEY_BYTES} are the most"
+            ));
+        }
+        Ok(store.id)
+    }
+
+    fn read<T>(&mut self, read: impl FnOnce(&mut TaskState) -> crate::error::Result<T>) -> Result<T, String> {
+        let state = self.state.as_mut().ok_or("it read state outside of a call")?;
+        read(state).map_err(|error| {
+            let text = error.to_string();
+            self.failed = Some(error);
+            text
+        })
+    }
+
+    fn fits(&self, bytes: usize) -> Result<(), String> {
+        if bytes <= self.most {
+            return Ok(());
+        }
+        Err(format!(
+            "it read more at once than its memory of {} holds",
+            size(self.most as u64)
+        ))
+    }
+}
+
+/// A page as it grows.
+struct Page {
+    user_keys: Column,
+    values: Column,
+    /// There is more behind it.
+    more: bool,
+    is_full: bool,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            user_keys: Column::default(),
+            values: Column::default(),
+            more: true,
+            is_full: false,
+        }
+    }
+}
+
+impl Page {
+    fn bytes(&self) -> usize {
+        self.user_keys.bytes.len() + self.values.bytes.len()
+    }
+
+    fn last(&self) -> Option<&[u8]> {
+        let last = self.user_keys.len().checked_sub(1)?;
+        self.user_keys.get(last)
+    }
+
+    /// As many entries as fill the page if they are like those before.
+    fn wanted(&self) -> usize {
+        match self.user_keys.len() {
+            0 => ENTRIES_AT_FIRST,
+            count => PAGE_BYTES.saturating_sub(self.bytes()) / (self.bytes() / count).max(1) + 1,
+        }
+    }
+
+    /// Adds entries until the page is full.
+    fn take(&mut self, user_keys: &Column, values: &Column, more: bool) {
+        self.more = more && !user_keys.is_empty();
+        for (user_key, value) in user_keys.iter().zip(values.iter()) {
+            let bytes = user_key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+            if !self.user_keys.is_empty() && self.bytes() + bytes > PAGE_BYTES {
+                (self.more, self.is_full) = (true, true);
+                return;
+            }
+            self.user_keys.push(user_key);
+            self.values.push(value);
+        }
+    }
+}
+
+impl From<Page> for Entries {
+    fn from(page: Page) -> Self {
+        Self {
+            user_key: plain(page.user_keys),
+            value: plain(page.values),
+            more: page.more,
+        }
+    }
+}
+
+fn plain(column: Column) -> BytesColumn {
+    BytesColumn {
+        bytes: column.bytes,
+        ends: column.ends,
+    }
+}
