@@ -36,9 +36,6 @@ pub(super) struct Rounds {
     sealed: Option<Sealed>,
     /// Told once for a row of failures: each is superseded by the next.
     failed_before: bool,
-    /// When the last round ended: no transaction of this worker is older.
-    ended: Instant,
-    transaction_timeout: Duration,
 }
 
 /// What a round commits.
@@ -73,8 +70,6 @@ impl Rounds {
             limit: limit(pipeline.delivery, checkpoint),
             sealed: None,
             failed_before: false,
-            ended: clock::now(),
-            transaction_timeout: transaction_timeout(checkpoint),
         }
     }
 }
@@ -138,12 +133,7 @@ impl Worker {
             Command::Leave => self.leave_groups()?,
             Command::Halt(why) => return Err(halted(why)),
             // What was lost was forgotten when it was told.
-            Command::Forget => {}
-            Command::Process => {
-                if let Some(rounds) = &mut self.rounds {
-                    rounds.ended = clock::now();
-                }
-            }
+            Command::Forget | Command::Process => {}
             Command::Commit | Command::CommitAndRelease | Command::CommitAndLeave => {
                 return Err(Error::new(Kind::Bug, "failed in a round", format!("{command:?} goes with positions only")));
             }
@@ -204,8 +194,7 @@ impl Worker {
             match self.writer.drain(LOOK) {
                 Ok(true) if !self.is_committing() => return Ok(Event::Drained),
                 Ok(_) => {}
-                Err(error) if error.kind == Kind::TimedOut => return Ok(Event::Expired),
-                Err(error) => return Err(error),
+                Err(error) => return self.lost(error),
             }
             self.attend()?;
             // A cluster that is away is no failure of the checkpoint: the run waits for it, unless somebody waits for the run.
@@ -219,6 +208,17 @@ impl Worker {
                 ));
                 return Ok(Event::DrainTimedOut);
             }
+        }
+    }
+
+    /// What an error of the writer means to a round: a transaction that is lost can be done again.
+    pub(super) fn lost(&mut self, error: Error) -> Result<Event> {
+        match error.kind {
+            Kind::TimedOut => {
+                self.failed(error.to_string());
+                Ok(Event::Expired)
+            }
+            _ => Err(error),
         }
     }
 
@@ -306,7 +306,10 @@ impl Worker {
                     self.failed(reason);
                     return Ok(Event::Stale);
                 }
-                Sent::Fenced(reason) => return Ok(self.fenced(&reason)),
+                Sent::Fenced(reason) => {
+                    self.failed(reason);
+                    return Ok(Event::Fenced);
+                }
             }
         }
         Ok(if is_slow { Event::OffsetsSlow } else { Event::OffsetsSent })
@@ -322,21 +325,13 @@ impl Worker {
                 self.failed(reason);
                 return Ok(Event::CommitUnknown);
             }
-            Committed::Fenced(reason) => return Ok(self.fenced(&reason)),
+            Committed::Fenced(reason) => {
+                self.failed(reason);
+                return Ok(Event::Fenced);
+            }
         };
         self.tell_readers();
         Ok(event)
-    }
-
-    /// A transaction that grew too old looks like a producer that was fenced off, for the broker raises the epoch either way: its age tells.
-    fn fenced(&mut self, reason: &str) -> Event {
-        self.failed(reason.to_owned());
-        let is_old = |rounds: &Rounds| clock::now().duration_since(rounds.ended) >= rounds.transaction_timeout;
-        if self.rounds.as_ref().is_some_and(is_old) {
-            Event::Expired
-        } else {
-            Event::Fenced
-        }
     }
 
     /// At least once: one offset commit a lane, and the groups are attended until the answers.
@@ -481,20 +476,14 @@ impl Worker {
 
     /// What the groups hold of all owned partitions, once no transaction is about to change it. `None`: not now.
     fn committed_now(&mut self) -> Result<Option<Vec<Held>>> {
-        let mut all = Vec::new();
         let limit = self.stop_limit(SETTLE_LIMIT);
-        for (_, member) in self.members() {
-            let Some(reader) = &member.reader else { continue };
-            match reader.committed_now(limit) {
-                Ok(committed) => all.extend(committed),
-                Err(error) if error.kind == Kind::TimedOut => {
-                    self.attend()?;
-                    return Ok(None);
-                }
-                Err(error) => return Err(error),
-            }
+        let readers = self.members().filter_map(|(_, member)| member.reader.as_ref());
+        let asked: Result<Vec<_>> = readers.map(|reader| reader.committed_now(limit)).collect();
+        match asked {
+            Ok(committed) => Ok(Some(committed.concat())),
+            Err(error) if error.kind == Kind::TimedOut => self.attend().map(|()| None),
+            Err(error) => Err(error),
         }
-        Ok(Some(all))
     }
 
     /// Gives the revoked partitions of all groups up.

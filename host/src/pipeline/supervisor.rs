@@ -11,7 +11,7 @@ use super::task::Tasks;
 use super::round::transaction_timeout;
 use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
 use crate::clock;
-use crate::config::{self, CommitOffsets, Delivery, OnError, Pipeline, Source, Start};
+use crate::config::{self, Cluster, CommitOffsets, Delivery, OnError, Pipeline, Source, Start};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
 use crate::plugin::{Engine, Operator, Plugin};
@@ -171,10 +171,11 @@ fn writer(pipeline: &Pipeline, worker: usize, files: &Files, checkpoints: &Check
     let client_id = format!("sandbar-{}-{worker}", pipeline.name);
     // Stable across restarts, so that a restart aborts at once what its predecessor left open.
     let instance = pipeline.instance.as_deref().unwrap_or(checkpoints.instance());
-    let transactional = match (pipeline.delivery, &pipeline.checkpoint) {
-        (Delivery::ExactlyOnce, Some(checkpoint)) => Some(Transactional {
+    let transactional = match (pipeline.delivery, &pipeline.checkpoint, cluster(pipeline)) {
+        (Delivery::ExactlyOnce, Some(checkpoint), Some(cluster)) => Some(Transactional {
             id: format!("sandbar.{}.{instance}.{worker}", pipeline.name),
             timeout: transaction_timeout(checkpoint),
+            cluster,
         }),
         _ => None,
     };
@@ -187,6 +188,14 @@ fn writer(pipeline: &Pipeline, worker: usize, files: &Files, checkpoints: &Check
             files: files.clone(),
         },
     )
+}
+
+/// Where the positions are; with transactions there is one cluster for everything.
+fn cluster(pipeline: &Pipeline) -> Option<Cluster> {
+    pipeline.sources.iter().find_map(|source| match source {
+        Source::Kafka(source) => Some(source.cluster.clone()),
+        Source::File(_) => None,
+    })
 }
 
 /// The other half is the readers', in equal shares for each set that a worker reads.

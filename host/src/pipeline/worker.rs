@@ -163,7 +163,10 @@ impl Worker {
     fn work(&mut self) -> Result<()> {
         while !self.shared.stop.is_requested() && !self.lanes.iter().all(Lane::is_finished) {
             self.turn()?;
-            self.writer.poll(Duration::ZERO)?;
+            if let Err(error) = self.writer.poll(Duration::ZERO) {
+                let lost = self.lost(error)?;
+                self.on_round(lost)?;
+            }
             self.watch_connection();
             if self.tell.due() {
                 self.tell_positions();
@@ -366,8 +369,20 @@ impl Worker {
     fn take_through(&mut self, lane: usize, source: usize) -> Result<Done> {
         let task = self.lanes[lane].task(&self.batch.partition);
         let done = self.take_through_as(lane, source, &task);
-        if matches!(done, Ok(Done::Waiting)) && self.rounds.is_some() {
-            self.take_back()?;
+        let done = match done {
+            Err(error) if self.rounds.is_some() => self.lost(error).map(|_expired| Done::Waiting),
+            done => done,
+        };
+        if matches!(done, Ok(Done::Waiting)) {
+            let batch = &self.batch;
+            let mut of = Task {
+                partition: &batch.partition,
+                state: self.owned.state(&task),
+            };
+            self.tasks.give_up(&mut of);
+            if self.rounds.is_some() {
+                self.take_back()?;
+            }
         }
         done
     }

@@ -67,7 +67,7 @@ impl Reader {
                     }
                 }
                 Some(Demand::Revoke { partitions, is_lost }) => {
-                    let owned = self.owned(&self.with_followers(partitions));
+                    let owned = self.owned_of(&self.with_followers(partitions));
                     match (owned.is_empty(), *is_lost) {
                         (false, false) => return Ok(Some(Polled::Revoking(owned))),
                         (is_empty, _) => {
@@ -101,7 +101,7 @@ impl Reader {
         all
     }
 
-    fn owned(&self, of: &[TopicPartition]) -> Vec<TopicPartition> {
+    fn owned_of(&self, of: &[TopicPartition]) -> Vec<TopicPartition> {
         let owned: BTreeSet<_> = self.intake.slots().map(|slot| &slot.at).collect();
         of.iter().filter(|at| owned.contains(at)).cloned().collect()
     }
