@@ -13,11 +13,15 @@ mod objects;
 pub mod store;
 pub mod history;
 pub mod base;
+pub mod collect;
+pub mod audit;
+pub mod savepoint;
 
 #[cfg(test)]
 mod tests;
 
 pub use bundle::{BaseRef, StoreShape, TaskFrame};
+pub use collect::{Collected, Listed};
 pub use history::{Delta, Ground, History};
 pub use pointer::{Metadata, Pointer};
 pub use protocol::{Command, Event, Protocol};
