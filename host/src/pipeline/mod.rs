@@ -10,6 +10,8 @@ pub mod task;
 mod lane;
 pub mod worker;
 pub mod supervisor;
+mod committed;
 
+pub use committed::committed;
 pub use lifecycle::{Notice, Stop};
 pub use supervisor::{Audience, load, run};
