@@ -352,6 +352,31 @@ pub enum Location {
     },
 }
 
+impl Location {
+    /// What a person wrote: a folder, `file://…` or `s3://bucket/prefix`; the error is why it is neither. `properties` are a bucket's.
+    pub fn parse(text: &str, properties: BTreeMap<String, String>) -> Result<Self, &'static str> {
+        match text.split_once("://") {
+            None if text.is_empty() => Err("it is empty"),
+            None => Ok(Location::Folder(text.into())),
+            Some(("file", path)) if path.starts_with('/') => Ok(Location::Folder(path.into())),
+            Some(("file", _)) => Err("a file:// address has no host: file:///path, or the folder alone"),
+            Some(("s3", place)) => {
+                let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+                let prefix = prefix.trim_matches('/');
+                if bucket.is_empty() || prefix.split('/').any(|part| part == ".." || part == ".") {
+                    return Err("it is a folder, file://… or s3://bucket/prefix");
+                }
+                Ok(Location::S3 {
+                    bucket: bucket.to_owned(),
+                    prefix: prefix.to_owned(),
+                    properties,
+                })
+            }
+            Some(_) => Err("it is a folder, file://… or s3://bucket/prefix"),
+        }
+    }
+}
+
 /// As a person writes it in `store`.
 impl fmt::Display for Location {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

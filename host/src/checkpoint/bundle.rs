@@ -357,16 +357,16 @@ pub(super) fn is_sha256(text: &str) -> bool {
 }
 
 /// A pointer in JSON is its text.
-mod as_text {
+pub(super) mod as_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use super::Pointer;
 
-    pub(super) fn serialize<S: Serializer>(pointer: &Pointer, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::checkpoint) fn serialize<S: Serializer>(pointer: &Pointer, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(pointer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Pointer, D::Error> {
+    pub(in crate::checkpoint) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Pointer, D::Error> {
         let text = String::deserialize(from)?;
         text.parse()
             .map_err(|error: crate::error::Error| D::Error::custom(error.what))

@@ -13,6 +13,9 @@ mod objects;
 pub mod store;
 pub mod history;
 pub mod base;
+pub mod collect;
+pub mod audit;
+pub mod savepoint;
 
 mod command;
 mod event;
@@ -24,6 +27,7 @@ mod tests;
 pub use bundle::{BaseRef, StoreShape, TaskFrame};
 pub use command::{Command, Halt};
 pub use event::Event;
+pub use collect::{Collected, Listed};
 pub use history::{Delta, Ground, History};
 pub use pointer::{Metadata, Pointer};
 pub use protocol::{Mode, Protocol};

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::ops::Range;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub(super) struct Objects {
     driver: Arc<Driver>,
     /// As the person wrote it, for errors.
     place: Arc<str>,
+    /// The folder, where it is one.
+    folder: Option<PathBuf>,
 }
 
 /// The thread that everything runs on; it ends with the last that holds it.
@@ -84,6 +86,10 @@ impl Objects {
             store,
             driver: Arc::new(driver),
             place,
+            folder: match location {
+                Location::Folder(path) => Some(path.clone()),
+                Location::S3 { .. } => None,
+            },
         })
     }
 
@@ -259,6 +265,34 @@ impl Objects {
         let (store, at) = (self.store.clone(), path(name));
         let deleted = self.wait(async move { store.delete(&at).await });
         self.found("delete", name, deleted).map(|_| ())
+    }
+
+    /// Deletes what writes and deletions leave in folders, where it is older than a moment: halves of objects that a crash cut short, and
+    /// folders that are empty. A bucket keeps such things out of sight. What cannot be deleted stays for the next time.
+    pub(super) fn sweep(&self, folders: &[String], older_than: i64) {
+        let Some(root) = &self.folder else { return };
+        let entries = folders
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(root.join(folder)).ok());
+        for entry in entries.flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            let modified = metadata.modified().ok();
+            let since = modified.and_then(|modified| modified.duration_since(std::time::UNIX_EPOCH).ok());
+            if since.is_none_or(|since| since.as_millis() as i64 >= older_than) {
+                continue;
+            }
+            let name = entry.file_name();
+            let number = name
+                .to_str()
+                .and_then(|name| name.rsplit_once('#'))
+                .map(|(_, number)| number);
+            if metadata.is_dir() {
+                // One that is not empty refuses.
+                let _ = std::fs::remove_dir(entry.path());
+            } else if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// Copies an object within its place, without its bytes coming here.

@@ -7,7 +7,9 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use super::output::{Format, Output};
-use super::{broker, check, completion, consume, inspect, offsets, produce, run, schema, topics};
+use super::{
+    broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, topics,
+};
 use crate::error::{Error, Kind, Result};
 
 /// A stream processor for Apache Kafka whose user logic runs as sandboxed WebAssembly components.
@@ -32,6 +34,10 @@ pub enum Verb {
     Inspect(inspect::Inspect),
     /// Show, set or export the positions of a pipeline's sources
     Offsets(offsets::Offsets),
+    /// List, show and verify what the checkpoint store of a pipeline holds
+    Checkpoint(checkpoint::Checkpoint),
+    /// Create, list or delete savepoints of a pipeline
+    Savepoint(savepoint::Savepoint),
     /// Run the embedded broker, a small Kafka for development
     Broker(broker::Broker),
     /// Create, list or delete topics
@@ -54,6 +60,8 @@ impl Verb {
             Verb::Check(verb) => verb.run(out),
             Verb::Inspect(verb) => verb.run(out),
             Verb::Offsets(verb) => verb.run(out),
+            Verb::Checkpoint(verb) => verb.run(out),
+            Verb::Savepoint(verb) => verb.run(out),
             Verb::Broker(verb) => verb.run(out),
             Verb::Topics(verb) => verb.run(out),
             Verb::Produce(verb) => verb.run(out),
@@ -159,7 +167,7 @@ mod tests {
             );
             verbs += 1;
         });
-        assert!(verbs >= 16, "only {verbs} commands were looked at");
+        assert!(verbs >= 24, "only {verbs} commands were looked at");
     }
 
     #[test]
@@ -206,6 +214,6 @@ mod tests {
         let told = usage(&error);
         assert!(told.what.contains("topcs"), "{told}");
         assert!(told.why.contains("topics"), "{told}");
-        assert_eq!(parsed(&["sandbar", "savepoint", "list"]).unwrap_err().exit_code(), 2);
+        assert_eq!(parsed(&["sandbar", "upgrade", "pages"]).unwrap_err().exit_code(), 2);
     }
 }

@@ -14,6 +14,8 @@ mod run;
 mod check;
 mod inspect;
 mod offsets;
+mod checkpoint;
+mod savepoint;
 mod broker;
 mod topics;
 mod produce;

@@ -13,6 +13,8 @@ mod owned;
 mod round;
 pub mod worker;
 pub mod supervisor;
+mod committed;
 
+pub use committed::committed;
 pub use lifecycle::{Notice, Stop};
 pub use supervisor::{Audience, load, run};

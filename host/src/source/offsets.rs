@@ -49,6 +49,19 @@ impl Position {
     }
 }
 
+/// What rides with a committed offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// The source's name in the pipeline.
+    pub source: String,
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The next offset to read.
+    pub offset: i64,
+    /// Its metadata, as whoever committed it wrote it.
+    pub metadata: String,
+}
+
 /// Where to set positions to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum To {
@@ -68,6 +81,24 @@ pub fn read(sources: &[KafkaSource]) -> Result<Vec<Position>> {
         positions.extend(read_source(&client, &metadata, source)?);
     }
     Ok(positions)
+}
+
+/// What rides with the committed offsets of these sources; partitions without one are left out. Offsets that a transaction has not decided yet
+/// are waited for.
+pub fn marked(sources: &[KafkaSource]) -> Result<Vec<Marked>> {
+    let mut all = Vec::new();
+    for source in sources {
+        let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+        let partitions = partitions(&metadata, source)?;
+        let found = elements(&client, source, &partitions)?.into_iter();
+        all.extend(found.map(|(partition, (offset, metadata))| Marked {
+            source: source.name.clone(),
+            partition,
+            offset,
+            metadata,
+        }));
+    }
+    Ok(all)
 }
 
 /// Sets positions and returns them as they are afterwards. All are checked before the first is committed; Kafka refuses while the
@@ -201,6 +232,20 @@ fn committed(
     source: &KafkaSource,
     partitions: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, Committed>> {
+    let found = elements(client, source, partitions)?.into_iter();
+    let committed = found.map(|(partition, (offset, metadata))| {
+        let ours = metadata::is_ours(&metadata);
+        (partition, Committed { offset, ours })
+    });
+    Ok(committed.collect())
+}
+
+/// The offsets that the group holds, and what rides with each.
+fn elements(
+    client: &Client,
+    source: &KafkaSource,
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, (i64, String)>> {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for partition in partitions {
         list.add_partition(&partition.topic, partition.partition);
@@ -211,18 +256,15 @@ fn committed(
     let what = || format!("failed to read the offsets of group `{}`", source.group);
     let found = ask_again(|| client.committed_offsets(list.clone(), REQUEST))
         .map_err(|error| contact::failed(what(), &error))?;
-    let mut committed = BTreeMap::new();
+    let mut elements = BTreeMap::new();
     for element in found.elements() {
         element.error().map_err(|error| contact::failed(what(), &error))?;
         if let Offset::Offset(offset) = element.offset() {
-            let ours = metadata::is_ours(element.metadata());
-            committed.insert(
-                TopicPartition::new(element.topic(), element.partition()),
-                Committed { offset, ours },
-            );
+            let partition = TopicPartition::new(element.topic(), element.partition());
+            elements.insert(partition, (offset, element.metadata().to_owned()));
         }
     }
-    Ok(committed)
+    Ok(elements)
 }
 
 /// A group's coordinator may be on its way to another broker, or be made just now: such an answer is asked for again.

@@ -1,0 +1,462 @@
+//! Collection: what no committed pointer reaches any more is deleted.
+//!
+//! An object goes only if all of this holds:
+//!
+//! - no committed pointer reaches it, nor one of the `keep` states before each. The pointers are read *after* the listing, which the types
+//!   below enforce: a commit between the two is then seen, and its objects are not.
+//! - it is older than an age by the store's own clock: whoever wrote it can commit it no more.
+//! - a base has a newer base of its task before it. One that waits to be named by the next commit, however long, is newer than that.
+//! - a file is named by no base that stays, and no file that came with it is young.
+//!
+//! A committed pointer that does not resolve stops the collection before anything is deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::base::STANDSTILL;
+use super::history::Ground;
+use super::objects::Listed as Object;
+use super::pointer::Pointer;
+use super::store::Store;
+use crate::clock;
+use crate::error::Result;
+use crate::kill;
+
+/// What the store held at one moment. Committed pointers are read after this was made.
+#[derive(Debug)]
+pub struct Listed {
+    store: Store,
+    /// The store's own time before anything was listed.
+    now: i64,
+    begun: Instant,
+    /// Files by the base that brought them. Listed first: a base that comes later names young ones only, or those of a base that stays.
+    files: BTreeMap<String, Vec<Object>>,
+    bases: Vec<Object>,
+    bundles: Vec<Object>,
+    probes: Vec<Object>,
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Objects of all kinds.
+    pub objects: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What has to stay.
+#[derive(Debug, Default)]
+struct Alive {
+    bundles: BTreeSet<String>,
+    bases: BTreeSet<String>,
+    /// The number of the oldest state that a living base of the task holds.
+    oldest: BTreeMap<String, u64>,
+    /// Files of bases that came after the listing.
+    files: BTreeSet<String>,
+}
+
+impl Store {
+    /// Lists what there is. Read the committed pointers after it, then collect.
+    pub fn list_for_collection(&self) -> Result<Listed> {
+        let (begun, now) = (clock::now(), self.now()?);
+        let folders = self.objects.folders(&self.path("files"))?;
+        let files = folders.into_iter().map(|base| {
+            let listed = self.objects.list(&self.file_path(&base))?;
+            Ok((base, listed))
+        });
+        Ok(Listed {
+            store: self.clone(),
+            now,
+            begun,
+            files: files.collect::<Result<_>>()?,
+            bases: self.objects.list(&self.path("bases"))?,
+            bundles: self.objects.list(&self.path("bundles"))?,
+            probes: self.objects.list(&self.path("probes"))?,
+        })
+    }
+}
+
+impl Listed {
+    /// Deletes what is not reached from `committed` (the pointers of ALL tasks of the pipeline), nor from the `keep` - 1 states before each, and
+    /// is older than `min_age`: at least twice the time that a transaction may take.
+    ///
+    /// # Errors
+    /// `Corrupt`: a committed pointer does not resolve, and nothing was deleted; or the store cannot be read or written.
+    pub fn collect(self, committed: &[Pointer], keep: usize, min_age: Duration) -> Result<Collected> {
+        let alive = self.alive(committed, keep)?;
+        let oldest_kept = self.now - min_age.as_millis() as i64;
+        let old = |object: &&Object| object.modified < oldest_kept;
+        let mut collected = Collected::default();
+        for bundle in self.bundles.iter().filter(old) {
+            if !alive.bundles.contains(&bundle.name) {
+                self.delete(&self.store.bundle_path(&bundle.name), bundle, &mut collected)?;
+                self.store.forget(&bundle.name);
+            }
+        }
+        let named = self.collect_bases(&alive, oldest_kept, &mut collected)?;
+        for (base, files) in &self.files {
+            if !files.iter().all(|file| old(&file)) {
+                continue;
+            }
+            for file in files {
+                let object = format!("{base}/{}", file.name);
+                if !named.contains(&object) {
+                    self.delete(&self.store.file_path(&object), file, &mut collected)?;
+                }
+            }
+        }
+        for probe in self.probes.iter().filter(old) {
+            self.delete(
+                &self.store.path(&format!("probes/{}", probe.name)),
+                probe,
+                &mut collected,
+            )?;
+        }
+        self.sweep(oldest_kept);
+        Ok(collected)
+    }
+
+    fn sweep(&self, oldest_kept: i64) {
+        let mut folders = ["bundles", "bases", "files", "probes"]
+            .map(|below| self.store.path(below))
+            .to_vec();
+        folders.extend(self.files.keys().map(|base| self.store.file_path(base)));
+        self.store.objects.sweep(&folders, oldest_kept);
+    }
+
+    /// Deletes bases that are passed; the files that the others name.
+    fn collect_bases(&self, alive: &Alive, oldest_kept: i64, collected: &mut Collected) -> Result<BTreeSet<String>> {
+        let mut named = alive.files.clone();
+        for object in &self.bases {
+            let (at, base) = self.store.base_by_name(&object.name)?;
+            let is_passed = alive.oldest.get(&at.task).is_some_and(|&oldest| at.seq < oldest);
+            if is_passed && object.modified < oldest_kept && !alive.bases.contains(&object.name) {
+                self.delete(&self.store.base_path(&object.name), object, collected)?;
+            } else {
+                named.extend(base.files.into_iter().map(|file| file.object));
+            }
+        }
+        Ok(named)
+    }
+
+    fn delete(&self, path: &str, object: &Object, collected: &mut Collected) -> Result<()> {
+        // What was listed long ago says nothing any more; the next collection goes on.
+        if clock::now().saturating_duration_since(self.begun) > STANDSTILL {
+            return Ok(());
+        }
+        self.store.objects.delete(path)?;
+        collected.objects += 1;
+        collected.bytes += object.length;
+        kill::point("mid-collection");
+        Ok(())
+    }
+
+    fn alive(&self, committed: &[Pointer], keep: usize) -> Result<Alive> {
+        let mut alive = Alive::default();
+        let mut tasks = BTreeSet::new();
+        for pointer in committed.iter().filter(|pointer| pointer.bundle.is_some()) {
+            self.keep_alive(pointer, &mut alive)?;
+            self.keep_ancestors(pointer, keep, &mut alive)?;
+            tasks.insert(pointer.task.clone());
+        }
+        // A task whose committed pointer is gone, or names no bundle: a person may want its newest states back.
+        for (task, mut states) in self.states()? {
+            if !tasks.contains(&task) {
+                states.sort_by_key(|pointer| std::cmp::Reverse(pointer.seq));
+                for pointer in states.iter().take(keep.max(1)) {
+                    if self.is_whole(pointer)? {
+                        self.keep_alive(pointer, &mut alive)?;
+                    }
+                }
+            }
+        }
+        Ok(alive)
+    }
+
+    /// All that the state of a pointer is built from.
+    fn keep_alive(&self, pointer: &Pointer, alive: &mut Alive) -> Result<()> {
+        let history = self.store.history(pointer, None)?;
+        alive
+            .bundles
+            .extend(history.deltas.into_iter().filter_map(|delta| delta.pointer.bundle));
+        if let Ground::Base(base) = history.ground {
+            let oldest = alive.oldest.entry(base.at.task.clone()).or_insert(base.at.seq);
+            *oldest = base.at.seq.min(*oldest);
+            alive
+                .files
+                .extend(self.store.base(&base)?.files.into_iter().map(|file| file.object));
+            alive.bases.insert(base.name);
+        }
+        Ok(())
+    }
+
+    fn keep_ancestors(&self, pointer: &Pointer, keep: usize, alive: &mut Alive) -> Result<()> {
+        let mut at = pointer.clone();
+        for _ in 1..keep {
+            let Some(entry) = self.store.resolve(&at)? else {
+                return Ok(());
+            };
+            at = entry.parent;
+            // Collected earlier: there is nothing older to keep.
+            if !self.is_whole(&at)? {
+                return Ok(());
+            }
+            self.keep_alive(&at, alive)?;
+        }
+        Ok(())
+    }
+
+    /// Whether everything that a state is built from is there. One that is not is no error here: it was collected, or never finished.
+    fn is_whole(&self, pointer: &Pointer) -> Result<bool> {
+        let mut at = pointer.clone();
+        while let Some(name) = &at.bundle {
+            if !self.has_bundle(name)? {
+                return Ok(false);
+            }
+            let Some(entry) = self.store.resolve(&at)? else { break };
+            if let Some(base) = &entry.base {
+                return Ok(self.store.objects.look(&self.store.base_path(&base.name))?.is_some());
+            }
+            at = entry.parent;
+        }
+        Ok(true)
+    }
+
+    fn has_bundle(&self, name: &str) -> Result<bool> {
+        let listed = self
+            .bundles
+            .binary_search_by(|bundle| bundle.name.as_str().cmp(name))
+            .is_ok();
+        Ok(listed || self.store.objects.look(&self.store.bundle_path(name))?.is_some())
+    }
+
+    /// The states of each task that the listed bundles hold.
+    fn states(&self) -> Result<BTreeMap<String, Vec<Pointer>>> {
+        let mut states: BTreeMap<String, Vec<Pointer>> = BTreeMap::new();
+        for bundle in &self.bundles {
+            for pointer in self.store.manifest(&bundle.name)?.pointers(&bundle.name) {
+                states.entry(pointer.task.clone()).or_default().push(pointer);
+            }
+        }
+        Ok(states)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Chain, WAIT, folder_store, reopen};
+    use super::*;
+    use crate::error::Kind;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn age(folder: &tempfile::TempDir) {
+        fn older(path: &std::path::Path) {
+            for entry in std::fs::read_dir(path).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    older(&path);
+                    continue;
+                }
+                let file = std::fs::File::options().append(true).open(&path).unwrap();
+                let modified = file.metadata().unwrap().modified().unwrap();
+                file.set_modified(modified - 2 * HOUR).unwrap();
+            }
+        }
+        older(&folder.path().join("store"));
+    }
+
+    fn count(store: &Store) -> usize {
+        store.bundles().unwrap().len()
+    }
+
+    #[test]
+    fn what_a_committed_pointer_reaches_stays_and_so_do_the_states_before_it() {
+        let (folder, store) = folder_store();
+        let mut chain = Chain::new(&store, "views/0");
+        for _ in 0..6 {
+            chain.commit();
+        }
+        let base = chain.base(folder.path());
+        chain.commit_on(Some(&base));
+        for _ in 0..4 {
+            chain.commit();
+        }
+        age(&folder);
+        // The states at 11, 10 and 9 stand on the base at 6.
+        store
+            .list_for_collection()
+            .unwrap()
+            .collect(std::slice::from_ref(&chain.at), 3, HOUR)
+            .unwrap();
+        assert_eq!(count(&store), 5);
+        let history = reopen(&folder).history(&chain.at, None).unwrap();
+        assert_eq!(history.ground, Ground::Base(base.clone()));
+        assert!(history.deltas.iter().all(|delta| store.delta(delta).is_ok()));
+
+        // A newer base passes the old one as soon as no kept state stands on it.
+        let second = chain.base(folder.path());
+        chain.commit_on(Some(&second));
+        age(&folder);
+        let collect = |keep| {
+            let listed = store.list_for_collection().unwrap();
+            listed.collect(std::slice::from_ref(&chain.at), keep, HOUR).unwrap()
+        };
+        assert_eq!(collect(2).objects, 0);
+        assert_eq!(collect(1).objects, 5 + 1 + 1, "bundles, the old base, its file");
+        let into = folder.path().join("into");
+        reopen(&folder).fetch_base(&second, &into, |_, _| {}).unwrap();
+        assert_eq!(collect(1).objects, 0);
+    }
+
+    #[test]
+    fn what_is_young_stays_whoever_wrote_it() {
+        let (folder, store) = folder_store();
+        let mut chain = Chain::new(&store, "views/0");
+        chain.commit();
+        let orphan = chain.attempt(None);
+        let committed = chain.commit();
+        let listed = store.list_for_collection().unwrap();
+        assert_eq!(
+            listed.collect(std::slice::from_ref(&committed), 1, HOUR).unwrap(),
+            Collected::default()
+        );
+        age(&folder);
+        let listed = store.list_for_collection().unwrap();
+        assert_eq!(
+            listed
+                .collect(std::slice::from_ref(&committed), 1, HOUR)
+                .unwrap()
+                .objects,
+            1
+        );
+        assert!(!store.bundles().unwrap().contains(orphan.bundle.as_ref().unwrap()));
+    }
+
+    #[test]
+    fn a_stalled_writer_loses_nothing_that_it_may_still_commit() {
+        let (folder, store) = folder_store();
+        let mut chain = Chain::new(&store, "views/0");
+        let first = chain.commit();
+        // It wrote a base and its bundle, and stands still with the commit of both before it.
+        let base = chain.base(folder.path());
+        let listed = store.list_for_collection().unwrap();
+        let pending = chain.commit_on(Some(&base));
+        listed.collect(std::slice::from_ref(&first), 1, HOUR).unwrap();
+        assert!(store.history(&pending, None).is_ok());
+        // The commit went through between the listing and the reading of the pointers: it counts, though the listing is older.
+        let listed = store.list_for_collection().unwrap();
+        let later = chain.commit();
+        listed.collect(std::slice::from_ref(&later), 1, Duration::ZERO).unwrap();
+        let history = reopen(&folder).history(&later, None).unwrap();
+        assert_eq!(
+            (history.ground.clone(), history.deltas.len()),
+            (Ground::Base(base.clone()), 2)
+        );
+        store.fetch_base(&base, &folder.path().join("into"), |_, _| {}).unwrap();
+    }
+
+    #[test]
+    fn a_base_that_waits_for_a_commit_to_name_it_stays_however_old_it_is() {
+        let (folder, store) = folder_store();
+        let mut chain = Chain::new(&store, "views/0");
+        chain.commit();
+        let old = chain.base(folder.path());
+        chain.commit_on(Some(&old));
+        let waiting = chain.base(folder.path());
+        age(&folder);
+        let listed = store.list_for_collection().unwrap();
+        listed.collect(std::slice::from_ref(&chain.at), 1, HOUR).unwrap();
+        chain.commit_on(Some(&waiting));
+        assert_eq!(
+            store.history(&chain.at, None).unwrap().ground,
+            Ground::Base(waiting.clone())
+        );
+        store
+            .fetch_base(&waiting, &folder.path().join("into"), |_, _| {})
+            .unwrap();
+    }
+
+    #[test]
+    fn files_of_an_upload_that_goes_on_stay_and_those_of_a_dead_one_go() {
+        let (folder, store) = folder_store();
+        let mut chain = Chain::new(&store, "views/0");
+        chain.commit();
+        let uploading = |name: &str| {
+            let path = store.file_path(&format!("0mhzqk3va-0-aaaaaaaaaaaaa/{name}"));
+            store.objects.put(&path, bytes::Bytes::from_static(b"x")).unwrap();
+        };
+        uploading("one");
+        age(&folder);
+        uploading("two");
+        let collect = || {
+            let listed = store.list_for_collection().unwrap();
+            listed
+                .collect(std::slice::from_ref(&chain.at), 1, HOUR)
+                .unwrap()
+                .objects
+        };
+        assert_eq!(collect(), 0, "one of them is young");
+        age(&folder);
+        assert_eq!(collect(), 2);
+    }
+
+    #[test]
+    fn a_committed_pointer_that_does_not_resolve_stops_the_collection_before_it_deletes() {
+        let (folder, store) = folder_store();
+        let (mut one, mut other) = (Chain::new(&store, "views/0"), Chain::new(&store, "views/1"));
+        let missing = one.commit();
+        one.commit();
+        other.commit();
+        other.attempt(None);
+        age(&folder);
+        store
+            .objects
+            .delete(&store.bundle_path(missing.bundle.as_ref().unwrap()))
+            .unwrap();
+        let store = reopen(&folder);
+        let before = count(&store);
+        let committed = [other.at.clone(), one.at.clone()];
+        let error = store
+            .list_for_collection()
+            .unwrap()
+            .collect(&committed, 1, HOUR)
+            .unwrap_err();
+        assert_eq!((error.kind, count(&store)), (Kind::Corrupt, before));
+    }
+
+    #[test]
+    fn a_task_without_a_committed_pointer_keeps_its_newest_states() {
+        let (folder, store) = folder_store();
+        let mut chain = Chain::new(&store, "views/0");
+        for _ in 0..3 {
+            chain.commit();
+        }
+        age(&folder);
+        for committed in [&[][..], &[Pointer::first("views/0")]] {
+            let listed = store.list_for_collection().unwrap();
+            assert_eq!(listed.collect(committed, 1, HOUR).unwrap().objects, 0);
+        }
+    }
+
+    #[test]
+    fn a_write_that_a_crash_cut_short_is_swept_when_it_is_old() {
+        let (folder, store) = folder_store();
+        let mut chain = Chain::new(&store, "views/0");
+        chain.commit();
+        let staged = folder.path().join("store/pages/bundles/0mhzqk3va-0-aaaaaaaaaaaaa#1");
+        std::fs::write(&staged, b"half").unwrap();
+        let collect = || {
+            let listed = store.list_for_collection().unwrap();
+            listed.collect(std::slice::from_ref(&chain.at), 1, HOUR).unwrap()
+        };
+        collect();
+        assert!(staged.exists());
+        age(&folder);
+        collect();
+        assert!(!staged.exists());
+        let mut upload = store.put(0, vec![chain.frame(None)]);
+        assert!(upload.wait(WAIT).unwrap().is_ok());
+    }
+}
