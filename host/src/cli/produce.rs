@@ -122,6 +122,7 @@ impl Topic {
             queue_bytes: 32 << 20,
             client_id: "sandbar-produce".to_owned(),
             files: sink::Files::default(),
+            transactional: None,
         };
         Ok(Self {
             writer: Writer::open(&[sink], &options)?,

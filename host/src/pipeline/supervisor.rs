@@ -159,6 +159,7 @@ fn writer(pipeline: &Pipeline, worker: usize, files: &Files) -> Result<Writer> {
             queue_bytes,
             client_id,
             files: files.clone(),
+            transactional: None,
         },
     )
 }

@@ -6,6 +6,7 @@
 
 mod writer;
 mod producer;
+mod transaction;
 mod raw;
 mod file;
 pub mod dead_letter;
@@ -14,4 +15,5 @@ pub mod topics;
 mod on_kafka;
 
 pub use file::Files;
+pub use transaction::{Committed, Sent, Transactional};
 pub use writer::{Options, Writer};

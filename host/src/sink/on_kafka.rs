@@ -75,6 +75,7 @@ fn open(sinks: &[Sink], queue_bytes: u64) -> Result<Writer, Error> {
             queue_bytes,
             client_id: "sink-test".to_owned(),
             files: Files::default(),
+            transactional: None,
         },
     )
 }

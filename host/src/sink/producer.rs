@@ -1,12 +1,14 @@
 //! Writes to the topics of one cluster: idempotent, acknowledged by all in-sync replicas, each partition in order.
 //!
 //! A broker that goes away never fails a record: it waits (`message.timeout.ms = 0`) and the queue fills, which is what holds the worker back. What
-//! can never be delivered is an error that stops the worker, because to go on would lose it.
+//! can never be delivered is an error that stops the worker, because to go on would lose it. In transactions (`super::transaction`) a record waits for as
+//! long as its transaction may; what is lost with a transaction is told as `TimedOut`, for the transaction can be aborted and done again.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::raw::{self, Failure, Handle, Message, Undelivered};
+use super::transaction::{Transactional, Transactions};
 use crate::clock;
 use crate::config::{Cluster, Partitioner};
 use crate::error::{Error, Kind, Result};
@@ -25,19 +27,38 @@ const FLUSH: Duration = Duration::from_millis(1);
 /// How often a lost cluster is asked whether it is back, and for how long.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE: Duration = Duration::from_millis(20);
+/// How long a cause may take to follow the records that were thrown away because of it.
+const CAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Producer {
-    handle: Handle,
-    brokers: String,
+    pub(super) handle: Handle,
+    pub(super) brokers: String,
     topics: Vec<Topic>,
     queue_bytes: u64,
     probed: Option<Instant>,
+    /// What the handle was made with, for the next one.
+    settings: Vec<(String, String)>,
+    pub(super) transactions: Option<Transactions>,
 }
 
 struct Topic {
     sink: String,
     name: String,
     partitioner: Partitioner,
+}
+
+impl Topic {
+    fn add_to(&self, handle: &mut Handle) -> Result<usize> {
+        let Self {
+            sink,
+            name,
+            partitioner,
+        } = self;
+        handle.add_topic(name, librdkafka_name(*partitioner)).map_err(|why| {
+            let what = format!("failed to open sink `{sink}`: topic `{name}`");
+            Error::new(Kind::Kafka, what, why)
+        })
+    }
 }
 
 impl fmt::Debug for Producer {
@@ -48,19 +69,42 @@ impl fmt::Debug for Producer {
 
 impl Producer {
     /// A producer that connects by itself; nothing is asked of the cluster yet.
-    pub(super) fn new(cluster: &Cluster, queue_bytes: u64, client_id: &str) -> Result<Self> {
+    pub(super) fn new(
+        cluster: &Cluster,
+        queue_bytes: u64,
+        client_id: &str,
+        transactional: Option<&Transactional>,
+    ) -> Result<Self> {
         let kbytes = (queue_bytes / 1024).clamp(1, i32::MAX as u64).to_string();
-        let handle = Handle::new(&properties(cluster, &kbytes, client_id)).map_err(|why| {
-            let what = format!("failed to set up a producer for Kafka at `{}`", cluster.brokers);
-            Error::new(Kind::Invalid, what, why).hint("correct it under `[kafka.properties]`")
-        })?;
+        let mut settings = properties(cluster, &kbytes, client_id);
+        if let Some(transactional) = transactional {
+            transactional.adjust(&mut settings);
+        }
         Ok(Self {
-            handle,
+            handle: handle(&settings, &cluster.brokers)?,
             brokers: cluster.brokers.clone(),
             topics: Vec::new(),
             queue_bytes,
             probed: None,
+            settings,
+            transactions: transactional.map(Transactions::new),
         })
+    }
+
+    /// A new handle in place of the old one, with the same topics under the same numbers. What the old one still had in its queue is lost.
+    pub(super) fn renew(&mut self) -> Result<()> {
+        let mut fresh = handle(&self.settings, &self.brokers)?;
+        for topic in &self.topics {
+            topic.add_to(&mut fresh)?;
+        }
+        let old = std::mem::replace(&mut self.handle, fresh);
+        // It takes as long as its requests to be taken down, for ever where a broker hangs; nobody waits for it. Where no thread is to be had, it is
+        // taken down here.
+        let taken_down = std::thread::Builder::new().spawn(move || drop(old));
+        if let Err(error) = taken_down {
+            tracing::debug!(%error, "no thread for an old producer");
+        }
+        Ok(())
     }
 
     /// The index of a topic to write to; two sinks may share one.
@@ -80,21 +124,13 @@ impl Producer {
                 "a key would be in two partitions of it",
             ));
         }
-        let index = self
-            .handle
-            .add_topic(name, librdkafka_name(partitioner))
-            .map_err(|why| {
-                Error::new(
-                    Kind::Kafka,
-                    format!("failed to open sink `{sink}`: topic `{name}`"),
-                    why,
-                )
-            })?;
-        self.topics.push(Topic {
+        let topic = Topic {
             sink: sink.to_owned(),
             name: name.to_owned(),
             partitioner,
-        });
+        };
+        let index = topic.add_to(&mut self.handle)?;
+        self.topics.push(topic);
         Ok(index)
     }
 
@@ -132,7 +168,11 @@ impl Producer {
 
     /// Queues records from `from` on until all are or the queue is full; gives the index of the first that is not.
     pub(super) fn stage(&mut self, topic: usize, records: &Records, from: usize) -> Result<usize> {
+        self.begin()?;
         for index in from..records.len() {
+            if cfg!(feature = "kill-points") && index == records.len() / 2 {
+                crate::kill::point("mid-produce");
+            }
             match self.produce(topic, records, index) {
                 Ok(()) => (),
                 Err(raw::QUEUE_FULL) if self.makes_room(topic, records, index)? => return Ok(index),
@@ -186,9 +226,17 @@ impl Producer {
     }
 
     fn judge(&self) -> Result<()> {
-        match &self.handle.reports().undelivered {
-            None => Ok(()),
-            Some(undelivered) => Err(self.undelivered(undelivered)),
+        let deadline = clock::now() + CAUSE;
+        loop {
+            let undelivered = self.handle.reports().undelivered.clone();
+            match undelivered {
+                None => return Ok(()),
+                // Thrown away with its transaction: the record that this began with is on its way.
+                Some(thrown) if thrown.failure.is_purge() && clock::now() < deadline => {
+                    self.handle.poll(Duration::from_millis(1));
+                }
+                Some(undelivered) => return Err(self.undelivered(&undelivered)),
+            }
         }
     }
 
@@ -220,7 +268,7 @@ impl Producer {
 }
 
 /// What librdkafka is told: our defaults, what the file says, and what the host owns, so that a later one wins.
-fn properties<'a>(cluster: &'a Cluster, kbytes: &'a str, client_id: &'a str) -> Vec<(&'a str, &'a str)> {
+fn properties(cluster: &Cluster, kbytes: &str, client_id: &str) -> Vec<(String, String)> {
     let defaults = [
         ("client.id", client_id),
         ("compression.type", "lz4"),
@@ -244,7 +292,15 @@ fn properties<'a>(cluster: &'a Cluster, kbytes: &'a str, client_id: &'a str) -> 
         .properties
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
-    defaults.into_iter().chain(said).chain(owned).collect()
+    let all = defaults.into_iter().chain(said).chain(owned);
+    all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn handle(settings: &[(String, String)], brokers: &str) -> Result<Handle> {
+    Handle::new(settings).map_err(|why| {
+        let what = format!("failed to set up a producer for Kafka at `{brokers}`");
+        Error::new(Kind::Invalid, what, why).hint("correct it under `[kafka.properties]`")
+    })
 }
 
 fn librdkafka_name(partitioner: Partitioner) -> &'static str {
@@ -333,8 +389,10 @@ impl Producer {
             partition => format!(", partition {partition}"),
         };
         let what = format!("failed to write to topic `{}`{place}", record.topic);
-        let why = self.handle.fatal().unwrap_or_else(|| record.failure.text.clone());
-        let error = Error::new(Kind::Kafka, what, why);
+        let fatal = self.handle.fatal();
+        let kind = self.kind_of_loss(record.failure.code, fatal.as_ref().map(|failure| failure.code));
+        let why = fatal.map_or_else(|| record.failure.text.clone(), |failure| failure.text);
+        let error = Error::new(kind, what, why);
         match advice(record.failure.code) {
             Some(advice) => error.hint(advice),
             None => error,

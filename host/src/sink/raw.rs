@@ -12,6 +12,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as code;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
@@ -38,7 +39,26 @@ pub(super) const BAD_TIMESTAMP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP 
 pub(super) const BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32;
 /// The producer can no longer keep its promise of order and no duplicates.
 pub(super) const FATAL: i32 = code::RD_KAFKA_RESP_ERR__FATAL as i32;
+/// A newer producer with the same transactional id took over, or the coordinator gave an old transaction up: it raises the epoch for either.
+pub(super) const FENCED: i32 = code::RD_KAFKA_RESP_ERR__FENCED as i32;
+/// The same, as brokers say it.
+pub(super) const PRODUCER_FENCED: i32 = code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED as i32;
+/// The same, as older brokers say it.
+pub(super) const OLD_EPOCH: i32 = code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH as i32;
+/// A newer member with the same instance id took over.
+pub(super) const INSTANCE_FENCED: i32 = code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID as i32;
+/// This user may not use the transactional id.
+pub(super) const TRANSACTIONAL_ID_NOT_ALLOWED: i32 =
+    code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED as i32;
+/// The broker allows no transaction to be that long.
+pub(super) const BAD_TRANSACTION_TIMEOUT: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT as i32;
+/// The cluster has no transactions.
+pub(super) const UNSUPPORTED: i32 = code::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE as i32;
+/// A record of the transaction was not delivered, so that it was not asked for its commit.
+pub(super) const INCOMPLETE: i32 = code::RD_KAFKA_RESP_ERR__INCONSISTENT as i32;
 
+const PURGED_IN_QUEUE: i32 = code::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
+const PURGED_IN_FLIGHT: i32 = code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT as i32;
 const AUTHENTICATION: i32 = code::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
 const SSL: i32 = code::RD_KAFKA_RESP_ERR__SSL as i32;
 const ALL_BROKERS_DOWN: i32 = code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as i32;
@@ -62,7 +82,8 @@ pub(super) struct Undelivered {
 /// What callbacks told since the last look.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    /// The first record that can never be delivered; later ones follow from it.
+    /// The first record that was not delivered and will not be; later ones follow from it. A record that was only thrown away with its transaction
+    /// makes room for one that tells why.
     pub(super) undelivered: Option<Undelivered>,
     /// A broker refused the log-in or its encryption failed.
     pub(super) refused: Option<String>,
@@ -99,7 +120,7 @@ unsafe impl Send for Handle {}
 
 impl Handle {
     /// A producer with these properties. It connects by itself in threads of its own.
-    pub(super) fn new(properties: &[(&str, &str)]) -> Result<Self, String> {
+    pub(super) fn new(properties: &[(String, String)]) -> Result<Self, String> {
         let reports: Box<Mutex<Reports>> = Box::default();
         let mut text = [0 as c_char; 512];
         // SAFETY: `conf` is fresh and owned here until `rd_kafka_new` takes it; the strings outlive each call; the reports behind the opaque pointer
@@ -248,12 +269,123 @@ impl Handle {
     }
 
     /// The error after which this producer sends nothing more, if there was one.
-    pub(super) fn fatal(&self) -> Option<String> {
+    pub(super) fn fatal(&self) -> Option<Failure> {
         let mut text = [0 as c_char; 512];
         // SAFETY: the client lives and `text` is as long as we say.
-        let code = unsafe { sys::rd_kafka_fatal_error(self.client.as_ptr(), text.as_mut_ptr(), text.len()) };
-        // SAFETY: librdkafka ended the text with a zero when it gave an error.
-        (code as i32 != NO_ERROR).then(|| unsafe { owned(text.as_ptr()) })
+        let code = unsafe { sys::rd_kafka_fatal_error(self.client.as_ptr(), text.as_mut_ptr(), text.len()) } as i32;
+        (code != NO_ERROR).then(|| Failure {
+            code,
+            // SAFETY: librdkafka ended the text with a zero when it gave an error.
+            text: unsafe { owned(text.as_ptr()) },
+        })
+    }
+}
+
+/// A step of a transaction that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setback {
+    pub(super) failure: Failure,
+    /// The same call may succeed a little later.
+    pub(super) is_retriable: bool,
+    /// This producer does nothing more.
+    pub(super) is_fatal: bool,
+}
+
+/// Transactions. Each call waits for `limit` at most.
+impl Handle {
+    /// Makes this producer the only one of its transactional id: what the one before left open is aborted, or its commit waited for. May be called again.
+    pub(super) fn init_transactions(&self, limit: Duration) -> Result<(), Setback> {
+        // SAFETY: the client lives; the error that it gives is ours.
+        unsafe {
+            outcome(sys::rd_kafka_init_transactions(
+                self.client.as_ptr(),
+                milliseconds(limit),
+            ))
+        }
+    }
+
+    /// Begins a transaction; asks nobody.
+    pub(super) fn begin_transaction(&self) -> Result<(), Setback> {
+        // SAFETY: as `init_transactions`.
+        unsafe { outcome(sys::rd_kafka_begin_transaction(self.client.as_ptr())) }
+    }
+
+    /// Makes offsets part of the transaction. `group`: a membership as the consumer wrote it.
+    pub(super) fn send_offsets(
+        &self,
+        offsets: &TopicPartitionList,
+        group: &[u8],
+        limit: Duration,
+    ) -> Result<(), Setback> {
+        let mut membership = ptr::null_mut();
+        // SAFETY: the list lives during the call, which copies it; the membership is made of as many bytes as we say, and is ours to destroy where it
+        // was made.
+        unsafe {
+            outcome(sys::rd_kafka_consumer_group_metadata_read(
+                &mut membership,
+                group.as_ptr().cast(),
+                group.len(),
+            ))?;
+            let sent = outcome(sys::rd_kafka_send_offsets_to_transaction(
+                self.client.as_ptr(),
+                offsets.ptr(),
+                membership,
+                milliseconds(limit),
+            ));
+            sys::rd_kafka_consumer_group_metadata_destroy(membership);
+            sent
+        }
+    }
+
+    /// Commits the transaction. May be called again.
+    pub(super) fn commit_transaction(&self, limit: Duration) -> Result<(), Setback> {
+        // SAFETY: as `init_transactions`.
+        unsafe {
+            outcome(sys::rd_kafka_commit_transaction(
+                self.client.as_ptr(),
+                milliseconds(limit),
+            ))
+        }
+    }
+
+    /// Aborts the transaction; what waits is thrown away. May be called again.
+    pub(super) fn abort_transaction(&self, limit: Duration) -> Result<(), Setback> {
+        // SAFETY: as `init_transactions`.
+        unsafe {
+            outcome(sys::rd_kafka_abort_transaction(
+                self.client.as_ptr(),
+                milliseconds(limit),
+            ))
+        }
+    }
+}
+
+unsafe extern "C" {
+    /// librdkafka's own function. The generated one gives an enum, and a broker may send a number that is none of its values.
+    #[link_name = "rd_kafka_error_code"]
+    fn error_code(error: *const sys::rd_kafka_error_t) -> i32;
+}
+
+/// What a call that gives an error object came to.
+///
+/// # Safety
+/// `error` is null or an error object that nothing else knows; it is destroyed here.
+unsafe fn outcome(error: *mut sys::rd_kafka_error_t) -> Result<(), Setback> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the caller's promise; the text is copied before its owner goes.
+    unsafe {
+        let setback = Setback {
+            failure: Failure {
+                code: error_code(error),
+                text: owned(sys::rd_kafka_error_string(error)),
+            },
+            is_retriable: sys::rd_kafka_error_is_retriable(error) != 0,
+            is_fatal: sys::rd_kafka_error_is_fatal(error) != 0,
+        };
+        sys::rd_kafka_error_destroy(error);
+        Err(setback)
     }
 }
 
@@ -270,6 +402,11 @@ impl Drop for Handle {
 }
 
 impl Failure {
+    /// The record was thrown away with its transaction: another one tells why.
+    pub(super) fn is_purge(&self) -> bool {
+        matches!(self.code, PURGED_IN_QUEUE | PURGED_IN_FLIGHT)
+    }
+
     /// What librdkafka says about one of its own codes.
     pub(super) fn of(error: sys::rd_kafka_resp_err_t) -> Self {
         // SAFETY: librdkafka has a text that lives forever for each code.
@@ -348,7 +485,8 @@ unsafe extern "C" fn on_delivery(
     unsafe {
         let code = ptr::addr_of!((*message).err).cast::<i32>().read();
         let mut reports = reports_behind(opaque);
-        if code != NO_ERROR && reports.undelivered.is_none() {
+        let is_first = |known: &Undelivered| !known.failure.is_purge();
+        if code != NO_ERROR && !reports.undelivered.as_ref().is_some_and(is_first) {
             reports.undelivered = Some(Undelivered {
                 topic: owned(sys::rd_kafka_topic_name((*message).rkt)),
                 partition: (*message).partition,

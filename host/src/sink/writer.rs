@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::file::{FileSink, Files};
 use super::producer::Producer;
+use super::transaction::{Committed, Sent, Transactional};
 use crate::clock;
 use crate::config::{Cluster, Sink, Target};
-use crate::error::Result;
-use crate::record::Records;
+use crate::error::{Error, Kind, Result};
+use crate::record::{Records, TopicPartition};
 
 /// How often a wait looks whether something was acknowledged.
 const LOOK: Duration = Duration::from_micros(200);
@@ -21,7 +22,11 @@ pub struct Options {
     pub client_id: String,
     /// The files of this process: every writer gets a clone of one, so that workers share a file and it is emptied once.
     pub files: Files,
+    /// Set: outputs and positions become visible together, in transactions. All sinks are topics of one cluster then, the positions' own.
+    pub transactional: Option<Transactional>,
 }
+
+const NO_TRANSACTIONS: &str = "this writer has no transactions";
 
 /// Writes to the sinks of a pipeline. One a worker.
 #[derive(Debug)]
@@ -37,17 +42,26 @@ enum Destination {
 }
 
 impl Writer {
-    /// Connects and checks that every topic is there; takes 10 s at most.
+    /// Connects and checks that every topic is there; takes 10 s at most. With transactions also waits until this writer is the only one of its
+    /// transactional id, and what the one before left open is settled; takes 40 s at most.
     ///
     /// # Errors
-    /// `Kafka`: no broker answers, the log-in is refused, a topic is missing or not allowed. `Invalid`: librdkafka refuses a property, or two sinks write
-    /// one topic with different partitioners. `Failed`: a file cannot be written.
+    /// `Kafka`: no broker answers, the log-in is refused, a topic or the transactional id is missing or not allowed. `Invalid`: librdkafka refuses a
+    /// property, two sinks write one topic with different partitioners, or the sinks cannot be written in one transaction. `Failed`: a file cannot be
+    /// written. `Fenced`: another process uses the transactional id right now.
     pub fn open(sinks: &[Sink], options: &Options) -> Result<Self> {
-        let clusters = distinct_clusters(sinks);
+        let mut clusters = distinct_clusters(sinks);
+        let transactional = options.transactional.as_ref();
+        if let Some(transactional) = transactional {
+            refuse_what_has_no_transaction(sinks, &clusters)?;
+            if clusters.is_empty() {
+                clusters.push(&transactional.cluster);
+            }
+        }
         let queue_bytes = options.queue_bytes / clusters.len().max(1) as u64;
         let mut producers = clusters
             .iter()
-            .map(|cluster| Producer::new(cluster, queue_bytes, &options.client_id))
+            .map(|cluster| Producer::new(cluster, queue_bytes, &options.client_id, transactional))
             .collect::<Result<Vec<_>>>()?;
         let mut destinations = Vec::with_capacity(sinks.len());
         for sink in sinks {
@@ -66,6 +80,7 @@ impl Writer {
         }
         for producer in &mut producers {
             producer.check_topics()?;
+            producer.open_transactions()?;
         }
         Ok(Self {
             sinks: destinations,
@@ -76,8 +91,11 @@ impl Writer {
     /// Hands over the records of a batch from index `from` on, in order, without waiting. Gives how many of the batch are handed over in all; fewer than
     /// there are means that the queue is full: [`poll`](Self::poll), then call again with that number.
     ///
+    /// With transactions, the first record after a commit begins the next one.
+    ///
     /// # Errors
-    /// `Kafka` where a record can never be delivered, `Failed` where a file cannot be written. What was handed over before stays so.
+    /// `Kafka` where a record can never be delivered, `Failed` where a file cannot be written. What was handed over before stays so. With transactions
+    /// also as [`poll`](Self::poll).
     pub fn stage(&mut self, sink: usize, records: &Records, from: usize) -> Result<usize> {
         match &mut self.sinks[sink] {
             Destination::File(file) => file.stage(records, from),
@@ -88,7 +106,8 @@ impl Writer {
     /// Serves reports, and waits until some record is acknowledged, `wait` at most. Does not wait where none is in flight.
     ///
     /// # Errors
-    /// `Kafka`: a staged record can never be delivered.
+    /// `Kafka`: a staged record can never be delivered. With transactions also `TimedOut`: the transaction is lost, and can be done again after
+    /// [`abort`](Self::abort) and [`recycle`](Self::recycle); `Fenced`: a newer process uses the transactional id.
     pub fn poll(&mut self, wait: Duration) -> Result<()> {
         let deadline = clock::now() + wait;
         let before = self.in_flight();
@@ -112,7 +131,7 @@ impl Writer {
     /// Sends what waits and waits for the acknowledgements, `limit` at most. `true`: every staged record is acknowledged.
     ///
     /// # Errors
-    /// `Kafka`: a staged record can never be delivered.
+    /// As [`poll`](Self::poll).
     pub fn drain(&mut self, limit: Duration) -> Result<bool> {
         let deadline = clock::now() + limit;
         loop {
@@ -125,6 +144,45 @@ impl Writer {
                 _ => (),
             }
         }
+    }
+
+    /// Whether a transaction is open: something was staged or sent since the last commit.
+    pub fn has_transaction(&self) -> bool {
+        self.producers.iter().any(Producer::has_transaction)
+    }
+
+    /// Makes positions part of the transaction, and begins it where nothing was staged: partition, next offset to read and what rides with it.
+    /// `group` is the membership that the reader gave, fresh. No positions: nothing is done.
+    pub fn send_offsets(&mut self, offsets: &[(TopicPartition, i64, String)], group: &[u8], limit: Duration) -> Sent {
+        match self.producers.first_mut() {
+            Some(producer) => producer.send_offsets(offsets, group, limit),
+            None => Sent::Refused(NO_TRANSACTIONS.to_owned()),
+        }
+    }
+
+    /// Commits the transaction; everything staged must be drained. Asks again until `limit`.
+    pub fn commit(&mut self, limit: Duration) -> Committed {
+        match self.producers.first_mut() {
+            Some(producer) => producer.commit(limit),
+            None => Committed::Refused(NO_TRANSACTIONS.to_owned()),
+        }
+    }
+
+    /// Aborts the transaction, if one is open, and throws away what is in flight. How it went does not matter: [`recycle`](Self::recycle) must follow,
+    /// and makes sure of it.
+    pub fn abort(&mut self, limit: Duration) {
+        for producer in &mut self.producers {
+            producer.abort(limit);
+        }
+    }
+
+    /// Throws the producer away and makes a new one, which waits for or aborts what the old one left; after that no late request of the old one has an
+    /// effect. Must follow anything but [`Committed::Clean`]. Waits 5 s at most; called again it goes on.
+    ///
+    /// # Errors
+    /// `TimedOut`: not yet, call it again. `Fenced`: another process uses the transactional id. `Kafka`: it is not allowed any more.
+    pub fn recycle(&mut self) -> Result<()> {
+        self.producers.iter_mut().try_for_each(Producer::recycle)
     }
 
     /// Why a cluster cannot be reached, while it cannot; for readiness. Asks the cluster where it has to, at most once a second and for 20 ms.
@@ -143,4 +201,25 @@ fn distinct_clusters(sinks: &[Sink]) -> Vec<&Cluster> {
         }
     }
     clusters
+}
+
+fn refuse_what_has_no_transaction(sinks: &[Sink], clusters: &[&Cluster]) -> Result<()> {
+    let refuse = |what: String, why: &str| {
+        Err(Error::new(Kind::Invalid, what, why).hint("set delivery = \"at-least-once\" under [checkpoint]"))
+    };
+    let file = sinks.iter().find(|sink| matches!(sink.target, Target::File(_)));
+    if let Some(file) = file {
+        let what = format!("failed to open sink `{}`: exactly-once needs topics", file.name);
+        return refuse(what, "what is written to a file cannot be taken back");
+    }
+    match clusters {
+        [first, second, ..] => refuse(
+            format!(
+                "failed to open the sinks: they are on two clusters, `{}` and `{}`",
+                first.brokers, second.brokers
+            ),
+            "exactly-once needs one transaction, and no transaction spans two clusters",
+        ),
+        _ => Ok(()),
+    }
 }

@@ -1,0 +1,384 @@
+//! Transactions of a producer: one after the other, each with outputs and positions.
+//!
+//! Always: a transaction begins only on a producer whose last one was committed cleanly, or that has had none. Clean also means fast: librdkafka
+//! repeats a request that got no answer and tells nobody, and the late first one could then tear the next transaction. It repeats none within 400 ms
+//! (with the back-off set here; from its `rdkafka_txnmgr.c`, version 2.12.1), so what took that long is followed by a new producer, whose epoch is higher.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::producer::Producer;
+use super::raw::{self, Setback};
+use crate::clock;
+use crate::config::Cluster;
+use crate::error::{Error, Kind, Result};
+use crate::kill;
+use crate::record::TopicPartition;
+
+/// What took this long is not clean: a repetition may be on its way.
+const SLOW: Duration = Duration::from_millis(400);
+/// Before an unanswered request is repeated: well above `SLOW`, since librdkafka takes a fifth off.
+const BACK_OFF: &str = "1000";
+/// How long a start waits until it is the only one of its transactional id.
+const OPEN: Duration = Duration::from_secs(30);
+/// How long one recycling waits; the worker sees to its groups in between.
+const RECYCLE: Duration = Duration::from_secs(5);
+/// Between two calls where librdkafka asks for another.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// A writer's transactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transactional {
+    /// The transactional id: stable across restarts, so that a restart ends what the run before left open; never used by two at once.
+    pub id: String,
+    /// The broker aborts a transaction that is older. At least a second.
+    pub timeout: Duration,
+    /// Where the positions are, for a writer without sinks.
+    pub cluster: Cluster,
+}
+
+/// How the positions got into the transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sent {
+    /// They are part of it.
+    Done,
+    /// They are, but it took so long that only a new producer may go on after the commit.
+    Slow,
+    /// They are not, for this reason: a rebalance is under way, the transaction is lost. It can only be aborted.
+    Refused(String),
+    /// A newer process uses the transactional id, or the group's instance id.
+    Fenced(String),
+}
+
+/// How a commit went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// It went through; the next transaction may begin.
+    Clean,
+    /// It went through, but took so long that only a new producer may go on.
+    Slow,
+    /// It was not even asked for, for this reason.
+    Refused(String),
+    /// It went through or not: after a recycling what is committed tells.
+    Unknown(String),
+    /// A newer process uses the transactional id. Whether it went through, what is committed tells.
+    Fenced(String),
+}
+
+/// A producer's transactions.
+#[derive(Debug)]
+pub(super) struct Transactions {
+    id: String,
+    timeout: Duration,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The handle is new and was not initialised.
+    New,
+    Ready,
+    Open {
+        since: Instant,
+        is_slow: bool,
+    },
+    /// Something other than a clean commit: only a new handle may go on.
+    Spent,
+}
+
+impl Transactional {
+    /// What librdkafka is told beside the producer's own settings; the last one of a name counts.
+    pub(super) fn adjust(&self, settings: &mut Vec<(String, String)>) {
+        let timeout = self.timeout.as_millis().max(1000);
+        let socket = settings.iter().rev().find(|(name, _)| name == "socket.timeout.ms");
+        let socket = socket.and_then(|(_, value)| value.parse().ok()).unwrap_or(60_000);
+        let mut set = |name: &str, value: String| settings.push((name.to_owned(), value));
+        set("transactional.id", self.id.clone());
+        set("transaction.timeout.ms", timeout.to_string());
+        // A record gives up before its transaction does.
+        set("message.timeout.ms", (timeout * 3 / 4).to_string());
+        set("socket.timeout.ms", timeout.min(socket).to_string());
+        set("retry.backoff.ms", BACK_OFF.to_owned());
+        set("retry.backoff.max.ms", BACK_OFF.to_owned());
+        // Follows the back-off where nothing is said, and a leader that moved is to be found sooner.
+        set("topic.metadata.refresh.fast.interval.ms", "100".to_owned());
+    }
+}
+
+impl Transactions {
+    pub(super) fn new(of: &Transactional) -> Self {
+        Self {
+            id: of.id.clone(),
+            timeout: of.timeout,
+            state: State::New,
+        }
+    }
+
+    /// Whether the broker may have aborted the transaction because it grew too old.
+    fn may_have_expired(&self) -> bool {
+        matches!(self.state, State::Open { since, .. } if since.elapsed() >= self.timeout)
+    }
+}
+
+impl Producer {
+    /// Becomes the only producer of its transactional id. Without transactions there is nothing to do.
+    pub(super) fn open_transactions(&mut self) -> Result<()> {
+        self.initialise(OPEN).map_err(|error| match error.kind {
+            // At the start there is no later.
+            Kind::TimedOut => Error {
+                kind: Kind::Kafka,
+                ..error
+            },
+            _ => error,
+        })
+    }
+
+    pub(super) fn has_transaction(&self) -> bool {
+        let state = self.transactions.as_ref().map(|transactions| transactions.state);
+        matches!(state, Some(State::Open { .. }))
+    }
+
+    /// Begins a transaction where none is open. Without transactions there is nothing to do.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        let Some(transactions) = &mut self.transactions else {
+            return Ok(());
+        };
+        match transactions.state {
+            State::Open { .. } => Ok(()),
+            State::Ready => {
+                transactions.state = State::Open {
+                    since: clock::now(),
+                    is_slow: false,
+                };
+                self.handle
+                    .begin_transaction()
+                    .map_err(|setback| self.lost("begin a transaction", &setback))?;
+                kill::point("after-begin");
+                Ok(())
+            }
+            State::New | State::Spent => Err(Error::new(
+                Kind::Bug,
+                "failed to begin a transaction",
+                "the last one did not end cleanly, and the producer was not recycled",
+            )),
+        }
+    }
+
+    pub(super) fn send_offsets(
+        &mut self,
+        offsets: &[(TopicPartition, i64, String)],
+        group: &[u8],
+        limit: Duration,
+    ) -> Sent {
+        if offsets.is_empty() {
+            return Sent::Done;
+        }
+        let list = match self.begin().and_then(|()| list(offsets)) {
+            Ok(list) => list,
+            Err(error) if error.kind == Kind::Fenced => return Sent::Fenced(error.to_string()),
+            Err(error) => return Sent::Refused(error.to_string()),
+        };
+        kill::point("before-send-offsets");
+        let begun = clock::now();
+        let sent = again_until(limit, |left| self.handle.send_offsets(&list, group, left));
+        if let Err(setback) = sent {
+            return match self.is_fenced(&setback) || setback.failure.code == raw::INSTANCE_FENCED {
+                true => Sent::Fenced(setback.failure.text),
+                false => Sent::Refused(setback.failure.text),
+            };
+        }
+        kill::point("after-send-offsets");
+        if begun.elapsed() < SLOW {
+            return Sent::Done;
+        }
+        if let Some(State::Open { is_slow, .. }) = self.transactions.as_mut().map(|of| &mut of.state) {
+            *is_slow = true;
+        }
+        Sent::Slow
+    }
+
+    pub(super) fn commit(&mut self, limit: Duration) -> Committed {
+        let Some(State::Open { is_slow, .. }) = self.transactions.as_ref().map(|of| of.state) else {
+            return Committed::Refused("no transaction is open".to_owned());
+        };
+        kill::soon("end-txn-sent");
+        let begun = clock::now();
+        let ended = again_until(limit, |left| self.handle.commit_transaction(left));
+        if ended.is_ok() {
+            kill::point("after-commit");
+        }
+        let outcome = match ended {
+            Ok(()) if begun.elapsed() < SLOW && !is_slow => Committed::Clean,
+            Ok(()) => Committed::Slow,
+            Err(setback) if self.is_fenced(&setback) => Committed::Fenced(setback.failure.text),
+            Err(setback) if setback.failure.code == raw::INCOMPLETE => Committed::Refused(setback.failure.text),
+            Err(setback) => Committed::Unknown(setback.failure.text),
+        };
+        self.turn(match outcome {
+            Committed::Clean => State::Ready,
+            // It can be aborted still, which frees its readers sooner.
+            Committed::Refused(_) => return outcome,
+            _ => State::Spent,
+        });
+        outcome
+    }
+
+    pub(super) fn abort(&mut self, limit: Duration) {
+        if !self.has_transaction() {
+            return;
+        }
+        let aborted = again_until(limit, |left| self.handle.abort_transaction(left));
+        if let Err(setback) = aborted {
+            tracing::debug!(why = setback.failure.text, "an abort is left to the next producer");
+        }
+        self.handle.poll(Duration::ZERO);
+        self.handle.reports().undelivered = None;
+        self.turn(State::Spent);
+    }
+
+    pub(super) fn recycle(&mut self) -> Result<()> {
+        let Some(transactions) = &self.transactions else {
+            return Ok(());
+        };
+        if transactions.state != State::New {
+            self.renew()?;
+            self.turn(State::New);
+        }
+        kill::point("in-recycle");
+        self.initialise(RECYCLE)
+    }
+
+    /// `TimedOut`: not now. librdkafka goes on with it, and so does the next call.
+    fn initialise(&mut self, limit: Duration) -> Result<()> {
+        if self.transactions.is_none() {
+            return Ok(());
+        }
+        let initialised = again_until(limit, |left| self.handle.init_transactions(left));
+        self.handle.poll(Duration::ZERO);
+        match initialised {
+            Ok(()) => {
+                self.turn(State::Ready);
+                Ok(())
+            }
+            Err(setback) => {
+                if !setback.is_retriable {
+                    self.turn(State::Spent);
+                }
+                Err(self.not_initialised(&setback))
+            }
+        }
+    }
+
+    fn turn(&mut self, state: State) {
+        if let Some(transactions) = &mut self.transactions {
+            transactions.state = state;
+        }
+    }
+
+    /// Whether somebody else took over. An epoch that is too old says so, but for a transaction that was too old: the broker raises its epoch too.
+    fn is_fenced(&self, setback: &Setback) -> bool {
+        is_old_epoch(setback.failure.code) && !self.may_have_expired()
+    }
+
+    fn may_have_expired(&self) -> bool {
+        self.transactions.as_ref().is_some_and(Transactions::may_have_expired)
+    }
+
+    /// What follows from a record that was not delivered: a record that cannot be delivered ever is final; what was lost with its transaction is not.
+    pub(super) fn kind_of_loss(&self, code: i32, fatal: Option<i32>) -> Kind {
+        match fatal {
+            _ if self.transactions.is_none() || is_final(code) => Kind::Kafka,
+            Some(fatal) if is_final(fatal) => Kind::Kafka,
+            Some(fatal) if is_old_epoch(fatal) && !self.may_have_expired() => Kind::Fenced,
+            _ => Kind::TimedOut,
+        }
+    }
+
+    fn lost(&self, what: &str, setback: &Setback) -> Error {
+        let Setback { failure, .. } = setback;
+        let kind = self.kind_of_loss(failure.code, Some(failure.code));
+        Error::new(
+            kind,
+            format!("failed to {what} with Kafka at `{}`", self.brokers),
+            &*failure.text,
+        )
+    }
+
+    fn not_initialised(&self, setback: &Setback) -> Error {
+        let Setback {
+            failure, is_retriable, ..
+        } = setback;
+        let id = self.transactions.as_ref().map_or("", |transactions| &transactions.id);
+        let open = format!("failed to open transactions as `{id}` with Kafka at `{}`", self.brokers);
+        let refused = |hint: String| Error::new(Kind::Kafka, &*open, &*failure.text).hint(hint);
+        match failure.code {
+            raw::TRANSACTIONAL_ID_NOT_ALLOWED => refused(format!(
+                "grant DESCRIBE and WRITE on the transactional id `{id}` to this user"
+            )),
+            raw::CLUSTER_NOT_ALLOWED => {
+                refused("before Kafka 2.8 this user needs IDEMPOTENT_WRITE on the cluster".to_owned())
+            }
+            raw::BAD_TRANSACTION_TIMEOUT => refused(
+                "raise the brokers' `transaction.max.timeout.ms`, or shorten the interval of the checkpoints"
+                    .to_owned(),
+            ),
+            raw::UNSUPPORTED => {
+                refused("set delivery = \"at-least-once\": this cluster has no transactions".to_owned())
+            }
+            code if is_old_epoch(code) && !is_retriable => {
+                Error::new(Kind::Fenced, open, "another process uses the transactional id")
+                    .hint("give each process an instance id of its own")
+            }
+            _ => Error::new(Kind::TimedOut, open, &*failure.text),
+        }
+    }
+}
+
+/// Calls again while librdkafka asks for it, until the limit.
+fn again_until(limit: Duration, call: impl Fn(Duration) -> Result<(), Setback>) -> Result<(), Setback> {
+    let deadline = clock::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(clock::now());
+        match call(left) {
+            Err(setback) if setback.is_retriable && clock::now() + AGAIN < deadline => std::thread::sleep(AGAIN),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn list(offsets: &[(TopicPartition, i64, String)]) -> Result<TopicPartitionList> {
+    let fill = || -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (at, next, metadata) in offsets {
+            let mut element = list.add_partition(&at.topic, at.partition);
+            element.set_offset(Offset::Offset(*next))?;
+            element.set_metadata(metadata);
+        }
+        Ok(list)
+    };
+    fill().map_err(|error| Error::new(Kind::Bug, "failed to list the positions", error.to_string()))
+}
+
+fn is_old_epoch(code: i32) -> bool {
+    matches!(code, raw::FENCED | raw::PRODUCER_FENCED | raw::OLD_EPOCH)
+}
+
+/// Whether the same record, or the same producer, would fail in the same way again.
+fn is_final(code: i32) -> bool {
+    matches!(
+        code,
+        raw::QUEUE_FULL
+            | raw::UNKNOWN_TOPIC
+            | raw::UNKNOWN_TOPIC_LOCALLY
+            | raw::UNKNOWN_PARTITION
+            | raw::INVALID_TOPIC
+            | raw::TOO_LARGE
+            | raw::BAD_TIMESTAMP
+            | raw::BAD_RECORD
+            | raw::TOPIC_NOT_ALLOWED
+            | raw::CLUSTER_NOT_ALLOWED
+            | raw::TRANSACTIONAL_ID_NOT_ALLOWED
+    )
+}
