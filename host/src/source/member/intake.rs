@@ -28,12 +28,18 @@ pub(in crate::source) struct Slot {
     /// The next offset to take in. Everything before it was taken in, or is no record.
     pub(in crate::source) next: i64,
     pub(in crate::source) stop: Option<i64>,
+    /// Where this assignment began to read.
+    pub(in crate::source) start: i64,
+    /// The assignment that it is read under: a new number each time that partitions are taken.
+    pub(in crate::source) incarnation: u64,
     /// Next offset behind the last record that was processed.
     processed: i64,
     /// What the group holds as ours.
     pub(in crate::source) committed: Option<i64>,
     /// Set while its fetching is paused, because it stands at its stop.
     pub(in crate::source) is_paused: bool,
+    /// Set while it waits to be read on from elsewhere: what still comes is dropped.
+    pub(in crate::source) is_moving: bool,
     /// Records taken in and not handed over, in offset order.
     run: Option<Records>,
 }
@@ -51,9 +57,12 @@ impl Slot {
             at,
             next: from,
             stop,
+            start: from,
+            incarnation: 0,
             processed: from,
             committed,
             is_paused: false,
+            is_moving: false,
             run: None,
         }
     }
@@ -64,6 +73,9 @@ impl Slot {
 
     /// The position is behind everything before `offset`; a bounded run's never goes past its stop.
     fn reach(&mut self, offset: i64) {
+        if self.is_moving {
+            return;
+        }
         let end = self.stop.unwrap_or(i64::MAX).max(self.next);
         self.next = self.next.max(offset.min(end));
     }
@@ -167,6 +179,7 @@ impl Intake {
             return;
         };
         self.runs.retain(|run| *run != index);
+        self.outstanding = self.outstanding.filter(|(of, _)| *of != index);
         if let Some(slot) = self.slots[index].as_mut() {
             slot.run = None;
             slot.next = next;
@@ -272,7 +285,7 @@ impl queue::Intake for Intake {
             return true;
         };
         let offset = message.offset();
-        if offset < slot.next {
+        if offset < slot.next || slot.is_moving {
             return true;
         }
         if slot.stop.is_some_and(|stop| offset >= stop) {

@@ -282,6 +282,50 @@ pub(in crate::source) fn commit<C: ConsumerContext>(
     }
 }
 
+/// This member's membership, as bytes for the producer that commits its positions; `None` while it is no member.
+pub(in crate::source) fn membership<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Vec<u8>> {
+    // SAFETY: the client is alive; what it gives is ours to destroy.
+    unsafe {
+        let membership = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
+        if membership.is_null() {
+            return None;
+        }
+        let is_member = sys::rd_kafka_consumer_group_metadata_generation_id(membership) >= 0
+            && *sys::rd_kafka_consumer_group_metadata_member_id(membership) != 0;
+        let written = is_member.then(|| written(membership));
+        sys::rd_kafka_consumer_group_metadata_destroy(membership);
+        written?
+    }
+}
+
+/// What stands for a membership where partitions are assigned by hand: the group's name.
+pub(in crate::source) fn no_membership(group: &str) -> Option<Vec<u8>> {
+    let group = CString::new(group).ok()?;
+    // SAFETY: the name outlives the call, which copies it; what it gives is ours to destroy.
+    unsafe {
+        let membership = sys::rd_kafka_consumer_group_metadata_new(group.as_ptr());
+        let written = written(membership);
+        sys::rd_kafka_consumer_group_metadata_destroy(membership);
+        written
+    }
+}
+
+/// SAFETY: `membership` is alive.
+unsafe fn written(membership: *const sys::rd_kafka_consumer_group_metadata_t) -> Option<Vec<u8>> {
+    let (mut start, mut size) = (ptr::null_mut(), 0);
+    // SAFETY: as the caller promises; on success the bytes are ours to free, and on failure the error is.
+    unsafe {
+        let error = sys::rd_kafka_consumer_group_metadata_write(membership, &mut start, &mut size);
+        if !error.is_null() {
+            sys::rd_kafka_error_destroy(error);
+            return None;
+        }
+        let written = bytes(start, size).map(<[u8]>::to_vec);
+        sys::rd_kafka_mem_free(ptr::null_mut(), start);
+        written
+    }
+}
+
 /// An element of a list that Kafka filled in.
 #[derive(Debug)]
 pub(in crate::source) struct Element {

@@ -43,6 +43,8 @@ pub struct Placed {
     pub origin: Origin,
     /// The first offset that is not read; `None`: it never stops.
     pub stop: Option<i64>,
+    /// What rides with the group's offset there; `None`: the group has none, or not one of ours.
+    pub metadata: Option<String>,
 }
 
 /// Where the partitions of a set start and stop, and what the workers of this process tell each other about them.
@@ -220,6 +222,7 @@ fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<Pl
                 from,
                 origin,
                 stop,
+                metadata: facts.committed.as_ref().and_then(own_metadata),
             });
         }
     }
@@ -332,14 +335,19 @@ impl Plan {
             .any(|source| source.commit_offsets != CommitOffsets::Never)
     }
 
-    /// What rides with a partition's offset: its task, and the stop of a bounded run.
+    /// What rides with a partition's offset where there are no checkpoints: its task, and the stop of a bounded run.
     pub(in crate::source) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
-        let source = &self.set[source];
-        let kept = source.stop.as_ref().zip(stop).map(|(setting, at)| KeptStop {
+        let task = format!("{}/{}", self.set[source].name, at.partition);
+        metadata::pointer(&task, self.kept_stop(source, stop))
+    }
+
+    /// The stop as it is kept, and the setting that said so.
+    pub(in crate::source) fn kept_stop(&self, source: usize, stop: Option<i64>) -> Option<KeptStop> {
+        let setting = self.set[source].stop.as_ref();
+        setting.zip(stop).map(|(setting, at)| KeptStop {
             at,
             setting: metadata::setting(setting),
-        });
-        metadata::pointer(&format!("{}/{}", source.name, at.partition), kept)
+        })
     }
 
     fn check_pointers(&self) -> Result<()> {
@@ -410,6 +418,11 @@ impl Plan {
             .map(|(at, stop)| (at.clone(), stop))
             .collect()
     }
+}
+
+/// What rides with a committed offset of this pipeline.
+pub(in crate::source) fn own_metadata(committed: &Committed) -> Option<String> {
+    committed.is_ours().then(|| committed.metadata.clone())
 }
 
 /// The position of this pipeline in a committed offset.
