@@ -51,7 +51,10 @@ impl Store {
     /// `Corrupt`: an object on the way is missing or damaged, or the store cannot be read.
     pub fn history(&self, pointer: &Pointer, local: Option<&Pointer>) -> Result<History> {
         let (mut at, mut deltas) = (pointer.clone(), Vec::new());
-        let (mut offsets, mut stores) = (Offsets::new(), Vec::new());
+        let (offsets, stores) = match self.resolve(pointer)? {
+            Some(entry) => (entry.offsets, entry.stores),
+            None => (Offsets::new(), Vec::new()),
+        };
         // The newest base on the way, and how many deltas stand on it.
         let mut base: Option<(BaseRef, usize)> = None;
         let ground = loop {
@@ -71,8 +74,9 @@ impl Store {
                 // Older than the base: needed only to find out whether the local files are an ancestor.
                 (Ok(None) | Err(_), Some((found, _))) => break Ground::Base(found.clone()),
             };
-            if deltas.is_empty() {
-                (offsets, stores) = (entry.offsets.clone(), entry.stores.clone());
+            // No operator kept anything: there is nothing to build on, and no reason to go further back.
+            if entry.stores.is_empty() {
+                break Ground::Empty;
             }
             deltas.push(Delta {
                 pointer: at,

@@ -10,19 +10,21 @@ use super::lane::{Lane, Member};
 use super::lifecycle::Notice;
 use super::owned::OVERLAY_LIMIT;
 use super::worker::{REVOCATION_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
-use crate::checkpoint::{Command, Event, Halt, Mode, Pointer, Protocol, Store, Upload};
+use crate::checkpoint::{Command, Event, Halt, Metadata, Mode, Pointer, Protocol, Store, Upload};
 use crate::clock::{self, Interval};
 use crate::config::{Checkpoint, Delivery, Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::record::TopicPartition;
 use crate::sink::{Committed, Sent};
-use crate::source::{Held, Reader};
+use crate::source::Held;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long one wait inside a round may last before the worker gets to see to its groups.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long a round waits to be a member of its groups again.
+const MEMBERSHIP_LIMIT: Duration = Duration::from_secs(1);
 /// How long one question to Kafka about what is committed may take.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -192,8 +194,8 @@ impl Worker {
         }
         loop {
             match self.writer.drain(LOOK) {
-                Ok(true) if !self.is_committing() => return Ok(Event::Drained),
-                Ok(_) => {}
+                Ok(true) => return Ok(Event::Drained),
+                Ok(false) => {}
                 Err(error) => return self.lost(error),
             }
             self.attend()?;
@@ -248,18 +250,21 @@ impl Worker {
 
     /// Membership first, then what the group says: so a partition that was lost before the membership was taken is known to be.
     fn check_membership(&mut self) -> Result<Event> {
-        let mut members = Vec::new();
-        for (lane, member) in self.members() {
-            let Some(reader) = &member.reader else { continue };
-            match reader.group_metadata() {
-                Ok(metadata) => members.push((lane, metadata)),
+        let until = clock::now() + self.stop_limit(MEMBERSHIP_LIMIT);
+        let members = loop {
+            let readers = self.members().filter_map(|(lane, member)| Some((lane, member.reader.as_ref()?)));
+            let asked: Result<Vec<_>> = readers.map(|(lane, reader)| Ok((lane, reader.group_metadata()?))).collect();
+            self.attend()?;
+            match asked {
+                Ok(members) => break members,
+                // A rebalance, or first positions that are not answered yet.
+                Err(_) if clock::now() < until => std::thread::sleep(Duration::from_millis(2)),
                 Err(error) => {
                     tracing::debug!(%error, "a rebalance is under way");
                     return Ok(Event::Stale);
                 }
             }
-        }
-        self.attend()?;
+        };
         let now: BTreeMap<(usize, TopicPartition), u64> = self
             .members()
             .filter_map(|(lane, member)| Some((lane, member.reader.as_ref()?)))
@@ -340,14 +345,8 @@ impl Worker {
         for lane in lanes {
             let positions = self.positions(lane);
             let Lane::Kafka(member) = &mut self.lanes[lane] else { continue };
-            member.answer = None;
-            if let Some(reader) = &mut member.reader
-                && !positions.is_empty()
-            {
-                reader.begin_commit_of(positions);
-            } else {
-                member.answer = Some(Ok(()));
-            }
+            let has_begun = member.reader.as_mut().is_some_and(|reader| reader.begin_commit_of(positions));
+            member.answer = (!has_begun).then_some(Ok(()));
         }
         let until = clock::now() + self.stop_limit(Duration::from_secs(30));
         loop {
@@ -401,7 +400,7 @@ impl Worker {
             let of_lane = sealed.partitions.iter().filter(|of| of.lane == lane);
             let positions: Vec<_> = of_lane.map(|of| (of.at.clone(), of.next)).collect();
             if let Some(reader) = &mut member.reader {
-                reader.committed_by_transaction(&positions);
+                reader.committed_by_others(&positions);
             }
         }
     }
@@ -435,7 +434,9 @@ impl Worker {
             let Some((_, Some((_, metadata)))) = committed.iter().find(|(at, _)| *at == partition.at) else {
                 continue;
             };
-            let Ok(pointer) = metadata.parse::<Pointer>() else { return Ok(Event::Foreign) };
+            let Ok(Metadata::Ours(pointer)) = Metadata::read(Some(metadata.as_bytes())) else {
+                return Ok(Event::Foreign);
+            };
             if sealed.pointers.contains(&pointer) {
                 self.tell_readers();
                 return Ok(Event::SettledNew);
@@ -457,7 +458,8 @@ impl Worker {
             for owned in owned {
                 let held = committed.iter().find(|(at, _)| *at == owned.partition);
                 let (next, metadata) = match held {
-                    Some((_, Some((next, metadata)))) => (*next, Some(metadata.clone())),
+                    Some((_, Some((next, metadata)))) if metadata.starts_with("sb1:") => (*next, Some(metadata.clone())),
+                    Some((_, Some(_))) => return Ok(Event::Foreign),
                     _ => (owned.start, None),
                 };
                 positions.push((owned.partition.clone(), next));
@@ -525,12 +527,6 @@ impl Worker {
         }
         self.watch_connection();
         Ok(())
-    }
-
-    /// Whether first positions are on their way to a group still.
-    fn is_committing(&self) -> bool {
-        let mut readers = self.members().filter_map(|(_, member)| member.reader.as_ref());
-        readers.any(Reader::is_committing)
     }
 
     fn is_revoking(&self) -> bool {

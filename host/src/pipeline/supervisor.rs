@@ -186,6 +186,7 @@ fn writer(pipeline: &Pipeline, worker: usize, files: &Files, checkpoints: &Check
             client_id,
             transactional,
             files: files.clone(),
+            transactional: None,
         },
     )
 }

@@ -28,16 +28,18 @@ pub(in crate::source) struct Slot {
     /// The next offset to take in. Everything before it was taken in, or is no record.
     pub(in crate::source) next: i64,
     pub(in crate::source) stop: Option<i64>,
+    /// Where this assignment began to read.
+    pub(in crate::source) start: i64,
+    /// The assignment that it is read under: a new number each time that partitions are taken.
+    pub(in crate::source) incarnation: u64,
     /// Next offset behind the last record that was processed.
     processed: i64,
     /// What the group holds as ours.
     pub(in crate::source) committed: Option<i64>,
-    /// Where it started here.
-    pub(in crate::source) start: i64,
-    /// Tells this assignment from every other one of this reader's.
-    pub(in crate::source) incarnation: u64,
     /// Set while its fetching is paused, because it stands at its stop.
     pub(in crate::source) is_paused: bool,
+    /// Set while it waits to be read on from elsewhere: what still comes is dropped.
+    pub(in crate::source) is_moving: bool,
     /// Records taken in and not handed over, in offset order.
     run: Option<Records>,
 }
@@ -55,11 +57,12 @@ impl Slot {
             at,
             next: from,
             stop,
-            processed: from,
-            committed,
             start: from,
             incarnation: 0,
+            processed: from,
+            committed,
             is_paused: false,
+            is_moving: false,
             run: None,
         }
     }
@@ -70,6 +73,9 @@ impl Slot {
 
     /// The position is behind everything before `offset`; a bounded run's never goes past its stop.
     fn reach(&mut self, offset: i64) {
+        if self.is_moving {
+            return;
+        }
         let end = self.stop.unwrap_or(i64::MAX).max(self.next);
         self.next = self.next.max(offset.min(end));
     }
@@ -99,7 +105,6 @@ pub(in crate::source) struct Intake {
     pub(in crate::source) arrivals: u64,
     max_batch: usize,
     serving: Serving,
-    incarnations: u64,
 }
 
 /// What this serving has taken in.
@@ -123,13 +128,10 @@ impl Intake {
             arrivals: 0,
             max_batch: max_batch.max(1),
             serving: Serving::default(),
-            incarnations: 0,
         }
     }
 
-    pub(in crate::source) fn add(&mut self, mut slot: Slot) {
-        self.incarnations += 1;
-        slot.incarnation = self.incarnations;
+    pub(in crate::source) fn add(&mut self, slot: Slot) {
         let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         self.by_place
             .entry(slot.at.topic.clone())
@@ -171,7 +173,7 @@ impl Intake {
         self.slots[index].as_mut()
     }
 
-    /// Forgets what was taken in beyond `next`, handed over or not, and goes on there.
+    /// Forgets what was taken in beyond `next` and not handed over, and goes on there.
     pub(in crate::source) fn restart(&mut self, at: &TopicPartition, next: i64) {
         let Some(index) = self.index(&at.topic, at.partition) else {
             return;
@@ -283,7 +285,7 @@ impl queue::Intake for Intake {
             return true;
         };
         let offset = message.offset();
-        if offset < slot.next {
+        if offset < slot.next || slot.is_moving {
             return true;
         }
         if slot.stop.is_some_and(|stop| offset >= stop) {

@@ -4,10 +4,10 @@
 //! Always: every demand of the group is answered before the member is closed.
 
 pub(in crate::source) mod reader;
-pub(in crate::source) mod round;
 pub(in crate::source) mod rebalance;
 pub(in crate::source) mod watch;
 pub(in crate::source) mod intake;
 pub(in crate::source) mod queue;
 pub(in crate::source) mod commit;
+pub(in crate::source) mod transfer;
 pub(in crate::source) mod close;

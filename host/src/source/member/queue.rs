@@ -27,36 +27,6 @@ pub(in crate::source) trait Intake {
     fn take(&mut self, message: &Message<'_>) -> bool;
 }
 
-/// The membership of a consumer, as the bytes that a producer reads back. The error says why it is none to commit with.
-pub(in crate::source) fn membership<C: ConsumerContext>(client: &BaseConsumer<C>) -> Result<Vec<u8>, String> {
-    let mut bytes: *mut c_void = ptr::null_mut();
-    let mut length = 0;
-    // SAFETY: the client lives; the metadata is ours until it is destroyed, and its member id lives as long; on success `bytes` is ours, as long
-    // as `length` says, and allocated with malloc, which `rd_kafka_mem_free` gives back.
-    unsafe {
-        let metadata = sys::rd_kafka_consumer_group_metadata(client.client().native_ptr());
-        if metadata.is_null() {
-            return Err("the consumer is in no group".to_owned());
-        }
-        let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
-        let member = CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(metadata));
-        // The broker takes -1 and "" on a group that lives: whoever is no member must not get that far.
-        if generation < 0 || member.is_empty() {
-            sys::rd_kafka_consumer_group_metadata_destroy(metadata);
-            return Err("the consumer has not joined the group".to_owned());
-        }
-        let error = sys::rd_kafka_consumer_group_metadata_write(metadata, &mut bytes, &mut length);
-        sys::rd_kafka_consumer_group_metadata_destroy(metadata);
-        if !error.is_null() {
-            sys::rd_kafka_error_destroy(error);
-            return Err("its membership cannot be written down".to_owned());
-        }
-        let copy = slice::from_raw_parts(bytes.cast::<u8>(), length).to_vec();
-        sys::rd_kafka_mem_free(ptr::null_mut(), bytes);
-        Ok(copy)
-    }
-}
-
 /// A message, or an error that came in its place, in librdkafka's memory.
 pub(in crate::source) struct Message<'a>(&'a sys::rd_kafka_message_t);
 
@@ -309,6 +279,50 @@ pub(in crate::source) fn commit<C: ConsumerContext>(
     match error {
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
         error => Err(error.into()),
+    }
+}
+
+/// This member's membership, as bytes for the producer that commits its positions; `None` while it is no member.
+pub(in crate::source) fn membership<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Vec<u8>> {
+    // SAFETY: the client is alive; what it gives is ours to destroy.
+    unsafe {
+        let membership = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
+        if membership.is_null() {
+            return None;
+        }
+        let is_member = sys::rd_kafka_consumer_group_metadata_generation_id(membership) >= 0
+            && *sys::rd_kafka_consumer_group_metadata_member_id(membership) != 0;
+        let written = is_member.then(|| written(membership));
+        sys::rd_kafka_consumer_group_metadata_destroy(membership);
+        written?
+    }
+}
+
+/// What stands for a membership where partitions are assigned by hand: the group's name.
+pub(in crate::source) fn no_membership(group: &str) -> Option<Vec<u8>> {
+    let group = CString::new(group).ok()?;
+    // SAFETY: the name outlives the call, which copies it; what it gives is ours to destroy.
+    unsafe {
+        let membership = sys::rd_kafka_consumer_group_metadata_new(group.as_ptr());
+        let written = written(membership);
+        sys::rd_kafka_consumer_group_metadata_destroy(membership);
+        written
+    }
+}
+
+/// SAFETY: `membership` is alive.
+unsafe fn written(membership: *const sys::rd_kafka_consumer_group_metadata_t) -> Option<Vec<u8>> {
+    let (mut start, mut size) = (ptr::null_mut(), 0);
+    // SAFETY: as the caller promises; on success the bytes are ours to free, and on failure the error is.
+    unsafe {
+        let error = sys::rd_kafka_consumer_group_metadata_write(membership, &mut start, &mut size);
+        if !error.is_null() {
+            sys::rd_kafka_error_destroy(error);
+            return None;
+        }
+        let written = bytes(start, size).map(<[u8]>::to_vec);
+        sys::rd_kafka_mem_free(ptr::null_mut(), start);
+        written
     }
 }
 

@@ -94,6 +94,10 @@ pub struct Reader {
     pub(in crate::source) commits: Commits,
     pub(in crate::source) demands: VecDeque<Demand>,
     pub(in crate::source) has_assignment: bool,
+    /// Counts how often partitions were taken.
+    pub(in crate::source) incarnation: u64,
+    /// Positions to read on from, once the group waits for no answer.
+    pub(in crate::source) moves: BTreeMap<TopicPartition, i64>,
     /// Number of partitions of each topic, as last looked up.
     pub(in crate::source) counts: BTreeMap<String, i32>,
     pub(in crate::source) subscribed: BTreeSet<String>,
@@ -141,6 +145,8 @@ impl Reader {
             commits: Commits::default(),
             demands: VecDeque::new(),
             has_assignment: false,
+            incarnation: 0,
+            moves: BTreeMap::new(),
             counts: counts(&plan),
             subscribed: BTreeSet::new(),
             discovery: Interval::new(discovery),
@@ -201,6 +207,7 @@ impl Reader {
         if let Some(told) = self.answer()?.or_else(|| self.told.pop_front()) {
             return Ok(told);
         }
+        self.move_when_possible()?;
         if !self.intake.has_run() {
             self.discover_when_due()?;
             if self.has_finished()? {
@@ -503,7 +510,11 @@ impl Reader {
 
     /// Whether the whole run is done. Asked for only when nothing is taken in and not handed over.
     fn has_finished(&mut self) -> Result<bool> {
-        if !self.is_bounded || !self.demands.is_empty() || !self.intake.slots().all(|slot| slot.is_at_stop()) {
+        if !self.is_bounded
+            || !self.demands.is_empty()
+            || !self.moves.is_empty()
+            || !self.intake.slots().all(|slot| slot.is_at_stop())
+        {
             return Ok(false);
         }
         for slot in self.intake.slots() {

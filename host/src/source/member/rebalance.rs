@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::client::words;
 use crate::source::positions::lookup::{self, Lookup, Which};
-use crate::source::positions::plan::{Placed, own};
+use crate::source::positions::plan::{Placed, own, own_metadata};
 use crate::source::positions::start::Origin;
 use crate::source::positions::topics::Sharing;
 
@@ -67,7 +67,7 @@ impl Reader {
                     }
                 }
                 Some(Demand::Revoke { partitions, is_lost }) => {
-                    let owned = self.owned_of(&self.with_followers(partitions));
+                    let owned = self.still_owned(&self.with_followers(partitions));
                     match (owned.is_empty(), *is_lost) {
                         (false, false) => return Ok(Some(Polled::Revoking(owned))),
                         (is_empty, _) => {
@@ -101,7 +101,7 @@ impl Reader {
         all
     }
 
-    fn owned_of(&self, of: &[TopicPartition]) -> Vec<TopicPartition> {
+    fn still_owned(&self, of: &[TopicPartition]) -> Vec<TopicPartition> {
         let owned: BTreeSet<_> = self.intake.slots().map(|slot| &slot.at).collect();
         of.iter().filter(|at| owned.contains(at)).cloned().collect()
     }
@@ -114,14 +114,12 @@ impl Reader {
             .map(|(placed, _)| (placed.partition.clone(), placed.from))
             .collect();
         self.fetch_from(&places)?;
+        self.incarnation += 1;
         for (placed, committed) in &resolved {
-            self.intake.add(Slot::new(
-                placed.source,
-                placed.partition.clone(),
-                placed.from,
-                placed.stop,
-                *committed,
-            ));
+            let at = placed.partition.clone();
+            let mut slot = Slot::new(placed.source, at, placed.from, placed.stop, *committed);
+            slot.incarnation = self.incarnation;
+            self.intake.add(slot);
         }
         self.rest_at_stops();
         self.commit_first_pointers(&resolved);
@@ -152,7 +150,7 @@ impl Reader {
     /// beginning of a partition that the plan does not know. With what the group holds as ours.
     fn resolve(&self, partitions: &[TopicPartition]) -> Result<Vec<(Placed, Option<i64>)>> {
         let lookup = self.lookup(PATIENCE);
-        let committed = match self.plan.commits() {
+        let held = match self.plan.commits() {
             true => lookup.committed(partitions)?,
             false => vec![None; partitions.len()],
         };
@@ -166,18 +164,18 @@ impl Reader {
             let index = unknown.iter().position(|of| of == at)?;
             begins.get(index).copied().flatten()
         };
-        let resolved = partitions.iter().zip(committed).map(|(at, committed)| {
+        let resolved = partitions.iter().zip(held).map(|(at, held)| {
+            let committed = own(&held);
             let mut placed = match self.plan.placed(at) {
                 Some(placed) => placed.clone(),
                 None => self.found_later(at, begin_of(at).unwrap_or(0)),
             };
-            let held = own(&committed);
-            if let Some(own) = held.or_else(|| self.plan.handed_over(at).filter(|_| !self.plan.commits())) {
+            if let Some(own) = committed.or_else(|| self.plan.handed_over(at).filter(|_| !self.plan.commits())) {
                 placed.from = own;
                 placed.origin = Origin::Committed;
             }
-            placed.metadata = committed.filter(|_| held.is_some()).map(|committed| committed.metadata);
-            (placed, held)
+            placed.metadata = held.as_ref().and_then(own_metadata);
+            (placed, committed)
         });
         Ok(resolved.collect())
     }
@@ -248,21 +246,25 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads a partition on from another offset. A seek does not do it: behind an error there is nothing that could be sought.
-    pub(in crate::source) fn move_to(&mut self, at: &TopicPartition, next: i64) -> Result<()> {
-        let failed = |error: &_| {
-            Error::new(
-                Kind::Kafka,
-                format!("failed to move {at} to offset {next}"),
-                words(error),
-            )
-        };
-        let list = lookup::list(std::slice::from_ref(at), Offset::Invalid).map_err(|error| failed(&error))?;
+    /// Reads partitions on from other offsets. A seek does not do it: behind an error there is nothing that could be sought. Never while the group
+    /// waits for an answer: this would look like one.
+    pub(in crate::source) fn move_to(&mut self, places: &[(TopicPartition, i64)]) -> Result<()> {
+        let failed = |error: &_| Error::new(Kind::Kafka, "failed to read on from other offsets", words(error));
+        let partitions: Vec<_> = places.iter().map(|(at, _)| at.clone()).collect();
+        self.resume(&partitions);
+        let list = lookup::list(&partitions, Offset::Invalid).map_err(|error| failed(&error))?;
         self.client
             .incremental_unassign(&list)
             .map_err(|error| failed(&error))?;
-        self.intake.restart(at, next);
-        self.fetch_from(&[(at.clone(), next)])
+        for (at, next) in places {
+            self.intake.restart(at, *next);
+            if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
+                (slot.is_moving, slot.is_paused) = (false, false);
+            }
+        }
+        self.fetch_from(places)?;
+        self.rest_at_stops();
+        Ok(())
     }
 
     /// Partitions at their stop are fetched no more.

@@ -157,13 +157,13 @@ impl Reader {
         let source = &self.plan.set[index];
         let facts = self.bounds(&at, next)?;
         if (facts.begin..=facts.high).contains(&next) {
-            return self.move_to(&at, next);
+            return self.move_to(&[(at, next)]);
         }
         let Some((from, origin)) = start::out_of_range(source.on_out_of_range, &facts) else {
             return Err(no_offset(source, &at, next, &facts, "read"));
         };
         tracing::warn!(partition = %at, next, from, "the log does not hold the position");
-        self.move_to(&at, from)?;
+        self.move_to(&[(at.clone(), from)])?;
         self.told.push_back(Polled::Assigned(vec![Placed {
             source: index,
             partition: at,

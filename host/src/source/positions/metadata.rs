@@ -23,7 +23,7 @@ pub(in crate::source) fn pointer(task: &str, stop: Option<KeptStop>) -> String {
     with_stop(&format!("{PREFIX}-:{task}:0:-"), stop)
 }
 
-/// A pointer, and the stop behind it.
+/// What rides with an offset: its pointer, and where the run ends.
 pub(in crate::source) fn with_stop(pointer: &str, stop: Option<KeptStop>) -> String {
     match stop {
         Some(KeptStop { at, setting }) => format!("{pointer}:{at}@{setting:08x}"),
@@ -84,6 +84,18 @@ mod tests {
         let longest = pointer(&"n".repeat(100), Some(stop));
         assert_eq!(kept_stop(&longest), Some(stop));
         assert!(longest.len() <= LIMIT);
+    }
+
+    #[test]
+    fn a_stop_rides_behind_any_pointer() {
+        let stop = KeptStop {
+            at: 4711,
+            setting: 0x5e1e_2bca,
+        };
+        let text = with_stop("sb1:w0-17:views/3:12:0123456789abcdef", Some(stop));
+        assert_eq!(text, "sb1:w0-17:views/3:12:0123456789abcdef:4711@5e1e2bca");
+        assert_eq!(kept_stop(&text), Some(stop));
+        assert_eq!(with_stop("sb1:x", None), "sb1:x");
     }
 
     #[test]

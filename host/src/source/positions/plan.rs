@@ -43,7 +43,7 @@ pub struct Placed {
     pub origin: Origin,
     /// The first offset that is not read; `None`: it never stops.
     pub stop: Option<i64>,
-    /// What rides with the committed offset, where that is this pipeline's.
+    /// What rides with the group's offset there; `None`: the group has none, or not one of ours.
     pub metadata: Option<String>,
 }
 
@@ -222,7 +222,7 @@ fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<Pl
                 from,
                 origin,
                 stop,
-                metadata: facts.own().map(|own| own.metadata.clone()),
+                metadata: facts.committed.as_ref().and_then(own_metadata),
             });
         }
     }
@@ -335,23 +335,19 @@ impl Plan {
             .any(|source| source.commit_offsets != CommitOffsets::Never)
     }
 
-    /// A pointer with the stop of a bounded run behind it.
-    pub(in crate::source) fn with_stop(&self, source: usize, pointer: &str, stop: Option<i64>) -> String {
-        metadata::with_stop(pointer, self.kept(source, stop))
+    /// What rides with a partition's offset where there are no checkpoints: its task, and the stop of a bounded run.
+    pub(in crate::source) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
+        let task = format!("{}/{}", self.set[source].name, at.partition);
+        metadata::pointer(&task, self.kept_stop(source, stop))
     }
 
-    fn kept(&self, source: usize, stop: Option<i64>) -> Option<KeptStop> {
-        let (setting, at) = self.set[source].stop.as_ref().zip(stop)?;
-        Some(KeptStop {
+    /// The stop as it is kept, and the setting that said so.
+    pub(in crate::source) fn kept_stop(&self, source: usize, stop: Option<i64>) -> Option<KeptStop> {
+        let setting = self.set[source].stop.as_ref();
+        setting.zip(stop).map(|(setting, at)| KeptStop {
             at,
             setting: metadata::setting(setting),
         })
-    }
-
-    /// What rides with a partition's offset: its task, and the stop of a bounded run.
-    pub(in crate::source) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
-        let name = &self.set[source].name;
-        metadata::pointer(&format!("{name}/{}", at.partition), self.kept(source, stop))
     }
 
     fn check_pointers(&self) -> Result<()> {
@@ -422,6 +418,11 @@ impl Plan {
             .map(|(at, stop)| (at.clone(), stop))
             .collect()
     }
+}
+
+/// What rides with a committed offset of this pipeline.
+pub(in crate::source) fn own_metadata(committed: &Committed) -> Option<String> {
+    committed.is_ours().then(|| committed.metadata.clone())
 }
 
 /// The position of this pipeline in a committed offset.

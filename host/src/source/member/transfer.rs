@@ -1,0 +1,147 @@
+//! Positions that somebody else commits for a reader, or moves: a transaction with the outputs, a checkpoint that names them.
+//!
+//! Never decides what is committed. Always: a partition's incarnation is new each time that it is taken, so that nobody commits what was read before.
+
+use std::time::Duration;
+
+use super::commit::{Position, Snapshot};
+use super::queue;
+use super::reader::Reader;
+use crate::error::{Error, Kind, Result};
+use crate::record::TopicPartition;
+use crate::source::positions::metadata;
+use crate::source::positions::topics::Sharing;
+
+/// A partition that a reader owns, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owned {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Index of its source in the set.
+    pub source: usize,
+    /// The next offset to process: what a commit would say.
+    pub next: i64,
+    /// Where this assignment began to read, or was last rewound to.
+    pub start: i64,
+    /// What the group holds as this pipeline's, as far as this reader knows.
+    pub committed: Option<i64>,
+    /// A number that is new each time that the partition is taken.
+    pub incarnation: u64,
+}
+
+/// A partition, and what the group holds for it: the next offset to read, and what rides with it.
+pub type Held = (TopicPartition, Option<(i64, String)>);
+
+impl Reader {
+    /// Every partition that this reader owns, idle ones too.
+    pub fn owned(&self) -> Vec<Owned> {
+        let owned = self.intake.positions().map(|(slot, next)| Owned {
+            partition: slot.at.clone(),
+            source: slot.source,
+            next,
+            start: slot.start,
+            committed: slot.committed,
+            incarnation: slot.incarnation,
+        });
+        owned.collect()
+    }
+
+    /// This reader's membership, fresh, as bytes for a writer's `send_offsets`. Ask [`is_asked`](Self::is_asked) and compare incarnations after it, so
+    /// that what was lost before it was taken is known.
+    ///
+    /// Where partitions are assigned by hand there is none, and the group's name stands for it.
+    ///
+    /// # Errors
+    /// `TimedOut`: it is no member right now, or its first positions are still being committed, which could then overtake the transaction's.
+    pub fn group_metadata(&self) -> Result<Vec<u8>> {
+        let not_now = |why| Error::new(Kind::TimedOut, "failed to take the group's membership", why);
+        if !self.commits.is_idle() {
+            return Err(not_now("a commit of first positions is under way"));
+        }
+        let membership = match self.plan.sharing {
+            Sharing::ByHand => queue::no_membership(&self.plan.set[0].group),
+            Sharing::Led { .. } | Sharing::Matching => queue::membership(&self.client),
+        };
+        membership.ok_or_else(|| not_now("this process is no member of the group right now"))
+    }
+
+    /// What rides with a partition's offset: `pointer`, and the stop of a bounded run.
+    pub fn metadata_for(&self, at: &TopicPartition, pointer: &str) -> String {
+        let slot = self.intake.slot(&at.topic, at.partition);
+        let stop = slot.and_then(|slot| self.plan.kept_stop(slot.source, slot.stop));
+        metadata::with_stop(pointer, stop)
+    }
+
+    /// Begins to commit these positions, with what rides with each, in one request; partitions that are not owned any more are left out. Never waits:
+    /// `Polled::Committed` tells how it went. `false`: there is nothing to commit, and nothing will be told.
+    pub fn begin_commit_of(&mut self, positions: Vec<(TopicPartition, i64, String)>) -> bool {
+        let is_owned = |(at, _, _): &Position| self.intake.slot(&at.topic, at.partition).is_some();
+        let positions: Vec<_> = positions.into_iter().filter(is_owned).collect();
+        if positions.is_empty() {
+            return false;
+        }
+        let snapshot = Snapshot {
+            positions,
+            is_asked: true,
+        };
+        let sent = self.commits.begin(&self.client, snapshot);
+        self.tell(sent);
+        true
+    }
+
+    /// Somebody else committed these positions for this reader.
+    pub fn committed_by_others(&mut self, positions: &[(TopicPartition, i64)]) {
+        for (at, next) in positions {
+            if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
+                slot.committed = Some(*next);
+            }
+        }
+    }
+
+    /// Reads on from these positions: what was read beyond them is dropped, a batch in hand too. Partitions that are not owned are left out. Where the group waits for an answer, nothing is read before it got one.
+    ///
+    /// # Errors
+    /// `Kafka`: librdkafka refuses.
+    pub fn rewind(&mut self, to: &[(TopicPartition, i64)]) -> Result<()> {
+        for (at, next) in to {
+            self.intake.restart(at, *next);
+            if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
+                slot.start = *next;
+                slot.committed = slot.committed.map(|_| *next);
+                slot.is_moving = true;
+                self.moves.insert(at.clone(), *next);
+                self.plan.reopened(at);
+            }
+        }
+        self.move_when_possible()
+    }
+
+    pub(in crate::source) fn move_when_possible(&mut self) -> Result<()> {
+        if self.moves.is_empty() || !self.demands.is_empty() {
+            return Ok(());
+        }
+        let mut places: Vec<_> = std::mem::take(&mut self.moves).into_iter().collect();
+        places.retain(|(at, _)| {
+            self.intake
+                .slot(&at.topic, at.partition)
+                .is_some_and(|slot| slot.is_moving)
+        });
+        if places.is_empty() {
+            return Ok(());
+        }
+        self.move_to(&places)
+    }
+
+    /// What the group holds for the owned partitions, offset and metadata, whoever committed it; waits for transactions that are about to move it.
+    ///
+    /// # Errors
+    /// `TimedOut`: not within `limit`. `Kafka`: it is not allowed.
+    pub fn committed_now(&self, limit: Duration) -> Result<Vec<Held>> {
+        let owned: Vec<_> = self.intake.slots().map(|slot| slot.at.clone()).collect();
+        let held = self.lookup(limit).committed(&owned)?;
+        let held = held
+            .into_iter()
+            .map(|held| held.map(|held| (held.offset, held.metadata)));
+        Ok(owned.into_iter().zip(held).collect())
+    }
+}
