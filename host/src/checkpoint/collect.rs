@@ -177,6 +177,8 @@ impl Listed {
     /// All that the state of a pointer is built from.
     fn keep_alive(&self, pointer: &Pointer, alive: &mut Alive) -> Result<()> {
         let history = self.store.history(pointer, None)?;
+        // Its offsets count also where there is no state.
+        alive.bundles.extend(pointer.bundle.clone());
         alive
             .bundles
             .extend(history.deltas.into_iter().filter_map(|delta| delta.pointer.bundle));
@@ -215,6 +217,9 @@ impl Listed {
                 return Ok(false);
             }
             let Some(entry) = self.store.resolve(&at)? else { break };
+            if entry.stores.is_empty() {
+                return Ok(true);
+            }
             if let Some(base) = &entry.base {
                 return Ok(self.store.objects.look(&self.store.base_path(&base.name))?.is_some());
             }

@@ -56,8 +56,6 @@ fn names_one_topic(source: &KafkaSource) -> bool {
 
 /// A task and where it stands.
 pub(super) struct Task {
-    /// Index of the lane that reads it.
-    lane: usize,
     /// Lent to a plugin during a call; there at any other time.
     state: Option<TaskState>,
     /// The checkpoint that its committed offsets name.
@@ -78,9 +76,8 @@ struct Basing {
 }
 
 impl Task {
-    fn new(lane: usize, state: Option<TaskState>, pointer: Pointer, base: Option<BaseRef>) -> Self {
+    fn new(state: Option<TaskState>, pointer: Pointer, base: Option<BaseRef>) -> Self {
         Self {
-            lane,
             state,
             seq: pointer.seq,
             pointer,
@@ -139,7 +136,7 @@ impl Owned {
     /// Takes over the tasks of partitions that were assigned, each with its state brought back.
     ///
     /// Errors: `Corrupt`, the offsets of a task name different checkpoints, or its checkpoint cannot be had.
-    pub(super) fn take(&mut self, lane: usize, naming: &Naming, placed: &[Placed]) -> Result<()> {
+    pub(super) fn take(&mut self, naming: &Naming, placed: &[Placed]) -> Result<()> {
         let mut arrived: BTreeMap<String, Vec<Held>> = BTreeMap::new();
         for placed in placed {
             let held = (placed.partition.clone(), placed.from, placed.metadata.clone());
@@ -147,12 +144,12 @@ impl Owned {
         }
         // A partition that was found later joins its task; the next commit covers it.
         arrived.retain(|name, _| !self.tasks.contains_key(name));
-        arrived.iter().try_for_each(|(name, partitions)| self.go_back(lane, name, partitions))
+        arrived.iter().try_for_each(|(name, partitions)| self.go_back(name, partitions))
     }
 
     /// Takes over a task that has no committed offsets, with no state.
-    pub(super) fn begin(&mut self, lane: usize, name: &str) -> Result<()> {
-        self.go_back(lane, name, &[])
+    pub(super) fn begin(&mut self, name: &str) -> Result<()> {
+        self.go_back(name, &[])
     }
 
     /// Without checkpoints nothing else empties the overlays: they go to the local files when they are large.
@@ -218,7 +215,7 @@ impl Owned {
     }
 
     /// Brings a task to what is committed for its partitions: at once where it stands there.
-    pub(super) fn go_back(&mut self, lane: usize, name: &str, partitions: &[Held]) -> Result<()> {
+    pub(super) fn go_back(&mut self, name: &str, partitions: &[Held]) -> Result<()> {
         let pointer = common_pointer(name, partitions)?;
         let stands = |task: &Task| task.pointer == pointer || pointer.bundle.is_none() && task.pointer.bundle.is_none();
         if self.tasks.get(name).is_some_and(stands) {
@@ -227,7 +224,7 @@ impl Owned {
         // The folder is opened once only.
         let seq = self.tasks.remove(name).map_or(0, |task| task.seq);
         let Restored { state, base } = self.shared.restore(name, &pointer, &offsets(partitions))?;
-        let mut task = Task::new(lane, state, pointer, base);
+        let mut task = Task::new(state, pointer, base);
         task.seq = task.seq.max(seq);
         self.tasks.insert(name.to_owned(), task);
         Ok(())

@@ -467,7 +467,7 @@ impl Worker {
                 of_tasks.entry(task).or_default().push((owned.partition, next, metadata));
             }
             for (task, partitions) in of_tasks {
-                if let Err(error) = self.owned.go_back(lane, &task, &partitions) {
+                if let Err(error) = self.owned.go_back(&task, &partitions) {
                     return if error.kind == Kind::TimedOut { Ok(Event::RewindFailed) } else { Err(error) };
                 }
             }

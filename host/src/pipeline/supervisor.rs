@@ -66,15 +66,16 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
     let engine = Engine::new(Some(pipeline.compile_cache()))?;
     let (plugins, routes) = load(&engine, &pipeline)?;
     let (sender, notices) = mpsc::channel();
+    let checkpoints = Checkpoints::open(&pipeline, &plugins)?;
     let shared = Shared {
         pipeline: pipeline.clone(),
+        checkpoints: checkpoints.clone(),
         stop: stop.clone(),
         progress: progress.clone(),
         notices: sender,
         failure: Arc::default(),
     };
 
-    let checkpoints = Checkpoints::open(&pipeline, &plugins)?;
     let tasks = (0..pipeline.workers)
         .map(|_| tasks(&shared, &plugins, &routes))
         .collect::<Result<Vec<_>>>()?;
@@ -96,7 +97,6 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
             std::mem::take(&mut inputs),
             tasks,
             writer,
-            &checkpoints,
         )?);
     }
     // Only now, when none of them can fail to join: nobody would wait for those that run already.
@@ -186,7 +186,6 @@ fn writer(pipeline: &Pipeline, worker: usize, files: &Files, checkpoints: &Check
             client_id,
             transactional,
             files: files.clone(),
-            transactional: None,
         },
     )
 }

@@ -47,6 +47,8 @@ const TELL_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Shared {
     /// The pipeline.
     pub pipeline: Arc<Pipeline>,
+    /// The state folder and the store of checkpoints.
+    pub checkpoints: Checkpoints,
     /// The request to stop.
     pub stop: Arc<Stop>,
     /// What the terminal and `/ready` show.
@@ -100,8 +102,8 @@ impl Worker {
         files: Vec<(usize, FileReader)>,
         tasks: Tasks,
         writer: Writer,
-        checkpoints: &Checkpoints,
     ) -> Result<Self> {
+        let checkpoints = &shared.checkpoints;
         let mut lanes = Vec::new();
         for (sources, plan) in plans {
             let reader = Reader::join(plan.clone(), index)?;
@@ -114,7 +116,7 @@ impl Worker {
         let mut owned = Owned::new(checkpoints.clone());
         for (source, reader) in files {
             let partition = TopicPartition::new(shared.pipeline.sources[source].name(), 0);
-            owned.begin(lanes.len(), &partition.to_string())?;
+            owned.begin(&partition.to_string())?;
             lanes.push(Lane::File {
                 source,
                 reader,
@@ -122,10 +124,10 @@ impl Worker {
                 ended: false,
             });
         }
-        let settings = shared.pipeline.checkpoint.as_ref().zip(checkpoints.store());
+        let settings = shared.pipeline.checkpoint.as_ref().zip(checkpoints.store().cloned());
         Ok(Self {
             owned,
-            rounds: settings.map(|(settings, store)| Rounds::new(&shared.pipeline, settings, store.clone())),
+            rounds: settings.map(|(settings, store)| Rounds::new(&shared.pipeline, settings, store)),
             metrics: metrics::worker(&shared.pipeline.name),
             batch: Batch::default(),
             busy: false,
@@ -274,7 +276,7 @@ impl Worker {
             Polled::Finished => self.finish(lane)?,
             Polled::Assigned(placed) => {
                 member.finished = false;
-                self.owned.take(lane, &member.naming, &placed)?;
+                self.owned.take(&member.naming, &placed)?;
                 let partitions: Vec<_> = placed.iter().map(|placed| placed.partition.clone()).collect();
                 for placed in placed {
                     let name = self.shared.pipeline.sources[member.sources[placed.source]].name();
