@@ -51,6 +51,7 @@ fn count(keys: u64, records: usize, cache_bytes: u64) {
     let mut state = home.task("bench/0").expect("the task opens");
     let store = store_id("count", "counts");
     fill(&mut state, store, keys);
+    settle();
     let mut spent = Spent::default();
     let cpu_before = cpu_seconds();
     let mut grouping = Duration::ZERO;
@@ -122,6 +123,15 @@ fn fill(state: &mut TaskState, store: StoreId, keys: u64) {
             state.keep();
             state.apply("sb1:b:bench/0:0:0").expect("it is applied");
         }
+    }
+}
+
+/// Waits until the background work that filling left is done.
+fn settle() {
+    let mut before = -1.0;
+    while cpu_seconds() - before > 0.02 {
+        before = cpu_seconds();
+        std::thread::sleep(Duration::from_millis(500));
     }
 }
 

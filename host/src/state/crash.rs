@@ -184,7 +184,7 @@ fn the_files_of_another_task_or_layout_are_refused() {
 }
 
 #[test]
-fn ten_thousand_keys_are_one_multi_get_and_what_the_overlay_knows_is_none() {
+fn ten_thousand_keys_are_one_multi_get_and_what_is_known_is_none() {
     let dir = tempfile::tempdir().unwrap();
     let mut state = open(dir.path()).unwrap();
     let store = store_id("count", "counts");
@@ -197,7 +197,10 @@ fn ten_thousand_keys_are_one_multi_get_and_what_the_overlay_knows_is_none() {
     state.values(store, &asked, &mut read).unwrap();
     assert_eq!(state.stats().multi_gets, 0);
     state.apply("p").unwrap();
-    state.values(store, &asked, &mut read).unwrap();
+    for _ in 0..2 {
+        read.clear();
+        state.values(store, &asked, &mut read).unwrap();
+    }
     let stats = state.stats();
     assert_eq!((stats.multi_gets, stats.multi_get_keys, stats.applies), (1, 10_000, 1));
     let right = (0..10_000u32).map(u32::to_be_bytes);

@@ -77,7 +77,7 @@ impl Home {
                 Err(error) => return Err(rocks::error(what(), &error)),
             }
         };
-        TaskState::new(task, db)
+        TaskState::new(task, db, &self.inner.shared.values)
     }
 
     /// Deletes a task's local files. It must not be open.

@@ -1,7 +1,7 @@
 //! Keyed state: what a task's operators remember, on this machine. Home of RocksDB.
 //!
 //! ```text
-//! a batch's reads → overlay (changes since the last commit) → RocksDB (one multi-get for what the overlay does not know)
+//! a batch's reads → overlay (changes since the last commit) → cache → RocksDB (one multi-get for what these do not know)
 //! a batch's changes → overlay, kept or undone as a whole
 //! … commit: the overlay, encoded, is the delta that a checkpoint stores; once committed it is applied in one write batch with its pointer
 //! ```
@@ -17,6 +17,7 @@
 mod home;
 mod task;
 mod overlay;
+mod cache;
 mod scan;
 mod view;
 mod delta;

@@ -39,6 +39,26 @@ pub(super) enum Known<'a> {
     Appended(&'a [u8]),
 }
 
+impl<'a> Change<'a> {
+    /// Orders changes for RocksDB: what is cleared first, then by key.
+    pub(super) fn order(&self) -> (bool, &'a [u8]) {
+        match *self {
+            Change::ClearMap { prefix } => (false, prefix),
+            Change::Put { key, .. } | Change::Delete { key } | Change::Append { key, .. } => (true, key),
+        }
+    }
+}
+
+impl<'a> Known<'a> {
+    /// The value of an entry that is known.
+    pub(super) fn value(self) -> Option<&'a [u8]> {
+        match self {
+            Known::Value(value) | Known::Appended(value) => Some(value),
+            Known::Absent | Known::Unknown => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Put,

@@ -9,8 +9,10 @@
 //! database then opens at an *older* pointer, and the deltas behind it are in the checkpoint store. What would hurt is a hole, an apply that is lost
 //! before one that is not: `task.rs` numbers the applies and finds it.
 //!
-//! Always: one limit for the process; blocks, indexes, filters and write buffers count against it together.
+//! Always: one limit for the process. A quarter of it is the cache of values (`cache.rs`); against the rest count blocks, indexes, filters and
+//! write buffers together.
 
+use super::cache::Budget;
 use super::keys;
 use crate::error::{Error, Kind};
 use rocksdb::{
@@ -18,6 +20,7 @@ use rocksdb::{
     DataBlockIndexType, ErrorKind, LogLevel, MergeOperands, Options, WriteBufferManager,
 };
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the databases of the process share.
 #[derive(Clone)]
@@ -25,19 +28,24 @@ pub(super) struct Shared {
     cache: Cache,
     buffers: WriteBufferManager,
     buffer_bytes: usize,
+    /// What the tasks' own caches share.
+    pub(super) values: Arc<Budget>,
 }
 
 impl Shared {
     /// A limit in bytes for the caches and write buffers of all databases.
     pub(super) fn new(limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(LIMIT_MIN);
+        let values = limit / 4;
+        let limit = limit - values;
         let cache = Cache::new_lru_cache(limit);
         // A stall would stop a worker in the middle of an apply for what another task's buffer holds: flushing early is enough.
         let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(limit / 2, false, cache.clone());
         Self {
             cache,
             buffers,
-            buffer_bytes: (limit / 8).clamp(BUFFER_MIN, BUFFER_MAX),
+            buffer_bytes: (limit / 12).clamp(BUFFER_MIN, BUFFER_MAX),
+            values: Budget::new(values),
         }
     }
 
@@ -52,6 +60,7 @@ impl Shared {
         options.set_write_buffer_manager(&self.buffers);
         options.set_write_buffer_size(self.buffer_bytes);
         options.set_max_write_buffer_number(3);
+        options.set_level_zero_file_num_compaction_trigger(FLUSHED_MAX);
         options.set_arena_block_size(256 << 10);
         options.set_memtable_whole_key_filtering(true);
         options.set_memtable_prefix_bloom_ratio(0.02);
@@ -93,7 +102,11 @@ impl Shared {
 /// A limit below this would only thrash.
 const LIMIT_MIN: usize = 8 << 20;
 const BUFFER_MIN: usize = 1 << 20;
-const BUFFER_MAX: usize = 64 << 20;
+/// A write buffer is a skip list: what does not fit the processor's cache is slow to fill and to read.
+const BUFFER_MAX: usize = 32 << 20;
+/// Buffers that are flushed before they are merged into the level below. Keys drawn evenly touch all of that level, so twice the usual four
+/// halve the work of the compaction; what a read pays is a filter a file.
+const FLUSHED_MAX: i32 = 8;
 
 const FAMILY: &str = "default";
 

@@ -5,6 +5,7 @@
 //! Applies are numbered. Each merges its number into an entry of its own, and every 256th (and the first of a process) starts that entry anew
 //! and is synced, with all before it. So a power cut can only lose the last applies, or leave a gap in the numbers, which opening finds.
 
+use super::cache::{Budget, Cache};
 use super::keys::{self, StoreId};
 use super::overlay::{Change, Known, Overlay};
 use super::scan::{self, Entries};
@@ -32,9 +33,11 @@ pub struct Stats {
     pub disk_bytes: u64,
     /// Bytes of the changes since the last commit.
     pub overlay_bytes: u64,
+    /// Bytes of the cache of values.
+    pub cache_bytes: u64,
     /// Multi-gets: one at most a call of `values` or `entries`.
     pub multi_gets: u64,
-    /// Keys that they asked for: those that the overlay did not know.
+    /// Keys that they asked for: those that neither overlay nor cache knew.
     pub multi_get_keys: u64,
     /// Commits that were applied or redone.
     pub applies: u64,
@@ -45,6 +48,7 @@ pub struct TaskState {
     task: String,
     db: Arc<DB>,
     overlay: Overlay,
+    cache: Cache,
     pointer: Option<String>,
     /// Number of the next apply, and how many of those before it are not synced.
     step: u64,
@@ -55,10 +59,12 @@ pub struct TaskState {
     stats: Stats,
 }
 
-/// A batch's lookup: where the overlay knows each key, and the whole keys of those that it does not know.
+/// A batch's lookup: where each key was found, and the whole keys of those that RocksDB has to be asked for.
 #[derive(Default)]
 struct Lookup {
-    slots: Vec<Where>,
+    found: Vec<Where>,
+    /// Values that the cache knew, one behind the other.
+    cached: Vec<u8>,
     misses: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -66,13 +72,24 @@ struct Lookup {
 #[derive(Clone, Copy)]
 enum Where {
     Nowhere,
-    Slot(u32),
-    Applied,
+    Overlay(u32),
+    /// From here to there in `cached`.
+    Cache(usize, usize),
+    RocksDb,
+}
+
+/// What is asked for keys that the overlay does not know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Below {
+    Nothing,
+    RocksDb,
+    /// The cache, then RocksDB.
+    Cache,
 }
 
 impl TaskState {
     /// A task's state over its database: reads the pointer, and makes sure of layout, name and that no apply is missing.
-    pub(super) fn new(task: &str, db: DB) -> Result<Self> {
+    pub(super) fn new(task: &str, db: DB, budget: &Arc<Budget>) -> Result<Self> {
         let what = || format!("failed to open the local state of task `{task}`");
         let meta = |name| rocks::meta(&db, name).map_err(|error| rocks::error(what(), &error));
         let (layout, name) = (meta(keys::META_LAYOUT)?, meta(keys::META_TASK)?);
@@ -97,6 +114,7 @@ impl TaskState {
             task: task.to_owned(),
             db: Arc::new(db),
             overlay: Overlay::default(),
+            cache: Cache::new(budget),
             step: last + 1,
             unsynced: STEPS_UNSYNCED,
             key: Vec::new(),
@@ -115,19 +133,22 @@ impl TaskState {
         self.pointer.as_deref()
     }
 
-    /// Looks the keys' values up: one entry a key, absent where there is none. What the overlay does not know is ONE multi-get. `into` is
+    /// Looks the keys' values up: one entry a key, absent where there is none. What neither overlay nor cache knows is ONE multi-get. `into` is
     /// cleared first.
     pub fn values(&mut self, store: StoreId, keys: &Column, into: &mut Column) -> Result<()> {
         self.key.clear();
         keys::store(store, &mut self.key);
-        self.look_up(keys, false, into)
+        self.look_up(keys, Below::Cache, into)
     }
 
     /// Looks entries of the map under `key` up by their user keys, as [`values`](Self::values) does.
     pub fn entries(&mut self, store: StoreId, key: &[u8], user_keys: &Column, into: &mut Column) -> Result<()> {
         self.set_map(store, key);
-        let is_cleared = self.overlay.is_cleared(&self.key);
-        self.look_up(user_keys, is_cleared, into)
+        let below = match self.overlay.is_cleared(&self.key) {
+            true => Below::Nothing,
+            false => Below::RocksDb,
+        };
+        self.look_up(user_keys, below, into)
     }
 
     /// The entries of the map under `key` in order of their user keys, which begin with `prefix` and stand behind `after`: at most `limit`.
@@ -250,7 +271,7 @@ impl TaskState {
             ));
         }
         let overlay = std::mem::take(&mut self.overlay);
-        let written = self.write(overlay.changes(), overlay.bytes(), pointer);
+        let written = self.write(overlay.changes().collect(), overlay.bytes(), pointer);
         self.overlay = overlay;
         written?;
         self.overlay.clear();
@@ -273,7 +294,7 @@ impl TaskState {
         }
         let what = || format!("failed to redo the delta of `{pointer}` for task `{}`", self.task);
         let changes = delta::decode(delta).map_err(|why| Error::new(Kind::Corrupt, what(), why))?;
-        self.write(changes.into_iter(), delta.len(), pointer)
+        self.write(changes, delta.len(), pointer)
     }
 
     /// Makes a folder at `into`, which must not be there, with all files of what is applied: hard links where the disk allows them.
@@ -294,34 +315,48 @@ impl TaskState {
             keys: number("rocksdb.estimate-num-keys"),
             disk_bytes: number("rocksdb.total-sst-files-size"),
             overlay_bytes: self.overlay.bytes() as u64,
+            cache_bytes: self.cache.bytes() as u64,
             ..self.stats
         }
     }
 
-    /// Looks up what stands behind the prefix in `self.key`; `hidden`: only the overlay counts.
-    fn look_up(&mut self, keys: &Column, hidden: bool, into: &mut Column) -> Result<()> {
+    /// Looks up what stands behind the prefix in `self.key`.
+    fn look_up(&mut self, keys: &Column, below: Below, into: &mut Column) -> Result<()> {
         into.clear();
-        self.find(keys, hidden);
-        let Lookup { slots, misses, ends } = &self.lookup;
-        let starts = std::iter::once(0).chain(ends.iter().copied());
-        let missed = starts.zip(ends).map(|(start, &end)| &misses[start..end]);
+        self.find(keys, below);
+        let Lookup {
+            found,
+            cached,
+            misses,
+            ends,
+        } = &self.lookup;
+        let missed = || std::iter::once(0).chain(ends.iter().copied()).zip(ends);
+        let missed = || missed().map(|(start, &end)| &misses[start..end]);
         let mut applied = Vec::new();
         if !ends.is_empty() {
             self.stats.multi_gets += 1;
             self.stats.multi_get_keys += ends.len() as u64;
-            applied = self.db.batched_multi_get_cf(rocks::family(&self.db)?, missed, false);
+            applied = self.db.batched_multi_get_cf(rocks::family(&self.db)?, missed(), false);
         }
-        let mut applied = applied.into_iter();
-        for slot in slots {
-            match slot {
+        let mut applied = missed().zip(applied);
+        for at in found {
+            match *at {
                 Where::Nowhere => into.push(None),
-                Where::Slot(slot) => match self.overlay.known(*slot) {
-                    Known::Value(value) | Known::Appended(value) => into.push(Some(value)),
-                    Known::Absent | Known::Unknown => into.push(None),
-                },
-                Where::Applied => {
-                    let value = applied.next().transpose().map_err(|error| self.unread(&error))?;
-                    into.push(value.flatten().as_deref());
+                Where::Overlay(slot) => into.push(self.overlay.known(slot).value()),
+                Where::Cache(from, to) => into.push(Some(&cached[from..to])),
+                Where::RocksDb => {
+                    let Some((key, value)) = applied.next() else {
+                        return Err(Error::new(
+                            Kind::Bug,
+                            reading(&self.task),
+                            "RocksDB answered too few keys",
+                        ));
+                    };
+                    let value = value.map_err(|error| rocks::error(reading(&self.task), &error))?;
+                    into.push(value.as_deref());
+                    if below == Below::Cache {
+                        self.cache.learn(key, value.as_deref());
+                    }
                 }
             }
         }
@@ -329,35 +364,54 @@ impl TaskState {
     }
 
     /// Fills `self.lookup`.
-    fn find(&mut self, keys: &Column, hidden: bool) {
-        let Lookup { slots, misses, ends } = &mut self.lookup;
-        slots.clear();
+    fn find(&mut self, keys: &Column, below: Below) {
+        let Lookup {
+            found,
+            cached,
+            misses,
+            ends,
+        } = &mut self.lookup;
+        found.clear();
+        cached.clear();
         misses.clear();
         ends.clear();
         for key in keys.iter() {
             let Some(key) = key else {
-                slots.push(Where::Nowhere);
+                found.push(Where::Nowhere);
                 continue;
             };
             let start = misses.len();
             misses.extend_from_slice(&self.key);
             misses.extend_from_slice(key);
-            slots.push(match self.overlay.find_entry(&misses[start..]) {
-                Some(slot) => Where::Slot(slot),
-                None if hidden => Where::Nowhere,
-                None => Where::Applied,
-            });
-            match slots.last() {
-                Some(Where::Applied) => ends.push(misses.len()),
+            let whole = &misses[start..];
+            let at = match (self.overlay.find_entry(whole), below) {
+                (Some(slot), _) => Where::Overlay(slot),
+                (None, Below::Nothing) => Where::Nowhere,
+                (None, Below::RocksDb) => Where::RocksDb,
+                (None, Below::Cache) => match self.cache.get(whole) {
+                    None => Where::RocksDb,
+                    Some(None) => Where::Nowhere,
+                    Some(Some(value)) => {
+                        let from = cached.len();
+                        cached.extend_from_slice(value);
+                        Where::Cache(from, cached.len())
+                    }
+                },
+            };
+            match at {
+                Where::RocksDb => ends.push(misses.len()),
                 _ => misses.truncate(start),
             }
+            found.push(at);
         }
     }
 
-    fn write<'a>(&mut self, changes: impl Iterator<Item = Change<'a>>, bytes: usize, pointer: &str) -> Result<()> {
+    fn write(&mut self, mut changes: Vec<Change<'_>>, bytes: usize, pointer: &str) -> Result<()> {
+        // In the order of the keys each search of the write buffer begins where the one before ended.
+        changes.sort_unstable_by_key(Change::order);
         let mut batch = WriteBatch::with_capacity_bytes(bytes + 256);
-        for change in changes {
-            match change {
+        for change in &changes {
+            match *change {
                 Change::Put { key, value } => batch.put(key, value),
                 Change::Delete { key } => batch.delete(key),
                 Change::Append { key, frames } => batch.merge(key, frames),
@@ -375,15 +429,30 @@ impl TaskState {
         let mut options = WriteOptions::default();
         options.set_sync(syncs);
         kill::point("mid-apply");
-        self.db
-            .write_opt(batch, &options)
-            .map_err(|error| rocks::error(self.writing(), &error))?;
+        if let Err(error) = self.db.write_opt(batch, &options) {
+            self.cache.clear();
+            return Err(rocks::error(self.writing(), &error));
+        }
         kill::point("after-apply");
+        self.tell_cache(&changes);
         self.step += 1;
         self.unsynced = if syncs { 1 } else { self.unsynced + 1 };
         self.pointer = Some(pointer.to_owned());
         self.stats.applies += 1;
         Ok(())
+    }
+
+    /// The cache follows what was just written.
+    fn tell_cache(&mut self, changes: &[Change<'_>]) {
+        for change in changes {
+            match *change {
+                Change::Put { key, value } => self.cache.applied(key, Some(value)),
+                Change::Delete { key } => self.cache.applied(key, None),
+                Change::Append { key, .. } => self.cache.forget(key),
+                // Of maps it has nothing.
+                Change::ClearMap { .. } => {}
+            }
+        }
     }
 
     /// Adds the deletion of all applied entries of a map to the batch.
@@ -413,7 +482,7 @@ impl TaskState {
     }
 
     fn reading(&self) -> String {
-        format!("failed to read the state of task `{}`", self.task)
+        reading(&self.task)
     }
 
     fn writing(&self) -> String {
@@ -423,6 +492,10 @@ impl TaskState {
     fn unread(&self, error: &rocksdb::Error) -> Error {
         rocks::error(self.reading(), error)
     }
+}
+
+fn reading(task: &str) -> String {
+    format!("failed to read the state of task `{task}`")
 }
 
 /// The last of the steps' numbers, 0 if there is none; `None`: they have a gap.
