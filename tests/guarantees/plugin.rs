@@ -226,3 +226,12 @@ fn filter_passes_and_refuses_its_golden_records() {
             .all(|record| header(record, "sandbar-kind") == "dead-letter")
     );
 }
+
+#[test]
+fn count_by_key_counts_and_refuses_its_golden_records() {
+    let (dead, _flow) = golden("count-by-key");
+    let refused = lines(&root().join("plugins/count-by-key/golden/refused.jsonl"));
+    assert_eq!(dead.len(), refused.len());
+    let reason = refused[0]["reason"].as_str().expect("a reason");
+    assert_eq!(header(&dead[0], "sandbar-reason"), reason);
+}

@@ -5,8 +5,8 @@ use crate::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, Nullab
 use crate::bindings::sandbar::plugin::{batches, types};
 use crate::guest::{self, Slot};
 use crate::{
-    Batch, BatchPlugin, Column, Description, Event, Failure, Headers, NULL, Outputs, Plugin, Refusal, dead_letter,
-    retry, skip,
+    Batch, BatchPlugin, Column, Description, Event, Failure, Headers, List, Map, NULL, Outputs, Plugin, Raw, Refusal,
+    Stores, Value, dead_letter, retry, skip,
 };
 use serde::Deserialize;
 
@@ -245,7 +245,7 @@ fn a_configuration_that_does_not_fit_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_plugin_declares_no_state() {
+fn a_plugin_without_stores_declares_none() {
     let description = guest::describe::<EmitsThenRefuses>("name", "1.2.3");
     assert_eq!(
         (description.name.as_str(), description.version.as_str()),
@@ -253,4 +253,229 @@ fn a_plugin_declares_no_state() {
     );
     assert!(description.stores.is_empty() && description.timers.is_empty());
     assert_eq!(description.metrics.len(), 1);
+}
+
+/// Does with each store what the value says.
+#[derive(Deserialize)]
+struct Keeps {
+    #[serde(skip)]
+    value: Value<String>,
+    #[serde(skip)]
+    raw: Value<Vec<u8>, Raw>,
+    #[serde(skip)]
+    list: List<u32>,
+    #[serde(skip)]
+    map: Map<i16, u32>,
+}
+
+impl Plugin for Keeps {
+    fn stores(stores: &mut Stores<Self>) {
+        stores.add("list", |keeps| &mut keeps.list);
+        stores
+            .add("value", |keeps| &mut keeps.value)
+            .version(3)
+            .readable_from(2);
+        stores.add("map", |keeps| &mut keeps.map);
+        stores.add("raw", |keeps| &mut keeps.raw).version(2);
+    }
+
+    fn process(&mut self, event: &Event, out: &mut Outputs) -> Result<(), Refusal> {
+        let before = self.value.get(event)?;
+        let word = event.text()?;
+        match word {
+            "read" => {}
+            "unset" => self.value.delete(event)?,
+            "clear" => {
+                self.list.clear(event)?;
+                self.map.clear(event)?;
+            }
+            word => {
+                self.value.set(event, &word.to_owned())?;
+                self.list.push(event, &(word.len() as u32))?;
+                self.map.put(event, &-1, &7)?;
+                self.map.put(event, &0, &8)?;
+                self.map.delete(event, &-1)?;
+            }
+        }
+        let items = self.list.items(event)?;
+        let entries: Vec<(i16, u32)> = self.map.scan(event, b"")?.collect::<Result<_, _>>()?;
+        out.emit_text(event.key(), format_args!("{before:?} {items:?} {entries:?}"));
+        match word {
+            "refused" => Err(skip("told to")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A batch with distinct keys and these stored values of `value`; `raw` has none.
+fn keyed(rows: &[Row], stored: &[Option<&[u8]>]) -> batches::Batch {
+    let mut batch = batch(rows, true);
+    let (mut value, mut raw) = (Column::default(), Column::default());
+    for &entry in stored {
+        value.push(entry);
+        raw.push(None);
+    }
+    batch.values = vec![value.into(), raw.into()];
+    batch
+}
+
+#[test]
+fn stores_are_declared_in_their_order_with_their_versions() {
+    let stores = guest::describe::<Keeps>("name", "1").stores;
+    let stores: Vec<_> = stores
+        .iter()
+        .map(|store| {
+            (
+                store.name.as_str(),
+                store.kind,
+                store.codec.as_str(),
+                store.schema_version,
+                store.readable_from,
+            )
+        })
+        .collect();
+    use types::StoreKind::{ListOf, MapOf, Value};
+    assert_eq!(
+        stores,
+        [
+            ("list", ListOf, "postcard", 1, 1),
+            ("value", Value, "postcard", 3, 2),
+            ("map", MapOf, "postcard", 1, 1),
+            ("raw", Value, "raw", 2, 2),
+        ]
+    );
+}
+
+/// Changes as (store, kind, key, user key, value).
+fn changes(outcome: &batches::Outcome) -> Vec<(u8, u8, u32, Option<Vec<u8>>, Option<Vec<u8>>)> {
+    let changes = &outcome.changes;
+    let (user_keys, values) = (
+        Column::from(changes.user_key.clone()),
+        Column::from(changes.value.clone()),
+    );
+    let owned = |column: &Column, at: usize| column.get(at).map(<[u8]>::to_vec);
+    (0..changes.store.len())
+        .map(|at| {
+            (
+                changes.store[at],
+                changes.kind[at],
+                changes.key[at],
+                owned(&user_keys, at),
+                owned(&values, at),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_call_gives_back_the_last_write_of_each_key() {
+    let events: [Row; 5] = [
+        (Some("a"), Some("one")),
+        (Some("b"), Some("read")),
+        (Some("a"), Some("three")),
+        (None, Some("x")),
+        (Some("b"), Some("unset")),
+    ];
+    let outcome = run::<Keeps>("", keyed(&events, &[None, Some(b"\x03old")])).unwrap();
+    let said: Vec<_> = rows(&outcome.outputs)
+        .into_iter()
+        .filter_map(|(_, value)| value)
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "None [3] [(0, 8)]",
+            "Some(\"old\") [] []",
+            "Some(\"one\") [3, 5] [(0, 8)]",
+            "Some(\"old\") [] []"
+        ]
+    );
+    assert_eq!(outcome.refused[0].reason, "the record has no key");
+    let bytes = |bytes: &[u8]| Some(bytes.to_vec());
+    assert_eq!(
+        changes(&outcome),
+        [
+            (0, 2, 0, None, bytes(&[3])),
+            (0, 2, 0, None, bytes(&[5])),
+            (1, 0, 0, None, bytes(b"\x05three")),
+            (1, 1, 1, None, None),
+            (2, 1, 0, bytes(&[0x7f, 0xff]), None),
+            (2, 0, 0, bytes(&[0x80, 0]), bytes(&[8])),
+        ]
+    );
+}
+
+#[test]
+fn what_a_refused_event_wrote_is_taken_back() {
+    let events: [Row; 4] = [
+        (Some("a"), Some("refused")),
+        (Some("b"), Some("refused")),
+        (Some("a"), Some("read")),
+        (Some("b"), Some("read")),
+    ];
+    let outcome = run::<Keeps>("", keyed(&events, &[None, Some(b"\x03old")])).unwrap();
+    assert_eq!(changes(&outcome), []);
+    let said: Vec<_> = rows(&outcome.outputs)
+        .into_iter()
+        .filter_map(|(_, value)| value)
+        .collect();
+    assert_eq!(said, ["None [] []", "Some(\"old\") [] []"]);
+}
+
+#[test]
+fn state_that_cannot_be_read_stops_the_pipeline() {
+    for stored in [&b"\x05shor"[..], b"\x01xy", b""] {
+        let outcome = run::<Keeps>("", keyed(&[(Some("a"), Some("read"))], &[Some(stored)])).unwrap();
+        assert_eq!(outcome.refused[0].how, types::Refusal::Fail);
+        let reason = &outcome.refused[0].reason;
+        assert!(
+            reason.starts_with("store `value` has bytes that cannot be read: "),
+            "{reason}"
+        );
+    }
+}
+
+/// Writes its value, which is large, again and again under one key.
+#[derive(Deserialize)]
+struct Overwrites {
+    #[serde(skip)]
+    value: Value<Vec<u8>, Raw>,
+}
+
+impl Plugin for Overwrites {
+    fn stores(stores: &mut Stores<Self>) {
+        stores.add("value", |plugin| &mut plugin.value);
+    }
+
+    fn process(&mut self, event: &Event, out: &mut Outputs) -> Result<(), Refusal> {
+        let before = self.value.get(event)?.unwrap_or_default();
+        self.value.set(event, &vec![event.index() as u8; 100_000])?;
+        out.emit(event.key(), [before.first().copied().unwrap_or(255)]);
+        match event.index() % 3 {
+            0 => Err(skip("each third")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn what_is_overwritten_is_given_up_and_nothing_else() {
+    let rows: Vec<Row> = (0..200).map(|at| (Some(["a", "b"][at % 2]), None)).collect();
+    let mut batch = batch(&rows, true);
+    batch.values = vec![];
+    let outcome = run::<Overwrites>("", batch).unwrap();
+    let found = changes(&outcome);
+    let last: Vec<_> = found
+        .iter()
+        .map(|change| change.4.as_ref().map(|value| (value[0], value.len())))
+        .collect();
+    assert_eq!(last, [Some((196, 100_000)), Some((199, 100_000))]);
+    let outputs = Column::from(outcome.outputs.value);
+    for (at, cause) in outcome.outputs.cause.iter().enumerate().skip(2) {
+        let before = (0..*cause).rev().find(|event| event % 2 == cause % 2 && event % 3 != 0);
+        assert_eq!(
+            outputs.get(at),
+            before.map(|event| event as u8).as_ref().map(std::slice::from_ref)
+        );
+    }
 }

@@ -14,6 +14,7 @@ use super::loaded::Plugin;
 use crate::clock;
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
+use crate::kill;
 use crate::record::Records;
 use crate::state::TaskState;
 
@@ -298,6 +299,7 @@ impl Operator {
         }
         let began = clock::now();
         let batch = self.sent.take(records, origin);
+        kill::point("in-guest-call");
         let answer = if keeps_state {
             instance.process_with(batch, state)
         } else {

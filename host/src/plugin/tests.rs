@@ -9,6 +9,8 @@ use crate::config::Limits;
 use crate::error::{Error, Kind};
 use crate::record::Records;
 
+mod state;
+
 fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| Engine::new(None).unwrap())

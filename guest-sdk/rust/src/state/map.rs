@@ -20,8 +20,11 @@ pub struct Map<K, V, C = Postcard> {
     /// Keys whose stored entries the batch took away.
     cleared: BTreeSet<u32>,
     undo: Undo,
-    of: PhantomData<fn() -> (K, V, C)>,
+    of: Of<(K, V, C)>,
 }
+
+/// It makes such things, and holds none.
+type Of<T> = PhantomData<fn() -> T>;
 
 /// The index of a key, and the bytes of an entry's own.
 type Place = (u32, Vec<u8>);

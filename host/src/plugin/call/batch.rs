@@ -292,6 +292,10 @@ mod tests {
     use crate::plugin::Needs;
 
     fn sent(needs: Needs, inputs: &[&str]) -> Sent {
+        sent_with(needs, inputs, &[])
+    }
+
+    fn sent_with(needs: Needs, inputs: &[&str], stores: &[Declared]) -> Sent {
         let description = Description {
             name: "p".into(),
             version: String::new(),
@@ -302,7 +306,7 @@ mod tests {
             config_schema: String::new(),
             needs,
         };
-        Sent::new(&description, &[])
+        Sent::new(&description, stores)
     }
 
     fn records(keys: &[Option<&[u8]>]) -> Records {
@@ -343,6 +347,43 @@ mod tests {
                 sent.give_back(&mut mine);
                 assert_eq!(mine, before);
             }
+        }
+    }
+
+    #[test]
+    fn where_state_is_kept_keys_are_distinct_and_their_values_travel() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = crate::state::Home::open(folder.path(), 1 << 20).unwrap();
+        let mut state = home.task("views/0").unwrap();
+        let store = |name: &str, kind| Declared {
+            id: crate::state::store_id("op", name),
+            name: name.to_owned(),
+            kind,
+        };
+        let stores = [
+            store("list", StoreKind::List),
+            store("one", StoreKind::Value),
+            store("other", StoreKind::Value),
+        ];
+        state.put(stores[1].id, b"y", b"1");
+        state.put(stores[2].id, b"x", b"");
+        let mut sent = sent_with(NONE, &[], &stores);
+        let mut mine = records(&[Some(b"x"), None, Some(b"y"), Some(b"x"), Some(b"z")]);
+        let before = mine.clone();
+        for _ in 0..2 {
+            sent.look_up(&mine, &mut state).unwrap();
+            let batch = sent.take(&mut mine, Origin { input: 0, partition: 0 });
+            assert_eq!(batch.events.key, [0, NO_KEY, 1, 0, 2]);
+            assert_eq!(
+                (&batch.keys.bytes[..], &batch.keys.ends[..]),
+                (&b"xyz"[..], &[1, 2, 3][..])
+            );
+            let values: Vec<_> = batch.values.iter().map(|column| column.absent.clone()).collect();
+            assert_eq!(values, [vec![0, 2], vec![1, 2]]);
+            assert_eq!(batch.values[0].bytes, b"1");
+            sent.give_back(&mut mine);
+            assert_eq!(mine, before);
+            assert_eq!(sent.keys().len(), 3);
         }
     }
 

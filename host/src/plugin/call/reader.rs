@@ -216,3 +216,97 @@ fn plain(column: Column) -> BytesColumn {
         ends: column.ends,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::stores::StoreKind;
+    use crate::state::{Home, store_id};
+
+    /// A reader of the map store `by`, whose entries under `k` are `0000`, `0001`, … of so many bytes each.
+    fn reader(entries: usize, bytes: usize) -> (Reader, Home, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path(), 1 << 20).unwrap();
+        let mut state = home.task("views/0").unwrap();
+        let id = store_id("op", "by");
+        for at in 0..entries {
+            state.put_entry(id, b"k", format!("{at:04}").as_bytes(), &vec![b'v'; bytes]);
+        }
+        let store = Declared {
+            id,
+            name: "by".to_owned(),
+            kind: StoreKind::Map,
+        };
+        let mut reader = Reader::new(Arc::new([store]), 8 << 20);
+        reader.state = Some(state);
+        (reader, home, folder)
+    }
+
+    fn asked(count: usize) -> BytesColumn {
+        let mut column = Column::default();
+        (0..count).for_each(|at| column.push(Some(format!("{at:04}").as_bytes())));
+        plain(column)
+    }
+
+    #[test]
+    fn a_page_ends_at_its_entries_or_its_bytes_and_says_that_there_is_more() {
+        for (entries, bytes, limit, page) in [
+            (1200, 1, 5000, 1000),
+            (1200, 1, 7, 7),
+            (1000, 1, 1000, 1000),
+            (100, 100 << 10, 1000, 10),
+            (3, 1 << 20, 1000, 1),
+            (0, 0, 1000, 0),
+        ] {
+            let (mut reader, _home, _folder) = reader(entries, bytes);
+            let given = reader.scan(0, b"k", b"", None, limit).unwrap();
+            assert_eq!(
+                (given.user_key.ends.len(), given.more),
+                (page, page < entries),
+                "{entries} of {bytes} bytes"
+            );
+            assert!(given.value.bytes.len() <= PAGE_BYTES);
+        }
+    }
+
+    #[test]
+    fn pages_follow_each_other_without_a_hole() {
+        let (mut reader, _home, _folder) = reader(100, 100 << 10);
+        let (mut seen, mut last) = (Vec::new(), None);
+        loop {
+            let page = reader.scan(0, b"k", b"00", last.as_deref(), 1000).unwrap();
+            for end in page.user_key.ends {
+                seen.push(page.user_key.bytes[end as usize - 4..end as usize].to_vec());
+            }
+            last = seen.last().cloned();
+            if !page.more {
+                break;
+            }
+        }
+        let all: Vec<_> = (0..100).map(|at| format!("{at:04}").into_bytes()).collect();
+        assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn many_entries_are_answered_in_order_and_too_much_at_once_is_not() {
+        let (mut few, _home, _folder) = reader(100, 10);
+        let found = few.get_many(0, b"k", asked(150)).unwrap();
+        assert_eq!(found.ends.len(), 150);
+        assert_eq!(found.absent, (100..150).collect::<Vec<_>>());
+        let (mut large, _home, _folder) = reader(9, 1 << 20);
+        assert!(large.get_many(0, b"k", asked(8)).is_ok());
+        let why = large.get_many(0, b"k", asked(9)).unwrap_err();
+        assert_eq!(why, "it read more at once than its memory of 8MiB holds");
+        assert_eq!(large.take_failure(), None);
+    }
+
+    #[test]
+    fn nothing_is_read_between_calls() {
+        let (mut reader, _home, _folder) = reader(1, 1);
+        reader.state = None;
+        assert_eq!(
+            reader.get_many(0, b"k", asked(1)).unwrap_err(),
+            "it read state outside of a call"
+        );
+    }
+}

@@ -1,0 +1,553 @@
+//! Guests that keep state, over a task's real state.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::record::Column;
+use crate::state::{Home, TaskState, store_id};
+
+/// A task's state of its own, until the end of the test.
+struct Kept {
+    state: Option<TaskState>,
+    _home: Home,
+    _folder: tempfile::TempDir,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path(), 1 << 20).unwrap();
+        Self {
+            state: Some(home.task("views/0").unwrap()),
+            _home: home,
+            _folder: folder,
+        }
+    }
+
+    fn state(&mut self) -> &mut TaskState {
+        self.state.as_mut().unwrap()
+    }
+
+    fn call(&mut self, operator: &mut Operator, records: &mut Records) -> Result<Outcome, CallError> {
+        let mut outcome = Outcome::default();
+        let before = records.clone();
+        let call = Call {
+            records,
+            input: 0,
+            partition: 0,
+        };
+        let done = operator.process(call, &mut self.state, &mut outcome);
+        assert!(self.state.is_some(), "a call gives the state back");
+        assert_eq!(*records, before, "a call gives the records back as they were");
+        done.map(|()| outcome)
+    }
+
+    fn value(&mut self, store: &str, key: &[u8]) -> Option<Vec<u8>> {
+        let (mut keys, mut values) = (Column::default(), Column::default());
+        keys.push(Some(key));
+        self.state().values(store_id("op", store), &keys, &mut values).unwrap();
+        values.get(0).map(<[u8]>::to_vec)
+    }
+
+    fn items(&mut self, store: &str, key: &[u8]) -> Vec<Vec<u8>> {
+        let mut items = Column::default();
+        self.state().items(store_id("op", store), key, &mut items).unwrap();
+        items.iter().map(|item| item.unwrap().to_vec()).collect()
+    }
+
+    fn entries(&mut self, store: &str, key: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let (mut keys, mut values) = (Column::default(), Column::default());
+        let state = self.state.as_mut().unwrap();
+        let more = state.scan(store_id("op", store), key, b"", None, 10_000, &mut keys, &mut values);
+        assert!(!more.unwrap());
+        let entries = keys.iter().zip(values.iter());
+        entries
+            .map(|(key, value)| (key.unwrap().to_vec(), value.unwrap().to_vec()))
+            .collect()
+    }
+}
+
+fn keyed(rows: &[(Option<&str>, &str)]) -> Records {
+    let mut records = Records::default();
+    for (at, (key, value)) in rows.iter().enumerate() {
+        records.keys.push(key.map(str::as_bytes));
+        records.values.push(Some(value.as_bytes()));
+        records.timestamps.push(at as i64);
+        records.offsets.push(1000 + at as i64);
+    }
+    records
+}
+
+fn count_by_key() -> Operator {
+    let plugin = engine().load(&built("plugins", "count-by-key")).unwrap();
+    plugin.operator("op", "", limits()).unwrap()
+}
+
+#[test]
+fn a_count_goes_on_from_batch_to_batch_and_through_a_commit() {
+    let (mut kept, mut operator) = (Kept::new(), count_by_key());
+    let mut batch = keyed(&[
+        (Some("a"), ""),
+        (Some("b"), ""),
+        (None, ""),
+        (Some("a"), ""),
+        (Some(""), ""),
+    ]);
+    for (round, counts) in [["1", "1", "2", "1"], ["3", "2", "4", "2"], ["5", "3", "6", "3"]]
+        .into_iter()
+        .enumerate()
+    {
+        let outcome = kept.call(&mut operator, &mut batch).unwrap();
+        assert_eq!(values(&outcome.outputs[0]), counts);
+        let keys: Vec<_> = outcome.outputs[0].keys.iter().collect();
+        assert_eq!(keys, [Some(&b"a"[..]), Some(b"b"), Some(b"a"), Some(b"")]);
+        assert_eq!(outcome.outputs[0].timestamps, [0, 1, 3, 4]);
+        assert_eq!(refusals(&outcome), [(2, Refusal::DeadLetter)]);
+        assert_eq!(outcome.refused[0].reason, "the record has no key");
+        kept.state().keep();
+        if round == 1 {
+            kept.state().apply("sb1:-:views/0:0:-").unwrap();
+        }
+    }
+    assert_eq!(kept.value("total", b"a"), Some(vec![6]));
+}
+
+/// The records of a golden file, with their indexes as offsets.
+fn golden(name: &str) -> Records {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/count-by-key/golden/{name}.jsonl"));
+    let mut records = Records::default();
+    for (at, line) in std::fs::read_to_string(file).unwrap().lines().enumerate() {
+        crate::json_lines::read(line.as_bytes(), 0, &mut records).unwrap();
+        records.offsets.truncate(at);
+        records.offsets.push(at as i64);
+    }
+    records
+}
+
+#[test]
+fn count_by_key_counts_its_golden_records() {
+    let outcome = Kept::new().call(&mut count_by_key(), &mut golden("input")).unwrap();
+    let (output, expected) = (&outcome.outputs[0], golden("output"));
+    assert_eq!((&output.keys, &output.values), (&expected.keys, &expected.values));
+    assert_eq!(output.timestamps, expected.timestamps);
+    assert!(output.headers.is_empty());
+    assert_eq!(refusals(&outcome), [(3, Refusal::DeadLetter)]);
+}
+
+#[test]
+fn what_is_undone_was_never_counted() {
+    let (mut kept, mut operator) = (Kept::new(), count_by_key());
+    kept.call(&mut operator, &mut keyed(&[(Some("a"), "")])).unwrap();
+    kept.state().keep();
+    kept.call(&mut operator, &mut keyed(&[(Some("a"), ""), (Some("b"), "")]))
+        .unwrap();
+    kept.state().undo();
+    let outcome = kept
+        .call(&mut operator, &mut keyed(&[(Some("a"), ""), (Some("b"), "")]))
+        .unwrap();
+    assert_eq!(values(&outcome.outputs[0]), ["2", "1"]);
+}
+
+#[test]
+fn a_plugin_that_keeps_state_is_not_called_without_one() {
+    let mut outcome = Outcome::default();
+    let call = Call {
+        records: &mut keyed(&[(Some("a"), "")]),
+        input: 0,
+        partition: 0,
+    };
+    let error = count_by_key().process(call, &mut None, &mut outcome).unwrap_err();
+    assert!(
+        matches!(&error, CallError::State(error) if error.kind == Kind::Bug),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn nothing_is_kept_under_a_key_that_is_too_long() {
+    let (mut kept, mut operator) = (Kept::new(), count_by_key());
+    let (most, long) = ("k".repeat(4096), "k".repeat(4097));
+    let outcome = kept
+        .call(
+            &mut operator,
+            &mut keyed(&[(Some(&most), ""), (Some(&long), ""), (Some("a"), "")]),
+        )
+        .unwrap();
+    assert_eq!(refusals(&outcome), [(1, Refusal::Fault)]);
+    let reason = &outcome.refused[0].reason;
+    assert!(
+        reason.contains("changes store `total` under a key of 4097 bytes; 4096 are the most"),
+        "{reason}"
+    );
+    assert_eq!(values(&outcome.outputs[0]), ["1", "1"]);
+    assert_eq!(kept.value("total", long.as_bytes()), None);
+    assert_eq!(kept.value("total", most.as_bytes()), Some(vec![1]));
+}
+
+#[test]
+fn every_lie_about_state_is_found_out_and_leaves_no_change() {
+    for (lie, sentence) in [
+        ("store-beyond", "changes store 3, but the plugin declares 3"),
+        ("kind-beyond", "has a change of kind 4 of store `one`"),
+        (
+            "append-to-value",
+            "appends to store `one`, which a value store does not know",
+        ),
+        ("clear-value", "clears store `one`, which a value store does not know"),
+        (
+            "put-into-list",
+            "puts into store `many`, which a list store does not know",
+        ),
+        (
+            "delete-from-list",
+            "deletes from store `many`, which a list store does not know",
+        ),
+        (
+            "append-to-map",
+            "appends to store `by`, which a map store does not know",
+        ),
+        ("put-nothing", "puts into store `one` without a value"),
+        ("append-nothing", "appends to store `many` without a value"),
+        ("delete-something", "deletes from store `one` with a value"),
+        ("value-by-user-key", "puts into store `one` with a user key"),
+        ("list-by-user-key", "appends to store `many` with a user key"),
+        ("map-without-user-key", "puts into store `by` without a user key"),
+        ("key-beyond", "changes store `one` under key 1 of 1"),
+        ("no-key", "changes store `one` under key 4294967295 of 1"),
+        ("long-user-key", "under a user key of 4097 bytes"),
+        ("large-value", "puts into store `one` a value of 1048577 bytes"),
+        ("large-item", "appends to store `many` a value of 1048577 bytes"),
+        ("kinds-missing", "has 1 changes, but 0 kinds of changes"),
+        ("keys-missing", "has 1 changes, but 0 keys of changes"),
+        ("user-keys-missing", "has 1 changes, but 0 user keys of changes"),
+        ("values-missing", "has 1 changes, but 0 values of changes"),
+        ("stores-left-over", "has 2 changes, but 1 kinds of changes"),
+        ("value-ends-beyond", "bytes of changed values, but they end at"),
+        ("user-key-absent-beyond", "has an absent user key at 4294967295 of 1"),
+        ("read-store-beyond", "it read store 3, but declares 3"),
+        (
+            "read-value-as-map",
+            "it read store `one` as a map store; it is a value store",
+        ),
+        (
+            "read-map-as-list",
+            "it read store `by` as a list store; it is a map store",
+        ),
+        ("scan-list", "it read store `many` as a map store; it is a list store"),
+        ("read-long-key", "it read store `many` under a key of 4097 bytes"),
+        (
+            "user-keys-fall",
+            "it asked for a column that has user key ends that fall",
+        ),
+        ("page-of-none", "it asked for a page of no entries"),
+    ] {
+        let (mut kept, mut operator) = (Kept::new(), operator("lies-about-state"));
+        let mut batch = keyed(&[
+            (Some("a"), "1"),
+            (Some("b"), "2"),
+            (Some("liar"), lie),
+            (Some("a"), "3"),
+        ]);
+        let outcome = kept.call(&mut operator, &mut batch).unwrap();
+        assert_eq!(refusals(&outcome), [(2, Refusal::Fault)], "{lie}");
+        let reason = &outcome.refused[0].reason;
+        assert!(reason.contains(sentence), "{lie}: {reason}");
+        assert_eq!(values(&outcome.outputs[0]), ["1", "2", "3"], "{lie}");
+        assert_eq!(kept.value("one", b"a"), Some(b"3".to_vec()), "{lie}");
+        assert_eq!(kept.value("one", b"b"), Some(b"2".to_vec()), "{lie}");
+        assert_eq!(kept.value("one", b"liar"), None, "{lie}");
+        let stats = operator.stats();
+        let reads = lie.starts_with("read") || ["scan-list", "user-keys-fall", "page-of-none"].contains(&lie);
+        assert!(
+            if reads { stats.traps > 0 } else { stats.bad_outcomes > 0 },
+            "{lie}: {stats:?}"
+        );
+    }
+}
+
+#[test]
+fn parts_of_a_batch_at_fault_see_what_the_parts_before_them_changed() {
+    let (mut kept, mut operator) = (Kept::new(), operator("keeps"));
+    let batch = [
+        (Some("a"), "push:1 put:x=1"),
+        (Some("a"), "push:2 items"),
+        (Some("a"), "push:3 trap"),
+        (Some("a"), "items get:x scan"),
+        (Some("b"), "items"),
+    ];
+    let outcome = kept.call(&mut operator, &mut keyed(&batch)).unwrap();
+    assert_eq!(refusals(&outcome), [(2, Refusal::Fault)]);
+    let said = values(&outcome.outputs[0]);
+    assert_eq!(said, ["", r#"["1", "2"]"#, r#"["1", "2"]Some("1")x=1,"#, "[]"]);
+    assert!(!operator.left_changes());
+}
+
+#[test]
+fn a_call_that_asks_for_another_time_says_what_it_left_behind() {
+    let (mut kept, mut operator) = (Kept::new(), operator("keeps"));
+    let whole = [(Some("a"), "push:1"), (Some("a"), "push:2 retry")];
+    let error = kept.call(&mut operator, &mut keyed(&whole)).unwrap_err();
+    assert_eq!(error, CallError::Retry("told to retry".into()));
+    assert!(!operator.left_changes() && kept.items("list", b"a").is_empty());
+    // A trap cuts the batch, so that its first part has changed something when the last one wants another time.
+    let cut = [
+        (Some("a"), "push:1"),
+        (Some("a"), "trap"),
+        (Some("a"), "push:2"),
+        (Some("a"), "retry"),
+    ];
+    kept.call(&mut operator, &mut keyed(&cut)).unwrap_err();
+    assert!(operator.left_changes() && !kept.items("list", b"a").is_empty());
+    kept.state().undo();
+    assert!(kept.items("list", b"a").is_empty());
+    kept.call(&mut operator, &mut keyed(&[(Some("a"), "push:1")])).unwrap();
+    assert!(!operator.left_changes());
+}
+
+#[test]
+fn a_refused_record_leaves_no_change_and_nobody_sees_what_it_wrote() {
+    let (mut kept, mut operator) = (Kept::new(), operator("keeps"));
+    kept.call(
+        &mut operator,
+        &mut keyed(&[(Some("a"), "push:0 put:x=0 put:y=0 set:0")]),
+    )
+    .unwrap();
+    let batch = [
+        (Some("a"), "push:1 put:x=1 set:1"),
+        (
+            Some("a"),
+            "clear-list clear-map unset push:9 put:x=9 put:z=9 set:9 refuse",
+        ),
+        (Some("a"), "items scan value"),
+        (Some("b"), "push:9 put:x=9 set:9 clear-map refuse"),
+        (Some("b"), "items scan value"),
+        (Some("a"), "clear-map put:y=2 unset"),
+        (Some("a"), "put:x=9 delete:y refuse"),
+        (Some("a"), "scan get:x get:y value"),
+    ];
+    let outcome = kept.call(&mut operator, &mut keyed(&batch)).unwrap();
+    assert_eq!(
+        values(&outcome.outputs[0]),
+        [
+            "",
+            r#"["0", "1"]x=1,y=0,Some("1")"#,
+            "[]None",
+            "",
+            r#"y=2,NoneSome("2")None"#
+        ]
+    );
+    assert_eq!(kept.entries("map", b"a").len(), 1);
+    assert_eq!(kept.value("value", b"a"), None);
+    assert!(kept.entries("map", b"b").is_empty() && kept.items("list", b"b").is_empty());
+    assert_eq!(kept.value("value", b"b"), None);
+}
+
+/// Chance that is the same for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+/// What a run came to: outputs and refused records by offset, and the state of the keys.
+#[derive(Debug, PartialEq, Eq, Default)]
+struct Ran {
+    outputs: Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>)>,
+    refused: Vec<(i64, Refusal)>,
+    state: Vec<String>,
+}
+
+const KEYS: [&str; 4] = ["a", "b", "", "long key"];
+
+/// Processes the rows in batches of sizes that `cut` says; some batches are undone and come again, some are followed by a commit.
+fn run(operator: &mut Operator, rows: &[(Option<&str>, String)], chance: &mut Chance, most: usize) -> Ran {
+    let (mut kept, mut ran, mut at) = (Kept::new(), Ran::default(), 0);
+    while at < rows.len() {
+        let end = rows.len().min(at + 1 + chance.below(most));
+        let batch: Vec<_> = rows[at..end]
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect();
+        let mut batch = keyed(&batch);
+        batch.offsets = (at as i64..end as i64).collect();
+        let outcome = kept.call(operator, &mut batch).unwrap();
+        if chance.below(5) == 0 {
+            kept.state().undo();
+            continue;
+        }
+        kept.state().keep();
+        if chance.below(4) == 0 {
+            kept.state().apply("sb1:-:views/0:0:-").unwrap();
+        }
+        let output = &outcome.outputs[0];
+        for row in 0..output.len() {
+            let owned = |column: &Column| column.get(row).map(<[u8]>::to_vec);
+            ran.outputs
+                .push((output.offsets[row], owned(&output.keys), owned(&output.values)));
+        }
+        let refused = outcome.refused.iter();
+        ran.refused
+            .extend(refused.map(|one| (at as i64 + i64::from(one.record), one.how)));
+        at = end;
+    }
+    for key in KEYS {
+        let key = key.as_bytes();
+        ran.state.push(format!(
+            "{:?} {:?} {:?} {:?}",
+            kept.value("total", key),
+            kept.value("value", key),
+            kept.items("list", key),
+            kept.entries("map", key)
+        ));
+    }
+    ran
+}
+
+fn cut_any_way(operator: &mut Operator, rows: &[(Option<&str>, String)], chance: &mut Chance) -> Ran {
+    let one_by_one = run(operator, rows, chance, 1);
+    for most in [2, 5, 17, rows.len()] {
+        assert_eq!(
+            run(operator, rows, chance, most),
+            one_by_one,
+            "in batches of up to {most}"
+        );
+    }
+    one_by_one
+}
+
+#[test]
+fn a_count_does_not_depend_on_how_batches_are_cut() {
+    let mut operator = count_by_key();
+    for seed in 0..10 {
+        println!("seed {seed}");
+        let mut chance = Chance(seed);
+        let key = |chance: &mut Chance| (chance.below(9) > 0).then(|| KEYS[chance.below(KEYS.len())]);
+        let rows: Vec<_> = (0..100).map(|_| (key(&mut chance), String::new())).collect();
+        let ran = cut_any_way(&mut operator, &rows, &mut chance);
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut expected = Vec::new();
+        for (at, (key, _)) in rows.iter().enumerate() {
+            let Some(key) = key else { continue };
+            let count = counts.entry(key).or_default();
+            *count += 1;
+            expected.push((
+                at as i64,
+                Some(key.as_bytes().to_vec()),
+                Some(count.to_string().into_bytes()),
+            ));
+        }
+        assert_eq!(ran.outputs, expected);
+    }
+}
+
+#[test]
+fn lists_and_maps_do_not_depend_on_how_batches_are_cut() {
+    let mut operator = operator("keeps");
+    for seed in 0..25 {
+        println!("seed {seed}");
+        let mut chance = Chance(seed);
+        let rows: Vec<_> = (0..80)
+            .map(|_| (Some(KEYS[chance.below(KEYS.len())]), words(&mut chance)))
+            .collect();
+        let ran = cut_any_way(&mut operator, &rows, &mut chance);
+        assert!(!ran.refused.is_empty() && ran.outputs.len() > 40);
+    }
+}
+
+fn words(chance: &mut Chance) -> String {
+    let mut words = String::new();
+    for _ in 0..=chance.below(5) {
+        let number = chance.below(100);
+        let key = ["k1", "k2", "k22", "j", ""][chance.below(5)];
+        words += &match chance.below(40) {
+            0..6 => format!("push:{number} "),
+            6..8 => "clear-list ".to_owned(),
+            8..14 => format!("put:{key}={number} "),
+            14..18 => format!("delete:{key} "),
+            18..20 => "clear-map ".to_owned(),
+            20..23 => format!("set:{number} "),
+            23 => "unset ".to_owned(),
+            24..28 => "items ".to_owned(),
+            28..31 => format!("get:{key} "),
+            31..34 => "scan: ".to_owned(),
+            34..36 => "scan:k2 ".to_owned(),
+            36..38 => "value ".to_owned(),
+            38 => "refuse ".to_owned(),
+            _ => ["trap ", "items "][usize::from(chance.below(4) > 0)].to_owned(),
+        };
+    }
+    words
+}
+
+#[test]
+fn a_map_of_many_pages_is_scanned_whole() {
+    let (mut kept, mut operator) = (Kept::new(), operator("keeps"));
+    let put: Vec<String> = (0..2500).map(|at| format!("put:{at:05}={at}")).collect();
+    kept.call(&mut operator, &mut keyed(&[(Some("a"), &put.join(" "))]))
+        .unwrap();
+    kept.state().keep();
+    kept.state().apply("sb1:-:views/0:0:-").unwrap();
+    let batch = [(
+        Some("a"),
+        "delete:01500 put:00999x=new put:02499x=last delete:02499 scan:",
+    )];
+    let outcome = kept.call(&mut operator, &mut keyed(&batch)).unwrap();
+    let mut expected: Vec<String> = (0..2500).map(|at| format!("{at:05}={at}")).collect();
+    expected[2499] = "02499x=last".to_owned();
+    expected.remove(1500);
+    expected.insert(1000, "00999x=new".to_owned());
+    let said: Vec<_> = values(&outcome.outputs[0])[0]
+        .split_terminator(',')
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn an_output_with_another_key_is_a_fault_before_kept_state_only() {
+    let batch = [(Some("a"), "1"), (Some("b"), "2")];
+    let mut outcome = Outcome::default();
+    // It emits null keys.
+    let (mut kept, lies) = (Kept::new(), operator("lies-about-state"));
+    let mut watched = lies.watch_keys();
+    let call = Call {
+        records: &mut keyed(&batch),
+        input: 0,
+        partition: 0,
+    };
+    watched.process(call, &mut kept.state, &mut outcome).unwrap();
+    assert_eq!(refusals(&outcome), [(0, Refusal::Fault), (1, Refusal::Fault)]);
+    assert!(
+        outcome.refused[0].reason.contains("another key than that of event 0"),
+        "{}",
+        outcome.refused[0].reason
+    );
+    let mut keeper = count_by_key().watch_keys();
+    let outcome = kept.call(&mut keeper, &mut keyed(&batch)).unwrap();
+    assert_eq!(values(&outcome.outputs[0]), ["1", "1"]);
+}
+
+#[test]
+fn a_plugin_tells_what_it_keeps() {
+    let described = |plugin: &Plugin| plugin.description().stores.clone();
+    let count = engine().load(&built("plugins", "count-by-key")).unwrap();
+    let total = &described(&count)[0];
+    assert_eq!(
+        (total.name.as_str(), total.kind, total.codec.as_str()),
+        ("total", StoreKind::Value, "postcard")
+    );
+    assert!(count.description().needs.keeps_key);
+    let keeps = described(&guest("keeps"));
+    let kinds: Vec<_> = keeps.iter().map(|store| store.kind).collect();
+    assert_eq!(kinds, [StoreKind::List, StoreKind::Map, StoreKind::Value]);
+    assert_eq!(
+        (keeps[2].schema_version, keeps[2].readable_from, keeps[2].codec.as_str()),
+        (2, 1, "raw")
+    );
+}
