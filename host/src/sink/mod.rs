@@ -13,6 +13,8 @@ pub mod dead_letter;
 pub mod topics;
 #[cfg(test)]
 mod on_kafka;
+#[cfg(test)]
+mod transactions_on_kafka;
 
 pub use file::Files;
 pub use transaction::{Committed, Sent, Transactional};
