@@ -10,6 +10,8 @@ pub mod task;
 mod lane;
 pub mod worker;
 pub mod supervisor;
+#[cfg(test)]
+mod commit_on_kafka;
 
 pub use lifecycle::{Notice, Stop};
 pub use supervisor::{Audience, load, run};

@@ -49,7 +49,7 @@ pub(super) fn topic(brokers: &str, partitions: i32, settings: &[(&str, &str)]) -
     name
 }
 
-pub(super) fn sink(brokers: &str, topic: &str, partitioner: Partitioner, properties: &[(&str, &str)]) -> Sink {
+pub(crate) fn sink(brokers: &str, topic: &str, partitioner: Partitioner, properties: &[(&str, &str)]) -> Sink {
     let properties = properties
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -80,7 +80,7 @@ fn open(sinks: &[Sink], queue_bytes: u64) -> Result<Writer, Error> {
     )
 }
 
-pub(super) fn push(records: &mut Records, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64) {
+pub(crate) fn push(records: &mut Records, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64) {
     let at = records.len();
     records.keys.push(key);
     records.values.push(value);
@@ -89,7 +89,7 @@ pub(super) fn push(records: &mut Records, key: Option<&[u8]>, value: Option<&[u8
 }
 
 /// Stages a whole batch, however full the queue is.
-pub(super) fn write(writer: &mut Writer, records: &Records) -> Result<(), Error> {
+pub(crate) fn write(writer: &mut Writer, records: &Records) -> Result<(), Error> {
     let mut staged = 0;
     while staged < records.len() {
         staged = writer.stage(0, records, staged)?;
