@@ -14,6 +14,8 @@ mod round;
 pub mod worker;
 pub mod supervisor;
 mod committed;
+#[cfg(test)]
+mod commit_on_kafka;
 
 pub use committed::committed;
 pub use lifecycle::{Notice, Stop};

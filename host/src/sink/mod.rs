@@ -12,7 +12,9 @@ mod file;
 pub mod dead_letter;
 pub mod topics;
 #[cfg(test)]
-mod on_kafka;
+pub(crate) mod on_kafka;
+#[cfg(test)]
+mod transactions_on_kafka;
 
 pub use file::Files;
 pub use transaction::{Committed, Sent, Transactional};

@@ -15,9 +15,9 @@ use crate::config::{Cluster, Partitioner, Sink, Target};
 use crate::error::{Error, Kind};
 use crate::record::Records;
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
-fn brokers() -> Option<String> {
+pub(super) fn brokers() -> Option<String> {
     let brokers = std::env::var("SANDBAR_TEST_KAFKA").ok();
     if brokers.is_none() {
         eprintln!("SKIPPED: set SANDBAR_TEST_KAFKA to a Kafka's host:port to run this test");
@@ -25,7 +25,7 @@ fn brokers() -> Option<String> {
     brokers
 }
 
-fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+pub(super) fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap()
 }
 
@@ -38,7 +38,7 @@ fn now<T>(call: impl Future<Output = T>) -> T {
         .block_on(call)
 }
 
-fn topic(brokers: &str, partitions: i32, settings: &[(&str, &str)]) -> String {
+pub(super) fn topic(brokers: &str, partitions: i32, settings: &[(&str, &str)]) -> String {
     let name = format!("sink-{:016x}", clock::random());
     let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
     topic = settings
@@ -49,7 +49,7 @@ fn topic(brokers: &str, partitions: i32, settings: &[(&str, &str)]) -> String {
     name
 }
 
-fn sink(brokers: &str, topic: &str, partitioner: Partitioner, properties: &[(&str, &str)]) -> Sink {
+pub(crate) fn sink(brokers: &str, topic: &str, partitioner: Partitioner, properties: &[(&str, &str)]) -> Sink {
     let properties = properties
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -80,7 +80,7 @@ fn open(sinks: &[Sink], queue_bytes: u64) -> Result<Writer, Error> {
     )
 }
 
-fn push(records: &mut Records, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64) {
+pub(crate) fn push(records: &mut Records, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64) {
     let at = records.len();
     records.keys.push(key);
     records.values.push(value);
@@ -89,7 +89,7 @@ fn push(records: &mut Records, key: Option<&[u8]>, value: Option<&[u8]>, timesta
 }
 
 /// Stages a whole batch, however full the queue is.
-fn write(writer: &mut Writer, records: &Records) -> Result<(), Error> {
+pub(crate) fn write(writer: &mut Writer, records: &Records) -> Result<(), Error> {
     let mut staged = 0;
     while staged < records.len() {
         staged = writer.stage(0, records, staged)?;

@@ -528,6 +528,22 @@ unsafe extern "C" fn on_log(
     }
 }
 
+/// What stands for a membership in tests: a group that nobody joined.
+#[cfg(test)]
+pub(super) fn no_membership(group: &str) -> Vec<u8> {
+    let group = terminated(group).unwrap();
+    let (mut start, mut size) = (ptr::null_mut(), 0);
+    // SAFETY: the name outlives the call, which copies it; the membership and its bytes are ours to release.
+    unsafe {
+        let membership = sys::rd_kafka_consumer_group_metadata_new(group.as_ptr());
+        assert!(sys::rd_kafka_consumer_group_metadata_write(membership, &mut start, &mut size).is_null());
+        let written = std::slice::from_raw_parts(start.cast::<u8>(), size).to_vec();
+        sys::rd_kafka_mem_free(ptr::null_mut(), start);
+        sys::rd_kafka_consumer_group_metadata_destroy(membership);
+        written
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

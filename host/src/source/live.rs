@@ -15,9 +15,9 @@ use crate::config::*;
 use crate::error::{Kind, Result};
 use crate::record::TopicPartition;
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-fn kafka() -> Option<String> {
+pub(crate) fn kafka() -> Option<String> {
     let address = std::env::var("SANDBAR_TEST_KAFKA").ok();
     if address.is_none() {
         eprintln!("SKIPPED: set SANDBAR_TEST_KAFKA to the bootstrap address of an Apache Kafka");
@@ -25,7 +25,7 @@ fn kafka() -> Option<String> {
     address
 }
 
-fn unique(name: &str) -> String {
+pub(crate) fn unique(name: &str) -> String {
     format!("{name}-{:08x}", clock::random() as u32)
 }
 
@@ -47,7 +47,7 @@ fn admin(address: &str) -> AdminClient<DefaultClientContext> {
     config(address).create().unwrap()
 }
 
-fn topic(address: &str, name: &str, partitions: i32) -> String {
+pub(crate) fn topic(address: &str, name: &str, partitions: i32) -> String {
     let name = unique(name);
     let new = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
     block(admin(address).create_topics([&new], &AdminOptions::new())).unwrap()[0]
@@ -76,13 +76,13 @@ fn produce_with(producer: &BaseProducer, topic: &str, partition: i32, numbers: s
     }
 }
 
-fn produce(address: &str, topic: &str, partition: i32, numbers: std::ops::Range<i64>) {
+pub(crate) fn produce(address: &str, topic: &str, partition: i32, numbers: std::ops::Range<i64>) {
     let producer: BaseProducer = config(address).create().unwrap();
     produce_with(&producer, topic, partition, numbers);
     producer.flush(LIMIT).unwrap();
 }
 
-fn transaction(
+pub(crate) fn transaction(
     address: &str,
     topic: &str,
     partition: i32,
@@ -109,7 +109,7 @@ fn delete_before(address: &str, topic: &str, partition: i32, offset: i64) {
     block(admin(address).delete_records(&list, &AdminOptions::new())).unwrap();
 }
 
-fn source(address: &str, topics: &[&str]) -> KafkaSource {
+pub(crate) fn source(address: &str, topics: &[&str]) -> KafkaSource {
     KafkaSource {
         name: "s".to_owned(),
         cluster: Cluster {
@@ -132,7 +132,7 @@ fn source(address: &str, topics: &[&str]) -> KafkaSource {
     }
 }
 
-fn member(workers: usize) -> Member {
+pub(crate) fn member(workers: usize) -> Member {
     Member {
         pipeline: "p".to_owned(),
         instance: None,

@@ -21,4 +21,6 @@ pub use positions::plan::{Member, Placed, Plan, plan};
 pub use positions::start::Origin;
 
 #[cfg(test)]
-mod live;
+pub(crate) mod live;
+#[cfg(test)]
+mod transfer_live;

@@ -1,0 +1,137 @@
+//! A reader and a writer in one commit, on a real Kafka: positions and outputs of a member, and what becomes of one that is a member no more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock;
+use crate::config::{Cluster, KafkaSource, Partitioner};
+use crate::record::{Records, TopicPartition};
+use crate::sink::on_kafka::{push, sink, write};
+use crate::sink::{Committed, Files, Options, Sent, Transactional, Writer};
+use crate::source::live::{LIMIT, kafka, member, produce, source, topic, unique};
+use crate::source::{Batch, Polled, Reader, plan};
+
+fn joined(source: &KafkaSource) -> Reader {
+    let plan = plan(std::slice::from_ref(source), &member(1)).unwrap();
+    Reader::join(Arc::new(plan), 0).unwrap()
+}
+
+fn writer(source: &KafkaSource, topic: &str) -> Writer {
+    let brokers = &source.cluster.brokers;
+    let options = Options {
+        queue_bytes: 8 << 20,
+        client_id: "commit-test".to_owned(),
+        files: Files::default(),
+        transactional: Some(Transactional {
+            id: unique("id"),
+            timeout: Duration::from_secs(30),
+            cluster: Cluster {
+                brokers: brokers.clone(),
+                properties: source.cluster.properties.clone(),
+            },
+        }),
+    };
+    Writer::open(&[sink(brokers, topic, Partitioner::Murmur2, &[])], &options).unwrap()
+}
+
+/// Polls every reader until `enough`, answering the group.
+fn attend(readers: &mut [&mut Reader], enough: impl Fn(&[&mut Reader]) -> bool) {
+    let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
+    while !enough(readers) {
+        assert!(clock::now() < until, "not in time");
+        for reader in readers.iter_mut() {
+            match reader.poll(Duration::from_millis(10), &mut batch).unwrap() {
+                Polled::Batch => reader.processed(),
+                Polled::Revoking(_) => reader.release(None).unwrap(),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn has_read(reader: &Reader, records: i64) -> bool {
+    reader.owned().iter().map(|owned| owned.next).sum::<i64>() == records
+}
+
+fn positions(reader: &Reader, pointer: &str) -> Vec<(TopicPartition, i64, String)> {
+    let owned = reader.owned().into_iter();
+    owned
+        .map(|owned| {
+            let metadata = reader.metadata_for(&owned.partition, pointer);
+            (owned.partition, owned.next, metadata)
+        })
+        .collect()
+}
+
+fn recycle(writer: &mut Writer) {
+    let until = clock::now() + LIMIT;
+    while let Err(error) = writer.recycle() {
+        assert!(clock::now() < until, "{error}");
+    }
+}
+
+/// An output and the reader's positions in one transaction.
+fn sent(writer: &mut Writer, reader: &Reader, group: &[u8]) -> Sent {
+    let mut records = Records::default();
+    push(&mut records, None, Some(b"output"), 1);
+    write(writer, &records).unwrap();
+    assert!(writer.drain(LIMIT).unwrap());
+    writer.send_offsets(&positions(reader, "sb1:b:s/0:1:h"), group, LIMIT)
+}
+
+fn is_refused(writer: &mut Writer, reader: &Reader, group: &[u8]) {
+    let sent = sent(writer, reader, group);
+    assert!(matches!(sent, Sent::Refused(_)), "{sent:?}");
+    writer.abort(LIMIT);
+    recycle(writer);
+}
+
+#[test]
+fn a_members_positions_are_taken_and_a_zombies_are_refused() {
+    let Some(kafka) = kafka() else { return };
+    let (input, output) = (topic(&kafka, "eos-in", 2), topic(&kafka, "eos-out", 1));
+    produce(&kafka, &input, 0, 0..100);
+    let mut source = source(&kafka, &[&input]);
+    source.stop = None;
+    let mut first = joined(&source);
+    let mut writer = writer(&source, &output);
+    attend(&mut [&mut first], |readers| has_read(readers[0], 100));
+
+    let group = first.group_metadata().unwrap();
+    assert!(!first.is_asked().unwrap());
+    let sent_by_member = sent(&mut writer, &first, &group);
+    assert!(matches!(sent_by_member, Sent::Done | Sent::Slow), "{sent_by_member:?}");
+    let ended = writer.commit(LIMIT);
+    assert!(matches!(ended, Committed::Clean | Committed::Slow), "{ended:?}");
+    recycle(&mut writer);
+    let held = first.committed_now(LIMIT).unwrap();
+    let held_at = |number: usize| held[number].1.clone().unwrap();
+    assert_eq!(held_at(0), (100, "sb1:b:s/0:1:h".to_owned()));
+    assert_eq!(held_at(1), (0, "sb1:b:s/0:1:h".to_owned()), "an idle partition too");
+
+    // Another generation: the old membership is refused, the fresh one is not.
+    let mut second = joined(&source);
+    attend(&mut [&mut first, &mut second], |readers| {
+        readers.iter().all(|reader| reader.owned().len() == 1)
+    });
+    is_refused(&mut writer, &first, &group);
+    attend(&mut [&mut first, &mut second], |readers| {
+        readers.iter().all(|reader| reader.group_metadata().is_ok())
+    });
+    let fresh = second.group_metadata().unwrap();
+    let sent_afresh = sent(&mut writer, &second, &fresh);
+    assert!(matches!(sent_afresh, Sent::Done | Sent::Slow), "{sent_afresh:?}");
+    writer.abort(LIMIT);
+    recycle(&mut writer);
+
+    // It left: what it still wants to commit is refused.
+    let positions_of_second = positions(&second, "sb1:zombie");
+    second.leave(None, Duration::from_secs(7)).unwrap();
+    attend(&mut [&mut first], |readers| readers[0].owned().len() == 2);
+    let zombie = writer.send_offsets(&positions_of_second, &fresh, LIMIT);
+    assert!(matches!(zombie, Sent::Refused(_)), "{zombie:?}");
+    writer.abort(LIMIT);
+    recycle(&mut writer);
+    assert_eq!(first.committed_now(LIMIT).unwrap(), held);
+    first.leave(None, Duration::from_secs(7)).unwrap();
+}

@@ -1,0 +1,260 @@
+//! A reader whose positions somebody else commits and moves, on a real Kafka: see `live`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::live::{LIMIT, kafka, member, produce, source, topic, unique};
+use super::*;
+use crate::clock;
+use crate::config::*;
+use crate::error::Kind;
+use crate::record::TopicPartition;
+
+fn joined(source: &KafkaSource) -> Reader {
+    let plan = plan(std::slice::from_ref(source), &member(1)).unwrap();
+    Reader::join(Arc::new(plan), 0).unwrap()
+}
+
+/// Polls until `enough` is told what was polled and says so; gives revoked partitions up without a commit.
+fn poll_until(reader: &mut Reader, mut enough: impl FnMut(&mut Reader, &Polled, &Batch) -> bool) {
+    let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
+    loop {
+        assert!(clock::now() < until, "not in time");
+        let polled = reader.poll(Duration::from_millis(20), &mut batch).unwrap();
+        if matches!(polled, Polled::Revoking(_)) {
+            reader.release(None).unwrap();
+        }
+        if enough(reader, &polled, &batch) {
+            return;
+        }
+        if reader.has_batch() {
+            reader.processed();
+        }
+    }
+}
+
+fn assigned(reader: &mut Reader, count: usize) {
+    poll_until(reader, |reader, _, _| reader.owned().len() == count);
+}
+
+fn leave(reader: Reader) {
+    reader.leave(None, Duration::from_secs(7)).unwrap();
+}
+
+#[test]
+fn a_rewind_reads_again_exactly_from_the_position() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "rewind", 3);
+    // One partition is large, one at its end soon, one empty.
+    produce(&kafka, &name, 0, 0..50_000);
+    produce(&kafka, &name, 1, 0..10);
+    let mut source = source(&kafka, &[&name]);
+    source.max_batch = 100;
+    let mut reader = joined(&source);
+    let mut next = BTreeMap::from([(0, 0), (1, 0), (2, 0)]);
+    let mut random = 1_u64;
+    let mut rewinds = 0;
+    let mut batches = 0;
+    poll_until(&mut reader, |reader, polled, batch| {
+        if *polled == Polled::Batch {
+            let expected = next.get_mut(&batch.partition.partition).unwrap();
+            for offset in &batch.records.offsets {
+                assert_eq!(offset, expected, "{} after {rewinds} rewinds", batch.partition);
+                *expected += 1;
+            }
+            batches += 1;
+        }
+        let is_over = *polled == Polled::Finished;
+        if rewinds < 20 && (batches == 40 || is_over) {
+            batches = 0;
+            rewinds += 1;
+            // With a batch in hand, which is dropped; at the end too, where partitions stand at their stops.
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let from = next[&0] * (random >> 33) as i64 / (1 << 31);
+            let to = [(0, from), (1, 5.min(next[&1])), (2, 0)];
+            next.extend(to);
+            let at = |number: i32| TopicPartition::new(&*name, number);
+            reader.rewind(&to.map(|(number, next)| (at(number), next))).unwrap();
+            assert!(!reader.has_batch());
+            assert!(
+                reader
+                    .owned()
+                    .iter()
+                    .all(|owned| owned.next == next[&owned.partition.partition])
+            );
+            return false;
+        }
+        is_over
+    });
+    assert_eq!(rewinds, 20);
+    assert_eq!(next, BTreeMap::from([(0, 50_000), (1, 10), (2, 0)]));
+    leave(reader);
+}
+
+#[test]
+fn what_rides_with_a_position_comes_back_to_its_next_owner() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "pointer", 2);
+    produce(&kafka, &name, 0, 0..100);
+    let source = source(&kafka, &[&name]);
+    let mut reader = joined(&source);
+    let at = |number| TopicPartition::new(&*name, number);
+    let mut placed = Vec::new();
+    poll_until(&mut reader, |reader, polled, _| {
+        if let Polled::Assigned(of) = polled {
+            placed.extend(of.clone());
+        }
+        reader.owned().iter().any(|owned| owned.next == 100)
+    });
+    // The first pointer was committed before anybody joined.
+    let first: Vec<_> = placed.iter().map(|placed| placed.metadata.clone().unwrap()).collect();
+    assert!(first.iter().all(|text| text.starts_with("sb1:-:s/")), "{first:?}");
+
+    let pointer = "sb1:0123-w0:s/0:7:0123456789abcdef";
+    let metadata = reader.metadata_for(&at(0), pointer);
+    assert!(metadata.starts_with(&format!("{pointer}:100@")), "{metadata}");
+    // Idle ones too, and what is not owned is left out.
+    let positions = vec![
+        (at(0), 100, metadata.clone()),
+        (at(1), 0, "sb1:x".to_owned()),
+        (at(9), 5, String::new()),
+    ];
+    assert!(reader.begin_commit_of(positions));
+    assert_eq!(reader.group_metadata().unwrap_err().kind, Kind::TimedOut);
+    poll_until(&mut reader, |_, polled, _| match polled {
+        Polled::Committed(outcome) => {
+            assert_eq!(*outcome, Ok(2));
+            true
+        }
+        _ => false,
+    });
+    let held = reader.committed_now(LIMIT).unwrap();
+    let expected = [
+        (at(0), Some((100, metadata.clone()))),
+        (at(1), Some((0, "sb1:x".to_owned()))),
+    ];
+    assert_eq!(held, expected);
+    assert!(!reader.begin_commit_of(vec![(at(9), 5, String::new())]));
+    leave(reader);
+
+    let lines = plan(std::slice::from_ref(&source), &member(1)).unwrap().lines();
+    assert_eq!(lines[0].metadata.as_ref(), Some(&metadata));
+    let mut next = joined(&source);
+    poll_until(&mut next, |_, polled, _| match polled {
+        Polled::Assigned(placed) => {
+            let found: Vec<_> = placed
+                .iter()
+                .map(|placed| (placed.from, placed.metadata.clone()))
+                .collect();
+            assert_eq!(found, [(100, Some(metadata.clone())), (0, Some("sb1:x".to_owned()))]);
+            true
+        }
+        _ => false,
+    });
+    leave(next);
+}
+
+#[test]
+fn a_partition_that_comes_back_has_another_incarnation_and_one_that_stays_has_not() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "incarnation", 4);
+    produce(&kafka, &name, 0, 0..10);
+    let mut source = source(&kafka, &[&name]);
+    source.stop = None;
+    let mut first = joined(&source);
+    assert_eq!(
+        first.group_metadata().unwrap_err().kind,
+        Kind::TimedOut,
+        "no member yet"
+    );
+    assigned(&mut first, 4);
+    assert!(!first.is_asked().unwrap());
+    let membership = first.group_metadata().unwrap();
+    let before = first.owned();
+
+    let mut second = joined(&source);
+    // Revoked, but not answered yet: the group asks, and the rewind waits for the answer.
+    let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
+    loop {
+        assert!(clock::now() < until, "no revocation");
+        second.poll(Duration::from_millis(10), &mut batch).unwrap();
+        if matches!(
+            first.poll(Duration::from_millis(10), &mut batch).unwrap(),
+            Polled::Revoking(_)
+        ) {
+            break;
+        }
+        if first.has_batch() {
+            first.processed();
+        }
+    }
+    assert!(first.is_asked().unwrap());
+    let zero = TopicPartition::new(&*name, 0);
+    let everywhere: Vec<_> = before.iter().map(|owned| (owned.partition.clone(), 0)).collect();
+    first.rewind(&everywhere).unwrap();
+    first.release(None).unwrap();
+    let until = clock::now() + LIMIT;
+    let mut read = Vec::new();
+    while second.owned().len() < 2 || read.len() < 10 {
+        assert!(clock::now() < until, "{read:?}");
+        for reader in [&mut first, &mut second] {
+            if reader.poll(Duration::from_millis(10), &mut batch).unwrap() == Polled::Batch {
+                read.extend(batch.records.offsets.iter().copied());
+                reader.processed();
+            }
+        }
+    }
+    assert_eq!(
+        read,
+        (0..10).collect::<Vec<_>>(),
+        "{zero} is read again from its beginning, once"
+    );
+    assert_ne!(first.group_metadata().unwrap(), membership, "another generation");
+
+    leave(second);
+    assigned(&mut first, 4);
+    let mut kept = 0;
+    for owned in first.owned() {
+        let old = before.iter().find(|old| old.partition == owned.partition).unwrap();
+        kept += usize::from(old.incarnation == owned.incarnation);
+        assert!(owned.incarnation >= old.incarnation);
+    }
+    assert_eq!(kept, 2);
+    leave(first);
+}
+
+#[test]
+fn positions_that_a_transaction_committed_need_no_other_commit() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "others", 2);
+    produce(&kafka, &name, 0, 0..100);
+    let mut reader = joined(&source(&kafka, &[&name]));
+    poll_until(&mut reader, |reader, _, _| {
+        reader.owned().iter().any(|owned| owned.next == 100)
+    });
+    assert!(!reader.is_committed());
+    let positions: Vec<_> = reader
+        .owned()
+        .into_iter()
+        .map(|owned| (owned.partition, owned.next))
+        .collect();
+    assert_eq!(positions.len(), 2, "idle ones too");
+    reader.committed_by_others(&positions);
+    assert!(reader.is_committed());
+    assert!(reader.owned().iter().all(|owned| owned.committed == Some(owned.next)));
+    leave(reader);
+}
+
+#[test]
+fn partitions_by_hand_have_the_groups_name_for_a_membership() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "by-hand", 2);
+    let mut source = source(&kafka, &[]);
+    source.subscription = Subscription::Partitions([(name.clone(), vec![0, 1])].into());
+    source.group = unique("hand");
+    let mut reader = joined(&source);
+    assigned(&mut reader, 2);
+    assert!(reader.group_metadata().is_ok());
+    leave(reader);
+}
