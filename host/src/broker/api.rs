@@ -94,7 +94,7 @@ async fn dispatch(node: &Node, call: &Call, body: Bytes, ends: Ends) -> Result<O
             return answer.map(|answer| call.write(&answer)).transpose();
         }
         ApiKey::Fetch => call.write(&fetch::fetch(node, call.read(body)?).await),
-        ApiKey::ListOffsets => call.write(&bounds::list(&state(), call.read(body)?)),
+        ApiKey::ListOffsets => call.write(&bounds::list(&state(), call.read(body)?, version)),
         ApiKey::Metadata => call.write(&topics::metadata(&state(), call.read(body)?, version, ends.own)),
         ApiKey::OffsetCommit => call.write(&offsets::commit(&mut state(), call.read(body)?)),
         ApiKey::OffsetFetch => call.write(&offsets::fetch(&state(), call.read(body)?)),

@@ -21,7 +21,7 @@ const EARLIEST: i64 = -2;
 const LATEST_TIME: i64 = -3;
 
 /// Answers ListOffsets.
-pub(super) fn list(state: &State, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub(super) fn list(state: &State, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
     let isolation = isolation(request.isolation_level);
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
@@ -30,7 +30,8 @@ pub(super) fn list(state: &State, request: ListOffsetsRequest) -> ListOffsetsRes
                 Ok(Some(found)) => answer
                     .with_offset(found.offset)
                     .with_timestamp(found.timestamp)
-                    .with_leader_epoch(LEADER_EPOCH),
+                    // Older versions have no place for it.
+                    .with_leader_epoch(if version >= 4 { LEADER_EPOCH } else { -1 }),
                 Ok(None) => answer.with_offset(-1).with_timestamp(-1).with_leader_epoch(-1),
                 Err(error) => answer
                     .with_error_code(error.code())

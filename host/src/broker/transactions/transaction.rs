@@ -16,7 +16,8 @@ pub(in crate::broker) struct Transaction {
     pub producer_id: i64,
     /// The producer's incarnation; whoever comes with an older one is fenced.
     pub epoch: i16,
-    /// The epoch that the producer itself gave up for this one, so that its repeated request is known; -1 for none.
+    /// The epoch whose producer may still come for this one, as long as no other came: it asked before and lost the answer, or its
+    /// transaction was aborted meanwhile. -1 for none.
     pub previous_epoch: i16,
     /// How long a transaction may stay open.
     pub timeout_ms: i32,
@@ -100,7 +101,7 @@ impl Transaction {
         decided.changed_ms = now_ms;
         if fences {
             decided.epoch = self.epoch.saturating_add(1);
-            decided.previous_epoch = NO_EPOCH;
+            decided.previous_epoch = self.epoch;
         }
         decided
     }
@@ -192,7 +193,13 @@ mod tests {
         assert!(open.is_overdue(1006));
         let aborted = open.decided(Outcome::Abort, true, 1006).ended(Outcome::Abort, 1006);
         assert_eq!(aborted.is_from(7, 0), Err(ResponseError::ProducerFenced));
-        assert_eq!(aborted.succeeded(Some(0), 1000, 0), Err(ResponseError::ProducerFenced));
+        assert_eq!(
+            aborted.succeeded(Some(0), 1000, 0).map(|next| next.epoch),
+            Ok(1),
+            "it may begin anew"
+        );
+        let other = aborted.succeeded(None, 1000, 0).unwrap();
+        assert_eq!(other.succeeded(Some(0), 1000, 0), Err(ResponseError::ProducerFenced));
     }
 
     #[test]
