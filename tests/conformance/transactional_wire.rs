@@ -53,7 +53,7 @@ impl Producer {
         }
     }
 
-    /// AddPartitionsToTxn: the code of each partition. Fenced producers are told so from version 2 on.
+    /// AddPartitionsToTxn: the code of each partition, in their order. Fenced producers are told so from version 2 on.
     pub(crate) fn add(&self, version: i16, topic: &str, partitions: &[i32]) -> Vec<i16> {
         let mut body = self.named();
         body.extend(1i32.to_be_bytes());
@@ -65,7 +65,9 @@ impl Producer {
             answer.skip(4 + 4);
             answer.string();
             let count = answer.i32();
-            (0..count).map(|_| (answer.i32(), answer.i16()).1).collect::<Vec<_>>()
+            let mut codes: Vec<(i32, i16)> = (0..count).map(|_| (answer.i32(), answer.i16())).collect();
+            codes.sort_unstable();
+            codes.into_iter().map(|(_, code)| code).collect::<Vec<_>>()
         };
         settled(|| codes(call(&self.bootstrap, 24, version, &body)), |codes| codes[0])
     }

@@ -193,7 +193,7 @@ fn write_until_killed(address: &str, name: &str, first: i64, acknowledged: &Mute
     let (writer, _) = producer(address, &[("transactional.id", "id"), ("linger.ms", "0")]);
     let client = stranger(address, GROUP, &[]);
     let group = client.group_metadata().unwrap();
-    let patience = Duration::from_secs(2);
+    let patience = Duration::from_secs(1);
     writer.init_transactions(LIMIT)?;
     for number in first.. {
         writer.begin_transaction()?;
@@ -240,7 +240,7 @@ fn killed_at_any_moment_every_transaction_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let mut name = String::new();
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
-    for round in 0..10 {
+    for round in 0..8 {
         let mut process = Process::start(folder.path());
         if round == 0 {
             name = topic(&process.address, 3);

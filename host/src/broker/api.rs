@@ -232,3 +232,20 @@ impl Call {
 fn invalid(why: impl Display) -> Error {
     Error::new(Kind::Failed, "failed to read a request", why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_every_request_and_version() {
+        let page = include_str!("../../../docs/broker.md");
+        let rows: Vec<String> = VERSIONS
+            .iter()
+            .map(|(key, oldest, newest)| format!("| {key:?} | {oldest}–{newest} |"))
+            .collect();
+        let missing: Vec<&String> = rows.iter().filter(|row| !page.contains(row.as_str())).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert_eq!(page.lines().filter(|line| line.contains('–')).count(), rows.len());
+    }
+}

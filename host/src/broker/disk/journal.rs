@@ -186,6 +186,16 @@ mod tests {
     }
 
     #[test]
+    fn a_position_of_before_there_were_transactions_is_read() {
+        let line = r#"{"committed":{"group":"g","topic":"t","partition":0,"position":{"offset":9,"leader_epoch":-1,"metadata":"m"}}}"#;
+        let line = format!("{:08x} {line}\n", crc32c::crc32c(line.as_bytes()));
+        let Some(Event::Committed { position, .. }) = read(line.as_bytes()) else {
+            panic!("it is not read")
+        };
+        assert_eq!((position.offset, position.order), (9, 0));
+    }
+
+    #[test]
     fn a_replaced_journal_says_what_it_was_given_and_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
