@@ -17,7 +17,12 @@ mod idempotence;
 mod groups;
 mod static_members;
 mod offsets;
+mod transactional_wire;
+mod transactions;
+mod fencing;
+mod pending_offsets;
 mod survival;
+mod transactions_survive;
 
 use sandbar::broker::{Broker, Settings};
 
@@ -58,4 +63,13 @@ cases! {
     static_members: a_static_member_comes_back_without_a_rebalance;
     offsets: a_commit_comes_back_byte_for_byte, a_stranger_cannot_commit_for_a_live_group, a_stranger_commits_for_an_idle_group,
         a_deleted_group_has_no_offsets;
+    transactions: a_commit_is_seen_at_once_and_nothing_before, an_abort_is_never_seen, a_transaction_of_many_batches_is_whole,
+        interleaved_transactions_have_their_aborted_list, a_marker_has_these_bytes, the_stable_end_is_not_the_end,
+        a_time_finds_no_record_that_is_not_decided, an_empty_transaction_is_one,
+        what_does_not_belong_to_the_transaction_is_refused, a_transaction_counts_its_batches, a_timeout_has_limits;
+    fencing: a_second_producer_fences_the_first, a_producer_without_a_transaction_is_fenced_too, a_fenced_client_is_told_so,
+        a_producer_gets_its_own_next_epoch, a_timeout_aborts_and_frees_the_readers;
+    pending_offsets: positions_come_with_the_commit_byte_for_byte, the_leader_epoch_comes_with_it, who_wants_stable_positions_waits,
+        the_later_commit_counts, a_zombie_commits_nothing, who_says_nothing_of_a_member_is_believed,
+        positions_need_a_group_in_the_transaction, a_deleted_group_takes_its_pending_positions_along;
 }

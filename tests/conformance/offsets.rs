@@ -9,13 +9,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::time::Duration;
 
 /// A client that names a group and is not in it.
-fn stranger(bootstrap: &str, group: &str) -> BaseConsumer {
-    config(bootstrap, &[("group.id", group), ("enable.auto.commit", "false")])
-        .create()
-        .unwrap()
+pub(crate) fn stranger(bootstrap: &str, group: &str, more: &[(&str, &str)]) -> BaseConsumer {
+    let own = [("group.id", group), ("enable.auto.commit", "false")];
+    config(bootstrap, &[&own, more].concat()).create().unwrap()
 }
 
-fn position(topic: &str, partition: i32, offset: i64, metadata: &str) -> TopicPartitionList {
+pub(crate) fn position(topic: &str, partition: i32, offset: i64, metadata: &str) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     let mut element = list.add_partition(topic, partition);
     element.set_offset(Offset::Offset(offset)).unwrap();
@@ -47,7 +46,7 @@ pub(crate) fn a_commit_comes_back_byte_for_byte(bootstrap: &str) {
         }
         assert_eq!(result, Ok(()));
     }
-    let client = stranger(bootstrap, &group);
+    let client = stranger(bootstrap, &group, &[]);
     for (partition, metadata) in (0..).zip(notes) {
         assert_eq!(
             committed(&client, &topic, partition),
@@ -65,7 +64,7 @@ pub(crate) fn a_stranger_cannot_commit_for_a_live_group(bootstrap: &str) {
     let (member, _) = member(bootstrap, &group, &topic, &[]);
     until_shared(&[&member], &[1]);
     member.commit(&position(&topic, 0, 5, ""), CommitMode::Sync).unwrap();
-    let stranger = stranger(bootstrap, &group);
+    let stranger = stranger(bootstrap, &group, &[]);
     let outcome = stranger.commit(&position(&topic, 0, 1, ""), CommitMode::Sync);
     assert_eq!(outcome, Err(KafkaError::ConsumerCommit(Code::UnknownMemberId)));
     assert_eq!(committed(&stranger, &topic, 0).unwrap().0, Offset::Offset(5));
@@ -73,7 +72,7 @@ pub(crate) fn a_stranger_cannot_commit_for_a_live_group(bootstrap: &str) {
 
 pub(crate) fn a_stranger_commits_for_an_idle_group(bootstrap: &str) {
     let (group, topic) = (fresh("group"), topic(bootstrap, 2));
-    let client = stranger(bootstrap, &group);
+    let client = stranger(bootstrap, &group, &[]);
     assert_eq!(committed(&client, &topic, 0).unwrap().0, Offset::Invalid);
     client
         .commit(&position(&topic, 0, 7, "from outside"), CommitMode::Sync)
@@ -96,7 +95,7 @@ pub(crate) fn a_stranger_commits_for_an_idle_group(bootstrap: &str) {
 
 pub(crate) fn a_deleted_group_has_no_offsets(bootstrap: &str) {
     let (group, topic) = (fresh("group"), topic(bootstrap, 1));
-    let client = stranger(bootstrap, &group);
+    let client = stranger(bootstrap, &group, &[]);
     client.commit(&position(&topic, 0, 7, ""), CommitMode::Sync).unwrap();
     let deleted = wait(admin(bootstrap).delete_groups(&[&group], &options())).unwrap();
     assert_eq!(deleted, [Ok(group.clone())]);

@@ -20,7 +20,7 @@ const FOLDER: &str = "SANDBAR_TEST_BROKER_FOLDER";
 /// The address that it then listens on.
 const LISTEN: &str = "SANDBAR_TEST_BROKER_LISTEN";
 
-fn settings(folder: &Path) -> Settings {
+pub(crate) fn settings(folder: &Path) -> Settings {
     Settings {
         listen: ([127, 0, 0, 1], 0).into(),
         data_dir: Some(folder.to_owned()),
@@ -42,17 +42,17 @@ fn a_broker_process() {
 }
 
 /// A broker in another process. Killed when dropped.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Process {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         Self::start_at(folder, "127.0.0.1:0")
     }
 
-    fn start_at(folder: &Path, listen: &str) -> Self {
+    pub(crate) fn start_at(folder: &Path, listen: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["survival::a_broker_process", "--exact", "--nocapture"])
             .env(FOLDER, folder)
@@ -76,7 +76,7 @@ impl Process {
         times.map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -267,22 +267,6 @@ fn a_folder_in_use_is_refused() {
     assert_eq!(error.why, "another broker has it open");
     drop(broker);
     Broker::start(settings(folder.path())).unwrap();
-}
-
-#[test]
-fn a_transactional_producer_is_told_at_once() {
-    let broker = Broker::start(Settings {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data_dir: None,
-    })
-    .unwrap();
-    let (producer, _) = producer(&broker.address().to_string(), &[("transactional.id", "t")]);
-    let error = producer.init_transactions(LIMIT).unwrap_err();
-    assert_eq!(
-        error.rdkafka_error_code(),
-        Some(Code::TransactionalIdAuthorizationFailed),
-        "{error}"
-    );
 }
 
 #[test]

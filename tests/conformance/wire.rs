@@ -5,6 +5,16 @@ use std::net::TcpStream;
 
 /// Sends one request with an old (not flexible) header and gives the body of its answer.
 pub(crate) fn call(bootstrap: &str, key: i16, version: i16, body: &[u8]) -> Vec<u8> {
+    exchange(bootstrap, key, version, body)
+}
+
+/// The same with the header of flexible versions, on both ways without tags.
+pub(crate) fn call_flexible(bootstrap: &str, key: i16, version: i16, body: &[u8]) -> Vec<u8> {
+    let answer = exchange(bootstrap, key, version, &[&[0], body].concat());
+    answer.strip_prefix(&[0]).unwrap().to_vec()
+}
+
+fn exchange(bootstrap: &str, key: i16, version: i16, body: &[u8]) -> Vec<u8> {
     let mut socket = TcpStream::connect(bootstrap).unwrap();
     socket.set_read_timeout(Some(crate::client::LIMIT)).unwrap();
     let mut request = [key.to_be_bytes(), version.to_be_bytes()].concat();
@@ -55,7 +65,18 @@ pub(crate) fn join(bootstrap: &str, group: &str, topic: &str, session_ms: i32) -
 
 /// Sends a batch to a partition: its error code and the offset of its first record.
 pub(crate) fn produce(bootstrap: &str, topic: &str, partition: i32, batch: &[u8]) -> (i16, i64) {
-    let mut body = (-1i16).to_be_bytes().to_vec();
+    produce_as(bootstrap, None, topic, partition, batch)
+}
+
+/// The same under a transactional id.
+pub(crate) fn produce_as(
+    bootstrap: &str,
+    transactional_id: Option<&str>,
+    topic: &str,
+    partition: i32,
+    batch: &[u8],
+) -> (i16, i64) {
+    let mut body = transactional_id.map_or_else(|| (-1i16).to_be_bytes().to_vec(), string);
     body.extend((-1i16).to_be_bytes());
     body.extend(30_000i32.to_be_bytes());
     body.extend(1i32.to_be_bytes());
@@ -72,7 +93,12 @@ pub(crate) fn produce(bootstrap: &str, topic: &str, partition: i32, batch: &[u8]
 
 /// A batch of `count` small records of an idempotent producer.
 pub(crate) fn batch(producer_id: i64, epoch: i16, sequence: i32, count: u8) -> Vec<u8> {
-    let mut covered = 0i16.to_be_bytes().to_vec();
+    batch_with(0, producer_id, epoch, sequence, count)
+}
+
+/// The same with attributes: 0x10 for one that belongs to a transaction.
+pub(crate) fn batch_with(attributes: i16, producer_id: i64, epoch: i16, sequence: i32, count: u8) -> Vec<u8> {
+    let mut covered = attributes.to_be_bytes().to_vec();
     covered.extend((i32::from(count) - 1).to_be_bytes());
     covered.extend(1000i64.to_be_bytes());
     covered.extend(1000i64.to_be_bytes());
@@ -93,6 +119,6 @@ pub(crate) fn batch(producer_id: i64, epoch: i16, sequence: i32, count: u8) -> V
     batch
 }
 
-fn string(text: &str) -> Vec<u8> {
+pub(crate) fn string(text: &str) -> Vec<u8> {
     [&(text.len() as i16).to_be_bytes()[..], text.as_bytes()].concat()
 }

@@ -2,6 +2,7 @@
 
 use super::groups::member::{Answer, Client};
 use super::groups::{offsets, requests as groups};
+use super::transactions::{offsets as pending, requests as transactions};
 use super::{Node, bounds, fetch, produce, shape, topics};
 use crate::error::{Error, Kind, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -14,7 +15,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 
 /// The requests and versions that are understood. An upper end below Kafka's own leaves out topics named by id, several groups
-/// in one request, and what transactions add.
+/// in one request, and the second kind of transactions, in which a write itself adds its partition.
 const VERSIONS: &[(ApiKey, i16, i16)] = &[
     // librdkafka takes a broker that does not list version 0 for one that knows no compression; Kafka lists it for that reason, and
     // like Kafka we refuse it when it comes.
@@ -36,6 +37,10 @@ const VERSIONS: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DeleteTopics, 1, 5),
     (ApiKey::DeleteRecords, 0, 2),
     (ApiKey::InitProducerId, 0, 5),
+    (ApiKey::AddPartitionsToTxn, 0, 3),
+    (ApiKey::AddOffsetsToTxn, 0, 3),
+    (ApiKey::EndTxn, 0, 3),
+    (ApiKey::TxnOffsetCommit, 0, 3),
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
@@ -89,7 +94,7 @@ async fn dispatch(node: &Node, call: &Call, body: Bytes, ends: Ends) -> Result<O
             return answer.map(|answer| call.write(&answer)).transpose();
         }
         ApiKey::Fetch => call.write(&fetch::fetch(node, call.read(body)?).await),
-        ApiKey::ListOffsets => call.write(&bounds::list(&state(), call.read(body)?)),
+        ApiKey::ListOffsets => call.write(&bounds::list(&state(), call.read(body)?, version)),
         ApiKey::Metadata => call.write(&topics::metadata(&state(), call.read(body)?, version, ends.own)),
         ApiKey::OffsetCommit => call.write(&offsets::commit(&mut state(), call.read(body)?)),
         ApiKey::OffsetFetch => call.write(&offsets::fetch(&state(), call.read(body)?)),
@@ -121,7 +126,22 @@ async fn dispatch(node: &Node, call: &Call, body: Bytes, ends: Ends) -> Result<O
             call.write(&answer)
         }
         ApiKey::DeleteRecords => call.write(&bounds::delete(&mut state(), call.read(body)?)),
-        ApiKey::InitProducerId => call.write(&produce::init_producer(&mut state(), &call.read(body)?)),
+        ApiKey::InitProducerId => {
+            let answer = transactions::init_producer(&mut state(), &call.read(body)?, version);
+            // It may have ended its predecessor's transaction.
+            node.appended.notify_waiters();
+            call.write(&answer)
+        }
+        ApiKey::AddPartitionsToTxn => {
+            call.write(&transactions::add_partitions(&mut state(), call.read(body)?, version))
+        }
+        ApiKey::AddOffsetsToTxn => call.write(&transactions::add_offsets(&mut state(), &call.read(body)?, version)),
+        ApiKey::TxnOffsetCommit => call.write(&pending::commit(&mut state(), call.read(body)?)),
+        ApiKey::EndTxn => {
+            let answer = transactions::end(&mut state(), &call.read(body)?, version);
+            node.appended.notify_waiters();
+            call.write(&answer)
+        }
         ApiKey::OffsetForLeaderEpoch => call.write(&bounds::epochs(&state(), call.read(body)?)),
         other => return Err(invalid(format!("{other:?} has a version but no answer"))),
     };
@@ -164,28 +184,16 @@ fn unsupported(key: ApiKey, version: i16, correlation_id: i32) -> Result<Option<
     call.write(&answer).map(Some)
 }
 
-/// Answers FindCoordinator: this broker for groups, nobody for transactions.
+/// Answers FindCoordinator: this broker, for groups and for transactions.
 fn coordinator(request: FindCoordinatorRequest, version: i16, own: SocketAddr) -> FindCoordinatorResponse {
-    let is_group = request.key_type == 0;
-    let (code, why) = match request.key_type {
-        0 => (0, None),
-        // The one refusal that clients pass on at once; any other is tried again for ever.
-        1 => {
-            let code = ResponseError::TransactionalIdAuthorizationFailed.code();
-            (code, Some("this broker does not support transactions".into()))
-        }
-        _ => (ResponseError::InvalidRequest.code(), None),
+    let is_known = matches!(request.key_type, 0 | 1);
+    let (code, node, host, port) = match is_known {
+        true => (0, topics::NODE, own.ip().to_string(), i32::from(own.port())),
+        false => (ResponseError::InvalidRequest.code(), BrokerId(-1), String::new(), -1),
     };
-    let (node, port) = if is_group {
-        (topics::NODE, i32::from(own.port()))
-    } else {
-        (BrokerId(-1), -1)
-    };
-    let host = StrBytes::from(if is_group { own.ip().to_string() } else { String::new() });
+    let host = StrBytes::from(host);
     if version < 4 {
-        let response = FindCoordinatorResponse::default()
-            .with_error_code(code)
-            .with_error_message(why);
+        let response = FindCoordinatorResponse::default().with_error_code(code);
         return response.with_node_id(node).with_host(host).with_port(port);
     }
     let coordinators = request.coordinator_keys.into_iter().map(|key| {
@@ -194,7 +202,7 @@ fn coordinator(request: FindCoordinatorRequest, version: i16, own: SocketAddr) -
             .with_node_id(node)
             .with_host(host.clone())
             .with_port(port);
-        found.with_error_code(code).with_error_message(why.clone())
+        found.with_error_code(code)
     });
     FindCoordinatorResponse::default().with_coordinators(coordinators.collect())
 }
@@ -223,4 +231,21 @@ impl Call {
 
 fn invalid(why: impl Display) -> Error {
     Error::new(Kind::Failed, "failed to read a request", why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_every_request_and_version() {
+        let page = include_str!("../../../docs/broker.md");
+        let rows: Vec<String> = VERSIONS
+            .iter()
+            .map(|(key, oldest, newest)| format!("| {key:?} | {oldest}–{newest} |"))
+            .collect();
+        let missing: Vec<&String> = rows.iter().filter(|row| !page.contains(row.as_str())).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert_eq!(page.lines().filter(|line| line.contains('–')).count(), rows.len());
+    }
 }

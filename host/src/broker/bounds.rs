@@ -1,7 +1,8 @@
 //! ListOffsets, OffsetForLeaderEpoch, DeleteRecords: where logs begin and end, and what lies where in time.
 
 use super::disk::journal::Event;
-use super::disk::log::{Found, LEADER_EPOCH};
+use super::disk::log::{Found, Isolation, LEADER_EPOCH};
+use super::fetch::isolation;
 use super::state::{State, storage_error};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
@@ -20,15 +21,17 @@ const EARLIEST: i64 = -2;
 const LATEST_TIME: i64 = -3;
 
 /// Answers ListOffsets.
-pub(super) fn list(state: &State, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub(super) fn list(state: &State, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
+    let isolation = isolation(request.isolation_level);
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
-            match look_up(state, &topic.name, asked) {
+            match look_up(state, &topic.name, asked, isolation) {
                 Ok(Some(found)) => answer
                     .with_offset(found.offset)
                     .with_timestamp(found.timestamp)
-                    .with_leader_epoch(LEADER_EPOCH),
+                    // Older versions have no place for it.
+                    .with_leader_epoch(if version >= 4 { LEADER_EPOCH } else { -1 }),
                 Ok(None) => answer.with_offset(-1).with_timestamp(-1).with_leader_epoch(-1),
                 Err(error) => answer
                     .with_error_code(error.code())
@@ -85,17 +88,25 @@ pub(super) fn delete(state: &mut State, request: DeleteRecordsRequest) -> Delete
     DeleteRecordsResponse::default().with_topics(topics.collect())
 }
 
-fn look_up(state: &State, topic: &str, asked: &ListOffsetsPartition) -> Result<Option<Found>, ResponseError> {
+fn look_up(
+    state: &State,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<Option<Found>, ResponseError> {
     let log = state.log(topic, asked.partition_index)?;
     super::check_epoch(asked.current_leader_epoch)?;
+    let end = log.end_for(isolation);
     let edge = |offset| Ok(Some(Found { offset, timestamp: -1 }));
-    match asked.timestamp {
-        LATEST => edge(log.end()),
-        EARLIEST => edge(log.beginning()),
-        LATEST_TIME => log.find_latest_time().map_err(storage_error),
-        time if time >= 0 => log.find_time(time).map_err(storage_error),
-        _ => Err(ResponseError::UnsupportedVersion),
-    }
+    let found = match asked.timestamp {
+        LATEST => return edge(end),
+        EARLIEST => return edge(log.beginning()),
+        LATEST_TIME => log.find_latest_time(),
+        time if time >= 0 => log.find_time(time),
+        _ => return Err(ResponseError::UnsupportedVersion),
+    };
+    // What the client may not read yet is not there for it.
+    Ok(found.map_err(storage_error)?.filter(|found| found.offset < end))
 }
 
 fn end_of_epoch(state: &State, topic: &str, asked: &OffsetForLeaderPartition) -> Result<Option<i64>, ResponseError> {

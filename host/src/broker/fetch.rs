@@ -1,14 +1,15 @@
 //! Fetch: the way out, with the wait for new records.
 
 use super::Node;
-use super::disk::log::Log;
+use super::disk::log::{Isolation, Log, Slice};
+use super::disk::stability::Aborted;
 use super::state::{State, storage_error};
 use crate::clock;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -37,17 +38,18 @@ pub(super) async fn fetch(node: &Node, request: FetchRequest) -> FetchResponse {
 /// Whether the client should hear of it now. Sizes are looked up only for a client that wants more than one byte.
 fn is_ready(state: &State, request: &FetchRequest) -> bool {
     let least = u64::try_from(request.min_bytes).unwrap_or(0).min(ANSWER_LIMIT as u64);
+    let isolation = isolation(request.isolation_level);
     let mut there = 0;
     for topic in &request.topics {
         for asked in &topic.partitions {
             let Ok(log) = readable(state, topic, asked) else {
                 return true;
             };
-            if asked.fetch_offset < log.end() {
+            if asked.fetch_offset < log.end_for(isolation) {
                 there += if least <= 1 {
                     1
                 } else {
-                    log.bytes_from(asked.fetch_offset).unwrap_or(least)
+                    log.bytes_from(asked.fetch_offset, isolation).unwrap_or(least)
                 };
             }
         }
@@ -57,10 +59,16 @@ fn is_ready(state: &State, request: &FetchRequest) -> bool {
 
 fn respond(state: &State, request: FetchRequest) -> FetchResponse {
     let mut room = usize::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_LIMIT);
+    let isolation = isolation(request.isolation_level);
     let mut is_first = true;
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
-            let data = answer(state, &topic, asked, room, is_first);
+            let limit = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(room);
+            let read = readable(state, &topic, asked).and_then(|log| {
+                let slice = log.read(asked.fetch_offset, limit, is_first, isolation);
+                Ok((log, slice.map_err(storage_error)?))
+            });
+            let data = answer(asked.partition, read);
             let taken = data.records.as_ref().map_or(0, Bytes::len);
             is_first &= taken == 0;
             room = room.saturating_sub(taken);
@@ -74,26 +82,34 @@ fn respond(state: &State, request: FetchRequest) -> FetchResponse {
     FetchResponse::default().with_responses(topics.collect())
 }
 
-fn answer(state: &State, topic: &FetchTopic, asked: &FetchPartition, room: usize, is_first: bool) -> PartitionData {
-    let data = PartitionData::default()
-        .with_partition_index(asked.partition)
-        .with_records(Some(Bytes::new()));
-    let limit = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(room);
-    let read = readable(state, topic, asked).and_then(|log| {
-        let records = log.read(asked.fetch_offset, limit, is_first).map_err(storage_error)?;
-        Ok((log, records))
-    });
+/// `1` is for a reader of committed records only.
+pub(super) fn isolation(level: i8) -> Isolation {
+    match level {
+        1 => Isolation::Committed,
+        _ => Isolation::Uncommitted,
+    }
+}
+
+fn answer(partition: i32, read: Result<(&Log, Slice), ResponseError>) -> PartitionData {
+    let data = PartitionData::default().with_partition_index(partition);
+    let aborted = |aborted: Aborted| {
+        AbortedTransaction::default()
+            .with_producer_id(ProducerId(aborted.producer_id))
+            .with_first_offset(aborted.first)
+    };
     match read {
-        Ok((log, records)) => data
+        Ok((log, slice)) => data
             .with_high_watermark(log.end())
-            .with_last_stable_offset(log.end())
+            .with_last_stable_offset(log.end_for(Isolation::Committed))
             .with_log_start_offset(log.beginning())
-            .with_records(Some(records)),
+            .with_aborted_transactions(slice.aborted.map(|all| all.into_iter().map(aborted).collect()))
+            .with_records(Some(slice.records)),
         Err(error) => data
             .with_error_code(error.code())
             .with_high_watermark(-1)
             .with_last_stable_offset(-1)
-            .with_log_start_offset(-1),
+            .with_log_start_offset(-1)
+            .with_records(Some(Bytes::new())),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The embedded broker: a small Kafka in our own process, for development, the demo and tests.
 //!
-//! It owns connections, logs, groups and committed positions, and its files. It never forwards, replicates or invents: a request
+//! It owns connections, logs, groups, committed positions and transactions, and its files. It never forwards, replicates or invents: a request
 //! that it does not support gets Kafka's own refusal, and topics exist only where they were created.
 //!
 //! What always holds: what was acknowledged is in a file before the acknowledgement leaves, so it survives the end of the process,
@@ -8,8 +8,8 @@
 //!
 //! ```text
 //! server (connections, frames) → api (which request, which version)
-//!   → produce, fetch, bounds, topics, groups, offsets (a request's answer)
-//!   → state (topics, groups, positions) → log (a partition's file) and journal (everything else)
+//!   → produce, fetch, bounds, topics, groups, transactions (a request's answer)
+//!   → state (topics, groups, positions, transactions) → log (a partition's file) and journal (everything else)
 //! ```
 
 mod start;
@@ -21,6 +21,7 @@ mod produce;
 mod fetch;
 mod bounds;
 mod groups;
+mod transactions;
 mod state;
 mod disk;
 

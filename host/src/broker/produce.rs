@@ -1,21 +1,23 @@
-//! Produce and InitProducerId: the way in.
+//! Produce: the way in.
 
+use super::disk::batch::Header;
+use super::disk::log::check_sent;
 use super::state::State;
+use super::transactions::transaction::Phase;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use kafka_protocol::messages::{
-    InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse, ProducerId,
-};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
 /// Answers Produce: each partition's batch is in the log before this returns. Nothing for a client that wants no answer.
 pub(super) fn produce(state: &mut State, request: ProduceRequest) -> Option<ProduceResponse> {
     let wants_answer = request.acks != 0;
     let allowed = allow(&request);
+    let transaction = request.transactional_id.as_ref().map(|id| id.as_str());
     let topics = request.topic_data.into_iter().map(|topic| {
         let name = topic.name.as_str();
         let partitions = topic.partition_data.iter().map(|data| {
-            let outcome = allowed.and_then(|()| append(state, name, data));
+            let outcome = allowed.and_then(|()| append(state, name, data, transaction));
             answer(data.index, outcome)
         });
         let partitions = partitions.collect();
@@ -27,36 +29,56 @@ pub(super) fn produce(state: &mut State, request: ProduceRequest) -> Option<Prod
     wants_answer.then_some(response)
 }
 
-/// Answers InitProducerId: a new id for an idempotent producer. Transactions are refused.
-pub(super) fn init_producer(state: &mut State, request: &InitProducerIdRequest) -> InitProducerIdResponse {
-    let id = match &request.transactional_id {
-        Some(_) => Err(ResponseError::TransactionalIdAuthorizationFailed),
-        None => state.next_producer_id(),
-    };
-    let response = InitProducerIdResponse::default();
-    match id {
-        Ok(id) => response.with_producer_id(ProducerId(id)).with_producer_epoch(0),
-        Err(error) => response
-            .with_error_code(error.code())
-            .with_producer_id(ProducerId(-1))
-            .with_producer_epoch(-1),
-    }
-}
-
 fn allow(request: &ProduceRequest) -> Result<(), ResponseError> {
-    if request.transactional_id.is_some() {
-        return Err(ResponseError::TransactionalIdAuthorizationFailed);
-    }
     match request.acks {
         -1..=1 => Ok(()),
         _ => Err(ResponseError::InvalidRequiredAcks),
     }
 }
 
-fn append(state: &mut State, topic: &str, data: &PartitionProduceData) -> Result<(i64, i64), ResponseError> {
-    let log = state.log_mut(topic, data.index)?;
+fn append(
+    state: &mut State,
+    topic: &str,
+    data: &PartitionProduceData,
+    transaction: Option<&str>,
+) -> Result<(i64, i64), ResponseError> {
+    state.log(topic, data.index)?;
     let batch = data.records.as_ref().ok_or(ResponseError::InvalidRecord)?;
-    Ok((log.append(batch)?, log.beginning()))
+    let header = check_sent(batch)?;
+    if header.is_transactional() {
+        check_transaction(state, topic, data.index, &header, transaction)?;
+    }
+    let log = state.log_mut(topic, data.index)?;
+    Ok((log.append(batch, header)?, log.beginning()))
+}
+
+/// Whether a batch belongs to an open transaction of its producer that the partition is in. Kafka's words for a client of before
+/// Kafka 4, which knows no others.
+fn check_transaction(
+    state: &State,
+    topic: &str,
+    partition: i32,
+    batch: &Header,
+    id: Option<&str>,
+) -> Result<(), ResponseError> {
+    // Kafka counts records of a transaction that nobody names as a lack of rights.
+    let id = id.ok_or(ResponseError::TransactionalIdAuthorizationFailed)?;
+    let transaction = state
+        .transactions
+        .get(id)
+        .ok_or(ResponseError::InvalidProducerIdMapping)?;
+    transaction
+        .is_from(batch.producer_id, batch.producer_epoch)
+        .map_err(|error| match error {
+            ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
+            other => other,
+        })?;
+    match transaction.phase {
+        // The one refusal after which every client comes again.
+        Phase::Ending { .. } => Err(ResponseError::NotEnoughReplicas),
+        _ if transaction.has_partition(topic, partition) => Ok(()),
+        _ => Err(ResponseError::InvalidTxnState),
+    }
 }
 
 fn answer(partition: i32, outcome: Result<(i64, i64), ResponseError>) -> PartitionProduceResponse {

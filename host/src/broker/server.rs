@@ -3,6 +3,7 @@
 use super::Node;
 use super::api::{self, Ends};
 use super::groups::requests;
+use super::transactions::ending;
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::rc::Rc;
@@ -24,11 +25,14 @@ const SMALL: usize = 64 << 10;
 const IDLE: Duration = Duration::from_secs(600);
 /// How often the groups' clocks are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// How often transactions that are open for too long are looked for.
+const OVERDUE_TICK: Duration = Duration::from_secs(1);
 
 /// Accepts connections until it is dropped. Must run in a `LocalSet`: all state belongs to its thread.
 pub(super) async fn serve(node: Rc<Node>, listener: TcpListener) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::task::spawn_local(keep_time(Rc::clone(&node)));
+    tokio::task::spawn_local(end_overdue(Rc::clone(&node)));
     loop {
         let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -114,5 +118,16 @@ async fn keep_time(node: Rc<Node>) {
     loop {
         ticks.tick().await;
         requests::tick(&mut node.state.borrow_mut());
+    }
+}
+
+async fn end_overdue(node: Rc<Node>) {
+    let mut ticks = tokio::time::interval(OVERDUE_TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        if ending::tick(&mut node.state.borrow_mut()) {
+            node.appended.notify_waiters();
+        }
     }
 }

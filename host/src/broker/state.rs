@@ -1,4 +1,4 @@
-//! What the broker knows: topics and their logs, committed positions, groups, producer ids. One thread owns it all.
+//! What the broker knows: topics and their logs, committed positions, groups, producer ids, transactions. One thread owns it all.
 //!
 //! What always holds: a change is in the journal before it is made here, so that what was answered is what is found again.
 
@@ -6,6 +6,7 @@ use super::disk::journal::{Event, Journal, Position};
 use super::disk::log::Log;
 use super::disk::storage::Storage;
 use super::groups::group::Group;
+use super::transactions::{ending, transaction::Transaction};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use kafka_protocol::error::ResponseError;
@@ -27,8 +28,11 @@ pub(super) struct State {
     pub topics: BTreeMap<String, Topic>,
     pub committed: BTreeMap<String, Positions>,
     pub groups: BTreeMap<String, Group>,
+    /// By transactional id.
+    pub transactions: BTreeMap<String, Transaction>,
     pub storage: Storage,
     journal: Journal,
+    last_order: u64,
     next_producer_id: i64,
     reserved_producer_ids: i64,
 }
@@ -60,8 +64,10 @@ impl State {
             topics: BTreeMap::new(),
             committed: BTreeMap::new(),
             groups: BTreeMap::new(),
+            transactions: BTreeMap::new(),
             storage,
             journal,
+            last_order: 0,
             next_producer_id: 0,
             reserved_producer_ids: 0,
         };
@@ -70,12 +76,23 @@ impl State {
             state.cluster = format!("sandbar-{:016x}", clock::random());
         }
         state.journal.replace(&state.summary()).map_err(failed)?;
+        ending::complete_all(&mut state).map_err(|error| failed(io::Error::other(error)))?;
         Ok(state)
     }
 
     /// Writes events to the journal; a request may be answered with success only after this.
     pub(super) fn record(&mut self, events: &[Event]) -> Result<(), ResponseError> {
         self.journal.append(events).map_err(storage_error)
+    }
+
+    /// Writes events that concern no topic to the journal, and makes them so.
+    pub(super) fn commit(&mut self, events: Vec<Event>) -> Result<(), ResponseError> {
+        self.record(&events)?;
+        for event in events {
+            self.apply(event);
+        }
+        self.tidy();
+        Ok(())
     }
 
     /// Shortens the journal when it is long. Called after what `record` wrote was done, so that the summary holds it.
@@ -128,18 +145,37 @@ impl State {
         Ok(self.next_producer_id - 1)
     }
 
-    /// Forgets what groups committed for a topic that is gone.
+    /// The place of the next commit of a position among all of them.
+    pub(super) fn next_order(&mut self) -> u64 {
+        self.last_order += 1;
+        self.last_order
+    }
+
+    /// Forgets what groups committed for a topic that is gone, and what open transactions would.
     pub(super) fn drop_positions_of(&mut self, deleted: &str) {
         for positions in self.committed.values_mut() {
             positions.retain(|(topic, _), _| topic != deleted);
         }
         self.committed.retain(|_, positions| !positions.is_empty());
+        for pending in self.transactions.values_mut().flat_map(|open| open.groups.values_mut()) {
+            pending.retain(|pending| pending.topic != deleted);
+        }
+    }
+
+    /// Forgets what a group committed, and what open transactions would.
+    fn drop_positions_in(&mut self, group: &str) {
+        self.committed.remove(group);
+        let pending = self
+            .transactions
+            .values_mut()
+            .filter_map(|open| open.groups.get_mut(group));
+        pending.for_each(Vec::clear);
     }
 
     fn replay(&mut self, events: Vec<Event>) -> io::Result<()> {
         let mut topics = BTreeMap::new();
         for event in events {
-            self.apply(event, &mut topics);
+            self.retell(event, &mut topics);
         }
         self.storage.sweep(
             topics
@@ -166,9 +202,9 @@ impl State {
         Ok(())
     }
 
-    fn apply(&mut self, event: Event, topics: &mut BTreeMap<String, Remembered>) {
+    /// Makes an event of an earlier process so.
+    fn retell(&mut self, event: Event, topics: &mut BTreeMap<String, Remembered>) {
         match event {
-            Event::Named { cluster } => self.cluster = cluster,
             Event::Created { topic, id, partitions } => {
                 let beginnings = vec![0; partitions];
                 topics.insert(
@@ -200,21 +236,38 @@ impl State {
                     *beginning = offset;
                 }
             }
+            other => self.apply(other),
+        }
+    }
+
+    /// Makes an event so that concerns no topic.
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Named { cluster } => self.cluster = cluster,
             Event::Committed {
                 group,
                 topic,
                 partition,
                 position,
             } => {
+                self.last_order = self.last_order.max(position.order);
                 self.committed
                     .entry(group)
                     .or_default()
                     .insert((topic, partition), position);
             }
-            Event::Forgotten { group } => {
-                self.committed.remove(&group);
-            }
+            Event::Forgotten { group } => self.drop_positions_in(&group),
             Event::ProducerIds { below } => self.reserved_producer_ids = below,
+            Event::Transaction { id, transaction } => {
+                let orders = transaction
+                    .groups
+                    .values()
+                    .flatten()
+                    .map(|pending| pending.position.order);
+                self.last_order = orders.fold(self.last_order, u64::max);
+                self.transactions.insert(id, transaction);
+            }
+            Event::Created { .. } | Event::Grown { .. } | Event::Deleted { .. } | Event::Begins { .. } => {}
         }
     }
 
@@ -257,6 +310,10 @@ impl State {
                 position: position.clone(),
             }));
         }
+        events.extend(self.transactions.iter().map(|(id, transaction)| Event::Transaction {
+            id: id.clone(),
+            transaction: transaction.clone(),
+        }));
         events
     }
 }

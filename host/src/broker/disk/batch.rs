@@ -2,6 +2,7 @@
 //!
 //! Only a look-up by time opens a batch, record by record and never further than the record it looks for.
 
+use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read};
 
 /// Bytes of a batch before its first record.
@@ -12,6 +13,20 @@ const PREFIX: usize = 12;
 const COVERED: usize = 21;
 /// The only record format since Kafka 0.11.
 pub(in crate::broker) const MAGIC: i8 = 2;
+
+/// Bytes of a marker: a batch of one record whose key is a version and an outcome, and whose value a version and the epoch of the
+/// coordinator, which here never changes.
+const MARKER: usize = HEADER + 17;
+/// Transactional and control.
+const MARKER_ATTRIBUTES: i16 = 0x30;
+
+/// How a transaction ended; the number is the format's.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::broker) enum Outcome {
+    Abort = 0,
+    Commit = 1,
+}
 
 /// What the header of a batch says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +104,7 @@ impl Header {
         self.attributes & 0x10 != 0
     }
 
-    /// Whether it is a marker that no client may write.
+    /// Whether it is a marker, which no client may write.
     pub(in crate::broker) fn is_control(&self) -> bool {
         self.attributes & 0x20 != 0
     }
@@ -104,6 +119,36 @@ pub(in crate::broker) fn is_intact(batch: &[u8], header: &Header) -> bool {
 pub(in crate::broker) fn place(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
     batch[..8].copy_from_slice(&base_offset.to_be_bytes());
     batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+}
+
+/// A marker that ends a producer's transaction, still without its place.
+pub(in crate::broker) fn marker(producer_id: i64, producer_epoch: i16, outcome: Outcome, now_ms: i64) -> Vec<u8> {
+    let mut covered = MARKER_ATTRIBUTES.to_be_bytes().to_vec();
+    covered.extend(0i32.to_be_bytes());
+    covered.extend(now_ms.to_be_bytes());
+    covered.extend(now_ms.to_be_bytes());
+    covered.extend(producer_id.to_be_bytes());
+    covered.extend(producer_epoch.to_be_bytes());
+    covered.extend((-1i32).to_be_bytes());
+    covered.extend(1i32.to_be_bytes());
+    // Length 16, attributes, time and place 0, a key of 4 bytes, a value of 6, no headers; lengths are zig-zag.
+    covered.extend([32, 0, 0, 0, 8, 0, 0, 0, outcome as u8, 12, 0, 0, 0, 0, 0, 0, 0]);
+    let mut marker = 0i64.to_be_bytes().to_vec();
+    marker.extend(((MARKER - PREFIX) as i32).to_be_bytes());
+    marker.extend(0i32.to_be_bytes());
+    marker.push(MAGIC as u8);
+    marker.extend(crc32c::crc32c(&covered).to_be_bytes());
+    marker.extend(covered);
+    marker
+}
+
+/// What a marker says; nothing for a control batch that is none of ours.
+pub(in crate::broker) fn outcome(marker: &[u8]) -> Option<Outcome> {
+    match (marker.len() == MARKER).then(|| marker.get(HEADER + 5..HEADER + 9))?? {
+        [0, 0, 0, 0] => Some(Outcome::Abort),
+        [0, 0, 0, 1] => Some(Outcome::Commit),
+        _ => None,
+    }
 }
 
 /// The first record of a whole batch for which `wanted(offset, timestamp)` holds.
@@ -221,6 +266,19 @@ mod tests {
         batch.extend(packed);
         let header = Header::read(&batch).unwrap();
         (batch, header)
+    }
+
+    /// That its bytes are Kafka's own, the conformance suite shows.
+    #[test]
+    fn a_marker_is_a_batch_like_others() {
+        let mut marker = marker(4711, 3, Outcome::Commit, 1_700_000_000_000);
+        place(&mut marker, 8, 0);
+        let header = Header::read(&marker).unwrap();
+        assert!(is_intact(&marker, &header) && header.is_control() && header.is_transactional());
+        assert_eq!((header.base_sequence, header.last_offset(), header.count), (-1, 8, 1));
+        assert_eq!(outcome(&marker), Some(Outcome::Commit));
+        let found = find_record(&marker, &header, |_, _| true).unwrap();
+        assert_eq!(found, Some((8, 1_700_000_000_000)));
     }
 
     #[test]

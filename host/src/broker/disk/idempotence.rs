@@ -22,6 +22,19 @@ struct Producer {
     batches: VecDeque<Written>,
 }
 
+impl Producer {
+    fn remember(&mut self, batch: &Header) {
+        if self.batches.len() == REMEMBERED {
+            self.batches.pop_front();
+        }
+        self.batches.push_back(Written {
+            first: batch.base_sequence,
+            last: batch.last_sequence(),
+            base_offset: batch.base_offset,
+        });
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Written {
     first: i32,
@@ -49,15 +62,18 @@ impl Producers {
         if let Some(written) = producer.batches.iter().find(same) {
             return Ok(Some(written.base_offset));
         }
-        match producer.batches.back() {
-            Some(last) if batch.base_sequence != last.last.wrapping_add(1) & i32::MAX => {
-                Err(ResponseError::OutOfOrderSequenceNumber)
-            }
-            _ => Ok(None),
+        // Without a batch it is known from a marker alone.
+        let next = producer
+            .batches
+            .back()
+            .map_or(0, |last| last.last.wrapping_add(1) & i32::MAX);
+        match batch.base_sequence == next {
+            true => Ok(None),
+            false => Err(ResponseError::OutOfOrderSequenceNumber),
         }
     }
 
-    /// Remembers a batch that was written.
+    /// Remembers a batch that was written. A marker says only which incarnation is the latest.
     pub(in crate::broker) fn remember(&mut self, batch: &Header) {
         if batch.producer_id < 0 {
             return;
@@ -70,14 +86,9 @@ impl Producers {
             producer.epoch = batch.producer_epoch;
             producer.batches.clear();
         }
-        if producer.batches.len() == REMEMBERED {
-            producer.batches.pop_front();
+        if !batch.is_control() {
+            producer.remember(batch);
         }
-        producer.batches.push_back(Written {
-            first: batch.base_sequence,
-            last: batch.last_sequence(),
-            base_offset: batch.base_offset,
-        });
         if self.known.len() > PRODUCERS {
             self.forget_half();
         }
@@ -124,6 +135,32 @@ mod tests {
             producers.check(&batch(2, 6, 0)),
             Err(ResponseError::OutOfOrderSequenceNumber)
         );
+    }
+
+    #[test]
+    fn a_marker_lets_the_count_go_on_and_a_newer_one_begins_it_anew() {
+        let mut producers = Producers::default();
+        producers.remember(&batch(1, 0, 0));
+        let mut marker = Header {
+            attributes: 0x30,
+            base_sequence: -1,
+            last_offset_delta: 0,
+            ..batch(1, 0, 10)
+        };
+        producers.remember(&marker);
+        assert_eq!(producers.check(&batch(1, 10, 11)), Ok(None));
+        marker.producer_epoch = 1;
+        producers.remember(&marker);
+        assert_eq!(
+            producers.check(&batch(1, 10, 11)),
+            Err(ResponseError::InvalidProducerEpoch)
+        );
+        let next = |base_sequence| Header {
+            producer_epoch: 1,
+            ..batch(1, base_sequence, 12)
+        };
+        assert_eq!(producers.check(&next(10)), Err(ResponseError::OutOfOrderSequenceNumber));
+        assert_eq!(producers.check(&next(0)), Ok(None));
     }
 
     #[test]

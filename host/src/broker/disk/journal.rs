@@ -3,6 +3,7 @@
 //! One file of lines, each a checksum and an event. An event is in the file before it is answered. When the file has grown to a
 //! multiple of what it says, it is replaced by a shorter one that says the same.
 
+use crate::broker::transactions::transaction::Transaction;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -40,6 +41,8 @@ pub(in crate::broker) enum Event {
     Forgotten { group: String },
     /// Producer ids below this one may have been given out.
     ProducerIds { below: i64 },
+    /// Everything about a transactional id, in the place of what was said of it before.
+    Transaction { id: String, transaction: Transaction },
 }
 
 /// A committed position.
@@ -51,6 +54,9 @@ pub(in crate::broker) struct Position {
     pub leader_epoch: i32,
     /// The client's own words, byte for byte.
     pub metadata: String,
+    /// Its place among all commits: of two for one partition the later one counts, whenever its transaction ends.
+    #[serde(default)]
+    pub order: u64,
 }
 
 /// The journal's file; none for a broker without a folder.
@@ -158,6 +164,7 @@ mod tests {
                 offset,
                 leader_epoch: -1,
                 metadata: "\u{0}\n\"ü".into(),
+                order: 3,
             },
         }
     }
@@ -176,6 +183,16 @@ mod tests {
         assert_eq!(events, [committed(1)]);
         journal.append(&[committed(3)]).unwrap();
         assert_eq!(Journal::open(&path).unwrap().1, [committed(1), committed(3)]);
+    }
+
+    #[test]
+    fn a_position_of_before_there_were_transactions_is_read() {
+        let line = r#"{"committed":{"group":"g","topic":"t","partition":0,"position":{"offset":9,"leader_epoch":-1,"metadata":"m"}}}"#;
+        let line = format!("{:08x} {line}\n", crc32c::crc32c(line.as_bytes()));
+        let Some(Event::Committed { position, .. }) = read(line.as_bytes()) else {
+            panic!("it is not read")
+        };
+        assert_eq!((position.offset, position.order), (9, 0));
     }
 
     #[test]

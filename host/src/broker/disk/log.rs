@@ -2,10 +2,11 @@
 //!
 //! What always holds: a batch is in the file before it is acknowledged, so the end of the process, however sudden, loses nothing
 //! that was acknowledged (the end of the machine may: nothing is forced to disk, as in Kafka's default). Offsets are contiguous.
-//! In memory there is only a sparse index and the producers' last sequence numbers.
+//! In memory there is only a sparse index, the producers' last sequence numbers, and which transactions are open or were aborted.
 
-use super::batch::{self, HEADER, Header};
+use super::batch::{self, HEADER, Header, Outcome};
 use super::idempotence::Producers;
+use super::stability::{Aborted, Transactions};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use std::fs::File;
@@ -29,6 +30,25 @@ pub(in crate::broker) struct Log {
     max_timestamp: i64,
     index: Vec<Entry>,
     producers: Producers,
+    transactions: Transactions,
+}
+
+/// How far a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::broker) enum Isolation {
+    /// Up to the end.
+    Uncommitted,
+    /// Up to the first record whose transaction is not decided.
+    Committed,
+}
+
+/// What a reader gets.
+#[derive(Debug)]
+pub(in crate::broker) struct Slice {
+    /// Batches; the last one may be cut off.
+    pub records: Bytes,
+    /// The aborted transactions among them, for a reader of committed records only.
+    pub aborted: Option<Vec<Aborted>>,
 }
 
 /// A place where a batch begins.
@@ -58,17 +78,19 @@ impl Log {
             max_timestamp: -1,
             index: Vec::new(),
             producers: Producers::default(),
+            transactions: Transactions::default(),
             file,
         };
         let length = log.file.metadata()?.len();
         let mut batch = Vec::new();
         while let Some(header) = log.whole_batch_at(log.size, length, &mut batch)? {
-            log.note(&header);
+            log.note(&header, batch::outcome(&batch).filter(|_| header.is_control()));
         }
         if log.size < length {
             log.file.set_len(log.size)?;
         }
         log.beginning = log.beginning.min(log.end);
+        log.transactions.delete_before(log.beginning);
         Ok(log)
     }
 
@@ -82,46 +104,72 @@ impl Log {
         self.end
     }
 
-    /// Appends a batch and gives the offset of its first record: the old one if it was written before.
-    pub(in crate::broker) fn append(&mut self, batch: &[u8]) -> Result<i64, ResponseError> {
-        let mut header = check(batch)?;
+    /// Offset that a reader may not reach: the end, or the first record whose transaction is not decided.
+    pub(in crate::broker) fn end_for(&self, isolation: Isolation) -> i64 {
+        match (isolation, self.transactions.first_open()) {
+            (Isolation::Committed, Some(first)) => first.max(self.beginning),
+            _ => self.end,
+        }
+    }
+
+    /// Appends a batch that `check_sent` accepted and gives the offset of its first record: the old one if it was written before.
+    pub(in crate::broker) fn append(&mut self, batch: &[u8], mut header: Header) -> Result<i64, ResponseError> {
         if let Some(written) = self.producers.check(&header)? {
             return Ok(written);
         }
-        header.base_offset = self.end;
-        let mut placed = batch.to_vec();
-        batch::place(&mut placed, self.end, LEADER_EPOCH);
-        if let Err(error) = self.file.write_all_at(&placed, self.size) {
-            tracing::error!(%error, "failed to append to a partition's log");
-            // The next append writes over the rest; cutting it now only keeps the file tidy.
-            let _ = self.file.set_len(self.size);
-            return Err(ResponseError::KafkaStorageError);
+        if self.transactions.is_open(header.producer_id) && !header.is_transactional() {
+            return Err(ResponseError::InvalidTxnState);
         }
-        self.note(&header);
+        header.base_offset = self.end;
+        self.write(batch.to_vec(), &header, None)?;
         Ok(header.base_offset)
     }
 
+    /// Ends a producer's transaction here by a marker, whether it wrote something or not. Its incarnation counts from now on.
+    pub(in crate::broker) fn mark(
+        &mut self,
+        producer_id: i64,
+        producer_epoch: i16,
+        outcome: Outcome,
+        now_ms: i64,
+    ) -> Result<(), ResponseError> {
+        let marker = batch::marker(producer_id, producer_epoch, outcome, now_ms);
+        let mut header = check(&marker)?;
+        header.base_offset = self.end;
+        self.write(marker, &header, Some(outcome))
+    }
+
     /// Batches from the one that holds `offset`, at most `limit` bytes, but the first one whole if `whole_first`.
-    pub(in crate::broker) fn read(&self, offset: i64, limit: usize, whole_first: bool) -> io::Result<Bytes> {
+    pub(in crate::broker) fn read(
+        &self,
+        offset: i64,
+        limit: usize,
+        whole_first: bool,
+        isolation: Isolation,
+    ) -> io::Result<Slice> {
         let (position, size) = self.batch_of(offset)?;
+        let end = self.batch_of(self.end_for(isolation))?.0;
         let least = if whole_first { size } else { 0 };
-        let wanted = (limit.max(least) as u64).min(self.size - position) as usize;
-        if wanted < size {
-            return Ok(Bytes::new());
-        }
-        let mut batches = vec![0; wanted];
+        let wanted = (limit.max(least) as u64).min(end.saturating_sub(position)) as usize;
+        let mut batches = vec![0; if wanted < size { 0 } else { wanted }];
         self.file.read_exact_at(&mut batches, position)?;
-        Ok(batches.into())
+        let until = self.offset_behind(position + batches.len() as u64);
+        Ok(Slice {
+            records: batches.into(),
+            aborted: (isolation == Isolation::Committed).then(|| self.transactions.aborted(offset, until)),
+        })
     }
 
     /// How many bytes a reader at `offset` has before it.
-    pub(in crate::broker) fn bytes_from(&self, offset: i64) -> io::Result<u64> {
-        Ok(self.size - self.batch_of(offset)?.0)
+    pub(in crate::broker) fn bytes_from(&self, offset: i64, isolation: Isolation) -> io::Result<u64> {
+        let end = self.batch_of(self.end_for(isolation))?.0;
+        Ok(end.saturating_sub(self.batch_of(offset)?.0))
     }
 
     /// Moves the beginning, which never goes back.
     pub(in crate::broker) fn delete_before(&mut self, offset: i64) {
         self.beginning = self.beginning.max(offset.min(self.end));
+        self.transactions.delete_before(self.beginning);
     }
 
     /// The first record that is not older than `timestamp`.
@@ -161,8 +209,21 @@ impl Log {
         }
     }
 
-    /// Takes a written batch into account.
-    fn note(&mut self, header: &Header) {
+    /// Gives a batch its place, at the end.
+    fn write(&mut self, mut batch: Vec<u8>, header: &Header, outcome: Option<Outcome>) -> Result<(), ResponseError> {
+        batch::place(&mut batch, header.base_offset, LEADER_EPOCH);
+        if let Err(error) = self.file.write_all_at(&batch, self.size) {
+            tracing::error!(%error, "failed to append to a partition's log");
+            // The next append writes over the rest; cutting it now only keeps the file tidy.
+            let _ = self.file.set_len(self.size);
+            return Err(ResponseError::KafkaStorageError);
+        }
+        self.note(header, outcome);
+        Ok(())
+    }
+
+    /// Takes a written batch into account; `outcome` is what it says if it is a marker.
+    fn note(&mut self, header: &Header, outcome: Option<Outcome>) {
         let is_due = self
             .index
             .last()
@@ -178,6 +239,13 @@ impl Log {
         self.end = header.last_offset() + 1;
         self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
         self.producers.remember(header);
+        self.transactions.note(header, outcome);
+    }
+
+    /// An offset behind all batches before a place; by the index, so that it may be a little too far.
+    fn offset_behind(&self, position: u64) -> i64 {
+        let entry = self.index.partition_point(|entry| entry.position < position);
+        self.index.get(entry).map_or(self.end, |entry| entry.offset)
     }
 
     /// Reads the batch at a place, if a whole and intact one that continues the log lies there.
@@ -247,7 +315,16 @@ impl Log {
     }
 }
 
-/// Whether these bytes are one whole batch that may be written.
+/// Whether these bytes are one whole batch that a client may write; the rest of the answer is the log's own.
+pub(in crate::broker) fn check_sent(batch: &[u8]) -> Result<Header, ResponseError> {
+    let header = check(batch)?;
+    match header.is_control() || (header.is_transactional() && header.producer_id < 0) {
+        true => Err(ResponseError::InvalidRecord),
+        false => Ok(header),
+    }
+}
+
+/// Whether these bytes are one whole batch.
 fn check(batch: &[u8]) -> Result<Header, ResponseError> {
     let header = Header::read(batch).ok_or(ResponseError::CorruptMessage)?;
     if batch.len() > BATCH_LIMIT {
@@ -260,7 +337,7 @@ fn check(batch: &[u8]) -> Result<Header, ResponseError> {
     if !batch::is_intact(batch, &header) {
         return Err(ResponseError::CorruptMessage);
     }
-    if header.count < 1 || header.last_offset_delta != header.count - 1 || header.is_control() {
+    if header.count < 1 || header.last_offset_delta != header.count - 1 {
         return Err(ResponseError::InvalidRecord);
     }
     if header.compression() > 4 {
@@ -269,11 +346,9 @@ fn check(batch: &[u8]) -> Result<Header, ResponseError> {
     if header.has_append_time() {
         return Err(ResponseError::InvalidTimestamp);
     }
-    if header.is_transactional() {
-        return Err(ResponseError::InvalidTxnState);
-    }
-    if header.producer_id >= 0 && (header.base_sequence < 0 || header.producer_epoch < 0) {
-        return Err(ResponseError::InvalidRecord);
-    }
-    Ok(header)
+    let is_sound = match header.is_control() {
+        true => batch::outcome(batch).is_some(),
+        false => header.producer_id < 0 || (header.base_sequence >= 0 && header.producer_epoch >= 0),
+    };
+    is_sound.then_some(header).ok_or(ResponseError::InvalidRecord)
 }

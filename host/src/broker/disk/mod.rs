@@ -7,3 +7,4 @@ pub(in crate::broker) mod journal;
 pub(in crate::broker) mod log;
 pub(in crate::broker) mod batch;
 pub(in crate::broker) mod idempotence;
+pub(in crate::broker) mod stability;

@@ -173,6 +173,22 @@ impl Group {
         Ok(())
     }
 
+    /// Whether positions may be committed in a transaction. Unlike others they are taken from a client that says nothing of itself,
+    /// since it may be of a time before it could, and in the middle of a rebalance.
+    pub(in crate::broker) fn may_commit_in_transaction(
+        &self,
+        member: &StrBytes,
+        instance: Option<&StrBytes>,
+        generation: i32,
+    ) -> Result<(), ResponseError> {
+        let says_nothing = generation < 0 && member.is_empty() && instance.is_none();
+        if says_nothing || (generation < 0 && self.phase == Phase::Empty) {
+            return Ok(());
+        }
+        self.known(member, instance)?;
+        self.current(generation)
+    }
+
     /// Lets time pass: sessions end, and nobody waits longer than was agreed.
     pub(in crate::broker) fn tick(&mut self, now: Instant) {
         let pending = self.pending.len();

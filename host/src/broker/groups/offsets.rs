@@ -9,8 +9,9 @@ use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponseParti
 use kafka_protocol::messages::offset_fetch_response::{OffsetFetchResponsePartition, OffsetFetchResponseTopic};
 use kafka_protocol::messages::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, TopicName,
+    TxnOffsetCommitRequest,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of metadata of one position, Kafka's own default.
 const METADATA_LIMIT: usize = 4096;
@@ -22,39 +23,46 @@ pub(in crate::broker) fn commit(state: &mut State, request: OffsetCommitRequest)
     let mut codes = Vec::new();
     for topic in &request.topics {
         for partition in &topic.partitions {
-            let checked = outcome.and_then(|()| check(state, &topic.name, partition));
+            let metadata = partition.committed_metadata.as_deref();
+            let checked = outcome.and_then(|()| check(state, &topic.name, partition.partition_index, metadata));
             codes.push(checked.map_or_else(|error| error.code(), |()| 0));
             if checked.is_ok() {
-                events.push(committed(&request, &topic.name, partition));
+                let order = state.next_order();
+                events.push(committed(&request, &topic.name, partition, order));
             }
         }
     }
     if outcome.is_ok() && !events.is_empty() {
-        outcome = state.record(&events);
-    }
-    if outcome.is_ok() {
-        keep(state, events);
+        outcome = state.commit(events);
     }
     respond(request, codes, outcome)
 }
 
-/// Answers OffsetFetch: the positions asked for, or all of the group.
+/// Answers OffsetFetch: the positions asked for, or all of the group. A client that wants stable ones has to come again for those
+/// that an open transaction may change.
 pub(in crate::broker) fn fetch(state: &State, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let nothing = Positions::new();
     let positions = state.committed.get(request.group_id.as_str()).unwrap_or(&nothing);
+    let unstable = match request.require_stable {
+        true => pending(state, &request.group_id),
+        false => BTreeSet::new(),
+    };
     let topics = match request.topics {
         Some(topics) => topics
             .into_iter()
             .map(|topic| {
                 let name = topic.name.to_string();
-                let partition = |index| fetched(index, positions.get(&(name.clone(), index)));
+                let partition = |index| match unstable.contains(&(name.as_str(), index)) {
+                    true => undecided(index),
+                    false => fetched(index, positions.get(&(name.clone(), index))),
+                };
                 let partitions = topic.partition_indexes.into_iter().map(partition).collect();
                 OffsetFetchResponseTopic::default()
                     .with_name(topic.name)
                     .with_partitions(partitions)
             })
             .collect(),
-        None => all(positions),
+        None => all(positions, &unstable),
     };
     OffsetFetchResponse::default().with_topics(topics)
 }
@@ -72,19 +80,57 @@ fn may_commit(state: &mut State, request: &OffsetCommitRequest) -> Result<(), Re
             clock::now(),
         ),
         None if generation < 0 => Ok(()),
-        None => Err(ResponseError::IllegalGeneration),
+        None => Err(gone(state, &request.group_id)),
     }
 }
 
-fn check(state: &State, topic: &TopicName, partition: &OffsetCommitRequestPartition) -> Result<(), ResponseError> {
-    state.log(topic, partition.partition_index)?;
-    match &partition.committed_metadata {
+/// Whether positions may be committed in a transaction; a client that says nothing of itself always may, as in Kafka.
+pub(in crate::broker) fn may_commit_in_transaction(
+    state: &State,
+    request: &TxnOffsetCommitRequest,
+) -> Result<(), ResponseError> {
+    let instance = request.group_instance_id.as_ref();
+    match state.groups.get(request.group_id.as_str()) {
+        Some(group) => group.may_commit_in_transaction(&request.member_id, instance, request.generation_id),
+        None if request.generation_id < 0 => Ok(()),
+        None => Err(gone(state, &request.group_id)),
+    }
+}
+
+/// What a member of a group that has none hears: that it is none, or that there never was such a group.
+fn gone(state: &State, group: &str) -> ResponseError {
+    match state.committed.contains_key(group) || !pending(state, group).is_empty() {
+        true => ResponseError::UnknownMemberId,
+        false => ResponseError::IllegalGeneration,
+    }
+}
+
+/// The partitions of a group for which an undecided transaction has positions.
+pub(in crate::broker) fn pending<'a>(state: &'a State, group: &str) -> BTreeSet<(&'a str, i32)> {
+    let all = state.transactions.values().flat_map(|open| open.pending(group));
+    all.map(|pending| (pending.topic.as_str(), pending.partition)).collect()
+}
+
+/// Whether a position could be committed at all.
+pub(in crate::broker) fn check(
+    state: &State,
+    topic: &TopicName,
+    partition: i32,
+    metadata: Option<&str>,
+) -> Result<(), ResponseError> {
+    state.log(topic, partition)?;
+    match metadata {
         Some(metadata) if metadata.len() > METADATA_LIMIT => Err(ResponseError::OffsetMetadataTooLarge),
         _ => Ok(()),
     }
 }
 
-fn committed(request: &OffsetCommitRequest, topic: &TopicName, partition: &OffsetCommitRequestPartition) -> Event {
+fn committed(
+    request: &OffsetCommitRequest,
+    topic: &TopicName,
+    partition: &OffsetCommitRequestPartition,
+    order: u64,
+) -> Event {
     Event::Committed {
         group: request.group_id.to_string(),
         topic: topic.to_string(),
@@ -93,27 +139,9 @@ fn committed(request: &OffsetCommitRequest, topic: &TopicName, partition: &Offse
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,
             metadata: partition.committed_metadata.as_deref().unwrap_or_default().to_owned(),
+            order,
         },
     }
-}
-
-fn keep(state: &mut State, events: Vec<Event>) {
-    for event in events {
-        if let Event::Committed {
-            group,
-            topic,
-            partition,
-            position,
-        } = event
-        {
-            state
-                .committed
-                .entry(group)
-                .or_default()
-                .insert((topic, partition), position);
-        }
-    }
-    state.tidy();
 }
 
 fn respond(request: OffsetCommitRequest, codes: Vec<i16>, outcome: Result<(), ResponseError>) -> OffsetCommitResponse {
@@ -138,13 +166,14 @@ fn respond(request: OffsetCommitRequest, codes: Vec<i16>, outcome: Result<(), Re
     OffsetCommitResponse::default().with_topics(topics.collect())
 }
 
-fn all(positions: &Positions) -> Vec<OffsetFetchResponseTopic> {
+fn all(positions: &Positions, unstable: &BTreeSet<(&str, i32)>) -> Vec<OffsetFetchResponseTopic> {
     let mut topics: BTreeMap<&str, Vec<OffsetFetchResponsePartition>> = BTreeMap::new();
     for ((topic, partition), position) in positions {
-        topics
-            .entry(topic)
-            .or_default()
-            .push(fetched(*partition, Some(position)));
+        let answer = match unstable.contains(&(topic.as_str(), *partition)) {
+            true => undecided(*partition),
+            false => fetched(*partition, Some(position)),
+        };
+        topics.entry(topic).or_default().push(answer);
     }
     let topic = |(name, partitions): (&str, _)| {
         let name = TopicName(name.to_owned().into());
@@ -153,6 +182,10 @@ fn all(positions: &Positions) -> Vec<OffsetFetchResponseTopic> {
             .with_partitions(partitions)
     };
     topics.into_iter().map(topic).collect()
+}
+
+fn undecided(partition: i32) -> OffsetFetchResponsePartition {
+    fetched(partition, None).with_error_code(ResponseError::UnstableOffsetCommit.code())
 }
 
 fn fetched(partition: i32, position: Option<&Position>) -> OffsetFetchResponsePartition {

@@ -2,6 +2,7 @@
 
 use super::group::{Group, Phase};
 use super::member::{Answer, Client, Joining, refused};
+use super::offsets::pending;
 use crate::broker::disk::journal::Event;
 use crate::broker::state::State;
 use crate::clock;
@@ -213,14 +214,13 @@ fn delete_one(state: &mut State, group: &str) -> Result<(), ResponseError> {
     if live.is_some_and(|group| group.phase != Phase::Empty) {
         return Err(ResponseError::NonEmptyGroup);
     }
-    if live.is_none() && !state.committed.contains_key(group) {
+    if live.is_none() && !state.committed.contains_key(group) && pending(state, group).is_empty() {
         return Err(ResponseError::GroupIdNotFound);
     }
-    state.record(&[Event::Forgotten {
+    state.commit(vec![Event::Forgotten {
         group: group.to_owned(),
     }])?;
     state.groups.remove(group);
-    state.committed.remove(group);
     Ok(())
 }
 
