@@ -19,6 +19,8 @@ pub mod savepoint;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod places;
 
 pub use bundle::{BaseRef, StoreShape, TaskFrame};
 pub use collect::{Collected, Listed};
