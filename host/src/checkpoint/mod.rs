@@ -23,6 +23,8 @@ mod event;
 mod protocol_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod places;
 
 pub use bundle::{BaseRef, StoreShape, TaskFrame};
 pub use command::{Command, Halt};

@@ -240,12 +240,93 @@ fn report(pointers: &[Pointer], verified: &[Verified], out: &Output) -> Result<(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::super::output::Format;
     use super::*;
+    use crate::checkpoint::TaskFrame;
+
+    const OUT: fn() -> Output = || Output::new(Format::Json);
+
+    /// A pipeline file whose store holds one checkpoint, and the name of that.
+    pub(in crate::cli) fn with_one_checkpoint() -> (tempfile::TempDir, Pipeline, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pages.toml");
+        let text = "name = \"pages\"\ndelivery = \"at-least-once\"\n[kafka]\nbrokers = \"127.0.0.1:1\"\n[source.views]\ntopics = [\"views\"]\n\
+                    [sink.out]\nfrom = [\"views\"]\ntopic = \"out\"\n[checkpoint]\nstore = \"kept\"\n";
+        std::fs::write(&file, text).unwrap();
+        let store = Store::open(&Location::Folder(folder.path().join("kept")), "pages").unwrap();
+        let frame = TaskFrame {
+            task: "views/0".into(),
+            seq: 1,
+            parent: Pointer::first("views/0"),
+            base: None,
+            offsets: [("views".to_owned(), [(0, 23)].into())].into(),
+            stores: Vec::new(),
+            delta: b"what changed".to_vec(),
+        };
+        let pointers = store
+            .put(0, vec![frame])
+            .wait(Duration::from_secs(60))
+            .unwrap()
+            .unwrap();
+        let pipeline = Pipeline {
+            pipeline: file,
+            sets: Vec::new(),
+        };
+        (folder, pipeline, pointers[0].bundle.clone().unwrap())
+    }
+
+    #[test]
+    fn a_store_is_listed_shown_and_verified_without_a_broker() {
+        let (folder, pipeline, name) = with_one_checkpoint();
+        let again = || Pipeline {
+            pipeline: pipeline.pipeline.clone(),
+            sets: Vec::new(),
+        };
+        let run = |action| Checkpoint { action }.run(&OUT());
+        let show = |name: &str| Action::Show {
+            pipeline: again(),
+            name: name.into(),
+        };
+        let verify = || Action::Verify {
+            pipeline: again(),
+            newest: true,
+        };
+        assert_eq!(run(Action::List { pipeline: again() }), Ok(()));
+        assert_eq!(run(show(&name)), Ok(()));
+        assert_eq!(run(show("../../escape")).unwrap_err().kind, Kind::Corrupt);
+        assert_eq!(run(verify()), Ok(()));
+        let bundle = folder.path().join("kept/pages/bundles").join(&name);
+        let mut bytes = std::fs::read(&bundle).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&bundle, bytes).unwrap();
+        let error = run(verify()).unwrap_err();
+        assert!(error.kind == Kind::Corrupt && error.why.contains(&name), "{error}");
+        assert_eq!(run(Action::List { pipeline: again() }), Ok(()));
+    }
+
+    #[test]
+    fn a_pipeline_without_checkpoints_is_told_so() {
+        let (_folder, pipeline, _) = with_one_checkpoint();
+        let text = std::fs::read_to_string(&pipeline.pipeline).unwrap();
+        let (before, _) = text.split_once("[checkpoint]").unwrap();
+        std::fs::write(&pipeline.pipeline, before.replace("delivery", "# delivery")).unwrap();
+        let error = Checkpoint {
+            action: Action::List { pipeline },
+        }
+        .run(&OUT())
+        .unwrap_err();
+        assert!(
+            error.kind == Kind::Invalid && error.why.contains("[checkpoint]"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn a_moment_is_told_to_the_second() {
-        assert_eq!(moment(1_795_000_000_999), "2026-11-18T09:46:40Z");
+        assert_eq!(moment(1_795_000_000_999), "2026-11-18T11:06:40Z");
         assert_eq!(moment(i64::MAX), i64::MAX.to_string());
     }
 
@@ -268,7 +349,7 @@ mod tests {
             bytes: 0,
             flaw: Some(Error::new(Kind::Corrupt, "object `b` is damaged", "x").hint("y")),
         };
-        let out = Output::new(super::super::output::Format::Json);
+        let out = OUT();
         assert_eq!(report(&[], std::slice::from_ref(&whole), &out), Ok(()));
         let error = report(&[], &[whole, damaged], &out).unwrap_err();
         assert_eq!(error.kind.exit_code(), 6);

@@ -139,7 +139,34 @@ fn list(savepoints: &[(String, Result<Saved>)], out: &Output) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::checkpoint::tests::with_one_checkpoint;
+    use super::super::output::Format;
     use super::*;
+
+    #[test]
+    fn savepoints_are_listed_and_deleted_without_a_broker_and_one_that_is_not_there_is_told() {
+        let (_folder, pipeline, _) = with_one_checkpoint();
+        let (loaded, location) = pipeline.load().unwrap();
+        let store = Store::look_into(&location, &loaded.name).unwrap();
+        let newest = store.newest().unwrap().into_iter();
+        let newest: Vec<_> = newest.map(|(pointer, entry)| (pointer, entry.offsets)).collect();
+        store.save(&Place::Named("a".into()), || Ok(newest.clone())).unwrap();
+        let out = Output::new(Format::Json);
+        assert_eq!(list(&store.savepoints().unwrap(), &out), Ok(()));
+        let delete = Savepoint {
+            action: Action::Delete {
+                pipeline,
+                savepoint: "a".into(),
+            },
+        };
+        assert_eq!(delete.run(&out), Ok(()));
+        let (_folder, pipeline, _) = with_one_checkpoint();
+        let missing = Action::Delete {
+            pipeline,
+            savepoint: "a".into(),
+        };
+        assert_eq!(Savepoint { action: missing }.run(&out).unwrap_err().kind, Kind::Corrupt);
+    }
 
     #[test]
     fn a_savepoint_is_a_name_or_a_place() {
