@@ -19,6 +19,7 @@ pub mod kill;
 pub mod metrics;
 
 pub mod source;
+pub mod state;
 pub mod plugin;
 pub mod sink;
 pub mod checkpoint;

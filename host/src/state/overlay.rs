@@ -1,0 +1,409 @@
+//! The overlay: a task's changes since the last commit, in memory. It is the delta that a checkpoint stores.
+//!
+//! Keys and values lie in one arena, found through a hash table of slots, so that a change of a value costs no allocation of its own; only the
+//! entries of maps, which are read in order, have a tree beside it.
+//!
+//! Always: `undo` leaves exactly what the last `keep` left. What a batch changes first is logged: slots that it made stand behind
+//! `kept_slots`, the arena's bytes of before are untouched or in the log, and each slot is logged once a batch.
+
+use super::keys;
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::ops::Bound;
+
+/// One change of one key, as it is encoded and applied. Keys are whole keys of the layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change<'a> {
+    /// The entry has this value.
+    Put { key: &'a [u8], value: &'a [u8] },
+    /// The entry is gone; of a list: all its items.
+    Delete { key: &'a [u8] },
+    /// The list has these frames behind what it had.
+    Append { key: &'a [u8], frames: &'a [u8] },
+    /// All entries of the map that begin with `prefix` are gone; what is put behind it is put anew.
+    ClearMap { prefix: &'a [u8] },
+}
+
+/// What the overlay says about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known<'a> {
+    /// Nothing: what is applied counts.
+    Unknown,
+    /// It is gone.
+    Absent,
+    /// It has this value, whatever is applied.
+    Value(&'a [u8]),
+    /// These frames stand behind what is applied.
+    Appended(&'a [u8]),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Put,
+    Deleted,
+    Appended,
+    /// Not an entry: the mark of a map that was cleared; its key is the prefix of the map's entries.
+    Cleared,
+}
+
+/// A place in the arena that holds `length` bytes and has room for `capacity`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Room {
+    start: usize,
+    length: usize,
+    capacity: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    key: Room,
+    value: Room,
+    state: State,
+    /// The batch that changed it last.
+    batch: u32,
+    /// Whether that batch may write over the value's bytes: it made them, or the log has them.
+    writable: bool,
+}
+
+/// What a slot was before the batch.
+#[derive(Debug)]
+struct Logged {
+    slot: u32,
+    state: State,
+    value: Room,
+    /// Where the log has the value's bytes, if the batch may write over them.
+    saved: Option<usize>,
+}
+
+/// See the file's header.
+#[derive(Debug, Default)]
+pub(super) struct Overlay {
+    arena: Vec<u8>,
+    slots: Vec<Slot>,
+    table: HashTable<u32>,
+    hasher: RandomState,
+    /// Entries of maps by their keys.
+    ordered: BTreeMap<Box<[u8]>, u32>,
+    ordered_bytes: usize,
+    /// Marks among the slots.
+    marks: usize,
+    batch: u32,
+    log: Vec<Logged>,
+    saved: Vec<u8>,
+    kept_slots: usize,
+    kept_arena: usize,
+}
+
+impl Overlay {
+    /// What it says about an entry of a value or list store, or about an entry of a map that no mark hides.
+    pub(super) fn get(&self, key: &[u8]) -> Known<'_> {
+        self.find(false, key).map_or(Known::Unknown, |slot| self.known(slot))
+    }
+
+    /// The slot of an entry, if it knows it.
+    pub(super) fn find_entry(&self, key: &[u8]) -> Option<u32> {
+        self.find(false, key)
+    }
+
+    /// Whether the map's applied entries are hidden.
+    pub(super) fn is_cleared(&self, prefix: &[u8]) -> bool {
+        self.marks > 0 && self.find(true, prefix).is_some()
+    }
+
+    /// The entries of a map that it knows, in order: those that begin with `prefix` and stand behind `after`, with their whole keys.
+    pub(super) fn ordered<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Bound<&[u8]>,
+    ) -> impl Iterator<Item = (&'a [u8], Known<'a>)> + use<'a> {
+        self.ordered
+            .range::<[u8], _>((after, Bound::Unbounded))
+            .take_while(move |(key, _)| key.starts_with(prefix))
+            .map(|(key, &slot)| (&**key, self.known(slot)))
+    }
+
+    /// Sets an entry of a value store.
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
+        match self.find(false, key) {
+            Some(slot) => self.overwrite(slot, value),
+            None => _ = self.insert(key, State::Put, value),
+        }
+    }
+
+    /// Takes an entry of a value store away, or all items of a list.
+    pub(super) fn delete(&mut self, key: &[u8]) {
+        match self.find(false, key) {
+            Some(slot) => self.bury(slot),
+            None => _ = self.insert(key, State::Deleted, &[]),
+        }
+    }
+
+    /// Adds an item to a list.
+    pub(super) fn append(&mut self, key: &[u8], item: &[u8]) {
+        let slot = match self.find(false, key) {
+            Some(slot) => slot,
+            None => self.insert(key, State::Appended, &[]),
+        };
+        self.log(slot, false);
+        let length = keys::frame_length(item);
+        self.grow(slot, length);
+        let slot = &mut self.slots[slot as usize];
+        if slot.state == State::Deleted {
+            slot.state = State::Put;
+        }
+        let end = slot.value.start + slot.value.length;
+        slot.value.length += length;
+        keys::frame(item, &mut self.arena[end..end + length]);
+    }
+
+    /// Sets an entry of a map.
+    pub(super) fn put_entry(&mut self, key: &[u8], value: &[u8]) {
+        match self.find(false, key) {
+            Some(slot) => self.overwrite(slot, value),
+            None => self.insert_entry(key, State::Put, value),
+        }
+    }
+
+    /// Takes an entry of a map away.
+    pub(super) fn delete_entry(&mut self, key: &[u8]) {
+        match self.find(false, key) {
+            Some(slot) => self.bury(slot),
+            None => self.insert_entry(key, State::Deleted, &[]),
+        }
+    }
+
+    /// Takes all entries of a map under one key away.
+    pub(super) fn clear_map(&mut self, prefix: &[u8]) {
+        let entries = self
+            .ordered
+            .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        let slots: Vec<u32> = entries
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(_, &slot)| slot)
+            .collect();
+        for slot in slots {
+            self.bury(slot);
+        }
+        if self.find(true, prefix).is_none() {
+            self.insert(prefix, State::Cleared, &[]);
+            self.marks += 1;
+        }
+    }
+
+    /// The changes since the last keep stay.
+    pub(super) fn keep(&mut self) {
+        self.log.clear();
+        self.saved.clear();
+        self.batch = self.batch.wrapping_add(1);
+        self.kept_slots = self.slots.len();
+        self.kept_arena = self.arena.len();
+    }
+
+    /// The changes since the last keep were never made.
+    pub(super) fn undo(&mut self) {
+        while let Some(was) = self.log.pop() {
+            let slot = &mut self.slots[was.slot as usize];
+            (slot.state, slot.value) = (was.state, was.value);
+            if let Some(from) = was.saved {
+                let Room { start, length, .. } = was.value;
+                self.arena[start..start + length].copy_from_slice(&self.saved[from..from + length]);
+            }
+        }
+        while self.slots.len() > self.kept_slots {
+            self.forget_last();
+        }
+        self.arena.truncate(self.kept_arena);
+        self.keep();
+    }
+
+    /// Whether a batch's changes are neither kept nor undone.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.log.is_empty() || self.slots.len() > self.kept_slots
+    }
+
+    /// Whether nothing was changed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The memory that its changes take, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        self.arena.len() + self.ordered_bytes + self.slots.len() * (size_of::<Slot>() + 8)
+    }
+
+    /// The changes, in the order in which they have to be applied: what is cleared first.
+    pub(super) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        let marks = self.slots.iter().filter(|slot| slot.state == State::Cleared);
+        let marks = marks.take(self.marks);
+        let entries = self.slots.iter().filter(|slot| slot.state != State::Cleared);
+        marks.chain(entries).map(|slot| {
+            let (key, value) = (self.bytes_of(slot.key), self.bytes_of(slot.value));
+            match slot.state {
+                State::Put => Change::Put { key, value },
+                State::Deleted => Change::Delete { key },
+                State::Appended => Change::Append { key, frames: value },
+                State::Cleared => Change::ClearMap { prefix: key },
+            }
+        })
+    }
+
+    /// Forgets everything and keeps about as much memory as was in use.
+    pub(super) fn clear(&mut self) {
+        let (bytes, slots) = (2 * self.arena.len(), 2 * self.slots.len());
+        self.arena.clear();
+        self.arena.shrink_to(bytes);
+        self.slots.clear();
+        self.slots.shrink_to(slots);
+        self.table.clear();
+        self.table.shrink_to(slots, |_| 0);
+        self.ordered.clear();
+        (self.ordered_bytes, self.marks) = (0, 0);
+        self.keep();
+    }
+
+    fn bytes_of(&self, room: Room) -> &[u8] {
+        &self.arena[room.start..room.start + room.length]
+    }
+
+    /// What it says in a slot.
+    pub(super) fn known(&self, slot: u32) -> Known<'_> {
+        let slot = &self.slots[slot as usize];
+        match slot.state {
+            State::Put => Known::Value(self.bytes_of(slot.value)),
+            State::Appended => Known::Appended(self.bytes_of(slot.value)),
+            State::Deleted | State::Cleared => Known::Absent,
+        }
+    }
+
+    /// The slot of an entry, or of a mark.
+    fn find(&self, mark: bool, key: &[u8]) -> Option<u32> {
+        let is_it = |&index: &u32| {
+            let slot = &self.slots[index as usize];
+            (slot.state == State::Cleared) == mark && self.bytes_of(slot.key) == key
+        };
+        self.table.find(self.hasher.hash_one(key), is_it).copied()
+    }
+
+    fn insert(&mut self, key: &[u8], state: State, value: &[u8]) -> u32 {
+        let index = self.slots.len() as u32;
+        let key = self.room(key, key.len());
+        let value = self.room(value, value.len());
+        self.slots.push(Slot {
+            key,
+            value,
+            state,
+            batch: self.batch,
+            writable: true,
+        });
+        let Self {
+            table,
+            slots,
+            arena,
+            hasher,
+            ..
+        } = self;
+        let hash = |index: &u32| {
+            let Room { start, length, .. } = slots[*index as usize].key;
+            hasher.hash_one(&arena[start..start + length])
+        };
+        table.insert_unique(hash(&index), index, hash);
+        index
+    }
+
+    fn insert_entry(&mut self, key: &[u8], state: State, value: &[u8]) {
+        let slot = self.insert(key, state, value);
+        self.ordered.insert(key.into(), slot);
+        self.ordered_bytes += key.len() + TREE_ENTRY_BYTES;
+    }
+
+    /// Takes back the last slot that was made.
+    fn forget_last(&mut self) {
+        let Some(slot) = self.slots.pop() else { return };
+        let index = self.slots.len() as u32;
+        let key = &self.arena[slot.key.start..slot.key.start + slot.key.length];
+        if let Ok(entry) = self.table.find_entry(self.hasher.hash_one(key), |&at| at == index) {
+            entry.remove();
+        }
+        if slot.state == State::Cleared {
+            self.marks -= 1;
+        } else if self.ordered.remove(key).is_some() {
+            self.ordered_bytes -= key.len() + TREE_ENTRY_BYTES;
+        }
+    }
+
+    /// Remembers what the slot was before this batch, with its value's bytes if `save` says so.
+    fn log(&mut self, index: u32, save: bool) {
+        let slot = &mut self.slots[index as usize];
+        if slot.batch == self.batch {
+            return;
+        }
+        (slot.batch, slot.writable) = (self.batch, save);
+        let Room { start, length, .. } = slot.value;
+        let saved = save.then_some(self.saved.len());
+        if save {
+            self.saved.extend_from_slice(&self.arena[start..start + length]);
+        }
+        self.log.push(Logged {
+            slot: index,
+            state: slot.state,
+            value: slot.value,
+            saved,
+        });
+    }
+
+    fn overwrite(&mut self, index: u32, value: &[u8]) {
+        self.log(index, true);
+        let slot = &mut self.slots[index as usize];
+        slot.state = State::Put;
+        if slot.writable && value.len() <= slot.value.capacity {
+            slot.value.length = value.len();
+            let start = slot.value.start;
+            self.arena[start..start + value.len()].copy_from_slice(value);
+        } else {
+            // A count grows by a digit now and then: a little room spares the next one a new place.
+            let room = self.room(value, value.len().next_multiple_of(8));
+            let slot = &mut self.slots[index as usize];
+            (slot.value, slot.writable) = (room, true);
+        }
+    }
+
+    /// Its bytes stay where they are: a later value takes a new place.
+    fn bury(&mut self, index: u32) {
+        self.log(index, false);
+        let slot = &mut self.slots[index as usize];
+        (slot.state, slot.value) = (State::Deleted, Room::default());
+    }
+
+    /// Makes room for so many bytes more behind the value. Bytes that it has are never written over, so the log needs no copy.
+    fn grow(&mut self, index: u32, more: usize) {
+        let value = self.slots[index as usize].value;
+        let needed = value.length + more;
+        if needed > value.capacity {
+            let start = self.arena.len();
+            let capacity = needed.max(2 * value.capacity);
+            self.arena.resize(start + capacity, 0);
+            self.arena.copy_within(value.start..value.start + value.length, start);
+            self.slots[index as usize].value = Room {
+                start,
+                length: value.length,
+                capacity,
+            };
+        }
+    }
+
+    fn room(&mut self, bytes: &[u8], capacity: usize) -> Room {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        self.arena.resize(start + capacity, 0);
+        Room {
+            start,
+            length: bytes.len(),
+            capacity,
+        }
+    }
+}
+
+/// What an entry of the tree takes beside its key, roughly.
+const TREE_ENTRY_BYTES: usize = 40;

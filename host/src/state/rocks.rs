@@ -1,0 +1,144 @@
+//! How RocksDB is opened, limited and asked, and what its errors mean.
+//!
+//! **One database a task.** A task moves, is restored, forgotten and based on its own; a database shared by tasks would make each of these
+//! a rewrite of ranges. Caches and write buffers are shared, so that many tasks do not take many times the memory.
+//!
+//! **The log is kept, and not synced.** After kill -9 the kernel still has every byte that was written: the database opens at the pointer of
+//! its last apply and nothing has to be redone. Without the log it would open at its last flush, which may lie far behind, beyond the bundles that
+//! are kept. A sync an apply would guard against a power cut alone, at milliseconds a task and commit; it is not needed for that: the
+//! database then opens at an *older* pointer, and the deltas behind it are in the checkpoint store. What would hurt is a hole, an apply that is lost
+//! before one that is not: `task.rs` numbers the applies and finds it.
+//!
+//! Always: one limit for the process; blocks, indexes, filters and write buffers count against it together.
+
+use super::keys;
+use crate::error::{Error, Kind};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
+    DataBlockIndexType, ErrorKind, LogLevel, MergeOperands, Options, WriteBufferManager,
+};
+use std::path::Path;
+
+/// What the databases of the process share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    cache: Cache,
+    buffers: WriteBufferManager,
+    buffer_bytes: usize,
+}
+
+impl Shared {
+    /// A limit in bytes for the caches and write buffers of all databases.
+    pub(super) fn new(limit: u64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(LIMIT_MIN);
+        let cache = Cache::new_lru_cache(limit);
+        // A stall would stop a worker in the middle of an apply for what another task's buffer holds: flushing early is enough.
+        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(limit / 2, false, cache.clone());
+        Self {
+            cache,
+            buffers,
+            buffer_bytes: (limit / 8).clamp(BUFFER_MIN, BUFFER_MAX),
+        }
+    }
+
+    /// Bytes of blocks, indexes, filters and write buffers in memory.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.cache.get_usage() as u64
+    }
+
+    fn options(&self) -> Options {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_write_buffer_manager(&self.buffers);
+        options.set_write_buffer_size(self.buffer_bytes);
+        options.set_max_write_buffer_number(3);
+        options.set_arena_block_size(256 << 10);
+        options.set_memtable_whole_key_filtering(true);
+        options.set_memtable_prefix_bloom_ratio(0.02);
+        options.set_block_based_table_factory(&self.tables());
+        // What is young is written again soon: only what sank is worth the work.
+        options.set_compression_per_level(&[
+            DBCompressionType::None,
+            DBCompressionType::None,
+            DBCompressionType::Snappy,
+        ]);
+        options.set_merge_operator_associative("sandbar.list.1", concatenated);
+        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        options.set_log_level(LogLevel::Warn);
+        options.set_max_log_file_size(1 << 20);
+        options.set_keep_log_file_num(2);
+        options.set_stats_dump_period_sec(0);
+        options
+    }
+
+    fn tables(&self) -> BlockBasedOptions {
+        let mut tables = BlockBasedOptions::default();
+        tables.set_block_cache(&self.cache);
+        tables.set_cache_index_and_filter_blocks(true);
+        tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        tables.set_bloom_filter(10.0, false);
+        tables.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+        tables.set_data_block_hash_ratio(0.75);
+        tables
+    }
+
+    /// Opens or makes a database.
+    pub(super) fn open(&self, folder: &Path) -> Result<DB, rocksdb::Error> {
+        let options = self.options();
+        let family = ColumnFamilyDescriptor::new(FAMILY, options.clone());
+        DB::open_cf_descriptors(&options, folder, [family])
+    }
+}
+
+/// A limit below this would only thrash.
+const LIMIT_MIN: usize = 8 << 20;
+const BUFFER_MIN: usize = 1 << 20;
+const BUFFER_MAX: usize = 64 << 20;
+
+const FAMILY: &str = "default";
+
+/// The one column family; every database of ours has it.
+pub(super) fn family(db: &DB) -> Result<&ColumnFamily, Error> {
+    db.cf_handle(FAMILY)
+        .ok_or_else(|| Error::new(Kind::Bug, "the state has no column family", ""))
+}
+
+/// The merge of lists: frames behind frames.
+fn concatenated(_key: &[u8], had: Option<&[u8]>, operands: &MergeOperands) -> Option<Vec<u8>> {
+    let length = had.map_or(0, <[u8]>::len) + operands.iter().map(<[u8]>::len).sum::<usize>();
+    let mut all = Vec::with_capacity(length);
+    all.extend_from_slice(had.unwrap_or_default());
+    for operand in operands {
+        all.extend_from_slice(operand);
+    }
+    Some(all)
+}
+
+/// A RocksDB error as ours: damage is told from a machine that has no room or says no.
+pub(super) fn error(what: String, error: &rocksdb::Error) -> Error {
+    let why = error.to_string();
+    let is_missing = why.contains("No such file or directory");
+    match error.kind() {
+        ErrorKind::IOError if why.contains("No space left") || why.contains("Disk quota") => {
+            Error::new(Kind::Failed, what, why)
+                .hint("free some space on the disk of the state folder and start again: nothing is lost")
+        }
+        ErrorKind::IOError if !is_missing => Error::new(Kind::Failed, what, why),
+        ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotSupported | ErrorKind::IOError => {
+            damaged(what, &why)
+        }
+        _ => Error::new(Kind::Failed, what, why),
+    }
+}
+
+/// Local files that cannot be used as they are.
+pub(super) fn damaged(what: String, why: &str) -> Error {
+    Error::new(Kind::Corrupt, what, why)
+        .hint("the task's local files are damaged: delete its folder, and it is restored from the last checkpoint")
+}
+
+/// A value of the meta part.
+pub(super) fn meta(db: &DB, name: &[u8]) -> Result<Option<Vec<u8>>, rocksdb::Error> {
+    debug_assert!(!keys::is_entry(name));
+    db.get(name)
+}

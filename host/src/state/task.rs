@@ -1,0 +1,440 @@
+//! A task's state: its overlay over its RocksDB, and the step from the one into the other.
+//!
+//! Always: the changes of a commit and its pointer reach RocksDB in one write batch; reads see the writes.
+//!
+//! Applies are numbered. Each merges its number into an entry of its own, and every 256th (and the first of a process) starts that entry anew
+//! and is synced, with all before it. So a power cut can only lose the last applies, or leave a gap in the numbers, which opening finds.
+
+use super::keys::{self, StoreId};
+use super::overlay::{Change, Known, Overlay};
+use super::scan::{self, Entries};
+use super::view::View;
+use super::{delta, rocks};
+use crate::error::{Error, Kind, Result};
+use crate::kill;
+use crate::record::Column;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{DB, WriteBatch, WriteOptions};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Applies between two that are synced.
+const STEPS_UNSYNCED: usize = 256;
+/// A cleared map with more entries than this is deleted as a range: a range costs every later read a little, an entry only itself.
+const ENTRIES_DELETED_ONE_BY_ONE: usize = 1024;
+
+/// What a task's state amounts to and was asked, for metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Entries that are applied, as RocksDB estimates them.
+    pub keys: u64,
+    /// Bytes of its table files.
+    pub disk_bytes: u64,
+    /// Bytes of the changes since the last commit.
+    pub overlay_bytes: u64,
+    /// Multi-gets: one at most a call of `values` or `entries`.
+    pub multi_gets: u64,
+    /// Keys that they asked for: those that the overlay did not know.
+    pub multi_get_keys: u64,
+    /// Commits that were applied or redone.
+    pub applies: u64,
+}
+
+/// A task's keyed state; owned by one worker.
+pub struct TaskState {
+    task: String,
+    db: Arc<DB>,
+    overlay: Overlay,
+    pointer: Option<String>,
+    /// Number of the next apply, and how many of those before it are not synced.
+    step: u64,
+    unsynced: usize,
+    /// The key at hand, and what a lookup found: kept for their memory.
+    key: Vec<u8>,
+    lookup: Lookup,
+    stats: Stats,
+}
+
+/// A batch's lookup: where the overlay knows each key, and the whole keys of those that it does not know.
+#[derive(Default)]
+struct Lookup {
+    slots: Vec<Where>,
+    misses: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Where {
+    Nowhere,
+    Slot(u32),
+    Applied,
+}
+
+impl TaskState {
+    /// A task's state over its database: reads the pointer, and makes sure of layout, name and that no apply is missing.
+    pub(super) fn new(task: &str, db: DB) -> Result<Self> {
+        let what = || format!("failed to open the local state of task `{task}`");
+        let meta = |name| rocks::meta(&db, name).map_err(|error| rocks::error(what(), &error));
+        let (layout, name) = (meta(keys::META_LAYOUT)?, meta(keys::META_TASK)?);
+        let (pointer, steps) = (meta(keys::META_POINTER)?, meta(keys::META_STEPS)?.unwrap_or_default());
+        match layout.as_deref() {
+            None => {}
+            Some([keys::LAYOUT]) if name.as_deref() == Some(task.as_bytes()) => {}
+            Some([keys::LAYOUT]) => {
+                let name = String::from_utf8_lossy(name.as_deref().unwrap_or_default()).into_owned();
+                return Err(rocks::damaged(what(), &format!("these are the files of task `{name}`")));
+            }
+            Some(other) => {
+                let why = format!("its layout is version {other:?}, this program reads {}", keys::LAYOUT);
+                return Err(rocks::damaged(what(), &why));
+            }
+        }
+        let last =
+            last_step(&steps).ok_or_else(|| rocks::damaged(what(), "a commit is missing before the last one"))?;
+        let pointer = pointer.map(String::from_utf8).transpose();
+        Ok(Self {
+            pointer: pointer.map_err(|_| rocks::damaged(what(), "its pointer is no text"))?,
+            task: task.to_owned(),
+            db: Arc::new(db),
+            overlay: Overlay::default(),
+            step: last + 1,
+            unsynced: STEPS_UNSYNCED,
+            key: Vec::new(),
+            lookup: Lookup::default(),
+            stats: Stats::default(),
+        })
+    }
+
+    /// The task's name.
+    pub fn task(&self) -> &str {
+        &self.task
+    }
+
+    /// The pointer text of the last apply; `None`: nothing was applied yet.
+    pub fn applied(&self) -> Option<&str> {
+        self.pointer.as_deref()
+    }
+
+    /// Looks the keys' values up: one entry a key, absent where there is none. What the overlay does not know is ONE multi-get. `into` is
+    /// cleared first.
+    pub fn values(&mut self, store: StoreId, keys: &Column, into: &mut Column) -> Result<()> {
+        self.key.clear();
+        keys::store(store, &mut self.key);
+        self.look_up(keys, false, into)
+    }
+
+    /// Looks entries of the map under `key` up by their user keys, as [`values`](Self::values) does.
+    pub fn entries(&mut self, store: StoreId, key: &[u8], user_keys: &Column, into: &mut Column) -> Result<()> {
+        self.set_map(store, key);
+        let is_cleared = self.overlay.is_cleared(&self.key);
+        self.look_up(user_keys, is_cleared, into)
+    }
+
+    /// The entries of the map under `key` in order of their user keys, which begin with `prefix` and stand behind `after`: at most `limit`.
+    /// True: there are more. `user_keys` and `values` are cleared first.
+    #[expect(clippy::too_many_arguments, reason = "a scan's bounds and its two columns")]
+    pub fn scan(
+        &mut self,
+        store: StoreId,
+        key: &[u8],
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+        user_keys: &mut Column,
+        values: &mut Column,
+    ) -> Result<bool> {
+        self.set_map(store, key);
+        let entries = Entries::new(&self.key, prefix, after);
+        let is_cleared = self.overlay.is_cleared(&self.key);
+        let applied = (!is_cleared).then(|| entries.applied(&self.db));
+        let changed = entries.changed(&self.overlay);
+        scan::merged(applied, changed, self.key.len(), limit, (user_keys, values)).map_err(|error| self.unread(&error))
+    }
+
+    /// The items of the list under `key`, oldest first. `into` is cleared first.
+    pub fn items(&mut self, store: StoreId, key: &[u8], into: &mut Column) -> Result<()> {
+        into.clear();
+        self.set_entry(store, key);
+        let (asks, frames) = match self.overlay.get(&self.key) {
+            Known::Unknown => (true, &[][..]),
+            Known::Appended(frames) => (true, frames),
+            Known::Value(frames) => (false, frames),
+            Known::Absent => (false, &[][..]),
+        };
+        let applied = match asks {
+            true => self.db.get_pinned(&self.key).map_err(|error| self.unread(&error))?,
+            false => None,
+        };
+        let applied = applied.as_deref().unwrap_or_default();
+        let whole = keys::items(applied, |item| into.push(Some(item)))
+            .and_then(|()| keys::items(frames, |item| into.push(Some(item))));
+        whole.ok_or_else(|| rocks::damaged(self.reading(), "a list is cut off"))
+    }
+
+    /// Sets the value under `key` of a value store.
+    pub fn put(&mut self, store: StoreId, key: &[u8], value: &[u8]) {
+        self.set_entry(store, key);
+        self.overlay.put(&self.key, value);
+    }
+
+    /// Takes the value under `key` of a value store away.
+    pub fn delete(&mut self, store: StoreId, key: &[u8]) {
+        self.set_entry(store, key);
+        self.overlay.delete(&self.key);
+    }
+
+    /// Adds an item to the list under `key`.
+    pub fn append(&mut self, store: StoreId, key: &[u8], item: &[u8]) {
+        self.set_entry(store, key);
+        self.overlay.append(&self.key, item);
+    }
+
+    /// Takes all items of the list under `key` away.
+    pub fn clear_list(&mut self, store: StoreId, key: &[u8]) {
+        self.delete(store, key);
+    }
+
+    /// Sets an entry of the map under `key`.
+    pub fn put_entry(&mut self, store: StoreId, key: &[u8], user_key: &[u8], value: &[u8]) {
+        self.set_map(store, key);
+        self.key.extend_from_slice(user_key);
+        self.overlay.put_entry(&self.key, value);
+    }
+
+    /// Takes an entry of the map under `key` away.
+    pub fn delete_entry(&mut self, store: StoreId, key: &[u8], user_key: &[u8]) {
+        self.set_map(store, key);
+        self.key.extend_from_slice(user_key);
+        self.overlay.delete_entry(&self.key);
+    }
+
+    /// Takes all entries of the map under `key` away.
+    pub fn clear_map(&mut self, store: StoreId, key: &[u8]) {
+        self.set_map(store, key);
+        self.overlay.clear_map(&self.key);
+    }
+
+    /// The changes since the last keep stay: a batch is done.
+    pub fn keep(&mut self) {
+        self.overlay.keep();
+    }
+
+    /// The changes since the last keep were never made: a call failed.
+    pub fn undo(&mut self) {
+        self.overlay.undo();
+    }
+
+    /// The memory that the changes since the last commit take, roughly.
+    pub fn overlay_bytes(&self) -> usize {
+        self.overlay.bytes()
+    }
+
+    /// Whether nothing was changed since the last commit.
+    pub fn is_clean(&self) -> bool {
+        self.overlay.is_empty()
+    }
+
+    /// Appends the overlay, encoded: a whole number of batches, each kept.
+    pub fn delta(&self, into: &mut Vec<u8>) {
+        debug_assert!(!self.overlay.is_pending(), "a delta is taken between batches");
+        delta::encode(self.overlay.changes(), into);
+    }
+
+    /// Writes the overlay and the pointer in one write batch; the overlay is empty then. For a commit that went through.
+    pub fn apply(&mut self, pointer: &str) -> Result<()> {
+        if self.overlay.is_pending() {
+            return Err(Error::new(
+                Kind::Bug,
+                self.writing(),
+                "a batch is neither kept nor undone",
+            ));
+        }
+        let overlay = std::mem::take(&mut self.overlay);
+        let written = self.write(overlay.changes(), overlay.bytes(), pointer);
+        self.overlay = overlay;
+        written?;
+        self.overlay.clear();
+        Ok(())
+    }
+
+    /// Forgets all changes since the last commit.
+    pub fn drop_overlay(&mut self) {
+        self.overlay.clear();
+    }
+
+    /// Applies a stored delta with its pointer, when a task is restored. The bytes are checked before any of them is used.
+    pub fn redo(&mut self, delta: &[u8], pointer: &str) -> Result<()> {
+        if !self.is_clean() {
+            return Err(Error::new(
+                Kind::Bug,
+                self.writing(),
+                "there are changes since the last commit",
+            ));
+        }
+        let what = || format!("failed to redo the delta of `{pointer}` for task `{}`", self.task);
+        let changes = delta::decode(delta).map_err(|why| Error::new(Kind::Corrupt, what(), why))?;
+        self.write(changes.into_iter(), delta.len(), pointer)
+    }
+
+    /// Makes a folder at `into`, which must not be there, with all files of what is applied: hard links where the disk allows them.
+    pub fn snapshot(&self, into: &Path) -> Result<()> {
+        let taken = Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(into));
+        taken.map_err(|error| rocks::error(format!("failed to take a snapshot of task `{}`", self.task), &error))
+    }
+
+    /// A view of what is applied, for any thread, which ends with this state.
+    pub fn view(&self) -> View {
+        View::new(&self.task, &self.db)
+    }
+
+    /// What it amounts to and was asked.
+    pub fn stats(&self) -> Stats {
+        let number = |name: &str| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
+        Stats {
+            keys: number("rocksdb.estimate-num-keys"),
+            disk_bytes: number("rocksdb.total-sst-files-size"),
+            overlay_bytes: self.overlay.bytes() as u64,
+            ..self.stats
+        }
+    }
+
+    /// Looks up what stands behind the prefix in `self.key`; `hidden`: only the overlay counts.
+    fn look_up(&mut self, keys: &Column, hidden: bool, into: &mut Column) -> Result<()> {
+        into.clear();
+        self.find(keys, hidden);
+        let Lookup { slots, misses, ends } = &self.lookup;
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let missed = starts.zip(ends).map(|(start, &end)| &misses[start..end]);
+        let mut applied = Vec::new();
+        if !ends.is_empty() {
+            self.stats.multi_gets += 1;
+            self.stats.multi_get_keys += ends.len() as u64;
+            applied = self.db.batched_multi_get_cf(rocks::family(&self.db)?, missed, false);
+        }
+        let mut applied = applied.into_iter();
+        for slot in slots {
+            match slot {
+                Where::Nowhere => into.push(None),
+                Where::Slot(slot) => match self.overlay.known(*slot) {
+                    Known::Value(value) | Known::Appended(value) => into.push(Some(value)),
+                    Known::Absent | Known::Unknown => into.push(None),
+                },
+                Where::Applied => {
+                    let value = applied.next().transpose().map_err(|error| self.unread(&error))?;
+                    into.push(value.flatten().as_deref());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `self.lookup`.
+    fn find(&mut self, keys: &Column, hidden: bool) {
+        let Lookup { slots, misses, ends } = &mut self.lookup;
+        slots.clear();
+        misses.clear();
+        ends.clear();
+        for key in keys.iter() {
+            let Some(key) = key else {
+                slots.push(Where::Nowhere);
+                continue;
+            };
+            let start = misses.len();
+            misses.extend_from_slice(&self.key);
+            misses.extend_from_slice(key);
+            slots.push(match self.overlay.find_entry(&misses[start..]) {
+                Some(slot) => Where::Slot(slot),
+                None if hidden => Where::Nowhere,
+                None => Where::Applied,
+            });
+            match slots.last() {
+                Some(Where::Applied) => ends.push(misses.len()),
+                _ => misses.truncate(start),
+            }
+        }
+    }
+
+    fn write<'a>(&mut self, changes: impl Iterator<Item = Change<'a>>, bytes: usize, pointer: &str) -> Result<()> {
+        let mut batch = WriteBatch::with_capacity_bytes(bytes + 256);
+        for change in changes {
+            match change {
+                Change::Put { key, value } => batch.put(key, value),
+                Change::Delete { key } => batch.delete(key),
+                Change::Append { key, frames } => batch.merge(key, frames),
+                Change::ClearMap { prefix } => self.clear_applied(prefix, &mut batch)?,
+            }
+        }
+        batch.put(keys::META_LAYOUT, [keys::LAYOUT]);
+        batch.put(keys::META_TASK, &self.task);
+        batch.put(keys::META_POINTER, pointer);
+        let syncs = self.unsynced >= STEPS_UNSYNCED;
+        match syncs {
+            true => batch.put(keys::META_STEPS, self.step.to_le_bytes()),
+            false => batch.merge(keys::META_STEPS, self.step.to_le_bytes()),
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(syncs);
+        kill::point("mid-apply");
+        self.db
+            .write_opt(batch, &options)
+            .map_err(|error| rocks::error(self.writing(), &error))?;
+        kill::point("after-apply");
+        self.step += 1;
+        self.unsynced = if syncs { 1 } else { self.unsynced + 1 };
+        self.pointer = Some(pointer.to_owned());
+        self.stats.applies += 1;
+        Ok(())
+    }
+
+    /// Adds the deletion of all applied entries of a map to the batch.
+    fn clear_applied(&self, prefix: &[u8], batch: &mut WriteBatch) -> Result<()> {
+        let mut entries = Entries::new(prefix, &[], None).applied(&self.db);
+        for _ in 0..ENTRIES_DELETED_ONE_BY_ONE {
+            match entries.key() {
+                Some(key) => batch.delete(key),
+                None => return entries.status().map_err(|error| self.unread(&error)),
+            }
+            entries.next();
+        }
+        if let Some(behind) = keys::behind(prefix) {
+            batch.delete_range(prefix, &behind);
+        }
+        Ok(())
+    }
+
+    fn set_entry(&mut self, store: StoreId, key: &[u8]) {
+        self.key.clear();
+        keys::entry(store, key, &mut self.key);
+    }
+
+    fn set_map(&mut self, store: StoreId, key: &[u8]) {
+        self.key.clear();
+        keys::map(store, key, &mut self.key);
+    }
+
+    fn reading(&self) -> String {
+        format!("failed to read the state of task `{}`", self.task)
+    }
+
+    fn writing(&self) -> String {
+        format!("failed to apply a commit to the state of task `{}`", self.task)
+    }
+
+    fn unread(&self, error: &rocksdb::Error) -> Error {
+        rocks::error(self.reading(), error)
+    }
+}
+
+/// The last of the steps' numbers, 0 if there is none; `None`: they have a gap.
+fn last_step(steps: &[u8]) -> Option<u64> {
+    let (numbers, rest) = steps.as_chunks::<8>();
+    let mut last = None;
+    for number in numbers {
+        let number = u64::from_le_bytes(*number);
+        if last.is_some_and(|last: u64| last.checked_add(1) != Some(number)) {
+            return None;
+        }
+        last = Some(number);
+    }
+    rest.is_empty().then_some(last.unwrap_or(0))
+}

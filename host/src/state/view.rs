@@ -1,0 +1,139 @@
+//! A view of what is applied, from any thread: for `state get`, `state scan` and `state count`, and for metrics.
+//!
+//! It sees no overlay: what it shows is what the last commit left. It never keeps a task's files open once the task is closed.
+
+use super::keys::{self, StoreId};
+use super::rocks;
+use super::scan::{self, Entries};
+use crate::error::{Error, Kind, Result};
+use crate::record::Column;
+use rocksdb::DB;
+use std::sync::{Arc, Weak};
+
+/// See the file's header.
+#[derive(Clone)]
+pub struct View {
+    task: String,
+    db: Weak<DB>,
+}
+
+impl View {
+    pub(super) fn new(task: &str, db: &Arc<DB>) -> Self {
+        Self {
+            task: task.to_owned(),
+            db: Arc::downgrade(db),
+        }
+    }
+
+    /// The task's name.
+    pub fn task(&self) -> &str {
+        &self.task
+    }
+
+    /// The pointer text of the last apply.
+    pub fn applied(&self) -> Result<Option<String>> {
+        let pointer = rocks::meta(&*self.db()?, keys::META_POINTER).map_err(|error| self.unread(&error))?;
+        Ok(pointer.map(|pointer| String::from_utf8_lossy(&pointer).into_owned()))
+    }
+
+    /// The value under `key` of a value store.
+    pub fn value(&self, store: StoreId, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut whole = Vec::new();
+        keys::entry(store, key, &mut whole);
+        self.db()?.get(&whole).map_err(|error| self.unread(&error))
+    }
+
+    /// The items of the list under `key`. `into` is cleared first.
+    pub fn items(&self, store: StoreId, key: &[u8], into: &mut Column) -> Result<()> {
+        into.clear();
+        let frames = self.value(store, key)?.unwrap_or_default();
+        keys::items(&frames, |item| into.push(Some(item)))
+            .ok_or_else(|| rocks::damaged(self.reading(), "a list is cut off"))
+    }
+
+    /// The entries of the map under `key` behind the user key `after`, in order: at most `limit`. True: there are more.
+    pub fn entries(
+        &self,
+        store: StoreId,
+        key: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+        (user_keys, values): (&mut Column, &mut Column),
+    ) -> Result<bool> {
+        let mut map = Vec::new();
+        keys::map(store, key, &mut map);
+        self.page(&map, after, limit, (user_keys, values))
+    }
+
+    /// The entries of a store behind the store's own key `after`, in order: at most `limit`. True: there are more. Of a value store an entry is
+    /// key and value, of a list store key and frames ([`frames`](Self::frames)), of a map store the own key is [`split`](Self::split).
+    pub fn scan(
+        &self,
+        store: StoreId,
+        after: Option<&[u8]>,
+        limit: usize,
+        (keys, values): (&mut Column, &mut Column),
+    ) -> Result<bool> {
+        let mut all = Vec::new();
+        keys::store(store, &mut all);
+        self.page(&all, after, limit, (keys, values))
+    }
+
+    /// Number of entries of a store, counted: a list is one, a map one an entry.
+    pub fn count(&self, store: StoreId) -> Result<u64> {
+        let mut all = Vec::new();
+        keys::store(store, &mut all);
+        let db = self.db()?;
+        let mut entries = Entries::new(&all, &[], None).applied(&db);
+        let mut count = 0;
+        while entries.valid() {
+            count += 1;
+            entries.next();
+        }
+        entries.status().map_err(|error| self.unread(&error))?;
+        Ok(count)
+    }
+
+    /// Key and user key of a map store's own key; `None`: it is none.
+    pub fn split(own: &[u8]) -> Option<(&[u8], &[u8])> {
+        keys::split_map(own)
+    }
+
+    /// The items of a list store's entry; `None`: it is none.
+    pub fn frames(entry: &[u8], into: &mut Column) -> Option<()> {
+        into.clear();
+        keys::items(entry, |item| into.push(Some(item)))
+    }
+
+    fn page(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+        columns: (&mut Column, &mut Column),
+    ) -> Result<bool> {
+        let db = self.db()?;
+        let applied = Entries::new(prefix, &[], after).applied(&db);
+        scan::merged(Some(applied), std::iter::empty(), prefix.len(), limit, columns)
+            .map_err(|error| self.unread(&error))
+    }
+
+    fn db(&self) -> Result<Arc<DB>> {
+        self.db.upgrade().ok_or_else(|| {
+            Error::new(
+                Kind::Failed,
+                self.reading(),
+                "this process does not have the task any more",
+            )
+            .hint("ask the process that took it over")
+        })
+    }
+
+    fn reading(&self) -> String {
+        format!("failed to read the state of task `{}`", self.task)
+    }
+
+    fn unread(&self, error: &rocksdb::Error) -> Error {
+        rocks::error(self.reading(), error)
+    }
+}
