@@ -1,0 +1,273 @@
+//! The simulated broker: inputs, outputs with their transactions, the group and its offsets. It judges nothing; `audit` does.
+
+use crate::random::Random;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Tasks; each has two partitions, so that one of them is idle at times.
+pub const TASKS: usize = 3;
+/// Partitions of a task.
+pub const PARTITIONS: usize = 2;
+/// Keys of a partition.
+pub const KEYS: usize = 5;
+/// A member that does nothing for so many steps is taken for dead.
+pub const SESSION: u64 = 400;
+/// A transaction that is older is aborted.
+pub const TRANSACTION_TIMEOUT: u64 = 900;
+
+/// A task and one of its partitions.
+pub type Place = (usize, usize);
+/// Next offset, and the pointer that rides with it.
+pub type Position = (u64, String);
+/// What a commit says.
+pub type Offsets = BTreeMap<Place, Position>;
+
+/// Every place.
+pub fn places() -> impl Iterator<Item = Place> {
+    (0..TASKS).flat_map(|task| (0..PARTITIONS).map(move |partition| (task, partition)))
+}
+
+/// An output: the record that caused it, and the count that its key had then.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    pub place: Place,
+    pub offset: u64,
+    pub count: u32,
+}
+
+/// An output in the log, and the transaction that it is in.
+#[derive(Debug)]
+pub struct Stored {
+    pub output: Output,
+    pub transaction: Option<u64>,
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Committed,
+    Aborted,
+}
+
+#[derive(Debug)]
+pub struct Transaction {
+    pub id: u64,
+    pub began: u64,
+    pub offsets: Option<Offsets>,
+}
+
+#[derive(Debug, Default)]
+pub struct Producer {
+    pub epoch: u32,
+    pub open: Option<Transaction>,
+}
+
+/// A refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The epoch is not the producer's.
+    Epoch,
+    /// The member is not one.
+    Member,
+}
+
+/// A request that was held up, or sent a second time.
+#[derive(Debug)]
+pub struct Late {
+    pub arrives: u64,
+    pub id: String,
+    pub epoch: u32,
+    pub what: Request,
+}
+
+#[derive(Debug)]
+pub enum Request {
+    Commit,
+    Offsets { member: u64, offsets: Offsets },
+    PlainOffsets { member: u64, offsets: Offsets },
+}
+
+/// A member of the group, by the worker that it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Member {
+    pub id: u64,
+    pub beat: u64,
+}
+
+#[derive(Debug)]
+pub struct Broker {
+    /// For each record of each partition the count that its key has with it.
+    pub input: BTreeMap<Place, Vec<u32>>,
+    pub outputs: BTreeMap<Place, VecDeque<Stored>>,
+    pub committed: BTreeMap<Place, Position>,
+    pub producers: BTreeMap<String, Producer>,
+    pub endings: BTreeMap<u64, Ending>,
+    pub late: Vec<Late>,
+    pub members: BTreeMap<usize, Member>,
+    pub owner: [Option<usize>; TASKS],
+    /// Who is to get a task once its owner gave it up.
+    pub wanted: [Option<usize>; TASKS],
+    ids: u64,
+}
+
+/// The key of a record.
+pub fn key_of(place: Place, offset: u64) -> usize {
+    let mixed = (offset + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (place.0 * 7 + place.1) as u64;
+    (mixed >> 32) as usize % KEYS
+}
+
+impl Broker {
+    pub fn new(first: impl Fn(usize) -> String) -> Self {
+        Self {
+            input: places().map(|place| (place, Vec::new())).collect(),
+            outputs: places().map(|place| (place, VecDeque::new())).collect(),
+            committed: places().map(|place| (place, (0, first(place.0)))).collect(),
+            producers: BTreeMap::new(),
+            endings: BTreeMap::new(),
+            late: Vec::new(),
+            members: BTreeMap::new(),
+            owner: [None; TASKS],
+            wanted: [None; TASKS],
+            ids: 0,
+        }
+    }
+
+    /// A number that was never given before.
+    pub fn new_id(&mut self) -> u64 {
+        self.ids += 1;
+        self.ids
+    }
+
+    pub fn append_input(&mut self, place: Place, records: u64) {
+        let counts = self.input.entry(place).or_default();
+        for _ in 0..records {
+            let offset = counts.len() as u64;
+            let key = key_of(place, offset);
+            let before = (0..offset).rev().find(|before| key_of(place, *before) == key);
+            counts.push(before.map_or(0, |before| counts[before as usize]) + 1);
+        }
+    }
+
+    /// The counts of a partition's keys, of the records below `next`.
+    pub fn fold(&self, place: Place, next: u64) -> [u32; KEYS] {
+        std::array::from_fn(|key| {
+            let last = (0..next).rev().find(|offset| key_of(place, *offset) == key);
+            last.map_or(0, |offset| self.input[&place][offset as usize])
+        })
+    }
+
+    /// Initialises a producer: what the one before left open is aborted.
+    pub fn initialise(&mut self, id: &str) -> u32 {
+        self.end(id, Ending::Aborted);
+        let producer = self.producers.entry(id.to_owned()).or_default();
+        producer.epoch += 1;
+        producer.epoch
+    }
+
+    /// Ends the open transaction; what it committed.
+    pub fn end(&mut self, id: &str, ending: Ending) -> Option<(u64, Offsets)> {
+        let open = self.producers.get_mut(id)?.open.take()?;
+        self.endings.insert(open.id, ending);
+        Some((open.id, open.offsets.unwrap_or_default())).filter(|_| ending == Ending::Committed)
+    }
+
+    /// The open transaction of a producer; the first request begins it.
+    fn open(&mut self, id: &str, epoch: u32, now: u64) -> Result<&mut Transaction, Refusal> {
+        let fresh = self.new_id();
+        let producer = self.producers.get_mut(id).filter(|producer| producer.epoch == epoch);
+        let producer = producer.ok_or(Refusal::Epoch)?;
+        Ok(producer.open.get_or_insert(Transaction {
+            id: fresh,
+            began: now,
+            offsets: None,
+        }))
+    }
+
+    pub fn produce(&mut self, id: &str, epoch: u32, now: u64, output: Output) -> Result<(), Refusal> {
+        let transaction = self.open(id, epoch, now)?.id;
+        self.store(output, Some(transaction));
+        Ok(())
+    }
+
+    pub fn store(&mut self, output: Output, transaction: Option<u64>) {
+        let log = self.outputs.entry(output.place).or_default();
+        log.push_back(Stored { output, transaction });
+    }
+
+    pub fn add_offsets(
+        &mut self,
+        id: &str,
+        epoch: u32,
+        now: u64,
+        member: u64,
+        offsets: Offsets,
+    ) -> Result<(), Refusal> {
+        if self.producers.get(id).is_none_or(|producer| producer.epoch != epoch) {
+            return Err(Refusal::Epoch);
+        }
+        if !self.is_member(member) {
+            return Err(Refusal::Member);
+        }
+        self.open(id, epoch, now)?.offsets = Some(offsets);
+        Ok(())
+    }
+
+    /// Whether `member` is in the group now.
+    pub fn is_member(&self, member: u64) -> bool {
+        self.members.values().any(|other| other.id == member)
+    }
+
+    /// Whether offsets of `task` wait for the end of a transaction.
+    pub fn is_pending(&self, task: usize) -> bool {
+        let open = self.producers.values().filter_map(|producer| producer.open.as_ref());
+        open.filter_map(|open| open.offsets.as_ref())
+            .any(|offsets| offsets.keys().any(|place| place.0 == task))
+    }
+
+    /// The worker is a member from now on, a new one.
+    pub fn join(&mut self, worker: usize, now: u64) -> u64 {
+        self.remove(worker);
+        let id = self.new_id();
+        self.members.insert(worker, Member { id, beat: now });
+        id
+    }
+
+    /// The worker is no member any more, and owns nothing.
+    pub fn remove(&mut self, worker: usize) {
+        self.members.remove(&worker);
+        for task in 0..TASKS {
+            if self.owner[task] == Some(worker) {
+                self.owner[task] = None;
+            }
+            if self.wanted[task] == Some(worker) {
+                self.wanted[task] = None;
+            }
+        }
+    }
+
+    /// Gives tasks that nobody owns to whoever has least, and asks for one of whoever has two more than another.
+    pub fn balance(&mut self, random: &mut Random) {
+        let mut load: BTreeMap<usize, usize> = self.members.keys().map(|worker| (*worker, 0)).collect();
+        let least =
+            |load: &BTreeMap<usize, usize>| load.iter().min_by_key(|(_, tasks)| **tasks).map(|(worker, _)| *worker);
+        for task in 0..TASKS {
+            if let Some(worker) = self.wanted[task].or(self.owner[task]) {
+                *load.entry(worker).or_default() += 1;
+            }
+        }
+        for task in 0..TASKS {
+            if self.owner[task].is_none() {
+                let next = self.wanted[task].take().or_else(|| least(&load));
+                self.owner[task] = next;
+                if let Some(worker) = next {
+                    *load.entry(worker).or_default() += 1;
+                }
+            }
+        }
+        let task = random.between(0, TASKS as u64) as usize;
+        if let (Some(owner), None, Some(poorest)) = (self.owner[task], self.wanted[task], least(&load))
+            && (load[&owner] > load[&poorest] + 1 || owner != poorest && random.once_in(40))
+        {
+            self.wanted[task] = Some(poorest);
+        }
+    }
+}
