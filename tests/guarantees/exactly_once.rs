@@ -60,7 +60,9 @@ fn kills_at_random_lose_and_double_nothing() {
         for kill in 0..kills {
             let before = counted.visible();
             let mut run = counted.file.run();
-            wait::until_true("it puts out", seconds(60), || counted.visible() > before || !run.is_running());
+            wait::until_true("it puts out", seconds(60), || {
+                counted.visible() > before || !run.is_running()
+            });
             std::thread::sleep(Duration::from_millis(kill * 37 % 250));
             run.kill();
         }
@@ -122,7 +124,9 @@ fn under_load(counted: &Counted, faults: impl FnOnce() + Send) {
             complete(counted, counted.file.run());
         }
         done.store(true, Ordering::Relaxed);
-        let seen = watched.join().expect("the reader that runs along saw nothing doubled, lost or out of order");
+        let seen = watched
+            .join()
+            .expect("the reader that runs along saw nothing doubled, lost or out of order");
         faults.expect("the faults are over");
         eprintln!("{sent} records, {seen} seen by the reader that ran along");
     });

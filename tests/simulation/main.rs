@@ -1,6 +1,17 @@
 //! The commit protocol and the state, as they run, in a simulated world: crashes, processes that stand still, answers that are lost, requests that come
 //! late, rebalances, collections. A seed decides everything; a failure prints it, and `SANDBAR_SEED` replays it.
 
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests fail loudly, and a seed is said to whoever reads along"
+)]
+
 mod audit;
 mod broker;
 mod random;

@@ -50,7 +50,9 @@ impl Counted {
             let key = number.wrapping_mul(2_654_435_761) % self.keys;
             Record::keyed(&self.input, &format!("key-{key}"), &number.to_string())
         };
-        self.client.producer().send(&(from..from + count).map(record).collect::<Vec<_>>());
+        self.client
+            .producer()
+            .send(&(from..from + count).map(record).collect::<Vec<_>>());
     }
 
     /// How many records the output shows to a read-committed reader; markers count too.
@@ -112,7 +114,9 @@ fn by_partition(records: Vec<Record>) -> HashMap<i32, Vec<Output>> {
     for record in records {
         let text = record.text();
         let partition = record.place();
-        by.entry(partition).or_default().push((record.key.expect("a key"), text));
+        by.entry(partition)
+            .or_default()
+            .push((record.key.expect("a key"), text));
     }
     by
 }

@@ -27,9 +27,9 @@ mod tests;
 mod places;
 
 pub use bundle::{BaseRef, StoreShape, TaskFrame};
+pub use collect::{Collected, Listed};
 pub use command::{Command, Halt};
 pub use event::Event;
-pub use collect::{Collected, Listed};
 pub use history::{Delta, Ground, History};
 pub use pointer::{Metadata, Pointer};
 pub use protocol::{Mode, Protocol};

@@ -38,7 +38,9 @@ impl Checkpoints {
     pub fn open(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Self> {
         let declared = declared(pipeline, plugins)?;
         let keeps = pipeline.checkpoint.is_some() || !declared.is_empty();
-        let home = keeps.then(|| Home::open(&pipeline.state_dir, pipeline.state_memory)).transpose()?;
+        let home = keeps
+            .then(|| Home::open(&pipeline.state_dir, pipeline.state_memory))
+            .transpose()?;
         let store = match &pipeline.checkpoint {
             Some(checkpoint) => Some(Store::open(&checkpoint.location, &pipeline.name)?),
             None => None,
@@ -46,7 +48,10 @@ impl Checkpoints {
         Ok(Self {
             home,
             store,
-            shapes: declared.iter().map(|(operator, store)| shape(operator, store)).collect(),
+            shapes: declared
+                .iter()
+                .map(|(operator, store)| shape(operator, store))
+                .collect(),
             declared: declared.into(),
             allow_dropped: pipeline.allow_dropped_state,
         })
@@ -82,12 +87,18 @@ impl Checkpoints {
             return Ok(Restored { state, base: None });
         };
         let local = home.map(|home| local(home, task)).transpose()?.flatten();
-        let applied: Option<Pointer> = local.as_ref().and_then(TaskState::applied).and_then(|text| text.parse().ok());
+        let applied: Option<Pointer> = local
+            .as_ref()
+            .and_then(TaskState::applied)
+            .and_then(|text| text.parse().ok());
         let history = store.history(pointer, applied.as_ref())?;
         check_offsets(task, pointer, &history.offsets, offsets)?;
         self.check_stores(task, &history.stores)?;
         let Some(home) = home else {
-            return Ok(Restored { state: None, base: None });
+            return Ok(Restored {
+                state: None,
+                base: None,
+            });
         };
         let (mut state, base) = match (history.ground, local) {
             (Ground::Local, Some(local)) => (local, None),
@@ -170,8 +181,13 @@ fn check_offsets(task: &str, pointer: &Pointer, stored: &Offsets, committed: &Of
                 let held = stored.map_or("no offset".to_owned(), |at| format!("offset {at}"));
                 return Err(Error::new(
                     Kind::Corrupt,
-                    format!("failed to restore task `{task}`: the committed offset is not the one that its state belongs to"),
-                    format!("{topic}/{number} is committed at {committed}, and checkpoint {} has {held}", pointer.seq),
+                    format!(
+                        "failed to restore task `{task}`: the committed offset is not the one that its state belongs to"
+                    ),
+                    format!(
+                        "{topic}/{number} is committed at {committed}, and checkpoint {} has {held}",
+                        pointer.seq
+                    ),
                 )
                 .hint("somebody moved offsets of this group; start from a savepoint with --from"));
             }

@@ -293,7 +293,7 @@ mod tests {
             otherwise: Otherwise::Earliest,
             stop: None,
             on_out_of_range: OutOfRange::Fail,
-            truth: crate::config::Truth::Group,
+            truth: Truth::Group,
             commit_offsets: CommitOffsets::Periodic,
             auto_commit_interval: std::time::Duration::from_secs(5),
             session_timeout: std::time::Duration::from_secs(10),

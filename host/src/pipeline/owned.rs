@@ -46,7 +46,10 @@ impl Naming {
             return format!("{source}/{number}");
         }
         let hash = Sha256::digest(at.topic.as_bytes());
-        format!("{source}/{number}.{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3])
+        format!(
+            "{source}/{number}.{:02x}{:02x}{:02x}{:02x}",
+            hash[0], hash[1], hash[2], hash[3]
+        )
     }
 }
 
@@ -92,7 +95,9 @@ impl Task {
     /// fails to have one has the base before it, and more deltas.
     fn renew_base(&mut self, name: &str, shared: &Checkpoints) {
         if let Some(basing) = &mut self.basing {
-            let Some(written) = basing.upload.wait(Duration::ZERO) else { return };
+            let Some(written) = basing.upload.wait(Duration::ZERO) else {
+                return;
+            };
             let _what_is_left_is_swept_away_at_the_next_start = std::fs::remove_dir_all(&basing.folder);
             self.basing = None;
             match written {
@@ -103,7 +108,9 @@ impl Task {
         if self.deltas < DELTAS_A_BASE && self.delta_bytes < DELTA_BYTES_A_BASE {
             return;
         }
-        let Some((state, (store, folder))) = self.state.as_ref().zip(shared.scratch()) else { return };
+        let Some((state, (store, folder))) = self.state.as_ref().zip(shared.scratch()) else {
+            return;
+        };
         crate::kill::point("mid-base");
         (self.deltas, self.delta_bytes) = (0, 0);
         match state.snapshot(&folder) {
@@ -144,7 +151,9 @@ impl Owned {
         }
         // A partition that was found later joins its task; the next commit covers it.
         arrived.retain(|name, _| !self.tasks.contains_key(name));
-        arrived.iter().try_for_each(|(name, partitions)| self.go_back(name, partitions))
+        arrived
+            .iter()
+            .try_for_each(|(name, partitions)| self.go_back(name, partitions))
     }
 
     /// Takes over a task that has no committed offsets, with no state.
@@ -275,7 +284,10 @@ fn offsets(partitions: &[Held]) -> Offsets {
     let mut offsets = Offsets::new();
     for (at, next, metadata) in partitions {
         if metadata.is_some() {
-            offsets.entry(at.topic.to_string()).or_default().insert(at.partition, *next);
+            offsets
+                .entry(at.topic.to_string())
+                .or_default()
+                .insert(at.partition, *next);
         }
     }
     offsets

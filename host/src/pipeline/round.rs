@@ -137,7 +137,11 @@ impl Worker {
             // What was lost was forgotten when it was told.
             Command::Forget | Command::Process => {}
             Command::Commit | Command::CommitAndRelease | Command::CommitAndLeave => {
-                return Err(Error::new(Kind::Bug, "failed in a round", format!("{command:?} goes with positions only")));
+                return Err(Error::new(
+                    Kind::Bug,
+                    "failed in a round",
+                    format!("{command:?} goes with positions only"),
+                ));
             }
         }
         Ok(None)
@@ -183,7 +187,9 @@ impl Worker {
     }
 
     fn drain_round(&mut self) -> Result<Event> {
-        let Some(rounds) = &self.rounds else { return Ok(Event::NothingNew) };
+        let Some(rounds) = &self.rounds else {
+            return Ok(Event::NothingNew);
+        };
         if rounds.sealed.is_none() {
             return Ok(Event::NothingNew);
         }
@@ -228,7 +234,9 @@ impl Worker {
         let limit = self.rounds.as_ref().map_or(Duration::ZERO, |rounds| rounds.limit);
         let until = clock::now() + limit;
         loop {
-            let Some(sealed) = self.sealed() else { return Ok(Event::StoreFailed) };
+            let Some(sealed) = self.sealed() else {
+                return Ok(Event::StoreFailed);
+            };
             match sealed.upload.wait(LOOK) {
                 Some(Ok(pointers)) => {
                     sealed.pointers = pointers;
@@ -252,8 +260,12 @@ impl Worker {
     fn check_membership(&mut self) -> Result<Event> {
         let until = clock::now() + self.stop_limit(MEMBERSHIP_LIMIT);
         let members = loop {
-            let readers = self.members().filter_map(|(lane, member)| Some((lane, member.reader.as_ref()?)));
-            let asked: Result<Vec<_>> = readers.map(|(lane, reader)| Ok((lane, reader.group_metadata()?))).collect();
+            let readers = self
+                .members()
+                .filter_map(|(lane, member)| Some((lane, member.reader.as_ref()?)));
+            let asked: Result<Vec<_>> = readers
+                .map(|(lane, reader)| Ok((lane, reader.group_metadata()?)))
+                .collect();
             self.attend()?;
             match asked {
                 Ok(members) => break members,
@@ -268,9 +280,16 @@ impl Worker {
         let now: BTreeMap<(usize, TopicPartition), u64> = self
             .members()
             .filter_map(|(lane, member)| Some((lane, member.reader.as_ref()?)))
-            .flat_map(|(lane, reader)| reader.owned().into_iter().map(move |owned| ((lane, owned.partition), owned.incarnation)))
+            .flat_map(|(lane, reader)| {
+                reader
+                    .owned()
+                    .into_iter()
+                    .map(move |owned| ((lane, owned.partition), owned.incarnation))
+            })
             .collect();
-        let Some(sealed) = self.sealed() else { return Ok(Event::Stale) };
+        let Some(sealed) = self.sealed() else {
+            return Ok(Event::Stale);
+        };
         let is_same = |of: &SealedPartition| now.get(&(of.lane, of.at.clone())) == Some(&of.incarnation);
         if !sealed.partitions.iter().all(is_same) {
             return Ok(Event::Stale);
@@ -284,18 +303,29 @@ impl Worker {
         let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else {
             return Vec::new();
         };
-        let Lane::Kafka(member) = &self.lanes[lane] else { return Vec::new() };
-        let Some(reader) = &member.reader else { return Vec::new() };
+        let Lane::Kafka(member) = &self.lanes[lane] else {
+            return Vec::new();
+        };
+        let Some(reader) = &member.reader else {
+            return Vec::new();
+        };
         let of_lane = sealed.partitions.iter().filter(|of| of.lane == lane);
         let position = |of: &SealedPartition| {
             let pointer = sealed.pointers.iter().find(|pointer| pointer.task == of.task)?;
-            Some((of.at.clone(), of.next, reader.metadata_for(&of.at, &pointer.to_string())))
+            Some((
+                of.at.clone(),
+                of.next,
+                reader.metadata_for(&of.at, &pointer.to_string()),
+            ))
         };
         of_lane.filter_map(position).collect()
     }
 
     fn send_offsets(&mut self) -> Result<Event> {
-        let members = self.sealed().map(|sealed| std::mem::take(&mut sealed.members)).unwrap_or_default();
+        let members = self
+            .sealed()
+            .map(|sealed| std::mem::take(&mut sealed.members))
+            .unwrap_or_default();
         let limit = self.stop_limit(Duration::from_secs(30));
         let mut is_slow = false;
         for (lane, membership) in &members {
@@ -317,7 +347,11 @@ impl Worker {
                 }
             }
         }
-        Ok(if is_slow { Event::OffsetsSlow } else { Event::OffsetsSent })
+        Ok(if is_slow {
+            Event::OffsetsSlow
+        } else {
+            Event::OffsetsSent
+        })
     }
 
     fn commit_transaction(&mut self) -> Result<Event> {
@@ -344,8 +378,13 @@ impl Worker {
         let lanes: Vec<usize> = self.members().map(|(lane, _)| lane).collect();
         for lane in lanes {
             let positions = self.positions(lane);
-            let Lane::Kafka(member) = &mut self.lanes[lane] else { continue };
-            let has_begun = member.reader.as_mut().is_some_and(|reader| reader.begin_commit_of(positions));
+            let Lane::Kafka(member) = &mut self.lanes[lane] else {
+                continue;
+            };
+            let has_begun = member
+                .reader
+                .as_mut()
+                .is_some_and(|reader| reader.begin_commit_of(positions));
             member.answer = (!has_begun).then_some(Ok(()));
         }
         let until = clock::now() + self.stop_limit(Duration::from_secs(30));
@@ -394,7 +433,9 @@ impl Worker {
 
     /// Tells the readers what a transaction committed for them.
     fn tell_readers(&mut self) {
-        let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else { return };
+        let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else {
+            return;
+        };
         for (lane, member) in self.lanes.iter_mut().enumerate() {
             let Lane::Kafka(member) = member else { continue };
             let of_lane = sealed.partitions.iter().filter(|of| of.lane == lane);
@@ -428,7 +469,9 @@ impl Worker {
             Some(committed) => committed,
             None => return Ok(Event::Unsettled),
         };
-        let Some(sealed) = self.sealed() else { return Ok(Event::SettledOther) };
+        let Some(sealed) = self.sealed() else {
+            return Ok(Event::SettledOther);
+        };
         let mut is_old = false;
         for partition in &sealed.partitions {
             let Some((_, Some((_, metadata)))) = committed.iter().find(|(at, _)| *at == partition.at) else {
@@ -448,9 +491,13 @@ impl Worker {
 
     /// Goes on at what is committed.
     fn rewind(&mut self) -> Result<Event> {
-        let Some(committed) = self.committed_now()? else { return Ok(Event::RewindFailed) };
+        let Some(committed) = self.committed_now()? else {
+            return Ok(Event::RewindFailed);
+        };
         for lane in 0..self.lanes.len() {
-            let Lane::Kafka(member) = &mut self.lanes[lane] else { continue };
+            let Lane::Kafka(member) = &mut self.lanes[lane] else {
+                continue;
+            };
             let Some(reader) = &mut member.reader else { continue };
             let owned = reader.owned();
             let mut positions = Vec::new();
@@ -458,17 +505,26 @@ impl Worker {
             for owned in owned {
                 let held = committed.iter().find(|(at, _)| *at == owned.partition);
                 let (next, metadata) = match held {
-                    Some((_, Some((next, metadata)))) if metadata.starts_with("sb1:") => (*next, Some(metadata.clone())),
+                    Some((_, Some((next, metadata)))) if metadata.starts_with("sb1:") => {
+                        (*next, Some(metadata.clone()))
+                    }
                     Some((_, Some(_))) => return Ok(Event::Foreign),
                     _ => (owned.start, None),
                 };
                 positions.push((owned.partition.clone(), next));
                 let task = member.naming.task(&owned.partition);
-                of_tasks.entry(task).or_default().push((owned.partition, next, metadata));
+                of_tasks
+                    .entry(task)
+                    .or_default()
+                    .push((owned.partition, next, metadata));
             }
             for (task, partitions) in of_tasks {
                 if let Err(error) = self.owned.go_back(&task, &partitions) {
-                    return if error.kind == Kind::TimedOut { Ok(Event::RewindFailed) } else { Err(error) };
+                    return if error.kind == Kind::TimedOut {
+                        Ok(Event::RewindFailed)
+                    } else {
+                        Err(error)
+                    };
                 }
             }
             reader.rewind(&positions)?;
@@ -519,7 +575,9 @@ impl Worker {
     /// The groups get to say what they want while a round waits.
     fn attend(&mut self) -> Result<()> {
         for lane in 0..self.lanes.len() {
-            let Lane::Kafka(member) = &mut self.lanes[lane] else { continue };
+            let Lane::Kafka(member) = &mut self.lanes[lane] else {
+                continue;
+            };
             let Some(reader) = &mut member.reader else { continue };
             if let Some(polled) = reader.attend()? {
                 self.told(lane, polled)?;

@@ -7,8 +7,8 @@
 use super::checkpoints::Checkpoints;
 use super::flow::{self, Ports, Route};
 use super::lifecycle::{Notice, Stop};
-use super::task::Tasks;
 use super::round::transaction_timeout;
+use super::task::Tasks;
 use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
 use crate::clock;
 use crate::config::{self, Cluster, CommitOffsets, Delivery, OnError, Pipeline, Source, Start};

@@ -393,7 +393,11 @@ impl Worker {
     /// again; where the run is to stop, by the next start.
     fn take_back(&mut self) -> Result<()> {
         self.is_torn = self.shared.stop.is_requested();
-        if self.is_torn { Ok(()) } else { self.on_round(Event::Expired) }
+        if self.is_torn {
+            Ok(())
+        } else {
+            self.on_round(Event::Expired)
+        }
     }
 
     fn take_through_as(&mut self, lane: usize, source: usize, task: &str) -> Result<Done> {
@@ -402,7 +406,9 @@ impl Worker {
             partition: &batch.partition,
             state: self.owned.state(task),
         };
-        let mut done = self.tasks.process(source, &mut of, &mut batch.records, &mut self.writer)?;
+        let mut done = self
+            .tasks
+            .process(source, &mut of, &mut batch.records, &mut self.writer)?;
         while done == Done::Waiting {
             self.waiting = Waiting::ForBatch;
             let seen_to = self.see_to_groups();
@@ -416,7 +422,9 @@ impl Worker {
                 partition: &batch.partition,
                 state: self.owned.state(task),
             };
-            done = self.tasks.go_on(source, &mut of, &mut batch.records, &mut self.writer)?;
+            done = self
+                .tasks
+                .go_on(source, &mut of, &mut batch.records, &mut self.writer)?;
         }
         Ok(done)
     }

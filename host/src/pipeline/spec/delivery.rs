@@ -115,7 +115,8 @@ pub(super) fn transactional(file: &File, sources: &[Source], sinks: &[&Sink], sc
             }
             Target::File(_) => {
                 let what = format!("sink `{name}` writes a file, which does not go with `delivery = \"exactly-once\"`");
-                let why = "a file is no part of a transaction: after a crash it would hold outputs that were never committed";
+                let why =
+                    "a file is no part of a transaction: after a crash it would hold outputs that were never committed";
                 let error = scope.refuse(span(file, name), what, why);
                 return Err(error.hint("set delivery = \"at-least-once\", or write to a topic"));
             }

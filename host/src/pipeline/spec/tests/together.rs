@@ -26,7 +26,15 @@ fn accepted() -> Vec<Row> {
             for exactly in [None, Some("exactly-once")] {
                 rows.push((true, exactly, group, wanted, ExactlyOnce, Group, OnCheckpoint));
             }
-            rows.push((true, Some("at-least-once"), group, wanted, AtLeastOnce, Group, OnCheckpoint));
+            rows.push((
+                true,
+                Some("at-least-once"),
+                group,
+                wanted,
+                AtLeastOnce,
+                Group,
+                OnCheckpoint,
+            ));
         }
         for delivery in [None, Some("none")] {
             for (wanted, commits) in [(None, Periodic), (Some("periodic"), Periodic), (Some("never"), Never)] {
@@ -34,8 +42,20 @@ fn accepted() -> Vec<Row> {
             }
         }
     }
-    for (wanted, commits) in [(None, OnCheckpoint), (Some("on-checkpoint"), OnCheckpoint), (Some("never"), Never)] {
-        rows.push((true, Some("at-least-once"), Some("checkpoint"), wanted, AtLeastOnce, Checkpoint, commits));
+    for (wanted, commits) in [
+        (None, OnCheckpoint),
+        (Some("on-checkpoint"), OnCheckpoint),
+        (Some("never"), Never),
+    ] {
+        rows.push((
+            true,
+            Some("at-least-once"),
+            Some("checkpoint"),
+            wanted,
+            AtLeastOnce,
+            Checkpoint,
+            commits,
+        ));
     }
     rows
 }
