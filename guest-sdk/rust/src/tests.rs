@@ -346,8 +346,10 @@ fn stores_are_declared_in_their_order_with_their_versions() {
     );
 }
 
-/// Changes as (store, kind, key, user key, value).
-fn changes(outcome: &batches::Outcome) -> Vec<(u8, u8, u32, Option<Vec<u8>>, Option<Vec<u8>>)> {
+/// A change's store, kind, key, user key and value.
+type Change = (u8, u8, u32, Option<Vec<u8>>, Option<Vec<u8>>);
+
+fn changes(outcome: &batches::Outcome) -> Vec<Change> {
     let changes = &outcome.changes;
     let (user_keys, values) = (
         Column::from(changes.user_key.clone()),
