@@ -205,13 +205,20 @@ impl Store {
 
     /// A savepoint's own words.
     pub fn savepoint(&self, place: &Place) -> Result<Savepoint> {
-        let store = self.savepoint_store(place)?;
-        let path = store.path(MANIFEST);
-        let Some(text) = store.objects.get(&path)? else {
+        let none = || {
             let why = format!("there is no `{MANIFEST}`: it was never made, never finished, or was deleted");
             let error = Error::new(Kind::Corrupt, format!("there is no savepoint `{place}`"), why);
-            return Err(error.hint("`sandbar savepoint list PIPELINE` tells which there are"));
+            error.hint("`sandbar savepoint list PIPELINE` tells which there are")
         };
+        // Looking at a folder that is not there must not make it.
+        if let Place::At(Location::Folder(folder)) = place
+            && !folder.is_dir()
+        {
+            return Err(none());
+        }
+        let store = self.savepoint_store(place)?;
+        let path = store.path(MANIFEST);
+        let text = store.objects.get(&path)?.ok_or_else(none)?;
         let savepoint: Savepoint =
             serde_json::from_slice(&text).map_err(|error| store.objects.damaged(&path, &error.to_string()))?;
         match savepoint.format {
@@ -225,11 +232,11 @@ impl Store {
 
     /// Deletes a savepoint; what it was copied from stays.
     pub fn delete_savepoint(&self, place: &Place) -> Result<()> {
-        let store = self.savepoint_store(place)?;
         if matches!(place, Place::At(_)) {
             // Only what is a savepoint is deleted by its place.
             self.savepoint(place)?;
         }
+        let store = self.savepoint_store(place)?;
         let mut objects: Vec<String> = Vec::new();
         let files = store.objects.folders(&store.path("files"))?;
         let folders = files.into_iter().map(|base| format!("files/{base}"));
@@ -372,6 +379,8 @@ mod tests {
         restores(&other, folder.path(), &saved.tasks[0].pointer);
         other.delete_savepoint(&place).unwrap();
         assert!(other.savepoint(&place).unwrap_err().what.contains("no savepoint"));
+        let nowhere = folder.path().join("nowhere");
+        assert!(other.import(&Place::At(Location::Folder(nowhere.clone()))).is_err() && !nowhere.exists());
     }
 
     #[test]
