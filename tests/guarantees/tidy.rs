@@ -298,8 +298,9 @@ fn test_modules(file: &File) -> Vec<String> {
         Some(folder) => folder,
         None => file.path.trim_end_matches(".rs"),
     };
-    let behind = file.text.split("#[cfg(test)]\nmod ").skip(1);
-    let names = behind.map(identifier_then).filter(|(_, rest)| rest.starts_with(';'));
+    let behind = file.text.split("#[cfg(test)]\n").skip(1);
+    let modules = behind.filter_map(|text| text.strip_prefix("pub(crate) ").unwrap_or(text).strip_prefix("mod "));
+    let names = modules.map(identifier_then).filter(|(_, rest)| rest.starts_with(';'));
     names
         .flat_map(|(name, _)| [format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")])
         .collect()

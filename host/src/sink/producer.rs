@@ -228,15 +228,18 @@ impl Producer {
     fn judge(&self) -> Result<()> {
         let deadline = clock::now() + CAUSE;
         loop {
-            let undelivered = self.handle.reports().undelivered.clone();
-            match undelivered {
-                None => return Ok(()),
-                // Thrown away with its transaction: the record that this began with is on its way.
-                Some(thrown) if thrown.failure.is_purge() && clock::now() < deadline => {
+            let Some(mut lost) = self.handle.reports().undelivered.clone() else {
+                return Ok(());
+            };
+            // Thrown away with its transaction: the record that this began with may be on its way, or librdkafka knows why.
+            if lost.failure.is_purge() && clock::now() < deadline {
+                let Some(cause) = self.cause_of_loss() else {
                     self.handle.poll(Duration::from_millis(1));
-                }
-                Some(undelivered) => return Err(self.undelivered(&undelivered)),
+                    continue;
+                };
+                lost.failure = cause;
             }
+            return Err(self.undelivered(&lost));
         }
     }
 

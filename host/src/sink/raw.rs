@@ -54,6 +54,8 @@ pub(super) const TRANSACTIONAL_ID_NOT_ALLOWED: i32 =
 pub(super) const BAD_TRANSACTION_TIMEOUT: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT as i32;
 /// The cluster has no transactions.
 pub(super) const UNSUPPORTED: i32 = code::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE as i32;
+/// The transaction is not at the step that the call belongs to.
+pub(super) const WRONG_STATE: i32 = code::RD_KAFKA_RESP_ERR__STATE as i32;
 /// A record of the transaction was not delivered, so that it was not asked for its commit.
 pub(super) const INCOMPLETE: i32 = code::RD_KAFKA_RESP_ERR__INCONSISTENT as i32;
 

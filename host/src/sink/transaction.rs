@@ -10,7 +10,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::producer::Producer;
-use super::raw::{self, Setback};
+use super::raw::{self, Failure, Setback};
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
@@ -294,6 +294,15 @@ impl Producer {
             Some(fatal) if is_old_epoch(fatal) && !self.may_have_expired() => Kind::Fenced,
             _ => Kind::TimedOut,
         }
+    }
+
+    /// Why librdkafka gave the transaction up, if it did: an attempt to begin another one, which is refused while one is open, says so.
+    pub(super) fn cause_of_loss(&self) -> Option<Failure> {
+        if !self.has_transaction() {
+            return None;
+        }
+        let refused = self.handle.begin_transaction().err()?;
+        (refused.failure.code != raw::WRONG_STATE).then_some(refused.failure)
     }
 
     fn lost(&self, what: &str, setback: &Setback) -> Error {

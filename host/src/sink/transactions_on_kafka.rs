@@ -389,6 +389,17 @@ fn a_thousand_records_are_committed_in_milliseconds() {
         println!("{step}: p50 {:?}, p99 {:?}", took[50], took[99]);
     }
     println!("{slow} of 100 were slow");
+    let mut recycled = Vec::new();
+    for _ in 0..11 {
+        write(&mut writer, &batch).unwrap();
+        assert!(writer.drain(LIMIT).unwrap());
+        let begun = clock::now();
+        writer.abort(LIMIT);
+        recycle(&mut writer);
+        recycled.push(begun.elapsed());
+    }
+    recycled.sort_unstable();
+    println!("abort and recycle: p50 {:?}, worst {:?}", recycled[5], recycled[10]);
     assert_eq!(visible(&brokers, &topic, 8), 100_000);
 }
 
@@ -480,6 +491,36 @@ fn a_transactional_id_that_is_not_allowed_says_what_to_grant() {
         error.hint.as_deref(),
         Some("grant DESCRIBE and WRITE on the transactional id `p.w0` to this user")
     );
+}
+
+#[test]
+fn a_topic_that_may_not_be_written_is_final_and_a_lost_producer_id_is_not() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let mut writer = open(&cluster.bootstrap_servers(), "t", "id");
+    let cases = [
+        (
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+            Kind::Kafka,
+        ),
+        (
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING,
+            Kind::TimedOut,
+        ),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, Kind::TimedOut),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED, Kind::Fenced),
+    ];
+    for (code, kind) in cases {
+        cluster.request_errors(RDKafkaApiKey::AddPartitionsToTxn, &[code]);
+        let lost = write(&mut writer, &records(100)).and_then(|()| writer.drain(LIMIT));
+        let error = lost.unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        writer.abort(LIMIT);
+        recycle(&mut writer);
+    }
+    write(&mut writer, &records(100)).unwrap();
+    assert!(writer.drain(LIMIT).unwrap());
+    commit(&mut writer);
 }
 
 #[test]
