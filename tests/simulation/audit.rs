@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// A read-committed reader of all outputs, and a judge of every commit.
 #[derive(Debug)]
-pub struct Audit {
+pub(crate) struct Audit {
     is_exact: bool,
     /// The offset of the next record whose output it waits for.
     next: BTreeMap<Place, u64>,
@@ -14,7 +14,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    pub fn new(is_exact: bool) -> Self {
+    pub(crate) fn new(is_exact: bool) -> Self {
         Self {
             is_exact,
             next: places().map(|place| (place, 0)).collect(),
@@ -23,7 +23,7 @@ impl Audit {
     }
 
     /// Reads up to the last stable offset. I1: each output once and in order, and right; at least once: none left out. I9: none that was aborted.
-    pub fn read(&mut self, broker: &mut Broker) {
+    pub(crate) fn read(&mut self, broker: &mut Broker) {
         for place in places() {
             let log = broker.outputs.get_mut(&place).expect("a log");
             let next = self.next.get_mut(&place).expect("a place");
@@ -54,7 +54,7 @@ impl Audit {
     }
 
     /// A commit was made: `before` is what was committed before it.
-    pub fn committed(&mut self, broker: &Broker, store: &Store, before: &Offsets, now: &Offsets) {
+    pub(crate) fn committed(&mut self, broker: &Broker, store: &Store, before: &Offsets, now: &Offsets) {
         let tasks: std::collections::BTreeSet<usize> = now.keys().map(|place| place.0).collect();
         for task in tasks {
             self.judge_task(broker, store, before, task);
@@ -94,7 +94,7 @@ impl Audit {
     }
 
     /// Where nothing is open any more: what the reader saw is what is committed.
-    pub fn all_read(&mut self, broker: &mut Broker) {
+    pub(crate) fn all_read(&mut self, broker: &mut Broker) {
         self.read(broker);
         for place in places() {
             let (committed, _) = broker.committed[&place];

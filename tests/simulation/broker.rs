@@ -4,66 +4,66 @@ use crate::random::Random;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Tasks; each has two partitions, so that one of them is idle at times.
-pub const TASKS: usize = 3;
+pub(crate) const TASKS: usize = 3;
 /// Partitions of a task.
-pub const PARTITIONS: usize = 2;
+pub(crate) const PARTITIONS: usize = 2;
 /// Keys of a partition.
-pub const KEYS: usize = 5;
+pub(crate) const KEYS: usize = 5;
 /// A member that does nothing for so many steps is taken for dead.
-pub const SESSION: u64 = 400;
+pub(crate) const SESSION: u64 = 400;
 /// A transaction that is older is aborted.
-pub const TRANSACTION_TIMEOUT: u64 = 900;
+pub(crate) const TRANSACTION_TIMEOUT: u64 = 900;
 
 /// A task and one of its partitions.
-pub type Place = (usize, usize);
+pub(crate) type Place = (usize, usize);
 /// Next offset, and the pointer that rides with it.
-pub type Position = (u64, String);
+pub(crate) type Position = (u64, String);
 /// What a commit says.
-pub type Offsets = BTreeMap<Place, Position>;
+pub(crate) type Offsets = BTreeMap<Place, Position>;
 
 /// Every place.
-pub fn places() -> impl Iterator<Item = Place> {
+pub(crate) fn places() -> impl Iterator<Item = Place> {
     (0..TASKS).flat_map(|task| (0..PARTITIONS).map(move |partition| (task, partition)))
 }
 
 /// An output: the record that caused it, and the count that its key had then.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
-    pub place: Place,
-    pub offset: u64,
-    pub count: u32,
+pub(crate) struct Output {
+    pub(crate) place: Place,
+    pub(crate) offset: u64,
+    pub(crate) count: u32,
 }
 
 /// An output in the log, and the transaction that it is in.
 #[derive(Debug)]
-pub struct Stored {
-    pub output: Output,
-    pub transaction: Option<u64>,
+pub(crate) struct Stored {
+    pub(crate) output: Output,
+    pub(crate) transaction: Option<u64>,
 }
 
 /// How a transaction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     Committed,
     Aborted,
 }
 
 #[derive(Debug)]
-pub struct Transaction {
-    pub id: u64,
-    pub began: u64,
-    pub offsets: Option<Offsets>,
+pub(crate) struct Transaction {
+    pub(crate) id: u64,
+    pub(crate) began: u64,
+    pub(crate) offsets: Option<Offsets>,
 }
 
 #[derive(Debug, Default)]
-pub struct Producer {
-    pub epoch: u32,
-    pub open: Option<Transaction>,
+pub(crate) struct Producer {
+    pub(crate) epoch: u32,
+    pub(crate) open: Option<Transaction>,
 }
 
 /// A refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The epoch is not the producer's.
     Epoch,
     /// The member is not one.
@@ -72,15 +72,15 @@ pub enum Refusal {
 
 /// A request that was held up, or sent a second time.
 #[derive(Debug)]
-pub struct Late {
-    pub arrives: u64,
-    pub id: String,
-    pub epoch: u32,
-    pub what: Request,
+pub(crate) struct Late {
+    pub(crate) arrives: u64,
+    pub(crate) id: String,
+    pub(crate) epoch: u32,
+    pub(crate) what: Request,
 }
 
 #[derive(Debug)]
-pub enum Request {
+pub(crate) enum Request {
     Commit,
     Offsets { member: u64, offsets: Offsets },
     PlainOffsets { member: u64, offsets: Offsets },
@@ -88,35 +88,35 @@ pub enum Request {
 
 /// A member of the group, by the worker that it is.
 #[derive(Debug, Clone, Copy)]
-pub struct Member {
-    pub id: u64,
-    pub beat: u64,
+pub(crate) struct Member {
+    pub(crate) id: u64,
+    pub(crate) beat: u64,
 }
 
 #[derive(Debug)]
-pub struct Broker {
+pub(crate) struct Broker {
     /// For each record of each partition the count that its key has with it.
-    pub input: BTreeMap<Place, Vec<u32>>,
-    pub outputs: BTreeMap<Place, VecDeque<Stored>>,
-    pub committed: BTreeMap<Place, Position>,
-    pub producers: BTreeMap<String, Producer>,
-    pub endings: BTreeMap<u64, Ending>,
-    pub late: Vec<Late>,
-    pub members: BTreeMap<usize, Member>,
-    pub owner: [Option<usize>; TASKS],
+    pub(crate) input: BTreeMap<Place, Vec<u32>>,
+    pub(crate) outputs: BTreeMap<Place, VecDeque<Stored>>,
+    pub(crate) committed: BTreeMap<Place, Position>,
+    pub(crate) producers: BTreeMap<String, Producer>,
+    pub(crate) endings: BTreeMap<u64, Ending>,
+    pub(crate) late: Vec<Late>,
+    pub(crate) members: BTreeMap<usize, Member>,
+    pub(crate) owner: [Option<usize>; TASKS],
     /// Who is to get a task once its owner gave it up.
-    pub wanted: [Option<usize>; TASKS],
+    pub(crate) wanted: [Option<usize>; TASKS],
     ids: u64,
 }
 
 /// The key of a record.
-pub fn key_of(place: Place, offset: u64) -> usize {
+pub(crate) fn key_of(place: Place, offset: u64) -> usize {
     let mixed = (offset + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (place.0 * 7 + place.1) as u64;
     (mixed >> 32) as usize % KEYS
 }
 
 impl Broker {
-    pub fn new(first: impl Fn(usize) -> String) -> Self {
+    pub(crate) fn new(first: impl Fn(usize) -> String) -> Self {
         Self {
             input: places().map(|place| (place, Vec::new())).collect(),
             outputs: places().map(|place| (place, VecDeque::new())).collect(),
@@ -132,12 +132,12 @@ impl Broker {
     }
 
     /// A number that was never given before.
-    pub fn new_id(&mut self) -> u64 {
+    pub(crate) fn new_id(&mut self) -> u64 {
         self.ids += 1;
         self.ids
     }
 
-    pub fn append_input(&mut self, place: Place, records: u64) {
+    pub(crate) fn append_input(&mut self, place: Place, records: u64) {
         let counts = self.input.entry(place).or_default();
         for _ in 0..records {
             let offset = counts.len() as u64;
@@ -148,7 +148,7 @@ impl Broker {
     }
 
     /// The counts of a partition's keys, of the records below `next`.
-    pub fn fold(&self, place: Place, next: u64) -> [u32; KEYS] {
+    pub(crate) fn fold(&self, place: Place, next: u64) -> [u32; KEYS] {
         std::array::from_fn(|key| {
             let last = (0..next).rev().find(|offset| key_of(place, *offset) == key);
             last.map_or(0, |offset| self.input[&place][offset as usize])
@@ -156,7 +156,7 @@ impl Broker {
     }
 
     /// Initialises a producer: what the one before left open is aborted.
-    pub fn initialise(&mut self, id: &str) -> u32 {
+    pub(crate) fn initialise(&mut self, id: &str) -> u32 {
         self.end(id, Ending::Aborted);
         let producer = self.producers.entry(id.to_owned()).or_default();
         producer.epoch += 1;
@@ -164,7 +164,7 @@ impl Broker {
     }
 
     /// Ends the open transaction; what it committed.
-    pub fn end(&mut self, id: &str, ending: Ending) -> Option<(u64, Offsets)> {
+    pub(crate) fn end(&mut self, id: &str, ending: Ending) -> Option<(u64, Offsets)> {
         let open = self.producers.get_mut(id)?.open.take()?;
         self.endings.insert(open.id, ending);
         Some((open.id, open.offsets.unwrap_or_default())).filter(|_| ending == Ending::Committed)
@@ -182,18 +182,18 @@ impl Broker {
         }))
     }
 
-    pub fn produce(&mut self, id: &str, epoch: u32, now: u64, output: Output) -> Result<(), Refusal> {
+    pub(crate) fn produce(&mut self, id: &str, epoch: u32, now: u64, output: Output) -> Result<(), Refusal> {
         let transaction = self.open(id, epoch, now)?.id;
         self.store(output, Some(transaction));
         Ok(())
     }
 
-    pub fn store(&mut self, output: Output, transaction: Option<u64>) {
+    pub(crate) fn store(&mut self, output: Output, transaction: Option<u64>) {
         let log = self.outputs.entry(output.place).or_default();
         log.push_back(Stored { output, transaction });
     }
 
-    pub fn add_offsets(
+    pub(crate) fn add_offsets(
         &mut self,
         id: &str,
         epoch: u32,
@@ -212,19 +212,19 @@ impl Broker {
     }
 
     /// Whether `member` is in the group now.
-    pub fn is_member(&self, member: u64) -> bool {
+    pub(crate) fn is_member(&self, member: u64) -> bool {
         self.members.values().any(|other| other.id == member)
     }
 
     /// Whether offsets of `task` wait for the end of a transaction.
-    pub fn is_pending(&self, task: usize) -> bool {
+    pub(crate) fn is_pending(&self, task: usize) -> bool {
         let open = self.producers.values().filter_map(|producer| producer.open.as_ref());
         open.filter_map(|open| open.offsets.as_ref())
             .any(|offsets| offsets.keys().any(|place| place.0 == task))
     }
 
     /// The worker is a member from now on, a new one.
-    pub fn join(&mut self, worker: usize, now: u64) -> u64 {
+    pub(crate) fn join(&mut self, worker: usize, now: u64) -> u64 {
         self.remove(worker);
         let id = self.new_id();
         self.members.insert(worker, Member { id, beat: now });
@@ -232,7 +232,7 @@ impl Broker {
     }
 
     /// The worker is no member any more, and owns nothing.
-    pub fn remove(&mut self, worker: usize) {
+    pub(crate) fn remove(&mut self, worker: usize) {
         self.members.remove(&worker);
         for task in 0..TASKS {
             if self.owner[task] == Some(worker) {
@@ -245,7 +245,7 @@ impl Broker {
     }
 
     /// Gives tasks that nobody owns to whoever has least, and asks for one of whoever has two more than another.
-    pub fn balance(&mut self, random: &mut Random) {
+    pub(crate) fn balance(&mut self, random: &mut Random) {
         let mut load: BTreeMap<usize, usize> = self.members.keys().map(|worker| (*worker, 0)).collect();
         let least =
             |load: &BTreeMap<usize, usize>| load.iter().min_by_key(|(_, tasks)| **tasks).map(|(worker, _)| *worker);

@@ -1,6 +1,12 @@
 //! The commit protocol and the state, as they run, in a simulated world: crashes, processes that stand still, answers that are lost, requests that come
-//! late, rebalances, collections. A seed decides everything; a failure prints it, and `SANDBAR_SEED` replays it.
+//! late, rebalances, collections. A seed decides everything; a failure prints it, and `SANDBAR_SEED` replays it;
+//! `SANDBAR_WORLDS` says how many there are to be.
 
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a broken invariant ends the simulation, which tells what led to it"
+)]
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -133,9 +139,14 @@ fn run(mode: Mode, seed: u64, steps: u64, left_out: Option<LeftOut>) -> Result<T
     Ok(std::mem::take(&mut world.env.table))
 }
 
-/// Ten worlds, or the one of `SANDBAR_SEED`; the table of what was hit.
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// So many worlds, `SANDBAR_WORLDS` if that is set, or the one of `SANDBAR_SEED`; the table of what was hit.
 fn run_all(mode: Mode, worlds: u64) {
-    let given = std::env::var("SANDBAR_SEED").ok().and_then(|seed| seed.parse().ok());
+    let given = from_environment("SANDBAR_SEED");
+    let worlds = from_environment("SANDBAR_WORLDS").unwrap_or(worlds);
     let seeds = given.map_or_else(|| (1..=worlds).collect(), |seed| vec![seed]);
     let mut total = Table::new();
     for seed in seeds {

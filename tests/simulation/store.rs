@@ -6,37 +6,37 @@ use std::path::{Path, PathBuf};
 
 /// What a bundle holds of a task.
 #[derive(Debug, Clone)]
-pub struct Frame {
-    pub seq: u64,
-    pub parent: String,
-    pub next: [u64; PARTITIONS],
-    pub delta: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) seq: u64,
+    pub(crate) parent: String,
+    pub(crate) next: [u64; PARTITIONS],
+    pub(crate) delta: Vec<u8>,
 }
 
 #[derive(Debug)]
-pub struct Bundle {
-    pub written: u64,
-    pub frames: BTreeMap<usize, Frame>,
-    pub is_durable: bool,
+pub(crate) struct Bundle {
+    pub(crate) written: u64,
+    pub(crate) frames: BTreeMap<usize, Frame>,
+    pub(crate) is_durable: bool,
 }
 
 #[derive(Debug)]
-pub struct Store {
-    pub bundles: BTreeMap<u64, Bundle>,
+pub(crate) struct Store {
+    pub(crate) bundles: BTreeMap<u64, Bundle>,
     /// By the pointer that they are the state of.
     bases: BTreeMap<String, PathBuf>,
     folder: PathBuf,
     /// What the collector is about to delete.
-    pub garbage: BTreeSet<u64>,
+    pub(crate) garbage: BTreeSet<u64>,
 }
 
 /// The pointer to a task's frame in a bundle.
-pub fn pointer(bundle: u64, task: usize, seq: u64) -> String {
+pub(crate) fn pointer(bundle: u64, task: usize, seq: u64) -> String {
     format!("sb1:{bundle}:in/{task}:{seq}:0123456789abcdef")
 }
 
 /// The pointer that names no bundle.
-pub fn first(task: usize) -> String {
+pub(crate) fn first(task: usize) -> String {
     format!("sb1:-:in/{task}:0:-")
 }
 
@@ -45,17 +45,17 @@ fn bundle_of(pointer: &str) -> Option<u64> {
 }
 
 /// How far the chain from a pointer back to another goes.
-pub struct Chain {
+pub(crate) struct Chain {
     /// Pointers, the oldest first, whose deltas are to be redone.
-    pub redo: Vec<String>,
+    pub(crate) redo: Vec<String>,
     /// The base below them.
-    pub base: Option<PathBuf>,
+    pub(crate) base: Option<PathBuf>,
     /// The chain begins at what the caller has.
-    pub is_local: bool,
+    pub(crate) is_local: bool,
 }
 
 impl Store {
-    pub fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         Self {
             bundles: BTreeMap::new(),
             bases: BTreeMap::new(),
@@ -65,13 +65,13 @@ impl Store {
     }
 
     /// The durable frame that a pointer names.
-    pub fn frame(&self, pointer: &str, task: usize) -> Option<&Frame> {
+    pub(crate) fn frame(&self, pointer: &str, task: usize) -> Option<&Frame> {
         let bundle = self.bundles.get(&bundle_of(pointer)?)?;
         bundle.frames.get(&task).filter(|_| bundle.is_durable)
     }
 
     /// The way from `local`, or a base, or nothing, to `pointer`; an error names the bundle that is missing.
-    pub fn chain(&self, pointer: &str, task: usize, local: Option<&str>) -> Result<Chain, String> {
+    pub(crate) fn chain(&self, pointer: &str, task: usize, local: Option<&str>) -> Result<Chain, String> {
         let mut at = pointer.to_owned();
         let mut redo = Vec::new();
         loop {
@@ -89,7 +89,7 @@ impl Store {
     }
 
     /// Whether `pointer` is `of` or before it.
-    pub fn is_ancestor(&self, pointer: &str, of: &str, task: usize) -> bool {
+    pub(crate) fn is_ancestor(&self, pointer: &str, of: &str, task: usize) -> bool {
         let mut at = of.to_owned();
         loop {
             if at == pointer {
@@ -103,12 +103,12 @@ impl Store {
     }
 
     /// Where a base's files are to be put.
-    pub fn base_folder(&self, number: u64) -> PathBuf {
+    pub(crate) fn base_folder(&self, number: u64) -> PathBuf {
         self.folder.join(format!("base-{number}"))
     }
 
     /// A base is whole: it counts from now on, and the task's oldest goes when there are more than two.
-    pub fn add_base(&mut self, pointer: &str, task: usize, files: PathBuf) {
+    pub(crate) fn add_base(&mut self, pointer: &str, task: usize, files: PathBuf) {
         self.bases.insert(pointer.to_owned(), files);
         let of_task = |pointer: &String| self.frame(pointer, task).map(|frame| frame.seq);
         let mut bases: Vec<(u64, String)> = self
@@ -126,7 +126,7 @@ impl Store {
     }
 
     /// Lists, then reads what is committed: what is old and not reached will be deleted.
-    pub fn list(&mut self, broker: &Broker, now: u64, age: u64) {
+    pub(crate) fn list(&mut self, broker: &Broker, now: u64, age: u64) {
         let old = |bundle: &Bundle| bundle.written + age < now;
         let mut garbage: BTreeSet<u64> = self
             .bundles

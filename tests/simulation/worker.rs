@@ -15,10 +15,10 @@ const INTERVAL: u64 = 60;
 const CACHE: u64 = 8 << 20;
 
 /// A worker, whether its process runs or not.
-pub struct Worker {
-    pub index: usize,
+pub(crate) struct Worker {
+    pub(crate) index: usize,
     /// Its transactional id; after an operator's mistake another's.
-    pub id: String,
+    pub(crate) id: String,
     folder: PathBuf,
     /// It stands still until then.
     paused_until: u64,
@@ -89,7 +89,7 @@ pub(crate) fn task_name(task: usize) -> String {
 }
 
 impl Worker {
-    pub fn new(index: usize, folder: &Path) -> Self {
+    pub(crate) fn new(index: usize, folder: &Path) -> Self {
         Self {
             index,
             id: format!("worker-{index}"),
@@ -100,7 +100,7 @@ impl Worker {
         }
     }
 
-    pub fn step(&mut self, env: &mut Env, ids: &[String]) {
+    pub(crate) fn step(&mut self, env: &mut Env, ids: &[String]) {
         if env.now < self.paused_until && env.has_faults {
             return;
         }

@@ -16,11 +16,11 @@ const QUIET_WITHIN: u64 = 60_000;
 const AGE: u64 = 2 * TRANSACTION_TIMEOUT;
 
 /// What was hit, and how often.
-pub type Table = BTreeMap<String, u64>;
+pub(crate) type Table = BTreeMap<String, u64>;
 
 /// A condition that the workers do not keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftOut {
+pub(crate) enum LeftOut {
     RequireStable,
     Incarnations,
     Recycle,
@@ -30,31 +30,31 @@ pub enum LeftOut {
 
 /// A process ended: whoever gets this stops where it is.
 #[derive(Debug)]
-pub struct Crash;
+pub(crate) struct Crash;
 
 /// Everything but the workers.
-pub struct Env {
-    pub mode: Mode,
-    pub random: Random,
-    pub now: u64,
-    pub broker: Broker,
-    pub store: Store,
-    pub audit: Audit,
-    pub table: Table,
+pub(crate) struct Env {
+    pub(crate) mode: Mode,
+    pub(crate) random: Random,
+    pub(crate) now: u64,
+    pub(crate) broker: Broker,
+    pub(crate) store: Store,
+    pub(crate) audit: Audit,
+    pub(crate) table: Table,
     /// Things go wrong.
-    pub has_faults: bool,
+    pub(crate) has_faults: bool,
     /// A condition that is left out, to see that this is found.
-    pub left_out: Option<LeftOut>,
+    pub(crate) left_out: Option<LeftOut>,
     /// The last things that happened.
-    pub history: VecDeque<String>,
+    pub(crate) history: VecDeque<String>,
 }
 
 impl Env {
-    pub fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         self.mode == Mode::ExactlyOnce
     }
 
-    pub fn hit(&mut self, what: &str) {
+    pub(crate) fn hit(&mut self, what: &str) {
         if let Some(times) = self.table.get_mut(what) {
             *times += 1;
         } else {
@@ -62,7 +62,7 @@ impl Env {
         }
     }
 
-    pub fn tell(&mut self, what: String) {
+    pub(crate) fn tell(&mut self, what: String) {
         if self.history.len() == 80 {
             self.history.pop_front();
         }
@@ -70,21 +70,21 @@ impl Env {
     }
 
     /// Something goes wrong, once in `times`.
-    pub fn fails_once_in(&mut self, times: u64) -> bool {
+    pub(crate) fn fails_once_in(&mut self, times: u64) -> bool {
         self.has_faults && self.random.once_in(times)
     }
 
-    pub fn keeps(&self, condition: LeftOut) -> bool {
+    pub(crate) fn keeps(&self, condition: LeftOut) -> bool {
         self.left_out != Some(condition)
     }
 
     /// Whether the committed offsets of a task have to be waited for.
-    pub fn is_pending(&self, task: usize) -> bool {
+    pub(crate) fn is_pending(&self, task: usize) -> bool {
         self.keeps(LeftOut::RequireStable) && self.broker.is_pending(task)
     }
 
     /// A place at which a process may end.
-    pub fn point(&mut self, name: &str) -> Result<(), Crash> {
+    pub(crate) fn point(&mut self, name: &str) -> Result<(), Crash> {
         let odds = match name {
             "mid-base" | "mid-collection" | "in-revocation" => 40,
             "mid-restore" | "in-recycle" => 150,
@@ -100,20 +100,20 @@ impl Env {
     }
 
     /// The commit of a transaction arrives.
-    pub fn commit(&mut self, id: &str) {
+    pub(crate) fn commit(&mut self, id: &str) {
         if let Some((_, offsets)) = self.broker.end(id, Ending::Committed) {
             self.commit_offsets(offsets);
         }
     }
 
-    pub fn commit_offsets(&mut self, offsets: Offsets) {
+    pub(crate) fn commit_offsets(&mut self, offsets: Offsets) {
         let before = self.broker.committed.clone();
         self.tell(format!("committed {offsets:?}"));
         self.broker.committed.extend(offsets.clone());
         self.audit.committed(&self.broker, &self.store, &before, &offsets);
     }
 
-    pub fn hold_up(&mut self, id: &str, epoch: u32, what: Request) {
+    pub(crate) fn hold_up(&mut self, id: &str, epoch: u32, what: Request) {
         // Soon, or when everybody has forgotten it.
         let longest = if self.random.once_in(2) {
             20
@@ -243,13 +243,13 @@ impl Env {
 }
 
 /// A world with its workers.
-pub struct World {
-    pub env: Env,
+pub(crate) struct World {
+    pub(crate) env: Env,
     workers: Vec<Worker>,
 }
 
 impl World {
-    pub fn new(mode: Mode, seed: u64, folder: &Path) -> Self {
+    pub(crate) fn new(mode: Mode, seed: u64, folder: &Path) -> Self {
         let stored = folder.join("store");
         std::fs::create_dir_all(&stored).expect("a folder");
         Self {
@@ -270,7 +270,7 @@ impl World {
     }
 
     /// So many steps in which things go wrong; then, I12, everything is processed and committed.
-    pub fn run(&mut self, steps: u64) {
+    pub(crate) fn run(&mut self, steps: u64) {
         for _ in 0..steps {
             self.step();
         }

@@ -184,7 +184,10 @@ fn nothing_is_kept_under_a_key_that_is_too_long() {
     assert_eq!(kept.value("total", most.as_bytes()), Some(vec![1]));
 }
 
-#[expect(clippy::too_many_lines, reason = "a table: each lie, and the sentence that finds it out")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table: each lie, and the sentence that finds it out"
+)]
 #[test]
 fn every_lie_about_state_is_found_out_and_leaves_no_change() {
     for (lie, sentence) in [
@@ -355,6 +358,9 @@ impl Chance {
         (self.0 >> 33) as usize % end
     }
 }
+
+/// Offset, key and value.
+type Output = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// What a run came to: outputs and refused records by offset, and the state of the keys.
 #[derive(Debug, PartialEq, Eq, Default)]
