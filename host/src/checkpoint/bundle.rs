@@ -282,6 +282,13 @@ fn check_base(entry: &Entry, base: &BaseRef) -> Result<(), Flaw> {
     ))
 }
 
+impl Entry {
+    /// Whether no operator of the task keeps any state: then nothing before it counts.
+    pub(super) fn keeps_nothing(&self) -> bool {
+        self.stores.is_empty() && self.frame.length == 0
+    }
+}
+
 impl Checked {
     /// What the bundle says of a task.
     pub fn entry(&self, task: &str) -> Option<&Entry> {

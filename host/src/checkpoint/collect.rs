@@ -217,7 +217,7 @@ impl Listed {
                 return Ok(false);
             }
             let Some(entry) = self.store.resolve(&at)? else { break };
-            if entry.stores.is_empty() {
+            if entry.keeps_nothing() {
                 return Ok(true);
             }
             if let Some(base) = &entry.base {

@@ -75,7 +75,7 @@ impl Store {
                 (Ok(None) | Err(_), Some((found, _))) => break Ground::Base(found.clone()),
             };
             // No operator kept anything: there is nothing to build on, and no reason to go further back.
-            if entry.stores.is_empty() {
+            if entry.keeps_nothing() {
                 break Ground::Empty;
             }
             deltas.push(Delta {

@@ -11,6 +11,7 @@ mod lane;
 mod checkpoints;
 mod owned;
 mod round;
+mod collector;
 pub mod worker;
 pub mod supervisor;
 mod committed;

@@ -410,7 +410,6 @@ impl Worker {
         let Some(sealed) = self.rounds.as_mut().and_then(|rounds| rounds.sealed.take()) else {
             return Ok(Event::Applied);
         };
-        kill::point("after-commit");
         self.owned.apply(&sealed.pointers)?;
         self.metrics.commits.increment(1);
         if let Some(rounds) = &mut self.rounds {
@@ -447,7 +446,8 @@ impl Worker {
     }
 
     fn recycle(&mut self) -> Result<Event> {
-        kill::point("in-recycle");
+        // A process that stood still may learn here that another one took its place.
+        self.attend()?;
         match self.writer.recycle() {
             Ok(()) => Ok(Event::Recycled),
             Err(error) if error.kind == Kind::TimedOut => {

@@ -5,6 +5,7 @@
 //! ```
 
 use super::checkpoints::Checkpoints;
+use super::collector;
 use super::flow::{self, Ports, Route};
 use super::lifecycle::{Notice, Stop};
 use super::round::transaction_timeout;
@@ -105,6 +106,7 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
         .enumerate()
         .map(|(index, worker)| spawn(index, worker, shared.clone()))
         .collect();
+    let collecting = collect(&shared)?;
     let failure = shared.failure.clone();
     drop(shared);
     progress.running.store(true, Ordering::Relaxed);
@@ -114,6 +116,8 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
         .map(|worker| worker.and_then(end))
         .fold(Ok(()), Result::and);
     progress.running.store(false, Ordering::Relaxed);
+    // A run that finished by itself asks nobody to stop: the collector goes with the process.
+    drop(collecting);
     failure.get().cloned().map_or(ended, Err)?;
     audience.notice(&Notice::Stopped {
         reason: if stop.is_requested() { "signal" } else { "finished" }.to_owned(),
@@ -295,6 +299,19 @@ fn spawn(index: usize, worker: Worker, shared: Shared) -> Result<JoinHandle<Resu
             shared.fail(&error);
             error
         })
+}
+
+/// Old checkpoints go while the workers work.
+fn collect(shared: &Shared) -> Result<Option<JoinHandle<()>>> {
+    let Some(store) = shared.checkpoints.store().cloned() else {
+        return Ok(None);
+    };
+    let (pipeline, stop) = (shared.pipeline.clone(), shared.stop.clone());
+    let thread = std::thread::Builder::new().name("collector".to_owned());
+    thread
+        .spawn(move || collector::run(&pipeline, &store, &stop))
+        .map(Some)
+        .map_err(|error| Error::new(Kind::Failed, "failed to start the collector of checkpoints", error))
 }
 
 fn end(worker: JoinHandle<Result<()>>) -> Result<()> {
