@@ -87,11 +87,11 @@ fn a_property_that_the_host_owns_is_refused_by_name() {
 }
 
 #[test]
-fn exactly_once_says_that_it_is_not_there_yet() {
+fn exactly_once_from_one_cluster_to_another_is_refused() {
     let mut file = offline();
-    file.top = "delivery = \"exactly-once\"".into();
+    file.sink.push_str("\nkafka = { brokers = \"127.0.0.1:1\" }");
     file.tables = "[checkpoint]\ninterval = \"1s\"\nstore = \"checkpoints\"".into();
-    assert_refused(&run(&file.write("")), 3, &["exactly-once"]);
+    assert_refused(&run(&file.write("")), 3, &["another cluster", "exactly-once", "at-least-once"]);
 }
 
 #[test]
