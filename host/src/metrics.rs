@@ -12,8 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 /// Starts to record; a second call in a process finds the recorder taken and returns `None`.
 pub fn install() -> Option<PrometheusHandle> {
     let seconds = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+    let bytes = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
+        .ok()?
+        .set_buckets_for_metric(Matcher::Full("sandbar_checkpoint_bytes".to_owned()), &bytes)
         .ok()?
         .install_recorder()
         .ok()?;
@@ -76,6 +79,27 @@ fn describe() {
         "sandbar_event_time_missing_total",
         "records without event time at the pointer; Kafka's timestamp stands in"
     );
+    describe_checkpoints();
+}
+
+fn describe_checkpoints() {
+    describe_histogram!(
+        "sandbar_checkpoint_seconds",
+        Unit::Seconds,
+        "from the sealing of a checkpoint to its end, while nothing is processed"
+    );
+    describe_histogram!(
+        "sandbar_checkpoint_bytes",
+        Unit::Bytes,
+        "state changes that a checkpoint stored"
+    );
+    describe_gauge!(
+        "sandbar_checkpoint_age_seconds",
+        Unit::Seconds,
+        "time since a task was committed"
+    );
+    describe_gauge!("sandbar_state_keys", "entries of a task's state, as estimated");
+    describe_gauge!("sandbar_state_bytes", Unit::Bytes, "local files of a task's state");
 }
 
 /// What a process did so far, for the terminal and for `/ready`.
@@ -198,6 +222,10 @@ pub struct WorkerMetrics {
     pub commits: Counter,
     /// Commits that failed.
     pub commits_failed: Counter,
+    /// Seconds of a checkpoint.
+    pub checkpoint_seconds: Histogram,
+    /// Bytes of changes in a checkpoint.
+    pub checkpoint_bytes: Histogram,
     /// Assignments changed.
     pub rebalances: Counter,
     /// Records without event time at the pointer.
@@ -210,7 +238,29 @@ pub fn worker(pipeline: &str) -> WorkerMetrics {
     WorkerMetrics {
         commits: counter!("sandbar_commits_total", &labels),
         commits_failed: counter!("sandbar_commits_failed_total", &labels),
+        checkpoint_seconds: histogram!("sandbar_checkpoint_seconds", &labels),
+        checkpoint_bytes: histogram!("sandbar_checkpoint_bytes", &labels),
         rebalances: counter!("sandbar_rebalances_total", &labels),
         event_time_missing: counter!("sandbar_event_time_missing_total", &labels),
+    }
+}
+
+/// Handles of a task.
+pub struct TaskMetrics {
+    /// Seconds since its last commit.
+    pub age: Gauge,
+    /// Entries of its state.
+    pub keys: Gauge,
+    /// Bytes of its local files.
+    pub bytes: Gauge,
+}
+
+/// The handles of a task.
+pub fn task(pipeline: &str, task: &str) -> TaskMetrics {
+    let labels = [("pipeline", pipeline.to_owned()), ("task", task.to_owned())];
+    TaskMetrics {
+        age: gauge!("sandbar_checkpoint_age_seconds", &labels),
+        keys: gauge!("sandbar_state_keys", &labels),
+        bytes: gauge!("sandbar_state_bytes", &labels),
     }
 }

@@ -91,7 +91,11 @@ fn exactly_once_from_one_cluster_to_another_is_refused() {
     let mut file = offline();
     file.sink.push_str("\nkafka = { brokers = \"127.0.0.1:1\" }");
     file.tables = "[checkpoint]\ninterval = \"1s\"\nstore = \"checkpoints\"".into();
-    assert_refused(&run(&file.write("")), 3, &["another cluster", "exactly-once", "at-least-once"]);
+    assert_refused(
+        &run(&file.write("")),
+        3,
+        &["another cluster", "exactly-once", "at-least-once"],
+    );
 }
 
 #[test]

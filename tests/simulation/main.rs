@@ -2,11 +2,6 @@
 //! late, rebalances, collections. A seed decides everything; a failure prints it, and `SANDBAR_SEED` replays it;
 //! `SANDBAR_WORLDS` says how many there are to be.
 
-#![expect(
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a broken invariant ends the simulation, which tells what led to it"
-)]
 #![allow(
     missing_docs,
     unreachable_pub,

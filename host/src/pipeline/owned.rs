@@ -4,15 +4,17 @@
 
 use super::checkpoints::{Checkpoints, Restored};
 use crate::checkpoint::{BaseRef, Pointer, TaskFrame, Upload};
+use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
+use crate::metrics;
 use crate::record::TopicPartition;
 use crate::source::Placed;
 use crate::state::TaskState;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Overlays of one worker that are larger than this do not wait for the interval.
 pub(super) const OVERLAY_LIMIT: usize = 32 << 20;
@@ -70,6 +72,7 @@ pub(super) struct Task {
     deltas: u64,
     delta_bytes: u64,
     basing: Option<Basing>,
+    committed: Instant,
 }
 
 /// A base that is being written, and the folder that it is written from.
@@ -88,6 +91,7 @@ impl Task {
             deltas: 0,
             delta_bytes: 0,
             basing: None,
+            committed: clock::now(),
         }
     }
 
@@ -210,6 +214,7 @@ impl Owned {
                     state.apply(&pointer.to_string())?;
                 }
                 task.pointer = pointer.clone();
+                task.committed = clock::now();
                 task.deltas += 1;
                 task.renew_base(&pointer.task, &self.shared);
             }
@@ -243,6 +248,19 @@ impl Owned {
     pub(super) fn give_up(&mut self, naming: &Naming, partitions: &[TopicPartition]) {
         for at in partitions {
             self.tasks.remove(&naming.task(at));
+        }
+    }
+
+    /// Tells how old the tasks' commits are, and how much they keep.
+    pub(super) fn tell(&self, pipeline: &str) {
+        for (name, task) in &self.tasks {
+            let told = metrics::task(pipeline, name);
+            told.age.set(clock::now().duration_since(task.committed).as_secs_f64());
+            if let Some(state) = &task.state {
+                let stats = state.stats();
+                told.keys.set(stats.keys as f64);
+                told.bytes.set(stats.disk_bytes as f64);
+            }
         }
     }
 

@@ -49,6 +49,8 @@ struct Sealed {
     /// Each lane's membership, as bytes for the producer.
     members: Vec<(usize, Vec<u8>)>,
     begun: Instant,
+    /// Of the changes.
+    bytes: usize,
 }
 
 struct SealedPartition {
@@ -176,8 +178,11 @@ impl Worker {
             let of_topic = of_task.entry(partition.at.topic.to_string()).or_default();
             of_topic.insert(partition.at.partition, partition.next);
         }
-        let upload = rounds.store.put(self.index, self.owned.frames(offsets));
+        let frames = self.owned.frames(offsets);
+        let bytes = frames.iter().map(|frame| frame.delta.len()).sum();
+        let upload = rounds.store.put(self.index, frames);
         rounds.sealed = Some(Sealed {
+            bytes,
             partitions,
             upload,
             pointers: Vec::new(),
@@ -415,10 +420,13 @@ impl Worker {
         if let Some(rounds) = &mut self.rounds {
             rounds.failed_before = false;
         }
+        let seconds = clock::now().duration_since(sealed.begun).as_secs_f64();
+        self.metrics.checkpoint_seconds.record(seconds);
+        self.metrics.checkpoint_bytes.record(sealed.bytes as f64);
         self.shared.tell(Notice::Checkpoint {
             worker: self.index,
             partitions: sealed.partitions.len(),
-            seconds: Some(clock::now().duration_since(sealed.begun).as_secs_f64()),
+            seconds: Some(seconds),
         });
         Ok(Event::Applied)
     }

@@ -653,6 +653,7 @@ impl Worker {
             .lag
             .fetch_add(behind - self.lag_told, Ordering::Relaxed);
         self.lag_told = behind;
+        self.owned.tell(&self.shared.pipeline.name);
     }
 }
 
