@@ -184,11 +184,12 @@ impl Worker {
     fn leave(&mut self) -> Result<()> {
         // With checkpoints all lanes leave by one last round; who is left over after it was not to commit.
         let mut left = if self.is_torn {
-            self.writer.abort(STOP_CLOSE_LIMIT - STOP_DRAIN_LIMIT);
             Ok(())
         } else {
             self.on_round(Event::Stopping)
         };
+        // What was not committed is not to hold readers back.
+        self.writer.abort(STOP_CLOSE_LIMIT - STOP_DRAIN_LIMIT);
         for lane in 0..self.lanes.len() {
             left = left.and(self.leave_lane(lane));
         }
@@ -372,7 +373,13 @@ impl Worker {
         let task = self.lanes[lane].task(&self.batch.partition);
         let done = self.take_through_as(lane, source, &task);
         let done = match done {
-            Err(error) if self.rounds.is_some() => self.lost(error).map(|_expired| Done::Waiting),
+            Err(error) if self.rounds.is_some() => {
+                // A plugin is called before anything is put out; any other failure may leave a part of the batch there.
+                let was_put_out = error.kind != Kind::Guest;
+                self.lost(error)
+                    .map(|_expired| Done::Waiting)
+                    .inspect_err(|_| self.is_torn = was_put_out)
+            }
             done => done,
         };
         if matches!(done, Ok(Done::Waiting)) {
