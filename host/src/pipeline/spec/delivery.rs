@@ -1,5 +1,7 @@
 //! What goes together: `[checkpoint]`, `delivery`, `offsets` and `commit-offsets`. Whatever the table of the contract does not list is refused.
 
+use std::time::Duration;
+
 use crate::config::{self, Cluster, Sink, Source, Subscription, Target};
 use crate::error::{Error, Result as Checked};
 
@@ -86,6 +88,7 @@ pub(super) fn positions(
 
 /// What a transaction asks for: members of a group, and one cluster for all that is read and written.
 pub(super) fn transactional(file: &File, sources: &[Source], sinks: &[&Sink], scope: &Scope<'_>) -> Checked<()> {
+    refuse_long_interval(file, scope)?;
     let mut first: Option<(&str, &Cluster)> = None;
     for source in sources {
         let Source::Kafka(source) = source else { continue };
@@ -123,6 +126,22 @@ pub(super) fn transactional(file: &File, sources: &[Source], sinks: &[&Sink], sc
         }
     }
     Ok(())
+}
+
+/// A transaction lives from one commit to the next, and through the commit.
+fn refuse_long_interval(file: &File, scope: &Scope<'_>) -> Checked<()> {
+    const MOST: Duration = Duration::from_secs(14 * 60);
+    let Some(checkpoint) = &file.checkpoint else {
+        return Ok(());
+    };
+    let interval = &checkpoint.value.interval;
+    if interval.value.duration() <= MOST {
+        return Ok(());
+    }
+    let what = "`checkpoint.interval` is too long for `delivery = \"exactly-once\"`";
+    let why = "a transaction lives from one commit to the next, and brokers abort one that is older than 15 minutes";
+    let error = scope.refuse(interval.span.as_ref(), what, why);
+    Err(error.hint("set it to \"14m\" or less, or delivery = \"at-least-once\""))
 }
 
 /// Where the file names a source or a sink; parts have one space of names.
