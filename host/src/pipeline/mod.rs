@@ -11,6 +11,8 @@ mod lane;
 mod checkpoints;
 mod owned;
 mod round;
+mod recovery;
+mod positions;
 mod collector;
 pub mod worker;
 pub mod supervisor;

@@ -9,15 +9,14 @@
 use super::lane::{Lane, Member};
 use super::lifecycle::Notice;
 use super::owned::OVERLAY_LIMIT;
-use super::worker::{REVOCATION_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
-use crate::checkpoint::{Command, Event, Halt, Metadata, Mode, Pointer, Protocol, Store, Upload};
+use super::worker::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
+use crate::checkpoint::{Command, Event, Halt, Mode, Pointer, Protocol, Store, Upload};
 use crate::clock::{self, Interval};
 use crate::config::{Checkpoint, Delivery, Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::record::TopicPartition;
 use crate::sink::{Committed, Sent};
-use crate::source::Held;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -25,8 +24,6 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a round waits to be a member of its groups again.
 const MEMBERSHIP_LIMIT: Duration = Duration::from_secs(1);
-/// How long one question to Kafka about what is committed may take.
-const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The rounds of one worker.
 pub(super) struct Rounds {
@@ -41,11 +38,11 @@ pub(super) struct Rounds {
 }
 
 /// What a round commits.
-struct Sealed {
-    partitions: Vec<SealedPartition>,
+pub(super) struct Sealed {
+    pub(super) partitions: Vec<SealedPartition>,
     upload: Upload,
     /// One a task, once the bundle is durable.
-    pointers: Vec<Pointer>,
+    pub(super) pointers: Vec<Pointer>,
     /// Each lane's membership, as bytes for the producer.
     members: Vec<(usize, Vec<u8>)>,
     begun: Instant,
@@ -53,9 +50,9 @@ struct Sealed {
     bytes: usize,
 }
 
-struct SealedPartition {
+pub(super) struct SealedPartition {
     lane: usize,
-    at: TopicPartition,
+    pub(super) at: TopicPartition,
     next: i64,
     incarnation: u64,
     task: String,
@@ -439,7 +436,7 @@ impl Worker {
     }
 
     /// Tells the readers what a transaction committed for them.
-    fn tell_readers(&mut self) {
+    pub(super) fn tell_readers(&mut self) {
         let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else {
             return;
         };
@@ -453,135 +450,8 @@ impl Worker {
         }
     }
 
-    fn recycle(&mut self) -> Result<Event> {
-        // A process that stood still may learn here that another one took its place.
-        self.attend()?;
-        match self.writer.recycle() {
-            Ok(()) => Ok(Event::Recycled),
-            Err(error) if error.kind == Kind::TimedOut => {
-                self.failed(error.to_string());
-                self.attend()?;
-                if self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
-                    // Nothing of this worker is committed any more; the next start aborts what is open.
-                    return Err(error);
-                }
-                Ok(Event::RecycleFailed)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Which of the two a commit in doubt was: the pointers say.
-    fn settle(&mut self) -> Result<Event> {
-        let committed = match self.committed_now()? {
-            Some(committed) => committed,
-            None => return Ok(Event::Unsettled),
-        };
-        let Some(sealed) = self.sealed() else {
-            return Ok(Event::SettledOther);
-        };
-        let mut is_old = false;
-        for partition in &sealed.partitions {
-            let Some((_, Some((_, metadata)))) = committed.iter().find(|(at, _)| *at == partition.at) else {
-                continue;
-            };
-            let Ok(Metadata::Ours(pointer)) = Metadata::read(Some(metadata.as_bytes())) else {
-                return Ok(Event::Foreign);
-            };
-            if sealed.pointers.contains(&pointer) {
-                self.tell_readers();
-                return Ok(Event::SettledNew);
-            }
-            is_old = true;
-        }
-        Ok(if is_old { Event::SettledOld } else { Event::SettledOther })
-    }
-
-    /// Goes on at what is committed.
-    fn rewind(&mut self) -> Result<Event> {
-        let Some(committed) = self.committed_now()? else {
-            return Ok(Event::RewindFailed);
-        };
-        for lane in 0..self.lanes.len() {
-            let Lane::Kafka(member) = &mut self.lanes[lane] else {
-                continue;
-            };
-            let Some(reader) = &mut member.reader else { continue };
-            let owned = reader.owned();
-            let mut positions = Vec::new();
-            let mut of_tasks: BTreeMap<String, Vec<(TopicPartition, i64, Option<String>)>> = BTreeMap::new();
-            for owned in owned {
-                let held = committed.iter().find(|(at, _)| *at == owned.partition);
-                let (next, metadata) = match held {
-                    Some((_, Some((next, metadata)))) if metadata.starts_with("sb1:") => {
-                        (*next, Some(metadata.clone()))
-                    }
-                    Some((_, Some(_))) => return Ok(Event::Foreign),
-                    _ => (owned.start, None),
-                };
-                positions.push((owned.partition.clone(), next));
-                let task = member.naming.task(&owned.partition);
-                of_tasks
-                    .entry(task)
-                    .or_default()
-                    .push((owned.partition, next, metadata));
-            }
-            for (task, partitions) in of_tasks {
-                if let Err(error) = self.owned.go_back(&task, &partitions) {
-                    return if error.kind == Kind::TimedOut {
-                        Ok(Event::RewindFailed)
-                    } else {
-                        Err(error)
-                    };
-                }
-            }
-            reader.rewind(&positions)?;
-        }
-        Ok(Event::Rewound)
-    }
-
-    /// What the groups hold of all owned partitions, once no transaction is about to change it. `None`: not now.
-    fn committed_now(&mut self) -> Result<Option<Vec<Held>>> {
-        let limit = self.stop_limit(SETTLE_LIMIT);
-        let readers = self.members().filter_map(|(_, member)| member.reader.as_ref());
-        let asked: Result<Vec<_>> = readers.map(|reader| reader.committed_now(limit)).collect();
-        match asked {
-            Ok(committed) => Ok(Some(committed.concat())),
-            Err(error) if error.kind == Kind::TimedOut => self.attend().map(|()| None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Gives the revoked partitions of all groups up.
-    fn release(&mut self) -> Result<()> {
-        kill::point("in-revocation");
-        for lane in &mut self.lanes {
-            let Lane::Kafka(member) = lane else { continue };
-            let revoked = std::mem::take(&mut member.revoking);
-            if revoked.is_empty() {
-                continue;
-            }
-            self.owned.give_up(&member.naming, &revoked);
-            if let Some(reader) = &mut member.reader {
-                reader.release(None)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn leave_groups(&mut self) -> Result<()> {
-        let mut left = Ok(());
-        for lane in &mut self.lanes {
-            if let Lane::Kafka(member) = lane {
-                let close = self.shared.stop.left(STOP_CLOSE_LIMIT);
-                left = left.and(member.leave(None, close).map(|_not_committed| ()));
-            }
-        }
-        left
-    }
-
     /// The groups get to say what they want while a round waits.
-    fn attend(&mut self) -> Result<()> {
+    pub(super) fn attend(&mut self) -> Result<()> {
         for lane in 0..self.lanes.len() {
             let Lane::Kafka(member) = &mut self.lanes[lane] else {
                 continue;
@@ -600,11 +470,11 @@ impl Worker {
     }
 
     /// `limit`, or what is left of it once the run is to stop.
-    fn stop_limit(&self, limit: Duration) -> Duration {
+    pub(super) fn stop_limit(&self, limit: Duration) -> Duration {
         limit.min(self.shared.stop.left(STOP_COMMIT_LIMIT)).max(LOOK)
     }
 
-    fn failed(&mut self, reason: String) {
+    pub(super) fn failed(&mut self, reason: String) {
         self.metrics.commits_failed.increment(1);
         let Some(rounds) = &mut self.rounds else { return };
         if !std::mem::replace(&mut rounds.failed_before, true) {
@@ -615,11 +485,11 @@ impl Worker {
         }
     }
 
-    fn sealed(&mut self) -> Option<&mut Sealed> {
+    pub(super) fn sealed(&mut self) -> Option<&mut Sealed> {
         self.rounds.as_mut()?.sealed.as_mut()
     }
 
-    fn members(&self) -> impl Iterator<Item = (usize, &Member)> {
+    pub(super) fn members(&self) -> impl Iterator<Item = (usize, &Member)> {
         self.lanes.iter().enumerate().filter_map(|(index, lane)| match lane {
             Lane::Kafka(member) => Some((index, &**member)),
             Lane::File { .. } => None,

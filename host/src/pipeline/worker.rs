@@ -4,7 +4,7 @@
 //! loop: poll the lanes → process the batch → when the interval comes round: drain, commit
 //! ```
 //!
-//! The order of drain, commit and release is `checkpoint::protocol`'s; here it is carried out for positions, in `round` for checkpoints.
+//! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `positions`, and with checkpoints in `round`.
 
 use super::checkpoints::Checkpoints;
 use super::lane::{Lane, Member};
@@ -12,7 +12,7 @@ use super::lifecycle::{Notice, Stop};
 use super::owned::Owned;
 use super::round::Rounds;
 use super::task::{Done, Task, Tasks};
-use crate::checkpoint::{Command, Event};
+use crate::checkpoint::Event;
 use crate::clock::{self, Interval};
 use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
@@ -28,11 +28,11 @@ use std::time::Duration;
 /// How long a worker with nothing to do waits for records.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How long the acknowledgements may take when positions are committed.
-const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 /// How long the acknowledgements may take when partitions are taken away: the group waits meanwhile.
 pub(super) const REVOCATION_LIMIT: Duration = Duration::from_secs(20);
 /// How long the commit of a revocation may take. A signal that comes meanwhile waits for it, so it is short.
-const REVOCATION_COMMIT_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const REVOCATION_COMMIT_LIMIT: Duration = Duration::from_secs(5);
 /// After a signal, each counted from it, so that a stop takes less than 10 s whatever hangs and however many groups there are:
 /// a batch that waits for a sink or a plugin is given up, then the outputs, the last commits, and the groups' good-byes.
 pub(super) const STOP_BATCH_LIMIT: Duration = Duration::from_secs(3);
@@ -471,145 +471,12 @@ impl Worker {
         }
     }
 
-    /// Tells the protocol what happened and carries out what it decides.
-    fn on(&mut self, lane: usize, event: Event) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
-            return Ok(());
-        };
-        for command in member.protocol.on(event) {
-            if let Some(then) = self.carry_out(lane, *command, event)? {
-                self.on(lane, then)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// One command; what happened by it, where the protocol waits for that.
-    fn carry_out(&mut self, lane: usize, command: Command, event: Event) -> Result<Option<Event>> {
-        if command == Command::Drain {
-            return self.drain_for(event).map(Some);
-        }
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
-            return Ok(None);
-        };
-        let Some(reader) = &mut member.reader else {
-            return Ok(None);
-        };
-        match command {
-            Command::Drain | Command::Process => {}
-            // Without anything new to commit no answer will come: it counts as given.
-            Command::Commit => return Ok((!reader.begin_commit()).then_some(Event::Answered)),
-            Command::CommitAndRelease => reader.release(Some(REVOCATION_COMMIT_LIMIT))?,
-            Command::Release => reader.release(None)?,
-            Command::Forget => {}
-            Command::CommitAndLeave => self.commit_and_leave(lane)?,
-            Command::Leave => {
-                member.leave(None, self.shared.stop.left(STOP_CLOSE_LIMIT))?;
-            }
-            // Only with checkpoints.
-            _ => {}
-        }
-        Ok(None)
-    }
-
-    /// The last commit has no next one that would supersede it, so its failure is always told.
-    fn commit_and_leave(&mut self, lane: usize) -> Result<()> {
-        let stop = &self.shared.stop;
-        let (commit, close) = (stop.left(STOP_COMMIT_LIMIT), stop.left(STOP_CLOSE_LIMIT));
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
-            return Ok(());
-        };
-        if let Some(reason) = member.leave(Some(commit), close)? {
-            self.metrics.commits_failed.increment(1);
-            self.shared.tell(Notice::CommitFailed {
-                worker: self.index,
-                reason: format!("the last one before the end: {reason}; the next start reads these records again"),
-            });
-        }
-        Ok(())
-    }
-
-    fn drain_for(&mut self, event: Event) -> Result<Event> {
-        let limit = if event == Event::Revoking {
-            REVOCATION_LIMIT
-        } else {
-            DRAIN_LIMIT
-        };
-        let until = clock::now() + limit;
-        let ending = event == Event::Stopping;
-        while !self.writer.drain(Duration::from_millis(100))? {
-            self.watch_connection();
-            // An interval's commit can wait: for the end's, and for a group that asks for partitions.
-            if event == Event::Due && (self.shared.stop.is_requested() || self.is_group_waiting()?) {
-                return Ok(Event::DrainTimedOut);
-            }
-            let late = !ending && clock::now() >= until;
-            if late || self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
-                self.tell_undrained();
-                return Ok(Event::DrainTimedOut);
-            }
-        }
-        Ok(Event::Drained)
-    }
-
-    fn tell_undrained(&self) {
-        self.shared.tell(Notice::CommitFailed {
-            worker: self.index,
-            reason: format!(
-                "{} outputs were not acknowledged in time; their records count as unprocessed",
-                self.writer.in_flight()
-            ),
-        });
-        self.metrics.commits_failed.increment(1);
-    }
-
     /// What files put out has no lane that waits for it.
     fn drain_the_rest(&mut self) -> Result<()> {
         while !self.writer.drain(Duration::from_millis(100))? && !self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
             self.watch_connection();
         }
         Ok(())
-    }
-
-    /// Whether some group waits for an answer of this worker; then an interval's commit can wait.
-    fn is_group_waiting(&mut self) -> Result<bool> {
-        for lane in &mut self.lanes {
-            if let Lane::Kafka(member) = lane
-                && let Some(reader) = &mut member.reader
-                && reader.is_asked()?
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn committed(&mut self, lane: usize, outcome: Result<usize, String>) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
-            return Ok(());
-        };
-        match outcome {
-            Ok(partitions) => {
-                self.metrics.commits.increment(1);
-                member.commit_failed_before = false;
-                self.shared.tell(Notice::Checkpoint {
-                    worker: self.index,
-                    partitions,
-                    seconds: None,
-                });
-            }
-            Err(reason) => {
-                self.metrics.commits_failed.increment(1);
-                // Once for a row of failures: each is superseded by the next.
-                if !std::mem::replace(&mut member.commit_failed_before, true) {
-                    self.shared.tell(Notice::CommitFailed {
-                        worker: self.index,
-                        reason,
-                    });
-                }
-            }
-        }
-        self.on(lane, Event::Answered)
     }
 
     fn rebalanced(&mut self, assigned: &[TopicPartition], revoked: &[TopicPartition], lost: &[TopicPartition]) {

@@ -1,0 +1,145 @@
+//! The ways back from a round that did not go through, and out of the groups.
+//!
+//! Always: after anything but a clean commit the producer is a new one before anything else is done, and what is committed says where to go on.
+
+use super::lane::Lane;
+use super::worker::{STOP_CLOSE_LIMIT, STOP_DRAIN_LIMIT, Worker};
+use crate::checkpoint::{Event, Metadata};
+use crate::error::{Kind, Result};
+use crate::kill;
+use crate::record::TopicPartition;
+use crate::source::Held;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long one question to Kafka about what is committed may take.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+impl Worker {
+    pub(super) fn recycle(&mut self) -> Result<Event> {
+        // A process that stood still may learn here that another one took its place.
+        self.attend()?;
+        match self.writer.recycle() {
+            Ok(()) => Ok(Event::Recycled),
+            Err(error) if error.kind == Kind::TimedOut => {
+                self.failed(error.to_string());
+                self.attend()?;
+                if self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
+                    // Nothing of this worker is committed any more; the next start aborts what is open.
+                    return Err(error);
+                }
+                Ok(Event::RecycleFailed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Which of the two a commit in doubt was: the pointers say.
+    pub(super) fn settle(&mut self) -> Result<Event> {
+        let committed = match self.committed_now()? {
+            Some(committed) => committed,
+            None => return Ok(Event::Unsettled),
+        };
+        let Some(sealed) = self.sealed() else {
+            return Ok(Event::SettledOther);
+        };
+        let mut is_old = false;
+        for partition in &sealed.partitions {
+            let Some((_, Some((_, metadata)))) = committed.iter().find(|(at, _)| *at == partition.at) else {
+                continue;
+            };
+            let Ok(Metadata::Ours(pointer)) = Metadata::read(Some(metadata.as_bytes())) else {
+                return Ok(Event::Foreign);
+            };
+            if sealed.pointers.contains(&pointer) {
+                self.tell_readers();
+                return Ok(Event::SettledNew);
+            }
+            is_old = true;
+        }
+        Ok(if is_old { Event::SettledOld } else { Event::SettledOther })
+    }
+
+    /// Goes on at what is committed.
+    pub(super) fn rewind(&mut self) -> Result<Event> {
+        let Some(committed) = self.committed_now()? else {
+            return Ok(Event::RewindFailed);
+        };
+        for lane in 0..self.lanes.len() {
+            let Lane::Kafka(member) = &mut self.lanes[lane] else {
+                continue;
+            };
+            let Some(reader) = &mut member.reader else { continue };
+            let owned = reader.owned();
+            let mut positions = Vec::new();
+            let mut of_tasks: BTreeMap<String, Vec<(TopicPartition, i64, Option<String>)>> = BTreeMap::new();
+            for owned in owned {
+                let held = committed.iter().find(|(at, _)| *at == owned.partition);
+                let (next, metadata) = match held {
+                    Some((_, Some((next, metadata)))) if metadata.starts_with("sb1:") => {
+                        (*next, Some(metadata.clone()))
+                    }
+                    Some((_, Some(_))) => return Ok(Event::Foreign),
+                    _ => (owned.start, None),
+                };
+                positions.push((owned.partition.clone(), next));
+                let task = member.naming.task(&owned.partition);
+                of_tasks
+                    .entry(task)
+                    .or_default()
+                    .push((owned.partition, next, metadata));
+            }
+            for (task, partitions) in of_tasks {
+                if let Err(error) = self.owned.go_back(&task, &partitions) {
+                    return if error.kind == Kind::TimedOut {
+                        Ok(Event::RewindFailed)
+                    } else {
+                        Err(error)
+                    };
+                }
+            }
+            reader.rewind(&positions)?;
+        }
+        Ok(Event::Rewound)
+    }
+
+    /// What the groups hold of all owned partitions, once no transaction is about to change it. `None`: not now.
+    fn committed_now(&mut self) -> Result<Option<Vec<Held>>> {
+        let limit = self.stop_limit(SETTLE_LIMIT);
+        let readers = self.members().filter_map(|(_, member)| member.reader.as_ref());
+        let asked: Result<Vec<_>> = readers.map(|reader| reader.committed_now(limit)).collect();
+        match asked {
+            Ok(committed) => Ok(Some(committed.concat())),
+            Err(error) if error.kind == Kind::TimedOut => self.attend().map(|()| None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the revoked partitions of all groups up.
+    pub(super) fn release(&mut self) -> Result<()> {
+        kill::point("in-revocation");
+        for lane in &mut self.lanes {
+            let Lane::Kafka(member) = lane else { continue };
+            let revoked = std::mem::take(&mut member.revoking);
+            if revoked.is_empty() {
+                continue;
+            }
+            self.owned.give_up(&member.naming, &revoked);
+            if let Some(reader) = &mut member.reader {
+                reader.release(None)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave_groups(&mut self) -> Result<()> {
+        let mut left = Ok(());
+        for lane in &mut self.lanes {
+            if let Lane::Kafka(member) = lane {
+                let close = self.shared.stop.left(STOP_CLOSE_LIMIT);
+                left = left.and(member.leave(None, close).map(|_not_committed| ()));
+            }
+        }
+        left
+    }
+}
