@@ -9,13 +9,14 @@ KAFKA_LIBS := target/kafka-libs
 RECORDS ?= 5000000
 ROUNDS ?= 3
 
-.PHONY: help build bench test test-all deny setup system-packages rust-parts kafka-libs
+.PHONY: help build bench test test-all torture deny setup system-packages rust-parts kafka-libs
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       auction events through a plugin, on a broker of our own"
 	@echo "make test       the usual run: formatting, lints, unit tests, conformance, guarantees on a real Kafka"
 	@echo "make test-all   the same with the long runs: 50 kills, the full matrix, a minute of rebalances"
+	@echo "make torture    kills and pauses at random for as long as is asked for (SANDBAR_KILLS, SANDBAR_SECONDS, SANDBAR_SEED)"
 	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up"
 	@echo "make build      target/release/sandbar"
 	@echo "make plugins    target/plugins/NAME.wasm of everything under plugins/"
@@ -39,6 +40,13 @@ test-all: export SANDBAR_KILLS = 50
 test-all: export SANDBAR_MATRIX = full
 test-all: export SANDBAR_CHURN_SECONDS = 60
 test-all: test
+
+# With the points at which a test ends the program, like the usual run; built by the same packages.
+TORTURED := -p sandbar -p sandbar-sdk -p sandbar-tests -p auction-events
+torture: export SANDBAR_KILLS ?= 1000
+torture: setup plugins
+	$(CARGO) build --release $(TORTURED)
+	$(CARGO) test --release $(TORTURED) --test guarantees -- --ignored --exact torture::torture --nocapture
 
 # Licences, sources, one version of each crate where possible.
 deny:

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Where a round can be cut, and the program has a point for it.
-const POINTS: [&str; 11] = [
+pub const POINTS: [&str; 11] = [
     "after-begin",
     "mid-produce",
     "before-flush",
@@ -23,6 +23,15 @@ const POINTS: [&str; 11] = [
     "after-commit",
     "mid-apply",
     "after-apply",
+];
+/// Points that a run passes only when something else happens too.
+pub const RARE_POINTS: [&str; 6] = [
+    "mid-base",
+    "mid-collection",
+    "mid-restore",
+    "in-revocation",
+    "in-guest-call",
+    "in-recycle",
 ];
 
 #[test]
@@ -56,7 +65,7 @@ fn state_comes_back_without_the_local_files() {
 fn kills_at_random_lose_and_double_nothing() {
     let counted = Counted::on(Kafka::shared(), "kills-exact", 4, 50);
     let kills = setting("SANDBAR_KILLS", 5);
-    under_load(&counted, || {
+    under_load(&counted, 500, Duration::from_millis(20), || {
         for kill in 0..kills {
             let before = counted.visible();
             let mut run = counted.file.run();
@@ -72,7 +81,7 @@ fn kills_at_random_lose_and_double_nothing() {
 #[test]
 fn a_kill_at_each_point_of_a_round_loses_and_doubles_nothing() {
     let counted = Counted::on(Kafka::shared(), "points", 4, 50);
-    under_load(&counted, || {
+    under_load(&counted, 500, Duration::from_millis(20), || {
         for point in POINTS {
             // Not at the first round, which the restart before has cut short.
             let armed = format!("{point}=2*off->return");
@@ -87,7 +96,7 @@ fn a_kill_at_each_point_of_a_round_loses_and_doubles_nothing() {
 #[test]
 fn three_processes_join_and_leave_and_each_output_is_there_once() {
     let counted = Counted::on(Kafka::shared(), "scaled", 6, 60);
-    under_load(&counted, || {
+    under_load(&counted, 500, Duration::from_millis(20), || {
         let mut runs = vec![counted.file.run_member("0")];
         for turn in 1..6 {
             if turn % 4 < 3 {
@@ -101,8 +110,9 @@ fn three_processes_join_and_leave_and_each_output_is_there_once() {
     });
 }
 
-/// Records go on coming while `faults` does its worst and a reader runs along; then a last run finishes, and everything is recomputed.
-fn under_load(counted: &Counted, faults: impl FnOnce() + Send) {
+/// Records go on coming, so many at a time, while `faults` does its worst and a reader runs along; then a last run finishes, and everything is
+/// recomputed.
+pub fn under_load(counted: &Counted, records: i64, each: Duration, faults: impl FnOnce() + Send) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watched = scope.spawn(|| {
@@ -115,9 +125,9 @@ fn under_load(counted: &Counted, faults: impl FnOnce() + Send) {
         let faults = scope.spawn(faults);
         let mut sent = 0;
         while !faults.is_finished() {
-            counted.send(sent, 500);
-            sent += 500;
-            std::thread::sleep(Duration::from_millis(20));
+            counted.send(sent, records);
+            sent += records;
+            std::thread::sleep(each);
         }
         let faults = faults.join();
         if faults.is_ok() {
@@ -133,7 +143,7 @@ fn under_load(counted: &Counted, faults: impl FnOnce() + Send) {
 }
 
 /// Waits until everything that was sent is put out, and ends the run.
-fn complete(counted: &Counted, mut run: Process) {
+pub fn complete(counted: &Counted, mut run: Process) {
     wait::until_true("every output is there", seconds(60), || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         std::thread::sleep(Duration::from_millis(200));

@@ -23,6 +23,8 @@ mod examples;
 mod group;
 mod crash;
 mod exactly_once;
+mod faults;
+mod torture;
 mod ending;
 mod memory;
 mod plugin;

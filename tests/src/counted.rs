@@ -20,18 +20,25 @@ pub struct Counted {
     pub output: String,
     /// The pipeline.
     pub file: PipelineFile,
+    /// Each so many-th record has no key; 0: each has one.
+    pub keyless: i64,
     keys: i64,
 }
 
 impl Counted {
     /// A pipeline over `partitions` partitions and `keys` keys, exactly-once with a commit each 100 ms unless the test says otherwise.
     pub fn on(kafka: &Kafka, name: &str, partitions: i32, keys: i64) -> Self {
-        let (client, name) = (kafka.client(), unique(name));
+        Self::at(&kafka.bootstrap(), name, partitions, keys)
+    }
+
+    /// The same on the brokers at an address.
+    pub fn at(brokers: &str, name: &str, partitions: i32, keys: i64) -> Self {
+        let (client, name) = (Client::new(brokers), unique(name));
         let (input, output) = (format!("{name}-in"), format!("{name}-out"));
         client.create_topic(&input, partitions);
         client.create_topic(&output, partitions);
         let source = format!("topics = [\"{input}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"");
-        let mut file = PipelineFile::new(&kafka.bootstrap(), &name, &source, &output);
+        let mut file = PipelineFile::new(brokers, &name, &source, &output);
         file.plugin = process::component("count-by-key");
         file.top = "workers = 2".into();
         file.tables = "[checkpoint]\ninterval = \"100ms\"\nstore = \"checkpoints\"".into();
@@ -40,6 +47,7 @@ impl Counted {
             input,
             output,
             file,
+            keyless: 0,
             keys,
         }
     }
@@ -48,7 +56,11 @@ impl Counted {
     pub fn send(&self, from: i64, count: i64) {
         let record = |number: i64| {
             let key = number.wrapping_mul(2_654_435_761) % self.keys;
-            Record::keyed(&self.input, &format!("key-{key}"), &number.to_string())
+            let mut record = Record::keyed(&self.input, &format!("key-{key}"), &number.to_string());
+            if self.keyless > 0 && number % self.keyless == 0 {
+                record.key = None;
+            }
+            record
         };
         self.client
             .producer()
@@ -92,6 +104,96 @@ impl Counted {
         }
         complete
     }
+
+    /// Partition and offset of each record without a key, sorted.
+    pub fn without_key(&self) -> Vec<(i32, i64)> {
+        let records = self.client.read(&self.input, Isolation::Committed);
+        let keyless = records.iter().filter(|record| record.key.is_none());
+        keyless.map(|record| (record.place(), record.offset)).collect()
+    }
+
+    /// How many outputs are repeated, once each is there.
+    ///
+    /// Panics where one is skipped, or comes again in another order: each is the next one, or goes back to one that was there.
+    pub fn repeated(&self) -> Option<u64> {
+        let owed = owed(&self.client.read(&self.input, Isolation::Committed));
+        let shown = by_partition(self.client.read(&self.output, Isolation::Committed));
+        let mut repeated = 0;
+        for (partition, owed) in &owed {
+            let places: HashMap<&Output, usize> = owed.iter().zip(0..).collect();
+            let (mut due, mut first) = (0, 0);
+            for output in shown.get(partition).map(Vec::as_slice).unwrap_or_default() {
+                let place = *places
+                    .get(output)
+                    .unwrap_or_else(|| panic!("nothing owes {output:?} in partition {partition}"));
+                assert!(
+                    place == due || place < first,
+                    "partition {partition}: output {place} where {due} was due, {first} seen before"
+                );
+                due = place + 1;
+                repeated += u64::from(place < first);
+                first = first.max(due);
+            }
+            if first < owed.len() {
+                return None;
+            }
+        }
+        Some(repeated)
+    }
+
+    /// The same in numbers, for a report that goes on after a fault.
+    pub fn tally(&self) -> Tally {
+        let owed = owed(&self.client.read(&self.input, Isolation::Committed));
+        let shown = by_partition(self.client.read(&self.output, Isolation::Committed));
+        let mut tally = Tally::default();
+        for (partition, owed) in &owed {
+            let places: HashMap<&Output, usize> = owed.iter().zip(0..).collect();
+            let mut seen = vec![false; owed.len()];
+            let mut last = None;
+            for output in shown.get(partition).map(Vec::as_slice).unwrap_or_default() {
+                // An output that nothing owes is one too many.
+                let Some(&place) = places.get(output) else {
+                    tally.doubled += 1;
+                    continue;
+                };
+                tally.doubled += u64::from(std::mem::replace(&mut seen[place], true));
+                tally.out_of_order += u64::from(last > Some(place));
+                last = Some(place);
+            }
+            tally.records += owed.len() as u64;
+            tally.lost += seen.iter().filter(|seen| !**seen).count() as u64;
+        }
+        tally
+    }
+}
+
+/// What the output shows of what the input owes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// Outputs that are owed.
+    pub records: u64,
+    /// Owed and not there.
+    pub lost: u64,
+    /// There more than once, or not owed.
+    pub doubled: u64,
+    /// There behind a later one.
+    pub out_of_order: u64,
+}
+
+impl Tally {
+    /// Each output is there once, in its place.
+    pub const fn is_exact(&self) -> bool {
+        self.lost == 0 && self.doubled == 0 && self.out_of_order == 0
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.out_of_order += other.out_of_order;
+    }
 }
 
 /// Key and running count.
@@ -101,7 +203,7 @@ fn owed(input: &[Record]) -> HashMap<i32, Vec<Output>> {
     let mut counts: HashMap<Vec<u8>, i64> = HashMap::new();
     let mut owed: HashMap<i32, Vec<Output>> = HashMap::new();
     for record in input {
-        let key = record.key.clone().expect("a key");
+        let Some(key) = record.key.clone() else { continue };
         let count = counts.entry(key.clone()).or_default();
         *count += 1;
         owed.entry(record.place()).or_default().push((key, count.to_string()));

@@ -86,9 +86,10 @@ impl Task {
         Self {
             state,
             seq: pointer.seq,
+            // Those of the runs before count too: restarts that follow each other closely must not do without bases.
+            deltas: pointer.seq.saturating_sub(base.as_ref().map_or(0, |base| base.at.seq)),
             pointer,
             base,
-            deltas: 0,
             delta_bytes: 0,
             basing: None,
             committed: clock::now(),

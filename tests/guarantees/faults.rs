@@ -1,0 +1,280 @@
+//! What the machines around a run do to it: members that sleep, brokers that sleep or die, files that are gone. All on clusters of their own
+//! where a broker suffers.
+
+use crate::exactly_once::{complete, under_load};
+use crate::flow::stop;
+use sandbar_tests::client::Isolation;
+use sandbar_tests::counted::Counted;
+use sandbar_tests::kafka::Kafka;
+use sandbar_tests::pipeline_file::unique;
+use sandbar_tests::process::Process;
+use sandbar_tests::wait::{self, seconds, setting};
+use std::time::Duration;
+
+const OFTEN: Duration = Duration::from_millis(20);
+
+#[test]
+fn a_kill_in_a_base_or_in_a_restore_loses_and_doubles_nothing() {
+    let mut counted = Counted::on(Kafka::shared(), "bases", 2, 50);
+    counted.file.tables = "[checkpoint]\ninterval = \"20ms\"\nstore = \"checkpoints\"".into();
+    under_load(&counted, 200, OFTEN, || {
+        // The first begins with the hundredth commit of a task; the other has been interrupted.
+        for armed in ["mid-base=return", "mid-base=1*off->return"] {
+            dies(&counted, "", armed);
+        }
+        let mut run = counted.file.run();
+        wait::until_true("a base is written", seconds(60), || {
+            let bases = counted.file.path("checkpoints");
+            !run.is_running() || holds(&bases, "base")
+        });
+        run.kill();
+        for armed in [
+            "mid-restore=return",
+            "mid-restore=1*off->return",
+            "mid-restore=9*off->return",
+        ] {
+            std::fs::remove_dir_all(counted.file.path("state").join("tasks")).unwrap();
+            dies(&counted, "", armed);
+        }
+    });
+}
+
+/// Whether there is a file below `folder` whose path says `word`.
+fn holds(folder: &std::path::Path, word: &str) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .any(|path| path.is_dir() && holds(&path, word) || path.is_file() && path.to_string_lossy().contains(word))
+}
+
+#[test]
+fn a_kill_in_a_guest_call_loses_and_doubles_nothing() {
+    let counted = Counted::on(Kafka::shared(), "guest-call", 4, 50);
+    under_load(&counted, 500, OFTEN, || {
+        for calls in [0, 7, 50] {
+            dies(&counted, "", &format!("in-guest-call={calls}*off->return"));
+        }
+    });
+}
+
+#[test]
+fn a_kill_while_partitions_are_handed_over_loses_and_doubles_nothing() {
+    let counted = Counted::on(Kafka::shared(), "hand-over", 6, 60);
+    under_load(&counted, 500, OFTEN, || {
+        for turn in 0..2 {
+            let mut armed = start(&counted, "0", "in-revocation=return");
+            goes_on(&counted, &mut armed);
+            let other = counted.file.run_member(&format!("1{turn}"));
+            wait::until_true("it dies in the revocation", seconds(30), || !armed.is_running());
+            stop(other);
+        }
+    });
+}
+
+#[test]
+fn a_member_that_sleeps_beyond_its_session_commits_nothing_of_before() {
+    let counted = Counted::on(Kafka::shared(), "zombie", 6, 60);
+    under_load(&counted, 500, OFTEN, || {
+        let mut runs = [counted.file.run_member("0"), counted.file.run_member("1")];
+        let members = || counted.client.members(&counted.file.group());
+        for turn in 0..setting("SANDBAR_ZOMBIES", 4) {
+            wait::until_true("both are members", seconds(30), || members() == 4);
+            let sleeper = &mut runs[(turn % 2) as usize];
+            goes_on(&counted, sleeper);
+            sleeper.signal("STOP");
+            wait::until_true("its session is over", seconds(30), || members() == 2);
+            goes_on(&counted, sleeper);
+            sleeper.signal("CONT");
+        }
+        wait::until_true("both are members again", seconds(30), || members() == 4);
+        runs.into_iter().for_each(stop);
+    });
+}
+
+#[test]
+fn a_stable_instance_id_takes_over_at_once() {
+    let mut counted = Counted::on(Kafka::shared(), "instance", 4, 50);
+    counted.file.source = counted.file.source.replace("\"1s\"", "\"30s\"");
+    counted.file.top = "workers = 2\ninstance = \"a\"".into();
+    under_load(&counted, 500, OFTEN, || {
+        for _ in 0..3 {
+            let mut run = counted.file.run();
+            let before = counted.visible();
+            // Half of the session of the one before.
+            wait::until_true("it has its predecessor's partitions", seconds(15), || {
+                assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+                counted.visible() > before + 100
+            });
+            run.kill();
+        }
+    });
+}
+
+#[test]
+fn dead_letters_are_there_once_whatever_dies() {
+    let mut counted = Counted::on(Kafka::shared(), "letters", 4, 50);
+    let dead = format!("{}-dead", counted.input);
+    counted.client.create_topic(&dead, 1);
+    counted.keyless = 7;
+    counted.file.operator = "on-error = \"dead-letter\"".into();
+    counted.file.tables += &format!("\n[dead-letters]\ntopic = \"{dead}\"");
+    under_load(&counted, 300, OFTEN, || {
+        for kill in 0..setting("SANDBAR_KILLS", 5) {
+            let mut run = counted.file.run();
+            goes_on(&counted, &mut run);
+            std::thread::sleep(Duration::from_millis(kill * 37 % 250));
+            run.kill();
+        }
+        for point in ["mid-produce", "before-send-offsets", "end-txn-sent", "after-commit"] {
+            dies(&counted, "", &format!("{point}=2*off->return"));
+        }
+    });
+    let shown = counted.client.read(&dead, Isolation::Committed);
+    let places = shown.iter().map(|letter| {
+        let header = |name: &str| {
+            let (_, value) = letter.headers.iter().find(|(is, _)| is == name).expect("a header");
+            String::from_utf8(value.clone().unwrap())
+                .unwrap()
+                .parse::<i64>()
+                .unwrap()
+        };
+        (header("sandbar-partition") as i32, header("sandbar-offset"))
+    });
+    let mut places: Vec<_> = places.collect();
+    places.sort_unstable();
+    assert_eq!(places, counted.without_key(), "each dead letter is there once");
+    assert!(places.len() > 100);
+}
+
+#[test]
+fn kills_under_at_least_once_keep_state_and_positions_together() {
+    let mut counted = Counted::on(Kafka::shared(), "kills-state", 4, 50);
+    counted.file.top = "workers = 2\ndelivery = \"at-least-once\"".into();
+    at_least_once(&counted);
+}
+
+#[test]
+fn kills_lose_nothing_on_the_embedded_broker() {
+    let data = sandbar_tests::guard::Folder::new("sandbar-broker-");
+    let data = data.path().display().to_string();
+    let mut broker = Process::start(&["broker", "--listen", "127.0.0.1:0", "--data-dir", &data, "-o", "json"]);
+    broker.wait_for("the broker's address", seconds(30), |lines| !lines.is_empty());
+    let said: serde_json::Value = serde_json::from_str(&broker.lines()[0]).expect("the broker says where it listens");
+    let address = said["listening"].as_str().expect("an address").to_owned();
+    let counted = Counted::at(&address, "embedded", 4, 50);
+    under_load(&counted, 300, OFTEN, || kills(&counted));
+    let mut counted = Counted::at(&address, "embedded-least", 4, 50);
+    counted.file.top = "workers = 2\ndelivery = \"at-least-once\"".into();
+    at_least_once(&counted);
+}
+
+/// Outputs may repeat, but no count is skipped: what is put out again is put out from a commit on, in the same order.
+fn at_least_once(counted: &Counted) {
+    let mut sent = 0;
+    std::thread::scope(|scope| {
+        let faults = scope.spawn(|| kills(counted));
+        while !faults.is_finished() {
+            counted.send(sent, 300);
+            sent += 300;
+            std::thread::sleep(OFTEN);
+        }
+    });
+    let mut run = counted.file.run();
+    wait::until_true("every output is there", seconds(60), || {
+        assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+        std::thread::sleep(Duration::from_millis(200));
+        counted.repeated().is_some()
+    });
+    stop(run);
+    eprintln!("{sent} records, {:?} repeated", counted.repeated());
+}
+
+#[test]
+fn a_broker_that_sleeps_loses_and_doubles_nothing() {
+    let kafka = Kafka::start(1);
+    let counted = Counted::on(&kafka, "sleeps", 4, 50);
+    under_load(&counted, 300, OFTEN, || {
+        // A commit that takes longer than 400 ms throws its producer away.
+        let mut run = start(&counted, "", "in-recycle=return");
+        for _ in 0..10 {
+            if !run.is_running() {
+                break;
+            }
+            goes_on(&counted, &mut run);
+            pause(&kafka, Duration::from_millis(700));
+        }
+        wait::until_true("it dies as it recycles", seconds(30), || !run.is_running());
+        let mut run = counted.file.run();
+        for millis in [1500, 4000] {
+            goes_on(&counted, &mut run);
+            pause(&kafka, Duration::from_millis(millis));
+        }
+        goes_on(&counted, &mut run);
+        stop(run);
+    });
+}
+
+fn pause(kafka: &Kafka, span: Duration) {
+    kafka.pause(1);
+    std::thread::sleep(span);
+    kafka.resume(1);
+}
+
+#[test]
+fn one_of_three_brokers_dies_and_everything_is_exact() {
+    let kafka = Kafka::start(3);
+    let counted = Counted::on(&kafka, &unique("three"), 4, 50);
+    under_load(&counted, 100, OFTEN, || {
+        let mut run = counted.file.run();
+        for turn in 0..setting("SANDBAR_BROKER_KILLS", 2) {
+            goes_on(&counted, &mut run);
+            let number = 1 + (turn % 3) as usize;
+            kafka.kill(number);
+            goes_on(&counted, &mut run);
+            kafka.restart(number);
+        }
+        goes_on(&counted, &mut run);
+        stop(run);
+    });
+}
+
+/// Kills at moments that spread over a commit's interval.
+fn kills(counted: &Counted) {
+    for kill in 0..setting("SANDBAR_KILLS", 5) {
+        let mut run = counted.file.run();
+        goes_on(counted, &mut run);
+        std::thread::sleep(Duration::from_millis(kill * 37 % 250));
+        run.kill();
+    }
+}
+
+/// Waits until more is put out.
+fn goes_on(counted: &Counted, run: &mut Process) {
+    let before = counted.visible();
+    wait::until_true("outputs go on", seconds(60), || {
+        assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+        counted.visible() > before + 20
+    });
+}
+
+/// A member that dies at a point.
+fn start(counted: &Counted, member: &str, armed: &str) -> Process {
+    let path = counted.file.write(member);
+    let arguments = ["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()];
+    Process::start_with(&arguments, &[("FAILPOINTS", armed)])
+}
+
+/// Runs until it is dead.
+fn dies(counted: &Counted, member: &str, armed: &str) {
+    let mut run = start(counted, member, armed);
+    wait::until_true(&format!("it dies at {armed}"), seconds(60), || !run.is_running());
+    assert_eq!(run.wait(seconds(1)).code, None, "{armed}: it is killed");
+}
+
+#[test]
+fn a_last_run_in_peace_adds_nothing() {
+    let counted = Counted::on(Kafka::shared(), "again", 2, 20);
+    counted.send(0, 2000);
+    complete(&counted, counted.file.run());
+    complete(&counted, counted.file.run());
+}
