@@ -23,6 +23,7 @@ mod examples;
 mod group;
 mod crash;
 mod exactly_once;
+mod offsets_in_checkpoints;
 mod ending;
 mod memory;
 mod plugin;

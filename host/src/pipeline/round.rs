@@ -6,11 +6,12 @@
 //!
 //! Always: nothing is processed while a round is under way, and what is committed is what the bundle says, to the offset.
 
+use super::kept;
 use super::lane::{Lane, Member};
 use super::lifecycle::Notice;
 use super::owned::OVERLAY_LIMIT;
 use super::worker::{REVOCATION_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
-use crate::checkpoint::{Command, Event, Halt, Metadata, Mode, Pointer, Protocol, Store, Upload};
+use crate::checkpoint::{Command, Event, Halt, Metadata, Mode, Pointer, Protocol, Store, TaskFrame, Upload};
 use crate::clock::{self, Interval};
 use crate::config::{Checkpoint, Delivery, Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
@@ -36,6 +37,8 @@ pub(super) struct Rounds {
     /// How long a bundle or the acknowledgements may take.
     limit: Duration,
     sealed: Option<Sealed>,
+    /// The durable bundle is the commit: none may be written whose outputs are not acknowledged.
+    pub(super) is_truth: bool,
     /// Told once for a row of failures: each is superseded by the next.
     failed_before: bool,
 }
@@ -43,12 +46,20 @@ pub(super) struct Rounds {
 /// What a round commits.
 struct Sealed {
     partitions: Vec<SealedPartition>,
-    upload: Upload,
+    /// What is to be written once the outputs are acknowledged; elsewhere it is written meanwhile.
+    waiting: Option<Vec<TaskFrame>>,
+    upload: Option<Upload>,
     /// One a task, once the bundle is durable.
     pointers: Vec<Pointer>,
     /// Each lane's membership, as bytes for the producer.
     members: Vec<(usize, Vec<u8>)>,
     begun: Instant,
+}
+
+impl Sealed {
+    fn with_upload(&mut self) -> Option<(&mut Vec<Pointer>, &mut Upload)> {
+        Some((&mut self.pointers, self.upload.as_mut()?))
+    }
 }
 
 struct SealedPartition {
@@ -71,6 +82,7 @@ impl Rounds {
             interval: Interval::new(checkpoint.interval),
             limit: limit(pipeline.delivery, checkpoint),
             sealed: None,
+            is_truth: kept::is_truth(pipeline),
             failed_before: false,
         }
     }
@@ -176,9 +188,14 @@ impl Worker {
             let of_topic = of_task.entry(partition.at.topic.to_string()).or_default();
             of_topic.insert(partition.at.partition, partition.next);
         }
-        let upload = rounds.store.put(self.index, self.owned.frames(offsets));
+        let frames = self.owned.frames(offsets);
+        let (waiting, upload) = match rounds.is_truth {
+            true => (Some(frames), None),
+            false => (None, Some(rounds.store.put(self.index, frames))),
+        };
         rounds.sealed = Some(Sealed {
             partitions,
+            waiting,
             upload,
             pointers: Vec::new(),
             members: Vec::new(),
@@ -200,7 +217,10 @@ impl Worker {
         }
         loop {
             match self.writer.drain(LOOK) {
-                Ok(true) => return Ok(Event::Drained),
+                Ok(true) => {
+                    self.write_what_waits();
+                    return Ok(Event::Drained);
+                }
                 Ok(false) => {}
                 Err(error) => return self.lost(error),
             }
@@ -219,6 +239,15 @@ impl Worker {
         }
     }
 
+    fn write_what_waits(&mut self) {
+        let Some(rounds) = &mut self.rounds else { return };
+        if let Some(sealed) = &mut rounds.sealed
+            && let Some(frames) = sealed.waiting.take()
+        {
+            sealed.upload = Some(rounds.store.put(self.index, frames));
+        }
+    }
+
     /// What an error of the writer means to a round: a transaction that is lost can be done again.
     pub(super) fn lost(&mut self, error: Error) -> Result<Event> {
         match error.kind {
@@ -234,12 +263,12 @@ impl Worker {
         let limit = self.rounds.as_ref().map_or(Duration::ZERO, |rounds| rounds.limit);
         let until = clock::now() + limit;
         loop {
-            let Some(sealed) = self.sealed() else {
+            let Some((pointers_of_sealed, upload)) = self.sealed().and_then(Sealed::with_upload) else {
                 return Ok(Event::StoreFailed);
             };
-            match sealed.upload.wait(LOOK) {
+            match upload.wait(LOOK) {
                 Some(Ok(pointers)) => {
-                    sealed.pointers = pointers;
+                    *pointers_of_sealed = pointers;
                     return Ok(Event::Stored);
                 }
                 Some(Err(error)) => {
@@ -299,7 +328,7 @@ impl Worker {
     }
 
     /// Next offset and pointer of every partition, for one lane.
-    fn positions(&self, lane: usize) -> Vec<(TopicPartition, i64, String)> {
+    pub(super) fn positions(&self, lane: usize) -> Vec<(TopicPartition, i64, String)> {
         let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else {
             return Vec::new();
         };
@@ -375,6 +404,9 @@ impl Worker {
 
     /// At least once: one offset commit a lane, and the groups are attended until the answers.
     fn commit_offsets(&mut self) -> Result<Event> {
+        if self.rounds.as_ref().is_some_and(|rounds| rounds.is_truth) {
+            return Ok(self.keep());
+        }
         let lanes: Vec<usize> = self.members().map(|(lane, _)| lane).collect();
         for lane in lanes {
             let positions = self.positions(lane);
