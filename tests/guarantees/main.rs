@@ -25,6 +25,7 @@ mod crash;
 mod exactly_once;
 mod faults;
 mod torture;
+mod offsets_in_checkpoints;
 mod ending;
 mod memory;
 mod plugin;

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{Head, Output, Table};
-use crate::config::{KafkaSource, Offsets as ByTopic, Source, Subscription};
+use crate::config::{self, KafkaSource, Offsets as ByTopic, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::spec;
+use crate::pipeline::{self, spec};
 use crate::source::offsets::{self, Position, To};
 
 /// Arguments of `sandbar offsets`.
@@ -73,25 +73,26 @@ enum Target {
 impl Offsets {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         match self.action {
-            Action::Show { pipeline } => show(&offsets::read(&pipeline.sources()?)?, out),
+            Action::Show { pipeline } => show(&pipeline::positions(&pipeline.load()?.0)?, out),
             Action::Set { pipeline, to } => {
-                let sources = pipeline.sources()?;
+                let sources = pipeline.load()?.1;
+                refuse_kept(&sources)?;
                 show(&offsets::set(&sources, &resolve(&sources, &to)?)?, out)
             }
-            Action::Export { pipeline } => out.line(&export(&offsets::read(&pipeline.sources()?)?)?.to_string()),
+            Action::Export { pipeline } => out.line(&export(&pipeline::positions(&pipeline.load()?.0)?)?.to_string()),
         }
     }
 }
 
 impl Pipeline {
     /// The Kafka sources of the file; there has to be one.
-    fn sources(&self) -> Result<Vec<KafkaSource>> {
+    fn load(&self) -> Result<(config::Pipeline, Vec<KafkaSource>)> {
         let pipeline = spec::load(&self.pipeline, &self.sets)?;
         let kafka: Vec<KafkaSource> = pipeline
             .sources
-            .into_iter()
+            .iter()
             .filter_map(|source| match source {
-                Source::Kafka(source) => Some(source),
+                Source::Kafka(source) => Some(source.clone()),
                 Source::File(_) => None,
             })
             .collect();
@@ -103,8 +104,19 @@ impl Pipeline {
                 why,
             ));
         }
-        Ok(kafka)
+        Ok((pipeline, kafka))
     }
+}
+
+/// What the group holds is no position where checkpoints are the truth.
+fn refuse_kept(sources: &[KafkaSource]) -> Result<()> {
+    let Some(kept) = sources.iter().find(|source| source.truth == Truth::Checkpoint) else {
+        return Ok(());
+    };
+    let what = format!("failed to set the positions of source `{}`", kept.name);
+    let why = "it has offsets = \"checkpoint\": its positions are in the checkpoints, together with the state";
+    Err(Error::new(Kind::Invalid, what, why)
+        .hint("to start elsewhere, give the pipeline an empty store and set `start`, or use a savepoint"))
 }
 
 fn show(positions: &[Position], out: &Output) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::source::live::{LIMIT, kafka, member, produce, source, topic, unique};
 use crate::source::{Batch, Polled, Reader, plan};
 
 fn joined(source: &KafkaSource) -> Reader {
-    let plan = plan(std::slice::from_ref(source), &member(1)).unwrap();
+    let plan = plan(std::slice::from_ref(source), &member(1), None).unwrap();
     Reader::join(Arc::new(plan), 0).unwrap()
 }
 

@@ -1,11 +1,13 @@
-//! What a pipeline's groups hold as committed: per task the pointer to its state, and its positions.
+//! What a pipeline's groups, or its newest checkpoints, hold as committed: per task the pointer to its state, and its positions.
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::{Metadata, Pointer};
+use super::kept;
+use crate::checkpoint::bundle::Entry;
+use crate::checkpoint::{Metadata, Pointer, Store};
 use crate::config::{KafkaSource, Offsets, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
-use crate::source::offsets::{self, Marked};
+use crate::source::offsets::{self, Committed, Marked, Position};
 
 /// The committed pointer of each task and the positions that the groups hold for it, in the order of the tasks. A task whose partitions have no
 /// offset yet is left out.
@@ -13,13 +15,60 @@ use crate::source::offsets::{self, Marked};
 /// # Errors
 /// `Kafka`: a group cannot be read; `Corrupt`: an offset is not this pipeline's, or a task's partitions do not agree.
 pub fn committed(pipeline: &Pipeline) -> Result<Vec<(Pointer, Offsets)>> {
-    let sources: Vec<KafkaSource> = (pipeline.sources.iter())
-        .filter_map(|source| match source {
-            Source::Kafka(source) => Some(source.clone()),
-            Source::File(_) => None,
-        })
-        .collect();
+    let sources = kafka(pipeline);
+    if kept::is_truth(pipeline) {
+        return Ok(newest(pipeline, &sources)?
+            .into_iter()
+            .map(|(pointer, entry)| (pointer, entry.offsets))
+            .collect());
+    }
     by_task(&offsets::marked(&sources)?)
+}
+
+/// The positions of all Kafka sources beside the range of their logs: the groups', or those of the newest checkpoints where they are the truth.
+///
+/// # Errors
+/// `Kafka`: a cluster cannot be asked; `Corrupt`: the checkpoints cannot be read.
+pub fn positions(pipeline: &Pipeline) -> Result<Vec<Position>> {
+    let sources = kafka(pipeline);
+    let mut positions = offsets::read(&sources)?;
+    if !kept::is_truth(pipeline) {
+        return Ok(positions);
+    }
+    let newest = newest(pipeline, &sources)?;
+    for position in &mut positions {
+        let at = &position.partition;
+        let held = |entry: &Entry| entry.offsets.get(&*at.topic)?.get(&at.partition).copied();
+        let of_source = |entry: &Entry| entry.task.starts_with(&format!("{}/", position.source));
+        // A task is named after the first of the sources that meet in it.
+        let (own, met): (Vec<_>, Vec<_>) = newest
+            .iter()
+            .map(|(_, entry)| entry)
+            .partition(|entry| of_source(entry));
+        let found = own.into_iter().chain(met).find_map(held);
+        position.committed = found.map(|offset| Committed { offset, ours: true });
+    }
+    Ok(positions)
+}
+
+fn newest(pipeline: &Pipeline, sources: &[KafkaSource]) -> Result<Vec<(Pointer, Entry)>> {
+    let Some(checkpoint) = &pipeline.checkpoint else {
+        return Ok(Vec::new());
+    };
+    let mut newest = Store::look_into(&checkpoint.location, &pipeline.name)?.newest()?;
+    newest.retain(|(pointer, _)| {
+        let mut names = sources.iter().map(|source| format!("{}/", source.name));
+        names.any(|name| pointer.task.starts_with(&name))
+    });
+    Ok(newest)
+}
+
+fn kafka(pipeline: &Pipeline) -> Vec<KafkaSource> {
+    let kafka = pipeline.sources.iter().filter_map(|source| match source {
+        Source::Kafka(source) => Some(source.clone()),
+        Source::File(_) => None,
+    });
+    kafka.collect()
 }
 
 fn by_task(marked: &[Marked]) -> Result<Vec<(Pointer, Offsets)>> {

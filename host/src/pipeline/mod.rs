@@ -17,9 +17,10 @@ mod collector;
 pub mod worker;
 pub mod supervisor;
 mod committed;
+mod kept;
 #[cfg(test)]
 mod commit_on_kafka;
 
-pub use committed::committed;
+pub use committed::{committed, positions};
 pub use lifecycle::{Notice, Stop};
 pub use supervisor::{Audience, load, run};

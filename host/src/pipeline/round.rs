@@ -6,11 +6,12 @@
 //!
 //! Always: nothing is processed while a round is under way, and what is committed is what the bundle says, to the offset.
 
+use super::kept;
 use super::lane::{Lane, Member};
 use super::lifecycle::Notice;
 use super::owned::OVERLAY_LIMIT;
 use super::worker::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
-use crate::checkpoint::{Command, Event, Halt, Mode, Pointer, Protocol, Store, Upload};
+use crate::checkpoint::{Command, Event, Halt, Mode, Pointer, Protocol, Store, TaskFrame, Upload};
 use crate::clock::{self, Interval};
 use crate::config::{Checkpoint, Delivery, Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
@@ -33,6 +34,8 @@ pub(super) struct Rounds {
     /// How long a bundle or the acknowledgements may take.
     limit: Duration,
     sealed: Option<Sealed>,
+    /// The durable bundle is the commit: none may be written whose outputs are not acknowledged.
+    pub(super) is_truth: bool,
     /// Told once for a row of failures: each is superseded by the next.
     failed_before: bool,
 }
@@ -40,7 +43,9 @@ pub(super) struct Rounds {
 /// What a round commits.
 pub(super) struct Sealed {
     pub(super) partitions: Vec<SealedPartition>,
-    upload: Upload,
+    /// What is to be written once the outputs are acknowledged; elsewhere it is written meanwhile.
+    waiting: Option<Vec<TaskFrame>>,
+    upload: Option<Upload>,
     /// One a task, once the bundle is durable.
     pub(super) pointers: Vec<Pointer>,
     /// Each lane's membership, as bytes for the producer.
@@ -48,6 +53,12 @@ pub(super) struct Sealed {
     begun: Instant,
     /// Of the changes.
     bytes: usize,
+}
+
+impl Sealed {
+    fn with_upload(&mut self) -> Option<(&mut Vec<Pointer>, &mut Upload)> {
+        Some((&mut self.pointers, self.upload.as_mut()?))
+    }
 }
 
 pub(super) struct SealedPartition {
@@ -70,6 +81,7 @@ impl Rounds {
             interval: Interval::new(checkpoint.interval),
             limit: limit(pipeline.delivery, checkpoint),
             sealed: None,
+            is_truth: kept::is_truth(pipeline),
             failed_before: false,
         }
     }
@@ -177,10 +189,14 @@ impl Worker {
         }
         let frames = self.owned.frames(offsets);
         let bytes = frames.iter().map(|frame| frame.delta.len()).sum();
-        let upload = rounds.store.put(self.index, frames);
+        let (waiting, upload) = match rounds.is_truth {
+            true => (Some(frames), None),
+            false => (None, Some(rounds.store.put(self.index, frames))),
+        };
         rounds.sealed = Some(Sealed {
             bytes,
             partitions,
+            waiting,
             upload,
             pointers: Vec::new(),
             members: Vec::new(),
@@ -202,7 +218,10 @@ impl Worker {
         }
         loop {
             match self.writer.drain(LOOK) {
-                Ok(true) => return Ok(Event::Drained),
+                Ok(true) => {
+                    self.write_what_waits();
+                    return Ok(Event::Drained);
+                }
                 Ok(false) => {}
                 Err(error) => return self.lost(error),
             }
@@ -221,6 +240,15 @@ impl Worker {
         }
     }
 
+    fn write_what_waits(&mut self) {
+        let Some(rounds) = &mut self.rounds else { return };
+        if let Some(sealed) = &mut rounds.sealed
+            && let Some(frames) = sealed.waiting.take()
+        {
+            sealed.upload = Some(rounds.store.put(self.index, frames));
+        }
+    }
+
     /// What an error of the writer means to a round: a transaction that is lost can be done again.
     pub(super) fn lost(&mut self, error: Error) -> Result<Event> {
         match error.kind {
@@ -236,12 +264,12 @@ impl Worker {
         let limit = self.rounds.as_ref().map_or(Duration::ZERO, |rounds| rounds.limit);
         let until = clock::now() + limit;
         loop {
-            let Some(sealed) = self.sealed() else {
+            let Some((pointers_of_sealed, upload)) = self.sealed().and_then(Sealed::with_upload) else {
                 return Ok(Event::StoreFailed);
             };
-            match sealed.upload.wait(LOOK) {
+            match upload.wait(LOOK) {
                 Some(Ok(pointers)) => {
-                    sealed.pointers = pointers;
+                    *pointers_of_sealed = pointers;
                     return Ok(Event::Stored);
                 }
                 Some(Err(error)) => {
@@ -301,7 +329,7 @@ impl Worker {
     }
 
     /// Next offset and pointer of every partition, for one lane.
-    fn positions(&self, lane: usize) -> Vec<(TopicPartition, i64, String)> {
+    pub(super) fn positions(&self, lane: usize) -> Vec<(TopicPartition, i64, String)> {
         let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else {
             return Vec::new();
         };
@@ -377,6 +405,9 @@ impl Worker {
 
     /// At least once: one offset commit a lane, and the groups are attended until the answers.
     fn commit_offsets(&mut self) -> Result<Event> {
+        if self.rounds.as_ref().is_some_and(|rounds| rounds.is_truth) {
+            return Ok(self.keep());
+        }
         let lanes: Vec<usize> = self.members().map(|(lane, _)| lane).collect();
         for lane in lanes {
             let positions = self.positions(lane);

@@ -7,6 +7,7 @@
 use super::checkpoints::Checkpoints;
 use super::collector;
 use super::flow::{self, Ports, Route};
+use super::kept;
 use super::lifecycle::{Notice, Stop};
 use super::round::transaction_timeout;
 use super::task::Tasks;
@@ -84,7 +85,7 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
     let writers = (0..pipeline.workers)
         .map(|worker| writer(&pipeline, worker, &outputs, &checkpoints))
         .collect::<Result<Vec<_>>>()?;
-    let plans = plans(&pipeline, &routes)?;
+    let plans = plans(&pipeline, &routes, &checkpoints)?;
     tell_start(&pipeline, &plans, audience);
 
     let mut inputs = files(&pipeline)?;
@@ -203,7 +204,7 @@ fn cluster(pipeline: &Pipeline) -> Option<Cluster> {
 }
 
 /// The other half is the readers', in equal shares for each set that a worker reads.
-fn plans(pipeline: &Pipeline, routes: &[Route]) -> Result<Vec<(Vec<usize>, Arc<Plan>)>> {
+fn plans(pipeline: &Pipeline, routes: &[Route], checkpoints: &Checkpoints) -> Result<Vec<(Vec<usize>, Arc<Plan>)>> {
     let sets = flow::sets(pipeline, routes);
     let member = source::Member {
         pipeline: pipeline.name.clone(),
@@ -216,7 +217,8 @@ fn plans(pipeline: &Pipeline, routes: &[Route]) -> Result<Vec<(Vec<usize>, Arc<P
             Source::Kafka(source) => Some(source.clone()),
             Source::File(_) => None,
         });
-        source::plan(&sources.collect::<Vec<_>>(), &member).map(|plan| (set, Arc::new(plan)))
+        kept::plan(pipeline, &sources.collect::<Vec<_>>(), &member, checkpoints.store())
+            .map(|plan| (set, Arc::new(plan)))
     };
     sets.into_iter().map(plan).collect()
 }

@@ -296,6 +296,9 @@ impl Worker {
                 }
                 self.rebalanced(&[], &[], &partitions);
             }
+            Polled::Committed(outcome) if self.rounds.as_ref().is_some_and(|rounds| rounds.is_truth) => {
+                self.monitored(lane, outcome);
+            }
             Polled::Committed(outcome) if self.rounds.is_some() => member.answer = Some(outcome.map(|_partitions| ())),
             Polled::Committed(outcome) => self.committed(lane, outcome)?,
             Polled::Disconnected(reason) => self.reader_lost = Some(reason),

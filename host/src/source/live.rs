@@ -178,7 +178,7 @@ fn read(reader: &mut Reader, mut enough: impl FnMut(&Seen, &Polled) -> bool) -> 
 }
 
 fn run(source: &KafkaSource) -> Result<Seen> {
-    let plan = Arc::new(plan(std::slice::from_ref(source), &member(1))?);
+    let plan = Arc::new(plan(std::slice::from_ref(source), &member(1), None)?);
     let mut reader = Reader::join(plan, 0)?;
     let seen = read(&mut reader, |_, _| false)?;
     reader.leave(Some(Duration::from_secs(5)), Duration::from_secs(7))?;
@@ -226,7 +226,7 @@ fn a_run_that_was_cut_short_ends_where_it_was_planned_to() {
     produce(&kafka, &name, 1, 0..3000);
     let mut source = source(&kafka, &[&name]);
     source.max_batch = 100;
-    let first = Arc::new(plan(&[source.clone()], &member(1)).unwrap());
+    let first = Arc::new(plan(&[source.clone()], &member(1), None).unwrap());
     let mut reader = Reader::join(first, 0).unwrap();
     let before = read(&mut reader, |seen, _| {
         seen.values().map(Vec::len).sum::<usize>() >= 1000
@@ -279,17 +279,20 @@ fn latest_is_the_last_stable_offset() {
     produce(&kafka, &name, 0, 0..10);
     let open = transaction(&kafka, &name, 0, 10..20, None);
     let mut source = source(&kafka, &[&name]);
-    assert_eq!(plan(&[source.clone()], &member(1)).unwrap().lines()[0].stop, Some(10));
+    assert_eq!(
+        plan(&[source.clone()], &member(1), None).unwrap().lines()[0].stop,
+        Some(10)
+    );
     source.group = unique("g");
     source.start = Start::Latest;
     source.stop = None;
-    assert_eq!(plan(&[source.clone()], &member(1)).unwrap().lines()[0].from, 10);
+    assert_eq!(plan(&[source.clone()], &member(1), None).unwrap().lines()[0].from, 10);
     source.group = unique("g");
     source.start = Start::Offsets([(name.clone(), [(0, 15)].into())].into());
-    assert_eq!(plan(&[source.clone()], &member(1)).unwrap().lines()[0].from, 15);
+    assert_eq!(plan(&[source.clone()], &member(1), None).unwrap().lines()[0].from, 15);
     source.group = unique("g");
     source.start = Start::Offsets([(name.clone(), [(0, 21)].into())].into());
-    let error = plan(&[source], &member(1)).unwrap_err();
+    let error = plan(&[source], &member(1), None).unwrap_err();
     assert!(
         error.to_string().contains(&format!(
             "the log of {name}/0 holds 0..20; start = {{ offsets = {{ {name} = {{ 0 = 21 }} }} }}"
@@ -308,7 +311,7 @@ fn times_are_looked_up_and_the_end_stands_where_there_is_none() {
     let mut source = source(&kafka, &[&name]);
     source.start = Start::Timestamp(30_001);
     source.stop = Some(Stop::Timestamp(60_500));
-    let lines = plan(&[source.clone()], &member(1)).unwrap().lines();
+    let lines = plan(&[source.clone()], &member(1), None).unwrap().lines();
     let numbers: Vec<_> = lines.iter().map(|placed| (placed.from, placed.stop)).collect();
     assert_eq!(numbers, [(30, Some(61)), (20, Some(20)), (0, Some(0))]);
     let seen = run(&source).unwrap();
@@ -320,7 +323,7 @@ fn what_does_not_exist_is_an_error_that_names_it() {
     let Some(kafka) = kafka() else { return };
     let name = topic(&kafka, "missing", 1);
     let say = |source: KafkaSource| {
-        let error = plan(&[source], &member(1)).unwrap_err();
+        let error = plan(&[source], &member(1), None).unwrap_err();
         assert_eq!(error.kind, Kind::Kafka, "{error}");
         error.to_string()
     };
@@ -347,7 +350,7 @@ fn no_broker_is_an_error_with_its_reason_in_time() {
     }
     for (address, reason) in [("127.0.0.1:1", "refused"), ("no-such-host.invalid:9092", "resolve")] {
         let from = clock::now();
-        let error = plan(&[source(address, &["t"])], &member(1)).unwrap_err();
+        let error = plan(&[source(address, &["t"])], &member(1), None).unwrap_err();
         assert_eq!(error.kind, Kind::Kafka);
         assert!(error.to_string().contains(reason), "{error}");
         assert!(from.elapsed() < Duration::from_secs(15));
@@ -371,7 +374,7 @@ fn a_wrong_password_is_told_from_a_broker_that_is_away() {
     ] {
         asked.cluster.properties.insert(name.to_owned(), value.to_owned());
     }
-    let error = plan(&[asked], &member(1)).unwrap_err();
+    let error = plan(&[asked], &member(1), None).unwrap_err();
     assert_eq!(error.kind, Kind::Kafka);
     assert!(error.to_string().contains("authentication failed"), "{error}");
     eprintln!("{error}");
@@ -386,7 +389,7 @@ fn a_partition_that_falls_out_of_the_log_follows_the_policy() {
         let mut source = source(&kafka, &[&name]);
         source.stop = None;
         source.on_out_of_range = policy;
-        let plan = Arc::new(plan(&[source], &member(1)).unwrap());
+        let plan = Arc::new(plan(&[source], &member(1), None).unwrap());
         delete_before(&kafka, &name, 0, 50);
         let mut reader = Reader::join(plan, 0).unwrap();
         let at = TopicPartition::new(&*name, 0);
@@ -432,7 +435,7 @@ fn members_that_join_and_leave_lose_nothing_and_keep_topics_together() {
     let mut source = source(&kafka, &[&a, &b]);
     source.stop = None;
     source.session_timeout = Duration::from_secs(3);
-    let plan = Arc::new(plan(&[source.clone()], &member(3)).unwrap());
+    let plan = Arc::new(plan(&[source.clone()], &member(3), None).unwrap());
     let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let all: Arc<std::sync::Mutex<BTreeMap<TopicPartition, std::collections::BTreeSet<i64>>>> = Arc::default();
     let seconds: u64 = std::env::var("SANDBAR_TEST_CHURN")
@@ -544,7 +547,7 @@ fn the_first_record_after_a_rebalance_at_the_end_of_a_partition_is_read() {
     }
     let mut source = source(&kafka, &[&name]);
     source.stop = None;
-    let plan = Arc::new(plan(&[source], &member(2)).unwrap());
+    let plan = Arc::new(plan(&[source], &member(2), None).unwrap());
     let mut first = Reader::join(plan.clone(), 0).unwrap();
     let total = |seen: &Seen| seen.values().map(Vec::len).sum::<usize>();
     read(&mut first, |seen, _| total(seen) == 40).unwrap();
@@ -593,7 +596,7 @@ fn a_bounded_run_of_more_workers_than_partitions_ends_in_all_of_them() {
             group: unique("g"),
             ..source.clone()
         };
-        let plan = Arc::new(plan(&[source], &member(4)).unwrap());
+        let plan = Arc::new(plan(&[source], &member(4), None).unwrap());
         let workers: Vec<_> = (0..4)
             .map(|worker| {
                 let plan = plan.clone();
@@ -627,7 +630,7 @@ fn later_topics_and_partitions_start_at_their_beginning() {
     source.subscription = Subscription::Pattern(regex::Regex::new(&format!("{prefix}-.|{prefix}")).unwrap());
     source.stop = None;
     source.start = Start::Latest;
-    let plan = Arc::new(plan(&[source], &member(1)).unwrap());
+    let plan = Arc::new(plan(&[source], &member(1), None).unwrap());
     assert_eq!(plan.lines(), []);
     let mut reader = Reader::join(plan, 0).unwrap();
     assert_eq!(

@@ -17,6 +17,7 @@ pub mod tail;
 pub use file::FileReader;
 pub use member::reader::{Batch, Polled, Position, Reader};
 pub use member::transfer::{Held, Owned};
+pub use positions::kept::Kept;
 pub use positions::plan::{Member, Placed, Plan, plan};
 pub use positions::start::Origin;
 

@@ -12,7 +12,7 @@ use crate::error::Kind;
 use crate::record::TopicPartition;
 
 fn joined(source: &KafkaSource) -> Reader {
-    let plan = plan(std::slice::from_ref(source), &member(1)).unwrap();
+    let plan = plan(std::slice::from_ref(source), &member(1), None).unwrap();
     Reader::join(Arc::new(plan), 0).unwrap()
 }
 
@@ -138,7 +138,7 @@ fn what_rides_with_a_position_comes_back_to_its_next_owner() {
     assert!(!reader.begin_commit_of(vec![(at(9), 5, String::new())]));
     leave(reader);
 
-    let lines = plan(std::slice::from_ref(&source), &member(1)).unwrap().lines();
+    let lines = plan(std::slice::from_ref(&source), &member(1), None).unwrap().lines();
     assert_eq!(lines[0].metadata.as_ref(), Some(&metadata));
     let mut next = joined(&source);
     poll_until(&mut next, |_, polled, _| match polled {

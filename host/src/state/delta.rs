@@ -17,6 +17,13 @@ const DELETE: u8 = 1;
 const APPEND: u8 = 2;
 const CLEAR_MAP: u8 = 3;
 
+/// The delta of a commit that changed nothing.
+pub fn unchanged() -> Vec<u8> {
+    let mut delta = Vec::new();
+    encode(std::iter::empty(), &mut delta);
+    delta
+}
+
 /// Appends the changes, encoded.
 pub(super) fn encode<'a>(changes: impl Iterator<Item = Change<'a>>, into: &mut Vec<u8>) {
     let start = into.len();

@@ -28,6 +28,7 @@ mod model;
 #[cfg(test)]
 mod crash;
 
+pub use delta::unchanged;
 pub use home::Home;
 pub use keys::{StoreId, store_id};
 pub use task::{Stats, TaskState};

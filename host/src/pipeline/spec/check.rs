@@ -57,6 +57,7 @@ pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipelin
         .map(|(name, raw)| source::source(name, raw, file, delivery, scope))
         .collect::<Result<Vec<_>>>()?;
     graph.check_sources(&sources, scope)?;
+    delivery::one_truth(file, &sources, scope)?;
     let (sinks, dead_letters) = (places::sinks(file, &graph, scope)?, places::dead_letters(file, scope)?);
     if delivery == config::Delivery::ExactlyOnce {
         let all: Vec<_> = sinks.iter().chain(&dead_letters).collect();

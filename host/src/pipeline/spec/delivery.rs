@@ -144,6 +144,22 @@ fn refuse_long_interval(file: &File, scope: &Scope<'_>) -> Checked<()> {
     Err(error.hint("set it to \"14m\" or less, or delivery = \"at-least-once\""))
 }
 
+/// A round has one point at which it is committed: the group's answer, or the durable bundle.
+pub(super) fn one_truth(file: &File, sources: &[Source], scope: &Scope<'_>) -> Checked<()> {
+    let mut kafka = sources.iter().filter_map(|source| match source {
+        Source::Kafka(source) => Some(source),
+        Source::File(_) => None,
+    });
+    let Some(first) = kafka.next() else { return Ok(()) };
+    let Some(other) = kafka.find(|source| source.truth != first.truth) else {
+        return Ok(());
+    };
+    let what = format!("sources `{}` and `{}` differ in `offsets`", first.name, other.name);
+    let why = "a checkpoint of a pipeline is committed at one place: in the groups, or in the store of checkpoints";
+    let error = scope.refuse(span(file, &other.name), what, why);
+    Err(error.hint("set the same `offsets` in all sources, or make two pipelines of them"))
+}
+
 /// Where the file names a source or a sink; parts have one space of names.
 fn span<'a>(file: &'a File, name: &str) -> Option<&'a Span> {
     let sources = file.source.0.iter().map(|(at, _)| at);

@@ -19,6 +19,8 @@ use crate::source::client::{self, Event, Identity, words};
 use crate::source::positions::plan::{Placed, Plan};
 use crate::source::positions::topics::Sharing;
 
+/// How long the last commit for monitoring may take: it is not needed.
+const LAST_TOLD: Duration = Duration::from_secs(1);
 /// Why a commit failed of which nothing was heard.
 const NO_ANSWER: &str = "the group did not answer in time";
 
@@ -167,9 +169,8 @@ impl Reader {
             Sharing::Led { leader, .. } => self.subscribe([leader].into()),
             Sharing::Matching => self.subscribe(self.counts.keys().cloned().collect()),
             Sharing::ByHand => {
-                let workers = self.plan.member.workers.max(1);
                 let all = self.plan.lines().into_iter().map(|placed| placed.partition);
-                let mine = all.skip(self.worker).step_by(workers).collect();
+                let mine = self.plan.share(all.collect(), self.worker);
                 self.demand(Demand::Assign(mine));
                 Ok(())
             }
@@ -353,6 +354,9 @@ impl Reader {
             Some(limit) => self.commit_last(clock::now() + limit),
             None => Ok(None),
         };
+        if self.plan.tells_group() {
+            self.commit_and_wait(Vec::new(), closed.min(clock::now() + LAST_TOLD))?;
+        }
         for (slot, next) in self.intake.positions() {
             self.plan.hand_over(&slot.at, next);
         }
@@ -473,7 +477,8 @@ impl Reader {
     /// Keeps how commits went, and tells the worker of those that it began.
     pub(in crate::source) fn tell(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
         for outcome in outcomes {
-            if outcome.result.is_ok() {
+            // Where checkpoints are the truth the answer may be older than they are.
+            if outcome.result.is_ok() && !self.plan.is_kept() {
                 for (at, next, _) in &outcome.positions {
                     if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
                         slot.committed = Some(*next);

@@ -150,9 +150,10 @@ impl Reader {
     /// beginning of a partition that the plan does not know. With what the group holds as ours.
     fn resolve(&self, partitions: &[TopicPartition]) -> Result<Vec<(Placed, Option<i64>)>> {
         let lookup = self.lookup(PATIENCE);
-        let held = match self.plan.commits() {
-            true => lookup.committed(partitions)?,
-            false => vec![None; partitions.len()],
+        let held = match (self.plan.kept_of(partitions), self.plan.commits()) {
+            (Some(kept), _) => kept,
+            (None, true) => lookup.committed(partitions)?,
+            (None, false) => vec![None; partitions.len()],
         };
         let unknown: Vec<_> = partitions
             .iter()

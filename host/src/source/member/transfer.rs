@@ -55,7 +55,7 @@ impl Reader {
     /// `TimedOut`: it is no member right now, or its first positions are still being committed, which could then overtake the transaction's.
     pub fn group_metadata(&self) -> Result<Vec<u8>> {
         let not_now = |why| Error::new(Kind::TimedOut, "failed to take the group's membership", why);
-        if !self.commits.is_idle() {
+        if self.plan.commits() && !self.commits.is_idle() {
             return Err(not_now("a commit of first positions is under way"));
         }
         let membership = match self.plan.sharing {
@@ -87,6 +87,17 @@ impl Reader {
         let sent = self.commits.begin(&self.client, snapshot);
         self.tell(sent);
         true
+    }
+
+    /// A checkpoint that is durable holds these positions, and is the truth about them. The group is told for the eyes of monitoring, where it is to
+    /// be: `Polled::Committed` tells later how that went, and nothing depends on it.
+    pub fn kept(&mut self, positions: Vec<Position>) {
+        let known: Vec<_> = positions.iter().map(|(at, next, _)| (at.clone(), *next)).collect();
+        self.committed_by_others(&known);
+        self.plan.keep(positions.iter().cloned());
+        if self.plan.tells_group() {
+            self.begin_commit_of(positions);
+        }
     }
 
     /// Somebody else committed these positions for this reader.
@@ -138,7 +149,10 @@ impl Reader {
     /// `TimedOut`: not within `limit`. `Kafka`: it is not allowed.
     pub fn committed_now(&self, limit: Duration) -> Result<Vec<Held>> {
         let owned: Vec<_> = self.intake.slots().map(|slot| slot.at.clone()).collect();
-        let held = self.lookup(limit).committed(&owned)?;
+        let held = match self.plan.kept_of(&owned) {
+            Some(kept) => kept,
+            None => self.lookup(limit).committed(&owned)?,
+        };
         let held = held
             .into_iter()
             .map(|held| held.map(|held| (held.offset, held.metadata)));

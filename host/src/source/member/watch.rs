@@ -37,12 +37,7 @@ impl Reader {
     fn discover(&mut self) -> Result<()> {
         match self.plan.sharing.clone() {
             Sharing::Matching => self.discover_topics(),
-            Sharing::ByHand => {
-                for topic in self.counts.keys().cloned().collect::<Vec<_>>() {
-                    self.count(&topic)?;
-                }
-                Ok(())
-            }
+            Sharing::ByHand => self.discover_by_hand(),
             Sharing::Led { leader, followers } => {
                 let led = self.count(&leader)?;
                 for follower in followers {
@@ -55,6 +50,32 @@ impl Reader {
                 self.follow_up(&leader)
             }
         }
+    }
+
+    /// Nobody tells of new partitions: this worker takes its share of them.
+    fn discover_by_hand(&mut self) -> Result<()> {
+        let subscription = self.plan.set.first().map(|source| source.subscription.clone());
+        let mut counts = match subscription {
+            Some(Subscription::Pattern(pattern)) => topics::matching(&pattern, &self.lookup(PATIENCE).all_topics()?),
+            _ => Default::default(),
+        };
+        if counts.is_empty() {
+            for topic in self.counts.keys().cloned().collect::<Vec<_>>() {
+                counts.insert(topic.clone(), self.count(&topic)?);
+            }
+        }
+        if self.plan.is_named() {
+            return Ok(());
+        }
+        let all = counts.iter().flat_map(|(topic, count)| topics::numbered(topic, *count));
+        let mut new = self.plan.share(all.collect(), self.worker);
+        new.retain(|at| self.intake.slot(&at.topic, at.partition).is_none());
+        self.counts = counts;
+        if !new.is_empty() {
+            let placed = self.assign(&new)?;
+            self.told.push_back(Polled::Assigned(placed));
+        }
+        Ok(())
     }
 
     fn discover_topics(&mut self) -> Result<()> {

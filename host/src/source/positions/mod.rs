@@ -4,6 +4,7 @@
 //! Never reads a record. Always: what leaves here is a number that the log held when it was asked.
 
 pub(in crate::source) mod plan;
+pub(in crate::source) mod kept;
 pub(in crate::source) mod topics;
 pub(in crate::source) mod lookup;
 pub(in crate::source) mod start;

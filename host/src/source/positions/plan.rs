@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::kept::{self, Kept};
 use super::lookup::{Lookup, PATIENCE, Which};
 use super::metadata::{self, KeptStop};
 use super::start::{self, Committed, Facts, Origin, Unresolved};
@@ -58,16 +59,20 @@ pub struct Plan {
     handed_over: Mutex<BTreeMap<TopicPartition, i64>>,
     /// Partitions that a worker of this process has read up to their stop.
     complete: Mutex<BTreeSet<TopicPartition>>,
+    /// Where the truth is in the checkpoints: what they hold.
+    pub(super) kept: Option<Mutex<Kept>>,
 }
 
 /// Looks the topics of a set up, resolves all starts and stops to numbers and commits each partition's first pointer, so that a crash
 /// before the first commit starts at the same place. Once a process, before its workers join.
 ///
+/// `kept`: what the newest checkpoints hold, where they are the truth. Nothing is committed then, and what the group holds is no position of ours.
+///
 /// Errors are of kind `Kafka`: no broker answers within 15 s, a topic, partition or offset that the file names does not exist, nothing says
 /// where to start. `Invalid`: sources that cannot be read together.
-pub fn plan(set: &[KafkaSource], member: &Member) -> Result<Plan> {
+pub fn plan(set: &[KafkaSource], member: &Member, kept: Option<Kept>) -> Result<Plan> {
     // At the start there is no later: what only took too long is a broker that is not there.
-    resolve(set, member).map_err(|error| match error.kind {
+    resolve(set, member, kept).map_err(|error| match error.kind {
         Kind::TimedOut => Error {
             kind: Kind::Kafka,
             ..error
@@ -76,7 +81,7 @@ pub fn plan(set: &[KafkaSource], member: &Member) -> Result<Plan> {
     })
 }
 
-fn resolve(set: &[KafkaSource], member: &Member) -> Result<Plan> {
+fn resolve(set: &[KafkaSource], member: &Member, kept: Option<Kept>) -> Result<Plan> {
     let Some(first) = set.first() else {
         return Err(Error::new(
             Kind::Bug,
@@ -87,19 +92,25 @@ fn resolve(set: &[KafkaSource], member: &Member) -> Result<Plan> {
     let client = client::bystander(first)?;
     let lookup = |source: usize| lookup(&client, &set[source]);
     let layout = topics::lay_out(set, &lookup)?;
-    let mut facts = read_facts(set, &layout, &lookup(0))?;
+    let mut facts = read_facts(set, &layout, &lookup(0), kept.as_ref())?;
     measure_open_ends(set, &layout, &mut facts)?;
     let placed = place(set, &layout, &facts)?;
     let plan = Plan {
         set: set.to_vec(),
         member: member.clone(),
-        sharing: layout.sharing,
+        // Without a group that would share them out, the workers do.
+        sharing: if kept.is_some() {
+            Sharing::ByHand
+        } else {
+            layout.sharing
+        },
         placed: placed
             .into_iter()
             .map(|placed| (placed.partition.clone(), placed))
             .collect(),
         handed_over: Mutex::default(),
         complete: Mutex::default(),
+        kept: kept.map(Mutex::new),
     };
     plan.check_pointers()?;
     plan.commit_first_pointers(&client, &layout.partitions, &facts);
@@ -111,21 +122,23 @@ fn lookup<'a>(client: &'a Client, source: &KafkaSource) -> Lookup<'a> {
 }
 
 /// Ends are read before anything is looked up by time: a record that arrives in between lies behind the end, never before the start.
-fn read_facts(set: &[KafkaSource], layout: &Layout, lookup: &Lookup<'_>) -> Result<Vec<Facts>> {
+fn read_facts(set: &[KafkaSource], layout: &Layout, lookup: &Lookup<'_>, kept: Option<&Kept>) -> Result<Vec<Facts>> {
     let all: Vec<_> = layout.partitions.iter().map(|(_, at)| at.clone()).collect();
-    let committed = lookup.committed(&all)?;
+    let (committed, own) = kept::committed(set, &all, lookup, kept)?;
     let begins = lookup.offsets(&all, Which::Begin)?;
     let ends = lookup.offsets(&all, Which::End)?;
     let mut facts: Vec<_> = committed
         .into_iter()
+        .zip(own)
         .zip(begins.into_iter().zip(ends))
-        .map(|(committed, (begin, end))| {
+        .map(|((committed, kept), (begin, end))| {
             let (begin, end) = (begin.unwrap_or(0), end.unwrap_or(0));
             Facts {
                 begin,
                 end,
                 high: end,
                 committed,
+                kept,
                 ..Facts::default()
             }
         })
@@ -222,7 +235,7 @@ fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<Pl
                 from,
                 origin,
                 stop,
-                metadata: facts.committed.as_ref().and_then(own_metadata),
+                metadata: facts.own().map(|own| own.metadata.clone()),
             });
         }
     }
@@ -277,6 +290,7 @@ pub(in crate::source) fn no_offset(
     verb: &str,
 ) -> Error {
     let said = match (&source.start, facts.own()) {
+        (_, Some(_)) if facts.kept.is_some() => format!("the newest checkpoint is at {offset}"),
         (_, Some(_)) => format!("the group {} has committed {offset}", source.group),
         (Start::Offsets(offsets), None) if offsets.get(&*at.topic).is_some_and(|of| of.contains_key(&at.partition)) => {
             format!(
@@ -330,9 +344,11 @@ impl Plan {
 
     /// Whether positions of this set are committed to the group.
     pub(in crate::source) fn commits(&self) -> bool {
-        self.set
-            .iter()
-            .any(|source| source.commit_offsets != CommitOffsets::Never)
+        self.kept.is_none()
+            && self
+                .set
+                .iter()
+                .any(|source| source.commit_offsets != CommitOffsets::Never)
     }
 
     /// What rides with a partition's offset where there are no checkpoints: its task, and the stop of a bounded run.

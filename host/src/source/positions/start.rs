@@ -71,6 +71,8 @@ pub(in crate::source) struct Facts {
     pub(in crate::source) high: i64,
     /// The group's offset.
     pub(in crate::source) committed: Option<Committed>,
+    /// What this pipeline's newest checkpoint holds, where that is the truth; the group's offset is then never ours.
+    pub(in crate::source) kept: Option<Committed>,
     /// First offset of the start's time or later.
     pub(in crate::source) at_start_time: Option<i64>,
     /// First offset of the stop's time or later.
@@ -80,7 +82,8 @@ pub(in crate::source) struct Facts {
 impl Facts {
     /// This pipeline's position, where it has one.
     pub(in crate::source) fn own(&self) -> Option<&Committed> {
-        self.committed.as_ref().filter(|committed| committed.is_ours())
+        let of_group = self.committed.as_ref().filter(|committed| committed.is_ours());
+        self.kept.as_ref().or(of_group)
     }
 }
 
@@ -229,6 +232,7 @@ mod tests {
     /// A log of 100..200, of which 190..200 belong to an open transaction.
     fn facts(committed: Option<(i64, &str)>) -> Facts {
         Facts {
+            kept: None,
             begin: 100,
             end: 190,
             high: 200,

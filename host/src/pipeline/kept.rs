@@ -1,0 +1,131 @@
+//! `offsets = "checkpoint"`: the newest bundles are the truth about positions, and a round is committed by its durable bundle.
+//!
+//! Always: a bundle is written only after the outputs of its records were acknowledged, and before the first record is processed there is one.
+
+use super::lane::Lane;
+use super::lifecycle::Notice;
+use super::owned::Naming;
+use super::worker::Worker;
+use crate::checkpoint::bundle::Entry;
+use crate::checkpoint::{Event, Pointer, Store, TaskFrame};
+use crate::config::{KafkaSource, Offsets, Pipeline, Source, Truth};
+use crate::error::{Error, Kind, Result};
+use crate::record::TopicPartition;
+use crate::source::{self, Kept, Member, Plan};
+use crate::state;
+use std::collections::BTreeMap;
+
+/// Whether checkpoints are the truth about positions: for all sources of a pipeline or for none, as `pipeline::spec` sees to.
+pub(super) fn is_truth(pipeline: &Pipeline) -> bool {
+    let is_kept = |source: &Source| matches!(source, Source::Kafka(source) if source.truth == Truth::Checkpoint);
+    pipeline.sources.iter().any(is_kept)
+}
+
+/// Plans a set, from the newest bundles where they are the truth. What they do not hold yet is resolved once and written.
+pub(super) fn plan(pipeline: &Pipeline, set: &[KafkaSource], member: &Member, store: Option<&Store>) -> Result<Plan> {
+    let Some(store) = store.filter(|_| is_truth(pipeline)) else {
+        return source::plan(set, member, None);
+    };
+    let naming = Naming::of(&set.iter().collect::<Vec<_>>());
+    let newest = store.newest()?;
+    let plan = source::plan(set, member, Some(held(&naming, &newest)))?;
+    begin(pipeline, store, &naming, &newest, &plan)?;
+    Ok(plan)
+}
+
+/// The positions of the set's tasks.
+fn held(naming: &Naming, newest: &[(Pointer, Entry)]) -> Kept {
+    let mut kept = Kept::new();
+    for (pointer, entry) in newest {
+        for (topic, partitions) in &entry.offsets {
+            for (number, next) in partitions {
+                let at = TopicPartition::new(topic.as_str(), *number);
+                if naming.task(&at) == entry.task {
+                    kept.insert(at, (*next, pointer.to_string()));
+                }
+            }
+        }
+    }
+    kept
+}
+
+/// Writes where partitions start of which no bundle tells, so that a crash before the first round starts at the same places.
+fn begin(pipeline: &Pipeline, store: &Store, naming: &Naming, newest: &[(Pointer, Entry)], plan: &Plan) -> Result<()> {
+    let mut tasks: BTreeMap<String, Vec<(TopicPartition, Option<i64>, i64)>> = BTreeMap::new();
+    for placed in plan.lines() {
+        let known = plan.kept_at(&placed.partition);
+        let task = tasks.entry(naming.task(&placed.partition)).or_default();
+        task.push((placed.partition, known, placed.from));
+    }
+    tasks.retain(|_, partitions| partitions.iter().any(|(_, known, _)| known.is_none()));
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let frames = tasks.iter().map(|(task, partitions)| {
+        let before = newest.iter().find(|(pointer, _)| pointer.task == *task);
+        let parent = before.map_or_else(|| Pointer::first(task), |(pointer, _)| pointer.clone());
+        let mut offsets = Offsets::new();
+        for (at, known, from) in partitions {
+            let of_topic = offsets.entry(at.topic.to_string()).or_default();
+            of_topic.insert(at.partition, known.unwrap_or(*from));
+        }
+        TaskFrame {
+            task: task.clone(),
+            seq: parent.seq + 1,
+            parent,
+            base: before.and_then(|(_, entry)| entry.base.clone()),
+            offsets,
+            stores: before.map_or_else(Vec::new, |(_, entry)| entry.stores.clone()),
+            delta: state::unchanged(),
+        }
+    });
+    let timeout = pipeline.checkpoint.as_ref().map(|checkpoint| checkpoint.timeout);
+    let mut upload = store.put(0, frames.collect());
+    let written = upload.wait(timeout.unwrap_or_default()).unwrap_or_else(|| {
+        let why = "the store did not take it within checkpoint.timeout";
+        Err(Error::new(Kind::Corrupt, "failed to write the first checkpoint", why))
+    })?;
+    for pointer in written {
+        let partitions = tasks.remove(&pointer.task).unwrap_or_default();
+        let text = pointer.to_string();
+        plan.keep(
+            partitions
+                .into_iter()
+                .map(|(at, known, from)| (at, known.unwrap_or(from), text.clone())),
+        );
+    }
+    Ok(())
+}
+
+impl Worker {
+    /// The bundle is durable, and that is the commit. The groups are told for the eyes of monitoring, and not waited for.
+    pub(super) fn keep(&mut self) -> Event {
+        for lane in 0..self.lanes.len() {
+            let positions = self.positions(lane);
+            if let Lane::Kafka(member) = &mut self.lanes[lane]
+                && let Some(reader) = &mut member.reader
+            {
+                reader.kept(positions);
+            }
+        }
+        Event::Committed
+    }
+
+    /// What a group answered that was told for the eyes of monitoring: counted, told once for a row of failures, and never more.
+    pub(super) fn monitored(&mut self, lane: usize, outcome: Result<usize, String>) {
+        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+            return;
+        };
+        let Err(reason) = outcome else {
+            member.commit_failed_before = false;
+            return;
+        };
+        self.metrics.commits_failed.increment(1);
+        if !std::mem::replace(&mut member.commit_failed_before, true) {
+            self.shared.tell(Notice::CommitFailed {
+                worker: self.index,
+                reason: format!("{reason}; the checkpoints hold the positions, the group is behind"),
+            });
+        }
+    }
+}

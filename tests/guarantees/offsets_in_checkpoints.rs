@@ -1,0 +1,233 @@
+//! `offsets = "checkpoint"`: the checkpoints are the truth about positions, the group is told for monitoring or not at all, and never asked.
+//!
+//! Flink's `setCommitOffsetsOnCheckpoints`, true and false. At least once: an output may repeat, but state and positions are those of one prefix
+//! of the input, so that each count of each key is put out, and none beyond.
+
+use crate::flow::stop;
+use sandbar_tests::client::{Isolation, Record};
+use sandbar_tests::counted::Counted;
+use sandbar_tests::kafka::Kafka;
+use sandbar_tests::process::{self, Placed, Process};
+use sandbar_tests::wait::{self, seconds};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+#[test]
+fn what_somebody_does_to_the_group_is_not_even_looked_at() {
+    let counted = counted("ignored", "");
+    counted.send(0, 1000);
+    let run = counted.file.run();
+    complete(&counted, run, Process::kill);
+    let group = counted.file.group();
+    for moved in [0, 3] {
+        let elsewhere: Vec<_> = (0..4).map(|number| (counted.input.as_str(), number, moved)).collect();
+        counted.client.commit(&group, &elsewhere);
+        let exported = exported(&counted);
+        counted.send(1000 + moved, 500);
+        let mut run = counted.file.run();
+        let placed = run.wait_placed(4, seconds(30));
+        assert_eq!(positions(&placed), exported, "it goes on at the checkpoint");
+        assert!(placed.iter().all(|placed| placed.origin == "committed"), "{placed:?}");
+        complete(&counted, run, Process::kill);
+    }
+}
+
+#[test]
+fn kills_under_load_double_no_count_and_lose_none() {
+    let counted = counted("killed", "");
+    for kill in 0..wait::setting("SANDBAR_KILLS", 5) as i64 {
+        counted.send(kill * 2000, 2000);
+        let before = counted.visible();
+        let mut run = counted.file.run();
+        wait::until_true("it puts out", seconds(60), || {
+            counted.visible() > before || !run.is_running()
+        });
+        std::thread::sleep(Duration::from_millis(kill as u64 * 37 % 250));
+        run.kill();
+    }
+    let run = counted.file.run();
+    complete(&counted, run, |_| {});
+}
+
+#[test]
+fn never_leaves_the_group_without_offsets_and_a_restart_goes_on() {
+    let counted = counted("never", "commit-offsets = \"never\"");
+    for turn in 0..3 {
+        counted.send(turn * 1000, 1000);
+        let run = counted.file.run();
+        complete(&counted, run, if turn == 0 { Process::kill } else { |_| {} });
+        let held = counted.client.committed(&counted.file.group(), &counted.input);
+        assert!(held.is_empty(), "{held:?}");
+        assert_eq!(exported(&counted).values().sum::<i64>(), (turn + 1) * 1000);
+    }
+}
+
+#[test]
+fn monitoring_sees_the_positions() {
+    let counted = counted("monitored", "commit-offsets = \"on-checkpoint\"");
+    counted.send(0, 1000);
+    let mut run = counted.file.run();
+    wait::until_true("the group shows all of it", seconds(30), || {
+        assert!(run.is_running(), "{}", run.lines().join("\n"));
+        let held = counted.client.committed(&counted.file.group(), &counted.input);
+        held.values().map(|held| held.offset).sum::<i64>() == 1000
+    });
+    complete(&counted, run, |_| {});
+    let held = counted.client.committed(&counted.file.group(), &counted.input);
+    let held: BTreeMap<_, _> = held.iter().map(|(number, held)| (*number, held.offset)).collect();
+    assert_eq!(held, exported(&counted));
+}
+
+#[test]
+fn latest_and_a_kill_before_the_first_interval_skip_nothing() {
+    let mut counted = counted("latest", "commit-offsets = \"never\"");
+    counted.file.source = counted.file.source.replace("\"earliest\"", "\"latest\"");
+    let short = counted.file.tables.replace("100ms", "1h");
+    let often = std::mem::replace(&mut counted.file.tables, short);
+    counted.send(0, 300);
+    let mut run = counted.file.run();
+    let first = positions(&run.wait_placed(4, seconds(30)));
+    assert_eq!(first.values().sum::<i64>(), 300);
+    run.kill();
+    counted.send(300, 200);
+    counted.file.tables = often;
+    let mut run = counted.file.run();
+    assert_eq!(positions(&run.wait_placed(4, seconds(30))), first);
+    wait::until_true("what came in between is put out", seconds(60), || {
+        assert!(run.is_running(), "{}", run.lines().join("\n"));
+        shown(&counted).values().map(BTreeSet::len).sum::<usize>() == 200
+    });
+    stop(run);
+}
+
+#[test]
+fn offsets_kept_outside_and_maintained_by_hand() {
+    let counted = counted("by-hand", "commit-offsets = \"never\"");
+    counted.send(0, 1000);
+    let run = counted.file.run();
+    complete(&counted, run, |_| {});
+    let file = counted.file.path("offsets.json");
+    std::fs::write(&file, export(&counted)).unwrap();
+
+    let mut next = self::counted("by-hand-next", "commit-offsets = \"never\"");
+    next.file.source = counted
+        .file
+        .source
+        .replace("\"earliest\"", &format!("{{ file = \"{}\" }}", file.display()));
+    next.input.clone_from(&counted.input);
+    let mut sent = 1000;
+    for origin in ["given", "committed"] {
+        counted.send(sent, 500);
+        sent += 500;
+        let mut run = next.file.run();
+        let placed = run.wait_placed(4, seconds(30));
+        assert!(placed.iter().all(|placed| placed.origin == origin), "{placed:?}");
+        wait::until_true("what came since is put out", seconds(60), || {
+            assert!(run.is_running(), "{}", run.lines().join("\n"));
+            shown(&next).values().map(BTreeSet::len).sum::<usize>() as i64 == sent - 1000
+        });
+        wait::until_true("and stored", seconds(10), || {
+            exported(&next).values().sum::<i64>() == sent
+        });
+        run.kill();
+    }
+}
+
+#[test]
+fn a_partition_found_later_is_read_from_its_beginning() {
+    let counted = counted("found", "discovery-interval = \"500ms\"");
+    counted.send(0, 400);
+    let run = counted.file.run();
+    wait::until_true("what is there is put out", seconds(60), || agrees(&counted));
+    counted.client.add_partitions(&counted.input, 6);
+    let late = |number: i32| Record {
+        partition: Some(4 + number % 2),
+        ..Record::keyed(&counted.input, &format!("late-{number}"), "1")
+    };
+    counted.client.producer().send(&(0..20).map(late).collect::<Vec<_>>());
+    complete(&counted, run, Process::kill);
+    let mut run = counted.file.run();
+    let placed = run.wait_placed(6, seconds(30));
+    assert!(placed.iter().all(|placed| placed.origin == "committed"), "{placed:?}");
+    complete(&counted, run, |_| {});
+}
+
+#[test]
+fn a_second_process_on_the_same_folder_is_refused() {
+    let counted = counted("second", "");
+    let mut run = counted.file.run();
+    run.wait_placed(4, seconds(30));
+    let second = counted.file.run().wait(seconds(30));
+    assert_eq!(second.code, Some(6), "{}", second.text);
+    assert!(second.text.contains("in use"), "{}", second.text);
+    stop(run);
+}
+
+/// A running count per key, at least once, with its positions in the checkpoints.
+fn counted(name: &str, source: &str) -> Counted {
+    let mut counted = Counted::on(Kafka::shared(), name, 4, 50);
+    counted.file.top = "delivery = \"at-least-once\"\nworkers = 2".into();
+    counted.file.source += &format!("\noffsets = \"checkpoint\"\n{source}");
+    counted
+}
+
+/// Waits until everything that was sent is put out and stored, ends the run by `end` and, where it lives, by a signal.
+fn complete(counted: &Counted, mut run: Process, end: fn(&mut Process)) {
+    wait::until_true("every count is put out", seconds(60), || {
+        assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+        std::thread::sleep(Duration::from_millis(200));
+        agrees(counted)
+    });
+    end(&mut run);
+    if run.is_running() {
+        stop(run);
+    }
+    assert!(agrees(counted), "nothing is added at the end");
+}
+
+/// Whether each key shows each of its counts; one beyond what was sent is state that does not belong to its positions.
+fn agrees(counted: &Counted) -> bool {
+    let mut owed: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    for record in counted.client.read(&counted.input, Isolation::Committed) {
+        *owed.entry(record.key.unwrap()).or_default() += 1;
+    }
+    let shown = shown(counted);
+    owed.iter().all(|(key, owed)| {
+        let Some(shown) = shown.get(key) else { return false };
+        let key = String::from_utf8_lossy(key);
+        assert!(
+            shown.last() <= Some(&(*owed as i64)),
+            "{key} counts to {:?}, and {owed} were sent",
+            shown.last()
+        );
+        shown.len() == *owed
+    })
+}
+
+/// The counts of each key; an output may repeat.
+fn shown(counted: &Counted) -> BTreeMap<Vec<u8>, BTreeSet<i64>> {
+    let mut shown: BTreeMap<_, BTreeSet<i64>> = BTreeMap::new();
+    for record in counted.client.read(&counted.output, Isolation::Committed) {
+        let count = record.text().parse().unwrap();
+        shown.entry(record.key.unwrap()).or_default().insert(count);
+    }
+    shown
+}
+
+fn export(counted: &Counted) -> String {
+    let path = counted.file.write("");
+    let ended = process::run(&["offsets".as_ref(), "export".as_ref(), path.as_os_str()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    ended.text
+}
+
+/// The positions by partition, as `sandbar offsets export` tells them.
+fn exported(counted: &Counted) -> BTreeMap<i32, i64> {
+    let offsets: BTreeMap<String, BTreeMap<i32, i64>> = serde_json::from_str(&export(counted)).unwrap();
+    offsets.get(&counted.input).cloned().unwrap_or_default()
+}
+
+fn positions(placed: &[Placed]) -> BTreeMap<i32, i64> {
+    let number = |placed: &Placed| placed.partition.rsplit_once('/').unwrap().1.parse().unwrap();
+    placed.iter().map(|placed| (number(placed), placed.from)).collect()
+}
