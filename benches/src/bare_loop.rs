@@ -8,14 +8,34 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientConfig, Message};
 use rdkafka_sys as rd;
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 const PARTITIONS: i32 = 4;
 const BATCH: usize = 1000;
 
-/// Reads `from` to its end of now, drops records whose `ms` is below 5 where `filter` says so, and writes the rest to `to`.
-pub(crate) fn run(brokers: &str, from: &str, to: &str, filter: bool) {
+/// What it does with a record.
+pub(crate) enum Job {
+    Pass,
+    /// Drops records whose `ms` is below 5.
+    Filter,
+    /// Puts out how many records the key has had.
+    Count(HashMap<Vec<u8>, u64>),
+}
+
+impl Job {
+    pub(crate) fn named(name: &str) -> Self {
+        match name {
+            "filter" => Self::Filter,
+            "count-by-key" => Self::Count(HashMap::new()),
+            _ => Self::Pass,
+        }
+    }
+}
+
+/// Reads `from` from `begins` to its end of now, does the job, and writes to `to`.
+pub(crate) fn run(brokers: &str, from: &str, to: &str, mut job: Job, begins: &[i64]) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", format!("bare-loop-{to}"))
@@ -35,7 +55,7 @@ pub(crate) fn run(brokers: &str, from: &str, to: &str, filter: bool) {
         .set("queue.buffering.max.messages", "500000")
         .create()
         .expect("a producer");
-    let (mut next, ends) = assign(&consumer, from);
+    let (mut next, ends) = assign(&consumer, from, begins);
     let queue = forward(&consumer, from);
     let mut messages = vec![std::ptr::null_mut(); BATCH];
     let mut drained = Instant::now();
@@ -44,7 +64,7 @@ pub(crate) fn run(brokers: &str, from: &str, to: &str, filter: bool) {
         while let Some(message) = consumer.poll(Duration::ZERO) {
             let message = message.expect("a record");
             // SAFETY: the message is borrowed for the call only.
-            pass(&producer, to, unsafe { &*message.ptr() }, filter);
+            pass(&producer, to, unsafe { &*message.ptr() }, &mut job);
             next[message.partition() as usize] = message.offset() + 1;
         }
         // SAFETY: the queue lives as long as the consumer; `messages` has room for BATCH pointers.
@@ -53,7 +73,7 @@ pub(crate) fn run(brokers: &str, from: &str, to: &str, filter: bool) {
             // SAFETY: librdkafka filled so many pointers; each is destroyed once, below.
             let seen = unsafe { &*message };
             if seen.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                pass(&producer, to, seen, filter);
+                pass(&producer, to, seen, &mut job);
                 next[seen.partition as usize] = seen.offset + 1;
             }
             // SAFETY: see above; nothing borrows from it any more.
@@ -70,20 +90,19 @@ pub(crate) fn run(brokers: &str, from: &str, to: &str, filter: bool) {
     std::process::exit(0);
 }
 
-fn assign(consumer: &BaseConsumer, topic: &str) -> (Vec<i64>, Vec<i64>) {
+fn assign(consumer: &BaseConsumer, topic: &str, begins: &[i64]) -> (Vec<i64>, Vec<i64>) {
     let mut list = TopicPartitionList::new();
-    let (mut begins, mut ends) = (Vec::new(), Vec::new());
-    for partition in 0..PARTITIONS {
-        let (begin, end) = consumer
+    let mut ends = Vec::new();
+    for (partition, &begin) in (0..PARTITIONS).zip(begins) {
+        let (_, end) = consumer
             .fetch_watermarks(topic, partition, Duration::from_secs(10))
             .expect("watermarks");
         list.add_partition_offset(topic, partition, Offset::Offset(begin))
             .expect("an offset");
-        begins.push(begin);
         ends.push(end);
     }
     consumer.assign(&list).expect("an assignment");
-    (begins, ends)
+    (begins.to_vec(), ends)
 }
 
 fn forward(consumer: &BaseConsumer, topic: &str) -> *mut rd::rd_kafka_queue_t {
@@ -100,12 +119,24 @@ fn forward(consumer: &BaseConsumer, topic: &str) -> *mut rd::rd_kafka_queue_t {
     }
 }
 
-fn pass(producer: &BaseProducer, to: &str, message: &rd::rd_kafka_message_t, filter: bool) {
+fn pass(producer: &BaseProducer, to: &str, message: &rd::rd_kafka_message_t, job: &mut Job) {
     // SAFETY: librdkafka gives pointer and length of the key and the value; the message is alive.
     let (key, value) = unsafe { (bytes(message.key, message.key_len), bytes(message.payload, message.len)) };
-    if filter && slow(value) < 5 {
-        return;
-    }
+    let counted;
+    let value = match job {
+        Job::Pass => value,
+        Job::Filter if slow(value) < 5 => return,
+        Job::Filter => value,
+        Job::Count(counts) => {
+            let count = match counts.get_mut(key) {
+                Some(count) => count,
+                None => counts.entry(key.to_vec()).or_insert(0),
+            };
+            *count += 1;
+            counted = count.to_string();
+            counted.as_bytes()
+        }
+    };
     // SAFETY: the message is alive; a null type pointer is allowed.
     let timestamp = unsafe { rd::rd_kafka_message_timestamp(message, std::ptr::null_mut()) };
     let mut record = BaseRecord::to(to).key(key).payload(value).timestamp(timestamp);

@@ -1,10 +1,11 @@
 //! Runs a program pinned to one core and tells what it cost.
 
-use std::process::{Command, Stdio};
+use std::io::{Read, Seek};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// What a run cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cost {
     /// User and system time.
     pub(crate) cpu_seconds: f64,
@@ -13,6 +14,8 @@ pub(crate) struct Cost {
     pub(crate) rss_mib: f64,
     /// Resident memory at each fifth of the run's samples, to see whether it is flat.
     pub(crate) rss_over_time_mib: [f64; 5],
+    /// What it printed.
+    pub(crate) lines: Vec<String>,
 }
 
 /// Clock ticks of /proc a second: 100 on every Linux that we know (`getconf CLK_TCK`).
@@ -21,10 +24,11 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// Runs `program` on core `core` to its end, which must be a good one.
 pub(crate) fn run(core: u32, program: &str, arguments: &[&str]) -> Cost {
     let started = Instant::now();
+    let mut output = tempfile::tempfile().expect("a file for what it prints");
     let mut child = Command::new("taskset")
         .args(["-c", &core.to_string(), program])
         .args(arguments)
-        .stdout(Stdio::null())
+        .stdout(output.try_clone().expect("its file"))
         .spawn()
         .expect("the program starts");
     let (mut samples, mut peak) = (Vec::new(), 0.0f64);
@@ -46,6 +50,9 @@ pub(crate) fn run(core: u32, program: &str, arguments: &[&str]) -> Cost {
     let cpu_seconds = ticks(&stat) / TICKS_PER_SECOND;
     let ended = child.wait().expect("the child's end");
     assert!(ended.success(), "{program} {arguments:?} ended with {ended}");
+    let mut text = String::new();
+    output.rewind().expect("its file");
+    output.read_to_string(&mut text).expect("what it printed");
     let at = |fifth: usize| {
         samples
             .get((samples.len() * (fifth + 1) / 5).saturating_sub(1))
@@ -57,6 +64,7 @@ pub(crate) fn run(core: u32, program: &str, arguments: &[&str]) -> Cost {
         wall_seconds,
         rss_mib: peak,
         rss_over_time_mib: std::array::from_fn(at),
+        lines: text.lines().map(str::to_owned).collect(),
     }
 }
 

@@ -5,8 +5,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::time::Duration;
 
-/// Users, the r-th most frequent with weight 1/r^0.6.
-const USERS: usize = 10_000;
+/// Users of the usual input, the r-th most frequent with weight 1/r^0.6.
+pub(crate) const USERS: usize = 10_000;
 /// Records of a second of event time.
 const RECORDS_PER_SECOND: i64 = 10_000;
 /// Event time lies up to so many milliseconds behind the order.
@@ -17,9 +17,16 @@ const PAD: &str = "abcdefghijklmnopqrstuvwxyzabcdef";
 /// Records one after the other.
 pub(crate) struct Records {
     random: Random,
-    /// Cumulated weights of the users.
-    weights: Vec<f64>,
+    users: Users,
     index: i64,
+}
+
+/// Who a record is of.
+enum Users {
+    /// Drawn by these cumulated weights.
+    Weighted(Vec<f64>),
+    /// Each of so many once, in no order.
+    Each(u64),
 }
 
 /// Key, value and timestamp.
@@ -30,23 +37,38 @@ pub(crate) struct Record {
 }
 
 impl Records {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, users: usize) -> Self {
         let mut sum = 0.0;
-        let weights = (1..=USERS).map(|rank| {
+        let weights = (1..=users).map(|rank| {
             sum += (rank as f64).powf(-0.6);
             sum
         });
         Self {
+            users: Users::Weighted(weights.collect()),
             random: Random(seed),
-            weights: weights.collect(),
+            index: 0,
+        }
+    }
+
+    /// Each of `users` once.
+    pub(crate) fn each(users: usize) -> Self {
+        Self {
+            users: Users::Each(users as u64),
+            random: Random(0),
             index: 0,
         }
     }
 
     pub(crate) fn next(&mut self) -> Record {
-        let total = self.weights[USERS - 1];
-        let point = (self.random.next() >> 11) as f64 / (1u64 << 53) as f64 * total;
-        let user = self.weights.partition_point(|&weight| weight < point);
+        let user = match &self.users {
+            Users::Weighted(weights) => {
+                let total = weights.last().copied().unwrap_or_default();
+                let point = (self.random.next() >> 11) as f64 / (1u64 << 53) as f64 * total;
+                weights.partition_point(|&weight| weight < point) as u64
+            }
+            // A number that is prime to every power of ten.
+            Users::Each(users) => (self.index as u64).wrapping_mul(999_999_937) % users,
+        };
         let (page, ms) = (self.random.below(100), self.random.below(100));
         let timestamp_ms = FIRST_MS + self.index * 1000 / RECORDS_PER_SECOND - self.random.below(DISORDER_MS) as i64;
         let pad = &PAD[..16 + self.random.below(16) as usize];
@@ -76,8 +98,8 @@ impl Random {
     }
 }
 
-/// Fills `topic` with `count` records, lz4.
-pub(crate) fn fill(brokers: &str, topic: &str, count: usize) {
+/// Puts the next `count` of `records` into `topic`, lz4.
+pub(crate) fn fill(brokers: &str, topic: &str, mut records: Records, count: usize) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("compression.codec", "lz4")
@@ -87,7 +109,6 @@ pub(crate) fn fill(brokers: &str, topic: &str, count: usize) {
         .set("queue.buffering.max.messages", "1000000")
         .create()
         .expect("a producer");
-    let mut records = Records::new(42);
     for _ in 0..count {
         let Record {
             key,

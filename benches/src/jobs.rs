@@ -1,0 +1,101 @@
+//! The jobs of the table, and a pipeline file for each.
+
+use sandbar_tests::root;
+use std::path::Path;
+
+/// A job that the loop and Sandbar do.
+pub(crate) struct Job {
+    /// As it is asked for.
+    pub(crate) name: &'static str,
+    pub(crate) plugin: &'static str,
+    /// The keys of the input.
+    pub(crate) keys: usize,
+    /// Each with a row of its own.
+    pub(crate) deliveries: &'static [&'static str],
+    /// Whether it is done without being asked for.
+    pub(crate) is_usual: bool,
+}
+
+const USERS: usize = crate::workload::USERS;
+
+/// All of them.
+pub(crate) const JOBS: [Job; 6] = [
+    job("pass-through", "pass-through", USERS, &["none"]),
+    job("filter", "filter", USERS, &["none"]),
+    job("commits", "pass-through", USERS, &["at-least-once", "exactly-once"]),
+    job("count", "count-by-key", USERS, &["exactly-once"]),
+    large("count-1m", 1_000_000),
+    large("count-10m", 10_000_000),
+];
+
+const fn job(name: &'static str, plugin: &'static str, keys: usize, deliveries: &'static [&'static str]) -> Job {
+    Job {
+        name,
+        plugin,
+        keys,
+        deliveries,
+        is_usual: true,
+    }
+}
+
+const fn large(name: &'static str, keys: usize) -> Job {
+    Job {
+        name,
+        plugin: "count-by-key",
+        keys,
+        deliveries: &["exactly-once"],
+        is_usual: false,
+    }
+}
+
+/// Where a pipeline reads and writes.
+pub(crate) struct Between<'a> {
+    pub(crate) brokers: &'a str,
+    pub(crate) from: &'a str,
+    pub(crate) to: &'a str,
+}
+
+/// Writes a pipeline of one worker that commits each second; its compiled plugins are kept in `folder`. `source` is what its source has besides.
+pub(crate) fn pipeline(folder: &Path, between: &Between<'_>, plugin: &str, delivery: &str, source: &str) -> String {
+    let Between { brokers, from, to } = between;
+    let config = match plugin {
+        "filter" => r#"config = { field = "/ms", at-least = 5 }"#,
+        _ => "",
+    };
+    let checkpoint = match delivery {
+        "none" => "",
+        _ => "[checkpoint]\ninterval = \"1s\"\nstore = \"checkpoints\"",
+    };
+    let interval = match delivery {
+        "none" => "auto-commit-interval = \"1s\"",
+        _ => "",
+    };
+    let text = format!(
+        r#"
+name = "{to}"
+workers = 1
+delivery = "{delivery}"
+[state]
+dir = "state"
+[kafka]
+brokers = "{brokers}"
+[source.in]
+topics = ["{from}"]
+start = "earliest"
+{interval}
+{source}
+[operator.job]
+plugin = "{}/target/plugins/{plugin}.wasm"
+inputs = ["in"]
+{config}
+[sink.out]
+from = ["job"]
+topic = "{to}"
+{checkpoint}
+"#,
+        root().display()
+    );
+    let file = folder.join(format!("{to}.toml"));
+    std::fs::write(&file, text).expect("a pipeline file");
+    file.to_string_lossy().into_owned()
+}
