@@ -95,7 +95,14 @@ impl Producer {
         count: u8,
     ) -> (i16, i64) {
         let batch = batch_with(attributes, self.producer_id, self.epoch, sequence, count);
-        produce_as(&self.bootstrap, Some(&self.id), topic, partition, &batch)
+        // A partition that was just made may have no leader yet.
+        const NOT_LEADER: i16 = 6;
+        let mut answer = (NOT_LEADER, -1);
+        until("the partition has a leader", || {
+            answer = produce_as(&self.bootstrap, Some(&self.id), topic, partition, &batch);
+            answer.0 != NOT_LEADER
+        });
+        answer
     }
 
     /// AddOffsetsToTxn.

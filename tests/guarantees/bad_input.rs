@@ -89,7 +89,7 @@ fn a_property_that_the_host_owns_is_refused_by_name() {
 #[test]
 fn exactly_once_from_one_cluster_to_another_is_refused() {
     let mut file = offline();
-    file.sink.push_str("\nkafka = { brokers = \"127.0.0.1:1\" }");
+    file.sink.push_str("\nkafka = { brokers = \"127.0.0.1:2\" }");
     file.tables = "[checkpoint]\ninterval = \"1s\"\nstore = \"checkpoints\"".into();
     assert_refused(
         &run(&file.write("")),
