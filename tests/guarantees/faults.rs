@@ -18,9 +18,10 @@ fn a_kill_in_a_base_or_in_a_restore_loses_and_doubles_nothing() {
     let mut counted = Counted::on(Kafka::shared(), "bases", 2, 50);
     counted.file.tables = "[checkpoint]\ninterval = \"20ms\"\nstore = \"checkpoints\"".into();
     under_load(&counted, 200, OFTEN, || {
-        // The first begins with the hundredth commit of a task; the other has been interrupted.
+        // The first base begins with the hundredth commit of a task, whatever ended the runs before.
         for armed in ["mid-base=return", "mid-base=1*off->return"] {
-            dies(&counted, "", armed);
+            let mut run = start(&counted, "", armed);
+            wait::until_true(&format!("it dies at {armed}"), seconds(180), || !run.is_running());
         }
         let mut run = counted.file.run();
         wait::until_true("a base is written", seconds(60), || {
@@ -221,6 +222,7 @@ fn pause(kafka: &Kafka, span: Duration) {
 }
 
 #[test]
+#[ignore = "three brokers take more than a minute; `make torture` runs it"]
 fn one_of_three_brokers_dies_and_everything_is_exact() {
     let kafka = Kafka::start(3);
     let counted = Counted::on(&kafka, &unique("three"), 4, 50);
@@ -251,7 +253,7 @@ fn kills(counted: &Counted) {
 /// Waits until more is put out.
 fn goes_on(counted: &Counted, run: &mut Process) {
     let before = counted.visible();
-    wait::until_true("outputs go on", seconds(60), || {
+    wait::until_true("outputs go on", seconds(120), || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         counted.visible() > before + 20
     });

@@ -175,7 +175,14 @@ fn start(counted: &Counted, name: &str, is_static: bool, dice: &mut Dice) -> Mem
         let at = dice.below(all as u64) as usize;
         *POINTS.iter().chain(&RARE_POINTS).nth(at).unwrap()
     });
-    let points = armed.map(|point| format!("{point}={}*off->return", dice.below(8)));
+    let points = armed.map(|point| {
+        let skipped = if POINTS.contains(&point) {
+            dice.below(8)
+        } else {
+            dice.below(2)
+        };
+        format!("{point}={skipped}*off->return")
+    });
     let environment: Vec<_> = points.iter().map(|points| ("FAILPOINTS", points.as_str())).collect();
     Member {
         name: name.into(),

@@ -221,7 +221,8 @@ impl Client {
     /// First offset of the log, and its end: the last stable offset, or the high watermark.
     pub fn bounds(&self, topic: &str, partition: i32, isolation: Isolation) -> (i64, i64) {
         let asker = self.consumer(isolation, &[]);
-        wait::until("the log's bounds", LIMIT, || {
+        // A leader that died takes its time to have a successor.
+        wait::until("the log's bounds", LIMIT * 3, || {
             asker.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok()
         })
     }
