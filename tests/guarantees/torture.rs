@@ -242,6 +242,12 @@ fn fault(
             }
         }
     }
+    revive(counted, running, is_static, dice, report);
+    wait::until_true("the broker answers", seconds(60), || counted.client.broker_count() > 0);
+}
+
+/// Who died comes back, now and then without its local files.
+fn revive(counted: &Counted, running: &mut [Member], is_static: bool, dice: &mut Dice, report: &mut Report) {
     for member in running {
         if member.run.is_running() {
             continue;
@@ -267,7 +273,6 @@ fn fault(
         }
         *member = start(counted, &member.name.clone(), is_static, dice);
     }
-    wait::until_true("the broker answers", seconds(60), || counted.client.broker_count() > 0);
 }
 
 /// Numbers at random that a seed repeats.
