@@ -62,6 +62,33 @@ fn state_comes_back_without_the_local_files() {
 }
 
 #[test]
+fn offsets_that_somebody_else_moved_end_the_start() {
+    let counted = Counted::on(Kafka::shared(), "moved", 2, 10);
+    counted.send(0, 200);
+    complete(&counted, counted.file.run());
+    counted.client.commit(&counted.file.group(), &[(&counted.input, 0, 3)]);
+    let ended = counted.file.run().wait(seconds(30));
+    assert_eq!(ended.code, Some(6), "{}", ended.text);
+    assert!(ended.text.contains("committed by somebody else"), "{}", ended.text);
+    assert!(
+        ended.text.contains("offsets set"),
+        "it says what can be done: {}",
+        ended.text
+    );
+}
+
+#[test]
+fn a_checkpoint_that_is_gone_ends_the_start_and_is_named() {
+    let counted = Counted::on(Kafka::shared(), "gone", 2, 10);
+    counted.send(0, 200);
+    complete(&counted, counted.file.run());
+    std::fs::remove_dir_all(counted.file.path("checkpoints")).unwrap();
+    let ended = counted.file.run().wait(seconds(30));
+    assert_eq!(ended.code, Some(6), "{}", ended.text);
+    assert!(ended.text.contains("bundles/"), "{}", ended.text);
+}
+
+#[test]
 fn kills_at_random_lose_and_double_nothing() {
     let counted = Counted::on(Kafka::shared(), "kills-exact", 4, 50);
     let kills = setting("SANDBAR_KILLS", 5);

@@ -159,7 +159,7 @@ fn a_second_process_on_the_same_folder_is_refused() {
     run.wait_placed(4, seconds(30));
     let second = counted.file.run().wait(seconds(30));
     assert_eq!(second.code, Some(6), "{}", second.text);
-    assert!(second.text.contains("in use"), "{}", second.text);
+    assert!(second.text.contains("has it"), "{}", second.text);
     stop(run);
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run stops and says so.
 
-use crate::checkpoint::{BaseRef, Ground, Pointer, Store, StoreShape};
-use crate::config::{Offsets, Pipeline};
+use crate::checkpoint::{BaseRef, Ground, Metadata, Pointer, Store, StoreShape};
+use crate::config::{KafkaSource, Offsets, Pipeline, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::{self, Plugin};
+use crate::source::offsets;
 use crate::state::{Home, TaskState, store_id};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -70,6 +71,37 @@ impl Checkpoints {
     /// Where bases go, and a new folder to take one in.
     pub(super) fn scratch(&self) -> Option<(&Store, PathBuf)> {
         Some((self.store.as_ref()?, self.home.as_ref()?.scratch()))
+    }
+
+    /// Where checkpoints of this pipeline exist its offsets must be there, and be its own: what to do without them is for a person to say.
+    ///
+    /// Before the positions are planned, since the plan would commit first ones. Errors: `Corrupt`; `Kafka`, the group cannot be read.
+    pub(super) fn check_committed(&self, pipeline: &Pipeline) -> Result<()> {
+        let sources: Vec<KafkaSource> = (pipeline.sources.iter())
+            .filter_map(|source| match source {
+                Source::Kafka(source) if source.truth == Truth::Group => Some(source.clone()),
+                Source::Kafka(_) | Source::File(_) => None,
+            })
+            .collect();
+        let names_topics = |source: &KafkaSource| matches!(source.subscription, Subscription::Topics(_));
+        let Some(store) = self.store.as_ref().filter(|_| sources.iter().any(names_topics)) else {
+            return Ok(());
+        };
+        if store.bundles()?.is_empty() {
+            return Ok(());
+        }
+        let marked = offsets::marked(&sources)?;
+        let why = match marked.iter().find(|one| !is_own(&one.metadata)) {
+            Some(foreign) => format!("the offset of {} was committed by somebody else", foreign.partition),
+            None if marked.is_empty() => "the group has no offset of this pipeline any more".to_owned(),
+            None => return Ok(()),
+        };
+        Err(Error::new(
+            Kind::Corrupt,
+            "failed to start: there are checkpoints of this pipeline, and the committed offsets are not theirs",
+            why,
+        )
+        .hint("`sandbar offsets set` begins at the positions that it is given, with no state; or give the pipeline another store"))
     }
 
     /// What a manifest says of the stores.
@@ -170,6 +202,10 @@ fn from_base(home: &Home, task: &str, store: &Store, base: &BaseRef) -> Result<T
     let folder = home.scratch();
     store.fetch_base(base, &folder, |_done, _total| {})?;
     home.install(task, &folder)
+}
+
+fn is_own(metadata: &str) -> bool {
+    matches!(Metadata::read(Some(metadata.as_bytes())), Ok(Metadata::Ours(_)))
 }
 
 /// A bundle holds the offsets that belong to its state: the committed ones must be those.

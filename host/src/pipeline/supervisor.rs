@@ -12,6 +12,7 @@ use super::lifecycle::{Notice, Stop};
 use super::round::transaction_timeout;
 use super::task::Tasks;
 use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
+use crate::checkpoint::Pointer;
 use crate::clock;
 use crate::config::{self, Cluster, CommitOffsets, Delivery, OnError, Pipeline, Source, Start};
 use crate::error::{Error, Kind, Result};
@@ -85,6 +86,7 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
     let writers = (0..pipeline.workers)
         .map(|worker| writer(&pipeline, worker, &outputs, &checkpoints))
         .collect::<Result<Vec<_>>>()?;
+    checkpoints.check_committed(&pipeline)?;
     let plans = plans(&pipeline, &routes, &checkpoints)?;
     tell_start(&pipeline, &plans, audience);
 
@@ -245,7 +247,7 @@ fn tell_start(pipeline: &Pipeline, plans: &[(Vec<usize>, Arc<Plan>)], audience: 
                 topic: placed.partition.topic.to_string(),
                 partition: placed.partition.partition,
                 from: placed.from,
-                origin: placed.origin.to_string(),
+                origin: origin(&placed),
                 stop: placed.stop,
             });
         }
@@ -257,6 +259,22 @@ fn tell_start(pipeline: &Pipeline, plans: &[(Vec<usize>, Arc<Plan>)], audience: 
                 meaning: after_crash(source),
             });
         }
+    }
+}
+
+/// Why a partition starts where it does; for a committed position with the checkpoint that it names.
+fn origin(placed: &source::Placed) -> String {
+    let pointer = placed.metadata.as_deref().and_then(|text| text.parse::<Pointer>().ok());
+    match (&placed.origin, pointer) {
+        (
+            source::Origin::Committed,
+            Some(Pointer {
+                bundle: Some(_), seq, ..
+            }),
+        ) => {
+            format!("{} (checkpoint {seq})", placed.origin)
+        }
+        _ => placed.origin.to_string(),
     }
 }
 
