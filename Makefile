@@ -43,11 +43,12 @@ test-all: test
 
 # With the points at which a test ends the program, like the usual run; built by the same packages.
 TORTURED := -p sandbar -p sandbar-sdk -p sandbar-tests -p auction-events
+torture: export SANDBAR_TORTURE = 1
 torture: export SANDBAR_KILLS ?= 1000
 torture: export SANDBAR_BROKER_KILLS ?= 10
 torture: setup plugins
 	$(CARGO) build --release $(TORTURED)
-	$(CARGO) test --release $(TORTURED) --test guarantees -- --ignored --nocapture --test-threads=1
+	$(CARGO) test --release $(TORTURED) --test guarantees -- torture one_of_three_brokers --nocapture --test-threads=1
 
 # Licences, sources, one version of each crate where possible.
 deny:

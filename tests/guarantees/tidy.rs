@@ -482,8 +482,7 @@ fn doors_with_logic(files: &[File]) -> Vec<String> {
     for file in rust(files).filter(|file| file.path.starts_with("host/") && file.path.ends_with("/mod.rs")) {
         let mut inside_use = false;
         for line in code(file).lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let line_opens_use =
-                line.starts_with("use ") || line.starts_with("pub use ") || line.starts_with("pub(crate) use ");
+            let line_opens_use = line.starts_with("use ") || line.starts_with("pub") && line.contains(" use ");
             let is_mod = line.ends_with(';') && line.split(' ').any(|word| word == "mod");
             if !(inside_use || line_opens_use || is_mod || line.starts_with("#[")) {
                 found.push(format!("{}: {line}", file.path));

@@ -7,6 +7,7 @@ use crate::exactly_once::{POINTS, RARE_POINTS, complete, under_load};
 use sandbar_tests::counted::{Counted, Tally};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::Process;
+use sandbar_tests::skip;
 use sandbar_tests::wait::{self, seconds, setting};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,8 +16,10 @@ use std::time::{Duration, Instant};
 const KILLS_A_PIPELINE: u64 = 25;
 
 #[test]
-#[ignore = "`make torture` runs it"]
 fn torture() {
+    if std::env::var_os("SANDBAR_TORTURE").is_none() {
+        return skip("torture", "it takes long; `make torture` runs it");
+    }
     let kills = setting("SANDBAR_KILLS", 1000);
     let lanes = setting("SANDBAR_LANES", 2);
     let seed = setting("SANDBAR_SEED", u64::from(std::process::id()));

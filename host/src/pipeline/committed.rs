@@ -1,13 +1,21 @@
 //! What a pipeline's groups, or its newest checkpoints, hold as committed: per task the pointer to its state, and its positions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::kept;
+use super::lifecycle::Stop;
 use crate::checkpoint::bundle::Entry;
 use crate::checkpoint::{Metadata, Pointer, Store};
+use crate::clock;
 use crate::config::{KafkaSource, Offsets, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
 use crate::source::offsets::{self, Committed, Marked, Position};
+
+/// From one collection to the next.
+const EVERY: Duration = Duration::from_secs(10 * 60);
+/// Twice the time that brokers allow a transaction by default: whoever wrote an object that is older can commit it no more.
+const MIN_AGE: Duration = Duration::from_secs(2 * 15 * 60);
 
 /// The committed pointer of each task and the positions that the groups hold for it, in the order of the tasks. A task whose partitions have no
 /// offset yet is left out.
@@ -100,6 +108,37 @@ fn by_task(marked: &[Marked]) -> Result<Vec<(Pointer, Offsets)>> {
             .insert(one.partition.partition, one.offset);
     }
     Ok(tasks.into_values().collect())
+}
+
+/// Deletes now and then what no committed pointer reaches any more, until the run is to stop. Every process of a pipeline does it: what one of them
+/// listed before it read the pointers, nobody can commit any more.
+pub(super) fn collect_until(stop: &Stop, pipeline: &Pipeline, store: &Store) {
+    loop {
+        clock::sleep_unless(EVERY, || stop.is_requested());
+        if stop.is_requested() {
+            return;
+        }
+        match collect(pipeline, store) {
+            Ok(()) => {}
+            Err(error) => tracing::warn!(%error, "old checkpoints stay for now"),
+        }
+    }
+}
+
+/// The pointers are read after the listing: a commit in between is seen, and its objects were not listed.
+fn collect(pipeline: &Pipeline, store: &Store) -> Result<()> {
+    let Some(checkpoint) = &pipeline.checkpoint else {
+        return Ok(());
+    };
+    let listed = store.list_for_collection()?;
+    let pointers: Vec<_> = committed(pipeline)?.into_iter().map(|(pointer, _)| pointer).collect();
+    let collected = listed.collect(&pointers, checkpoint.keep, MIN_AGE)?;
+    tracing::debug!(
+        objects = collected.objects,
+        bytes = collected.bytes,
+        "collected old checkpoints"
+    );
+    Ok(())
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ mod owned;
 mod round;
 mod recovery;
 mod positions;
-mod collector;
 pub mod worker;
 pub mod supervisor;
 mod committed;

@@ -5,7 +5,7 @@
 //! ```
 
 use super::checkpoints::Checkpoints;
-use super::collector;
+use super::committed::collect_until;
 use super::flow::{self, Ports, Route};
 use super::kept;
 use super::lifecycle::{Notice, Stop};
@@ -329,7 +329,7 @@ fn collect(shared: &Shared) -> Result<Option<JoinHandle<()>>> {
     let (pipeline, stop) = (shared.pipeline.clone(), shared.stop.clone());
     let thread = std::thread::Builder::new().name("collector".to_owned());
     thread
-        .spawn(move || collector::run(&pipeline, &store, &stop))
+        .spawn(move || collect_until(&stop, &pipeline, &store))
         .map(Some)
         .map_err(|error| Error::new(Kind::Failed, "failed to start the collector of checkpoints", error))
 }
