@@ -3,6 +3,7 @@
 //! A read-committed reader runs along, and in the end every output is recomputed from the input.
 
 use crate::flow::stop;
+use sandbar_tests::client::Isolation;
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::Process;
@@ -118,6 +119,37 @@ fn a_kill_at_each_point_of_a_round_loses_and_doubles_nothing() {
             wait::until_true(&format!("it dies at {point}"), seconds(60), || !run.is_running());
         }
     });
+}
+
+/// What was aborted at the input counts nowhere, and the positions pass the markers at the end: lag is zero.
+#[test]
+fn a_transactional_input_is_counted_as_far_as_it_was_committed() {
+    let counted = Counted::on(Kafka::shared(), "transactional", 2, 7);
+    let sender = counted.client.transactions(&counted.input);
+    let mut from = 0;
+    for round in 0..3 {
+        for commits in [true, false, true, false] {
+            sender.begin();
+            sender.send(&counted.records(from, 40));
+            from += 40;
+            if commits { sender.commit() } else { sender.abort() }
+        }
+        let mut run = counted.file.run();
+        if round < 2 {
+            let before = counted.visible();
+            wait::until_true("it puts out", seconds(60), || {
+                assert!(run.is_running(), "{}", run.lines().join("\n"));
+                counted.visible() > before
+            });
+            run.kill();
+        } else {
+            complete(&counted, run);
+        }
+    }
+    for (partition, committed) in counted.client.committed(&counted.file.group(), &counted.input) {
+        let (_, end) = counted.client.bounds(&counted.input, partition, Isolation::Uncommitted);
+        assert_eq!(committed.offset, end, "partition {partition}");
+    }
 }
 
 #[test]

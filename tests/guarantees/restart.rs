@@ -157,3 +157,44 @@ fn found_later(one_at_first: bool) {
     );
     stop(run);
 }
+
+#[test]
+fn a_topic_that_is_deleted_while_it_is_read_ends_the_run_and_is_named() {
+    let flow = Flow::new("deleted", 2, "start = \"earliest\"\ndiscovery-interval = \"1s\"");
+    flow.send(0..10);
+    let run = flow.start();
+    flow.wait_count(10, &run);
+    flow.client.delete_topic(&flow.input);
+    let ended = run.wait(seconds(60));
+    assert_eq!(ended.code, Some(5), "{}", ended.text);
+    assert!(
+        ended.text.contains(&format!("`{}`: it was deleted", flow.input)),
+        "{}",
+        ended.text
+    );
+}
+
+#[test]
+fn a_pattern_goes_on_with_the_topics_that_are_left() {
+    let (client, name) = (Kafka::shared().client(), unique("shrinks"));
+    let (kept, dropped, output) = (format!("{name}-in-1"), format!("{name}-in-2"), format!("{name}-out"));
+    for topic in [&kept, &dropped, &output] {
+        client.create_topic(topic, 1);
+    }
+    let source = format!("topic-pattern = \"{name}-in-.*\"\nstart = \"earliest\"\ndiscovery-interval = \"500ms\"");
+    let file = PipelineFile::new(&Kafka::shared().bootstrap(), &name, &source, &output);
+    let run = file.run();
+    let mut reader = client.reader(&[&output], Isolation::Committed);
+    let producer = client.producer();
+    producer.send(&[Record::placed(&kept, 0, "one"), Record::placed(&dropped, 0, "two")]);
+    assert_eq!(reader.take(2, seconds(30)).len(), 2);
+    client.delete_topic(&dropped);
+    for turn in 0..5 {
+        producer.send(&[Record::placed(&kept, 0, &turn.to_string())]);
+        let seen = reader.take(1, seconds(30));
+        assert_eq!(seen.iter().map(Record::text).collect::<Vec<_>>(), [turn.to_string()]);
+        // So that the topic is looked for meanwhile.
+        std::thread::sleep(std::time::Duration::from_millis(600));
+    }
+    stop(run);
+}

@@ -54,6 +54,11 @@ impl Counted {
 
     /// Sends `count` records, numbered from `from`, over the keys in turn.
     pub fn send(&self, from: i64, count: i64) {
+        self.client.producer().send(&self.records(from, count));
+    }
+
+    /// The same records, for a test that sends them in its own way.
+    pub fn records(&self, from: i64, count: i64) -> Vec<Record> {
         let record = |number: i64| {
             let key = number.wrapping_mul(2_654_435_761) % self.keys;
             let mut record = Record::keyed(&self.input, &format!("key-{key}"), &number.to_string());
@@ -62,9 +67,7 @@ impl Counted {
             }
             record
         };
-        self.client
-            .producer()
-            .send(&(from..from + count).map(record).collect::<Vec<_>>());
+        (from..from + count).map(record).collect()
     }
 
     /// How many records the output shows to a read-committed reader; markers count too.
