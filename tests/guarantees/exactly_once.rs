@@ -3,7 +3,7 @@
 //! A read-committed reader runs along, and in the end every output is recomputed from the input.
 
 use crate::flow::stop;
-use sandbar_tests::client::Isolation;
+use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::Process;
@@ -167,6 +167,44 @@ fn three_processes_join_and_leave_and_each_output_is_there_once() {
         }
         runs.into_iter().for_each(stop);
     });
+}
+
+/// Equal numbers of both topics are one task, wherever it goes: one key's records of both count into one value.
+#[test]
+fn topics_that_meet_count_into_one_state_whatever_dies() {
+    let mut counted = Counted::on(Kafka::shared(), "meet", 4, 50);
+    let second = format!("{}-second", counted.input);
+    counted.client.create_topic(&second, 4);
+    let (one, both) = (
+        format!("[\"{}\"]", counted.input),
+        format!("[\"{}\", \"{second}\"]", counted.input),
+    );
+    counted.file.source = counted.file.source.replace(&one, &both);
+    let producer = counted.client.producer();
+    let (mut watch, mut sent) = (counted.watch(), 0);
+    let mut members = [counted.file.run_member("0"), counted.file.run_member("1")];
+    for turn in 0..6 {
+        let mut records = counted.records(turn * 300, 300);
+        records.extend(counted.records(turn * 300, 300).into_iter().map(|record| Record {
+            topic: second.clone(),
+            ..record
+        }));
+        let before = counted.visible();
+        producer.send(&records);
+        sent += 600;
+        wait::until_true("it puts out", seconds(60), || counted.visible() > before);
+        let number = turn as usize % 2;
+        members[number].kill();
+        members[number] = counted.file.run_member(&number.to_string());
+        watch.follow(Duration::from_millis(200));
+    }
+    wait::until_true("every output is there", seconds(120), || {
+        watch.follow(Duration::from_millis(200));
+        watch.seen >= sent
+    });
+    members.into_iter().for_each(stop);
+    watch.follow(seconds(1));
+    assert_eq!(watch.seen, sent, "nothing is added at the end");
 }
 
 /// Records go on coming, so many at a time, while `faults` does its worst and a reader runs along; then a last run finishes, and everything is
