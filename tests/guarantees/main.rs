@@ -23,6 +23,7 @@ mod examples;
 mod group;
 mod crash;
 mod exactly_once;
+mod stores;
 mod faults;
 mod torture;
 mod offsets_in_checkpoints;
