@@ -24,6 +24,7 @@ mod group;
 mod crash;
 mod exactly_once;
 mod stores;
+mod changes;
 mod faults;
 mod torture;
 mod offsets_in_checkpoints;

@@ -55,7 +55,7 @@ fn words(number: u64) -> String {
         0 => "clear-list".into(),
         1 => format!("delete:k{}", number % 5),
         2 => "unset".into(),
-        3 if number % 3 == 0 => "clear-map".into(),
+        3 if number.is_multiple_of(3) => "clear-map".into(),
         4..=6 => format!("push:p{number}"),
         7..=9 => format!("put:k{}=v{number}", number % 5),
         _ => format!("set:s{number}"),

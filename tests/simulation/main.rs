@@ -90,6 +90,7 @@ const MUST: &[&str] = &[
     "a base was stored",
     "a task was restored from the store",
     "a delta was redone",
+    "a task came back before its commit was settled",
 ];
 
 /// At least once has no transactions.

@@ -38,7 +38,16 @@ impl Process {
                 },
             );
             let pointer = pointer(bundle, *number, seq);
-            tasks.insert(*number, SealedTask { pointer, seq, next });
+            let incarnation = task.incarnation;
+            tasks.insert(
+                *number,
+                SealedTask {
+                    pointer,
+                    incarnation,
+                    seq,
+                    next,
+                },
+            );
         }
         env.store.bundles.insert(
             bundle,
@@ -112,8 +121,11 @@ impl Process {
         let Some(sealed) = &self.sealed else {
             return Event::Stale;
         };
-        let is_current = |task: &usize| self.tasks.get(task).is_some_and(|task| task.is_current);
-        if sealed.tasks.keys().all(is_current) && !env.fails_once_in(100) {
+        let is_current = |(number, sealed): (&usize, &SealedTask)| {
+            let task = self.tasks.get(number);
+            task.is_some_and(|task| task.is_current && task.incarnation == sealed.incarnation)
+        };
+        if sealed.tasks.iter().all(is_current) && !env.fails_once_in(100) {
             Event::Current
         } else {
             Event::Stale
@@ -199,6 +211,12 @@ impl Process {
             event => event,
         };
         env.point("end-txn-sent")?;
+        if event == Event::CommitUnknown && env.fails_once_in(10) {
+            // Past the session, before it is settled, and then nobody tells it for a while: others go on with its tasks.
+            let stands_still = env.random.between(SESSION, 3 * SESSION);
+            self.stands_still = Some(stands_still);
+            self.settles_at = env.now + stands_still + env.random.between(0, SESSION);
+        }
         if event == Event::Committed {
             self.began = None;
         }
@@ -232,6 +250,13 @@ impl Process {
             let Some(task) = self.tasks.get_mut(&number) else {
                 continue;
             };
+            // It was lost and came back: others may have gone on with it.
+            if task.incarnation != sealed.incarnation {
+                env.hit("a task came back before its commit was settled");
+                if env.keeps(LeftOut::IncarnationsAtApply) {
+                    continue;
+                }
+            }
             task.state.apply(&sealed.pointer).expect("the overlay is applied");
             (task.applied, task.seq, task.committed) = (sealed.pointer, sealed.seq, sealed.next);
             env.point("mid-apply")?;
@@ -274,6 +299,9 @@ impl Process {
     }
 
     fn settle(&mut self, env: &mut Env) -> Option<Event> {
+        if env.now < self.settles_at && env.has_faults {
+            return None;
+        }
         let Some(sealed) = &self.sealed else {
             return Some(Event::SettledOther);
         };

@@ -48,6 +48,8 @@ pub(crate) struct Process {
     pub(crate) began: Option<u64>,
     /// It stands still from now on, for so long.
     pub(crate) stands_still: Option<u64>,
+    /// Nobody tells it before that what became of a commit.
+    pub(crate) settles_at: u64,
     due: u64,
     is_over: bool,
 }
@@ -60,6 +62,8 @@ pub(crate) struct Task {
     pub(crate) seq: u64,
     /// The incarnation that it read under is the reader's.
     pub(crate) is_current: bool,
+    /// A number that is new each time that the task is taken over.
+    pub(crate) incarnation: u64,
     pub(crate) is_revoked: bool,
 }
 
@@ -71,6 +75,7 @@ pub(crate) struct Sealed {
 
 pub(crate) struct SealedTask {
     pub(crate) pointer: String,
+    pub(crate) incarnation: u64,
     pub(crate) seq: u64,
     pub(crate) next: [u64; PARTITIONS],
 }
@@ -157,6 +162,7 @@ impl Worker {
             has_lost_untold: false,
             began: None,
             stands_still: None,
+            settles_at: 0,
             due: env.now + INTERVAL,
             is_over: false,
         });
@@ -381,6 +387,7 @@ impl Process {
             applied,
             seq: 0,
             is_current: true,
+            incarnation: env.broker.new_id(),
             is_revoked: false,
         };
         env.tell(format!("worker {} takes task {task} over", self.index));

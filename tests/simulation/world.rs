@@ -23,6 +23,7 @@ pub(crate) type Table = BTreeMap<String, u64>;
 pub(crate) enum LeftOut {
     RequireStable,
     Incarnations,
+    IncarnationsAtApply,
     Recycle,
     Settle,
     BundleFirst,

@@ -15,6 +15,8 @@ const FAMILY: &str = "sb";
 const PREFIX: &str = "sb1:";
 /// Hex digits of a hash: 64 bits tell two attempts apart and find damage; nobody forges what only we may write.
 const HASH_DIGITS: usize = 16;
+/// Hex digits of a topic's hash in the name of a task.
+const TOPIC_DIGITS: usize = 8;
 /// Characters of a bundle's name, at most; ours have 26.
 const NAME_LIMIT: usize = 40;
 /// The longest stop that a source puts behind a pointer: `:<offset>@<8 hex digits>`.
@@ -25,7 +27,7 @@ const STOP: usize = 1 + 19 + 1 + 8;
 pub struct Pointer {
     /// The bundle that holds the task's last change; `None`: there was no checkpoint yet, its state is empty.
     pub bundle: Option<String>,
-    /// The task: `<source>/<number>`.
+    /// The task: `<source>/<number>`, or `<source>/<number>.<hash of the topic>` where each partition stands for itself.
     pub task: String,
     /// Counts the task's checkpoints, from 1; 0 where there is no bundle.
     pub seq: u64,
@@ -147,9 +149,17 @@ pub(super) fn is_name(text: &str) -> bool {
     (2..=NAME_LIMIT).contains(&text.len()) && text.bytes().all(allowed)
 }
 
+/// `<source>/<number>`; where each partition stands for itself a hash of its topic follows: `<source>/<number>.<8 hex digits>`.
 fn is_task(text: &str) -> bool {
-    let number = text.rsplit_once('/').map(|(_, number)| number);
-    number.is_some_and(|number| is_number(number) && number.parse::<i32>().is_ok())
+    let Some((_, number)) = text.rsplit_once('/') else {
+        return false;
+    };
+    let (number, topic) = match number.split_once('.') {
+        Some((number, topic)) => (number, Some(topic)),
+        None => (number, None),
+    };
+    let is_topic = |topic: &str| topic.len() == TOPIC_DIGITS && is_hex(topic);
+    is_number(number) && number.parse::<i32>().is_ok() && topic.is_none_or(is_topic)
 }
 
 fn is_number(text: &str) -> bool {
@@ -194,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_pointer_is_read_back_with_and_without_a_stop() {
-        for pointer in [golden(), Pointer::first("views/3")] {
+        for pointer in [golden(), Pointer::first("views/3"), Pointer::first("views/3.1a2b3c4d")] {
             assert_eq!(pointer.to_string().parse(), Ok(pointer.clone()));
             assert_eq!(format!("{pointer}:4711@5e1e2bca").parse(), Ok(pointer));
         }
@@ -230,6 +240,11 @@ mod tests {
             "sb1:-:views:0:-",
             "sb1:-:views/x:0:-",
             "sb1:-:views/99999999999:0:-",
+            "sb1:-:views/3.:0:-",
+            "sb1:-:views/3.1a2b3c4:0:-",
+            "sb1:-:views/3.1A2B3C4D:0:-",
+            "sb1:-:views/3.1a2b3c4d.1:0:-",
+            "sb1:-:views/.1a2b3c4d:0:-",
             "sb1:-:views/3:+0:-",
             "sb1:ab:views/3:0:9f86d081884c7d65",
             "sb1:ab:views/3:1:-",

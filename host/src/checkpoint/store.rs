@@ -122,6 +122,13 @@ impl Store {
         };
         self.objects.begin(writing).recv().unwrap_or_else(gone)?;
         let pointers = encoded.checked.pointers(&name);
+        // What cannot be read back would be found out at the next start only.
+        for pointer in &pointers {
+            if pointer.to_string().parse().as_ref() != Ok(pointer) {
+                let why = format!("its pointer `{pointer}` is not one that a start would read");
+                return Err(Error::new(Kind::Bug, format!("failed to write bundle `{name}`"), why));
+            }
+        }
         self.remember(&name, Arc::new(encoded.checked));
         Ok(pointers)
     }

@@ -109,10 +109,10 @@ impl Checkpoints {
         self.shapes.to_vec()
     }
 
-    /// The state of a task at `pointer`, whose committed offsets are `offsets`.
+    /// The state of a task at `pointer`, to which the committed offsets `own` belong; those of `joined` came to the task later.
     ///
     /// The local files serve where they stand at the pointer or before it; else the newest base does. Then the deltas follow.
-    pub(super) fn restore(&self, task: &str, pointer: &Pointer, offsets: &Offsets) -> Result<Restored> {
+    pub(super) fn restore(&self, task: &str, pointer: &Pointer, own: &Offsets, joined: &Offsets) -> Result<Restored> {
         let home = self.home.as_ref().filter(|_| !self.declared.is_empty());
         let (Some(store), Some(_)) = (&self.store, &pointer.bundle) else {
             let state = home.map(|home| empty(home, task)).transpose()?;
@@ -124,7 +124,8 @@ impl Checkpoints {
             .and_then(TaskState::applied)
             .and_then(|text| text.parse().ok());
         let history = store.history(pointer, applied.as_ref())?;
-        check_offsets(task, pointer, &history.offsets, offsets)?;
+        check_offsets(task, pointer, &history.offsets, own)?;
+        check_joined(task, pointer, &history.offsets, joined)?;
         self.check_stores(task, &history.stores)?;
         let Some(home) = home else {
             return Ok(Restored {
@@ -227,6 +228,24 @@ fn check_offsets(task: &str, pointer: &Pointer, stored: &Offsets, committed: &Of
                 )
                 .hint("somebody moved offsets of this group; start from a savepoint with --from"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// What the bundle knows did not come later: its offset was taken away, or set to another place.
+fn check_joined(task: &str, pointer: &Pointer, stored: &Offsets, joined: &Offsets) -> Result<()> {
+    for (topic, number) in joined
+        .iter()
+        .flat_map(|(topic, of)| of.keys().map(move |number| (topic, number)))
+    {
+        if let Some(held) = stored.get(topic).and_then(|of| of.get(number)) {
+            return Err(Error::new(
+                Kind::Corrupt,
+                format!("failed to restore task `{task}`: {topic}/{number} has lost its committed offset"),
+                format!("checkpoint {} of the task has it at {held}, and the group holds none that names it", pointer.seq),
+            )
+            .hint("start from a savepoint with --from; or `sandbar offsets set` for all partitions of the task begins with no state"));
         }
     }
     Ok(())

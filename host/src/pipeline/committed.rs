@@ -17,8 +17,8 @@ const EVERY: Duration = Duration::from_secs(10 * 60);
 /// Twice the time that brokers allow a transaction by default: whoever wrote an object that is older can commit it no more.
 const MIN_AGE: Duration = Duration::from_secs(2 * 15 * 60);
 
-/// The committed pointer of each task and the positions that the groups hold for it, in the order of the tasks. A task whose partitions have no
-/// offset yet is left out.
+/// The committed pointer of each task and the positions that belong to it, in the order of the tasks. A task whose partitions have no offset yet
+/// is left out, and so is a partition that joined its task after the last checkpoint.
 ///
 /// # Errors
 /// `Kafka`: a group cannot be read; `Corrupt`: an offset is not this pipeline's, or a task's partitions do not agree.
@@ -95,6 +95,12 @@ fn by_task(marked: &[Marked]) -> Result<Vec<(Pointer, Offsets)>> {
         let (agreed, offsets) = tasks
             .entry(pointer.task.clone())
             .or_insert_with(|| (pointer.clone(), Offsets::new()));
+        match (&agreed.bundle, &pointer.bundle) {
+            // It joined the task, and the next round covers it.
+            (Some(_), None) => continue,
+            (None, Some(_)) => (*agreed, *offsets) = (pointer.clone(), Offsets::new()),
+            _ => {}
+        }
         if *agreed != pointer {
             let what = format!("the partitions of {} do not carry the same pointer", pointer.task);
             let why = format!("{} has `{pointer}`, another one `{agreed}`", one.partition);
@@ -179,10 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_that_joined_a_task_is_no_part_of_its_checkpoint_yet() {
+        let (old, joined) = (
+            marked("views", 3, 23, SECOND),
+            marked("clicks", 3, 31, "sb1:-:views/3:0:-"),
+        );
+        let of_views: Offsets = [("views".to_owned(), [(3, 23)].into())].into();
+        let expected = [(SECOND.parse().unwrap(), of_views)];
+        for order in [[old.clone(), joined.clone()], [joined, old]] {
+            assert_eq!(by_task(&order).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn partitions_that_do_not_agree_and_foreign_offsets_are_refused() {
         let apart = [
             marked("views", 3, 23, SECOND),
-            marked("clicks", 3, 31, "sb1:-:views/3:0:-"),
+            marked("clicks", 3, 31, &SECOND.replace(":2:", ":1:")),
         ];
         for wrong in [
             &apart[..],

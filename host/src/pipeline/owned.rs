@@ -73,6 +73,8 @@ pub(super) struct Task {
     delta_bytes: u64,
     basing: Option<Basing>,
     committed: Instant,
+    /// A partition joined it that its checkpoint does not know: the next round covers it, whether or not anything was read.
+    has_joined: bool,
 }
 
 /// A base that is being written, and the folder that it is written from.
@@ -93,6 +95,7 @@ impl Task {
             delta_bytes: 0,
             basing: None,
             committed: clock::now(),
+            has_joined: false,
         }
     }
 
@@ -154,8 +157,13 @@ impl Owned {
             let held = (placed.partition.clone(), placed.from, placed.metadata.clone());
             arrived.entry(naming.task(&placed.partition)).or_default().push(held);
         }
-        // A partition that was found later joins its task; the next commit covers it.
-        arrived.retain(|name, _| !self.tasks.contains_key(name));
+        arrived.retain(|name, _| match self.tasks.get_mut(name) {
+            Some(task) => {
+                task.has_joined = task.pointer.bundle.is_some();
+                false
+            }
+            None => true,
+        });
         arrived
             .iter()
             .try_for_each(|(name, partitions)| self.go_back(name, partitions))
@@ -177,6 +185,11 @@ impl Owned {
             }
         }
         Ok(())
+    }
+
+    /// Whether a partition waits to be covered by a checkpoint of its task.
+    pub(super) fn has_joined(&self) -> bool {
+        self.tasks.values().any(|task| task.has_joined)
     }
 
     /// The state of a task.
@@ -216,6 +229,7 @@ impl Owned {
                 }
                 task.pointer = pointer.clone();
                 task.committed = clock::now();
+                task.has_joined = false;
                 task.deltas += 1;
                 task.renew_base(&pointer.task, &self.shared);
             }
@@ -232,15 +246,17 @@ impl Owned {
     /// Brings a task to what is committed for its partitions: at once where it stands there.
     pub(super) fn go_back(&mut self, name: &str, partitions: &[Held]) -> Result<()> {
         let pointer = common_pointer(name, partitions)?;
+        let (own, joined) = by_pointer(partitions, &pointer);
         let stands = |task: &Task| task.pointer == pointer || pointer.bundle.is_none() && task.pointer.bundle.is_none();
         if self.tasks.get(name).is_some_and(stands) {
             return Ok(());
         }
         // The folder is opened once only.
         let seq = self.tasks.remove(name).map_or(0, |task| task.seq);
-        let Restored { state, base } = self.shared.restore(name, &pointer, &offsets(partitions))?;
+        let Restored { state, base } = self.shared.restore(name, &pointer, &own, &joined)?;
         let mut task = Task::new(state, pointer, base);
         task.seq = task.seq.max(seq);
+        task.has_joined = task.pointer.bundle.is_some() && !joined.is_empty();
         self.tasks.insert(name.to_owned(), task);
         Ok(())
     }
@@ -283,6 +299,14 @@ fn common_pointer(task: &str, partitions: &[Held]) -> Result<Pointer> {
         if pointer.bundle.is_none() {
             continue;
         }
+        if pointer.task != task {
+            return Err(Error::new(
+                Kind::Corrupt,
+                format!("failed to restore task `{task}`: its offsets belong to task `{}`", pointer.task),
+                format!("the committed offset of {at} names {pointer}; tasks are called after the first of the sources that meet"),
+            )
+            .hint("give the source its old name and place in the file; or begin without state, with `sandbar offsets set`"));
+        }
         match &common {
             Some((first, other)) if *other != pointer => {
                 return Err(Error::new(
@@ -299,15 +323,16 @@ fn common_pointer(task: &str, partitions: &[Held]) -> Result<Pointer> {
     Ok(common.map_or_else(|| Pointer::first(task), |(_, pointer)| pointer))
 }
 
-fn offsets(partitions: &[Held]) -> Offsets {
-    let mut offsets = Offsets::new();
+/// The offsets that belong to the task's checkpoint, and those of partitions that joined it since: they name none yet.
+fn by_pointer(partitions: &[Held], pointer: &Pointer) -> (Offsets, Offsets) {
+    let (mut own, mut joined) = (Offsets::new(), Offsets::new());
     for (at, next, metadata) in partitions {
-        if metadata.is_some() {
-            offsets
-                .entry(at.topic.to_string())
-                .or_default()
-                .insert(at.partition, *next);
-        }
+        let names_it = metadata
+            .as_ref()
+            .is_some_and(|text| text.parse().as_ref() == Ok(pointer));
+        let of_topics = if names_it { &mut own } else { &mut joined };
+        let of_topic = of_topics.entry(at.topic.to_string()).or_default();
+        of_topic.insert(at.partition, *next);
     }
-    offsets
+    (own, joined)
 }

@@ -52,6 +52,7 @@ impl Worker {
                 return Ok(Event::Foreign);
             };
             if sealed.pointers.contains(&pointer) {
+                self.forget_lost();
                 self.tell_readers();
                 return Ok(Event::SettledNew);
             }

@@ -69,6 +69,15 @@ pub(super) struct SealedPartition {
     task: String,
 }
 
+/// The number of the present assignment of each partition, by lane.
+type Incarnations = BTreeMap<(usize, TopicPartition), u64>;
+
+impl SealedPartition {
+    fn is_among(&self, now: &Incarnations) -> bool {
+        now.get(&(self.lane, self.at.clone())) == Some(&self.incarnation)
+    }
+}
+
 impl Rounds {
     pub(super) fn new(pipeline: &Pipeline, checkpoint: &Checkpoint, store: Store) -> Self {
         let mode = match pipeline.delivery {
@@ -162,7 +171,7 @@ impl Worker {
     fn seal(&mut self) {
         let begun = clock::now();
         let mut partitions = Vec::new();
-        let mut is_new = false;
+        let mut is_new = self.owned.has_joined();
         for (lane, member) in self.members() {
             let Some(reader) = &member.reader else { continue };
             for owned in reader.owned() {
@@ -307,25 +316,39 @@ impl Worker {
                 }
             }
         };
-        let now: BTreeMap<(usize, TopicPartition), u64> = self
-            .members()
-            .filter_map(|(lane, member)| Some((lane, member.reader.as_ref()?)))
-            .flat_map(|(lane, reader)| {
-                reader
-                    .owned()
-                    .into_iter()
-                    .map(move |owned| ((lane, owned.partition), owned.incarnation))
-            })
-            .collect();
+        let now = self.incarnations();
         let Some(sealed) = self.sealed() else {
             return Ok(Event::Stale);
         };
-        let is_same = |of: &SealedPartition| now.get(&(of.lane, of.at.clone())) == Some(&of.incarnation);
-        if !sealed.partitions.iter().all(is_same) {
+        if !sealed.partitions.iter().all(|of| of.is_among(&now)) {
             return Ok(Event::Stale);
         }
         sealed.members = members;
         Ok(Event::Current)
+    }
+
+    fn incarnations(&self) -> Incarnations {
+        let mut now = Incarnations::new();
+        for (lane, member) in self.members() {
+            for owned in member.reader.iter().flat_map(|reader| reader.owned()) {
+                now.insert((lane, owned.partition), owned.incarnation);
+            }
+        }
+        now
+    }
+
+    /// Leaves out of a round that is committed the tasks that were lost since: where they came back, others may have gone on with them, and
+    /// what was taken over then is what is committed now.
+    pub(super) fn forget_lost(&mut self) {
+        let now = self.incarnations();
+        if let Some(sealed) = self.sealed() {
+            let lost: Vec<String> = (sealed.partitions.iter())
+                .filter(|of| !of.is_among(&now))
+                .map(|of| of.task.clone())
+                .collect();
+            sealed.partitions.retain(|of| !lost.contains(&of.task));
+            sealed.pointers.retain(|pointer| !lost.contains(&pointer.task));
+        }
     }
 
     /// Next offset and pointer of every partition, for one lane.
@@ -440,6 +463,7 @@ impl Worker {
     }
 
     fn apply(&mut self) -> Result<Event> {
+        self.forget_lost();
         let Some(sealed) = self.rounds.as_mut().and_then(|rounds| rounds.sealed.take()) else {
             return Ok(Event::Applied);
         };
