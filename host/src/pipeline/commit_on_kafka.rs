@@ -81,7 +81,7 @@ fn sent(writer: &mut Writer, reader: &Reader, group: &[u8]) -> Sent {
 
 fn is_refused(writer: &mut Writer, reader: &Reader, group: &[u8]) {
     let sent = sent(writer, reader, group);
-    assert!(matches!(sent, Sent::Refused(_)), "{sent:?}");
+    assert!(matches!(sent, Sent::Stale(_)), "{sent:?}");
     writer.abort(LIMIT);
     recycle(writer);
 }
@@ -129,7 +129,7 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     second.leave(None, Duration::from_secs(7)).unwrap();
     attend(&mut [&mut first], |readers| readers[0].owned().len() == 2);
     let zombie = writer.send_offsets(&positions_of_second, &fresh, LIMIT);
-    assert!(matches!(zombie, Sent::Refused(_)), "{zombie:?}");
+    assert!(matches!(zombie, Sent::Stale(_)), "{zombie:?}");
     writer.abort(LIMIT);
     recycle(&mut writer);
     assert_eq!(first.committed_now(LIMIT).unwrap(), held);

@@ -22,7 +22,7 @@ impl Worker {
         match self.writer.recycle() {
             Ok(()) => Ok(Event::Recycled),
             Err(error) if error.kind == Kind::TimedOut => {
-                self.failed(error.to_string());
+                self.failed(Kind::Kafka, error.to_string());
                 self.attend()?;
                 if self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
                     // Nothing of this worker is committed any more; the next start aborts what is open.

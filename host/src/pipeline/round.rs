@@ -36,8 +36,8 @@ pub(super) struct Rounds {
     sealed: Option<Sealed>,
     /// The durable bundle is the commit: none may be written whose outputs are not acknowledged.
     pub(super) is_truth: bool,
-    /// Told once for a row of failures: each is superseded by the next.
-    failed_before: bool,
+    /// The last of a row of failures. The first is told: each is superseded by the next.
+    failure: Option<(Kind, String)>,
 }
 
 /// What a round commits.
@@ -82,7 +82,7 @@ impl Rounds {
             limit: limit(pipeline.delivery, checkpoint),
             sealed: None,
             is_truth: kept::is_truth(pipeline),
-            failed_before: false,
+            failure: None,
         }
     }
 }
@@ -144,7 +144,12 @@ impl Worker {
             Command::Rewind => return self.rewind().map(Some),
             Command::Release => self.release()?,
             Command::Leave => self.leave_groups()?,
-            Command::Halt(why) => return Err(halted(why)),
+            Command::Halt(why) => {
+                return Err(halted(
+                    why,
+                    self.rounds.as_mut().and_then(|rounds| rounds.failure.take()),
+                ));
+            }
             // What was lost was forgotten when it was told.
             Command::Forget | Command::Process => {}
             Command::Commit | Command::CommitAndRelease | Command::CommitAndLeave => {
@@ -231,10 +236,11 @@ impl Worker {
                 until = until.max(clock::now() + LOOK);
             }
             if clock::now() >= until || self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
-                self.failed(format!(
-                    "{} outputs were not acknowledged in time; their records count as unprocessed",
-                    self.writer.in_flight()
-                ));
+                let waiting = self.writer.in_flight();
+                self.failed(
+                    Kind::Kafka,
+                    format!("{waiting} outputs were not acknowledged in time; their records count as unprocessed"),
+                );
                 return Ok(Event::DrainTimedOut);
             }
         }
@@ -253,7 +259,7 @@ impl Worker {
     pub(super) fn lost(&mut self, error: Error) -> Result<Event> {
         match error.kind {
             Kind::TimedOut => {
-                self.failed(error.to_string());
+                self.failed(Kind::Kafka, error.to_string());
                 Ok(Event::Expired)
             }
             _ => Err(error),
@@ -273,14 +279,17 @@ impl Worker {
                     return Ok(Event::Stored);
                 }
                 Some(Err(error)) => {
-                    self.failed(error.to_string());
+                    self.failed(error.kind, format!("{}: {}", error.what, error.why));
                     return Ok(Event::StoreFailed);
                 }
                 None => {}
             }
             self.attend()?;
             if clock::now() >= until || self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
-                self.failed("the bundle was not durable in time".to_owned());
+                self.failed(
+                    Kind::Corrupt,
+                    format!("the checkpoint store did not take the bundle within {limit:?}"),
+                );
                 return Ok(Event::StoreFailed);
             }
         }
@@ -366,13 +375,17 @@ impl Worker {
             match self.writer.send_offsets(&positions, membership, limit) {
                 Sent::Done => {}
                 Sent::Slow => is_slow = true,
-                // A rebalance, or a coordinator that moved: both are ordinary.
-                Sent::Refused(reason) => {
-                    self.failed(reason);
+                Sent::Stale(reason) => {
+                    self.failed(Kind::Kafka, reason);
                     return Ok(Event::Stale);
                 }
+                Sent::Refused(reason) => {
+                    self.failed(Kind::Kafka, reason);
+                    return Ok(Event::OffsetsRefused);
+                }
+                Sent::Denied(reason) => return Err(denied(&reason)),
                 Sent::Fenced(reason) => {
-                    self.failed(reason);
+                    self.failed(Kind::Fenced, reason);
                     return Ok(Event::Fenced);
                 }
             }
@@ -391,11 +404,11 @@ impl Worker {
             Committed::Slow => Event::CommittedSlow,
             // Nobody knows for sure what a refusal left: what is committed says.
             Committed::Refused(reason) | Committed::Unknown(reason) => {
-                self.failed(reason);
+                self.failed(Kind::Kafka, reason);
                 return Ok(Event::CommitUnknown);
             }
             Committed::Fenced(reason) => {
-                self.failed(reason);
+                self.failed(Kind::Fenced, reason);
                 return Ok(Event::Fenced);
             }
         };
@@ -424,14 +437,14 @@ impl Worker {
         loop {
             let refused = self.members().find_map(|(_, member)| member.answer.clone()?.err());
             if let Some(reason) = refused {
-                self.failed(reason);
+                self.failed(Kind::Kafka, reason);
                 return Ok(Event::CommitRefused);
             }
             if self.members().all(|(_, member)| member.answer.is_some()) {
                 return Ok(Event::Committed);
             }
             if clock::now() >= until {
-                self.failed("the group did not answer in time".to_owned());
+                self.failed(Kind::Kafka, "the group did not answer in time".to_owned());
                 return Ok(Event::CommitUnknown);
             }
             self.attend()?;
@@ -446,7 +459,7 @@ impl Worker {
         self.owned.apply(&sealed.pointers)?;
         self.metrics.commits.increment(1);
         if let Some(rounds) = &mut self.rounds {
-            rounds.failed_before = false;
+            rounds.failure = None;
         }
         let seconds = clock::now().duration_since(sealed.begun).as_secs_f64();
         self.metrics.checkpoint_seconds.record(seconds);
@@ -505,10 +518,12 @@ impl Worker {
         limit.min(self.shared.stop.left(STOP_COMMIT_LIMIT)).max(LOOK)
     }
 
-    pub(super) fn failed(&mut self, reason: String) {
+    /// Counts a failure, and keeps it: one too many ends the run with the kind of the last.
+    pub(super) fn failed(&mut self, kind: Kind, reason: String) {
         self.metrics.commits_failed.increment(1);
         let Some(rounds) = &mut self.rounds else { return };
-        if !std::mem::replace(&mut rounds.failed_before, true) {
+        let is_first = rounds.failure.replace((kind, reason.clone())).is_none();
+        if is_first {
             self.shared.tell(Notice::CommitFailed {
                 worker: self.index,
                 reason,
@@ -528,7 +543,28 @@ impl Worker {
     }
 }
 
-fn halted(why: Halt) -> Error {
+/// What this user may not do now it may not do later.
+fn denied(reason: &str) -> Error {
+    Error::new(
+        Kind::Kafka,
+        "failed to commit positions: Kafka does not allow it",
+        reason,
+    )
+    .hint("grant READ on the group and on its topics, and WRITE on the transactional id, to this user")
+}
+
+fn too_many((kind, reason): (Kind, String)) -> Error {
+    Error::new(
+        kind,
+        "failed to take a checkpoint",
+        format!(
+            "more of them failed one after the other than checkpoint.tolerable-failures allows; the last one: {reason}"
+        ),
+    )
+    .hint("nothing is lost: a restart goes on at the last checkpoint that was taken")
+}
+
+fn halted(why: Halt, last: Option<(Kind, String)>) -> Error {
     match why {
         Halt::Fenced => Error::new(
             Kind::Fenced,
@@ -536,11 +572,7 @@ fn halted(why: Halt) -> Error {
             "two members of a pipeline must differ by their instance",
         )
         .hint("set `instance`, --instance, or a state.dir of its own"),
-        Halt::TooManyFailures => Error::new(
-            Kind::Failed,
-            "failed to take a checkpoint",
-            "more of them failed one after the other than checkpoint.tolerable-failures allows; the messages before say why",
-        ),
+        Halt::TooManyFailures => too_many(last.unwrap_or((Kind::Failed, String::new()))),
         Halt::Foreign => Error::new(
             Kind::Corrupt,
             "failed to go on: the group's offsets were written by somebody else",
