@@ -10,8 +10,9 @@ use super::kept;
 use super::lane::{Lane, Member};
 use super::lifecycle::Notice;
 use super::owned::OVERLAY_LIMIT;
+use super::recovery::{denied, halted};
 use super::worker::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
-use crate::checkpoint::{Command, Event, Halt, Mode, Pointer, Protocol, Store, TaskFrame, Upload};
+use crate::checkpoint::{Command, Event, Mode, Pointer, Protocol, Stops, Store, TaskFrame, Upload};
 use crate::clock::{self, Interval};
 use crate::config::{Checkpoint, Delivery, Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
@@ -26,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long a round waits to be a member of its groups again.
 const MEMBERSHIP_LIMIT: Duration = Duration::from_secs(1);
 
+/// How often a process that must be alone looks whether it is.
+const LOOK_FOR_OTHERS: Duration = Duration::from_secs(5);
+
 /// The rounds of one worker.
 pub(super) struct Rounds {
     protocol: Protocol,
@@ -36,6 +40,8 @@ pub(super) struct Rounds {
     sealed: Option<Sealed>,
     /// The durable bundle is the commit: none may be written whose outputs are not acknowledged.
     pub(super) is_truth: bool,
+    /// When to look whether another process writes the same tasks; the first round does it.
+    look_for_others: Option<Interval>,
     /// The last of a row of failures. The first is told: each is superseded by the next.
     failure: Option<(Kind, String)>,
 }
@@ -65,8 +71,26 @@ pub(super) struct SealedPartition {
     lane: usize,
     pub(super) at: TopicPartition,
     next: i64,
+    stop: Option<String>,
     incarnation: u64,
     task: String,
+}
+
+/// What a bundle says of each task's partitions; their stops only where it is the truth, since the group's offsets carry them else.
+fn by_task(partitions: &[SealedPartition], with_stops: bool) -> BTreeMap<String, (Offsets, Stops)> {
+    let mut held: BTreeMap<String, (Offsets, Stops)> = BTreeMap::new();
+    for partition in partitions {
+        let (offsets, stops) = held.entry(partition.task.clone()).or_default();
+        let (topic, number) = (partition.at.topic.as_ref(), partition.at.partition);
+        offsets
+            .entry(topic.to_owned())
+            .or_default()
+            .insert(number, partition.next);
+        if let Some(stop) = partition.stop.clone().filter(|_| with_stops) {
+            stops.entry(topic.to_owned()).or_default().insert(number, stop);
+        }
+    }
+    held
 }
 
 impl Rounds {
@@ -82,6 +106,7 @@ impl Rounds {
             limit: limit(pipeline.delivery, checkpoint),
             sealed: None,
             is_truth: kept::is_truth(pipeline),
+            look_for_others: None,
             failure: None,
         }
     }
@@ -175,6 +200,7 @@ impl Worker {
                 partitions.push(SealedPartition {
                     lane,
                     task: member.naming.task(&owned.partition),
+                    stop: reader.kept_stop(&owned.partition),
                     at: owned.partition,
                     next: owned.next,
                     incarnation: owned.incarnation,
@@ -186,13 +212,7 @@ impl Worker {
         if !is_new && !self.writer.has_transaction() {
             return;
         }
-        let mut offsets: BTreeMap<String, Offsets> = BTreeMap::new();
-        for partition in &partitions {
-            let of_task = offsets.entry(partition.task.clone()).or_default();
-            let of_topic = of_task.entry(partition.at.topic.to_string()).or_default();
-            of_topic.insert(partition.at.partition, partition.next);
-        }
-        let frames = self.owned.frames(offsets);
+        let frames = self.owned.frames(by_task(&partitions, rounds.is_truth));
         let bytes = frames.iter().map(|frame| frame.delta.len()).sum();
         let (waiting, upload) = match rounds.is_truth {
             true => (Some(frames), None),
@@ -224,7 +244,7 @@ impl Worker {
         loop {
             match self.writer.drain(LOOK) {
                 Ok(true) => {
-                    self.write_what_waits();
+                    self.write_what_waits()?;
                     return Ok(Event::Drained);
                 }
                 Ok(false) => {}
@@ -246,13 +266,24 @@ impl Worker {
         }
     }
 
-    fn write_what_waits(&mut self) {
-        let Some(rounds) = &mut self.rounds else { return };
-        if let Some(sealed) = &mut rounds.sealed
-            && let Some(frames) = sealed.waiting.take()
-        {
-            sealed.upload = Some(rounds.store.put(self.index, frames));
+    /// Where the bundle is the commit. No group shares its tasks out, so nobody but this process may write them.
+    fn write_what_waits(&mut self) -> Result<()> {
+        let Some(rounds) = &mut self.rounds else { return Ok(()) };
+        let Some(sealed) = &mut rounds.sealed else {
+            return Ok(());
+        };
+        let Some(frames) = sealed.waiting.take() else {
+            return Ok(());
+        };
+        if rounds.look_for_others.as_mut().is_none_or(Interval::due) {
+            rounds.look_for_others.get_or_insert(Interval::new(LOOK_FOR_OTHERS));
+            // A store that cannot be read does not take the bundle either.
+            if let Ok(Some(bundle)) = rounds.store.stranger() {
+                return Err(kept::not_alone(rounds.store.place(), &bundle));
+            }
         }
+        sealed.upload = Some(rounds.store.put(self.index, frames));
+        Ok(())
     }
 
     /// What an error of the writer means to a round: a transaction that is lost can be done again.
@@ -540,44 +571,5 @@ impl Worker {
             Lane::Kafka(member) => Some((index, &**member)),
             Lane::File { .. } => None,
         })
-    }
-}
-
-/// What this user may not do now it may not do later.
-fn denied(reason: &str) -> Error {
-    Error::new(
-        Kind::Kafka,
-        "failed to commit positions: Kafka does not allow it",
-        reason,
-    )
-    .hint("grant READ on the group and on its topics, and WRITE on the transactional id, to this user")
-}
-
-fn too_many((kind, reason): (Kind, String)) -> Error {
-    Error::new(
-        kind,
-        "failed to take a checkpoint",
-        format!(
-            "more of them failed one after the other than checkpoint.tolerable-failures allows; the last one: {reason}"
-        ),
-    )
-    .hint("nothing is lost: a restart goes on at the last checkpoint that was taken")
-}
-
-fn halted(why: Halt, last: Option<(Kind, String)>) -> Error {
-    match why {
-        Halt::Fenced => Error::new(
-            Kind::Fenced,
-            "failed to commit: another process with the same instance id took over",
-            "two members of a pipeline must differ by their instance",
-        )
-        .hint("set `instance`, --instance, or a state.dir of its own"),
-        Halt::TooManyFailures => too_many(last.unwrap_or((Kind::Failed, String::new()))),
-        Halt::Foreign => Error::new(
-            Kind::Corrupt,
-            "failed to go on: the group's offsets were written by somebody else",
-            "their metadata does not name a checkpoint of this pipeline",
-        )
-        .hint("start from a savepoint with --from, or from the beginning with `sandbar offsets set`"),
     }
 }
