@@ -279,58 +279,6 @@ fn topics_behind_a_pattern_go_on_at_their_checkpoints() {
     assert_eq!(flow.count(), before);
 }
 
-#[test]
-fn sources_that_meet_go_on_together_at_their_checkpoints() {
-    let mut counted = counted("met", "commit-offsets = \"never\"");
-    let second = format!("{}-second", counted.input);
-    counted.client.create_topic(&second, 4);
-    let source = counted
-        .file
-        .source
-        .replace(&format!("[\"{}\"]", counted.input), &format!("[\"{second}\"]"));
-    counted.file.tables += &format!("\n[source.second]\n{source}\n");
-    counted.file.inputs = "\"in\", \"second\"".into();
-    let send = |from: i64, count: i64| {
-        counted.send(from, count);
-        let record = |number: i64| Record::keyed(&second, &format!("key-{}", number % 50), "1");
-        counted
-            .client
-            .producer()
-            .send(&(from..from + count).map(record).collect::<Vec<_>>());
-    };
-    let mut sent = 0;
-    for kill in 0..3 {
-        send(sent, 1000);
-        sent += 1000;
-        let before = counted.visible();
-        let mut run = counted.file.run();
-        wait::until_true("it puts out", seconds(60), || {
-            counted.visible() > before || !run.is_running()
-        });
-        std::thread::sleep(Duration::from_millis(kill * 37));
-        run.kill();
-    }
-    let mut owed: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-    for topic in [&counted.input, &second] {
-        for record in counted.client.read(topic, Isolation::Committed) {
-            *owed.entry(record.key.unwrap()).or_default() += 1;
-        }
-    }
-    let mut run = counted.file.run();
-    wait::until_true("every count is put out", seconds(60), || {
-        assert!(run.is_running(), "{}", run.lines().join("\n"));
-        let shown = shown(&counted);
-        owed.iter()
-            .all(|(key, owed)| shown.get(key).is_some_and(|shown| shown.len() as i64 == *owed))
-    });
-    stop(run);
-    let shown = shown(&counted);
-    assert!(
-        owed.iter().all(|(key, owed)| shown[key].last() == Some(owed)),
-        "no count is beyond"
-    );
-}
-
 /// A run that dies at a point.
 fn armed(counted: &Counted, armed: &str) -> Process {
     let path = counted.file.write("");

@@ -122,7 +122,7 @@ fn a_full_disk_under_the_state_ends_the_run_and_with_room_a_restart_is_exact() {
     let Some(disk) = SmallDisk::new(48) else {
         return skip("storage::a_full_disk_under_the_state", "no disk can be mounted here");
     };
-    let mut counted = Counted::on(Kafka::shared(), "full-state", 4, 50);
+    let mut counted = Counted::on(Kafka::shared(), "full-state", 4, 20_000);
     std::os::unix::fs::symlink(disk.path(), counted.file.path("state")).unwrap();
     counted.file.tables = checkpoint("");
     fills_up(&counted, &disk, "No space left on device");
@@ -144,8 +144,8 @@ fn fills_up(counted: &Counted, disk: &SmallDisk, why: &str) {
         let mut run = run.unwrap_or_else(start);
         wait::until_true("it ends", seconds(60), || {
             disk.fill();
-            counted.send(sent, 500);
-            sent += 500;
+            counted.send(sent, 5000);
+            sent += 5000;
             !run.is_running()
         });
         let ended = run.wait(seconds(1));

@@ -147,9 +147,16 @@ pub(super) fn is_name(text: &str) -> bool {
     (2..=NAME_LIMIT).contains(&text.len()) && text.bytes().all(allowed)
 }
 
+/// `<source>/<number>`, and where a source's topics do not meet `.<hash of the topic>` behind it.
 fn is_task(text: &str) -> bool {
-    let number = text.rsplit_once('/').map(|(_, number)| number);
-    number.is_some_and(|number| is_number(number) && number.parse::<i32>().is_ok())
+    let Some((_, place)) = text.rsplit_once('/') else {
+        return false;
+    };
+    let (number, topic) = place
+        .split_once('.')
+        .map_or((place, None), |(number, topic)| (number, Some(topic)));
+    let is_topic = |topic: &str| topic.len() == 8 && is_hex(topic);
+    is_number(number) && number.parse::<i32>().is_ok() && topic.is_none_or(is_topic)
 }
 
 fn is_number(text: &str) -> bool {
@@ -262,5 +269,26 @@ mod tests {
         let text = format!("{longest}:{}@00000000", i64::MAX);
         assert!(text.len() <= Pointer::longest(&task));
         assert_eq!(text.parse(), Ok(longest));
+    }
+
+    #[test]
+    fn a_task_of_one_of_several_topics_that_do_not_meet_is_read_back() {
+        let pointer = Pointer {
+            bundle: Some("0mhzqk3va-0-1y2p0ij32e8e7".into()),
+            task: "views/3.83af444b".into(),
+            seq: 7,
+            hash: Some("9f86d081884c7d65".into()),
+        };
+        assert_eq!(pointer.to_string().parse(), Ok(pointer.clone()));
+        for wrong in [
+            "views/3.83af",
+            "views/3.83AF444B",
+            "views/.83af444b",
+            "views/3.83af444b.",
+            "views/3.",
+        ] {
+            let text = pointer.to_string().replace("views/3.83af444b", wrong);
+            assert!(text.parse::<Pointer>().is_err(), "{text}");
+        }
     }
 }
