@@ -15,8 +15,10 @@ pub enum Kind {
     Plugin,
     /// Kafka: unreachable, not allowed, or without what the file names.
     Kafka,
-    /// State is missing, incompatible, in use or not writable.
+    /// State is missing, incompatible, damaged or in use; or its place cannot be used at all.
     Corrupt,
+    /// State cannot be written: the disk is full, or says no. What is there is good.
+    Unwritable,
     /// A plugin failed on a record and the pipeline says that this stops it.
     Guest,
     /// Another member took over; this one stops.
@@ -36,7 +38,7 @@ impl Kind {
             Kind::Invalid => 3,
             Kind::Plugin => 4,
             Kind::Kafka => 5,
-            Kind::Corrupt => 6,
+            Kind::Corrupt | Kind::Unwritable => 6,
             Kind::TimedOut => 9,
             Kind::Guest => 10,
         }
@@ -51,6 +53,7 @@ impl Kind {
             Kind::Plugin => "plugin",
             Kind::Kafka => "kafka",
             Kind::Corrupt => "corrupt",
+            Kind::Unwritable => "unwritable",
             Kind::Guest => "guest",
             Kind::Fenced => "fenced",
             Kind::TimedOut => "timed-out",

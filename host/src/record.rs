@@ -65,6 +65,14 @@ impl Column {
         self.ends.push(self.bytes.len() as u32);
     }
 
+    /// Adds the entries of another column.
+    pub fn append(&mut self, other: &Column) {
+        let (entries, bytes) = (self.ends.len() as u32, self.bytes.len() as u32);
+        self.bytes.extend_from_slice(&other.bytes);
+        self.ends.extend(other.ends.iter().map(|end| bytes + end));
+        self.absent.extend(other.absent.iter().map(|index| entries + index));
+    }
+
     /// Entry `index`, `None` where it is absent. Panics when there is no such entry, as a slice does.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         if !self.absent.is_empty() && self.absent.binary_search(&(index as u32)).is_ok() {

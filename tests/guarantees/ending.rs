@@ -136,3 +136,38 @@ fn a_stop_takes_less_than_ten_seconds_in_a_batch_full_of_records_at_fault() {
     assert!(ended.took < seconds(10), "{:?}:\n{}", ended.took, ended.text);
     flow.wait_committed(&[0]);
 }
+
+#[test]
+fn a_broker_that_stands_still_at_the_start_ends_it_in_fifteen_seconds_and_a_signal_at_once() {
+    let kafka = Kafka::start(1);
+    let checkpoints = "[checkpoint]\nstore = \"checkpoints\"";
+    for (delivery, tables) in [
+        ("none", ""),
+        ("at-least-once", checkpoints),
+        ("exactly-once", checkpoints),
+    ] {
+        let mut flow = Flow::on(&kafka, "stands-still", 1, "start = \"earliest\"");
+        flow.file.top = format!("delivery = \"{delivery}\"");
+        flow.file.tables = tables.into();
+        flow.send(0..10);
+        kafka.pause(1);
+        let ended = flow.file.run().wait(seconds(30));
+        assert_eq!(ended.code, Some(5), "{delivery}: {}", ended.text);
+        assert!(
+            ended.text.contains("failed to reach Kafka"),
+            "{delivery}: {}",
+            ended.text
+        );
+        assert!(ended.took < seconds(15), "{delivery}: {:?}", ended.took);
+        let mut asked = flow.file.run();
+        std::thread::sleep(seconds(2));
+        assert!(asked.is_running(), "it waits for the broker");
+        let ended = asked.stop(seconds(30));
+        kafka.resume(1);
+        assert_eq!(ended.code, Some(0), "{delivery}: {}", ended.text);
+        assert!(ended.took < seconds(2), "{delivery}: {:?}", ended.took);
+        let run = flow.file.run();
+        flow.wait_count(10, &run);
+        stop(run);
+    }
+}

@@ -28,6 +28,7 @@ mod changes;
 mod faults;
 mod torture;
 mod offsets_in_checkpoints;
+mod storage;
 mod ending;
 mod memory;
 mod plugin;

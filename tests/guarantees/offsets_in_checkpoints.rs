@@ -3,7 +3,7 @@
 //! Flink's `setCommitOffsetsOnCheckpoints`, true and false. At least once: an output may repeat, but state and positions are those of one prefix
 //! of the input, so that each count of each key is put out, and none beyond.
 
-use crate::flow::stop;
+use crate::flow::{Flow, stop};
 use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
@@ -174,6 +174,116 @@ fn a_second_process_on_the_same_folder_is_refused() {
     assert_eq!(second.code, Some(6), "{}", second.text);
     assert!(second.text.contains("has it"), "{}", second.text);
     stop(run);
+}
+
+#[test]
+fn a_bounded_run_that_was_killed_ends_where_its_first_start_said() {
+    let counted = counted("bounded", "commit-offsets = \"never\"\nstop = \"latest\"");
+    counted.send(0, 400);
+    // It dies with its first checkpoint written and no record processed.
+    let mut run = armed(&counted, "after-bundle=return");
+    wait::until_true("it dies", seconds(60), || !run.is_running());
+    assert_eq!(counted.visible(), 0);
+    counted.send(400, 200);
+    let mut run = armed(&counted, "after-apply=return");
+    wait::until_true("it dies again", seconds(60), || !run.is_running());
+    let ended = counted.file.run().wait(seconds(60));
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    assert_eq!(exported(&counted).values().sum::<i64>(), 400);
+    assert_eq!(shown(&counted).values().map(BTreeSet::len).sum::<usize>(), 400);
+}
+
+#[test]
+fn of_two_processes_with_a_state_folder_each_one_ends_and_says_so() {
+    let counted = counted("alone", "");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sent = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                counted.send(sent, 100);
+                sent += 100;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let mut first = counted.file.run_member("1");
+        wait::until_true("it puts out", seconds(60), || {
+            counted.visible() > 100 || !first.is_running()
+        });
+        let mut second = counted.file.run_member("2");
+        wait::until_true("one of them ends", seconds(60), || {
+            !(first.is_running() && second.is_running())
+        });
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let (ended, mut other) = if first.is_running() {
+            (second, first)
+        } else {
+            (first, second)
+        };
+        let ended = ended.wait(seconds(1));
+        assert_eq!(ended.code, Some(6), "{}", ended.text);
+        assert!(
+            ended.text.contains("another process writes the checkpoints"),
+            "{}",
+            ended.text
+        );
+        other.kill();
+    });
+    complete(&counted, counted.file.run(), |_| {});
+}
+
+#[test]
+fn topics_behind_a_pattern_go_on_at_their_checkpoints() {
+    let mut flow = Flow::new("pattern-kept", 2, "");
+    let other = format!("{}-other", flow.input);
+    flow.client.create_topic(&other, 3);
+    flow.file.source = format!(
+        "topic-pattern = \"{}.*\"\nstart = \"earliest\"\noffsets = \"checkpoint\"\ncommit-offsets = \"never\"\ndiscovery-interval = \"300ms\"",
+        flow.input
+    );
+    flow.file.top = "delivery = \"at-least-once\"\nworkers = 2".into();
+    flow.file.tables = "[checkpoint]\ninterval = \"100ms\"\nstore = \"checkpoints\"".into();
+    let send = |topic: &str, numbers: std::ops::Range<i64>| {
+        let partitions = flow.client.partitions(topic).len() as i64;
+        let record = |number: i64| Record::placed(topic, (number % partitions) as i32, &number.to_string());
+        flow.client.producer().send(&numbers.map(record).collect::<Vec<_>>());
+    };
+    send(&flow.input, 0..100);
+    send(&other, 1000..1100);
+    let mut run = flow.file.run();
+    flow.wait_count(200, &run);
+    run.kill();
+    send(&flow.input, 100..200);
+    let mut run = flow.file.run();
+    let placed = run.wait_placed(5, seconds(30));
+    assert!(
+        placed
+            .iter()
+            .all(|placed| placed.origin.starts_with("committed (checkpoint ")),
+        "{placed:?}"
+    );
+    let late = format!("{}-late", flow.input);
+    flow.client.create_topic(&late, 1);
+    send(&late, 2000..2050);
+    let wanted: BTreeSet<i64> = (0..200).chain(1000..1100).chain(2000..2050).collect();
+    wait::until_true("each record is put out", seconds(60), || {
+        assert!(run.is_running(), "{}", run.lines().join("\n"));
+        flow.numbers().into_iter().collect::<BTreeSet<_>>() == wanted
+    });
+    stop(run);
+    // Nothing is left to do, and nothing is done again.
+    let before = flow.count();
+    let mut run = flow.file.run();
+    run.wait_placed(6, seconds(30));
+    stop(run);
+    assert_eq!(flow.count(), before);
+}
+
+/// A run that dies at a point.
+fn armed(counted: &Counted, armed: &str) -> Process {
+    let path = counted.file.write("");
+    let arguments = ["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()];
+    Process::start_with(&arguments, &[("FAILPOINTS", armed)])
 }
 
 /// A running count per key, at least once, with its positions in the checkpoints.

@@ -16,6 +16,7 @@ pub mod kafka;
 pub mod client;
 pub mod counted;
 pub mod process;
+pub mod small_disk;
 pub mod pipeline_file;
 
 use std::path::PathBuf;

@@ -64,6 +64,11 @@ impl Process {
     pub fn start_with<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary());
         command.args(arguments).envs(environment.iter().copied());
+        Self::of(command)
+    }
+
+    /// Starts a command that becomes `sandbar`.
+    pub(crate) fn of(mut command: Command) -> Self {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

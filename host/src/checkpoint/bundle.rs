@@ -7,6 +7,7 @@
 //! The manifest names each delta's place and SHA-256, the head holds the manifest's, a pointer repeats the first half of that: a byte that
 //! changed anywhere is found, and every length is checked before it is used.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub(super) const HEAD: usize = MAGIC.len() + 4 + 32;
 const MANIFEST_LIMIT: usize = 64 << 20;
 /// The version of the manifest's fields.
 const FORMAT: u32 = 1;
+
+/// By topic and partition, where a bounded run ends: `<stop>@<setting>`, as it stands behind a pointer.
+pub type Stops = BTreeMap<String, BTreeMap<i32, String>>;
 
 /// A store of an operator, as it was when the bundle was written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,6 +72,8 @@ pub struct TaskFrame {
     pub base: Option<BaseRef>,
     /// The positions that this state belongs to: the next offset of each partition of the task.
     pub offsets: Offsets,
+    /// Where a bounded run ends, for each partition of the task that has a stop: the offset and the setting that said so, as text.
+    pub stops: Stops,
     /// The stores of the pipeline's operators.
     pub stores: Vec<StoreShape>,
     /// What changed since the parent, encoded.
@@ -106,6 +112,9 @@ pub struct Entry {
     pub base: Option<BaseRef>,
     /// The positions that belong to it.
     pub offsets: Offsets,
+    /// Where a bounded run ends.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stops: Stops,
     /// The stores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stores: Vec<StoreShape>,
@@ -162,6 +171,7 @@ pub(super) fn encode(pipeline: &str, created: i64, worker: usize, tasks: Vec<Tas
             parent: task.parent,
             base: task.base,
             offsets: task.offsets,
+            stops: task.stops,
             stores: task.stores,
         });
         deltas.extend_from_slice(&task.delta);
@@ -418,6 +428,7 @@ mod tests {
                 parent,
                 base: Some(base),
                 offsets: offsets(4711),
+                stops: Stops::new(),
                 stores: vec![store],
                 delta: b"what changed".to_vec(),
             },
@@ -427,6 +438,7 @@ mod tests {
                 parent: Pointer::first("views/4"),
                 base: None,
                 offsets: offsets(0),
+                stops: Stops::new(),
                 stores: Vec::new(),
                 delta: Vec::new(),
             },

@@ -26,7 +26,7 @@ mod tests;
 #[cfg(test)]
 mod places;
 
-pub use bundle::{BaseRef, StoreShape, TaskFrame};
+pub use bundle::{BaseRef, Stops, StoreShape, TaskFrame};
 pub use collect::{Collected, Listed};
 pub use command::{Command, Halt};
 pub use event::Event;

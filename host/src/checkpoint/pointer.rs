@@ -278,4 +278,25 @@ mod tests {
         assert!(text.len() <= Pointer::longest(&task));
         assert_eq!(text.parse(), Ok(longest));
     }
+
+    #[test]
+    fn a_task_of_one_of_several_topics_that_do_not_meet_is_read_back() {
+        let pointer = Pointer {
+            bundle: Some("0mhzqk3va-0-1y2p0ij32e8e7".into()),
+            task: "views/3.83af444b".into(),
+            seq: 7,
+            hash: Some("9f86d081884c7d65".into()),
+        };
+        assert_eq!(pointer.to_string().parse(), Ok(pointer.clone()));
+        for wrong in [
+            "views/3.83af",
+            "views/3.83AF444B",
+            "views/.83af444b",
+            "views/3.83af444b.",
+            "views/3.",
+        ] {
+            let text = pointer.to_string().replace("views/3.83af444b", wrong);
+            assert!(text.parse::<Pointer>().is_err(), "{text}");
+        }
+    }
 }

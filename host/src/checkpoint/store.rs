@@ -10,7 +10,9 @@
 //!
 //! Names are never used twice, and objects never change: two attempts at a commit, or two processes, cannot meet in one object.
 
+use std::collections::BTreeSet;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,6 +38,18 @@ pub struct Store {
     root: Arc<str>,
     pipeline: Arc<str>,
     manifests: Arc<Mutex<HashMap<String, Arc<Checked>>>>,
+    names: Arc<Names>,
+}
+
+/// What the names of this process's bundles are made of, and which names are not its own.
+#[derive(Debug)]
+struct Names {
+    /// Half of the chance in each name: so a process knows its own.
+    process: u32,
+    /// The time in the last name, in milliseconds since 1970: the next one is later, whatever the clock does.
+    last: AtomicI64,
+    /// Names of others that were there when the newest states were read.
+    before: Mutex<BTreeSet<String>>,
 }
 
 /// Something on its way into the store. Dropped, it goes on, and nobody learns of its end.
@@ -88,6 +102,11 @@ impl Store {
             root: root.into(),
             pipeline: pipeline.into(),
             manifests: Arc::default(),
+            names: Arc::new(Names {
+                process: (clock::random() >> 32) as u32,
+                last: AtomicI64::new(0),
+                before: Mutex::default(),
+            }),
         }
     }
 
@@ -108,7 +127,7 @@ impl Store {
     }
 
     fn put_now(&self, worker: usize, tasks: Vec<TaskFrame>) -> Result<Vec<Pointer>> {
-        let name = new_name(worker);
+        let name = self.names.next(worker);
         let encoded = bundle::encode(&self.pipeline, clock::wall_ms(), worker, tasks);
         let encoded =
             encoded.map_err(|flaw| Error::new(Kind::Bug, format!("failed to write bundle `{name}`"), flaw))?;
@@ -202,20 +221,37 @@ impl Store {
 
     /// The newest state of each task, whoever wrote it: the truth where positions are kept in checkpoints. Tasks are in order.
     pub fn newest(&self) -> Result<Vec<(Pointer, Entry)>> {
+        self.newest_until(|_tasks| false)
+    }
+
+    /// The same, and what is older is not read once `is_enough` says so of the tasks found: a bundle holds all tasks of its worker, so that a few
+    /// of them tell of every task, however many there are. From now on what others write is a stranger's.
+    ///
+    /// Names tell the order: whoever goes on from a bundle gives its own ones later names, see [`Names::next`].
+    pub fn newest_until(&self, is_enough: impl Fn(&BTreeSet<&str>) -> bool) -> Result<Vec<(Pointer, Entry)>> {
         let mut newest: BTreeMap<String, (Pointer, Entry)> = BTreeMap::new();
-        // Names begin with the time of writing: of two with the same number the later wins.
-        for name in self.bundles()? {
-            let checked = self.manifest(&name)?;
+        let names = self.bundles()?;
+        self.names.are_before(&names);
+        for name in names.iter().rev() {
+            if is_enough(&newest.keys().map(String::as_str).collect()) {
+                break;
+            }
+            let checked = self.manifest(name)?;
             for entry in &checked.manifest.tasks {
                 let is_newer = newest
                     .get(&entry.task)
-                    .is_none_or(|(pointer, _)| pointer.seq <= entry.seq);
+                    .is_none_or(|(pointer, _)| pointer.seq < entry.seq);
                 if is_newer {
-                    newest.insert(entry.task.clone(), (checked.pointer(&name, entry), entry.clone()));
+                    newest.insert(entry.task.clone(), (checked.pointer(name, entry), entry.clone()));
                 }
             }
         }
         Ok(newest.into_values().collect())
+    }
+
+    /// A bundle that another process has written since this one read the newest states; `None`: there is none.
+    pub fn stranger(&self) -> Result<Option<String>> {
+        Ok(self.names.stranger_in(self.bundles()?))
     }
 
     /// The names of all bundles, the oldest first.
@@ -251,10 +287,52 @@ impl Store {
     }
 }
 
+impl Names {
+    /// A name behind all that were seen.
+    fn next(&self, worker: usize) -> String {
+        let now = clock::wall_ms();
+        let last = self.last.fetch_max(now, Ordering::Relaxed);
+        let time = if last < now {
+            now
+        } else {
+            self.last.fetch_add(1, Ordering::Relaxed) + 1
+        };
+        let chance = (u64::from(self.process) << 32) | (clock::random() >> 32);
+        name(time, worker, chance)
+    }
+
+    fn are_before(&self, names: &[String]) {
+        let last = names.iter().filter_map(|name| time_of(name)).max();
+        self.last.fetch_max(last.unwrap_or_default(), Ordering::Relaxed);
+        let others = names.iter().filter(|name| !self.is_own(name)).cloned().collect();
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = others;
+    }
+
+    fn stranger_in(&self, names: Vec<String>) -> Option<String> {
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_strange = |name: &String| !self.is_own(name) && !before.contains(name);
+        names.into_iter().find(is_strange)
+    }
+
+    fn is_own(&self, name: &str) -> bool {
+        let chance = name.rsplit_once('-').map(|(_, chance)| u64::from_str_radix(chance, 36));
+        matches!(chance, Some(Ok(chance)) if (chance >> 32) as u32 == self.process)
+    }
+}
+
+fn time_of(name: &str) -> Option<i64> {
+    let (time, _) = name.split_once('-')?;
+    i64::from_str_radix(time, 36).ok()
+}
+
 /// A name that nothing else has: the time, the worker, and chance. Names sort as they were made.
 pub(super) fn new_name(worker: usize) -> String {
-    let time = base36(clock::wall_ms().max(0) as u64);
-    let chance = base36(clock::random());
+    name(clock::wall_ms(), worker, clock::random())
+}
+
+fn name(time_ms: i64, worker: usize, chance: u64) -> String {
+    let time = base36(time_ms.max(0) as u64);
+    let chance = base36(chance);
     let worker = base36((worker % 1296) as u64);
     format!("{time:0>9}-{worker}-{chance:0>13}")
 }
@@ -277,7 +355,7 @@ mod tests {
     #[test]
     fn no_two_names_are_the_same_and_they_sort_by_time() {
         let names: Vec<String> = (0..1000).map(|worker| new_name(worker % 512)).collect();
-        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        let distinct: BTreeSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());
         for name in &names {
             assert!(
@@ -287,5 +365,23 @@ mod tests {
         }
         let times: Vec<&str> = names.iter().map(|name| &name[..9]).collect();
         assert!(times.is_sorted());
+    }
+
+    #[test]
+    fn a_process_knows_its_own_names_and_gives_none_before_one_that_it_saw() {
+        let names = |process| Names {
+            process,
+            last: AtomicI64::new(0),
+            before: Mutex::default(),
+        };
+        let (mine, other) = (names(7), names(8));
+        let before = [name(i64::MAX / 1_000_000, 0, 5), new_name(3)];
+        mine.are_before(&before);
+        let own: Vec<_> = (0..100).map(|_| mine.next(1)).collect();
+        assert!(own.is_sorted() && own[0] > before[0] && own[0] != own[1], "{own:?}");
+        let all = |more: &[String]| [&before[..], &own, more].concat();
+        assert_eq!(mine.stranger_in(all(&[])), None);
+        let strange = other.next(0);
+        assert_eq!(mine.stranger_in(all(std::slice::from_ref(&strange))), Some(strange));
     }
 }

@@ -44,6 +44,7 @@ impl<'a> Chain<'a> {
             parent: self.at.clone(),
             base: base.cloned(),
             offsets: Offsets::from([(source.to_owned(), [(number.parse().unwrap(), seq as i64)].into())]),
+            stops: [].into(),
             stores: Vec::new(),
             delta: format!("{} at {seq}", self.at.task).into_bytes(),
         }
@@ -73,4 +74,21 @@ impl<'a> Chain<'a> {
         let mut upload = self.store.put_base(&self.at.task, &self.at, &files);
         upload.wait(WAIT).unwrap().unwrap()
     }
+}
+
+#[test]
+fn the_newest_states_are_found_without_reading_what_is_older() {
+    let (folder, store) = folder_store();
+    let (mut one, mut other) = (Chain::new(&store, "views/0"), Chain::new(&store, "views/1"));
+    let old = one.commit();
+    one.commit();
+    other.commit();
+    // Whoever reads it fails.
+    let old = folder.path().join("store/pages/bundles").join(old.bundle.unwrap());
+    std::fs::write(&old, b"damaged").unwrap();
+    let store = reopen(&folder);
+    let newest = store.newest_until(|found| found.len() == 2).unwrap();
+    let pointers: Vec<_> = newest.into_iter().map(|(pointer, _)| pointer).collect();
+    assert_eq!(pointers, [one.at, other.at]);
+    assert!(store.newest().is_err());
 }

@@ -263,6 +263,7 @@ pub(super) mod tests {
             parent: Pointer::first("views/0"),
             base: None,
             offsets: [("views".to_owned(), [(0, 23)].into())].into(),
+            stops: [].into(),
             stores: Vec::new(),
             delta: b"what changed".to_vec(),
         };

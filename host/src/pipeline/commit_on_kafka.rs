@@ -9,6 +9,7 @@ use crate::record::{Records, TopicPartition};
 use crate::sink::on_kafka::{push, sink, write};
 use crate::sink::{Committed, Files, Options, Sent, Transactional, Writer};
 use crate::source::live::{LIMIT, kafka, member, produce, source, topic, unique};
+use crate::source::tail::{From, Tail, Tailed};
 use crate::source::{Batch, Polled, Reader, plan};
 
 fn joined(source: &KafkaSource) -> Reader {
@@ -81,7 +82,7 @@ fn sent(writer: &mut Writer, reader: &Reader, group: &[u8]) -> Sent {
 
 fn is_refused(writer: &mut Writer, reader: &Reader, group: &[u8]) {
     let sent = sent(writer, reader, group);
-    assert!(matches!(sent, Sent::Refused(_)), "{sent:?}");
+    assert!(matches!(sent, Sent::Stale(_)), "{sent:?}");
     writer.abort(LIMIT);
     recycle(writer);
 }
@@ -129,9 +130,30 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     second.leave(None, Duration::from_secs(7)).unwrap();
     attend(&mut [&mut first], |readers| readers[0].owned().len() == 2);
     let zombie = writer.send_offsets(&positions_of_second, &fresh, LIMIT);
-    assert!(matches!(zombie, Sent::Refused(_)), "{zombie:?}");
+    assert!(matches!(zombie, Sent::Stale(_)), "{zombie:?}");
     writer.abort(LIMIT);
     recycle(&mut writer);
     assert_eq!(first.committed_now(LIMIT).unwrap(), held);
     first.leave(None, Duration::from_secs(7)).unwrap();
+}
+
+#[test]
+fn a_headers_name_that_is_no_text_ends_no_process() {
+    let Some(kafka) = kafka() else { return };
+    let (input, output) = (topic(&kafka, "odd-in", 1), topic(&kafka, "odd-out", 1));
+    let source = source(&kafka, &[&input]);
+    let mut writer = writer(&source, &output);
+    let mut records = Records::default();
+    push(&mut records, None, Some(b"odd"), 1);
+    records.headers.push(0, b"\xff\xfe", Some(b"value"));
+    write(&mut writer, &records).unwrap();
+    assert!(writer.drain(LIMIT).unwrap());
+    let ended = writer.commit(LIMIT);
+    assert!(matches!(ended, Committed::Clean | Committed::Slow), "{ended:?}");
+    let mut tail = Tail::open(&source.cluster, &output, &[], From::Earliest, false).unwrap();
+    let (mut read, until) = (Records::default(), clock::now() + LIMIT);
+    while tail.poll(Duration::from_millis(100), &mut read).unwrap() != Tailed::Record(0) {
+        assert!(clock::now() < until, "not in time");
+    }
+    assert_eq!(read.headers.names.get(0), Some(&b"\xff\xfe"[..]));
 }

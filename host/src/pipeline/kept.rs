@@ -7,13 +7,14 @@ use super::lifecycle::Notice;
 use super::owned::Naming;
 use super::worker::Worker;
 use crate::checkpoint::bundle::Entry;
-use crate::checkpoint::{Event, Pointer, Store, TaskFrame};
+use crate::checkpoint::{Event, Pointer, Stops, Store, TaskFrame};
 use crate::config::{KafkaSource, Offsets, Pipeline, Source, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::{self, Kept, Member, Plan};
 use crate::state;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether checkpoints are the truth about positions: for all sources of a pipeline or for none, as `pipeline::spec` sees to.
 pub(super) fn is_truth(pipeline: &Pipeline) -> bool {
@@ -27,9 +28,15 @@ pub(super) fn plan(pipeline: &Pipeline, set: &[KafkaSource], member: &Member, st
         return source::plan(set, member, None);
     };
     let naming = Naming::of(&set.iter().collect::<Vec<_>>());
-    let newest = store.newest()?;
-    let plan = source::plan(set, member, Some(held(&naming, &newest)))?;
-    begin(pipeline, store, &naming, &newest, &plan)?;
+    let newest = RefCell::new(Vec::new());
+    let kept = |partitions: &[TopicPartition]| {
+        let tasks: BTreeSet<String> = partitions.iter().map(|at| naming.task(at)).collect();
+        let found = store.newest_until(|found| tasks.iter().all(|task| found.contains(task.as_str())))?;
+        newest.replace(found);
+        Ok(held(&naming, &newest.borrow()))
+    };
+    let plan = source::plan(set, member, Some(&kept))?;
+    begin(pipeline, store, &naming, &newest.take(), &plan)?;
     Ok(plan)
 }
 
@@ -41,7 +48,8 @@ fn held(naming: &Naming, newest: &[(Pointer, Entry)]) -> Kept {
             for (number, next) in partitions {
                 let at = TopicPartition::new(topic.as_str(), *number);
                 if naming.task(&at) == entry.task {
-                    kept.insert(at, (*next, pointer.to_string()));
+                    let stop = entry.stops.get(topic).and_then(|of| of.get(number));
+                    kept.insert(at, (*next, with_stop(pointer, stop)));
                 }
             }
         }
@@ -49,25 +57,61 @@ fn held(naming: &Naming, newest: &[(Pointer, Entry)]) -> Kept {
     kept
 }
 
+/// What rides with a position, as in a group.
+fn with_stop(pointer: &Pointer, stop: Option<&String>) -> String {
+    match stop {
+        Some(stop) => format!("{pointer}:{stop}"),
+        None => pointer.to_string(),
+    }
+}
+
+/// Two processes on one store, each with a state folder of its own.
+pub(super) fn not_alone(place: &str, bundle: &str) -> Error {
+    let what = format!("another process writes the checkpoints of this pipeline in `{place}`");
+    let why = format!(
+        "bundle `{bundle}` is neither this process's nor of before its start; with offsets = \"checkpoint\" one process reads all partitions"
+    );
+    Error::new(Kind::Corrupt, what, why).hint(
+        "stop one of the two; what both put out since may be there twice. Several processes need offsets = \"group\"",
+    )
+}
+
+/// A partition of which the first bundle tells.
+struct First {
+    at: TopicPartition,
+    is_known: bool,
+    next: i64,
+    stop: Option<String>,
+}
+
 /// Writes where partitions start of which no bundle tells, so that a crash before the first round starts at the same places.
 fn begin(pipeline: &Pipeline, store: &Store, naming: &Naming, newest: &[(Pointer, Entry)], plan: &Plan) -> Result<()> {
-    let mut tasks: BTreeMap<String, Vec<(TopicPartition, Option<i64>, i64)>> = BTreeMap::new();
+    let mut tasks: BTreeMap<String, Vec<First>> = BTreeMap::new();
     for placed in plan.lines() {
         let known = plan.kept_at(&placed.partition);
         let task = tasks.entry(naming.task(&placed.partition)).or_default();
-        task.push((placed.partition, known, placed.from));
+        task.push(First {
+            is_known: known.is_some(),
+            next: known.unwrap_or(placed.from),
+            stop: plan.stop_to_keep(&placed),
+            at: placed.partition,
+        });
     }
-    tasks.retain(|_, partitions| partitions.iter().any(|(_, known, _)| known.is_none()));
+    tasks.retain(|_, partitions| !partitions.iter().all(|first| first.is_known));
     if tasks.is_empty() {
         return Ok(());
     }
     let frames = tasks.iter().map(|(task, partitions)| {
         let before = newest.iter().find(|(pointer, _)| pointer.task == *task);
         let parent = before.map_or_else(|| Pointer::first(task), |(pointer, _)| pointer.clone());
-        let mut offsets = Offsets::new();
-        for (at, known, from) in partitions {
-            let of_topic = offsets.entry(at.topic.to_string()).or_default();
-            of_topic.insert(at.partition, known.unwrap_or(*from));
+        let (mut offsets, mut stops) = (Offsets::new(), Stops::new());
+        for First { at, next, stop, .. } in partitions {
+            let topic = at.topic.as_ref();
+            offsets.entry(topic.to_owned()).or_default().insert(at.partition, *next);
+            if let Some(stop) = stop {
+                let of_topic = stops.entry(topic.to_owned()).or_default();
+                of_topic.insert(at.partition, stop.clone());
+            }
         }
         TaskFrame {
             task: task.clone(),
@@ -75,6 +119,7 @@ fn begin(pipeline: &Pipeline, store: &Store, naming: &Naming, newest: &[(Pointer
             parent,
             base: before.and_then(|(_, entry)| entry.base.clone()),
             offsets,
+            stops,
             stores: before.map_or_else(Vec::new, |(_, entry)| entry.stores.clone()),
             delta: state::unchanged(),
         }
@@ -87,12 +132,8 @@ fn begin(pipeline: &Pipeline, store: &Store, naming: &Naming, newest: &[(Pointer
     })?;
     for pointer in written {
         let partitions = tasks.remove(&pointer.task).unwrap_or_default();
-        let text = pointer.to_string();
-        plan.keep(
-            partitions
-                .into_iter()
-                .map(|(at, known, from)| (at, known.unwrap_or(from), text.clone())),
-        );
+        let first = |first: First| (first.at, first.next, with_stop(&pointer, first.stop.as_ref()));
+        plan.keep(partitions.into_iter().map(first));
     }
     Ok(())
 }

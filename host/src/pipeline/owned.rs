@@ -3,7 +3,7 @@
 //! Always: between two commits a task's overlay holds exactly the changes of the records behind its committed offsets.
 
 use super::checkpoints::{Checkpoints, Restored};
-use crate::checkpoint::{BaseRef, Pointer, TaskFrame, Upload};
+use crate::checkpoint::{BaseRef, Pointer, Stops, TaskFrame, Upload};
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
@@ -198,7 +198,7 @@ impl Owned {
     }
 
     /// What a bundle holds: every task, idle ones too.
-    pub(super) fn frames(&mut self, mut offsets: BTreeMap<String, Offsets>) -> Vec<TaskFrame> {
+    pub(super) fn frames(&mut self, mut held: BTreeMap<String, (Offsets, Stops)>) -> Vec<TaskFrame> {
         let shapes = self.shared.shapes();
         let frame = |(name, task): (&String, &mut Task)| {
             task.seq += 1;
@@ -207,12 +207,14 @@ impl Owned {
                 state.delta(&mut delta);
             }
             task.delta_bytes += delta.len() as u64;
+            let (offsets, stops) = held.remove(name).unwrap_or_default();
             TaskFrame {
                 task: name.clone(),
                 seq: task.seq,
                 parent: task.pointer.clone(),
                 base: task.base.clone(),
-                offsets: offsets.remove(name).unwrap_or_default(),
+                offsets,
+                stops,
                 stores: shapes.clone(),
                 delta,
             }

@@ -4,8 +4,8 @@
 
 use super::lane::Lane;
 use super::worker::{STOP_CLOSE_LIMIT, STOP_DRAIN_LIMIT, Worker};
-use crate::checkpoint::{Event, Metadata};
-use crate::error::{Kind, Result};
+use crate::checkpoint::{Event, Halt, Metadata};
+use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::record::TopicPartition;
 use crate::source::Held;
@@ -22,7 +22,7 @@ impl Worker {
         match self.writer.recycle() {
             Ok(()) => Ok(Event::Recycled),
             Err(error) if error.kind == Kind::TimedOut => {
-                self.failed(error.to_string());
+                self.failed(Kind::Kafka, error.to_string());
                 self.attend()?;
                 if self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
                     // Nothing of this worker is committed any more; the next start aborts what is open.
@@ -142,5 +142,45 @@ impl Worker {
             }
         }
         left
+    }
+}
+
+/// What this user may not do now it may not do later.
+pub(super) fn denied(reason: &str) -> Error {
+    Error::new(
+        Kind::Kafka,
+        "failed to commit positions: Kafka does not allow it",
+        reason,
+    )
+    .hint("grant READ on the group and on its topics, and WRITE on the transactional id, to this user")
+}
+
+fn too_many((kind, reason): (Kind, String)) -> Error {
+    Error::new(
+        kind,
+        "failed to take a checkpoint",
+        format!(
+            "more of them failed one after the other than checkpoint.tolerable-failures allows; the last one: {reason}"
+        ),
+    )
+    .hint("nothing is lost: a restart goes on at the last checkpoint that was taken")
+}
+
+/// Why a round ended the run; `last`: the failure before.
+pub(super) fn halted(why: Halt, last: Option<(Kind, String)>) -> Error {
+    match why {
+        Halt::Fenced => Error::new(
+            Kind::Fenced,
+            "failed to commit: another process with the same instance id took over",
+            "two members of a pipeline must differ by their instance",
+        )
+        .hint("set `instance`, --instance, or a state.dir of its own"),
+        Halt::TooManyFailures => too_many(last.unwrap_or((Kind::Failed, String::new()))),
+        Halt::Foreign => Error::new(
+            Kind::Corrupt,
+            "failed to go on: the group's offsets were written by somebody else",
+            "their metadata does not name a checkpoint of this pipeline",
+        )
+        .hint("start from a savepoint with --from, or from the beginning with `sandbar offsets set`"),
     }
 }

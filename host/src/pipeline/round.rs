@@ -10,8 +10,9 @@ use super::kept;
 use super::lane::{Lane, Member};
 use super::lifecycle::Notice;
 use super::owned::OVERLAY_LIMIT;
+use super::recovery::{denied, halted};
 use super::worker::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
-use crate::checkpoint::{Command, Event, Halt, Mode, Pointer, Protocol, Store, TaskFrame, Upload};
+use crate::checkpoint::{Command, Event, Mode, Pointer, Protocol, Stops, Store, TaskFrame, Upload};
 use crate::clock::{self, Interval};
 use crate::config::{Checkpoint, Delivery, Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
@@ -26,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long a round waits to be a member of its groups again.
 const MEMBERSHIP_LIMIT: Duration = Duration::from_secs(1);
 
+/// How often a process that must be alone looks whether it is.
+const LOOK_FOR_OTHERS: Duration = Duration::from_secs(5);
+
 /// The rounds of one worker.
 pub(super) struct Rounds {
     protocol: Protocol,
@@ -36,8 +40,10 @@ pub(super) struct Rounds {
     sealed: Option<Sealed>,
     /// The durable bundle is the commit: none may be written whose outputs are not acknowledged.
     pub(super) is_truth: bool,
-    /// Told once for a row of failures: each is superseded by the next.
-    failed_before: bool,
+    /// When to look whether another process writes the same tasks; the first round does it.
+    look_for_others: Option<Interval>,
+    /// The last of a row of failures. The first is told: each is superseded by the next.
+    failure: Option<(Kind, String)>,
 }
 
 /// What a round commits.
@@ -65,6 +71,7 @@ pub(super) struct SealedPartition {
     lane: usize,
     pub(super) at: TopicPartition,
     next: i64,
+    stop: Option<String>,
     incarnation: u64,
     task: String,
 }
@@ -76,6 +83,23 @@ impl SealedPartition {
     fn is_among(&self, now: &Incarnations) -> bool {
         now.get(&(self.lane, self.at.clone())) == Some(&self.incarnation)
     }
+}
+
+/// What a bundle says of each task's partitions; their stops only where it is the truth, since the group's offsets carry them else.
+fn by_task(partitions: &[SealedPartition], with_stops: bool) -> BTreeMap<String, (Offsets, Stops)> {
+    let mut held: BTreeMap<String, (Offsets, Stops)> = BTreeMap::new();
+    for partition in partitions {
+        let (offsets, stops) = held.entry(partition.task.clone()).or_default();
+        let (topic, number) = (partition.at.topic.as_ref(), partition.at.partition);
+        offsets
+            .entry(topic.to_owned())
+            .or_default()
+            .insert(number, partition.next);
+        if let Some(stop) = partition.stop.clone().filter(|_| with_stops) {
+            stops.entry(topic.to_owned()).or_default().insert(number, stop);
+        }
+    }
+    held
 }
 
 impl Rounds {
@@ -91,7 +115,8 @@ impl Rounds {
             limit: limit(pipeline.delivery, checkpoint),
             sealed: None,
             is_truth: kept::is_truth(pipeline),
-            failed_before: false,
+            look_for_others: None,
+            failure: None,
         }
     }
 }
@@ -153,7 +178,12 @@ impl Worker {
             Command::Rewind => return self.rewind().map(Some),
             Command::Release => self.release()?,
             Command::Leave => self.leave_groups()?,
-            Command::Halt(why) => return Err(halted(why)),
+            Command::Halt(why) => {
+                return Err(halted(
+                    why,
+                    self.rounds.as_mut().and_then(|rounds| rounds.failure.take()),
+                ));
+            }
             // What was lost was forgotten when it was told.
             Command::Forget | Command::Process => {}
             Command::Commit | Command::CommitAndRelease | Command::CommitAndLeave => {
@@ -179,6 +209,7 @@ impl Worker {
                 partitions.push(SealedPartition {
                     lane,
                     task: member.naming.task(&owned.partition),
+                    stop: reader.kept_stop(&owned.partition),
                     at: owned.partition,
                     next: owned.next,
                     incarnation: owned.incarnation,
@@ -190,13 +221,7 @@ impl Worker {
         if !is_new && !self.writer.has_transaction() {
             return;
         }
-        let mut offsets: BTreeMap<String, Offsets> = BTreeMap::new();
-        for partition in &partitions {
-            let of_task = offsets.entry(partition.task.clone()).or_default();
-            let of_topic = of_task.entry(partition.at.topic.to_string()).or_default();
-            of_topic.insert(partition.at.partition, partition.next);
-        }
-        let frames = self.owned.frames(offsets);
+        let frames = self.owned.frames(by_task(&partitions, rounds.is_truth));
         let bytes = frames.iter().map(|frame| frame.delta.len()).sum();
         let (waiting, upload) = match rounds.is_truth {
             true => (Some(frames), None),
@@ -228,7 +253,7 @@ impl Worker {
         loop {
             match self.writer.drain(LOOK) {
                 Ok(true) => {
-                    self.write_what_waits();
+                    self.write_what_waits()?;
                     return Ok(Event::Drained);
                 }
                 Ok(false) => {}
@@ -240,29 +265,41 @@ impl Worker {
                 until = until.max(clock::now() + LOOK);
             }
             if clock::now() >= until || self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
-                self.failed(format!(
-                    "{} outputs were not acknowledged in time; their records count as unprocessed",
-                    self.writer.in_flight()
-                ));
+                let waiting = self.writer.in_flight();
+                self.failed(
+                    Kind::Kafka,
+                    format!("{waiting} outputs were not acknowledged in time; their records count as unprocessed"),
+                );
                 return Ok(Event::DrainTimedOut);
             }
         }
     }
 
-    fn write_what_waits(&mut self) {
-        let Some(rounds) = &mut self.rounds else { return };
-        if let Some(sealed) = &mut rounds.sealed
-            && let Some(frames) = sealed.waiting.take()
-        {
-            sealed.upload = Some(rounds.store.put(self.index, frames));
+    /// Where the bundle is the commit. No group shares its tasks out, so nobody but this process may write them.
+    fn write_what_waits(&mut self) -> Result<()> {
+        let Some(rounds) = &mut self.rounds else { return Ok(()) };
+        let Some(sealed) = &mut rounds.sealed else {
+            return Ok(());
+        };
+        let Some(frames) = sealed.waiting.take() else {
+            return Ok(());
+        };
+        if rounds.look_for_others.as_mut().is_none_or(Interval::due) {
+            rounds.look_for_others.get_or_insert(Interval::new(LOOK_FOR_OTHERS));
+            // A store that cannot be read does not take the bundle either.
+            if let Ok(Some(bundle)) = rounds.store.stranger() {
+                return Err(kept::not_alone(rounds.store.place(), &bundle));
+            }
         }
+        sealed.upload = Some(rounds.store.put(self.index, frames));
+        Ok(())
     }
 
     /// What an error of the writer means to a round: a transaction that is lost can be done again.
     pub(super) fn lost(&mut self, error: Error) -> Result<Event> {
         match error.kind {
             Kind::TimedOut => {
-                self.failed(error.to_string());
+                self.failed(Kind::Kafka, error.to_string());
                 Ok(Event::Expired)
             }
             _ => Err(error),
@@ -282,14 +319,17 @@ impl Worker {
                     return Ok(Event::Stored);
                 }
                 Some(Err(error)) => {
-                    self.failed(error.to_string());
+                    self.failed(error.kind, format!("{}: {}", error.what, error.why));
                     return Ok(Event::StoreFailed);
                 }
                 None => {}
             }
             self.attend()?;
             if clock::now() >= until || self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
-                self.failed("the bundle was not durable in time".to_owned());
+                self.failed(
+                    Kind::Corrupt,
+                    format!("the checkpoint store did not take the bundle within {limit:?}"),
+                );
                 return Ok(Event::StoreFailed);
             }
         }
@@ -389,13 +429,17 @@ impl Worker {
             match self.writer.send_offsets(&positions, membership, limit) {
                 Sent::Done => {}
                 Sent::Slow => is_slow = true,
-                // A rebalance, or a coordinator that moved: both are ordinary.
-                Sent::Refused(reason) => {
-                    self.failed(reason);
+                Sent::Stale(reason) => {
+                    self.failed(Kind::Kafka, reason);
                     return Ok(Event::Stale);
                 }
+                Sent::Refused(reason) => {
+                    self.failed(Kind::Kafka, reason);
+                    return Ok(Event::OffsetsRefused);
+                }
+                Sent::Denied(reason) => return Err(denied(&reason)),
                 Sent::Fenced(reason) => {
-                    self.failed(reason);
+                    self.failed(Kind::Fenced, reason);
                     return Ok(Event::Fenced);
                 }
             }
@@ -414,11 +458,11 @@ impl Worker {
             Committed::Slow => Event::CommittedSlow,
             // Nobody knows for sure what a refusal left: what is committed says.
             Committed::Refused(reason) | Committed::Unknown(reason) => {
-                self.failed(reason);
+                self.failed(Kind::Kafka, reason);
                 return Ok(Event::CommitUnknown);
             }
             Committed::Fenced(reason) => {
-                self.failed(reason);
+                self.failed(Kind::Fenced, reason);
                 return Ok(Event::Fenced);
             }
         };
@@ -447,14 +491,14 @@ impl Worker {
         loop {
             let refused = self.members().find_map(|(_, member)| member.answer.clone()?.err());
             if let Some(reason) = refused {
-                self.failed(reason);
+                self.failed(Kind::Kafka, reason);
                 return Ok(Event::CommitRefused);
             }
             if self.members().all(|(_, member)| member.answer.is_some()) {
                 return Ok(Event::Committed);
             }
             if clock::now() >= until {
-                self.failed("the group did not answer in time".to_owned());
+                self.failed(Kind::Kafka, "the group did not answer in time".to_owned());
                 return Ok(Event::CommitUnknown);
             }
             self.attend()?;
@@ -470,7 +514,7 @@ impl Worker {
         self.owned.apply(&sealed.pointers)?;
         self.metrics.commits.increment(1);
         if let Some(rounds) = &mut self.rounds {
-            rounds.failed_before = false;
+            rounds.failure = None;
         }
         let seconds = clock::now().duration_since(sealed.begun).as_secs_f64();
         self.metrics.checkpoint_seconds.record(seconds);
@@ -529,10 +573,12 @@ impl Worker {
         limit.min(self.shared.stop.left(STOP_COMMIT_LIMIT)).max(LOOK)
     }
 
-    pub(super) fn failed(&mut self, reason: String) {
+    /// Counts a failure, and keeps it: one too many ends the run with the kind of the last.
+    pub(super) fn failed(&mut self, kind: Kind, reason: String) {
         self.metrics.commits_failed.increment(1);
         let Some(rounds) = &mut self.rounds else { return };
-        if !std::mem::replace(&mut rounds.failed_before, true) {
+        let is_first = rounds.failure.replace((kind, reason.clone())).is_none();
+        if is_first {
             self.shared.tell(Notice::CommitFailed {
                 worker: self.index,
                 reason,
@@ -549,27 +595,5 @@ impl Worker {
             Lane::Kafka(member) => Some((index, &**member)),
             Lane::File { .. } => None,
         })
-    }
-}
-
-fn halted(why: Halt) -> Error {
-    match why {
-        Halt::Fenced => Error::new(
-            Kind::Fenced,
-            "failed to commit: another process with the same instance id took over",
-            "two members of a pipeline must differ by their instance",
-        )
-        .hint("set `instance`, --instance, or a state.dir of its own"),
-        Halt::TooManyFailures => Error::new(
-            Kind::Failed,
-            "failed to take a checkpoint",
-            "more of them failed one after the other than checkpoint.tolerable-failures allows; the messages before say why",
-        ),
-        Halt::Foreign => Error::new(
-            Kind::Corrupt,
-            "failed to go on: the group's offsets were written by somebody else",
-            "their metadata does not name a checkpoint of this pipeline",
-        )
-        .hint("start from a savepoint with --from, or from the beginning with `sandbar offsets set`"),
     }
 }

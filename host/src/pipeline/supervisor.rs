@@ -22,10 +22,12 @@ use crate::sink::{self, Files, Transactional, Writer};
 use crate::source::{self, FileReader, Plan};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// How often a start looks whether it was asked to stop.
+const START_LOOK: Duration = Duration::from_millis(5);
 /// How often the terminal is told about progress.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -66,28 +68,18 @@ fn ports(plugins: &[Plugin]) -> Vec<Ports> {
 pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audience: &mut dyn Audience) -> Result<()> {
     let begun = clock::now();
     let pipeline = Arc::new(pipeline);
-    let engine = Engine::new(Some(pipeline.compile_cache()))?;
-    let (plugins, routes) = load(&engine, &pipeline)?;
     let (sender, notices) = mpsc::channel();
-    let checkpoints = Checkpoints::open(&pipeline, &plugins)?;
-    let shared = Shared {
-        pipeline: pipeline.clone(),
-        checkpoints: checkpoints.clone(),
-        stop: stop.clone(),
-        progress: progress.clone(),
-        notices: sender,
-        failure: Arc::default(),
+    let Some(ready) = ready_unless_stopped(&pipeline, &stop, &progress, sender)? else {
+        audience.notice(&stopped(&stop, &progress, begun));
+        return Ok(());
     };
-
-    let tasks = (0..pipeline.workers)
-        .map(|_| tasks(&shared, &plugins, &routes))
-        .collect::<Result<Vec<_>>>()?;
-    let outputs = Files::default();
-    let writers = (0..pipeline.workers)
-        .map(|worker| writer(&pipeline, worker, &outputs, &checkpoints))
-        .collect::<Result<Vec<_>>>()?;
-    checkpoints.check_committed(&pipeline)?;
-    let plans = plans(&pipeline, &routes, &checkpoints)?;
+    let Ready {
+        engine: _engine,
+        shared,
+        tasks,
+        writers,
+        plans,
+    } = ready;
     tell_start(&pipeline, &plans, audience);
 
     let mut inputs = files(&pipeline)?;
@@ -122,13 +114,90 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
     // A run that finished by itself asks nobody to stop: the collector goes with the process.
     drop(collecting);
     failure.get().cloned().map_or(ended, Err)?;
-    audience.notice(&Notice::Stopped {
+    audience.notice(&stopped(&stop, &progress, begun));
+    Ok(())
+}
+
+fn stopped(stop: &Stop, progress: &Progress, begun: Instant) -> Notice {
+    Notice::Stopped {
         reason: if stop.is_requested() { "signal" } else { "finished" }.to_owned(),
         records_in: progress.records_in.load(Ordering::Relaxed),
         records_out: progress.records_out.load(Ordering::Relaxed),
         seconds: clock::now().duration_since(begun).as_secs_f64(),
-    });
-    Ok(())
+    }
+}
+
+/// What a run has before its first worker joins.
+struct Ready {
+    /// It ends calls that take too long, for as long as it is there.
+    engine: Engine,
+    shared: Shared,
+    tasks: Vec<Tasks>,
+    writers: Vec<Writer>,
+    plans: Plans,
+}
+
+/// The sets, each by its sources, and where their partitions start.
+type Plans = Vec<(Vec<usize>, Arc<Plan>)>;
+
+/// Makes everything ready. A cluster or a store that does not answer may take its time, and nothing is owed to anybody yet: whoever asks the run
+/// to stop meanwhile does not wait for them. `None`: it was asked to; what is under way ends with the process.
+fn ready_unless_stopped(
+    pipeline: &Arc<Pipeline>,
+    stop: &Arc<Stop>,
+    progress: &Arc<Progress>,
+    notices: Sender<Notice>,
+) -> Result<Option<Ready>> {
+    let (pipeline, progress, of_thread) = (pipeline.clone(), progress.clone(), stop.clone());
+    let starting = std::thread::Builder::new()
+        .name("start".to_owned())
+        .spawn(move || make_ready(&pipeline, of_thread, progress, notices))
+        .map_err(|error| Error::new(Kind::Failed, "failed to start", error))?;
+    while !starting.is_finished() {
+        if stop.is_requested() {
+            return Ok(None);
+        }
+        std::thread::sleep(START_LOOK);
+    }
+    starting
+        .join()
+        .unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
+        .map(Some)
+}
+
+fn make_ready(
+    pipeline: &Arc<Pipeline>,
+    stop: Arc<Stop>,
+    progress: Arc<Progress>,
+    notices: Sender<Notice>,
+) -> Result<Ready> {
+    let engine = Engine::new(Some(pipeline.compile_cache()))?;
+    let (plugins, routes) = load(&engine, pipeline)?;
+    let checkpoints = Checkpoints::open(pipeline, &plugins)?;
+    let shared = Shared {
+        pipeline: pipeline.clone(),
+        checkpoints: checkpoints.clone(),
+        stop,
+        progress,
+        notices,
+        failure: Arc::default(),
+    };
+    let tasks = (0..pipeline.workers)
+        .map(|_| tasks(&shared, &plugins, &routes))
+        .collect::<Result<Vec<_>>>()?;
+    let outputs = Files::default();
+    let writers = (0..pipeline.workers)
+        .map(|worker| writer(pipeline, worker, &outputs, &checkpoints))
+        .collect::<Result<Vec<_>>>()?;
+    checkpoints.check_committed(pipeline)?;
+    let plans = plans(pipeline, &routes, &checkpoints)?;
+    Ok(Ready {
+        engine,
+        shared,
+        tasks,
+        writers,
+        plans,
+    })
 }
 
 /// Passes on what the workers tell until the last of them is gone.
@@ -206,7 +275,7 @@ fn cluster(pipeline: &Pipeline) -> Option<Cluster> {
 }
 
 /// The other half is the readers', in equal shares for each set that a worker reads.
-fn plans(pipeline: &Pipeline, routes: &[Route], checkpoints: &Checkpoints) -> Result<Vec<(Vec<usize>, Arc<Plan>)>> {
+fn plans(pipeline: &Pipeline, routes: &[Route], checkpoints: &Checkpoints) -> Result<Plans> {
     let sets = flow::sets(pipeline, routes);
     let member = source::Member {
         pipeline: pipeline.name.clone(),

@@ -61,6 +61,9 @@ pub enum CallError {
     State(Error),
 }
 
+/// Of a guest's memory, the values that travel with a batch may take one part in so many; a batch with more is halved.
+const VALUES_SHARE: u64 = 4;
+
 /// What an operator did since it was opened.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
@@ -205,6 +208,9 @@ impl Operator {
         origin: Origin,
         gathered: &mut Gathered<'_>,
     ) -> Result<(), CallError> {
+        if !self.look_up(records, gathered.state)? && records.len() > 1 {
+            return self.halve(records, first, origin, gathered);
+        }
         let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
         match self.attempt(records, origin, gathered.state)? {
             Ok(outcome) => {
@@ -224,6 +230,16 @@ impl Operator {
             Err(_) if records.len() == 1 => self.settle(records, first, origin, gathered),
             Err(_) => self.halve(records, first, origin, gathered),
         }
+    }
+
+    /// Looks up the values that travel with the records. `false`: they would take too much of the guest's memory.
+    fn look_up(&mut self, records: &Records, state: &mut Option<TaskState>) -> Result<bool, CallError> {
+        if self.stores.is_empty() {
+            return Ok(true);
+        }
+        let state = state.as_mut().ok_or_else(|| CallError::State(no_state(&self.name)))?;
+        let most = usize::try_from(self.limits.memory_bytes / VALUES_SHARE).unwrap_or(usize::MAX);
+        self.sent.look_up(records, state, most).map_err(CallError::State)
     }
 
     fn halve(
@@ -293,10 +309,6 @@ impl Operator {
         state: &mut Option<TaskState>,
     ) -> Result<Result<Result<wit::Outcome, Failure>, Fault>, CallError> {
         let keeps_state = !self.stores.is_empty();
-        if keeps_state {
-            let state = state.as_mut().ok_or_else(|| CallError::State(no_state(&self.name)))?;
-            self.sent.look_up(records, state).map_err(CallError::State)?;
-        }
         let began = clock::now();
         let batch = self.sent.take(records, origin);
         kill::point("in-guest-call");

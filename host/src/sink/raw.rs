@@ -47,6 +47,28 @@ pub(super) const PRODUCER_FENCED: i32 = code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED 
 pub(super) const OLD_EPOCH: i32 = code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH as i32;
 /// A newer member with the same instance id took over.
 pub(super) const INSTANCE_FENCED: i32 = code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID as i32;
+/// This user may not read the group, which committing to it needs.
+pub(super) const GROUP_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED as i32;
+/// The group's id is not one that Kafka allows.
+pub(super) const INVALID_GROUP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID as i32;
+/// The membership is of before a rebalance.
+pub(super) const ILLEGAL_GENERATION: i32 = code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION as i32;
+/// The group does not know the member any more.
+pub(super) const UNKNOWN_MEMBER: i32 = code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID as i32;
+/// A rebalance is under way.
+pub(super) const REBALANCING: i32 = code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS as i32;
+/// The coordinator moved.
+pub(super) const NOT_COORDINATOR: i32 = code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR as i32;
+/// There is no coordinator right now.
+pub(super) const COORDINATOR_AWAY: i32 = code::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE as i32;
+/// The coordinator has just taken over.
+pub(super) const COORDINATOR_LOADING: i32 = code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS as i32;
+/// A broker had no time to answer.
+pub(super) const REQUEST_TIMED_OUT: i32 = code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as i32;
+/// Nobody answered in time.
+pub(super) const TIMED_OUT: i32 = code::RD_KAFKA_RESP_ERR__TIMED_OUT as i32;
+/// The connection broke.
+pub(super) const TRANSPORT: i32 = code::RD_KAFKA_RESP_ERR__TRANSPORT as i32;
 /// This user may not use the transactional id.
 pub(super) const TRANSACTIONAL_ID_NOT_ALLOWED: i32 =
     code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED as i32;
@@ -63,7 +85,8 @@ const PURGED_IN_QUEUE: i32 = code::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
 const PURGED_IN_FLIGHT: i32 = code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT as i32;
 const AUTHENTICATION: i32 = code::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
 const SSL: i32 = code::RD_KAFKA_RESP_ERR__SSL as i32;
-const ALL_BROKERS_DOWN: i32 = code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as i32;
+/// No broker is connected.
+pub(super) const ALL_BROKERS_DOWN: i32 = code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as i32;
 const NO_ERROR: i32 = code::RD_KAFKA_RESP_ERR_NO_ERROR as i32;
 
 /// librdkafka's code of an error and its text.

@@ -46,8 +46,12 @@ pub enum Sent {
     Done,
     /// They are, but it took so long that only a new producer may go on after the commit.
     Slow,
-    /// They are not, for this reason: a rebalance is under way, the transaction is lost. It can only be aborted.
+    /// They are not, and that is ordinary: a rebalance is under way, the cluster is away, the transaction grew too old. It can only be aborted.
+    Stale(String),
+    /// They are not, for a reason that may well come again. It can only be aborted.
     Refused(String),
+    /// They never will be: this user may not commit them.
+    Denied(String),
     /// A newer process uses the transactional id, or the group's instance id.
     Fenced(String),
 }
@@ -177,17 +181,13 @@ impl Producer {
         }
         let list = match self.begin().and_then(|()| list(offsets)) {
             Ok(list) => list,
-            Err(error) if error.kind == Kind::Fenced => return Sent::Fenced(error.to_string()),
-            Err(error) => return Sent::Refused(error.to_string()),
+            Err(error) => return not_begun(&error),
         };
         kill::point("before-send-offsets");
         let begun = clock::now();
         let sent = again_until(limit, |left| self.handle.send_offsets(&list, group, left));
         if let Err(setback) = sent {
-            return match self.is_fenced(&setback) || setback.failure.code == raw::INSTANCE_FENCED {
-                true => Sent::Fenced(setback.failure.text),
-                false => Sent::Refused(setback.failure.text),
-            };
+            return self.not_sent(setback);
         }
         kill::point("after-send-offsets");
         if begun.elapsed() < SLOW {
@@ -197,6 +197,20 @@ impl Producer {
             *is_slow = true;
         }
         Sent::Slow
+    }
+
+    fn not_sent(&self, setback: Setback) -> Sent {
+        let is_fenced = self.is_fenced(&setback);
+        let Setback {
+            failure, is_retriable, ..
+        } = setback;
+        match failure.code {
+            raw::INSTANCE_FENCED => Sent::Fenced(failure.text),
+            _ if is_fenced => Sent::Fenced(failure.text),
+            code if is_denied(code) => Sent::Denied(failure.text),
+            code if is_retriable || is_passing(code) || self.may_have_expired() => Sent::Stale(failure.text),
+            _ => Sent::Refused(failure.text),
+        }
     }
 
     pub(super) fn commit(&mut self, limit: Duration) -> Committed {
@@ -372,6 +386,44 @@ fn list(offsets: &[(TopicPartition, i64, String)]) -> Result<TopicPartitionList>
 
 fn is_old_epoch(code: i32) -> bool {
     matches!(code, raw::FENCED | raw::PRODUCER_FENCED | raw::OLD_EPOCH)
+}
+
+fn not_begun(error: &Error) -> Sent {
+    let text = error.to_string();
+    match error.kind {
+        Kind::Fenced => Sent::Fenced(text),
+        Kind::TimedOut => Sent::Stale(text),
+        _ => Sent::Refused(text),
+    }
+}
+
+/// Whether this user may not do it.
+fn is_denied(code: i32) -> bool {
+    matches!(
+        code,
+        raw::GROUP_NOT_ALLOWED
+            | raw::INVALID_GROUP
+            | raw::TOPIC_NOT_ALLOWED
+            | raw::CLUSTER_NOT_ALLOWED
+            | raw::TRANSACTIONAL_ID_NOT_ALLOWED
+    )
+}
+
+/// Whether it is a matter of time: a rebalance, a coordinator that moves, a cluster that is away.
+fn is_passing(code: i32) -> bool {
+    matches!(
+        code,
+        raw::ILLEGAL_GENERATION
+            | raw::UNKNOWN_MEMBER
+            | raw::REBALANCING
+            | raw::NOT_COORDINATOR
+            | raw::COORDINATOR_AWAY
+            | raw::COORDINATOR_LOADING
+            | raw::REQUEST_TIMED_OUT
+            | raw::TIMED_OUT
+            | raw::TRANSPORT
+            | raw::ALL_BROKERS_DOWN
+    )
 }
 
 /// Whether the same record, or the same producer, would fail in the same way again.

@@ -18,7 +18,7 @@ pub use file::FileReader;
 pub use member::reader::{Batch, Polled, Position, Reader};
 pub use member::transfer::{Held, Owned};
 pub use positions::kept::Kept;
-pub use positions::plan::{Member, Placed, Plan, plan};
+pub use positions::plan::{AskKept, Member, Placed, Plan, plan};
 pub use positions::start::Origin;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use regex::Regex;
 
 use super::contact::{self, Client, REQUEST};
+use super::member::queue;
 use super::positions::lookup::is_passing;
 use super::positions::metadata;
 use crate::clock;
@@ -257,11 +258,13 @@ fn elements(
     let found = ask_again(|| client.committed_offsets(list.clone(), REQUEST))
         .map_err(|error| contact::failed(what(), &error))?;
     let mut elements = BTreeMap::new();
-    for element in found.elements() {
-        element.error().map_err(|error| contact::failed(what(), &error))?;
-        if let Offset::Offset(offset) = element.offset() {
-            let partition = TopicPartition::new(element.topic(), element.partition());
-            elements.insert(partition, (offset, element.metadata().to_owned()));
+    for element in queue::elements(&found) {
+        if let Some(code) = element.error {
+            return Err(contact::failed(what(), &KafkaError::OffsetFetch(code)));
+        }
+        if element.offset >= 0 {
+            let partition = TopicPartition::new(element.topic, element.partition);
+            elements.insert(partition, (element.offset, element.metadata));
         }
     }
     Ok(elements)

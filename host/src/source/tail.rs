@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::contact::{self, Client, REQUEST};
+use super::member::queue;
 use super::offsets::log_range;
 use crate::clock;
 use crate::config::Cluster;
@@ -133,9 +134,8 @@ fn push(message: &BorrowedMessage<'_>, into: &mut Records) {
     into.keys.push(message.key());
     into.values.push(message.payload());
     into.timestamps.push(message.timestamp().to_millis().unwrap_or(-1));
-    for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
-        into.headers.push(at, header.key.as_bytes(), header.value);
-    }
+    // rdkafka's own way panics on a name that is no UTF-8.
+    queue::Message::of(message).each_header(|name, value| into.headers.push(at, name, value));
     into.offsets.push(message.offset());
 }
 

@@ -258,3 +258,76 @@ fn partitions_by_hand_have_the_groups_name_for_a_membership() {
     assert!(reader.group_metadata().is_ok());
     leave(reader);
 }
+
+#[test]
+fn metadata_that_is_no_text_is_somebody_elses_and_ends_no_process() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "raw", 1);
+    produce(&kafka, &name, 0, 0..10);
+    let source = source(&kafka, &[&name]);
+    let mut list = rdkafka::TopicPartitionList::new();
+    let mut element = list.add_partition(&name, 0);
+    element.set_offset(rdkafka::Offset::Offset(3)).unwrap();
+    element.set_metadata("é");
+    member::queue::cut_metadata(&mut list);
+    let client = client::bystander(&source).unwrap();
+    rdkafka::consumer::Consumer::commit(&client, &list, rdkafka::consumer::CommitMode::Sync).unwrap();
+    let sources = std::slice::from_ref(&source);
+    assert_eq!(offsets::marked(sources).unwrap()[0].metadata, "\u{fffd}");
+    assert!(!offsets::read(sources).unwrap()[0].committed.as_ref().unwrap().ours);
+    let lines = plan(sources, &member(1), None).unwrap().lines();
+    assert_eq!((lines[0].from, lines[0].metadata.clone()), (0, None));
+}
+
+#[test]
+fn a_member_that_its_predecessors_late_join_fenced_joins_again_once() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "late-join", 2);
+    let mut source = source(&kafka, &[&name]);
+    source.stop = None;
+    source.session_timeout = Duration::from_secs(30);
+    let with_instance = Member {
+        instance: Some("a".to_owned()),
+        ..member(1)
+    };
+    let plan = plan(std::slice::from_ref(&source), &with_instance, None).unwrap();
+    let plan = Arc::new(plan);
+    let mut reader = Reader::join(plan.clone(), 0).unwrap();
+    assigned(&mut reader, 2);
+    let incarnation = reader.owned()[0].incarnation;
+    // The predecessor joins, and nobody is behind it any more.
+    let predecessor = |plan: &Arc<Plan>| {
+        let mut late = Reader::join(plan.clone(), 0).unwrap();
+        let until = clock::now() + LIMIT;
+        while late.group_metadata().is_err() {
+            assert!(clock::now() < until, "it joins");
+            late.poll(Duration::from_millis(20), &mut Batch::default()).unwrap();
+        }
+        std::mem::forget(late);
+    };
+    predecessor(&plan);
+    let mut has_lost = false;
+    poll_until(&mut reader, |reader, polled, _| {
+        has_lost |= matches!(polled, Polled::Lost(lost) if lost.len() == 2);
+        has_lost && reader.owned().len() == 2
+    });
+    assert!(reader.owned().iter().all(|owned| owned.incarnation > incarnation));
+    produce(&kafka, &name, 0, 0..10);
+    poll_until(&mut reader, |reader, _, _| {
+        reader.owned().iter().any(|owned| owned.next == 10)
+    });
+    // A second time at once is another process.
+    predecessor(&plan);
+    let until = clock::now() + LIMIT;
+    let error = loop {
+        assert!(clock::now() < until, "it is fenced");
+        if let Err(error) = reader.poll(Duration::from_millis(20), &mut Batch::default()) {
+            break error;
+        }
+        if reader.has_batch() {
+            reader.processed();
+        }
+    };
+    assert_eq!(error.kind, Kind::Fenced, "{error}");
+    assert!(error.what.contains("instance id"), "{error}");
+}

@@ -12,7 +12,7 @@
 //! Never: it knows no plugin and no checkpoint store; which pointer counts, and where a delta comes from, is said to it.
 //!
 //! Errors: [`Kind::Corrupt`](crate::error::Kind::Corrupt) from a task means that its local files are damaged or of another layout: `forget` them
-//! and restore. A full disk or a file that may not be written is [`Kind::Failed`](crate::error::Kind::Failed): nothing is lost, nothing to forget.
+//! and restore. A full disk or a file that may not be written is [`Kind::Unwritable`](crate::error::Kind::Unwritable): nothing is lost, nothing to forget.
 
 mod home;
 mod task;

@@ -133,10 +133,10 @@ pub(super) fn error(what: String, error: &rocksdb::Error) -> Error {
     let is_missing = why.contains("No such file or directory");
     match error.kind() {
         ErrorKind::IOError if why.contains("No space left") || why.contains("Disk quota") => {
-            Error::new(Kind::Failed, what, why)
+            Error::new(Kind::Unwritable, what, why)
                 .hint("free some space on the disk of the state folder and start again: nothing is lost")
         }
-        ErrorKind::IOError if !is_missing => Error::new(Kind::Failed, what, why),
+        ErrorKind::IOError if !is_missing => Error::new(Kind::Unwritable, what, why),
         ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotSupported | ErrorKind::IOError => {
             damaged(what, &why)
         }

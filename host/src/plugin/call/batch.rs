@@ -14,6 +14,9 @@ use crate::plugin::stores::StoreKind;
 use crate::record::{Column, Records};
 use crate::state::{StoreId, TaskState};
 
+/// Keys whose values are looked up at once: a value may have 1 MiB, and what all of them take is known only then.
+const KEYS_AT_ONCE: usize = 128;
+
 /// The key index of an event without a key.
 pub(super) const NO_KEY: u32 = u32::MAX;
 
@@ -44,6 +47,9 @@ struct Keyed {
     /// The value stores, and for each its values, one a key.
     stores: Vec<StoreId>,
     values: Vec<Column>,
+    /// Some of the keys, and what was found for them.
+    some: Column,
+    found: Column,
 }
 
 impl Sent {
@@ -65,17 +71,21 @@ impl Sent {
         }
     }
 
-    /// Groups the records by key and looks up what the state has for the keys, for the `take` that follows.
-    pub(in crate::plugin) fn look_up(&mut self, records: &Records, state: &mut TaskState) -> Result<()> {
-        let Some(keyed) = &mut self.keyed else { return Ok(()) };
+    /// Groups the records by key and looks up what the state has for the keys, for the `take` that follows. `false`: it has more than `most` bytes,
+    /// and not all of it was looked up.
+    pub(in crate::plugin) fn look_up(&mut self, records: &Records, state: &mut TaskState, most: usize) -> Result<bool> {
+        let Some(keyed) = &mut self.keyed else { return Ok(true) };
         keyed
             .grouping
             .group(&records.keys, &mut keyed.keys, &mut self.batch.events.key);
-        for (store, values) in keyed.stores.iter().zip(&mut keyed.values) {
-            values.clear();
-            state.values(*store, &keyed.keys, values)?;
+        let mut left = most;
+        for store in 0..keyed.stores.len() {
+            if !keyed.look_up(store, state, left)? {
+                return Ok(false);
+            }
+            left = left.saturating_sub(keyed.values[store].bytes.len());
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The distinct keys of the batch that was looked up last; none where the plugin keeps no state.
@@ -164,7 +174,30 @@ impl Keyed {
             keys: Column::default(),
             values: vec![Column::default(); stores.len()],
             stores,
+            some: Column::default(),
+            found: Column::default(),
         }
+    }
+
+    /// Looks up what a store has for the keys. `false`: more than `most` bytes.
+    fn look_up(&mut self, store: usize, state: &mut TaskState, most: usize) -> Result<bool> {
+        let (id, values) = (self.stores[store], &mut self.values[store]);
+        values.clear();
+        if self.keys.len() <= KEYS_AT_ONCE {
+            state.values(id, &self.keys, values)?;
+            return Ok(values.bytes.len() <= most);
+        }
+        let mut keys = self.keys.iter().peekable();
+        while keys.peek().is_some() {
+            self.some.clear();
+            keys.by_ref().take(KEYS_AT_ONCE).for_each(|key| self.some.push(key));
+            state.values(id, &self.some, &mut self.found)?;
+            values.append(&self.found);
+            if values.bytes.len() > most {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Moves keys and values in, or back.
@@ -371,7 +404,7 @@ mod tests {
         let mut mine = records(&[Some(b"x"), None, Some(b"y"), Some(b"x"), Some(b"z")]);
         let before = mine.clone();
         for _ in 0..2 {
-            sent.look_up(&mine, &mut state).unwrap();
+            assert!(sent.look_up(&mine, &mut state, 100).unwrap());
             let batch = sent.take(&mut mine, Origin { input: 0, partition: 0 });
             assert_eq!(batch.events.key, [0, NO_KEY, 1, 0, 2]);
             assert_eq!(
@@ -384,6 +417,34 @@ mod tests {
             sent.give_back(&mut mine);
             assert_eq!(mine, before);
             assert_eq!(sent.keys().len(), 3);
+        }
+    }
+
+    #[test]
+    fn values_of_many_keys_are_all_looked_up_unless_they_are_too_large() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = crate::state::Home::open(folder.path(), 1 << 20).unwrap();
+        let mut state = home.task("views/0").unwrap();
+        let store = Declared {
+            id: crate::state::store_id("op", "one"),
+            name: "one".to_owned(),
+            kind: StoreKind::Value,
+        };
+        let names: Vec<_> = (0..3 * KEYS_AT_ONCE + 1).map(|number| number.to_string()).collect();
+        for name in names.iter().step_by(2) {
+            state.put(store.id, name.as_bytes(), name.as_bytes());
+        }
+        let keys: Vec<_> = names.iter().map(|name| Some(name.as_bytes())).collect();
+        let mut sent = sent_with(NONE, &[], &[store]);
+        let mut mine = records(&keys);
+        let bytes: usize = names.iter().step_by(2).map(String::len).sum();
+        assert!(!sent.look_up(&mine, &mut state, bytes - 1).unwrap());
+        assert!(sent.look_up(&mine, &mut state, bytes).unwrap());
+        let batch = sent.take(&mut mine, Origin { input: 0, partition: 0 });
+        let values = column(&mut batch.values[0].clone());
+        for (index, name) in names.iter().enumerate() {
+            let expected = (index % 2 == 0).then_some(name.as_bytes());
+            assert_eq!(values.get(index), expected, "{name}");
         }
     }
 

@@ -558,3 +558,22 @@ fn a_plugin_tells_what_it_keeps() {
         (2, 1, "raw")
     );
 }
+
+#[test]
+fn a_batch_whose_values_would_fill_the_guests_memory_is_cut() {
+    let (mut kept, mut operator) = (Kept::new(), operator("keeps"));
+    let names: Vec<_> = (0..300).map(|number| format!("key-{number:03}")).collect();
+    let large = vec![7; 512 << 10];
+    for name in &names {
+        kept.state().put(store_id("op", "value"), name.as_bytes(), &large);
+    }
+    kept.state().keep();
+    let rows: Vec<_> = names.iter().map(|name| (Some(name.as_str()), "push:1 items")).collect();
+    let outcome = kept.call(&mut operator, &mut keyed(&rows)).unwrap();
+    assert_eq!(refusals(&outcome), []);
+    assert_eq!(values(&outcome.outputs[0]), vec![r#"["1"]"#; 300]);
+    let keys: Vec<_> = outcome.outputs[0].keys.iter().flatten().collect();
+    assert!(keys.is_sorted(), "in their order");
+    let stats = operator.stats();
+    assert_eq!((stats.traps, stats.memory_limits), (0, 0), "{stats:?}");
+}

@@ -93,6 +93,17 @@ impl Commits {
         outcomes
     }
 
+    /// Nobody will answer any more.
+    pub(in crate::source) fn abandon(&mut self, why: &str) -> Vec<Outcome> {
+        let open = [self.in_flight.take(), self.waiting.take()];
+        let outcome = |snapshot: Snapshot| Outcome {
+            positions: snapshot.positions,
+            is_asked: snapshot.is_asked,
+            result: Err(why.to_owned()),
+        };
+        open.into_iter().flatten().map(outcome).collect()
+    }
+
     pub(in crate::source) fn is_idle(&self) -> bool {
         self.in_flight.is_none()
     }

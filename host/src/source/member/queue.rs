@@ -21,6 +21,8 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
+use crate::error::{Error, Kind, Result};
+
 /// What takes messages in.
 pub(in crate::source) trait Intake {
     /// Copies what it wants of the message. `false`: enough for now, what is still queued stays there, in order.
@@ -137,7 +139,7 @@ pub(in crate::source) struct Queue {
 unsafe impl Send for Queue {}
 
 impl Queue {
-    pub(in crate::source) fn new<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Self> {
+    fn new<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Self> {
         let client = consumer.client().native_ptr();
         // SAFETY: the client is alive; the queue is destroyed in `drop`, before the client.
         let queue = ptr::NonNull::new(unsafe { sys::rd_kafka_queue_new(client) })?;
@@ -148,6 +150,12 @@ impl Queue {
             led: Vec::new(),
             _of_one_thread: PhantomData,
         })
+    }
+
+    /// The same, or why not.
+    pub(in crate::source) fn of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Result<Self> {
+        Self::new(consumer)
+            .ok_or_else(|| Error::new(Kind::Kafka, "failed to join the group", "librdkafka has no queue"))
     }
 
     /// Leads a partition's messages here instead of into the consumer's own queue.
@@ -360,6 +368,14 @@ pub(in crate::source) fn elements(list: &TopicPartitionList) -> Vec<Element> {
     }
 }
 
+/// Metadata as another program may have written it: its last byte is cut off, so that it need not be text any more.
+#[cfg(test)]
+pub(in crate::source) fn cut_metadata(list: &mut TopicPartitionList) {
+    assert!(list.count() > 0);
+    // SAFETY: the list has an element, whose metadata has bytes; fewer of them are said to be there.
+    unsafe { (*(*list.ptr()).elems).metadata_size -= 1 };
+}
+
 /// The log's begin and end as the last fetch told them; asks nobody.
 pub(in crate::source) fn known_end<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
@@ -389,8 +405,8 @@ mod tests {
     fn metadata_that_is_no_text_does_not_end_the_process() {
         let mut list = TopicPartitionList::new();
         list.add_partition("views", 3).set_metadata("\u{0}é");
-        // SAFETY: the list has one element, whose metadata has three bytes; cutting the last one leaves half a character.
-        unsafe { (*(*list.ptr()).elems).metadata_size = 2 };
+        // Half a character is left.
+        cut_metadata(&mut list);
         let read = elements(&list);
         assert_eq!((read[0].topic.as_str(), read[0].partition), ("views", 3));
         assert_eq!(read[0].metadata, "\u{0}\u{fffd}");

@@ -15,7 +15,7 @@ use super::rebalance::Demand;
 use crate::clock::{self, Interval};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Records, TopicPartition};
-use crate::source::client::{self, Event, Identity, words};
+use crate::source::client::{self, Event, words};
 use crate::source::positions::plan::{Placed, Plan};
 use crate::source::positions::topics::Sharing;
 
@@ -112,6 +112,8 @@ pub struct Reader {
     /// Set while no broker answers: the arrivals at that moment.
     disconnected: Option<u64>,
     probe: Interval,
+    /// When another member joined under this one's instance id.
+    pub(in crate::source) fenced: Option<Instant>,
 }
 
 impl Reader {
@@ -119,19 +121,9 @@ impl Reader {
     ///
     /// Errors: `Invalid`, settings that librdkafka refuses.
     pub fn join(plan: Arc<Plan>, worker: usize) -> Result<Self> {
-        let first = &plan.set[0];
-        let identity = Identity {
-            client_id: format!("sandbar-{}-{worker}", plan.member.pipeline),
-            // A process may have several sets in one group: the source's name tells its members apart.
-            instance: plan
-                .member
-                .instance
-                .as_ref()
-                .map(|instance| format!("{instance}-{}-{worker}", first.name)),
-        };
-        let client = Closing::new(client::member(first, identity, plan.member.queue_bytes)?);
-        let queue = Queue::new(&*client)
-            .ok_or_else(|| Error::new(Kind::Kafka, "failed to join the group", "librdkafka has no queue"))?;
+        let identity = plan.identity(worker);
+        let client = Closing::new(client::member(&plan.set[0], identity, plan.member.queue_bytes)?);
+        let queue = Queue::of(&client)?;
         let max_batch = plan.set.iter().map(|source| source.max_batch).min().unwrap_or(1);
         let discovery = plan
             .set
@@ -158,13 +150,14 @@ impl Reader {
             told: VecDeque::new(),
             disconnected: None,
             probe: Interval::new(Duration::from_secs(1)),
+            fenced: None,
             plan,
         };
         reader.subscribe_first()?;
         Ok(reader)
     }
 
-    fn subscribe_first(&mut self) -> Result<()> {
+    pub(in crate::source) fn subscribe_first(&mut self) -> Result<()> {
         match self.plan.sharing.clone() {
             Sharing::Led { leader, .. } => self.subscribe([leader].into()),
             Sharing::Matching => self.subscribe(self.counts.keys().cloned().collect()),
@@ -455,8 +448,10 @@ impl Reader {
             }
             Code::FencedInstanceId | Code::Fatal => {
                 let is_fenced = code == Code::FencedInstanceId || reason.to_ascii_lowercase().contains("fenced");
-                let kind = if is_fenced { Kind::Fenced } else { Kind::Kafka };
-                return Err(Error::new(kind, "failed to stay in the group", reason));
+                if is_fenced {
+                    return self.join_again(&reason);
+                }
+                return Err(Error::new(Kind::Kafka, "failed to stay in the group", reason));
             }
             Code::InconsistentGroupProtocol => {
                 return Err(Error::new(Kind::Kafka, "failed to join the group", reason)

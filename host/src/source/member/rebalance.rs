@@ -228,23 +228,27 @@ impl Reader {
         self.client
             .incremental_unassign(&list)
             .map_err(|error| failed(&error))?;
-        for at in partitions {
-            self.commits.forget(at);
-            if let Some((slot, safe)) = self.intake.remove(at) {
-                self.plan.hand_over(at, safe);
-                // What the group does not hold, the next owner reads again: only then it is complete.
-                let held = if self.plan.commits() {
-                    slot.committed
-                } else {
-                    Some(safe)
-                };
-                match slot.stop.zip(held) {
-                    Some((stop, held)) if held >= stop => self.plan.completed(at),
-                    _ => self.plan.reopened(at),
-                }
-            }
-        }
+        partitions.iter().for_each(|at| self.forget(at));
         Ok(())
+    }
+
+    /// A partition is not this reader's any more.
+    pub(in crate::source) fn forget(&mut self, at: &TopicPartition) {
+        self.commits.forget(at);
+        let Some((slot, safe)) = self.intake.remove(at) else {
+            return;
+        };
+        self.plan.hand_over(at, safe);
+        // What the group does not hold, the next owner reads again: only then it is complete.
+        let held = if self.plan.commits() {
+            slot.committed
+        } else {
+            Some(safe)
+        };
+        match slot.stop.zip(held) {
+            Some((stop, held)) if held >= stop => self.plan.completed(at),
+            _ => self.plan.reopened(at),
+        }
     }
 
     /// Reads partitions on from other offsets. A seek does not do it: behind an error there is nothing that could be sought. Never while the group

@@ -72,6 +72,12 @@ impl Reader {
         metadata::with_stop(pointer, stop)
     }
 
+    /// A partition's stop as it is kept with its position; `None`: it has none.
+    pub fn kept_stop(&self, at: &TopicPartition) -> Option<String> {
+        let slot = self.intake.slot(&at.topic, at.partition)?;
+        self.plan.kept_stop(slot.source, slot.stop).map(metadata::text)
+    }
+
     /// Begins to commit these positions, with what rides with each, in one request; partitions that are not owned any more are left out. Never waits:
     /// `Polled::Committed` tells how it went. `false`: there is nothing to commit, and nothing will be told.
     pub fn begin_commit_of(&mut self, positions: Vec<(TopicPartition, i64, String)>) -> bool {

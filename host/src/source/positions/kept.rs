@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::lookup::Lookup;
-use super::plan::Plan;
+use super::metadata;
+use super::plan::{Placed, Plan};
 use super::start::Committed;
 use crate::config::{CommitOffsets, KafkaSource, Start, Stop, Subscription};
 use crate::error::Result;
@@ -64,6 +65,11 @@ impl Plan {
     pub fn kept_at(&self, at: &TopicPartition) -> Option<i64> {
         let kept = lock(self.kept.as_ref()?);
         kept.get(at).map(|(next, _)| *next)
+    }
+
+    /// The stop of a partition as it is kept with its position; `None`: it has none.
+    pub fn stop_to_keep(&self, placed: &Placed) -> Option<String> {
+        self.kept_stop(placed.source, placed.stop).map(metadata::text)
     }
 
     /// A checkpoint is durable that holds these positions.

@@ -26,9 +26,14 @@ pub(in crate::source) fn pointer(task: &str, stop: Option<KeptStop>) -> String {
 /// What rides with an offset: its pointer, and where the run ends.
 pub(in crate::source) fn with_stop(pointer: &str, stop: Option<KeptStop>) -> String {
     match stop {
-        Some(KeptStop { at, setting }) => format!("{pointer}:{at}@{setting:08x}"),
+        Some(stop) => format!("{pointer}:{}", text(stop)),
         None => pointer.to_owned(),
     }
+}
+
+/// A stop as it is kept.
+pub(in crate::source) fn text(KeptStop { at, setting }: KeptStop) -> String {
+    format!("{at}@{setting:08x}")
 }
 
 /// Whether an offset was committed by Sandbar; any other counts for `group-offsets` only.

@@ -12,7 +12,7 @@ use super::topics::{self, Layout, Sharing};
 use crate::config::{CommitOffsets, KafkaSource, Start, Stop};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
-use crate::source::client::{self, Client, lock};
+use crate::source::client::{self, Client, Identity, lock};
 use crate::source::member::commit;
 
 /// The members commit what was not committed in this time.
@@ -63,14 +63,18 @@ pub struct Plan {
     pub(super) kept: Option<Mutex<Kept>>,
 }
 
+/// Gives what checkpoints hold of partitions.
+pub type AskKept<'a> = dyn Fn(&[TopicPartition]) -> Result<Kept> + 'a;
+
 /// Looks the topics of a set up, resolves all starts and stops to numbers and commits each partition's first pointer, so that a crash
 /// before the first commit starts at the same place. Once a process, before its workers join.
 ///
-/// `kept`: what the newest checkpoints hold, where they are the truth. Nothing is committed then, and what the group holds is no position of ours.
+/// `kept`: where checkpoints are the truth, gives what the newest ones hold of the set's partitions. Nothing is committed then, and what the group holds
+/// is no position of ours.
 ///
 /// Errors are of kind `Kafka`: no broker answers within 15 s, a topic, partition or offset that the file names does not exist, nothing says
 /// where to start. `Invalid`: sources that cannot be read together.
-pub fn plan(set: &[KafkaSource], member: &Member, kept: Option<Kept>) -> Result<Plan> {
+pub fn plan(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> Result<Plan> {
     // At the start there is no later: what only took too long is a broker that is not there.
     resolve(set, member, kept).map_err(|error| match error.kind {
         Kind::TimedOut => Error {
@@ -81,7 +85,7 @@ pub fn plan(set: &[KafkaSource], member: &Member, kept: Option<Kept>) -> Result<
     })
 }
 
-fn resolve(set: &[KafkaSource], member: &Member, kept: Option<Kept>) -> Result<Plan> {
+fn resolve(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> Result<Plan> {
     let Some(first) = set.first() else {
         return Err(Error::new(
             Kind::Bug,
@@ -92,6 +96,8 @@ fn resolve(set: &[KafkaSource], member: &Member, kept: Option<Kept>) -> Result<P
     let client = client::bystander(first)?;
     let lookup = |source: usize| lookup(&client, &set[source]);
     let layout = topics::lay_out(set, &lookup)?;
+    let all: Vec<_> = layout.partitions.iter().map(|(_, at)| at.clone()).collect();
+    let kept = kept.map(|kept| kept(&all)).transpose()?;
     let mut facts = read_facts(set, &layout, &lookup(0), kept.as_ref())?;
     measure_open_ends(set, &layout, &mut facts)?;
     let placed = place(set, &layout, &facts)?;
@@ -320,6 +326,19 @@ impl Plan {
     /// Whether the run ends by itself: each source has a stop, and each partition got one.
     pub fn is_bounded(&self) -> bool {
         self.set.iter().all(|source| source.stop.is_some()) && self.placed.values().all(|placed| placed.stop.is_some())
+    }
+
+    /// What tells a worker of this process from the group's other members.
+    pub(in crate::source) fn identity(&self, worker: usize) -> Identity {
+        let Member { pipeline, instance, .. } = &self.member;
+        // A process may have several sets in one group: the source's name tells its members apart.
+        let source = &self.set[0].name;
+        Identity {
+            client_id: format!("sandbar-{pipeline}-{worker}"),
+            instance: instance
+                .as_ref()
+                .map(|instance| format!("{instance}-{source}-{worker}")),
+        }
     }
 
     pub(in crate::source) fn placed(&self, at: &TopicPartition) -> Option<&Placed> {
