@@ -7,12 +7,13 @@
 use super::checkpoints::Checkpoints;
 use super::committed::collect_until;
 use super::flow::{self, Ports, Route};
-use super::kept;
 use super::lifecycle::{Notice, Stop};
 use super::round::transaction_timeout;
+use super::start::{Import, check_committed, kept};
 use super::task::Tasks;
 use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
 use crate::checkpoint::Pointer;
+use crate::checkpoint::savepoint::Place;
 use crate::clock;
 use crate::config::{self, Cluster, CommitOffsets, Delivery, OnError, Pipeline, Source, Start};
 use crate::error::{Error, Kind, Result};
@@ -60,10 +61,17 @@ fn ports(plugins: &[Plugin]) -> Vec<Ports> {
         .collect()
 }
 
-/// Runs a pipeline until it is asked to stop, or until every partition reached its stop.
+/// Runs a pipeline until it is asked to stop, or until every partition reached its stop. `from`: it begins at that savepoint, whatever it has
+/// committed since; it needs checkpoints.
 ///
 /// Errors: whatever hinders the start, a record that stops the pipeline, an output that can never be delivered.
-pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audience: &mut dyn Audience) -> Result<()> {
+pub fn run(
+    pipeline: Pipeline,
+    from: Option<&Place>,
+    stop: Arc<Stop>,
+    progress: Arc<Progress>,
+    audience: &mut dyn Audience,
+) -> Result<()> {
     let begun = clock::now();
     let pipeline = Arc::new(pipeline);
     let engine = Engine::new(Some(pipeline.compile_cache()))?;
@@ -79,6 +87,11 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
         failure: Arc::default(),
     };
 
+    let import = match from.zip(checkpoints.store()) {
+        Some((place, store)) => Some(Import::prepare(&pipeline, &checkpoints, store, place, &stop)?),
+        None => None,
+    };
+
     let tasks = (0..pipeline.workers)
         .map(|_| tasks(&shared, &plugins, &routes))
         .collect::<Result<Vec<_>>>()?;
@@ -86,9 +99,12 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
     let writers = (0..pipeline.workers)
         .map(|worker| writer(&pipeline, worker, &outputs, &checkpoints))
         .collect::<Result<Vec<_>>>()?;
-    checkpoints.check_committed(&pipeline)?;
-    let plans = plans(&pipeline, &routes, &checkpoints)?;
-    tell_start(&pipeline, &plans, audience);
+    match (&import, checkpoints.store()) {
+        (Some(import), Some(store)) => import.carry_out(&pipeline, store)?,
+        (_, store) => check_committed(&pipeline, store)?,
+    }
+    let plans = plans(&pipeline, &checkpoints)?;
+    tell_start(&pipeline, &plans, import.as_ref(), audience);
 
     let mut inputs = files(&pipeline)?;
     let mut workers = Vec::new();
@@ -206,8 +222,8 @@ fn cluster(pipeline: &Pipeline) -> Option<Cluster> {
 }
 
 /// The other half is the readers', in equal shares for each set that a worker reads.
-fn plans(pipeline: &Pipeline, routes: &[Route], checkpoints: &Checkpoints) -> Result<Vec<(Vec<usize>, Arc<Plan>)>> {
-    let sets = flow::sets(pipeline, routes);
+fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints) -> Result<Vec<(Vec<usize>, Arc<Plan>)>> {
+    let sets = flow::sets(pipeline);
     let member = source::Member {
         pipeline: pipeline.name.clone(),
         instance: pipeline.instance.clone(),
@@ -239,15 +255,22 @@ fn files(pipeline: &Pipeline) -> Result<Vec<(usize, FileReader)>> {
         .collect()
 }
 
-fn tell_start(pipeline: &Pipeline, plans: &[(Vec<usize>, Arc<Plan>)], audience: &mut dyn Audience) {
+fn tell_start(
+    pipeline: &Pipeline,
+    plans: &[(Vec<usize>, Arc<Plan>)],
+    import: Option<&Import>,
+    audience: &mut dyn Audience,
+) {
     for (sources, plan) in plans {
         for placed in plan.lines() {
+            let source = pipeline.sources[sources[placed.source]].name();
+            let imported = import.and_then(|import| import.origin(source, &placed.partition));
             audience.notice(&Notice::Start {
-                source: pipeline.sources[sources[placed.source]].name().to_owned(),
+                source: source.to_owned(),
                 topic: placed.partition.topic.to_string(),
                 partition: placed.partition.partition,
                 from: placed.from,
-                origin: origin(&placed),
+                origin: imported.unwrap_or_else(|| origin(&placed)),
                 stop: placed.stop,
             });
         }
