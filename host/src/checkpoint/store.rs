@@ -10,7 +10,7 @@
 //!
 //! Names are never used twice, and objects never change: two attempts at a commit, or two processes, cannot meet in one object.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -211,27 +211,6 @@ impl Store {
         Ok(newest.into_values().collect())
     }
 
-    /// The newest entry of each task among bundles that are known to be committed: `committed` names them, or another one builds on them. What
-    /// a round wrote that then came to nothing is not among them. Tasks are in order.
-    pub fn newest_committed(&self, committed: &[Pointer]) -> Result<Vec<Entry>> {
-        let mut known: BTreeSet<String> = committed.iter().filter_map(|pointer| pointer.bundle.clone()).collect();
-        let manifests: Vec<_> = (self.bundles()?.into_iter())
-            .map(|name| Ok((self.manifest(&name)?, name)))
-            .collect::<Result<_>>()?;
-        for (checked, _) in &manifests {
-            let parents = checked.manifest.tasks.iter().map(|entry| &entry.parent);
-            known.extend(parents.filter_map(|parent| parent.bundle.clone()));
-        }
-        let mut newest: BTreeMap<&str, &Entry> = BTreeMap::new();
-        let of_known = manifests.iter().filter(|(_, name)| known.contains(name));
-        for entry in of_known.flat_map(|(checked, _)| &checked.manifest.tasks) {
-            if newest.get(&*entry.task).is_none_or(|before| before.seq <= entry.seq) {
-                newest.insert(&entry.task, entry);
-            }
-        }
-        Ok(newest.into_values().cloned().collect())
-    }
-
     /// The names of all bundles, the oldest first.
     pub fn bundles(&self) -> Result<Vec<String>> {
         let listed = self.objects.list(&self.path("bundles"))?;
@@ -289,25 +268,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_pointer_and_no_later_bundle_names_is_not_known_to_be_committed() {
-        let (_folder, store) = super::super::tests::folder_store();
-        let mut chain = super::super::tests::Chain::new(&store, "views/0");
-        let first = chain.commit();
-        let known = |committed: &[Pointer]| -> Vec<u64> {
-            let entries = store.newest_committed(committed).unwrap();
-            entries.into_iter().map(|entry| entry.seq).collect()
-        };
-        assert_eq!(known(&[]), [] as [u64; 0], "a round may have come to nothing");
-        assert_eq!(known(&[first]), [1]);
-        let second = chain.commit();
-        assert_eq!(known(&[]), [1], "the second builds on the first");
-        assert_eq!(known(&[second]), [2]);
-    }
-
-    #[test]
     fn no_two_names_are_the_same_and_they_sort_by_time() {
         let names: Vec<String> = (0..1000).map(|worker| new_name(worker % 512)).collect();
-        let distinct: BTreeSet<_> = names.iter().collect();
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());
         for name in &names {
             assert!(

@@ -1,11 +1,11 @@
 //! The committed offsets against the checkpoints, before anything is planned: the plan would commit first positions for what has none.
 
 use crate::checkpoint::bundle::Entry;
-use crate::checkpoint::{Metadata, Pointer, Store};
+use crate::checkpoint::{Metadata, Store};
 use crate::config::{KafkaSource, Offsets, Pipeline, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
-use crate::source::offsets::{self, Survey};
+use crate::source::offsets;
 
 /// Where checkpoints of this pipeline exist its offsets must be there, all that they know, and be its own: what to do without them is for a person
 /// to say.
@@ -26,7 +26,7 @@ pub(in crate::pipeline) fn check_committed(pipeline: &Pipeline, store: Option<&S
         return Ok(());
     }
     let survey = offsets::survey(&sources)?;
-    if let Some(foreign) = survey.marked.iter().find(|one| own(&one.metadata).is_none()) {
+    if let Some(foreign) = survey.marked.iter().find(|one| !is_own(&one.metadata)) {
         return Err(not_theirs(format!(
             "the offset of {} was committed by somebody else",
             foreign.partition
@@ -37,7 +37,12 @@ pub(in crate::pipeline) fn check_committed(pipeline: &Pipeline, store: Option<&S
             "the group has no offset of this pipeline any more".to_owned(),
         ));
     }
-    match lost(store, &survey)? {
+    // A partition that another member has just found is there when it is looked for again: its first offset is older than its first checkpoint.
+    let lost = match lost(store, &survey.without)? {
+        None => None,
+        Some(_) => lost(store, &offsets::survey(&sources)?.without)?,
+    };
+    match lost {
         None => Ok(()),
         Some((at, next, entry)) => Err(not_theirs(format!(
             "the group has no offset of {at} any more; checkpoint {} of task {} has it at {next}",
@@ -46,30 +51,23 @@ pub(in crate::pipeline) fn check_committed(pipeline: &Pipeline, store: Option<&S
     }
 }
 
-fn own(metadata: &str) -> Option<Pointer> {
-    match Metadata::read(Some(metadata.as_bytes())) {
-        Ok(Metadata::Ours(pointer)) => Some(pointer),
-        Ok(Metadata::Absent | Metadata::Foreign) | Err(_) => None,
-    }
+fn is_own(metadata: &str) -> bool {
+    matches!(Metadata::read(Some(metadata.as_bytes())), Ok(Metadata::Ours(_)))
 }
 
-/// A partition without an offset that a committed checkpoint has one of. Any other was found since, or is new to the pipeline. The checkpoints are
-/// looked through only where there is such a partition at all.
-fn lost(store: &Store, survey: &Survey) -> Result<Option<(TopicPartition, i64, Entry)>> {
-    if survey.without.is_empty() {
+/// A partition without an offset that a checkpoint has one of. Any other was found since, or is new to the pipeline. A checkpoint that was never
+/// committed counts too: its partitions had a first offset before it was written. The checkpoints are looked through only where a partition has
+/// no offset at all.
+fn lost(store: &Store, without: &[TopicPartition]) -> Result<Option<(TopicPartition, i64, Entry)>> {
+    if without.is_empty() {
         return Ok(None);
     }
-    let pointers: Vec<Pointer> = survey.marked.iter().filter_map(|one| own(&one.metadata)).collect();
-    let known = store.newest_committed(&pointers)?;
-    Ok(first_known(&survey.without, &known))
-}
-
-fn first_known(without: &[TopicPartition], known: &[Entry]) -> Option<(TopicPartition, i64, Entry)> {
+    let known = store.newest()?;
     let at_of = |offsets: &Offsets, at: &TopicPartition| offsets.get(&*at.topic)?.get(&at.partition).copied();
-    without.iter().find_map(|at| {
-        let mut entries = known.iter();
+    Ok(without.iter().find_map(|at| {
+        let mut entries = known.iter().map(|(_, entry)| entry);
         entries.find_map(|entry| Some((at.clone(), at_of(&entry.offsets, at)?, entry.clone())))
-    })
+    }))
 }
 
 fn not_theirs(why: String) -> Error {
