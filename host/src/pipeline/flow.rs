@@ -431,10 +431,10 @@ pub(in crate::pipeline) mod tests {
     #[test]
     fn sources_meet_in_an_operator_however_far_behind_them() {
         let pipeline = pipeline(
+            &["a", "b", "c"],
             &[("x", &["a"]), ("y", &["x", "c"]), ("z", &["b"])],
             &[("s", &["y", "z"])],
         );
-        let routes = routes(&pipeline, &[ports(1, &[]), ports(2, &[]), ports(1, &[])]).unwrap();
         assert_eq!(sets(&pipeline), [vec![0, 2], vec![1]]);
     }
 

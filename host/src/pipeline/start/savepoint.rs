@@ -337,7 +337,7 @@ mod tests {
         };
         let mut used = BTreeSet::new();
         let laid_out = import.lay_out(set, logs, savepoint, &mut used);
-        let pipeline = crate::pipeline::flow::tests::pipeline(&["views", "clicks"], &[], &[]);
+        let pipeline = flow::tests::pipeline(&["views", "clicks"], &[], &[]);
         let checked = laid_out.and_then(|()| import.refuse_unused(savepoint, &used, &pipeline));
         (import, checked)
     }
