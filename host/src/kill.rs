@@ -4,7 +4,7 @@
 //! `FAILPOINTS="after-bundle=3*off->return"` ends the process at the fourth bundle. The syntax is the crate `fail`'s.
 
 /// Every point, in the order of a round; `tests/guarantees` kills at each of them.
-pub const POINTS: [&str; 17] = [
+pub const POINTS: [&str; 18] = [
     "after-begin",
     "mid-produce",
     "before-flush",
@@ -22,6 +22,7 @@ pub const POINTS: [&str; 17] = [
     "in-revocation",
     "in-guest-call",
     "in-recycle",
+    "mid-import",
 ];
 
 /// Arms what the environment says; for the program's first line.

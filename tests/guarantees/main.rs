@@ -29,6 +29,7 @@ mod faults;
 mod torture;
 mod offsets_in_checkpoints;
 mod storage;
+mod checkpoints;
 mod ending;
 mod memory;
 mod plugin;

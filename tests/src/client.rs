@@ -301,6 +301,33 @@ impl Client {
         found.elements().iter().filter_map(of).collect()
     }
 
+    /// Deletes a group with all that it holds; it must have no members.
+    pub fn delete_group(&self, group: &str) {
+        let deleted = finish(self.admin.delete_groups(&[group], &AdminOptions::new())).expect("an answer");
+        deleted[0]
+            .as_ref()
+            .unwrap_or_else(|error| panic!("failed to delete group {group}: {error:?}"));
+    }
+
+    /// Changes what a group without members holds for a topic: `to` says for each partition and offset which one it is then, `None` that it is
+    /// gone. What rides with the offsets stays.
+    pub fn tamper(&self, group: &str, topic: &str, to: impl Fn(i32, i64) -> Option<i64>) {
+        let held = self.committed(group, topic);
+        self.delete_group(group);
+        let consumer = self.consumer(Isolation::Committed, &[("group.id", group)]);
+        let mut list = TopicPartitionList::new();
+        for (partition, held) in held {
+            let Some(offset) = to(partition, held.offset) else {
+                continue;
+            };
+            let mut element = list.add_partition(topic, partition);
+            element.set_offset(Offset::Offset(offset)).expect("an offset");
+            element.set_metadata(&held.metadata);
+        }
+        let commit = || consumer.commit(&list, CommitMode::Sync).ok();
+        wait::until("the group takes the offsets", LIMIT, commit);
+    }
+
     /// How many members a group has; 0 where it is unknown.
     pub fn members(&self, group: &str) -> usize {
         let groups = self

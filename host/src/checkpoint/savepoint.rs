@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::base::StoredFile;
 use super::bundle::{BaseRef, StoreShape};
 use super::history::Ground;
 use super::objects::Objects;
@@ -137,7 +138,7 @@ impl Store {
     fn copy_base(&self, target: &Store, base: &BaseRef, done: &mut BTreeSet<String>) -> Result<()> {
         for file in self.base(base)?.files {
             if done.insert(file.object.clone()) {
-                self.copy_file(target, &file.object, file.length)?;
+                self.copy_file(target, &file)?;
             }
         }
         if done.insert(base.name.clone()) {
@@ -149,19 +150,19 @@ impl Store {
     }
 
     /// Within one place nothing is transferred. Into a store everything is written anew, so that it is young there: it must not be
-    /// collected before it is committed.
-    fn copy_file(&self, target: &Store, object: &str, length: u64) -> Result<()> {
-        let (from, to) = (self.file_path(object), target.file_path(object));
+    /// collected before it is committed. What is transferred is checked on the way.
+    fn copy_file(&self, target: &Store, file: &StoredFile) -> Result<()> {
+        let (from, to) = (self.file_path(&file.object), target.file_path(&file.object));
         if self.objects.is_same_place(&target.objects) && target.is_savepoint() {
             return self.objects.copy(&from, &to);
         }
         let (sender, pieces) = std::sync::mpsc::sync_channel::<Result<Bytes>>(2);
-        let source = self.clone();
+        let (source, file) = (self.clone(), file.clone());
         let reading = self.objects.begin_blocking(move || {
-            let read = source.read_pieces(&from, length, |piece| {
+            let read = source.read_file(&file, |piece| {
                 // Whoever wrote has given up: so does this.
                 let gone = |_| Error::new(Kind::Failed, "failed to copy", "the other side is gone");
-                sender.send(Ok(piece)).map_err(gone)
+                sender.send(Ok(Bytes::copy_from_slice(piece))).map_err(gone)
             });
             if let Err(error) = read {
                 let _ = sender.send(Err(error));
@@ -208,7 +209,7 @@ impl Store {
         let none = || {
             let why = format!("there is no `{MANIFEST}`: it was never made, never finished, or was deleted");
             let error = Error::new(Kind::Corrupt, format!("there is no savepoint `{place}`"), why);
-            error.hint("`sandbar savepoint list PIPELINE` tells which there are")
+            error.hint("`sandbar savepoint list PIPELINE` tells which there are; one elsewhere is given by its place, such as ./folder")
         };
         // Looking at a folder that is not there must not make it.
         if let Place::At(Location::Folder(folder)) = place
@@ -418,6 +419,29 @@ mod tests {
         assert_eq!(list(), []);
         assert!(store.delete_savepoint(&named("a")).is_err());
         assert!(store.history(&chain.at, None).is_ok());
+    }
+
+    #[test]
+    fn a_damaged_file_of_a_savepoint_is_found_before_it_is_of_any_use() {
+        let (folder, store) = folder_store();
+        let chain = four_commits(&store, folder.path());
+        let place = folder.path().join("apart");
+        let apart = Place::At(Location::Folder(place.clone()));
+        store.save(&apart, || Ok(committed(&chain))).unwrap();
+        let base = std::fs::read_dir(place.join("files"))
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path();
+        let file = std::fs::read_dir(base).unwrap().next().unwrap().unwrap();
+        let mut bytes = std::fs::read(file.path()).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(file.path(), bytes).unwrap();
+        let other = Store::open(&Location::Folder(folder.path().join("other")), "pages").unwrap();
+        let error = other.import(&apart).unwrap_err();
+        assert_eq!(error.kind, Kind::Corrupt);
+        assert!(error.what.contains(file.file_name().to_str().unwrap()), "{error}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::output::{Head, Output, Table};
 use crate::config::{self, KafkaSource, Offsets as ByTopic, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::{self, spec};
-use crate::source::offsets::{self, Position, To};
+use crate::source::offsets::{Position, To};
 
 /// Arguments of `sandbar offsets`.
 #[derive(Args, Debug)]
@@ -75,9 +75,9 @@ impl Offsets {
         match self.action {
             Action::Show { pipeline } => show(&pipeline::positions(&pipeline.load()?.0)?, out),
             Action::Set { pipeline, to } => {
-                let sources = pipeline.load()?.1;
+                let (pipeline, sources) = pipeline.load()?;
                 refuse_kept(&sources)?;
-                show(&offsets::set(&sources, &resolve(&sources, &to)?)?, out)
+                show(&pipeline::set_positions(&pipeline, &resolve(&sources, &to)?)?, out)
             }
             Action::Export { pipeline } => out.line(&export(&pipeline::positions(&pipeline.load()?.0)?)?.to_string()),
         }

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::output::Output;
+use super::savepoint;
 use super::screen::Screen;
 use super::signals;
+use crate::checkpoint::savepoint::Place;
+use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, Progress};
 use crate::pipeline::{self, Stop, spec};
@@ -18,7 +21,7 @@ use crate::server::Http;
 #[derive(Args, Debug)]
 #[command(
     after_help = "SIGINT and SIGTERM finish the batch, commit, leave the group and end with 0; a second one ends at once.\n\n\
-    Examples:\n  sandbar run pipeline.toml\n  sandbar run pipeline.toml --set source.views.start=earliest --http 127.0.0.1:9464"
+    Examples:\n  sandbar run pipeline.toml\n  sandbar run pipeline.toml --set source.views.start=earliest --http 127.0.0.1:9464\n  sandbar run pipeline.toml --from before-upgrade"
 )]
 pub struct Run {
     /// The pipeline file
@@ -32,7 +35,7 @@ pub struct Run {
     /// Tell this process from others of the same pipeline on this machine
     #[arg(long, value_name = "ID")]
     pub(super) instance: Option<String>,
-    /// Begin with the state and positions of a savepoint
+    /// Begin with the state and positions of a savepoint: its name, or its place. Every start with it goes back there
     #[arg(long, value_name = "SAVEPOINT")]
     pub(super) from: Option<String>,
     /// Begin although the checkpoint holds state that the plugins no longer have; that state is dropped
@@ -42,8 +45,8 @@ pub struct Run {
 
 impl Run {
     pub(super) fn run(self, out: &Output) -> Result<()> {
-        self.refuse_savepoints()?;
         let mut pipeline = spec::load(&self.pipeline, &self.sets)?;
+        let from = self.savepoint(&pipeline)?;
         pipeline.instance = self.instance.or(pipeline.instance);
         pipeline.allow_dropped_state = self.allow_dropped_state;
         let stop = Arc::new(Stop::default());
@@ -57,40 +60,19 @@ impl Run {
                 .transpose()?;
             screen.serves(http.map(|http| http.address()));
         }
-        pipeline::run(pipeline, stop, progress, &mut screen)
+        pipeline::run(pipeline, from, stop, progress, &mut screen)
     }
 
-    fn refuse_savepoints(&self) -> Result<()> {
-        if self.from.is_none() {
-            return Ok(());
+    fn savepoint(&self, pipeline: &Pipeline) -> Result<Option<Place>> {
+        let Some(text) = &self.from else { return Ok(None) };
+        match &pipeline.checkpoint {
+            Some(checkpoint) => savepoint::place(text, &checkpoint.location).map(Some),
+            None => Err(Error::new(
+                Kind::Invalid,
+                format!("failed to start from savepoint `{text}`"),
+                "the pipeline has no [checkpoint], so there is nowhere to keep state and positions together",
+            )
+            .hint("add [checkpoint] with a store to the pipeline file")),
         }
-        Err(Error::new(Kind::Usage, "--from is not supported yet", "this build makes savepoints, and cannot start from one")
-            .hint("set where a source starts with --set source.NAME.start=…, or move its positions with `sandbar offsets set`"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn savepoints_are_refused_with_a_sentence() {
-        let run = |from: Option<&str>, allow_dropped_state| Run {
-            pipeline: "p.toml".into(),
-            sets: Vec::new(),
-            http: None,
-            instance: None,
-            from: from.map(Into::into),
-            allow_dropped_state,
-        };
-        assert_eq!(run(None, false).refuse_savepoints(), Ok(()));
-        assert!(
-            run(Some("x"), true)
-                .refuse_savepoints()
-                .unwrap_err()
-                .what
-                .contains("--from")
-        );
-        assert_eq!(run(None, true).refuse_savepoints(), Ok(()));
     }
 }

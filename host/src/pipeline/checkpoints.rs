@@ -2,11 +2,10 @@
 //!
 //! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run stops and says so.
 
-use crate::checkpoint::{BaseRef, Ground, Metadata, Pointer, Store, StoreShape};
-use crate::config::{KafkaSource, Offsets, Pipeline, Source, Subscription, Truth};
+use crate::checkpoint::{BaseRef, Ground, Pointer, Store, StoreShape};
+use crate::config::{Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::{self, Plugin};
-use crate::source::offsets;
 use crate::state::{Home, TaskState, store_id};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -73,37 +72,6 @@ impl Checkpoints {
         Some((self.store.as_ref()?, self.home.as_ref()?.scratch()))
     }
 
-    /// Where checkpoints of this pipeline exist its offsets must be there, and be its own: what to do without them is for a person to say.
-    ///
-    /// Before the positions are planned, since the plan would commit first ones. Errors: `Corrupt`; `Kafka`, the group cannot be read.
-    pub(super) fn check_committed(&self, pipeline: &Pipeline) -> Result<()> {
-        let sources: Vec<KafkaSource> = (pipeline.sources.iter())
-            .filter_map(|source| match source {
-                Source::Kafka(source) if source.truth == Truth::Group => Some(source.clone()),
-                Source::Kafka(_) | Source::File(_) => None,
-            })
-            .collect();
-        let names_topics = |source: &KafkaSource| matches!(source.subscription, Subscription::Topics(_));
-        let Some(store) = self.store.as_ref().filter(|_| sources.iter().any(names_topics)) else {
-            return Ok(());
-        };
-        if store.bundles()?.is_empty() {
-            return Ok(());
-        }
-        let marked = offsets::marked(&sources)?;
-        let why = match marked.iter().find(|one| !is_own(&one.metadata)) {
-            Some(foreign) => format!("the offset of {} was committed by somebody else", foreign.partition),
-            None if marked.is_empty() => "the group has no offset of this pipeline any more".to_owned(),
-            None => return Ok(()),
-        };
-        Err(Error::new(
-            Kind::Corrupt,
-            "failed to start: there are checkpoints of this pipeline, and the committed offsets are not theirs",
-            why,
-        )
-        .hint("`sandbar offsets set` begins at the positions that it is given, with no state; or give the pipeline another store"))
-    }
-
     /// What a manifest says of the stores.
     pub(super) fn shapes(&self) -> Vec<StoreShape> {
         self.shapes.to_vec()
@@ -151,8 +119,15 @@ impl Checkpoints {
         Ok(Restored { state, base })
     }
 
+    /// Whether an operator has that store.
+    pub(super) fn declares(&self, stored: &StoreShape) -> bool {
+        let is_it =
+            |(operator, store): &(String, plugin::Store)| *operator == stored.operator && store.name == stored.store;
+        self.declared.iter().any(is_it)
+    }
+
     /// What was stored must be readable by what is declared now.
-    fn check_stores(&self, task: &str, stored: &[StoreShape]) -> Result<()> {
+    pub(super) fn check_stores(&self, task: &str, stored: &[StoreShape]) -> Result<()> {
         for stored in stored {
             let declared = self
                 .declared
@@ -203,10 +178,6 @@ fn from_base(home: &Home, task: &str, store: &Store, base: &BaseRef) -> Result<T
     let folder = home.scratch();
     store.fetch_base(base, &folder, |_done, _total| {})?;
     home.install(task, &folder)
-}
-
-fn is_own(metadata: &str) -> bool {
-    matches!(Metadata::read(Some(metadata.as_bytes())), Ok(Metadata::Ours(_)))
 }
 
 /// A bundle holds the offsets that belong to its state: the committed ones must be those.
@@ -292,4 +263,45 @@ fn declared(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<(String, plug
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offsets(of: &[(&str, i32, i64)]) -> Offsets {
+        let mut offsets = Offsets::new();
+        for (topic, number, at) in of {
+            offsets.entry((*topic).to_owned()).or_default().insert(*number, *at);
+        }
+        offsets
+    }
+
+    #[test]
+    fn a_committed_offset_that_is_not_the_bundles_is_refused() {
+        let pointer = "sb1:0mhzqk3va-0-1y2p0ij32e8e7:views/3:2:9f86d081884c7d65"
+            .parse()
+            .unwrap();
+        let stored = offsets(&[("views", 3, 7), ("clicks", 3, 9)]);
+        let check = |committed: &[(&str, i32, i64)]| check_offsets("views/3", &pointer, &stored, &offsets(committed));
+        assert_eq!(check(&[("views", 3, 7), ("clicks", 3, 9)]), Ok(()));
+        assert_eq!(check(&[("clicks", 3, 9)]), Ok(()));
+        for wrong in [("views", 3, 6), ("views", 3, 8), ("views", 4, 7), ("likes", 3, 7)] {
+            let error = check(&[("clicks", 3, 9), wrong]).unwrap_err();
+            assert_eq!(error.kind, Kind::Corrupt);
+            assert!(error.why.contains(&format!("{}/{}", wrong.0, wrong.1)), "{error}");
+        }
+    }
+    #[test]
+    fn what_joined_later_is_not_in_the_bundle() {
+        let pointer = "sb1:0mhzqk3va-0-1y2p0ij32e8e7:views/3:2:9f86d081884c7d65"
+            .parse()
+            .unwrap();
+        let stored = offsets(&[("views", 3, 7)]);
+        let check = |joined: &[(&str, i32, i64)]| check_joined("views/3", &pointer, &stored, &offsets(joined));
+        assert_eq!(check(&[("clicks", 3, 0)]), Ok(()));
+        let error = check(&[("clicks", 3, 0), ("views", 3, 0)]).unwrap_err();
+        assert_eq!(error.kind, Kind::Corrupt);
+        assert!(error.what.contains("views/3 has lost its committed offset"), "{error}");
+    }
 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::kept;
+use super::flow;
 use super::lifecycle::Stop;
+use super::start::kept;
 use crate::checkpoint::bundle::Entry;
 use crate::checkpoint::{Metadata, Pointer, Store};
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
-use crate::source::offsets::{self, Committed, Marked, Position};
+use crate::source::offsets::{self, Committed, Marked, Position, To};
 
 /// From one collection to the next.
 const EVERY: Duration = Duration::from_secs(10 * 60);
@@ -57,6 +58,14 @@ pub fn positions(pipeline: &Pipeline) -> Result<Vec<Position>> {
         position.committed = found.map(|offset| Committed { offset, ours: true });
     }
     Ok(positions)
+}
+
+/// Sets the positions of the Kafka sources while nobody is in their groups, with no state, and returns them as they are afterwards.
+///
+/// # Errors
+/// `Kafka`: a group has members, or a cluster cannot be asked.
+pub fn set_positions(pipeline: &Pipeline, to: &To) -> Result<Vec<Position>> {
+    offsets::set(&flow::kafka_sets(pipeline), to)
 }
 
 fn newest(pipeline: &Pipeline, sources: &[KafkaSource]) -> Result<Vec<(Pointer, Entry)>> {

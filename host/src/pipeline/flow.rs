@@ -3,7 +3,7 @@
 //! A batch of a source visits the operators behind it in the order of `Route::calls`, each call reading the source's records or what an
 //! earlier call put out, and then the sinks of `Route::stages`. So all of a batch is computed before any of it is staged.
 
-use crate::config::{Input, Pipeline, Source, Subscription};
+use crate::config::{Input, KafkaSource, Pipeline, Source, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::state::store_id;
 use std::collections::HashMap;
@@ -237,13 +237,13 @@ fn names(list: &[String]) -> String {
 
 /// The Kafka sources by the operators in which they meet: indexes in `Pipeline::sources`, each set in the file's order.
 /// Sources that never meet are sets of their own.
-pub fn sets(pipeline: &Pipeline, routes: &[Route]) -> Vec<Vec<usize>> {
+pub fn sets(pipeline: &Pipeline) -> Vec<Vec<usize>> {
     let mut sets: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
-    for (source, route) in routes.iter().enumerate() {
-        if matches!(pipeline.sources[source], Source::File(_)) {
+    for (index, source) in pipeline.sources.iter().enumerate() {
+        if matches!(source, Source::File(_)) {
             continue;
         }
-        let mut operators: Vec<usize> = route.calls.iter().map(|call| call.operator).collect();
+        let mut operators = behind(pipeline, source.name());
         let (meeting, apart): (Vec<_>, Vec<_>) = sets
             .into_iter()
             .partition(|(_, others)| others.iter().any(|operator| operators.contains(operator)));
@@ -252,17 +252,45 @@ pub fn sets(pipeline: &Pipeline, routes: &[Route]) -> Vec<Vec<usize>> {
             sources.extend(members);
             operators.extend(theirs);
         }
-        sources.push(source);
+        sources.push(index);
         sets = apart;
         sets.push((sources, operators));
     }
     let mut sets: Vec<Vec<usize>> = sets.into_iter().map(|(sources, _)| sources).collect();
+    sets.iter_mut().for_each(|sources| sources.sort_unstable());
     sets.sort();
     sets
 }
 
+/// The Kafka sources of each set.
+pub fn kafka_sets(pipeline: &Pipeline) -> Vec<Vec<KafkaSource>> {
+    let kafka = |index: &usize| match &pipeline.sources[*index] {
+        Source::Kafka(source) => Some(source.clone()),
+        Source::File(_) => None,
+    };
+    let sets = sets(pipeline).into_iter();
+    sets.map(|set| set.iter().filter_map(kafka).collect()).collect()
+}
+
+/// The operators that records of a source reach. Operators stand behind what they read, so one pass finds them all.
+fn behind(pipeline: &Pipeline, source: &str) -> Vec<usize> {
+    let mut reached: Vec<usize> = Vec::new();
+    for (index, operator) in pipeline.operators.iter().enumerate() {
+        let reads = |input: &Input| match &input.output {
+            None if input.from == source => true,
+            _ => reached
+                .iter()
+                .any(|before| pipeline.operators[*before].name == input.from),
+        };
+        if operator.inputs.iter().any(reads) {
+            reached.push(index);
+        }
+    }
+    reached
+}
+
 #[cfg(test)]
-mod tests {
+pub(in crate::pipeline) mod tests {
     use super::*;
     use crate::config::*;
     use std::path::PathBuf;
@@ -303,7 +331,11 @@ mod tests {
         })
     }
 
-    fn pipeline(sources: &[&str], operators: &[(&str, &[&str])], sinks: &[(&str, &[&str])]) -> Pipeline {
+    pub(in crate::pipeline) fn pipeline(
+        sources: &[&str],
+        operators: &[(&str, &[&str])],
+        sinks: &[(&str, &[&str])],
+    ) -> Pipeline {
         Pipeline {
             name: "p".into(),
             delivery: Delivery::None,
@@ -403,8 +435,7 @@ mod tests {
             &[("x", &["a"]), ("y", &["x", "c"]), ("z", &["b"])],
             &[("s", &["y", "z"])],
         );
-        let routes = routes(&pipeline, &[ports(1, &[]), ports(2, &[]), ports(1, &[])]).unwrap();
-        assert_eq!(sets(&pipeline, &routes), [vec![0, 2], vec![1]]);
+        assert_eq!(sets(&pipeline), [vec![0, 2], vec![1]]);
     }
 
     #[test]

@@ -16,10 +16,10 @@ mod positions;
 pub mod worker;
 pub mod supervisor;
 mod committed;
-mod kept;
+mod start;
 #[cfg(test)]
 mod commit_on_kafka;
 
-pub use committed::{committed, positions};
+pub use committed::{committed, positions, set_positions};
 pub use lifecycle::{Notice, Stop};
 pub use supervisor::{Audience, load, run};

@@ -338,3 +338,45 @@ fn by_pointer(partitions: &[Held], pointer: &Pointer) -> (Offsets, Offsets) {
     }
     (own, joined)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: &str = "sb1:0mhzqk3va-0-1y2p0ij32e8e7:views/3:2:9f86d081884c7d65";
+    const THIRD: &str = "sb1:0mhzqk3vb-0-1y2p0ij32e8e7:views/3:3:9f86d081884c7d65";
+
+    fn held(topic: &str, metadata: Option<&str>) -> Held {
+        (TopicPartition::new(topic, 3), 7, metadata.map(Into::into))
+    }
+
+    #[test]
+    fn partitions_of_a_task_that_name_different_checkpoints_are_refused() {
+        let pointer = |metadata: &[Option<&str>]| {
+            let held: Vec<_> = metadata.iter().map(|metadata| held("views", *metadata)).collect();
+            common_pointer("views/3", &held)
+        };
+        let second: Pointer = SECOND.parse().unwrap();
+        assert_eq!(pointer(&[Some(SECOND), Some(SECOND)]), Ok(second.clone()));
+        assert_eq!(pointer(&[Some(SECOND), None]), Ok(second.clone()), "found later");
+        assert_eq!(pointer(&[Some("sb1:-:views/3:0:-"), Some(SECOND)]), Ok(second));
+        assert_eq!(pointer(&[]), Ok(Pointer::first("views/3")));
+        let error = pointer(&[Some(SECOND), Some(THIRD)]).unwrap_err();
+        assert_eq!(error.kind, Kind::Corrupt);
+        assert!(error.why.contains(SECOND) && error.why.contains(THIRD), "{error}");
+    }
+
+    #[test]
+    fn a_partition_that_names_no_checkpoint_joined_later() {
+        let clicks_at = |metadata| {
+            by_pointer(
+                &[held("views", Some(SECOND)), held("clicks", metadata)],
+                &SECOND.parse().unwrap(),
+            )
+        };
+        let of = |topic: &str| Offsets::from([(topic.to_owned(), [(3, 7)].into())]);
+        for metadata in [None, Some("sb1:-:views/3:0:-")] {
+            assert_eq!(clicks_at(metadata), (of("views"), of("clicks")));
+        }
+    }
+}

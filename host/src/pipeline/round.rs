@@ -6,11 +6,11 @@
 //!
 //! Always: nothing is processed while a round is under way, and what is committed is what the bundle says, to the offset.
 
-use super::kept;
 use super::lane::{Lane, Member};
 use super::lifecycle::Notice;
 use super::owned::OVERLAY_LIMIT;
 use super::recovery::{denied, halted};
+use super::start::kept;
 use super::worker::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
 use crate::checkpoint::{Command, Event, Mode, Pointer, Protocol, Stops, Store, TaskFrame, Upload};
 use crate::clock::{self, Interval};

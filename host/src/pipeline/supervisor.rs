@@ -7,12 +7,13 @@
 use super::checkpoints::Checkpoints;
 use super::committed::collect_until;
 use super::flow::{self, Ports, Route};
-use super::kept;
 use super::lifecycle::{Notice, Stop};
 use super::round::transaction_timeout;
+use super::start::{Import, check_committed, kept};
 use super::task::Tasks;
 use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
 use crate::checkpoint::Pointer;
+use crate::checkpoint::savepoint::Place;
 use crate::clock;
 use crate::config::{self, Cluster, CommitOffsets, Delivery, OnError, Pipeline, Source, Start};
 use crate::error::{Error, Kind, Result};
@@ -62,14 +63,21 @@ fn ports(plugins: &[Plugin]) -> Vec<Ports> {
         .collect()
 }
 
-/// Runs a pipeline until it is asked to stop, or until every partition reached its stop.
+/// Runs a pipeline until it is asked to stop, or until every partition reached its stop. `from`: it begins at that savepoint, whatever it has
+/// committed since; it needs checkpoints.
 ///
 /// Errors: whatever hinders the start, a record that stops the pipeline, an output that can never be delivered.
-pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audience: &mut dyn Audience) -> Result<()> {
+pub fn run(
+    pipeline: Pipeline,
+    from: Option<Place>,
+    stop: Arc<Stop>,
+    progress: Arc<Progress>,
+    audience: &mut dyn Audience,
+) -> Result<()> {
     let begun = clock::now();
     let pipeline = Arc::new(pipeline);
     let (sender, notices) = mpsc::channel();
-    let Some(ready) = ready_unless_stopped(&pipeline, &stop, &progress, sender)? else {
+    let Some(ready) = ready_unless_stopped(&pipeline, from, &stop, &progress, sender)? else {
         audience.notice(&stopped(&stop, &progress, begun));
         return Ok(());
     };
@@ -78,9 +86,10 @@ pub fn run(pipeline: Pipeline, stop: Arc<Stop>, progress: Arc<Progress>, audienc
         shared,
         tasks,
         writers,
+        import,
         plans,
     } = ready;
-    tell_start(&pipeline, &plans, audience);
+    tell_start(&pipeline, &plans, import.as_ref(), audience);
 
     let mut inputs = files(&pipeline)?;
     let mut workers = Vec::new();
@@ -134,6 +143,8 @@ struct Ready {
     shared: Shared,
     tasks: Vec<Tasks>,
     writers: Vec<Writer>,
+    /// The savepoint that it begins at.
+    import: Option<Import>,
     plans: Plans,
 }
 
@@ -144,6 +155,7 @@ type Plans = Vec<(Vec<usize>, Arc<Plan>)>;
 /// to stop meanwhile does not wait for them. `None`: it was asked to; what is under way ends with the process.
 fn ready_unless_stopped(
     pipeline: &Arc<Pipeline>,
+    from: Option<Place>,
     stop: &Arc<Stop>,
     progress: &Arc<Progress>,
     notices: Sender<Notice>,
@@ -151,7 +163,7 @@ fn ready_unless_stopped(
     let (pipeline, progress, of_thread) = (pipeline.clone(), progress.clone(), stop.clone());
     let starting = std::thread::Builder::new()
         .name("start".to_owned())
-        .spawn(move || make_ready(&pipeline, of_thread, progress, notices))
+        .spawn(move || make_ready(&pipeline, from.as_ref(), of_thread, progress, notices))
         .map_err(|error| Error::new(Kind::Failed, "failed to start", error))?;
     while !starting.is_finished() {
         if stop.is_requested() {
@@ -167,6 +179,7 @@ fn ready_unless_stopped(
 
 fn make_ready(
     pipeline: &Arc<Pipeline>,
+    from: Option<&Place>,
     stop: Arc<Stop>,
     progress: Arc<Progress>,
     notices: Sender<Notice>,
@@ -182,6 +195,10 @@ fn make_ready(
         notices,
         failure: Arc::default(),
     };
+    let import = match from.zip(checkpoints.store()) {
+        Some((place, store)) => Some(Import::prepare(pipeline, &checkpoints, store, place, &shared.stop)?),
+        None => None,
+    };
     let tasks = (0..pipeline.workers)
         .map(|_| tasks(&shared, &plugins, &routes))
         .collect::<Result<Vec<_>>>()?;
@@ -189,13 +206,17 @@ fn make_ready(
     let writers = (0..pipeline.workers)
         .map(|worker| writer(pipeline, worker, &outputs, &checkpoints))
         .collect::<Result<Vec<_>>>()?;
-    checkpoints.check_committed(pipeline)?;
-    let plans = plans(pipeline, &routes, &checkpoints)?;
+    match (&import, checkpoints.store()) {
+        (Some(import), Some(store)) => import.carry_out(pipeline, store)?,
+        (_, store) => check_committed(pipeline, store)?,
+    }
+    let plans = plans(pipeline, &checkpoints)?;
     Ok(Ready {
         engine,
         shared,
         tasks,
         writers,
+        import,
         plans,
     })
 }
@@ -275,8 +296,8 @@ fn cluster(pipeline: &Pipeline) -> Option<Cluster> {
 }
 
 /// The other half is the readers', in equal shares for each set that a worker reads.
-fn plans(pipeline: &Pipeline, routes: &[Route], checkpoints: &Checkpoints) -> Result<Plans> {
-    let sets = flow::sets(pipeline, routes);
+fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints) -> Result<Plans> {
+    let sets = flow::sets(pipeline);
     let member = source::Member {
         pipeline: pipeline.name.clone(),
         instance: pipeline.instance.clone(),
@@ -308,15 +329,22 @@ fn files(pipeline: &Pipeline) -> Result<Vec<(usize, FileReader)>> {
         .collect()
 }
 
-fn tell_start(pipeline: &Pipeline, plans: &[(Vec<usize>, Arc<Plan>)], audience: &mut dyn Audience) {
+fn tell_start(
+    pipeline: &Pipeline,
+    plans: &[(Vec<usize>, Arc<Plan>)],
+    import: Option<&Import>,
+    audience: &mut dyn Audience,
+) {
     for (sources, plan) in plans {
         for placed in plan.lines() {
+            let source = pipeline.sources[sources[placed.source]].name();
+            let imported = import.and_then(|import| import.origin(source, &placed.partition));
             audience.notice(&Notice::Start {
-                source: pipeline.sources[sources[placed.source]].name().to_owned(),
+                source: source.to_owned(),
                 topic: placed.partition.topic.to_string(),
                 partition: placed.partition.partition,
                 from: placed.from,
-                origin: origin(&placed),
+                origin: imported.unwrap_or_else(|| origin(&placed)),
                 stop: placed.stop,
             });
         }

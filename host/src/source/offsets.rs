@@ -6,17 +6,20 @@ use std::time::Duration;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::TopicPartitionList;
 use regex::Regex;
 
 use super::contact::{self, Client, REQUEST};
-use super::member::queue;
+use super::member::{commit, queue};
 use super::positions::lookup::is_passing;
 use super::positions::metadata;
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
+
+/// How much longer than its session a member that was killed may be in its group.
+const AFTER_SESSION: Duration = Duration::from_secs(3);
 
 /// A position that the group holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,45 +87,132 @@ pub fn read(sources: &[KafkaSource]) -> Result<Vec<Position>> {
     Ok(positions)
 }
 
-/// What rides with the committed offsets of these sources; partitions without one are left out. Offsets that a transaction has not decided yet
-/// are waited for.
-pub fn marked(sources: &[KafkaSource]) -> Result<Vec<Marked>> {
-    let mut all = Vec::new();
+/// The partitions of these sources with the range of their logs, in order; the groups are not asked.
+pub fn logs(sources: &[KafkaSource]) -> Result<Vec<Position>> {
+    let mut positions = Vec::new();
+    for source in sources {
+        let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+        positions.extend(read_logs(&client, source, partitions(&metadata, source)?)?);
+    }
+    Ok(positions)
+}
+
+/// What groups hold of some sources.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The committed offsets, and what rides with each.
+    pub marked: Vec<Marked>,
+    /// The partitions without one.
+    pub without: Vec<TopicPartition>,
+}
+
+/// What the groups of these sources hold, partition by partition. Offsets that a transaction has not decided yet are waited for.
+pub fn survey(sources: &[KafkaSource]) -> Result<Survey> {
+    let mut all = Survey::default();
     for source in sources {
         let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
         let partitions = partitions(&metadata, source)?;
-        let found = elements(&client, source, &partitions)?.into_iter();
-        all.extend(found.map(|(partition, (offset, metadata))| Marked {
-            source: source.name.clone(),
-            partition,
-            offset,
-            metadata,
-        }));
+        let mut found = elements(&client, source, &partitions)?;
+        for partition in partitions {
+            match found.remove(&partition) {
+                None => all.without.push(partition),
+                Some((offset, metadata)) => all.marked.push(Marked {
+                    source: source.name.clone(),
+                    partition,
+                    offset,
+                    metadata,
+                }),
+            }
+        }
     }
     Ok(all)
 }
 
-/// Sets positions and returns them as they are afterwards. All are checked before the first is committed; Kafka refuses while the
-/// group has members.
-pub fn set(sources: &[KafkaSource], to: &To) -> Result<Vec<Position>> {
+/// What rides with the committed offsets of these sources; partitions without one are left out.
+pub fn marked(sources: &[KafkaSource]) -> Result<Vec<Marked>> {
+    Ok(survey(sources)?.marked)
+}
+
+/// Waits until nobody is in a source's group, as far as can be seen. A member that was killed counts until its session is over; so much patience
+/// there is.
+///
+/// # Errors
+/// `Kafka`: it has members still, or no broker answers.
+pub fn wait_until_empty(source: &KafkaSource, give_up: impl Fn() -> bool) -> Result<()> {
+    let (client, _) = contact::connect(&source.cluster, &source.group)?;
+    let what = || format!("failed to set the offsets of group `{}`", source.group);
+    let until = clock::now() + source.session_timeout + AFTER_SESSION;
+    let mut told = false;
+    loop {
+        // A broker that is away hides its groups. What counts is that Kafka takes no offsets while the group lives.
+        let Ok(listed) = ask_again(|| client.fetch_group_list(Some(&source.group), REQUEST)) else {
+            return Ok(());
+        };
+        let members: usize = listed.groups().iter().map(|group| group.members().len()).sum();
+        if members == 0 {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(
+                group = source.group,
+                members,
+                "the group has members; waiting for the sessions of dead ones to end"
+            );
+        }
+        if give_up() || clock::now() >= until {
+            return Err(has_members(what()));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Commits positions with what rides with each, as nobody's member: all of them in one request, which the group takes as a whole. Kafka refuses
+/// while the group has members. `source` tells the cluster and the group.
+pub fn commit_marked(source: &KafkaSource, positions: &[(TopicPartition, i64, String)]) -> Result<()> {
+    let (client, _) = contact::connect(&source.cluster, &source.group)?;
+    commit(&client, source, positions)?;
+    // Librdkafka tells of an error only where all partitions have one.
+    let partitions: Vec<_> = positions.iter().map(|(at, _, _)| at.clone()).collect();
+    let held = elements(&client, source, &partitions)?;
+    let is_there = |(at, next, metadata): &&(TopicPartition, i64, String)| {
+        held.get(at).is_some_and(|held| (held.0, &held.1) == (*next, metadata))
+    };
+    match positions.iter().find(|position| !is_there(position)) {
+        None => Ok(()),
+        Some((at, next, _)) => Err(Error::new(
+            Kind::Kafka,
+            format!("failed to set the offsets of group `{}`", source.group),
+            format!("{at} was committed at {next}, and the group does not hold that"),
+        )),
+    }
+}
+
+/// Sets positions and returns them as they are afterwards; a task is named after the first source of its set. All are checked before the first is
+/// committed; Kafka refuses while the group has members.
+pub fn set(sets: &[Vec<KafkaSource>], to: &To) -> Result<Vec<Position>> {
     let mut clients = Vec::new();
-    for source in sources {
+    let named = sets
+        .iter()
+        .flat_map(|set| set.iter().map(|source| (source, &*set[0].name)));
+    for (source, name) in named {
         let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
         let positions = read_source(&client, &metadata, source)?;
-        clients.push((client, source, positions));
+        clients.push((client, source, name, positions));
     }
     if let To::Exactly(offsets) = to {
-        let known = || clients.iter().flat_map(|(_, _, positions)| positions);
+        let known = || clients.iter().flat_map(|(_, _, _, positions)| positions);
         refuse_unknown(offsets, known().map(|position| &position.partition))?;
     }
     let mut targets = Vec::new();
-    for (client, source, positions) in clients {
+    for (client, source, name, positions) in clients {
         let moved = moved(&positions, to)?;
-        targets.push((client, source, positions, moved));
+        targets.push((client, source, name, positions, moved));
     }
     let mut set = Vec::new();
-    for (client, source, mut positions, moved) in targets {
-        commit(&client, source, &moved)?;
+    for (client, source, name, mut positions, moved) in targets {
+        let pointer = |at: &TopicPartition| metadata::pointer(&format!("{name}/{}", at.partition), None);
+        let positioned = moved.iter().map(|(at, &offset)| (at.clone(), offset, pointer(at)));
+        commit(&client, source, &positioned.collect::<Vec<_>>())?;
         positions.retain_mut(|position| match moved.get(&position.partition) {
             Some(&offset) => {
                 position.committed = Some(Committed { offset, ours: true });
@@ -160,18 +250,25 @@ pub(super) fn partitions_of(metadata: &Metadata, topic: &str) -> Result<Vec<i32>
 fn read_source(client: &Client, metadata: &Metadata, source: &KafkaSource) -> Result<Vec<Position>> {
     let partitions = partitions(metadata, source)?;
     let committed = committed(client, source, &partitions)?;
-    let mut positions = Vec::with_capacity(partitions.len());
-    for partition in partitions {
+    let mut positions = read_logs(client, source, partitions)?;
+    for position in &mut positions {
+        position.committed = committed.get(&position.partition).copied();
+    }
+    Ok(positions)
+}
+
+fn read_logs(client: &Client, source: &KafkaSource, partitions: Vec<TopicPartition>) -> Result<Vec<Position>> {
+    let read = |partition: TopicPartition| {
         let (begin, end) = log_range(client, &partition.topic, partition.partition)?;
-        positions.push(Position {
+        Ok(Position {
             source: source.name.clone(),
-            committed: committed.get(&partition).copied(),
+            committed: None,
             partition,
             begin,
             end,
-        });
-    }
-    Ok(positions)
+        })
+    };
+    partitions.into_iter().map(read).collect()
 }
 
 fn partitions(metadata: &Metadata, source: &KafkaSource) -> Result<Vec<TopicPartition>> {
@@ -329,20 +426,12 @@ fn moved(positions: &[Position], to: &To) -> Result<BTreeMap<TopicPartition, i64
     Ok(moved)
 }
 
-fn commit(client: &Client, source: &KafkaSource, moved: &BTreeMap<TopicPartition, i64>) -> Result<()> {
-    if moved.is_empty() {
+fn commit(client: &Client, source: &KafkaSource, positions: &[(TopicPartition, i64, String)]) -> Result<()> {
+    if positions.is_empty() {
         return Ok(());
     }
     let what = || format!("failed to set the offsets of group `{}`", source.group);
-    let mut list = TopicPartitionList::with_capacity(moved.len());
-    for (partition, &offset) in moved {
-        let mut element = list.add_partition(&partition.topic, partition.partition);
-        let task = format!("{}/{}", source.name, partition.partition);
-        element.set_metadata(metadata::pointer(&task, None));
-        element
-            .set_offset(Offset::Offset(offset))
-            .map_err(|error| contact::failed(what(), &error))?;
-    }
+    let list = commit::list(positions).map_err(|error| contact::failed(what(), &error))?;
     client
         .commit(&list, CommitMode::Sync)
         .map_err(|error| refused(what(), &error))
@@ -354,14 +443,18 @@ fn refused(what: String, error: &KafkaError) -> Error {
             RDKafkaErrorCode::UnknownMemberId
             | RDKafkaErrorCode::IllegalGeneration
             | RDKafkaErrorCode::RebalanceInProgress,
-        ) => Error::new(
-            Kind::Kafka,
-            what,
-            "the group has members: a pipeline or another consumer is running in it",
-        )
-        .hint("stop every member of the group, then set the offsets"),
+        ) => has_members(what),
         _ => contact::failed(what, error),
     }
+}
+
+fn has_members(what: String) -> Error {
+    Error::new(
+        Kind::Kafka,
+        what,
+        "the group has members: a pipeline or another consumer is running in it",
+    )
+    .hint("stop every member of the group; one that was killed counts until its session-timeout is over")
 }
 
 #[cfg(test)]

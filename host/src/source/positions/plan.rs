@@ -372,7 +372,7 @@ impl Plan {
 
     /// What rides with a partition's offset where there are no checkpoints: its task, and the stop of a bounded run.
     pub(in crate::source) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
-        let task = format!("{}/{}", self.set[source].name, at.partition);
+        let task = format!("{}/{}", self.set[0].name, at.partition);
         metadata::pointer(&task, self.kept_stop(source, stop))
     }
 

@@ -2,14 +2,14 @@
 //!
 //! Always: a bundle is written only after the outputs of its records were acknowledged, and before the first record is processed there is one.
 
-use super::lane::Lane;
-use super::lifecycle::Notice;
-use super::owned::Naming;
-use super::worker::Worker;
 use crate::checkpoint::bundle::Entry;
 use crate::checkpoint::{Event, Pointer, Stops, Store, TaskFrame};
 use crate::config::{KafkaSource, Offsets, Pipeline, Source, Truth};
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::lane::Lane;
+use crate::pipeline::lifecycle::Notice;
+use crate::pipeline::owned::Naming;
+use crate::pipeline::worker::Worker;
 use crate::record::TopicPartition;
 use crate::source::{self, Kept, Member, Plan};
 use crate::state;
@@ -17,13 +17,18 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether checkpoints are the truth about positions: for all sources of a pipeline or for none, as `pipeline::spec` sees to.
-pub(super) fn is_truth(pipeline: &Pipeline) -> bool {
+pub(in crate::pipeline) fn is_truth(pipeline: &Pipeline) -> bool {
     let is_kept = |source: &Source| matches!(source, Source::Kafka(source) if source.truth == Truth::Checkpoint);
     pipeline.sources.iter().any(is_kept)
 }
 
 /// Plans a set, from the newest bundles where they are the truth. What they do not hold yet is resolved once and written.
-pub(super) fn plan(pipeline: &Pipeline, set: &[KafkaSource], member: &Member, store: Option<&Store>) -> Result<Plan> {
+pub(in crate::pipeline) fn plan(
+    pipeline: &Pipeline,
+    set: &[KafkaSource],
+    member: &Member,
+    store: Option<&Store>,
+) -> Result<Plan> {
     let Some(store) = store.filter(|_| is_truth(pipeline)) else {
         return source::plan(set, member, None);
     };
@@ -66,7 +71,7 @@ fn with_stop(pointer: &Pointer, stop: Option<&String>) -> String {
 }
 
 /// Two processes on one store, each with a state folder of its own.
-pub(super) fn not_alone(place: &str, bundle: &str) -> Error {
+pub(in crate::pipeline) fn not_alone(place: &str, bundle: &str) -> Error {
     let what = format!("another process writes the checkpoints of this pipeline in `{place}`");
     let why = format!(
         "bundle `{bundle}` is neither this process's nor of before its start; with offsets = \"checkpoint\" one process reads all partitions"
@@ -124,12 +129,7 @@ fn begin(pipeline: &Pipeline, store: &Store, naming: &Naming, newest: &[(Pointer
             delta: state::unchanged(),
         }
     });
-    let timeout = pipeline.checkpoint.as_ref().map(|checkpoint| checkpoint.timeout);
-    let mut upload = store.put(0, frames.collect());
-    let written = upload.wait(timeout.unwrap_or_default()).unwrap_or_else(|| {
-        let why = "the store did not take it within checkpoint.timeout";
-        Err(Error::new(Kind::Corrupt, "failed to write the first checkpoint", why))
-    })?;
+    let written = write(pipeline, store, frames.collect())?;
     for pointer in written {
         let partitions = tasks.remove(&pointer.task).unwrap_or_default();
         let first = |first: First| (first.at, first.next, with_stop(&pointer, first.stop.as_ref()));
@@ -138,9 +138,19 @@ fn begin(pipeline: &Pipeline, store: &Store, naming: &Naming, newest: &[(Pointer
     Ok(())
 }
 
+/// Writes a bundle before any worker runs, and waits for it.
+pub(super) fn write(pipeline: &Pipeline, store: &Store, frames: Vec<TaskFrame>) -> Result<Vec<Pointer>> {
+    let timeout = pipeline.checkpoint.as_ref().map(|checkpoint| checkpoint.timeout);
+    let mut upload = store.put(0, frames);
+    upload.wait(timeout.unwrap_or_default()).unwrap_or_else(|| {
+        let why = "the store did not take it within checkpoint.timeout";
+        Err(Error::new(Kind::Corrupt, "failed to write the first checkpoint", why))
+    })
+}
+
 impl Worker {
     /// The bundle is durable, and that is the commit. The groups are told for the eyes of monitoring, and not waited for.
-    pub(super) fn keep(&mut self) -> Event {
+    pub(in crate::pipeline) fn keep(&mut self) -> Event {
         for lane in 0..self.lanes.len() {
             let positions = self.positions(lane);
             if let Lane::Kafka(member) = &mut self.lanes[lane]
@@ -153,7 +163,7 @@ impl Worker {
     }
 
     /// What a group answered that was told for the eyes of monitoring: counted, told once for a row of failures, and never more.
-    pub(super) fn monitored(&mut self, lane: usize, outcome: Result<usize, String>) {
+    pub(in crate::pipeline) fn monitored(&mut self, lane: usize, outcome: Result<usize, String>) {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return;
         };

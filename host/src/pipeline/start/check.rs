@@ -1,0 +1,80 @@
+//! The committed offsets against the checkpoints, before anything is planned: the plan would commit first positions for what has none.
+
+use crate::checkpoint::bundle::Entry;
+use crate::checkpoint::{Metadata, Store};
+use crate::config::{KafkaSource, Offsets, Pipeline, Source, Subscription, Truth};
+use crate::error::{Error, Kind, Result};
+use crate::record::TopicPartition;
+use crate::source::offsets;
+
+/// Where checkpoints of this pipeline exist its offsets must be there, all that they know, and be its own: what to do without them is for a person
+/// to say.
+///
+/// Errors: `Corrupt`; `Kafka`, the group cannot be read.
+pub(in crate::pipeline) fn check_committed(pipeline: &Pipeline, store: Option<&Store>) -> Result<()> {
+    let sources: Vec<KafkaSource> = (pipeline.sources.iter())
+        .filter_map(|source| match source {
+            Source::Kafka(source) if source.truth == Truth::Group => Some(source.clone()),
+            Source::Kafka(_) | Source::File(_) => None,
+        })
+        .collect();
+    let names_topics = |source: &KafkaSource| matches!(source.subscription, Subscription::Topics(_));
+    let Some(store) = store.filter(|_| sources.iter().any(names_topics)) else {
+        return Ok(());
+    };
+    if store.bundles()?.is_empty() {
+        return Ok(());
+    }
+    let survey = offsets::survey(&sources)?;
+    if let Some(foreign) = survey.marked.iter().find(|one| !is_own(&one.metadata)) {
+        return Err(not_theirs(format!(
+            "the offset of {} was committed by somebody else",
+            foreign.partition
+        )));
+    }
+    if survey.marked.is_empty() {
+        return Err(not_theirs(
+            "the group has no offset of this pipeline any more".to_owned(),
+        ));
+    }
+    // A partition that another member has just found is there when it is looked for again: its first offset is older than its first checkpoint.
+    let lost = match lost(store, &survey.without)? {
+        None => None,
+        Some(_) => lost(store, &offsets::survey(&sources)?.without)?,
+    };
+    match lost {
+        None => Ok(()),
+        Some((at, next, entry)) => Err(not_theirs(format!(
+            "the group has no offset of {at} any more; checkpoint {} of task {} has it at {next}",
+            entry.seq, entry.task
+        ))),
+    }
+}
+
+fn is_own(metadata: &str) -> bool {
+    matches!(Metadata::read(Some(metadata.as_bytes())), Ok(Metadata::Ours(_)))
+}
+
+/// A partition without an offset that a checkpoint has one of. Any other was found since, or is new to the pipeline. A checkpoint that was never
+/// committed counts too: its partitions had a first offset before it was written. The checkpoints are looked through only where a partition has
+/// no offset at all.
+fn lost(store: &Store, without: &[TopicPartition]) -> Result<Option<(TopicPartition, i64, Entry)>> {
+    if without.is_empty() {
+        return Ok(None);
+    }
+    let known = store.newest()?;
+    let at_of = |offsets: &Offsets, at: &TopicPartition| offsets.get(&*at.topic)?.get(&at.partition).copied();
+    Ok(without.iter().find_map(|at| {
+        let mut entries = known.iter().map(|(_, entry)| entry);
+        entries.find_map(|entry| Some((at.clone(), at_of(&entry.offsets, at)?, entry.clone())))
+    }))
+}
+
+fn not_theirs(why: String) -> Error {
+    Error::new(
+        Kind::Corrupt,
+        "failed to start: there are checkpoints of this pipeline, and the committed offsets are not theirs",
+        why,
+    )
+    .hint("`sandbar run --from SAVEPOINT` goes back to a savepoint; `sandbar offsets set` begins at the positions that it is given, with no state; or give the pipeline another store")
+}
