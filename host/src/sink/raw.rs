@@ -45,8 +45,6 @@ pub(super) const FENCED: i32 = code::RD_KAFKA_RESP_ERR__FENCED as i32;
 pub(super) const PRODUCER_FENCED: i32 = code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED as i32;
 /// The same, as older brokers say it.
 pub(super) const OLD_EPOCH: i32 = code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH as i32;
-/// A newer member with the same instance id took over.
-pub(super) const INSTANCE_FENCED: i32 = code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID as i32;
 /// This user may not use the transactional id.
 pub(super) const TRANSACTIONAL_ID_NOT_ALLOWED: i32 =
     code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED as i32;

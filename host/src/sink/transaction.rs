@@ -184,7 +184,8 @@ impl Producer {
         let begun = clock::now();
         let sent = again_until(limit, |left| self.handle.send_offsets(&list, group, left));
         if let Err(setback) = sent {
-            return match self.is_fenced(&setback) || setback.failure.code == raw::INSTANCE_FENCED {
+            // An instance id that is fenced may be our own, that joined again after a sleep; if it is another process's, the reader is told too.
+            return match self.is_fenced(&setback) {
                 true => Sent::Fenced(setback.failure.text),
                 false => Sent::Refused(setback.failure.text),
             };
