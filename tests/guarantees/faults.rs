@@ -97,13 +97,20 @@ fn a_member_that_never_comes_back_holds_readers_no_longer_than_its_transaction_l
     const TRANSACTION: Duration = seconds(61);
     const BROKER_LOOKS: Duration = seconds(15);
     let counted = Counted::on(Kafka::shared(), "gone-forever", 4, 50);
-    counted.send(0, 2000);
     // Its transaction has outputs and offsets, and nobody has its state folder, so nobody has its transactional id.
-    dies(&counted, "gone", "after-send-offsets=2*off->return");
+    let mut sent = 0;
+    std::thread::scope(|scope| {
+        let gone = scope.spawn(|| dies(&counted, "gone", "after-send-offsets=2*off->return"));
+        while !gone.is_finished() {
+            counted.send(sent, 200);
+            sent += 200;
+            std::thread::sleep(OFTEN);
+        }
+    });
     let died = Instant::now();
     assert!(counted.written() > counted.visible(), "it left a transaction open");
     let mut run = counted.file.run_member("other");
-    counted.send(2000, 2000);
+    counted.send(sent, 2000);
     wait::until_true("nothing is held back", TRANSACTION + BROKER_LOOKS, || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         std::thread::sleep(Duration::from_millis(200));

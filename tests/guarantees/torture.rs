@@ -63,6 +63,9 @@ struct Report {
     pauses: u64,
     /// Local files deleted.
     wiped: u64,
+    /// Members with an instance id that ended, as they have to, because the broker says that another one has it: after a pause longer than
+    /// their session that may be a request to join of their own which they gave up.
+    fenced: u64,
     /// What a member said that ended by itself.
     ended: Vec<String>,
     /// What the readers found.
@@ -80,6 +83,7 @@ impl Report {
         self.stopped += other.stopped;
         self.pauses += other.pauses;
         self.wiped += other.wiped;
+        self.fenced += other.fenced;
         self.ended.extend_from_slice(&other.ended);
         self.failed.extend_from_slice(&other.failed);
         self.tally += other.tally;
@@ -102,13 +106,14 @@ impl std::fmt::Display for Report {
         writeln!(
             f,
             "{} pipelines, {} kills ({} at random, {at_points} at points), {} members stopped beyond their session, {} pauses of the broker, \
-             {} times without local files",
+             {} times without local files, {} members fenced by their own instance id",
             self.pipelines,
             self.kills,
             self.kills - at_points,
             self.stopped,
             self.pauses,
-            self.wiped
+            self.wiped,
+            self.fenced
         )?;
         writeln!(f, "  at points: {:?}", self.points)?;
         for said in self.ended.iter().chain(&self.failed) {
@@ -300,7 +305,9 @@ fn revive(counted: &Counted, running: &mut [Member], is_static: bool, dice: &mut
         let dead = std::mem::replace(member, again);
         let ended = dead.run.wait(seconds(10));
         // A killed one has no exit code; one that ends by itself says why.
-        if let Some(code) = ended.code {
+        if is_static && ended.text.contains("\"kind\":\"fenced\"") {
+            report.fenced += 1;
+        } else if let Some(code) = ended.code {
             let said: Vec<&str> = ended.text.lines().rev().take(12).collect();
             let why = said.into_iter().rev().collect::<Vec<_>>().join("\n    ");
             report
