@@ -3,6 +3,8 @@
 //! They are empty but in a build with the feature `kill-points`, where the environment variable `FAILPOINTS` arms them:
 //! `FAILPOINTS="after-bundle=3*off->return"` ends the process at the fourth bundle. The syntax is the crate `fail`'s.
 
+use std::time::Duration;
+
 /// Every point, in the order of a round; `tests/guarantees` kills at each of them.
 pub const POINTS: [&str; 18] = [
     "after-begin",
@@ -42,11 +44,26 @@ pub fn point(name: &str) {
 #[inline(always)]
 pub fn point(_name: &str) {}
 
+/// How often something happens: `usual`, or the milliseconds that the environment variable `name` says. What comes each ten minutes has to come
+/// while a test looks on.
+#[cfg(feature = "kill-points")]
+pub fn every(name: &str, usual: Duration) -> Duration {
+    let given = std::env::var(name).ok().and_then(|text| text.parse().ok());
+    given.map_or(usual, Duration::from_millis)
+}
+
+/// How often something happens: `usual`, in this build.
+#[cfg(not(feature = "kill-points"))]
+#[inline(always)]
+pub fn every(_name: &str, usual: Duration) -> Duration {
+    usual
+}
+
 /// Ends the process a moment from now if `name` is armed: while its caller waits for an answer.
 #[cfg(feature = "kill-points")]
 pub fn soon(name: &'static str) {
     // Half of the answers take longer than this on a single node.
-    const MOMENT: std::time::Duration = std::time::Duration::from_micros(500);
+    const MOMENT: Duration = Duration::from_micros(500);
     let _ = std::thread::Builder::new().spawn(move || {
         std::thread::sleep(MOMENT);
         point(name);

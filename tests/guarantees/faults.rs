@@ -10,7 +10,7 @@ use sandbar_tests::pipeline_file::unique;
 use sandbar_tests::process::Process;
 use sandbar_tests::skip;
 use sandbar_tests::wait::{self, seconds, setting};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const OFTEN: Duration = Duration::from_millis(20);
 
@@ -26,8 +26,8 @@ fn a_kill_in_a_base_or_in_a_restore_loses_and_doubles_nothing() {
         }
         let mut run = counted.file.run();
         wait::until_true("a base is written", seconds(60), || {
-            let bases = counted.file.path("checkpoints");
-            !run.is_running() || holds(&bases, "base")
+            let stored = files_below(&counted.file.path("checkpoints"));
+            !run.is_running() || stored.iter().any(|file| file.to_string_lossy().contains("/bases/"))
         });
         run.kill();
         for armed in [
@@ -41,12 +41,85 @@ fn a_kill_in_a_base_or_in_a_restore_loses_and_doubles_nothing() {
     });
 }
 
-/// Whether there is a file below `folder` whose path says `word`.
-fn holds(folder: &std::path::Path, word: &str) -> bool {
+#[test]
+fn a_kill_in_a_collection_loses_and_doubles_nothing() {
+    let mut counted = Counted::on(Kafka::shared(), "collected", 2, 50);
+    counted.file.tables = "[checkpoint]\ninterval = \"20ms\"\nkeep = 1\nstore = \"checkpoints\"".into();
+    let stored = || files_below(&counted.file.path("checkpoints"));
+    under_load(&counted, 200, OFTEN, || {
+        for deletions in [0, 1, 20] {
+            let mut run = counted.file.run();
+            let before = stored().len();
+            // The last base is behind us then: nothing reaches what is older.
+            wait::until_true("two bases' worth of commits", seconds(180), || {
+                assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+                stored().len() > before + 220
+            });
+            run.kill();
+            // What nobody writes any more grows old; the age that a collection asks for stays what it is.
+            let held = stored();
+            held.iter().for_each(|file| age(file));
+            let armed = format!("mid-collection={deletions}*off->return");
+            let path = counted.file.write("");
+            let arguments = ["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()];
+            let environment = [("FAILPOINTS", armed.as_str()), ("SANDBAR_COLLECTION_MS", "500")];
+            let mut run = Process::start_with(&arguments, &environment);
+            wait::until_true(&format!("it dies at {armed}"), seconds(60), || !run.is_running());
+            assert_eq!(run.wait(seconds(1)).code, None, "{armed}: it is killed");
+            let gone = held.iter().filter(|file| !file.exists()).count();
+            assert_eq!(gone, deletions + 1, "{armed}: it died in the middle");
+            // Its successor goes on from what is left, without local files too.
+            std::fs::remove_dir_all(counted.file.path("state").join("tasks")).unwrap();
+        }
+    });
+}
+
+/// Makes a file two hours older than it is.
+fn age(path: &std::path::Path) {
+    // It may be a write that the crash cut short, and swept by now.
+    let Ok(file) = std::fs::File::options().append(true).open(path) else {
+        return;
+    };
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(modified - seconds(7200)).unwrap();
+}
+
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.path())
-        .any(|path| path.is_dir() && holds(&path, word) || path.is_file() && path.to_string_lossy().contains(word))
+    let (folders, mut files): (Vec<_>, Vec<_>) = entries.map(|entry| entry.path()).partition(|path| path.is_dir());
+    files.extend(folders.iter().flat_map(|folder| files_below(folder)));
+    files
+}
+
+#[test]
+fn a_member_that_never_comes_back_holds_readers_no_longer_than_its_transaction_lives() {
+    // A minute, and the commit's interval.
+    const TRANSACTION: Duration = seconds(61);
+    const BROKER_LOOKS: Duration = seconds(15);
+    let counted = Counted::on(Kafka::shared(), "gone-forever", 4, 50);
+    // Its transaction has outputs and offsets, and nobody has its state folder, so nobody has its transactional id.
+    let mut sent = 0;
+    std::thread::scope(|scope| {
+        let gone = scope.spawn(|| dies(&counted, "gone", "after-send-offsets=2*off->return"));
+        while !gone.is_finished() {
+            counted.send(sent, 200);
+            sent += 200;
+            std::thread::sleep(OFTEN);
+        }
+    });
+    let died = Instant::now();
+    assert!(counted.written() > counted.visible(), "it left a transaction open");
+    let mut run = counted.file.run_member("other");
+    counted.send(sent, 2000);
+    wait::until_true("nothing is held back", TRANSACTION + BROKER_LOOKS, || {
+        assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+        std::thread::sleep(Duration::from_millis(200));
+        // The other one's own transactions come and go.
+        counted.is_complete() && counted.visible() == counted.written()
+    });
+    eprintln!("a reader saw everything {:?} after the death", died.elapsed());
+    assert!(died.elapsed() < TRANSACTION + BROKER_LOOKS, "within the bound");
+    stop(run);
 }
 
 #[test]

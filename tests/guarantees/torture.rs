@@ -4,12 +4,14 @@
 //! Each pipeline lives for 25 kills under load, with a read-committed reader running along, and is then recomputed from its input.
 
 use crate::exactly_once::{POINTS, RARE_POINTS, complete, under_load};
+use crate::flow::stop;
 use sandbar_tests::counted::{Counted, Tally};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::Process;
 use sandbar_tests::skip;
 use sandbar_tests::wait::{self, seconds, setting};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -21,7 +23,7 @@ fn torture() {
         return skip("torture", "it takes long; `make torture` runs it");
     }
     let kills = setting("SANDBAR_KILLS", 1000);
-    let lanes = setting("SANDBAR_LANES", 2);
+    let lanes = setting("SANDBAR_LANES", 4);
     let seed = setting("SANDBAR_SEED", u64::from(std::process::id()));
     let until = Instant::now() + seconds(setting("SANDBAR_SECONDS", 24 * 3600));
     eprintln!("seed {seed}");
@@ -61,6 +63,9 @@ struct Report {
     pauses: u64,
     /// Local files deleted.
     wiped: u64,
+    /// Members with an instance id that ended, as they have to, because the broker says that another one has it: after a pause longer than
+    /// their session that may be a request to join of their own which they gave up.
+    fenced: u64,
     /// What a member said that ended by itself.
     ended: Vec<String>,
     /// What the readers found.
@@ -78,6 +83,7 @@ impl Report {
         self.stopped += other.stopped;
         self.pauses += other.pauses;
         self.wiped += other.wiped;
+        self.fenced += other.fenced;
         self.ended.extend_from_slice(&other.ended);
         self.failed.extend_from_slice(&other.failed);
         self.tally += other.tally;
@@ -100,13 +106,14 @@ impl std::fmt::Display for Report {
         writeln!(
             f,
             "{} pipelines, {} kills ({} at random, {at_points} at points), {} members stopped beyond their session, {} pauses of the broker, \
-             {} times without local files",
+             {} times without local files, {} members fenced by their own instance id",
             self.pipelines,
             self.kills,
             self.kills - at_points,
             self.stopped,
             self.pauses,
-            self.wiped
+            self.wiped,
+            self.fenced
         )?;
         writeln!(f, "  at points: {:?}", self.points)?;
         for said in self.ended.iter().chain(&self.failed) {
@@ -139,13 +146,14 @@ fn one_pipeline(dice: &mut Dice, until: Instant) -> Report {
     let mut report = Report::default();
     let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let report = &mut report;
-        under_load(&counted, 200, Duration::from_millis(50), || {
+        under_load(&counted, 100, Duration::from_millis(50), || {
             let mut running: Vec<Member> = (0..members)
                 .map(|member| start(&counted, &member.to_string(), is_static, dice))
                 .collect();
             while report.kills < KILLS_A_PIPELINE && Instant::now() < until {
                 fault(&counted, kafka, &mut running, is_static, dice, report);
             }
+            settle(&counted, running, is_static);
         });
     }));
     if let Err(panic) = lived {
@@ -167,12 +175,35 @@ fn one_pipeline(dice: &mut Dice, until: Instant) -> Report {
     report
 }
 
-fn start(counted: &Counted, name: &str, is_static: bool, dice: &mut Dice) -> Member {
+/// All come back once more and end what they left open, so that nobody waits for transactions to time out.
+fn settle(counted: &Counted, running: Vec<Member>, is_static: bool) {
+    let mut last: Vec<Process> = running
+        .into_iter()
+        .map(|mut member| {
+            member.run.kill();
+            Process::start(&arguments(counted, &member.name, is_static))
+        })
+        .collect();
+    let before = counted.visible();
+    wait::until_true("it goes on after the last fault", seconds(90), || {
+        for run in &mut last {
+            assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+        }
+        counted.visible() > before + 20
+    });
+    last.into_iter().for_each(stop);
+}
+
+fn arguments(counted: &Counted, name: &str, is_static: bool) -> Vec<OsString> {
     let path = counted.file.write(name);
     let mut arguments = vec!["run".into(), path.into_os_string(), "-o".into(), "json".into()];
     if is_static {
         arguments.extend(["--instance".into(), name.into()]);
     }
+    arguments
+}
+
+fn start(counted: &Counted, name: &str, is_static: bool, dice: &mut Dice) -> Member {
     let armed = (dice.below(2) == 0).then(|| {
         let all = POINTS.len() + RARE_POINTS.len();
         let at = dice.below(all as u64) as usize;
@@ -190,7 +221,7 @@ fn start(counted: &Counted, name: &str, is_static: bool, dice: &mut Dice) -> Mem
     Member {
         name: name.into(),
         armed,
-        run: Process::start_with(&arguments, &environment),
+        run: Process::start_with(&arguments(counted, name, is_static), &environment),
     }
 }
 
@@ -208,7 +239,7 @@ fn fault(
     while counted.visible() == before && Instant::now() < goes_on && running.iter_mut().all(|m| m.run.is_running()) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    std::thread::sleep(Duration::from_millis(dice.below(400)));
+    std::thread::sleep(Duration::from_millis(dice.below(250)));
     let count = running.len() as u64;
     let victim = &mut running[dice.below(count) as usize];
     match dice.below(20) {
@@ -226,8 +257,17 @@ fn fault(
             kafka.resume(1);
             report.pauses += 1;
         }
-        _ if victim.armed.is_some() => {
-            let dies = Instant::now() + seconds(3);
+        // All at once, as when a machine goes.
+        3 | 4 => {
+            for member in running.iter_mut().filter(|member| member.armed.is_none()) {
+                if member.run.is_running() {
+                    member.run.kill();
+                    report.kills += 1;
+                }
+            }
+        }
+        _ if victim.armed.is_some_and(|point| !RARE_POINTS.contains(&point)) => {
+            let dies = Instant::now() + seconds(2);
             while victim.run.is_running() && Instant::now() < dies {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -255,26 +295,28 @@ fn revive(counted: &Counted, running: &mut [Member], is_static: bool, dice: &mut
         if member.run.is_running() {
             continue;
         }
-        let said = member.run.lines();
-        // A killed one says nothing at its end; one that ends by itself says why.
-        if let Some(why) = said
-            .iter()
-            .rev()
-            .take(12)
-            .find(|line| line.contains("failed") && line.contains("\"error\""))
-        {
-            report.ended.push(format!("{}/{}: {why}", counted.input, member.name));
-        } else if let Some(point) = member.armed {
-            *report.points.entry(point).or_default() += 1;
-            report.kills += 1;
-        }
         if dice.below(10) == 0 {
             let tasks = counted.file.path(&format!("state{}", member.name)).join("tasks");
             if std::fs::remove_dir_all(tasks).is_ok() {
                 report.wiped += 1;
             }
         }
-        *member = start(counted, &member.name.clone(), is_static, dice);
+        let again = start(counted, &member.name, is_static, dice);
+        let dead = std::mem::replace(member, again);
+        let ended = dead.run.wait(seconds(10));
+        // A killed one has no exit code; one that ends by itself says why.
+        if is_static && ended.text.contains("\"kind\":\"fenced\"") {
+            report.fenced += 1;
+        } else if let Some(code) = ended.code {
+            let said: Vec<&str> = ended.text.lines().rev().take(12).collect();
+            let why = said.into_iter().rev().collect::<Vec<_>>().join("\n    ");
+            report
+                .ended
+                .push(format!("{}/{} ended with {code}: {why}", counted.input, dead.name));
+        } else if let Some(point) = dead.armed {
+            *report.points.entry(point).or_default() += 1;
+            report.kills += 1;
+        }
     }
 }
 

@@ -121,6 +121,8 @@ pub struct Client {
     config: ClientConfig,
     admin: AdminClient<DefaultClientContext>,
     asker: BaseConsumer,
+    /// Asks for the ends of logs, by isolation: uncommitted, committed.
+    ends: [BaseConsumer; 2],
 }
 
 impl Client {
@@ -133,7 +135,17 @@ impl Client {
             .set("reconnect.backoff.max.ms", "500");
         let admin = config.create().expect("an admin client");
         let asker = config.create().expect("a consumer");
-        Self { config, admin, asker }
+        let ends = [Isolation::Uncommitted, Isolation::Committed].map(|isolation| {
+            let mut config = config.clone();
+            config.set("isolation.level", isolation.name());
+            config.create().expect("a consumer")
+        });
+        Self {
+            config,
+            admin,
+            asker,
+            ends,
+        }
     }
 
     /// How many brokers the cluster has now; 0 where none answers.
@@ -141,6 +153,15 @@ impl Client {
         self.asker
             .fetch_metadata(None, Duration::from_secs(1))
             .map_or(0, |metadata| metadata.brokers().len())
+    }
+
+    /// Whether every partition of every topic, Kafka's own too, has a leader and all of its replicas in sync.
+    pub fn is_in_sync(&self) -> bool {
+        let Ok(metadata) = self.asker.fetch_metadata(None, Duration::from_secs(5)) else {
+            return false;
+        };
+        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        partitions.all(|partition| partition.leader() >= 0 && partition.isr().len() == partition.replicas().len())
     }
 
     /// Creates a topic with the cluster's own replication, and waits until it is known.
@@ -220,7 +241,7 @@ impl Client {
 
     /// First offset of the log, and its end: the last stable offset, or the high watermark.
     pub fn bounds(&self, topic: &str, partition: i32, isolation: Isolation) -> (i64, i64) {
-        let asker = self.consumer(isolation, &[]);
+        let asker = &self.ends[usize::from(isolation == Isolation::Committed)];
         // A leader that died takes its time to have a successor.
         wait::until("the log's bounds", LIMIT * 3, || {
             asker.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok()

@@ -3,7 +3,7 @@
 //! Input and output have as many partitions and the same partitioner, and a task keeps the order of its partition: so partition `n` of the
 //! output is owed exactly what partition `n` of the input makes of it, record by record, in that order.
 
-use crate::client::{Client, Isolation, Reader, Record};
+use crate::client::{Client, Isolation, Producer, Reader, Record};
 use crate::kafka::Kafka;
 use crate::pipeline_file::{PipelineFile, unique};
 use crate::process;
@@ -23,6 +23,8 @@ pub struct Counted {
     /// Each so many-th record has no key; 0: each has one.
     pub keyless: i64,
     keys: i64,
+    partitions: i32,
+    producer: Producer,
 }
 
 impl Counted {
@@ -43,18 +45,20 @@ impl Counted {
         file.top = "workers = 2".into();
         file.tables = "[checkpoint]\ninterval = \"100ms\"\nstore = \"checkpoints\"".into();
         Self {
+            producer: client.producer(),
             client,
             input,
             output,
             file,
             keyless: 0,
             keys,
+            partitions,
         }
     }
 
     /// Sends `count` records, numbered from `from`, over the keys in turn.
     pub fn send(&self, from: i64, count: i64) {
-        self.client.producer().send(&self.records(from, count));
+        self.producer.send(&self.records(from, count));
     }
 
     /// The same records, for a test that sends them in its own way.
@@ -72,8 +76,17 @@ impl Counted {
 
     /// How many records the output shows to a read-committed reader; markers count too.
     pub fn visible(&self) -> i64 {
-        let ends = |partition: i32| self.client.bounds(&self.output, partition, Isolation::Committed).1;
-        self.client.partitions(&self.output).into_iter().map(ends).sum()
+        self.ends(Isolation::Committed)
+    }
+
+    /// How many it holds, those of aborted and open transactions too.
+    pub fn written(&self) -> i64 {
+        self.ends(Isolation::Uncommitted)
+    }
+
+    fn ends(&self, isolation: Isolation) -> i64 {
+        let ends = |partition: i32| self.client.bounds(&self.output, partition, isolation).1;
+        (0..self.partitions).map(ends).sum()
     }
 
     /// A reader that runs along and fails at the first output that is doubled, missing or out of order.

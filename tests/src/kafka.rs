@@ -139,10 +139,12 @@ impl Kafka {
         self.nodes[number - 1].signal("CONT");
     }
 
-    /// Starts a killed node again on its own data and waits until the cluster is whole.
+    /// Starts a killed node again on its own data and waits until the cluster is whole: every replica in sync, so that another node may die.
     pub fn restart(&self, number: usize) {
         self.nodes[number - 1].start();
         self.wait_ready();
+        let client = self.client();
+        wait::until_true("every replica is in sync", START_LIMIT, || client.is_in_sync());
     }
 
     /// Adds a line to what every node says about itself; it counts from a node's next start.

@@ -11,6 +11,7 @@ use crate::checkpoint::{Metadata, Pointer, Store};
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
+use crate::kill;
 use crate::source::offsets::{self, Committed, Marked, Position, To};
 
 /// From one collection to the next.
@@ -128,8 +129,9 @@ fn by_task(marked: &[Marked]) -> Result<Vec<(Pointer, Offsets)>> {
 /// Deletes now and then what no committed pointer reaches any more, until the run is to stop. Every process of a pipeline does it: what one of them
 /// listed before it read the pointers, nobody can commit any more.
 pub(super) fn collect_until(stop: &Stop, pipeline: &Pipeline, store: &Store) {
+    let every = kill::every("SANDBAR_COLLECTION_MS", EVERY);
     loop {
-        clock::sleep_unless(EVERY, || stop.is_requested());
+        clock::sleep_unless(every, || stop.is_requested());
         if stop.is_requested() {
             return;
         }

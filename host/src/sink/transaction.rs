@@ -205,7 +205,8 @@ impl Producer {
             failure, is_retriable, ..
         } = setback;
         match failure.code {
-            raw::INSTANCE_FENCED => Sent::Fenced(failure.text),
+            // It may be our own, that joined again after a sleep; if it is another process's, the reader is told too.
+            raw::INSTANCE_FENCED => Sent::Stale(failure.text),
             _ if is_fenced => Sent::Fenced(failure.text),
             code if is_denied(code) => Sent::Denied(failure.text),
             code if is_retriable || is_passing(code) || self.may_have_expired() => Sent::Stale(failure.text),
