@@ -200,7 +200,7 @@ fn of_two_processes_with_a_state_folder_each_one_ends_and_says_so() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut sent = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) && sent < 200_000 {
                 counted.send(sent, 100);
                 sent += 100;
                 std::thread::sleep(Duration::from_millis(20));
