@@ -79,6 +79,8 @@ const MOVED_MAX: usize = 8;
 const SHARE_MIN: usize = 64 << 10;
 /// A store is loaded when misses amount to this part of what is applied: a key that is asked for costs ten times one that is read in order.
 const MISSED_PART: u64 = 8;
+/// More are never read at once: the worker stands still meanwhile, for about a second at most.
+const WHOLE_MAX: u64 = 2 << 20;
 /// What the table takes for an entry, on average of its growth.
 const PLACE: usize = 8;
 
@@ -160,7 +162,7 @@ impl Cache {
         let is_due = self.misses >= applied / MISSED_PART * self.reluctance;
         // What is applied is counted too high: a key that was changed lately counts more than once.
         let may_fit = applied / 4 * (PLACE + HEAD + ROOM_UNIT) as u64 <= self.budget.of_one() as u64;
-        is_due && may_fit
+        is_due && may_fit && applied <= WHOLE_MAX
     }
 
     /// Every entry of the store whose keys begin with `prefix` is learnt next.
