@@ -9,7 +9,7 @@ KAFKA_LIBS := target/kafka-libs
 RECORDS ?= 5000000
 ROUNDS ?= 3
 
-.PHONY: help build bench test test-all torture deny setup system-packages rust-parts kafka-libs
+.PHONY: help build bench bench-restore test test-all torture deny setup system-packages rust-parts kafka-libs
 .DEFAULT_GOAL := help
 
 help:
@@ -17,7 +17,8 @@ help:
 	@echo "make test       the usual run: formatting, lints, unit tests, conformance, guarantees on a real Kafka"
 	@echo "make test-all   the same with the long runs: 50 kills, the full matrix, a minute of rebalances"
 	@echo "make torture    kills and pauses at random for as long as is asked for (SANDBAR_KILLS, SANDBAR_SECONDS, SANDBAR_SEED)"
-	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up"
+	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up, each with its goal"
+	@echo "make bench-restore  a start with 1 GiB of state: with its local files, and without"
 	@echo "make build      target/release/sandbar"
 	@echo "make plugins    target/plugins/NAME.wasm of everything under plugins/"
 	@echo "make setup      installs what is missing for the above, and says what"
@@ -35,6 +36,12 @@ test: setup
 bench: setup build plugins
 	$(CARGO) build --release -p sandbar-benches
 	target/release/sandbar-bench $(RECORDS) $(ROUNDS)
+
+# MIB is the size of the state.
+MIB ?= 1024
+bench-restore: setup build plugins
+	$(CARGO) build --release -p sandbar-benches
+	target/release/sandbar-bench restore $(MIB)
 
 test-all: export SANDBAR_KILLS = 50
 test-all: export SANDBAR_MATRIX = full

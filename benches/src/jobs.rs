@@ -12,39 +12,70 @@ pub(crate) struct Job {
     pub(crate) keys: usize,
     /// Each with a row of its own.
     pub(crate) deliveries: &'static [&'static str],
-    /// Whether it is done without being asked for.
-    pub(crate) is_usual: bool,
+    /// What its figures should be.
+    pub(crate) goals: &'static [Goal],
+    /// Whether one round is enough: it takes minutes.
+    pub(crate) is_long: bool,
+}
+
+/// What is at most so much; of the last delivery's run.
+pub(crate) enum Goal {
+    /// CPU-seconds, as a multiple of the loop's.
+    OfLoop(f64),
+    /// CPU-seconds, as a multiple of those of the first delivery.
+    OfFirst(f64),
+    /// CPU-seconds per million records.
+    CpuSeconds(f64),
+    /// CPU-seconds, as a multiple of those of the job `count`.
+    OfCount(f64),
+    /// Resident MiB.
+    Rss(f64),
 }
 
 const USERS: usize = crate::workload::USERS;
 
 /// All of them.
 pub(crate) const JOBS: [Job; 6] = [
-    job("pass-through", "pass-through", USERS, &["none"]),
-    job("filter", "filter", USERS, &["none"]),
-    job("commits", "pass-through", USERS, &["at-least-once", "exactly-once"]),
-    job("count", "count-by-key", USERS, &["exactly-once"]),
+    job("pass-through", "pass-through", &["none"], PLAIN),
+    job("filter", "filter", &["none"], PLAIN),
+    job(
+        "commits",
+        "pass-through",
+        &["at-least-once", "exactly-once"],
+        &[Goal::OfFirst(1.1)],
+    ),
+    job("count", COUNT, &["exactly-once"], &[Goal::CpuSeconds(1.35)]),
     large("count-1m", 1_000_000),
     large("count-10m", 10_000_000),
 ];
 
-const fn job(name: &'static str, plugin: &'static str, keys: usize, deliveries: &'static [&'static str]) -> Job {
+const PLAIN: &[Goal] = &[Goal::OfLoop(1.33), Goal::Rss(150.0)];
+const COUNT: &str = "count-by-key";
+
+const fn job(
+    name: &'static str,
+    plugin: &'static str,
+    deliveries: &'static [&'static str],
+    goals: &'static [Goal],
+) -> Job {
     Job {
         name,
         plugin,
-        keys,
+        keys: USERS,
         deliveries,
-        is_usual: true,
+        goals,
+        is_long: false,
     }
 }
 
 const fn large(name: &'static str, keys: usize) -> Job {
     Job {
         name,
-        plugin: "count-by-key",
+        plugin: COUNT,
         keys,
         deliveries: &["exactly-once"],
-        is_usual: false,
+        goals: &[Goal::OfCount(3.0)],
+        is_long: true,
     }
 }
 

@@ -12,6 +12,8 @@ const RECORDS_PER_SECOND: i64 = 10_000;
 /// Event time lies up to so many milliseconds behind the order.
 const DISORDER_MS: u64 = 5_000;
 const FIRST_MS: i64 = 1_700_000_000_000;
+/// A value names so much of a long key.
+const SHORT: usize = 16;
 const PAD: &str = "abcdefghijklmnopqrstuvwxyzabcdef";
 
 /// Records one after the other.
@@ -27,6 +29,8 @@ enum Users {
     Weighted(Vec<f64>),
     /// Each of so many once, in no order.
     Each(u64),
+    /// Another one each time, with a key of a kibibyte that nothing compresses much.
+    Long,
 }
 
 /// Key, value and timestamp.
@@ -59,7 +63,16 @@ impl Records {
         }
     }
 
-    pub(crate) fn next(&mut self) -> Record {
+    /// Users with long keys, the same each time.
+    pub(crate) fn with_long_keys() -> Self {
+        Self {
+            users: Users::Long,
+            random: Random(0),
+            index: 0,
+        }
+    }
+
+    fn user(&mut self) -> String {
         let user = match &self.users {
             Users::Weighted(weights) => {
                 let total = weights.last().copied().unwrap_or_default();
@@ -68,16 +81,30 @@ impl Records {
             }
             // A number that is prime to every power of ten.
             Users::Each(users) => (self.index as u64).wrapping_mul(999_999_937) % users,
+            Users::Long => {
+                let mut random = Random(self.index as u64);
+                return (0..64).map(|_| format!("{:016x}", random.next())).collect();
+            }
         };
+        format!("u{user}")
+    }
+}
+
+impl Iterator for Records {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        let user = self.user();
         let (page, ms) = (self.random.below(100), self.random.below(100));
         let timestamp_ms = FIRST_MS + self.index * 1000 / RECORDS_PER_SECOND - self.random.below(DISORDER_MS) as i64;
         let pad = &PAD[..16 + self.random.below(16) as usize];
         self.index += 1;
-        Record {
-            key: format!("u{user}"),
-            value: format!(r#"{{"user":"u{user}","page":"/p/{page}","ms":{ms},"at":{timestamp_ms},"pad":"{pad}"}}"#),
+        let short = &user[..user.len().min(SHORT)];
+        Some(Record {
+            value: format!(r#"{{"user":"{short}","page":"/p/{page}","ms":{ms},"at":{timestamp_ms},"pad":"{pad}"}}"#),
+            key: user,
             timestamp_ms,
-        }
+        })
     }
 }
 
@@ -98,8 +125,8 @@ impl Random {
     }
 }
 
-/// Puts the next `count` of `records` into `topic`, lz4.
-pub(crate) fn fill(brokers: &str, topic: &str, mut records: Records, count: usize) {
+/// Puts the records into `topic`, lz4.
+pub(crate) fn fill(brokers: &str, topic: &str, records: impl Iterator<Item = Record>) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("compression.codec", "lz4")
@@ -109,12 +136,12 @@ pub(crate) fn fill(brokers: &str, topic: &str, mut records: Records, count: usiz
         .set("queue.buffering.max.messages", "1000000")
         .create()
         .expect("a producer");
-    for _ in 0..count {
+    for record in records {
         let Record {
             key,
             value,
             timestamp_ms,
-        } = records.next();
+        } = record;
         let mut record = BaseRecord::to(topic).key(&key).payload(&value).timestamp(timestamp_ms);
         while let Err((error, again)) = producer.send(record) {
             assert_eq!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));

@@ -209,6 +209,44 @@ fn ten_thousand_keys_are_one_multi_get_and_what_is_known_is_none() {
 }
 
 #[test]
+fn a_store_that_fits_is_read_once_and_then_known_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, other) = (store_id("count", "counts"), store_id("count", "others"));
+    let mut state = open(dir.path()).unwrap();
+    for number in 0..10_000u32 {
+        state.put(store, &number.to_le_bytes(), &number.to_be_bytes());
+    }
+    state.put(other, b"o", b"1");
+    state.keep();
+    state.apply("p").unwrap();
+    drop(state);
+    let mut state = open(dir.path()).unwrap();
+    let ask = |state: &mut TaskState, store, number: u32| {
+        let (mut asked, mut read) = (Column::default(), Column::default());
+        asked.push(Some(&number.to_le_bytes()));
+        state.values(store, &asked, &mut read).unwrap();
+        read.get(0).map(<[u8]>::to_vec)
+    };
+    let mut multi_gets = 0;
+    for number in 0..20_000u32 {
+        let right = (number < 10_000).then(|| number.to_be_bytes().to_vec());
+        assert_eq!(ask(&mut state, store, number), right);
+        multi_gets = state.stats().multi_gets;
+    }
+    assert!((1000..3000).contains(&multi_gets), "{multi_gets}");
+    // What is applied from now on is known as well, and what another store has is not.
+    state.put(store, &20_000u32.to_le_bytes(), b"new");
+    state.delete(store, &1u32.to_le_bytes());
+    state.keep();
+    state.apply("p2").unwrap();
+    assert_eq!(ask(&mut state, store, 20_000), Some(b"new".to_vec()));
+    assert_eq!(ask(&mut state, store, 1), None);
+    assert_eq!(state.stats().multi_gets, multi_gets);
+    ask(&mut state, other, 0);
+    assert_eq!(state.stats().multi_gets, multi_gets + 1);
+}
+
+#[test]
 fn a_large_map_is_cleared_as_a_whole() {
     let dir = tempfile::tempdir().unwrap();
     let mut state = open(dir.path()).unwrap();

@@ -9,15 +9,15 @@
 //! database then opens at an *older* pointer, and the deltas behind it are in the checkpoint store. What would hurt is a hole, an apply that is lost
 //! before one that is not: `task.rs` numbers the applies and finds it.
 //!
-//! Always: one limit for the process. A quarter of it is the cache of values (`cache.rs`); against the rest count blocks, indexes, filters and
+//! Always: one limit for the process. Half of it is the caches of values (`cache.rs`); against the rest count blocks, indexes, filters and
 //! write buffers together.
 
 use super::cache::Budget;
 use super::keys;
 use crate::error::{Error, Kind};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    DataBlockIndexType, ErrorKind, LogLevel, MergeOperands, Options, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRecoveryMode, DataBlockIndexType, ErrorKind, LogLevel, MergeOperands, Options, WriteBufferManager,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -36,15 +36,15 @@ impl Shared {
     /// A limit in bytes for the caches and write buffers of all databases.
     pub(super) fn new(limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(LIMIT_MIN);
-        let values = limit / 4;
+        let values = limit / 2;
         let limit = limit - values;
         let cache = Cache::new_lru_cache(limit);
         // A stall would stop a worker in the middle of an apply for what another task's buffer holds: flushing early is enough.
-        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(limit / 2, false, cache.clone());
+        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(limit / 8 * 5, false, cache.clone());
         Self {
             cache,
             buffers,
-            buffer_bytes: (limit / 12).clamp(BUFFER_MIN, BUFFER_MAX),
+            buffer_bytes: (limit / 8).clamp(BUFFER_MIN, BUFFER_MAX),
             values: Budget::new(values),
         }
     }
@@ -86,6 +86,12 @@ impl Shared {
         tables.set_cache_index_and_filter_blocks(true);
         tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
         tables.set_bloom_filter(10.0, false);
+        // A filter of a whole file is larger than a shard of the cache: it would be read again for every few keys.
+        tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        tables.set_partition_filters(true);
+        tables.set_metadata_block_size(PART);
+        tables.set_pin_top_level_index_and_filter(true);
+        tables.set_block_size(BLOCK);
         tables.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         tables.set_data_block_hash_ratio(0.75);
         tables
@@ -104,9 +110,13 @@ const LIMIT_MIN: usize = 8 << 20;
 const BUFFER_MIN: usize = 1 << 20;
 /// A write buffer is a skip list: what does not fit the processor's cache is slow to fill and to read.
 const BUFFER_MAX: usize = 32 << 20;
-/// Buffers that are flushed before they are merged into the level below. Keys drawn evenly touch all of that level, so twice the usual four
-/// halve the work of the compaction; what a read pays is a filter a file.
-const FLUSHED_MAX: i32 = 8;
+/// Buffers that are flushed before they are merged into the level below. Keys drawn evenly touch all of that level, so three times the usual
+/// four are a third of the work of the compaction; what a read pays is a filter a file.
+const FLUSHED_MAX: i32 = 12;
+/// Bytes of a part of an index or a filter.
+const PART: usize = 4096;
+/// Half of what is usual: a lookup reads, checks and searches a whole block for one value.
+const BLOCK: usize = 2048;
 
 const FAMILY: &str = "default";
 

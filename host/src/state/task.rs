@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::record::Column;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{DB, WriteBatch, WriteOptions};
+use rocksdb::{DB, ReadOptions, WriteBatch, WriteOptions};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +23,9 @@ use std::sync::Arc;
 const STEPS_UNSYNCED: usize = 256;
 /// A cleared map with more entries than this is deleted as a range: a range costs every later read a little, an entry only itself.
 const ENTRIES_DELETED_ONE_BY_ONE: usize = 1024;
+/// One of so many multi-gets of values leaves the blocks that it read in RocksDB's cache. Those of keys that are seldom asked for would drive filters and
+/// indexes out, which every multi-get reads; what is asked for again is in the cache of values anyway.
+const MULTI_GETS_CACHED: u64 = 8;
 
 /// What a task's state amounts to and was asked, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -310,14 +313,22 @@ impl TaskState {
 
     /// What it amounts to and was asked.
     pub fn stats(&self) -> Stats {
-        let number = |name: &str| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
         Stats {
-            keys: number("rocksdb.estimate-num-keys"),
-            disk_bytes: number("rocksdb.total-sst-files-size"),
+            keys: self.applied_keys(),
+            disk_bytes: self.property("rocksdb.total-sst-files-size"),
             overlay_bytes: self.overlay.bytes() as u64,
             cache_bytes: self.cache.bytes() as u64,
             ..self.stats
         }
+    }
+
+    /// Entries that are applied, as RocksDB estimates them.
+    fn applied_keys(&self) -> u64 {
+        self.property("rocksdb.estimate-num-keys")
+    }
+
+    fn property(&self, name: &str) -> u64 {
+        self.db.property_int_value(name).ok().flatten().unwrap_or(0)
     }
 
     /// Looks up what stands behind the prefix in `self.key`.
@@ -336,7 +347,11 @@ impl TaskState {
         if !ends.is_empty() {
             self.stats.multi_gets += 1;
             self.stats.multi_get_keys += ends.len() as u64;
-            applied = self.db.batched_multi_get_cf(rocks::family(&self.db)?, missed(), false);
+            let mut options = ReadOptions::default();
+            options.fill_cache(below == Below::RocksDb || self.stats.multi_gets.is_multiple_of(MULTI_GETS_CACHED));
+            applied = self
+                .db
+                .batched_multi_get_cf_opt(rocks::family(&self.db)?, missed(), false, &options);
         }
         let mut applied = missed().zip(applied);
         for at in found {
@@ -359,6 +374,31 @@ impl TaskState {
                     }
                 }
             }
+        }
+        drop(applied);
+        match (below, self.lookup.ends.len()) {
+            (Below::Cache, 1..) => self.load_if_due(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the whole store of the prefix in `self.key` into the cache, if it fits and so much was missed that this is the cheaper way.
+    fn load_if_due(&mut self) -> Result<()> {
+        if !self.cache.wants_whole(self.lookup.ends.len(), self.applied_keys()) {
+            return Ok(());
+        }
+        self.cache.begin_whole(&self.key);
+        let mut entries = Entries::new(&self.key, &[], None).applied(&self.db);
+        while let (true, Some((key, value))) = (self.cache.is_whole(&self.key), entries.item()) {
+            self.cache.learn(key, Some(value));
+            entries.next();
+        }
+        entries.status().map_err(|error| {
+            self.cache.clear();
+            rocks::error(reading(&self.task), &error)
+        })?;
+        if self.cache.is_whole(&self.key) {
+            self.cache.end_whole();
         }
         Ok(())
     }
