@@ -26,6 +26,7 @@ mod exactly_once;
 mod faults;
 mod torture;
 mod offsets_in_checkpoints;
+mod state_verbs;
 mod ending;
 mod memory;
 mod plugin;
