@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use super::output::{Format, Output};
 use super::{
-    broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, topics,
+    broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, state, topics,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -38,6 +38,8 @@ pub enum Verb {
     Checkpoint(checkpoint::Checkpoint),
     /// Create, list or delete savepoints of a pipeline
     Savepoint(savepoint::Savepoint),
+    /// Get, scan or count what the operators of a pipeline keep
+    State(state::State),
     /// Run the embedded broker, a small Kafka for development
     Broker(broker::Broker),
     /// Create, list or delete topics
@@ -62,6 +64,7 @@ impl Verb {
             Verb::Offsets(verb) => verb.run(out),
             Verb::Checkpoint(verb) => verb.run(out),
             Verb::Savepoint(verb) => verb.run(out),
+            Verb::State(verb) => verb.run(out),
             Verb::Broker(verb) => verb.run(out),
             Verb::Topics(verb) => verb.run(out),
             Verb::Produce(verb) => verb.run(out),

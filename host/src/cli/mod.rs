@@ -16,6 +16,7 @@ mod inspect;
 mod offsets;
 mod checkpoint;
 mod savepoint;
+mod state;
 mod broker;
 mod topics;
 mod produce;

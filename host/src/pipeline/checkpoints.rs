@@ -6,9 +6,9 @@ use crate::checkpoint::{BaseRef, Ground, Pointer, Store, StoreShape};
 use crate::config::{Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::{self, Plugin};
-use crate::state::{Home, TaskState, store_id};
+use crate::state::{Home, TaskState, View, store_id};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Shared by the workers of a process.
@@ -29,6 +29,43 @@ pub(super) struct Restored {
     pub(super) state: Option<TaskState>,
     /// What later checkpoints build on.
     pub(super) base: Option<BaseRef>,
+}
+
+/// The committed state of a pipeline's tasks, built from its checkpoints beside what runs.
+pub struct Rebuilt {
+    tasks: Vec<TaskState>,
+}
+
+impl Rebuilt {
+    /// Asks what is committed and builds it in the folder `into`, which the caller made and deletes.
+    ///
+    /// # Errors
+    /// `Corrupt`: something in the store is missing or damaged; `Kafka`: a group cannot be read.
+    pub fn build(pipeline: &Pipeline, into: &Path) -> Result<Self> {
+        let Some(checkpoint) = &pipeline.checkpoint else {
+            return Ok(Self { tasks: Vec::new() });
+        };
+        let store = Store::look_into(&checkpoint.location, &pipeline.name)?;
+        let home = Home::open(into, pipeline.state_memory)?;
+        let tasks = super::committed(pipeline)?.into_iter().map(|(pointer, _)| {
+            let history = store.history(&pointer, None)?;
+            let mut state = match &history.ground {
+                Ground::Base(base) => from_base(&home, &pointer.task, &store, base)?,
+                Ground::Empty | Ground::Local => empty(&home, &pointer.task)?,
+            };
+            for delta in &history.deltas {
+                state.redo(&store.delta(delta)?, &delta.pointer.to_string())?;
+            }
+            Ok(state)
+        });
+        let tasks = tasks.collect::<Result<_>>()?;
+        Ok(Self { tasks })
+    }
+
+    /// A view of each task, in the order of their names, while this lives.
+    pub fn views(&self) -> Vec<View> {
+        self.tasks.iter().map(TaskState::view).collect()
+    }
 }
 
 impl Checkpoints {

@@ -20,6 +20,7 @@ mod start;
 #[cfg(test)]
 mod commit_on_kafka;
 
+pub use checkpoints::Rebuilt;
 pub use committed::{committed, positions, set_positions};
 pub use lifecycle::{Notice, Stop};
 pub use supervisor::{Audience, load, run};

@@ -32,4 +32,4 @@ pub use delta::unchanged;
 pub use home::Home;
 pub use keys::{StoreId, store_id};
 pub use task::{Stats, TaskState};
-pub use view::View;
+pub use view::{View, look};

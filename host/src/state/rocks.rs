@@ -105,6 +105,14 @@ impl Shared {
     }
 }
 
+/// Opens a database as it stands, also while another process has it open: nothing is written, and what it commits later is not seen.
+pub(super) fn open_to_read(folder: &Path) -> Result<DB, rocksdb::Error> {
+    let mut options = Options::default();
+    options.set_merge_operator_associative("sandbar.list.1", concatenated);
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    DB::open_for_read_only(&options, folder, false)
+}
+
 /// A limit below this would only thrash.
 const LIMIT_MIN: usize = 8 << 20;
 const BUFFER_MIN: usize = 1 << 20;

@@ -1,6 +1,7 @@
 //! A view of what is applied, from any thread: for `state get`, `state scan` and `state count`, and for metrics.
 //!
-//! It sees no overlay: what it shows is what the last commit left. It never keeps a task's files open once the task is closed.
+//! It sees no overlay: what it shows is what the last commit left. It never keeps a task's files open once the task is closed; one that was
+//! [`look`]ed up in the state folder of another process, or of none, stands still at what was applied when it was opened.
 
 use super::keys::{self, StoreId};
 use super::rocks;
@@ -8,20 +9,85 @@ use super::scan::{self, Entries};
 use crate::error::{Error, Kind, Result};
 use crate::record::Column;
 use rocksdb::DB;
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Weak};
+
+/// How often files that a running process replaces meanwhile are opened again.
+const ATTEMPTS: u32 = 5;
 
 /// See the file's header.
 #[derive(Clone)]
 pub struct View {
     task: String,
-    db: Weak<DB>,
+    db: Held,
+}
+
+#[derive(Clone)]
+enum Held {
+    /// The task's, while it is open.
+    Lent(Weak<DB>),
+    /// Opened for this view, read-only.
+    Own(Arc<DB>),
+}
+
+/// What the tasks in a state folder hold, in order of their names: beside the process that has the folder, or without one. Nothing there is
+/// changed or locked. A task that never committed is left out, and a folder that is not there holds no task.
+///
+/// # Errors
+/// `Corrupt`: a task's files are damaged or of another layout; `Failed`: they cannot be read.
+pub fn look(dir: &Path) -> Result<Vec<View>> {
+    let tasks = dir.join("tasks");
+    let what = || format!("failed to list {}", tasks.display());
+    let failed = |error: io::Error| Error::new(Kind::Failed, what(), error);
+    let entries = match fs::read_dir(&tasks) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut views = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            views.extend(open(&entry.path())?);
+        }
+    }
+    views.sort_by(|one, other| one.task.cmp(&other.task));
+    Ok(views)
+}
+
+/// The task in this folder; `None`: it holds nothing yet, or was given up meanwhile.
+fn open(folder: &Path) -> Result<Option<View>> {
+    let what = || format!("failed to read the local state in {}", folder.display());
+    let mut attempt = 1;
+    let db = loop {
+        match rocks::open_to_read(folder) {
+            Ok(db) => break db,
+            // A restore begins with deleting what was there, and a database begins without its list of files.
+            Err(_) if !folder.join("CURRENT").exists() => return Ok(None),
+            Err(error) if attempt == ATTEMPTS => return Err(rocks::error(what(), &error)),
+            Err(_) => attempt += 1,
+        }
+    };
+    let meta = |name| rocks::meta(&db, name).map_err(|error| rocks::error(what(), &error));
+    let task = match (meta(keys::META_LAYOUT)?.as_deref(), meta(keys::META_TASK)?) {
+        (None, _) | (_, None) => return Ok(None),
+        (Some([keys::LAYOUT]), Some(task)) => String::from_utf8_lossy(&task).into_owned(),
+        (Some(other), _) => {
+            let why = format!("its layout is version {other:?}, this program reads {}", keys::LAYOUT);
+            return Err(rocks::damaged(what(), &why));
+        }
+    };
+    let db = Held::Own(Arc::new(db));
+    Ok(Some(View { task, db }))
 }
 
 impl View {
     pub(super) fn new(task: &str, db: &Arc<DB>) -> Self {
         Self {
             task: task.to_owned(),
-            db: Arc::downgrade(db),
+            db: Held::Lent(Arc::downgrade(db)),
         }
     }
 
@@ -119,7 +185,11 @@ impl View {
     }
 
     fn db(&self) -> Result<Arc<DB>> {
-        self.db.upgrade().ok_or_else(|| {
+        let db = match &self.db {
+            Held::Lent(db) => db.upgrade(),
+            Held::Own(db) => Some(db.clone()),
+        };
+        db.ok_or_else(|| {
             Error::new(
                 Kind::Failed,
                 self.reading(),

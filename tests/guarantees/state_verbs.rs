@@ -1,0 +1,118 @@
+//! `sandbar state`: what the operators keep, asked beside the process that runs, after it, and where only the checkpoints are left.
+
+use crate::flow::stop;
+use sandbar_tests::client::Isolation;
+use sandbar_tests::counted::Counted;
+use sandbar_tests::kafka::Kafka;
+use sandbar_tests::process::{self, Ended};
+use sandbar_tests::wait::{self, seconds};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+#[test]
+fn state_is_what_the_input_makes_of_it_live_offline_and_from_the_checkpoints() {
+    let counted = Counted::on(Kafka::shared(), "state-verbs", 4, 50);
+    counted.send(0, 1000);
+    let mut run = counted.file.run();
+    run.wait_placed(4, seconds(30));
+    let owed = owed(&counted);
+    wait::until_true("the committed state is whole, live", seconds(60), || {
+        assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+        kept(&counted, &[]).is_some_and(|kept| kept == owed)
+    });
+    assert_eq!(
+        kept(&counted, &["--stored"]),
+        Some(owed.clone()),
+        "beside the running process"
+    );
+    assert!(run.is_running(), "nobody disturbed it: {}", run.lines().join("\n"));
+    stop(run);
+    assert_eq!(kept(&counted, &[]), Some(owed.clone()), "after the stop");
+    check_get_and_count(&counted, &owed);
+    std::fs::remove_dir_all(counted.file.path("state")).unwrap();
+    assert_eq!(kept(&counted, &[]), Some(owed), "without local files");
+}
+
+#[test]
+fn a_name_that_nobody_has_is_answered_with_those_there_are() {
+    let counted = Counted::on(Kafka::shared(), "state-names", 1, 5);
+    let ended = state(&counted, "scan", &["nobody", "total"]);
+    assert!(
+        ended.code == Some(2) && ended.text.contains("operators with state are op"),
+        "{}",
+        ended.text
+    );
+    let ended = state(&counted, "scan", &["op", "nothing"]);
+    assert!(
+        ended.code == Some(2) && ended.text.contains("its stores are total"),
+        "{}",
+        ended.text
+    );
+}
+
+fn check_get_and_count(counted: &Counted, owed: &BTreeMap<String, u64>) {
+    let (key, total) = owed.first_key_value().unwrap();
+    let got = json(&state(counted, "get", &["op", "total", key])).unwrap();
+    assert_eq!((got.as_array().unwrap().len(), number(&got[0])), (1, *total));
+    let ended = state(counted, "get", &["op", "total", "nobody"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.text);
+    let counts = json(&state(counted, "count", &[])).unwrap();
+    let entries = counts
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["entries"].as_u64().unwrap());
+    assert_eq!(entries.sum::<u64>() as usize, owed.len());
+    let few = json(&state(
+        counted,
+        "scan",
+        &["op", "total", "--prefix", "key-1", "--limit", "3"],
+    ))
+    .unwrap();
+    let few = few.as_array().unwrap();
+    assert!(few.len() == 3 && few.iter().all(|one| one["key"].as_str().unwrap().starts_with("key-1")));
+}
+
+fn state(counted: &Counted, verb: &str, more: &[&str]) -> Ended {
+    let path = counted.file.write("");
+    let path = path.to_str().unwrap();
+    let words: Vec<&str> = ["state", verb, path]
+        .into_iter()
+        .chain(more.iter().copied())
+        .chain(["-o", "json"])
+        .collect();
+    process::run(&words)
+}
+
+fn json(ended: &Ended) -> Option<Value> {
+    (ended.code == Some(0)).then(|| serde_json::from_str(ended.text.trim()).expect("one JSON value"))
+}
+
+/// The counts by key; `None`: there is no state yet.
+fn kept(counted: &Counted, more: &[&str]) -> Option<BTreeMap<String, u64>> {
+    let words = [&["op", "total", "--limit", "10000"], more].concat();
+    let found = json(&state(counted, "scan", &words))?;
+    let entries = found.as_array().unwrap().iter();
+    Some(
+        entries
+            .map(|entry| (entry["key"].as_str().unwrap().to_owned(), number(entry)))
+            .collect(),
+    )
+}
+
+/// The number that postcard wrote: seven bits a byte, the lowest first. As long as it is below 128 in each byte it is text.
+fn number(entry: &Value) -> u64 {
+    let text = entry["value"].as_str().expect("a count below 128");
+    text.bytes()
+        .rev()
+        .fold(0, |number, byte| (number << 7) | u64::from(byte & 0x7f))
+}
+
+/// How many records each key has.
+fn owed(counted: &Counted) -> BTreeMap<String, u64> {
+    let mut owed = BTreeMap::new();
+    for record in counted.client.read(&counted.input, Isolation::Committed) {
+        *owed.entry(String::from_utf8(record.key.unwrap()).unwrap()).or_default() += 1;
+    }
+    owed
+}
