@@ -242,9 +242,13 @@ impl Client {
     /// First offset of the log, and its end: the last stable offset, or the high watermark.
     pub fn bounds(&self, topic: &str, partition: i32, isolation: Isolation) -> (i64, i64) {
         let asker = &self.ends[usize::from(isolation == Isolation::Committed)];
-        // A leader that died takes its time to have a successor.
+        // A leader that died takes its time to have a successor, and only fresh metadata tells this client who that is.
         wait::until("the log's bounds", LIMIT * 3, || {
-            asker.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok()
+            let bounds = asker.fetch_watermarks(topic, partition, Duration::from_secs(3));
+            if bounds.is_err() {
+                drop(asker.fetch_metadata(Some(topic), Duration::from_secs(5)));
+            }
+            bounds.ok()
         })
     }
 
