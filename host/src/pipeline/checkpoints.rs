@@ -133,7 +133,7 @@ impl Checkpoints {
             });
         };
         let (mut state, base) = match (history.ground, local) {
-            (Ground::Local, Some(local)) => (local, None),
+            (Ground::Local, Some(local)) => (local, history.base),
             (Ground::Base(base), local) => {
                 drop(local);
                 (from_base(home, task, store, &base)?, Some(base))
@@ -273,4 +273,26 @@ fn declared(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<(String, plug
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+impl Checkpoints {
+    /// State folder and checkpoints of a pipeline with one store, in a folder.
+    pub(super) fn in_folder(folder: &std::path::Path) -> Self {
+        let counts = plugin::Store {
+            name: "counts".to_owned(),
+            kind: plugin::StoreKind::Value,
+            codec: "u64".to_owned(),
+            schema_version: 1,
+            readable_from: 1,
+        };
+        let store = crate::config::Location::Folder(folder.join("checkpoints"));
+        Self {
+            home: Some(Home::open(&folder.join("state"), 16 << 20).unwrap()),
+            store: Some(Store::open(&store, "pages").unwrap()),
+            shapes: [shape("count", &counts)].into(),
+            declared: [("count".to_owned(), counts)].into(),
+            allow_dropped: false,
+        }
+    }
 }
