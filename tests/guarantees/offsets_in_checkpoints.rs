@@ -174,7 +174,7 @@ fn a_worker_that_had_nothing_takes_a_partition_that_is_found_and_its_state() {
     for found in 1..5 {
         counted.client.add_partitions(&counted.input, found + 1);
         let record = |number: i32| Record {
-            partition: Some(found),
+            partition: Some(found as i32),
             ..Record::keyed(&counted.input, &format!("found-{found}-{}", number % 5), "1")
         };
         counted.client.producer().send(&(0..20).map(record).collect::<Vec<_>>());
