@@ -328,7 +328,7 @@ pub struct Checkpoint {
     pub interval: Duration,
     /// How long one may take.
     pub timeout: Duration,
-    /// How many checkpoints are kept behind the last.
+    /// How many checkpoints of each task are kept, the last one among them.
     pub keep: usize,
     /// How many in a row may fail before the pipeline stops.
     pub tolerable_failures: u32,

@@ -166,6 +166,58 @@ fn a_partition_found_later_is_read_from_its_beginning() {
 }
 
 #[test]
+fn a_worker_that_had_nothing_takes_a_partition_that_is_found_and_its_state() {
+    let counted = counted_over(1, "grown", "discovery-interval = \"200ms\"");
+    counted.send(0, 100);
+    let mut run = counted.file.run();
+    wait::until_true("what is there is put out", seconds(60), || agrees(&counted));
+    for found in 1..5 {
+        counted.client.add_partitions(&counted.input, found + 1);
+        let record = |number: i32| Record {
+            partition: Some(found as i32),
+            ..Record::keyed(&counted.input, &format!("found-{found}-{}", number % 5), "1")
+        };
+        counted.client.producer().send(&(0..20).map(record).collect::<Vec<_>>());
+        wait::until_true("what is found is counted", seconds(60), || {
+            assert!(run.is_running(), "{}", run.lines().join("\n"));
+            agrees(&counted)
+        });
+    }
+    complete(&counted, run, |_| {});
+}
+
+#[test]
+fn a_bounded_run_whose_last_checkpoint_cannot_be_written_fails() {
+    let mut counted = counted_over(1, "last", "");
+    counted.file.source += &format!("\nstop = {{ offsets = {{ {} = {{ 0 = 100 }} }} }}", counted.input);
+    counted.file.tables = counted.file.tables.replace("100ms", "1h");
+    counted.send(0, 50);
+    let mut run = counted.file.run();
+    run.wait_placed(1, seconds(30));
+    wait::until_true("it puts out", seconds(60), || counted.visible() == 50);
+    // A file where the folder was: nothing can be written below it, whoever runs the test.
+    let bundles = counted
+        .file
+        .path("checkpoints")
+        .join(&counted.file.name)
+        .join("bundles");
+    let aside = counted.file.path("aside");
+    std::fs::rename(&bundles, &aside).unwrap();
+    std::fs::write(&bundles, "").unwrap();
+    counted.send(50, 50);
+    let ended = run.wait(seconds(60));
+    assert_eq!(ended.code, Some(1), "{}", ended.text);
+    assert!(ended.text.contains("failed to take a checkpoint"), "{}", ended.text);
+
+    std::fs::remove_file(&bundles).unwrap();
+    std::fs::rename(&aside, &bundles).unwrap();
+    let ended = counted.file.run().wait(seconds(60));
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    assert_eq!(exported(&counted)[&0], 100);
+    assert!(agrees(&counted), "the next run does again what was not kept");
+}
+
+#[test]
 fn a_second_process_on_the_same_folder_is_refused() {
     let counted = counted("second", "");
     let mut run = counted.file.run();
@@ -288,7 +340,11 @@ fn armed(counted: &Counted, armed: &str) -> Process {
 
 /// A running count per key, at least once, with its positions in the checkpoints.
 fn counted(name: &str, source: &str) -> Counted {
-    let mut counted = Counted::on(Kafka::shared(), name, 4, 50);
+    counted_over(4, name, source)
+}
+
+fn counted_over(partitions: i32, name: &str, source: &str) -> Counted {
+    let mut counted = Counted::on(Kafka::shared(), name, partitions, 50);
     counted.file.top = "delivery = \"at-least-once\"\nworkers = 2".into();
     counted.file.source += &format!("\noffsets = \"checkpoint\"\n{source}");
     counted

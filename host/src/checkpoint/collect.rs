@@ -2,7 +2,7 @@
 //!
 //! An object goes only if all of this holds:
 //!
-//! - no committed pointer reaches it, nor one of the `keep` states before each. The pointers are read *after* the listing, which the types
+//! - no committed pointer reaches it, nor one of the `keep` - 1 states before each. The pointers are read *after* the listing, which the types
 //!   below enforce: a commit between the two is then seen, and its objects are not.
 //! - it is older than an age by the store's own clock: whoever wrote it can commit it no more.
 //! - a base has a newer base of its task before it. One that waits to be named by the next commit, however long, is newer than that.
@@ -21,6 +21,9 @@ use super::store::Store;
 use crate::clock;
 use crate::error::Result;
 use crate::kill;
+
+/// Manifests that are read at once.
+const AT_ONCE: usize = 16;
 
 /// What the store held at one moment. Committed pointers are read after this was made.
 #[derive(Debug)]
@@ -84,8 +87,8 @@ impl Listed {
     /// # Errors
     /// `Corrupt`: a committed pointer does not resolve, and nothing was deleted; or the store cannot be read or written.
     pub fn collect(self, committed: &[Pointer], keep: usize, min_age: Duration) -> Result<Collected> {
-        let alive = self.alive(committed, keep)?;
         let oldest_kept = self.now - min_age.as_millis() as i64;
+        let alive = self.alive(committed, keep, oldest_kept)?;
         let old = |object: &&Object| object.modified < oldest_kept;
         let mut collected = Collected::default();
         for bundle in self.bundles.iter().filter(old) {
@@ -114,7 +117,19 @@ impl Listed {
             )?;
         }
         self.sweep(oldest_kept);
+        if self.is_stale() {
+            tracing::warn!(
+                objects = collected.objects,
+                "a collection of old checkpoints took longer than {} s; the next one goes on",
+                STANDSTILL.as_secs()
+            );
+        }
         Ok(collected)
+    }
+
+    /// What was listed long ago says nothing any more.
+    fn is_stale(&self) -> bool {
+        clock::now().saturating_duration_since(self.begun) > STANDSTILL
     }
 
     fn sweep(&self, oldest_kept: i64) {
@@ -141,8 +156,7 @@ impl Listed {
     }
 
     fn delete(&self, path: &str, object: &Object, collected: &mut Collected) -> Result<()> {
-        // What was listed long ago says nothing any more; the next collection goes on.
-        if clock::now().saturating_duration_since(self.begun) > STANDSTILL {
+        if self.is_stale() {
             return Ok(());
         }
         self.store.objects.delete(path)?;
@@ -152,7 +166,7 @@ impl Listed {
         Ok(())
     }
 
-    fn alive(&self, committed: &[Pointer], keep: usize) -> Result<Alive> {
+    fn alive(&self, committed: &[Pointer], keep: usize, oldest_kept: i64) -> Result<Alive> {
         let mut alive = Alive::default();
         let mut tasks = BTreeSet::new();
         for pointer in committed.iter().filter(|pointer| pointer.bundle.is_some()) {
@@ -161,7 +175,7 @@ impl Listed {
             tasks.insert(pointer.task.clone());
         }
         // A task whose committed pointer is gone, or names no bundle: a person may want its newest states back.
-        for (task, mut states) in self.states()? {
+        for (task, mut states) in self.states(&tasks, oldest_kept)? {
             if !tasks.contains(&task) {
                 states.sort_by_key(|pointer| std::cmp::Reverse(pointer.seq));
                 for pointer in states.iter().take(keep.max(1)) {
@@ -236,15 +250,28 @@ impl Listed {
         Ok(listed || self.store.objects.look(&self.store.bundle_path(name))?.is_some())
     }
 
-    /// The states of each task that the listed bundles hold.
-    fn states(&self) -> Result<BTreeMap<String, Vec<Pointer>>> {
-        let mut states: BTreeMap<String, Vec<Pointer>> = BTreeMap::new();
-        for bundle in &self.bundles {
-            for pointer in self.store.manifest(&bundle.name)?.pointers(&bundle.name) {
-                states.entry(pointer.task.clone()).or_default().push(pointer);
-            }
+    /// The states of each task that old bundles hold. Young ones stay whatever they hold, and are many where commits are frequent: they are read
+    /// only where an old one is of a task that is not `committed`, for what those are built from has to stay as well.
+    fn states(&self, committed: &BTreeSet<String>, oldest_kept: i64) -> Result<BTreeMap<String, Vec<Pointer>>> {
+        let (old, young): (Vec<_>, Vec<_>) = (self.bundles.iter()).partition(|bundle| bundle.modified < oldest_kept);
+        let mut states = BTreeMap::new();
+        self.add_states(&old, &mut states)?;
+        if states.keys().any(|task| !committed.contains(task)) {
+            self.add_states(&young, &mut states)?;
         }
         Ok(states)
+    }
+
+    fn add_states(&self, bundles: &[&Object], states: &mut BTreeMap<String, Vec<Pointer>>) -> Result<()> {
+        for bundles in bundles.chunks(AT_ONCE) {
+            let names: Vec<_> = bundles.iter().map(|bundle| bundle.name.as_str()).collect();
+            for (name, manifest) in names.iter().zip(self.store.manifests(&names)?) {
+                for pointer in manifest.pointers(name) {
+                    states.entry(pointer.task.clone()).or_default().push(pointer);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -337,6 +364,25 @@ mod tests {
             1
         );
         assert!(!store.bundles().unwrap().contains(orphan.bundle.as_ref().unwrap()));
+    }
+
+    #[test]
+    fn a_young_bundle_is_not_even_read() {
+        let (folder, store) = folder_store();
+        let mut chain = Chain::new(&store, "views/0");
+        chain.commit();
+        chain.attempt(None);
+        chain.commit();
+        age(&folder);
+        let half = store.bundle_path("0mhzqk3va-0-aaaaaaaaaaaaa");
+        store
+            .objects
+            .put(&half, bytes::Bytes::from_static(b"no manifest"))
+            .unwrap();
+        let listed = reopen(&folder).list_for_collection().unwrap();
+        let collected = listed.collect(std::slice::from_ref(&chain.at), 1, HOUR).unwrap();
+        assert_eq!(collected.objects, 1);
+        assert!(store.history(&chain.at, None).is_ok());
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum Ground {
 pub struct History {
     /// What it is built on.
     pub ground: Ground,
+    /// The newest base that the state's bundles name, whatever the ground is: later bundles go on naming it.
+    pub base: Option<BaseRef>,
     /// What changed since, the oldest first.
     pub deltas: Vec<Delta>,
     /// The positions that belong to the state; empty where the pointer names no bundle.
@@ -51,9 +53,9 @@ impl Store {
     /// `Corrupt`: an object on the way is missing or damaged, or the store cannot be read.
     pub fn history(&self, pointer: &Pointer, local: Option<&Pointer>) -> Result<History> {
         let (mut at, mut deltas) = (pointer.clone(), Vec::new());
-        let (offsets, stores) = match self.resolve(pointer)? {
-            Some(entry) => (entry.offsets, entry.stores),
-            None => (Offsets::new(), Vec::new()),
+        let (offsets, stores, named) = match self.resolve(pointer)? {
+            Some(entry) => (entry.offsets, entry.stores, entry.base),
+            None => (Offsets::new(), Vec::new(), None),
         };
         // The newest base on the way, and how many deltas stand on it.
         let mut base: Option<(BaseRef, usize)> = None;
@@ -100,6 +102,7 @@ impl Store {
         deltas.reverse();
         Ok(History {
             ground,
+            base: named.or(base.map(|(base, _)| base)),
             deltas,
             offsets,
             stores,

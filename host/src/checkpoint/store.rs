@@ -10,8 +10,7 @@
 //!
 //! Names are never used twice, and objects never change: two attempts at a commit, or two processes, cannot meet in one object.
 
-use std::collections::BTreeSet;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +27,7 @@ use crate::error::{Error, Kind, Result};
 pub(super) const NAME_LENGTH: usize = 26;
 /// What is read of a bundle to see its manifest; more only where that is longer.
 const MANIFEST_START: u64 = 64 << 10;
-/// Manifests that are kept in memory, at most: they never change.
+/// Manifests that are kept in memory, at most: they never change. The newest are, for those are asked for again.
 const MANIFESTS: usize = 4096;
 
 /// The checkpoint store of one pipeline, or a savepoint, which has the same objects.
@@ -37,7 +36,7 @@ pub struct Store {
     pub(super) objects: Objects,
     root: Arc<str>,
     pipeline: Arc<str>,
-    manifests: Arc<Mutex<HashMap<String, Arc<Checked>>>>,
+    manifests: Arc<Mutex<BTreeMap<String, Arc<Checked>>>>,
     names: Arc<Names>,
 }
 
@@ -173,6 +172,21 @@ impl Store {
         Ok(checked)
     }
 
+    /// The manifests of a few bundles, all read at once: a bucket takes its time for each.
+    pub(super) fn manifests(&self, names: &[&str]) -> Result<Vec<Arc<Checked>>> {
+        let begin = |name: &&str| {
+            let (store, name) = (self.clone(), (*name).to_owned());
+            self.objects.begin_blocking(move || store.manifest(&name))
+        };
+        let begun: Vec<_> = names.iter().map(begin).collect();
+        let gone = |_| {
+            let what = "failed to read bundles";
+            Err(Error::new(Kind::Bug, what, "the thread that reads them is gone"))
+        };
+        let answers = begun.into_iter().map(|answer| answer.recv().unwrap_or_else(gone));
+        answers.collect()
+    }
+
     fn read_manifest(&self, path: &str, start: &[u8], total: u64) -> Result<Checked> {
         let damaged = |flaw: String| self.objects.damaged(path, &flaw);
         let end = bundle::manifest_range(start).map_err(damaged)?.end as u64;
@@ -185,10 +199,11 @@ impl Store {
 
     fn remember(&self, name: &str, checked: Arc<Checked>) {
         let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
-        if manifests.len() >= MANIFESTS {
-            manifests.clear();
-        }
         manifests.insert(name.to_owned(), checked);
+        if manifests.len() > MANIFESTS {
+            // Names begin with the time of writing.
+            manifests.pop_first();
+        }
     }
 
     pub(super) fn forget(&self, name: &str) {

@@ -139,7 +139,7 @@ impl Checkpoints {
             });
         };
         let (mut state, base) = match (history.ground, local) {
-            (Ground::Local, Some(local)) => (local, None),
+            (Ground::Local, Some(local)) => (local, history.base),
             (Ground::Base(base), local) => {
                 drop(local);
                 (from_base(home, task, store, &base)?, Some(base))
@@ -303,6 +303,28 @@ fn declared(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<(String, plug
 }
 
 #[cfg(test)]
+impl Checkpoints {
+    /// State folder and checkpoints of a pipeline with one store, in a folder.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        let counts = plugin::Store {
+            name: "counts".to_owned(),
+            kind: plugin::StoreKind::Value,
+            codec: "u64".to_owned(),
+            schema_version: 1,
+            readable_from: 1,
+        };
+        let store = crate::config::Location::Folder(folder.join("checkpoints"));
+        Self {
+            home: Some(Home::open(&folder.join("state"), 16 << 20).unwrap()),
+            store: Some(Store::open(&store, "pages").unwrap()),
+            shapes: [shape("count", &counts)].into(),
+            declared: [("count".to_owned(), counts)].into(),
+            allow_dropped: false,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -329,6 +351,7 @@ mod tests {
             assert!(error.why.contains(&format!("{}/{}", wrong.0, wrong.1)), "{error}");
         }
     }
+
     #[test]
     fn what_joined_later_is_not_in_the_bundle() {
         let pointer = "sb1:0mhzqk3va-0-1y2p0ij32e8e7:views/3:2:9f86d081884c7d65"

@@ -77,10 +77,17 @@ pub(super) struct Task {
     has_joined: bool,
 }
 
-/// A base that is being written, and the folder that it is written from.
+/// A base that is being written, and the folder that it is written from, which holds on to the state's files: it goes when the upload ended or
+/// the task is given up. An upload that goes on then fails, and nobody waits for it.
 struct Basing {
     upload: Upload<BaseRef>,
     folder: PathBuf,
+}
+
+impl Drop for Basing {
+    fn drop(&mut self) {
+        let _what_is_left_is_swept_away_at_the_next_start = std::fs::remove_dir_all(&self.folder);
+    }
 }
 
 impl Task {
@@ -106,7 +113,6 @@ impl Task {
             let Some(written) = basing.upload.wait(Duration::ZERO) else {
                 return;
             };
-            let _what_is_left_is_swept_away_at_the_next_start = std::fs::remove_dir_all(&basing.folder);
             self.basing = None;
             match written {
                 Ok(base) => self.base = Some(base),
@@ -342,7 +348,10 @@ fn by_pointer(partitions: &[Held], pointer: &Pointer) -> (Offsets, Offsets) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
+    const WAIT: Duration = Duration::from_secs(60);
+    const TASK: &str = "views/0";
     const SECOND: &str = "sb1:0mhzqk3va-0-1y2p0ij32e8e7:views/3:2:9f86d081884c7d65";
     const THIRD: &str = "sb1:0mhzqk3vb-0-1y2p0ij32e8e7:views/3:3:9f86d081884c7d65";
 
@@ -378,5 +387,61 @@ mod tests {
         for metadata in [None, Some("sb1:-:views/3:0:-")] {
             assert_eq!(clicks_at(metadata), (of("views"), of("clicks")));
         }
+    }
+
+    fn owned(shared: &Checkpoints) -> Owned {
+        let mut owned = Owned::new(shared.clone());
+        owned.begin(TASK).unwrap();
+        owned
+    }
+
+    fn commit(owned: &mut Owned) {
+        let offsets = Offsets::from([("views".to_owned(), [(0, 1)].into())]);
+        let frames = owned.frames(BTreeMap::from([(TASK.to_owned(), (offsets, Stops::new()))]));
+        let store = owned.shared.store().unwrap().clone();
+        let pointers = store.put(0, frames).wait(WAIT).unwrap().unwrap();
+        owned.apply(&pointers).unwrap();
+    }
+
+    fn scratches(folder: &Path) -> usize {
+        let names = std::fs::read_dir(folder.join("state/tasks")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(".scratch-")).count()
+    }
+
+    #[test]
+    fn a_task_that_is_given_up_takes_the_files_of_its_base_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut owned = owned(&Checkpoints::in_folder(folder.path()));
+        (0..DELTAS_A_BASE).for_each(|_| commit(&mut owned));
+        assert_eq!(scratches(folder.path()), 1, "a base is on its way");
+        let naming = Naming {
+            source: "views".to_owned(),
+            together: true,
+        };
+        owned.give_up(&naming, &[TopicPartition::new("views", 0)]);
+        assert_eq!(scratches(folder.path()), 0);
+    }
+
+    #[test]
+    fn a_task_that_is_restored_from_its_local_files_still_has_its_base() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = Checkpoints::in_folder(folder.path());
+        let mut before = owned(&shared);
+        (0..DELTAS_A_BASE).for_each(|_| commit(&mut before));
+        let until = clock::now() + WAIT;
+        while before.tasks[TASK].base.is_none() {
+            assert!(clock::now() < until, "no base was written");
+            commit(&mut before);
+        }
+        commit(&mut before);
+        let (base, pointer) = (before.tasks[TASK].base.clone(), before.tasks[TASK].pointer.to_string());
+        drop(before);
+        let mut after = Owned::new(shared);
+        let held = (TopicPartition::new("views", 0), 1, Some(pointer));
+        after.go_back(TASK, &[held]).unwrap();
+        commit(&mut after);
+        assert_eq!(after.tasks[TASK].base, base);
+        assert_eq!(scratches(folder.path()), 0, "no base is made anew");
     }
 }

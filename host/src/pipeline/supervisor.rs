@@ -375,18 +375,21 @@ fn origin(placed: &source::Placed) -> String {
     }
 }
 
+/// What becomes of state without checkpoints.
+const STATE_AFTER: &str = "a partition's state begins empty then, and whenever it moves to another worker or process";
+
 /// Without checkpoints a person should know before the crash what comes after it.
 fn after_crash(source: &Source) -> String {
     let source = match source {
         Source::File(_) => {
-            return "after a crash it is read again from its first line; state would be empty".to_owned();
+            return "after a crash it is read again from its first line, and its state begins empty".to_owned();
         }
         Source::Kafka(source) => source,
     };
     if source.commit_offsets != CommitOffsets::Never {
         let seconds = source.auto_commit_interval.as_secs_f64();
         return format!(
-            "after a crash it goes on at the positions last committed (every {seconds} s, group `{}`): outputs since then repeat, none is lost; state would be empty",
+            "after a crash it goes on at the positions last committed (every {seconds} s, group `{}`): outputs since then repeat, none is lost; {STATE_AFTER}",
             source.group
         );
     }
@@ -395,7 +398,7 @@ fn after_crash(source: &Source) -> String {
         Start::Latest => "records that arrive in between are skipped",
         Start::GroupOffsets => "what it skips or repeats depends on who commits to the group",
     };
-    format!("after a crash it starts anew by its `start`, since nothing is committed: {again}; state would be empty")
+    format!("after a crash it starts anew by its `start`, since nothing is committed: {again}; {STATE_AFTER}")
 }
 
 fn spawn(index: usize, worker: Worker, shared: Shared) -> Result<JoinHandle<Result<()>>> {

@@ -30,7 +30,7 @@ pub(super) fn delivery(checkpoint: bool, wanted: Option<Delivery>) -> Result<con
         (false, None | Some(Delivery::None)) => Ok(config::Delivery::None),
         (false, Some(Delivery::AtLeastOnce)) => Err(Refusal {
             what: "`delivery = \"at-least-once\"` needs `[checkpoint]`",
-            why: "without checkpoints state is empty after a crash; outputs are still none lost, for a position is committed only after its outputs were acknowledged",
+            why: "without checkpoints state is empty after a crash and where a partition moves; outputs are still none lost, for a position is committed only after its outputs were acknowledged",
             hint: "add [checkpoint], or remove `delivery`",
         }),
         (false, Some(Delivery::ExactlyOnce)) => Err(Refusal {

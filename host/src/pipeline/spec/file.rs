@@ -46,7 +46,7 @@ pub(super) struct File {
     pub(super) sink: Named<Sink>,
     /// Where records go that a plugin refused, or on which it failed.
     pub(super) dead_letters: Option<At<DeadLetters>>,
-    /// Checkpoints; absent: none, state starts empty after a crash.
+    /// Checkpoints; absent: none, and the state of a partition begins empty after a crash and whenever the partition moves to another worker or process.
     pub(super) checkpoint: Option<At<Checkpoint>>,
     /// The local working copy.
     #[serde(default)]
@@ -296,7 +296,7 @@ pub(super) struct Checkpoint {
     pub(super) interval: At<Period<10, DAY, 1_000>>,
     /// Where checkpoints are kept, for all members of the pipeline: a folder, file://…, s3://bucket/prefix (`AWS_*` variables or `properties`). Default: the folder `checkpoints`.
     pub(super) store: Option<At<Text>>,
-    /// How many checkpoints are kept behind the last.
+    /// How many checkpoints of each task are kept, the last one among them.
     #[serde(default)]
     pub(super) keep: At<Whole<1, 1_000, 5>>,
     /// How long one may take.

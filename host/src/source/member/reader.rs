@@ -204,6 +204,10 @@ impl Reader {
         self.move_when_possible()?;
         if !self.intake.has_run() {
             self.discover_when_due()?;
+            // A partition that was just found is told before its first records are handed over.
+            if let Some(told) = self.told.pop_front() {
+                return Ok(told);
+            }
             if self.has_finished()? {
                 self.serve(wait)?;
                 return Ok(self.told.pop_front().unwrap_or(Polled::Finished));
@@ -257,9 +261,13 @@ impl Reader {
         self.intake.processed();
     }
 
-    /// Whether the group holds every processed position, or is to hold none.
+    /// Whether every processed position is held by the group, or by checkpoints where those are the truth; or is to be held by nobody.
     pub fn is_committed(&self) -> bool {
-        !self.plan.commits() || (self.commits.is_idle() && self.uncommitted(|_| true).is_empty())
+        let is_held = || self.uncommitted(|_| true).is_empty();
+        if self.plan.is_kept() {
+            return is_held();
+        }
+        !self.plan.commits() || (self.commits.is_idle() && is_held())
     }
 
     /// Begins to commit all processed positions; their outputs must be acknowledged. Never waits: `Polled::Committed` tells how it went, for a
