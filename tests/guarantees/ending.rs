@@ -1,7 +1,9 @@
 //! How runs end: by a record that stops them, by their last stop, by a signal while nobody answers; and what may not wait for them meanwhile.
 
+use crate::exactly_once::complete;
 use crate::flow::{Flow, stop, wait_left};
 use sandbar_tests::client::{Isolation, Record};
+use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::unique;
 use sandbar_tests::process::component;
@@ -120,6 +122,38 @@ fn a_stop_takes_less_than_ten_seconds_while_the_broker_is_away_from_two_groups()
     kafka.resume(1);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     assert!(ended.took < seconds(10), "{:?}:\n{}", ended.took, ended.text);
+}
+
+/// A round waits for acknowledgements then. What it could not commit is read again, or done again.
+#[test]
+fn a_stop_in_a_round_takes_less_than_ten_seconds_while_the_broker_is_away() {
+    let kafka = Kafka::start(1);
+    for delivery in ["exactly-once", "at-least-once"] {
+        let mut counted = Counted::on(&kafka, delivery, 2, 50);
+        counted.file.top = format!("delivery = \"{delivery}\"");
+        counted.send(0, 100_000);
+        let mut run = counted.file.run();
+        wait::until_true("it puts out", seconds(30), || counted.visible() > 0);
+        kafka.pause(1);
+        std::thread::sleep(seconds(2));
+        assert!(run.is_running(), "{}", run.lines().join("\n"));
+        let ended = run.stop(seconds(60));
+        kafka.resume(1);
+        assert_eq!(ended.code, Some(0), "{delivery}: {}", ended.text);
+        assert!(
+            ended.took < seconds(10),
+            "{delivery}: {:?}:\n{}",
+            ended.took,
+            ended.text
+        );
+        let run = counted.file.run();
+        if delivery == "exactly-once" {
+            complete(&counted, run);
+        } else {
+            wait::until_true("every output is there", seconds(60), || counted.repeated().is_some());
+            stop(run);
+        }
+    }
 }
 
 #[test]

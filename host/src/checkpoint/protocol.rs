@@ -261,7 +261,9 @@ impl Protocol {
         use Event::*;
         match (self.phase, answer) {
             (Phase::Draining, NothingNew) => self.finish(),
-            (Phase::Draining, DrainTimedOut) | (Phase::AwaitingBundle, StoreFailed) => self.fail(Self::give_up),
+            // A broker that is away is no failure of the checkpoint: what was not acknowledged is done again.
+            (Phase::Draining, DrainTimedOut) => self.give_up(),
+            (Phase::AwaitingBundle, StoreFailed) => self.fail(Self::give_up),
             (Phase::Checking | Phase::SendingOffsets, Stale) => self.give_up(),
             (Phase::SendingOffsets, OffsetsRefused) => self.fail(Self::give_up),
             (Phase::Draining, Drained)

@@ -9,7 +9,7 @@ use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::metrics;
 use crate::record::TopicPartition;
-use crate::source::Placed;
+use crate::source::{Origin, Placed};
 use crate::state::TaskState;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -160,7 +160,12 @@ impl Owned {
     pub(super) fn take(&mut self, naming: &Naming, placed: &[Placed]) -> Result<()> {
         let mut arrived: BTreeMap<String, Vec<Held>> = BTreeMap::new();
         for placed in placed {
-            let held = (placed.partition.clone(), placed.from, placed.metadata.clone());
+            let is_moved = matches!(placed.origin, Origin::OutOfRange(_));
+            let held = (
+                placed.partition.clone(),
+                (!is_moved).then_some(placed.from),
+                placed.metadata.clone(),
+            );
             arrived.entry(naming.task(&placed.partition)).or_default().push(held);
         }
         arrived.retain(|name, _| match self.tasks.get_mut(name) {
@@ -295,8 +300,9 @@ impl Owned {
     }
 }
 
-/// A partition, its committed offset, and what rides with it; without that it was never committed.
-pub(super) type Held = (TopicPartition, i64, Option<String>);
+/// A partition, its committed offset, and what rides with it; without that it was never committed. No offset: the log does not hold it any more,
+/// and `on-out-of-range` moved it.
+pub(super) type Held = (TopicPartition, Option<i64>, Option<String>);
 
 /// The checkpoint that all partitions of a task name. One that was never committed with the others, for it was found later, names none.
 fn common_pointer(task: &str, partitions: &[Held]) -> Result<Pointer> {
@@ -335,6 +341,7 @@ fn common_pointer(task: &str, partitions: &[Held]) -> Result<Pointer> {
 fn by_pointer(partitions: &[Held], pointer: &Pointer) -> (Offsets, Offsets) {
     let (mut own, mut joined) = (Offsets::new(), Offsets::new());
     for (at, next, metadata) in partitions {
+        let Some(next) = next else { continue };
         let names_it = metadata
             .as_ref()
             .is_some_and(|text| text.parse().as_ref() == Ok(pointer));
@@ -356,7 +363,7 @@ mod tests {
     const THIRD: &str = "sb1:0mhzqk3vb-0-1y2p0ij32e8e7:views/3:3:9f86d081884c7d65";
 
     fn held(topic: &str, metadata: Option<&str>) -> Held {
-        (TopicPartition::new(topic, 3), 7, metadata.map(Into::into))
+        (TopicPartition::new(topic, 3), Some(7), metadata.map(Into::into))
     }
 
     #[test]
@@ -438,7 +445,7 @@ mod tests {
         let (base, pointer) = (before.tasks[TASK].base.clone(), before.tasks[TASK].pointer.to_string());
         drop(before);
         let mut after = Owned::new(shared);
-        let held = (TopicPartition::new("views", 0), 1, Some(pointer));
+        let held = (TopicPartition::new("views", 0), Some(1), Some(pointer));
         after.go_back(TASK, &[held]).unwrap();
         commit(&mut after);
         assert_eq!(after.tasks[TASK].base, base);

@@ -3,11 +3,11 @@
 //! Always: after anything but a clean commit the producer is a new one before anything else is done, and what is committed says where to go on.
 
 use super::lane::Lane;
-use super::worker::{STOP_CLOSE_LIMIT, STOP_DRAIN_LIMIT, Worker};
+use super::owned;
+use super::worker::{STOP_CLOSE_LIMIT, Worker};
 use crate::checkpoint::{Event, Halt, Metadata};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
-use crate::record::TopicPartition;
 use crate::source::Held;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,10 +24,7 @@ impl Worker {
             Err(error) if error.kind == Kind::TimedOut => {
                 self.failed(Kind::Kafka, error.to_string());
                 self.attend()?;
-                if self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
-                    // Nothing of this worker is committed any more; the next start aborts what is open.
-                    return Err(error);
-                }
+                // A run that is to stop leaves now: the next start aborts what is open.
                 Ok(Event::RecycleFailed)
             }
             Err(error) => Err(error),
@@ -73,7 +70,7 @@ impl Worker {
             let Some(reader) = &mut member.reader else { continue };
             let owned = reader.owned();
             let mut positions = Vec::new();
-            let mut of_tasks: BTreeMap<String, Vec<(TopicPartition, i64, Option<String>)>> = BTreeMap::new();
+            let mut of_tasks: BTreeMap<String, Vec<owned::Held>> = BTreeMap::new();
             for owned in owned {
                 let held = committed.iter().find(|(at, _)| *at == owned.partition);
                 let (next, metadata) = match held {
@@ -88,7 +85,7 @@ impl Worker {
                 of_tasks
                     .entry(task)
                     .or_default()
-                    .push((owned.partition, next, metadata));
+                    .push((owned.partition, Some(next), metadata));
             }
             for (task, partitions) in of_tasks {
                 if let Err(error) = self.owned.go_back(&task, &partitions) {

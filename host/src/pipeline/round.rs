@@ -154,6 +154,10 @@ impl Worker {
         let mut next = Some(event);
         while let Some(event) = next.take() {
             let Some(rounds) = &mut self.rounds else { return Ok(()) };
+            // Whoever is asked to stop in the middle of a round ends with it, whatever becomes of it.
+            if self.shared.stop.is_requested() && !rounds.protocol.is_processing() {
+                rounds.protocol.on(Event::Stopping);
+            }
             for command in rounds.protocol.on(event) {
                 next = self.carry_out_round(*command)?;
             }

@@ -86,6 +86,8 @@ enum State {
     Ready,
     Open {
         since: Instant,
+        /// The same by the wall clock, which goes on while the machine is suspended; milliseconds since 1970.
+        since_wall: i64,
         is_slow: bool,
     },
     /// Something other than a clean commit: only a new handle may go on.
@@ -122,7 +124,11 @@ impl Transactions {
 
     /// Whether the broker may have aborted the transaction because it grew too old.
     fn may_have_expired(&self) -> bool {
-        matches!(self.state, State::Open { since, .. } if since.elapsed() >= self.timeout)
+        let State::Open { since, since_wall, .. } = self.state else {
+            return false;
+        };
+        let by_wall = u64::try_from(clock::wall_ms() - since_wall).unwrap_or(0);
+        since.elapsed().max(Duration::from_millis(by_wall)) >= self.timeout
     }
 }
 
@@ -153,6 +159,7 @@ impl Producer {
             State::Open { .. } => Ok(()),
             State::Ready => {
                 transactions.state = State::Open {
+                    since_wall: clock::wall_ms(),
                     since: clock::now(),
                     is_slow: false,
                 };

@@ -532,7 +532,7 @@ fn what_only_a_rebalance_refuses_is_told_from_what_will_be_refused_again() {
         (RDKafkaRespErr::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, "Stale"),
         (RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, "Stale"),
         (RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS, "Stale"),
-        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "Fenced"),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "Stale"),
         (RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, "Denied"),
         (RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "Denied"),
         (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING, "Refused"),

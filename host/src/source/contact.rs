@@ -24,7 +24,18 @@ pub(super) type Client = BaseConsumer<Ear>;
 
 /// A client of a cluster that answered, and what it said about its topics.
 pub(super) fn connect(cluster: &Cluster, group: &str) -> Result<(Client, Metadata)> {
-    let client: Client = config(cluster, group)
+    connect_as(cluster, config(cluster, group))
+}
+
+/// A client that does not wait for transactions: it sees the offsets as they were before.
+pub(super) fn connect_impatiently(cluster: &Cluster, group: &str) -> Result<(Client, Metadata)> {
+    let mut config = config(cluster, group);
+    config.set("isolation.level", "read_uncommitted");
+    connect_as(cluster, config)
+}
+
+fn connect_as(cluster: &Cluster, config: ClientConfig) -> Result<(Client, Metadata)> {
+    let client: Client = config
         .create_with_context(Ear::default())
         .map_err(|error| refused_property(cluster, &error))?;
     let deadline = clock::now() + PATIENCE;

@@ -18,6 +18,10 @@ use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 
+/// What brokers allow a transaction by default, and the time until they look for it.
+const LONGEST_TRANSACTION: Duration = Duration::from_secs(15 * 60 + 15);
+/// How long offsets that no transaction holds take at most.
+const STABLE_ANSWER: Duration = Duration::from_secs(2);
 /// How much longer than its session a member that was killed may be in its group.
 const AFTER_SESSION: Duration = Duration::from_secs(3);
 
@@ -131,6 +135,63 @@ pub fn survey(sources: &[KafkaSource]) -> Result<Survey> {
 /// What rides with the committed offsets of these sources; partitions without one are left out.
 pub fn marked(sources: &[KafkaSource]) -> Result<Vec<Marked>> {
     Ok(survey(sources)?.marked)
+}
+
+/// Waits while the offsets of these sources are part of a transaction that a member left open when it died: nobody may read them before it is
+/// over, and brokers end it after its time-out, so there is as much patience as they allow a transaction to live. Offsets that cannot be read for
+/// another reason are not waited for: whoever reads them next says so.
+///
+/// # Errors
+/// `Kafka`: a cluster does not answer, or the transaction outlives every time-out.
+pub fn wait_until_stable(sources: &[KafkaSource]) -> Result<()> {
+    let until = clock::now() + LONGEST_TRANSACTION;
+    for source in sources {
+        let mut told = false;
+        while is_pending(source)? {
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(
+                    group = source.group,
+                    "the group's offsets are part of a transaction that a member left open; waiting for its end"
+                );
+            }
+            if clock::now() >= until {
+                let what = format!("failed to read the offsets of group `{}`", source.group);
+                return Err(Error::new(
+                    Kind::Kafka,
+                    what,
+                    "a transaction that moves them does not end",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_pending(source: &KafkaSource) -> Result<bool> {
+    let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+    let mut list = TopicPartitionList::new();
+    for at in partitions(&metadata, source)? {
+        list.add_partition(&at.topic, at.partition);
+    }
+    if list.count() == 0 {
+        return Ok(false);
+    }
+    let answers = |client: &Client| {
+        let until = clock::now() + STABLE_ANSWER;
+        loop {
+            match client.committed_offsets(list.clone(), STABLE_ANSWER) {
+                Ok(found) if queue::elements(&found).iter().all(|element| element.error.is_none()) => return true,
+                Err(error) if !is_passing(&error) => return true,
+                _ if clock::now() >= until => return false,
+                _ => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    };
+    if answers(&client) {
+        return Ok(false);
+    }
+    let (impatient, _) = contact::connect_impatiently(&source.cluster, &source.group)?;
+    Ok(answers(&impatient))
 }
 
 /// Waits until nobody is in a source's group, as far as can be seen. A member that was killed counts until its session is over; so much patience

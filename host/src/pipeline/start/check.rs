@@ -25,6 +25,7 @@ pub(in crate::pipeline) fn check_committed(pipeline: &Pipeline, store: Option<&S
     if store.bundles()?.is_empty() {
         return Ok(());
     }
+    offsets::wait_until_stable(&sources)?;
     let survey = offsets::survey(&sources)?;
     if let Some(foreign) = survey.marked.iter().find(|one| !is_own(&one.metadata)) {
         return Err(not_theirs(format!(
