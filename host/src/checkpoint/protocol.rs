@@ -40,7 +40,8 @@
 //! - P7: overlays are applied only where the commit is known to have gone through.
 //! - P8: where overlays were dropped nothing is processed before the positions went back to what is committed.
 //! - P9: a revocation is answered by one `Release`, and not while a transaction is open; or the run ends.
-//! - P10: at most `tolerable_failures` rounds fail one after the other; the next failure halts.
+//! - P10: at most `tolerable_failures` rounds fail one after the other; the next failure halts. Outputs that are not acknowledged in time are no
+//!   failure: a cluster that is away ends no run.
 
 use super::command::{Command, Halt};
 use super::event::Event;

@@ -211,7 +211,7 @@ impl Observer {
             _ => {}
         }
         let is_failure = match event {
-            DrainTimedOut | StoreFailed | OffsetsRefused => is_answer,
+            StoreFailed | OffsetsRefused => is_answer,
             CommitRefused => is_answer && self.is_exact(),
             OutputFailed => is_answer && (self.asked != Some(Command::CommitOffsets)) || self.may_process,
             _ => false,
