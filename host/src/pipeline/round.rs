@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// How long one wait inside a round may last before the worker gets to see to its groups.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long one request of a commit may take: a run that is asked to stop meanwhile has ten seconds. What takes longer is settled by what is committed.
+const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a round waits to be a member of its groups again.
 const MEMBERSHIP_LIMIT: Duration = Duration::from_secs(1);
 
@@ -423,7 +425,7 @@ impl Worker {
             .sealed()
             .map(|sealed| std::mem::take(&mut sealed.members))
             .unwrap_or_default();
-        let limit = self.stop_limit(Duration::from_secs(30));
+        let limit = self.stop_limit(COMMIT_LIMIT);
         let mut is_slow = false;
         for (lane, membership) in &members {
             let positions = self.positions(*lane);
@@ -456,7 +458,7 @@ impl Worker {
     }
 
     fn commit_transaction(&mut self) -> Result<Event> {
-        let limit = self.stop_limit(Duration::from_secs(30));
+        let limit = self.stop_limit(COMMIT_LIMIT);
         let event = match self.writer.commit(limit) {
             Committed::Clean => Event::Committed,
             Committed::Slow => Event::CommittedSlow,
@@ -491,7 +493,7 @@ impl Worker {
                 .is_some_and(|reader| reader.begin_commit_of(positions));
             member.answer = (!has_begun).then_some(Ok(()));
         }
-        let until = clock::now() + self.stop_limit(Duration::from_secs(30));
+        let until = clock::now() + self.stop_limit(COMMIT_LIMIT);
         loop {
             let refused = self.members().find_map(|(_, member)| member.answer.clone()?.err());
             if let Some(reason) = refused {

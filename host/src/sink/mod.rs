@@ -9,6 +9,7 @@ mod writer;
 mod producer;
 mod transaction;
 mod raw;
+mod codes;
 mod file;
 pub mod dead_letter;
 pub mod topics;

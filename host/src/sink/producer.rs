@@ -7,7 +7,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::raw::{self, Failure, Handle, Message, Undelivered};
+use super::codes;
+use super::raw::{Failure, Handle, Message, Undelivered};
 use super::transaction::{Transactional, Transactions};
 use crate::clock;
 use crate::config::{Cluster, Partitioner};
@@ -154,8 +155,8 @@ impl Producer {
             if let Some(why) = self.handle.reports().refused.take() {
                 return Err(self.refused(&why));
             }
-            denials += u32::from(failure.code == raw::UNKNOWN_TOPIC);
-            let final_answer = matches!(failure.code, raw::INVALID_TOPIC | raw::TOPIC_NOT_ALLOWED);
+            denials += u32::from(failure.code == codes::UNKNOWN_TOPIC);
+            let final_answer = matches!(failure.code, codes::INVALID_TOPIC | codes::TOPIC_NOT_ALLOWED);
             if final_answer || denials >= DENIALS {
                 return Err(self.without_topic(&self.topics[topic], &failure));
             }
@@ -175,8 +176,8 @@ impl Producer {
             }
             match self.produce(topic, records, index) {
                 Ok(()) => (),
-                Err(raw::QUEUE_FULL) if self.makes_room(topic, records, index)? => return Ok(index),
-                Err(raw::QUEUE_FULL) => (),
+                Err(codes::QUEUE_FULL) if self.makes_room(topic, records, index)? => return Ok(index),
+                Err(codes::QUEUE_FULL) => (),
                 Err(code) => return Err(self.rejected(topic, records, index, code)),
             }
         }
@@ -343,11 +344,11 @@ impl Producer {
         let (sink, name) = (&topic.sink, &topic.name);
         let open = format!("failed to open sink `{sink}`");
         match failure.code {
-            raw::TOPIC_NOT_ALLOWED => {
+            codes::TOPIC_NOT_ALLOWED => {
                 let what = format!("{open}: not allowed to see topic `{name}`");
                 Error::new(Kind::Kafka, what, "").hint("grant DESCRIBE and WRITE on it to this user")
             }
-            raw::INVALID_TOPIC => {
+            codes::INVALID_TOPIC => {
                 let what = format!("{open}: `{name}` is not a name that Kafka allows");
                 Error::new(
                     Kind::Kafka,
@@ -369,11 +370,11 @@ impl Producer {
         let length = |entry: Option<&[u8]>| entry.map_or(0, <[u8]>::len);
         let bytes = length(records.keys.get(index)) + length(records.values.get(index));
         let text = match code {
-            raw::QUEUE_FULL => format!(
+            codes::QUEUE_FULL => format!(
                 "it has {bytes} bytes, the whole queue {}; raise `queue-bytes`",
                 self.queue_bytes
             ),
-            raw::TOO_LARGE => format!("it has {bytes} bytes"),
+            codes::TOO_LARGE => format!("it has {bytes} bytes"),
             code => format!("librdkafka's error {code}"),
         };
         self.undelivered(&Undelivered {
@@ -406,21 +407,21 @@ impl Producer {
 /// What a person can do about a record that cannot be delivered.
 fn advice(code: i32) -> Option<&'static str> {
     Some(match code {
-        raw::UNKNOWN_TOPIC | raw::UNKNOWN_TOPIC_LOCALLY | raw::UNKNOWN_PARTITION => {
+        codes::UNKNOWN_TOPIC | codes::UNKNOWN_TOPIC_LOCALLY | codes::UNKNOWN_PARTITION => {
             "the topic was deleted or shrunk; create it (`sandbar topics create`) and start again: the positions of these records are not committed"
         }
-        raw::TOO_LARGE => {
+        codes::TOO_LARGE => {
             "raise the topic's `max.message.bytes`, or set `batch.size` under `[kafka.properties]` below it where each record alone is small enough"
         }
-        raw::TOPIC_NOT_ALLOWED => "grant WRITE on the topic to this user",
-        raw::CLUSTER_NOT_ALLOWED => {
+        codes::TOPIC_NOT_ALLOWED => "grant WRITE on the topic to this user",
+        codes::CLUSTER_NOT_ALLOWED => {
             "grant WRITE on the topic (before Kafka 2.8: IDEMPOTENT_WRITE on the cluster) to this user"
         }
-        raw::BAD_TIMESTAMP => {
+        codes::BAD_TIMESTAMP => {
             "the topic refuses event times this far from its clock: see its `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`"
         }
-        raw::BAD_RECORD => "a compacted topic takes records with a key only",
-        raw::FATAL => {
+        codes::BAD_RECORD => "a compacted topic takes records with a key only",
+        codes::FATAL => {
             "start again: positions are committed only after their outputs were acknowledged, so nothing is lost"
         }
         _ => return None,

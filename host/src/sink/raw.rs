@@ -9,84 +9,22 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
+use super::codes::{ALL_BROKERS_DOWN, UNKNOWN_TOPIC};
 use rdkafka::TopicPartitionList;
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as code;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
 
-/// The queue holds as much as it may.
-pub(super) const QUEUE_FULL: i32 = code::RD_KAFKA_RESP_ERR__QUEUE_FULL as i32;
-/// The cluster does not know the topic.
-pub(super) const UNKNOWN_TOPIC: i32 = code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32;
-/// librdkafka does not know the topic (any more).
-pub(super) const UNKNOWN_TOPIC_LOCALLY: i32 = code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC as i32;
-/// The topic has fewer partitions than before.
-pub(super) const UNKNOWN_PARTITION: i32 = code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION as i32;
-/// The topic's name is not one that Kafka allows.
-pub(super) const INVALID_TOPIC: i32 = code::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION as i32;
-/// This user may not write to the topic.
-pub(super) const TOPIC_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as i32;
-/// This user may not use the cluster in this way.
-pub(super) const CLUSTER_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED as i32;
-/// The record, or the batch that it was put in, is too large.
-pub(super) const TOO_LARGE: i32 = code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32;
-/// The record's timestamp is not one that the topic takes.
-pub(super) const BAD_TIMESTAMP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP as i32;
-/// The topic's own rules refuse the record.
-pub(super) const BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32;
-/// The producer can no longer keep its promise of order and no duplicates.
-pub(super) const FATAL: i32 = code::RD_KAFKA_RESP_ERR__FATAL as i32;
-/// A newer producer with the same transactional id took over, or the coordinator gave an old transaction up: it raises the epoch for either.
-pub(super) const FENCED: i32 = code::RD_KAFKA_RESP_ERR__FENCED as i32;
-/// The same, as brokers say it.
-pub(super) const PRODUCER_FENCED: i32 = code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED as i32;
-/// The same, as older brokers say it.
-pub(super) const OLD_EPOCH: i32 = code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH as i32;
-/// A newer member with the same instance id took over.
-pub(super) const INSTANCE_FENCED: i32 = code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID as i32;
-/// This user may not read the group, which committing to it needs.
-pub(super) const GROUP_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED as i32;
-/// The group's id is not one that Kafka allows.
-pub(super) const INVALID_GROUP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID as i32;
-/// The membership is of before a rebalance.
-pub(super) const ILLEGAL_GENERATION: i32 = code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION as i32;
-/// The group does not know the member any more.
-pub(super) const UNKNOWN_MEMBER: i32 = code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID as i32;
-/// A rebalance is under way.
-pub(super) const REBALANCING: i32 = code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS as i32;
-/// The coordinator moved.
-pub(super) const NOT_COORDINATOR: i32 = code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR as i32;
-/// There is no coordinator right now.
-pub(super) const COORDINATOR_AWAY: i32 = code::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE as i32;
-/// The coordinator has just taken over.
-pub(super) const COORDINATOR_LOADING: i32 = code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS as i32;
-/// A broker had no time to answer.
-pub(super) const REQUEST_TIMED_OUT: i32 = code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as i32;
-/// Nobody answered in time.
-pub(super) const TIMED_OUT: i32 = code::RD_KAFKA_RESP_ERR__TIMED_OUT as i32;
-/// The connection broke.
-pub(super) const TRANSPORT: i32 = code::RD_KAFKA_RESP_ERR__TRANSPORT as i32;
-/// This user may not use the transactional id.
-pub(super) const TRANSACTIONAL_ID_NOT_ALLOWED: i32 =
-    code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED as i32;
-/// The broker allows no transaction to be that long.
-pub(super) const BAD_TRANSACTION_TIMEOUT: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT as i32;
-/// The cluster has no transactions.
-pub(super) const UNSUPPORTED: i32 = code::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE as i32;
-/// The transaction is not at the step that the call belongs to.
-pub(super) const WRONG_STATE: i32 = code::RD_KAFKA_RESP_ERR__STATE as i32;
-/// A record of the transaction was not delivered, so that it was not asked for its commit.
-pub(super) const INCOMPLETE: i32 = code::RD_KAFKA_RESP_ERR__INCONSISTENT as i32;
-
+/// How much longer than its limit a call may take before it counts as one that never comes back.
+const HELD: Duration = Duration::from_secs(1);
 const PURGED_IN_QUEUE: i32 = code::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
 const PURGED_IN_FLIGHT: i32 = code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT as i32;
 const AUTHENTICATION: i32 = code::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
 const SSL: i32 = code::RD_KAFKA_RESP_ERR__SSL as i32;
-/// No broker is connected.
-pub(super) const ALL_BROKERS_DOWN: i32 = code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as i32;
 const NO_ERROR: i32 = code::RD_KAFKA_RESP_ERR_NO_ERROR as i32;
 
 /// librdkafka's code of an error and its text.
@@ -138,6 +76,8 @@ pub(super) struct Handle {
     client: NonNull<sys::rd_kafka_t>,
     topics: Vec<NonNull<sys::rd_kafka_topic_t>>,
     reports: Box<Mutex<Reports>>,
+    /// A call of ours stays in the client for as long as it likes: it must outlive everything.
+    is_held: AtomicBool,
 }
 
 // SAFETY: librdkafka's client and topic handles may be used from any thread, and nothing else in a handle is bound to one.
@@ -170,6 +110,7 @@ impl Handle {
                     client,
                     topics: Vec::new(),
                     reports,
+                    is_held: AtomicBool::new(false),
                 }),
                 None => {
                     sys::rd_kafka_conf_destroy(conf);
@@ -336,30 +277,33 @@ impl Handle {
     }
 
     /// Makes offsets part of the transaction. `group`: a membership as the consumer wrote it.
+    ///
+    /// Where no broker is left librdkafka waits for one without limit (`rd_kafka_coord_req_fsm` of 2.12.1), whatever it is told. So it is asked in a
+    /// thread that may stay behind; the client is never destroyed then, and another one has to go on.
     pub(super) fn send_offsets(
         &self,
         offsets: &TopicPartitionList,
         group: &[u8],
         limit: Duration,
     ) -> Result<(), Setback> {
-        let mut membership = ptr::null_mut();
-        // SAFETY: the list lives during the call, which copies it; the membership is made of as many bytes as we say, and is ours to destroy where it
-        // was made.
-        unsafe {
-            outcome(sys::rd_kafka_consumer_group_metadata_read(
-                &mut membership,
-                group.as_ptr().cast(),
-                group.len(),
-            ))?;
-            let sent = outcome(sys::rd_kafka_send_offsets_to_transaction(
-                self.client.as_ptr(),
-                offsets.ptr(),
-                membership,
-                milliseconds(limit),
-            ));
-            sys::rd_kafka_consumer_group_metadata_destroy(membership);
-            sent
+        let (client, offsets, group) = (Client(self.client), offsets.clone(), group.to_vec());
+        let (answer, answered) = mpsc::channel();
+        let asking = std::thread::Builder::new()
+            .name("send-offsets".to_owned())
+            .spawn(move || {
+                let _nobody_waits_any_more = answer.send(send_offsets(&client, &offsets, &group, limit));
+            });
+        if asking.is_ok()
+            && let Ok(outcome) = answered.recv_timeout(limit + HELD)
+        {
+            return outcome;
         }
+        self.is_held.store(asking.is_ok(), Ordering::Relaxed);
+        Err(Setback {
+            failure: Failure::of(code::RD_KAFKA_RESP_ERR__TIMED_OUT),
+            is_retriable: true,
+            is_fatal: false,
+        })
     }
 
     /// Commits the transaction. May be called again.
@@ -414,8 +358,40 @@ unsafe fn outcome(error: *mut sys::rd_kafka_error_t) -> Result<(), Setback> {
     }
 }
 
+/// A client that outlives the call, as `Handle::is_held` sees to.
+struct Client(NonNull<sys::rd_kafka_t>);
+
+// SAFETY: librdkafka's clients may be used from any thread.
+unsafe impl Send for Client {}
+
+fn send_offsets(client: &Client, offsets: &TopicPartitionList, group: &[u8], limit: Duration) -> Result<(), Setback> {
+    let mut membership = ptr::null_mut();
+    // SAFETY: the client lives; the list lives during the call, which copies it; the membership is made of as many bytes as we say, and is ours to
+    // destroy where it was made.
+    unsafe {
+        outcome(sys::rd_kafka_consumer_group_metadata_read(
+            &mut membership,
+            group.as_ptr().cast(),
+            group.len(),
+        ))?;
+        let sent = outcome(sys::rd_kafka_send_offsets_to_transaction(
+            client.0.as_ptr(),
+            offsets.ptr(),
+            membership,
+            milliseconds(limit),
+        ));
+        sys::rd_kafka_consumer_group_metadata_destroy(membership);
+        sent
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
+        if *self.is_held.get_mut() {
+            // The reports go on being written to.
+            Box::leak(std::mem::take(&mut self.reports));
+            return;
+        }
         // SAFETY: each handle is released once, topics first; no callback runs after `rd_kafka_destroy`, so the reports may go after it.
         unsafe {
             for topic in self.topics.drain(..) {

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::codes;
 use super::producer::Producer;
-use super::raw::{self, Failure, Setback};
+use super::raw::{Failure, Setback};
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
@@ -213,7 +214,7 @@ impl Producer {
         } = setback;
         match failure.code {
             // It may be our own, that joined again after a sleep; if it is another process's, the reader is told too.
-            raw::INSTANCE_FENCED => Sent::Stale(failure.text),
+            codes::INSTANCE_FENCED => Sent::Stale(failure.text),
             _ if is_fenced => Sent::Fenced(failure.text),
             code if is_denied(code) => Sent::Denied(failure.text),
             code if is_retriable || is_passing(code) || self.may_have_expired() => Sent::Stale(failure.text),
@@ -235,7 +236,7 @@ impl Producer {
             Ok(()) if begun.elapsed() < SLOW && !is_slow => Committed::Clean,
             Ok(()) => Committed::Slow,
             Err(setback) if self.is_fenced(&setback) => Committed::Fenced(setback.failure.text),
-            Err(setback) if setback.failure.code == raw::INCOMPLETE => Committed::Refused(setback.failure.text),
+            Err(setback) if setback.failure.code == codes::INCOMPLETE => Committed::Refused(setback.failure.text),
             Err(setback) => Committed::Unknown(setback.failure.text),
         };
         self.turn(match outcome {
@@ -324,7 +325,7 @@ impl Producer {
             return None;
         }
         let refused = self.handle.begin_transaction().err()?;
-        (refused.failure.code != raw::WRONG_STATE).then_some(refused.failure)
+        (refused.failure.code != codes::WRONG_STATE).then_some(refused.failure)
     }
 
     fn lost(&self, what: &str, setback: &Setback) -> Error {
@@ -345,17 +346,17 @@ impl Producer {
         let open = format!("failed to open transactions as `{id}` with Kafka at `{}`", self.brokers);
         let refused = |hint: String| Error::new(Kind::Kafka, &*open, &*failure.text).hint(hint);
         match failure.code {
-            raw::TRANSACTIONAL_ID_NOT_ALLOWED => refused(format!(
+            codes::TRANSACTIONAL_ID_NOT_ALLOWED => refused(format!(
                 "grant DESCRIBE and WRITE on the transactional id `{id}` to this user"
             )),
-            raw::CLUSTER_NOT_ALLOWED => {
+            codes::CLUSTER_NOT_ALLOWED => {
                 refused("before Kafka 2.8 this user needs IDEMPOTENT_WRITE on the cluster".to_owned())
             }
-            raw::BAD_TRANSACTION_TIMEOUT => refused(
+            codes::BAD_TRANSACTION_TIMEOUT => refused(
                 "raise the brokers' `transaction.max.timeout.ms`, or shorten the interval of the checkpoints"
                     .to_owned(),
             ),
-            raw::UNSUPPORTED => {
+            codes::UNSUPPORTED => {
                 refused("set delivery = \"at-least-once\": this cluster has no transactions".to_owned())
             }
             code if is_old_epoch(code) && !is_retriable => {
@@ -393,7 +394,7 @@ fn list(offsets: &[(TopicPartition, i64, String)]) -> Result<TopicPartitionList>
 }
 
 fn is_old_epoch(code: i32) -> bool {
-    matches!(code, raw::FENCED | raw::PRODUCER_FENCED | raw::OLD_EPOCH)
+    matches!(code, codes::FENCED | codes::PRODUCER_FENCED | codes::OLD_EPOCH)
 }
 
 fn not_begun(error: &Error) -> Sent {
@@ -409,11 +410,11 @@ fn not_begun(error: &Error) -> Sent {
 fn is_denied(code: i32) -> bool {
     matches!(
         code,
-        raw::GROUP_NOT_ALLOWED
-            | raw::INVALID_GROUP
-            | raw::TOPIC_NOT_ALLOWED
-            | raw::CLUSTER_NOT_ALLOWED
-            | raw::TRANSACTIONAL_ID_NOT_ALLOWED
+        codes::GROUP_NOT_ALLOWED
+            | codes::INVALID_GROUP
+            | codes::TOPIC_NOT_ALLOWED
+            | codes::CLUSTER_NOT_ALLOWED
+            | codes::TRANSACTIONAL_ID_NOT_ALLOWED
     )
 }
 
@@ -421,16 +422,16 @@ fn is_denied(code: i32) -> bool {
 fn is_passing(code: i32) -> bool {
     matches!(
         code,
-        raw::ILLEGAL_GENERATION
-            | raw::UNKNOWN_MEMBER
-            | raw::REBALANCING
-            | raw::NOT_COORDINATOR
-            | raw::COORDINATOR_AWAY
-            | raw::COORDINATOR_LOADING
-            | raw::REQUEST_TIMED_OUT
-            | raw::TIMED_OUT
-            | raw::TRANSPORT
-            | raw::ALL_BROKERS_DOWN
+        codes::ILLEGAL_GENERATION
+            | codes::UNKNOWN_MEMBER
+            | codes::REBALANCING
+            | codes::NOT_COORDINATOR
+            | codes::COORDINATOR_AWAY
+            | codes::COORDINATOR_LOADING
+            | codes::REQUEST_TIMED_OUT
+            | codes::TIMED_OUT
+            | codes::TRANSPORT
+            | codes::ALL_BROKERS_DOWN
     )
 }
 
@@ -438,16 +439,16 @@ fn is_passing(code: i32) -> bool {
 fn is_final(code: i32) -> bool {
     matches!(
         code,
-        raw::QUEUE_FULL
-            | raw::UNKNOWN_TOPIC
-            | raw::UNKNOWN_TOPIC_LOCALLY
-            | raw::UNKNOWN_PARTITION
-            | raw::INVALID_TOPIC
-            | raw::TOO_LARGE
-            | raw::BAD_TIMESTAMP
-            | raw::BAD_RECORD
-            | raw::TOPIC_NOT_ALLOWED
-            | raw::CLUSTER_NOT_ALLOWED
-            | raw::TRANSACTIONAL_ID_NOT_ALLOWED
+        codes::QUEUE_FULL
+            | codes::UNKNOWN_TOPIC
+            | codes::UNKNOWN_TOPIC_LOCALLY
+            | codes::UNKNOWN_PARTITION
+            | codes::INVALID_TOPIC
+            | codes::TOO_LARGE
+            | codes::BAD_TIMESTAMP
+            | codes::BAD_RECORD
+            | codes::TOPIC_NOT_ALLOWED
+            | codes::CLUSTER_NOT_ALLOWED
+            | codes::TRANSACTIONAL_ID_NOT_ALLOWED
     )
 }

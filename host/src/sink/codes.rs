@@ -1,0 +1,69 @@
+//! What librdkafka calls the errors that the sink tells apart.
+
+use rdkafka_sys::rd_kafka_resp_err_t as code;
+
+/// The queue holds as much as it may.
+pub(super) const QUEUE_FULL: i32 = code::RD_KAFKA_RESP_ERR__QUEUE_FULL as i32;
+/// The cluster does not know the topic.
+pub(super) const UNKNOWN_TOPIC: i32 = code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32;
+/// librdkafka does not know the topic (any more).
+pub(super) const UNKNOWN_TOPIC_LOCALLY: i32 = code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC as i32;
+/// The topic has fewer partitions than before.
+pub(super) const UNKNOWN_PARTITION: i32 = code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION as i32;
+/// The topic's name is not one that Kafka allows.
+pub(super) const INVALID_TOPIC: i32 = code::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION as i32;
+/// This user may not write to the topic.
+pub(super) const TOPIC_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as i32;
+/// This user may not use the cluster in this way.
+pub(super) const CLUSTER_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED as i32;
+/// The record, or the batch that it was put in, is too large.
+pub(super) const TOO_LARGE: i32 = code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32;
+/// The record's timestamp is not one that the topic takes.
+pub(super) const BAD_TIMESTAMP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP as i32;
+/// The topic's own rules refuse the record.
+pub(super) const BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32;
+/// The producer can no longer keep its promise of order and no duplicates.
+pub(super) const FATAL: i32 = code::RD_KAFKA_RESP_ERR__FATAL as i32;
+/// A newer producer with the same transactional id took over, or the coordinator gave an old transaction up: it raises the epoch for either.
+pub(super) const FENCED: i32 = code::RD_KAFKA_RESP_ERR__FENCED as i32;
+/// The same, as brokers say it.
+pub(super) const PRODUCER_FENCED: i32 = code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED as i32;
+/// The same, as older brokers say it.
+pub(super) const OLD_EPOCH: i32 = code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH as i32;
+/// A newer member with the same instance id took over.
+pub(super) const INSTANCE_FENCED: i32 = code::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID as i32;
+/// This user may not read the group, which committing to it needs.
+pub(super) const GROUP_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED as i32;
+/// The group's id is not one that Kafka allows.
+pub(super) const INVALID_GROUP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_GROUP_ID as i32;
+/// The membership is of before a rebalance.
+pub(super) const ILLEGAL_GENERATION: i32 = code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION as i32;
+/// The group does not know the member any more.
+pub(super) const UNKNOWN_MEMBER: i32 = code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID as i32;
+/// A rebalance is under way.
+pub(super) const REBALANCING: i32 = code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS as i32;
+/// The coordinator moved.
+pub(super) const NOT_COORDINATOR: i32 = code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR as i32;
+/// There is no coordinator right now.
+pub(super) const COORDINATOR_AWAY: i32 = code::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE as i32;
+/// The coordinator has just taken over.
+pub(super) const COORDINATOR_LOADING: i32 = code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS as i32;
+/// A broker had no time to answer.
+pub(super) const REQUEST_TIMED_OUT: i32 = code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as i32;
+/// Nobody answered in time.
+pub(super) const TIMED_OUT: i32 = code::RD_KAFKA_RESP_ERR__TIMED_OUT as i32;
+/// The connection broke.
+pub(super) const TRANSPORT: i32 = code::RD_KAFKA_RESP_ERR__TRANSPORT as i32;
+/// This user may not use the transactional id.
+pub(super) const TRANSACTIONAL_ID_NOT_ALLOWED: i32 =
+    code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED as i32;
+/// The broker allows no transaction to be that long.
+pub(super) const BAD_TRANSACTION_TIMEOUT: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT as i32;
+/// The cluster has no transactions.
+pub(super) const UNSUPPORTED: i32 = code::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE as i32;
+/// The transaction is not at the step that the call belongs to.
+pub(super) const WRONG_STATE: i32 = code::RD_KAFKA_RESP_ERR__STATE as i32;
+/// A record of the transaction was not delivered, so that it was not asked for its commit.
+pub(super) const INCOMPLETE: i32 = code::RD_KAFKA_RESP_ERR__INCONSISTENT as i32;
+/// No broker is connected.
+pub(super) const ALL_BROKERS_DOWN: i32 = code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as i32;
