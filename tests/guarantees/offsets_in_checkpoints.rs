@@ -206,7 +206,7 @@ fn a_bounded_run_whose_last_checkpoint_cannot_be_written_fails() {
     std::fs::write(&bundles, "").unwrap();
     counted.send(50, 50);
     let ended = run.wait(seconds(60));
-    assert_eq!(ended.code, Some(1), "{}", ended.text);
+    assert_eq!(ended.code, Some(6), "{}", ended.text);
     assert!(ended.text.contains("failed to take a checkpoint"), "{}", ended.text);
 
     std::fs::remove_file(&bundles).unwrap();
