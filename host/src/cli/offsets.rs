@@ -77,7 +77,12 @@ impl Offsets {
             Action::Set { pipeline, to } => {
                 let (pipeline, sources) = pipeline.load()?;
                 refuse_kept(&sources)?;
-                show(&pipeline::set_positions(&pipeline, &resolve(&sources, &to)?)?, out)
+                let set = pipeline::set_positions(&pipeline, &resolve(&sources, &to)?)?;
+                if pipeline.checkpoint.is_some() {
+                    let note = "the state of these partitions' tasks begins empty; `sandbar run --from SAVEPOINT` goes back with state";
+                    out.tell(&json!({ "event": "state-begins-empty" }), || note.to_owned(), true)?;
+                }
+                show(&set, out)
             }
             Action::Export { pipeline } => out.line(&export(&pipeline::positions(&pipeline.load()?.0)?)?.to_string()),
         }

@@ -23,6 +23,8 @@ pub(super) struct Screen {
     /// Only on a terminal.
     bar: Option<ProgressBar>,
     last: (Instant, u64, u64),
+    /// The bar belongs to a restore.
+    is_restoring: bool,
 }
 
 impl Screen {
@@ -42,6 +44,7 @@ impl Screen {
             stdout_is_taken,
             bar,
             last: (clock::now(), 0, 0),
+            is_restoring: false,
         }
     }
 
@@ -70,6 +73,13 @@ impl Audience for Screen {
         if let (Notice::Stopped { .. }, Some(bar)) = (notice, self.bar.take()) {
             bar.finish_and_clear();
         }
+        if let (Notice::Restore { done, total, .. }, Some(bar)) = (notice, &self.bar) {
+            self.is_restoring = done < total;
+            bar.set_length((*total).max(1));
+            bar.set_position(*done);
+            bar.set_message(human(notice).unwrap_or_default());
+            return;
+        }
         let Some(text) = human(notice) else {
             return self.out_json_only(notice);
         };
@@ -77,7 +87,9 @@ impl Audience for Screen {
     }
 
     fn tick(&mut self, progress: &Progress) {
-        let Some(bar) = &self.bar else { return };
+        let Some(bar) = self.bar.as_ref().filter(|_| !self.is_restoring) else {
+            return;
+        };
         let (records_in, records_out) = (
             progress.records_in.load(Ordering::Relaxed),
             progress.records_out.load(Ordering::Relaxed),
@@ -146,6 +158,17 @@ fn human(notice: &Notice) -> Option<String> {
                 }
             )
         }
+        Notice::Restore {
+            task,
+            done,
+            total,
+            seconds,
+        } => {
+            let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            let (done, total) = (mebibytes(*done), mebibytes(*total));
+            let rate = done / seconds.max(1e-3);
+            format!("{task}: state restored, {done:.0} of {total:.0} MiB, {rate:.0} MiB/s")
+        }
         Notice::Checkpoint { .. } => return None,
         Notice::CommitFailed { worker, reason } => {
             format!("worker {worker}: a commit failed, the next one supersedes it: {reason}")
@@ -198,6 +221,20 @@ mod tests {
         assert_eq!(
             human(&start(Some(9000))).unwrap(),
             "views/3  from 4711  committed  until 9000"
+        );
+    }
+
+    #[test]
+    fn a_long_restore_says_how_far_it_is() {
+        let notice = Notice::Restore {
+            task: "views/3".into(),
+            done: 512 << 20,
+            total: 1 << 30,
+            seconds: 4.0,
+        };
+        assert_eq!(
+            human(&notice).unwrap(),
+            "views/3: state restored, 512 of 1024 MiB, 128 MiB/s"
         );
     }
 

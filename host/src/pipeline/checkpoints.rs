@@ -2,7 +2,9 @@
 //!
 //! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run stops and says so.
 
+use super::lifecycle::Notice;
 use crate::checkpoint::{BaseRef, Ground, Pointer, Store, StoreShape};
+use crate::clock::{self, Interval};
 use crate::config::{Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::{self, Plugin};
@@ -10,6 +12,10 @@ use crate::state::{Home, TaskState, View, store_id};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A restore that takes longer is told.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Shared by the workers of a process.
 #[derive(Clone)]
@@ -50,7 +56,7 @@ impl Rebuilt {
         let tasks = super::committed(pipeline)?.into_iter().map(|(pointer, _)| {
             let history = store.history(&pointer, None)?;
             let mut state = match &history.ground {
-                Ground::Base(base) => from_base(&home, &pointer.task, &store, base)?,
+                Ground::Base(base) => from_base(&home, &pointer.task, &store, base, &|_| {})?,
                 Ground::Empty | Ground::Local => empty(&home, &pointer.task)?,
             };
             for delta in &history.deltas {
@@ -117,7 +123,15 @@ impl Checkpoints {
     /// The state of a task at `pointer`, to which the committed offsets `own` belong; those of `joined` came to the task later.
     ///
     /// The local files serve where they stand at the pointer or before it; else the newest base does. Then the deltas follow.
-    pub(super) fn restore(&self, task: &str, pointer: &Pointer, own: &Offsets, joined: &Offsets) -> Result<Restored> {
+    /// `tell` hears of one that takes long.
+    pub(super) fn restore(
+        &self,
+        task: &str,
+        pointer: &Pointer,
+        own: &Offsets,
+        joined: &Offsets,
+        tell: &dyn Fn(Notice),
+    ) -> Result<Restored> {
         let home = self.home.as_ref().filter(|_| !self.declared.is_empty());
         let (Some(store), Some(_)) = (&self.store, &pointer.bundle) else {
             let state = home.map(|home| empty(home, task)).transpose()?;
@@ -142,7 +156,7 @@ impl Checkpoints {
             (Ground::Local, Some(local)) => (local, history.base),
             (Ground::Base(base), local) => {
                 drop(local);
-                (from_base(home, task, store, &base)?, Some(base))
+                (from_base(home, task, store, &base, tell)?, Some(base))
             }
             (Ground::Empty | Ground::Local, local) => {
                 drop(local);
@@ -210,11 +224,28 @@ fn empty(home: &Home, task: &str) -> Result<TaskState> {
     home.task(task)
 }
 
-fn from_base(home: &Home, task: &str, store: &Store, base: &BaseRef) -> Result<TaskState> {
+fn from_base(home: &Home, task: &str, store: &Store, base: &BaseRef, tell: &dyn Fn(Notice)) -> Result<TaskState> {
     home.forget(task)?;
     let folder = home.scratch();
-    store.fetch_base(base, &folder, |_done, _total| {})?;
-    home.install(task, &folder)
+    let (begun, mut due) = (clock::now(), Interval::new(LONG));
+    let mut total = 0;
+    let notice = |done, total| Notice::Restore {
+        task: task.to_owned(),
+        done,
+        total,
+        seconds: begun.elapsed().as_secs_f64(),
+    };
+    store.fetch_base(base, &folder, |done, of| {
+        total = of;
+        if due.due() {
+            tell(notice(done, of));
+        }
+    })?;
+    let state = home.install(task, &folder)?;
+    if begun.elapsed() >= LONG {
+        tell(notice(total, total));
+    }
+    Ok(state)
 }
 
 /// A bundle holds the offsets that belong to its state: the committed ones must be those.

@@ -75,6 +75,17 @@ pub enum Notice {
         /// Partitions that somebody else has already.
         lost: Vec<String>,
     },
+    /// A task's state is fetched from the checkpoints, and that takes more than a second. Told once a second, and at the end.
+    Restore {
+        /// The task.
+        task: String,
+        /// Bytes that are there.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+        /// How long it has taken so far.
+        seconds: f64,
+    },
     /// Positions were committed, after all outputs before them were acknowledged.
     Checkpoint {
         /// The worker, from 0.

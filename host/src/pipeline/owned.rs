@@ -3,6 +3,7 @@
 //! Always: between two commits a task's overlay holds exactly the changes of the records behind its committed offsets.
 
 use super::checkpoints::{Checkpoints, Restored};
+use super::lifecycle::Notice;
 use crate::checkpoint::{BaseRef, Pointer, Stops, TaskFrame, Upload};
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
@@ -140,15 +141,18 @@ impl Task {
 /// The tasks of one worker, by name.
 pub(super) struct Owned {
     shared: Checkpoints,
+    tell: Box<dyn Fn(Notice) + Send>,
     tasks: BTreeMap<String, Task>,
     /// The state of what is no task.
     none: Option<TaskState>,
 }
 
 impl Owned {
-    pub(super) fn new(shared: Checkpoints) -> Self {
+    /// `tell` hears of restores that take long.
+    pub(super) fn new(shared: Checkpoints, tell: impl Fn(Notice) + Send + 'static) -> Self {
         Self {
             shared,
+            tell: Box::new(tell),
             tasks: BTreeMap::new(),
             none: None,
         }
@@ -266,7 +270,7 @@ impl Owned {
         }
         // The folder is opened once only.
         let seq = self.tasks.remove(name).map_or(0, |task| task.seq);
-        let Restored { state, base } = self.shared.restore(name, &pointer, &own, &joined)?;
+        let Restored { state, base } = self.shared.restore(name, &pointer, &own, &joined, &*self.tell)?;
         let mut task = Task::new(state, pointer, base);
         task.seq = task.seq.max(seq);
         task.has_joined = task.pointer.bundle.is_some() && !joined.is_empty();
@@ -397,7 +401,7 @@ mod tests {
     }
 
     fn owned(shared: &Checkpoints) -> Owned {
-        let mut owned = Owned::new(shared.clone());
+        let mut owned = Owned::new(shared.clone(), |_| {});
         owned.begin(TASK).unwrap();
         owned
     }
@@ -444,7 +448,7 @@ mod tests {
         commit(&mut before);
         let (base, pointer) = (before.tasks[TASK].base.clone(), before.tasks[TASK].pointer.to_string());
         drop(before);
-        let mut after = Owned::new(shared);
+        let mut after = Owned::new(shared, |_| {});
         let held = (TopicPartition::new("views", 0), Some(1), Some(pointer));
         after.go_back(TASK, &[held]).unwrap();
         commit(&mut after);

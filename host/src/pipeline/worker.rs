@@ -113,7 +113,8 @@ impl Worker {
                 reader,
             ))));
         }
-        let mut owned = Owned::new(checkpoints.clone());
+        let teller = shared.clone();
+        let mut owned = Owned::new(checkpoints.clone(), move |notice| teller.tell(notice));
         for (source, reader) in files {
             let partition = TopicPartition::new(shared.pipeline.sources[source].name(), 0);
             owned.begin(&partition.to_string())?;
