@@ -157,16 +157,16 @@ fn a_member_that_sleeps_beyond_its_session_commits_nothing_of_before() {
         let mut runs = [counted.file.run_member("0"), counted.file.run_member("1")];
         let members = || counted.client.members(&counted.file.group());
         for turn in 0..setting("SANDBAR_ZOMBIES", 4) {
-            wait::until_true("both are members", seconds(30), || members() == 4);
+            wait::until_true("both are members", seconds(90), || members() == 4);
             let sleeper = &mut runs[(turn % 2) as usize];
             goes_on(&counted, sleeper);
             sleeper.signal("STOP");
-            wait::until_true("its session is over", seconds(30), || members() == 2);
+            wait::until_true("its session is over", seconds(90), || members() == 2);
             goes_on(&counted, sleeper);
             sleeper.signal("CONT");
         }
-        wait::until_true("both are members again", seconds(30), || members() == 4);
-        runs.into_iter().for_each(stop);
+        wait::until_true("both are members again", seconds(90), || members() == 4);
+        runs.iter_mut().for_each(Process::kill);
     });
 }
 

@@ -355,10 +355,9 @@ impl Client {
 
     /// How many members a group has; 0 where it is unknown.
     pub fn members(&self, group: &str) -> usize {
-        let groups = self
-            .asker
-            .fetch_group_list(Some(group), LIMIT)
-            .expect("a list of groups");
+        // A coordinator that has just begun has nothing to tell yet.
+        let listed = || self.asker.fetch_group_list(Some(group), LIMIT).ok();
+        let groups = wait::until("a list of groups", LIMIT, listed);
         groups.groups().first().map_or(0, |group| group.members().len())
     }
 
