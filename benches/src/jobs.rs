@@ -14,6 +14,8 @@ pub(crate) struct Job {
     pub(crate) deliveries: &'static [&'static str],
     /// What its figures should be.
     pub(crate) goals: &'static [Goal],
+    /// `state.memory`.
+    pub(crate) memory: &'static str,
     /// Whether one round is enough: it takes minutes.
     pub(crate) is_long: bool,
 }
@@ -45,8 +47,9 @@ pub(crate) const JOBS: [Job; 6] = [
         &[Goal::OfFirst(1.1)],
     ),
     job("count", COUNT, &["exactly-once"], &[Goal::CpuSeconds(1.35)]),
-    large("count-1m", 1_000_000),
-    large("count-10m", 10_000_000),
+    large("count-1m", 1_000_000, "64MiB"),
+    // Ten million entries of some 30 bytes, and RocksDB's blocks and memtables beside them.
+    large("count-10m", 10_000_000, "1GiB"),
 ];
 
 const PLAIN: &[Goal] = &[Goal::OfLoop(1.33), Goal::Rss(150.0)];
@@ -64,17 +67,19 @@ const fn job(
         keys: USERS,
         deliveries,
         goals,
+        memory: "64MiB",
         is_long: false,
     }
 }
 
-const fn large(name: &'static str, keys: usize) -> Job {
+const fn large(name: &'static str, keys: usize, memory: &'static str) -> Job {
     Job {
         name,
         plugin: COUNT,
         keys,
         deliveries: &["exactly-once"],
         goals: &[Goal::OfCount(3.0)],
+        memory,
         is_long: true,
     }
 }
@@ -84,11 +89,18 @@ pub(crate) struct Between<'a> {
     pub(crate) brokers: &'a str,
     pub(crate) from: &'a str,
     pub(crate) to: &'a str,
+    /// `state.memory`.
+    pub(crate) memory: &'a str,
 }
 
 /// Writes a pipeline of one worker that commits each second; its compiled plugins are kept in `folder`. `source` is what its source has besides.
 pub(crate) fn pipeline(folder: &Path, between: &Between<'_>, plugin: &str, delivery: &str, source: &str) -> String {
-    let Between { brokers, from, to } = between;
+    let Between {
+        brokers,
+        from,
+        to,
+        memory,
+    } = between;
     let config = match plugin {
         "filter" => r#"config = { field = "/ms", at-least = 5 }"#,
         _ => "",
@@ -108,6 +120,7 @@ workers = 1
 delivery = "{delivery}"
 [state]
 dir = "state"
+memory = "{memory}"
 [kafka]
 brokers = "{brokers}"
 [source.in]

@@ -162,6 +162,7 @@ impl Bench {
                     brokers: &brokers,
                     from: INPUT,
                     to: &to,
+                    memory: job.memory,
                 };
                 costs[at + 1].push(self.sandbar(&between, job.plugin, delivery));
             }
@@ -173,6 +174,7 @@ impl Bench {
             brokers: &brokers,
             from: &from,
             to: &to,
+            memory: job.memory,
         };
         self.forget_tasks();
         workload::fill(&brokers, &from, workload::Records::each(job.keys).take(job.keys));
@@ -240,6 +242,7 @@ fn start_up(folder: &Path, kafka: &Kafka) {
             brokers: &kafka.bootstrap(),
             from: "start-in",
             to: &to,
+            memory: "64MiB",
         };
         let file = jobs::pipeline(folder, &between, "pass-through", "none", "");
         let started = Instant::now();

@@ -57,6 +57,7 @@ fn seen(kafka: &Kafka, mib: usize) -> Seen {
         brokers,
         from: &from,
         to: &to,
+        memory: "64MiB",
     };
     let file = jobs::pipeline(folder.path(), &between, "count-by-key", "exactly-once", "");
     let keys = mib << 10;

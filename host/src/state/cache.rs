@@ -79,8 +79,8 @@ const MOVED_MAX: usize = 8;
 const SHARE_MIN: usize = 64 << 10;
 /// A store is loaded when misses amount to this part of what is applied: a key that is asked for costs ten times one that is read in order.
 const MISSED_PART: u64 = 8;
-/// More are never read at once: the worker stands still meanwhile, for about a second at most.
-const WHOLE_MAX: u64 = 2 << 20;
+/// More are never read at once: the worker stands still meanwhile, for a few seconds at most, once.
+const WHOLE_MAX: u64 = 8 << 20;
 /// What the table takes for an entry, on average of its growth.
 const PLACE: usize = 8;
 
