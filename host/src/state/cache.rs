@@ -44,6 +44,8 @@ pub(super) struct Cache {
     ring: Ring,
     /// Where entries begin.
     table: HashTable<u32>,
+    /// The entries that were last fetched; kept for its memory.
+    fetched: Vec<u32>,
     /// What the keys of the stores begin with that are here as a whole.
     whole: Vec<Box<[u8]>>,
     /// Misses since a store was last loaded, and the part of the applied entries that is loaded when so many were missed.
@@ -77,10 +79,15 @@ const VALUE_MAX: usize = u8::MAX as usize * ROOM_UNIT;
 const MOVED_MAX: usize = 8;
 /// A share below this holds no entry of the largest size.
 const SHARE_MIN: usize = 64 << 10;
-/// A store is loaded when misses amount to this part of what is applied: a key that is asked for costs ten times one that is read in order.
-const MISSED_PART: u64 = 8;
+/// A store is loaded when misses amount to this part of what is applied. A key that is asked for costs some sixteen times one that is read in order,
+/// so by then the misses have cost half of what loading will.
+const MISSED_PART: u64 = 32;
 /// More are never read at once: the worker stands still meanwhile, for a few seconds at most, once.
 const WHOLE_MAX: u64 = 8 << 20;
+/// A cache of this size stays in the processor's own, where there is nothing to wait for.
+const IN_THE_PROCESSOR: usize = 1 << 20;
+/// The key of a small entry.
+const KEY_SMALL: usize = 8;
 /// What the table takes for an entry, on average of its growth.
 const PLACE: usize = 8;
 
@@ -93,10 +100,29 @@ impl Cache {
             hasher: RandomState::default(),
             ring: Ring::default(),
             table: HashTable::new(),
+            fetched: Vec::new(),
             whole: Vec::new(),
             misses: 0,
             reluctance: 1,
         }
+    }
+
+    /// Asks the memory for what will be asked for next, all at once: one key after the other would wait for each, twice. A hint, no more.
+    pub(super) fn fetch<'a>(&mut self, keys: impl Iterator<Item = &'a [u8]>) {
+        if self.bytes() < IN_THE_PROCESSOR {
+            return;
+        }
+        let Self {
+            ring,
+            table,
+            hasher,
+            fetched,
+            ..
+        } = self;
+        fetched.clear();
+        fetched.extend(keys.filter_map(|key| table.iter_hash(hasher.hash_one(key)).next()));
+        let lines = fetched.iter().map(|&start| ring.arena[start as usize]);
+        std::hint::black_box(lines.fold(0, u8::wrapping_add));
     }
 
     /// What is applied under a key, if it knows: the outer `None` says that it does not. An entry that is used often is moved to the front as
@@ -165,8 +191,16 @@ impl Cache {
         is_due && may_fit && applied <= WHOLE_MAX
     }
 
-    /// Every entry of the store whose keys begin with `prefix` is learnt next.
-    pub(super) fn begin_whole(&mut self, prefix: &[u8]) {
+    /// Every entry of the store whose keys begin with `prefix` is learnt next: so many or fewer.
+    pub(super) fn begin_whole(&mut self, prefix: &[u8], entries: u64) {
+        // A table that grows on the way asks the ring for each key again. More than these would not fit.
+        let most = self.budget.of_one() / (PLACE + HEAD + KEY_SMALL + ROOM_UNIT);
+        let Self {
+            ring, table, hasher, ..
+        } = self;
+        table.reserve(most.min(entries as usize), |&start| {
+            hasher.hash_one(ring.key(start as usize))
+        });
         (self.misses, self.reluctance) = (0, self.reluctance.saturating_mul(4));
         self.whole.push(prefix.into());
     }
@@ -438,7 +472,7 @@ mod tests {
         let (mut chance, mut known) = (1u64, 0);
         for step in 0..300_000 {
             if step % 1000 == 0 {
-                cache.begin_whole(b"");
+                cache.begin_whole(b"", 1);
                 let there = applied.iter().filter(|(_, value)| value.is_some());
                 there.for_each(|(key, value)| cache.learn(key, value.as_deref()));
             }
@@ -480,7 +514,7 @@ mod tests {
     #[test]
     fn a_whole_store_answers_for_keys_that_are_not_there_until_one_of_its_own_is_forgotten() {
         let mut cache = cache(SHARE_MIN);
-        cache.begin_whole(b"s");
+        cache.begin_whole(b"s", 1);
         cache.learn(b"s1", Some(b"1"));
         cache.applied(b"s2", Some(b"2"));
         assert_eq!(cache.get(b"s2"), Some(Some(&b"2"[..])));
@@ -502,7 +536,7 @@ mod tests {
             |cache: &mut Cache| cache.applied(&[b's'; KEY_MAX + 1], Some(b"")),
             |cache: &mut Cache| cache.clear(),
         ] {
-            cache.begin_whole(b"s");
+            cache.begin_whole(b"s", 1);
             assert_eq!(cache.get(b"s!"), Some(None));
             forgets(&mut cache);
             assert_eq!(cache.get(b"s!"), None);

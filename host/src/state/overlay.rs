@@ -269,9 +269,10 @@ impl Overlay {
         })
     }
 
-    /// Forgets everything and keeps about as much memory as was in use.
+    /// Forgets everything and keeps about as much memory as was in use, or half of what it has: commits of a task may be large by turns.
     pub(super) fn clear(&mut self) {
-        let (bytes, slots) = (2 * self.arena.len(), 2 * self.slots.len());
+        let bytes = (2 * self.arena.len()).max(self.arena.capacity() / 2);
+        let slots = (2 * self.slots.len()).max(self.slots.capacity() / 2);
         self.arena.clear();
         self.arena.shrink_to(bytes);
         self.slots.clear();

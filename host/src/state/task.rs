@@ -26,6 +26,8 @@ const ENTRIES_DELETED_ONE_BY_ONE: usize = 1024;
 /// One of so many multi-gets of values leaves the blocks that it read in RocksDB's cache. Those of keys that are seldom asked for would drive filters and
 /// indexes out, which every multi-get reads; what is asked for again is in the cache of values anyway.
 const MULTI_GETS_CACHED: u64 = 8;
+/// What so many entries of the cache of values take stays in the processor's own until they are used.
+const FETCHED_AT_ONCE: usize = 512;
 
 /// What a task's state amounts to and was asked, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,14 +64,37 @@ pub struct TaskState {
     stats: Stats,
 }
 
-/// A batch's lookup: where each key was found, and the whole keys of those that RocksDB has to be asked for.
+/// A batch's lookup: its whole keys, where each was found, and those that RocksDB has to be asked for.
 #[derive(Default)]
 struct Lookup {
+    /// One behind the other, and where each ends; without those that are absent.
+    keys: Vec<u8>,
+    ends: Vec<usize>,
+    /// Of every key, the absent ones too.
     found: Vec<Where>,
     /// Values that the cache knew, one behind the other.
     cached: Vec<u8>,
-    misses: Vec<u8>,
-    ends: Vec<usize>,
+    misses: Vec<usize>,
+}
+
+impl Lookup {
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.ends.clear();
+        self.found.clear();
+        self.cached.clear();
+        self.misses.clear();
+    }
+
+    fn key(&self, at: usize) -> &[u8] {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.keys[start..self.ends[at]]
+    }
+
+    /// The keys that RocksDB has to be asked for.
+    fn missed(&self) -> impl Iterator<Item = &[u8]> {
+        self.misses.iter().map(|&at| self.key(at))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -335,30 +360,24 @@ impl TaskState {
     fn look_up(&mut self, keys: &Column, below: Below, into: &mut Column) -> Result<()> {
         into.clear();
         self.find(keys, below);
-        let Lookup {
-            found,
-            cached,
-            misses,
-            ends,
-        } = &self.lookup;
-        let missed = || std::iter::once(0).chain(ends.iter().copied()).zip(ends);
-        let missed = || missed().map(|(start, &end)| &misses[start..end]);
+        let lookup = &self.lookup;
         let mut applied = Vec::new();
-        if !ends.is_empty() {
+        if !lookup.misses.is_empty() {
             self.stats.multi_gets += 1;
-            self.stats.multi_get_keys += ends.len() as u64;
+            self.stats.multi_get_keys += lookup.misses.len() as u64;
             let mut options = ReadOptions::default();
             options.fill_cache(below == Below::RocksDb || self.stats.multi_gets.is_multiple_of(MULTI_GETS_CACHED));
+            let family = rocks::family(&self.db)?;
             applied = self
                 .db
-                .batched_multi_get_cf_opt(rocks::family(&self.db)?, missed(), false, &options);
+                .batched_multi_get_cf_opt(family, lookup.missed(), false, &options);
         }
-        let mut applied = missed().zip(applied);
-        for at in found {
+        let mut applied = lookup.missed().zip(applied);
+        for at in &lookup.found {
             match *at {
                 Where::Nowhere => into.push(None),
                 Where::Overlay(slot) => into.push(self.overlay.known(slot).value()),
-                Where::Cache(from, to) => into.push(Some(&cached[from..to])),
+                Where::Cache(from, to) => into.push(Some(&lookup.cached[from..to])),
                 Where::RocksDb => {
                     let Some((key, value)) = applied.next() else {
                         return Err(Error::new(
@@ -376,7 +395,7 @@ impl TaskState {
             }
         }
         drop(applied);
-        match (below, self.lookup.ends.len()) {
+        match (below, self.lookup.misses.len()) {
             (Below::Cache, 1..) => self.load_if_due(),
             _ => Ok(()),
         }
@@ -384,14 +403,24 @@ impl TaskState {
 
     /// Takes the whole store of the prefix in `self.key` into the cache, if it fits and so much was missed that this is the cheaper way.
     fn load_if_due(&mut self) -> Result<()> {
-        if !self.cache.wants_whole(self.lookup.ends.len(), self.applied_keys()) {
+        if !self.cache.wants_whole(self.lookup.misses.len(), self.applied_keys()) {
             return Ok(());
         }
-        self.cache.begin_whole(&self.key);
+        self.cache.begin_whole(&self.key, self.applied_keys());
         let mut entries = Entries::new(&self.key, &[], None).applied(&self.db);
-        while let (true, Some((key, value))) = (self.cache.is_whole(&self.key), entries.item()) {
-            self.cache.learn(key, Some(value));
-            entries.next();
+        let (mut keys, mut values) = (Column::default(), Column::default());
+        while self.cache.is_whole(&self.key) && entries.valid() {
+            keys.clear();
+            values.clear();
+            while let (..FETCHED_AT_ONCE, Some((key, value))) = (keys.len(), entries.item()) {
+                keys.push(Some(key));
+                values.push(Some(value));
+                entries.next();
+            }
+            self.cache.fetch(keys.iter().flatten());
+            for (key, value) in keys.iter().flatten().zip(values.iter()) {
+                self.cache.learn(key, value);
+            }
         }
         entries.status().map_err(|error| {
             self.cache.clear();
@@ -405,44 +434,42 @@ impl TaskState {
 
     /// Fills `self.lookup`.
     fn find(&mut self, keys: &Column, below: Below) {
-        let Lookup {
-            found,
-            cached,
-            misses,
-            ends,
-        } = &mut self.lookup;
-        found.clear();
-        cached.clear();
-        misses.clear();
-        ends.clear();
+        let lookup = &mut self.lookup;
+        lookup.clear();
+        for key in keys.iter().flatten() {
+            lookup.keys.extend_from_slice(&self.key);
+            lookup.keys.extend_from_slice(key);
+            lookup.ends.push(lookup.keys.len());
+        }
+        if below == Below::Cache {
+            self.cache.fetch((0..lookup.ends.len()).map(|at| lookup.key(at)));
+        }
+        let mut at = 0;
         for key in keys.iter() {
-            let Some(key) = key else {
-                found.push(Where::Nowhere);
+            if key.is_none() {
+                lookup.found.push(Where::Nowhere);
                 continue;
-            };
-            let start = misses.len();
-            misses.extend_from_slice(&self.key);
-            misses.extend_from_slice(key);
-            let whole = &misses[start..];
-            let at = match (self.overlay.find_entry(whole), below) {
+            }
+            let key = lookup.key(at);
+            let found = match (self.overlay.find_entry(key), below) {
                 (Some(slot), _) => Where::Overlay(slot),
                 (None, Below::Nothing) => Where::Nowhere,
                 (None, Below::RocksDb) => Where::RocksDb,
-                (None, Below::Cache) => match self.cache.get(whole) {
+                (None, Below::Cache) => match self.cache.get(key) {
                     None => Where::RocksDb,
                     Some(None) => Where::Nowhere,
                     Some(Some(value)) => {
-                        let from = cached.len();
-                        cached.extend_from_slice(value);
-                        Where::Cache(from, cached.len())
+                        let from = lookup.cached.len();
+                        lookup.cached.extend_from_slice(value);
+                        Where::Cache(from, lookup.cached.len())
                     }
                 },
             };
-            match at {
-                Where::RocksDb => ends.push(misses.len()),
-                _ => misses.truncate(start),
+            if let Where::RocksDb = found {
+                lookup.misses.push(at);
             }
-            found.push(at);
+            lookup.found.push(found);
+            at += 1;
         }
     }
 
@@ -484,13 +511,16 @@ impl TaskState {
 
     /// The cache follows what was just written.
     fn tell_cache(&mut self, changes: &[Change<'_>]) {
-        for change in changes {
-            match *change {
-                Change::Put { key, value } => self.cache.applied(key, Some(value)),
-                Change::Delete { key } => self.cache.applied(key, None),
-                Change::Append { key, .. } => self.cache.forget(key),
-                // Of maps it has nothing.
-                Change::ClearMap { .. } => {}
+        for changes in changes.chunks(FETCHED_AT_ONCE) {
+            self.cache.fetch(changes.iter().map(|change| change.order().1));
+            for change in changes {
+                match *change {
+                    Change::Put { key, value } => self.cache.applied(key, Some(value)),
+                    Change::Delete { key } => self.cache.applied(key, None),
+                    Change::Append { key, .. } => self.cache.forget(key),
+                    // Of maps it has nothing.
+                    Change::ClearMap { .. } => {}
+                }
             }
         }
     }
