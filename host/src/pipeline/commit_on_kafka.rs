@@ -66,7 +66,7 @@ fn positions(reader: &Reader, pointer: &str) -> Vec<(TopicPartition, i64, String
 
 fn recycle(writer: &mut Writer) {
     let until = clock::now() + LIMIT;
-    while let Err(error) = writer.recycle() {
+    while let Err(error) = writer.recycle(LIMIT) {
         assert!(clock::now() < until, "{error}");
     }
 }

@@ -12,6 +12,8 @@ use crate::source::Held;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// How long a new producer may take to wait for or abort what the old one left, before the groups are attended again.
+const RECYCLE_LIMIT: Duration = Duration::from_secs(5);
 /// How long one question to Kafka about what is committed may take.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -19,7 +21,7 @@ impl Worker {
     pub(super) fn recycle(&mut self) -> Result<Event> {
         // A process that stood still may learn here that another one took its place.
         self.attend()?;
-        match self.writer.recycle() {
+        match self.writer.recycle(self.stop_limit(RECYCLE_LIMIT)) {
             Ok(()) => Ok(Event::Recycled),
             Err(error) if error.kind == Kind::TimedOut => {
                 self.failed(Kind::Kafka, error.to_string());

@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(20);
 /// How long one request of a commit may take: a run that is asked to stop meanwhile has ten seconds. What takes longer is settled by what is committed.
 const COMMIT_LIMIT: Duration = Duration::from_secs(5);
+/// How long the abort of a transaction may take: one that is not answered is left to the next producer, which waits for it.
+const ABORT_LIMIT: Duration = Duration::from_secs(2);
 /// How long a round waits to be a member of its groups again.
 const MEMBERSHIP_LIMIT: Duration = Duration::from_secs(1);
 
@@ -178,7 +180,7 @@ impl Worker {
             Command::CommitOffsets => return self.commit_offsets().map(Some),
             Command::Apply => return self.apply().map(Some),
             Command::DropOverlays => self.drop_overlays(),
-            Command::Abort => self.writer.abort(self.stop_limit(Duration::from_secs(10))),
+            Command::Abort => self.writer.abort(self.stop_limit(ABORT_LIMIT)),
             Command::Recycle => return self.recycle().map(Some),
             Command::Settle => return self.settle().map(Some),
             Command::Rewind => return self.rewind().map(Some),
@@ -425,13 +427,13 @@ impl Worker {
             .sealed()
             .map(|sealed| std::mem::take(&mut sealed.members))
             .unwrap_or_default();
-        let limit = self.stop_limit(COMMIT_LIMIT);
         let mut is_slow = false;
         for (lane, membership) in &members {
             let positions = self.positions(*lane);
             if positions.is_empty() {
                 continue;
             }
+            let limit = self.stop_limit(COMMIT_LIMIT);
             match self.writer.send_offsets(&positions, membership, limit) {
                 Sent::Done => {}
                 Sent::Slow => is_slow = true,

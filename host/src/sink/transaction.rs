@@ -24,8 +24,6 @@ const SLOW: Duration = Duration::from_millis(400);
 const BACK_OFF: &str = "1000";
 /// How long a start waits until it is the only one of its transactional id.
 const OPEN: Duration = Duration::from_secs(30);
-/// How long one recycling waits; the worker sees to its groups in between.
-const RECYCLE: Duration = Duration::from_secs(5);
 /// Between two calls where librdkafka asks for another.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -261,7 +259,7 @@ impl Producer {
         self.turn(State::Spent);
     }
 
-    pub(super) fn recycle(&mut self) -> Result<()> {
+    pub(super) fn recycle(&mut self, limit: Duration) -> Result<()> {
         let Some(transactions) = &self.transactions else {
             return Ok(());
         };
@@ -270,7 +268,7 @@ impl Producer {
             self.turn(State::New);
         }
         kill::point("in-recycle");
-        self.initialise(RECYCLE)
+        self.initialise(limit)
     }
 
     /// `TimedOut`: not now. librdkafka goes on with it, and so does the next call.

@@ -78,7 +78,7 @@ fn send(writer: &mut Writer, offsets: &[(TopicPartition, i64, String)], group: &
 
 fn recycle(writer: &mut Writer) {
     let until = clock::now() + LIMIT;
-    while let Err(error) = writer.recycle() {
+    while let Err(error) = writer.recycle(LIMIT) {
         assert!(error.kind == Kind::TimedOut && clock::now() < until, "{error}");
     }
 }
@@ -430,7 +430,8 @@ fn a_broker_that_restarts_in_a_transaction_ends_neither_the_run_nor_hangs_it() {
         }
         let begun = clock::now();
         writer.abort(Duration::from_millis(500));
-        assert_eq!(writer.recycle().unwrap_err().kind, Kind::TimedOut);
+        let limit = Duration::from_secs(5);
+        assert_eq!(writer.recycle(limit).unwrap_err().kind, Kind::TimedOut);
         assert!(
             begun.elapsed() < Duration::from_secs(8),
             "{down}: {:?}",

@@ -177,12 +177,14 @@ impl Writer {
     }
 
     /// Throws the producer away and makes a new one, which waits for or aborts what the old one left; after that no late request of the old one has an
-    /// effect. Must follow anything but [`Committed::Clean`]. Waits 5 s at most; called again it goes on.
+    /// effect. Must follow anything but [`Committed::Clean`]. Called again after `limit` it goes on.
     ///
     /// # Errors
     /// `TimedOut`: not yet, call it again. `Fenced`: another process uses the transactional id. `Kafka`: it is not allowed any more.
-    pub fn recycle(&mut self) -> Result<()> {
-        self.producers.iter_mut().try_for_each(Producer::recycle)
+    pub fn recycle(&mut self, limit: Duration) -> Result<()> {
+        self.producers
+            .iter_mut()
+            .try_for_each(|producer| producer.recycle(limit))
     }
 
     /// Why a cluster cannot be reached, while it cannot; for readiness. Asks the cluster where it has to, at most once a second and for 20 ms.
