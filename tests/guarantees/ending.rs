@@ -6,7 +6,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::unique;
-use sandbar_tests::process::component;
+use sandbar_tests::process::{Process, component};
 use sandbar_tests::wait::{self, seconds};
 
 #[test]
@@ -154,6 +154,28 @@ fn a_stop_in_a_round_takes_less_than_ten_seconds_while_the_broker_is_away() {
             stop(run);
         }
     }
+}
+
+#[test]
+fn a_stop_takes_less_than_ten_seconds_while_a_restore_stands_still() {
+    let counted = Counted::on(Kafka::shared(), "restore-stands", 2, 50);
+    counted.send(0, 2000);
+    complete(&counted, counted.file.run());
+    std::fs::remove_dir_all(counted.file.path("state").join("tasks")).unwrap();
+    let path = counted.file.write("");
+    let run = Process::start_with(
+        &["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()],
+        &[("FAILPOINTS", "mid-restore=sleep(600000)")],
+    );
+    wait::until_true("a restore is under way", seconds(60), || {
+        std::fs::read_dir(counted.file.path("state").join("tasks")).is_ok_and(|tasks| tasks.count() > 0)
+    });
+    let ended = run.stop(seconds(30));
+    assert_eq!(ended.code, Some(9), "{}", ended.text);
+    assert!(ended.took < seconds(10), "{:?}", ended.took);
+    assert!(ended.text.contains("failed to stop within 9s"), "{}", ended.text);
+    counted.send(2000, 500);
+    complete(&counted, counted.file.run());
 }
 
 #[test]

@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// How often a start looks whether it was asked to stop.
 const START_LOOK: Duration = Duration::from_millis(5);
+/// After a signal, the workers have so long; then the process ends without them, as if it were killed: what is committed is whole.
+const STOP_LIMIT: Duration = Duration::from_secs(9);
 /// How often the terminal is told about progress.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -114,11 +116,13 @@ pub fn run(
     let failure = shared.failure.clone();
     drop(shared);
     progress.running.store(true, Ordering::Relaxed);
-    watch(&notices, &progress, audience);
-    let ended = workers
-        .into_iter()
-        .map(|worker| worker.and_then(end))
-        .fold(Ok(()), Result::and);
+    let ended = match watch(&notices, &progress, &stop, audience) {
+        Watched::Ended => workers
+            .into_iter()
+            .map(|worker| worker.and_then(end))
+            .fold(Ok(()), Result::and),
+        Watched::Overdue => Err(overdue(&workers)),
+    };
     progress.running.store(false, Ordering::Relaxed);
     // A run that finished by itself asks nobody to stop: the collector goes with the process.
     drop(collecting);
@@ -221,15 +225,40 @@ fn make_ready(
     })
 }
 
-/// Passes on what the workers tell until the last of them is gone.
-fn watch(notices: &Receiver<Notice>, progress: &Progress, audience: &mut dyn Audience) {
+/// Why the workers are not watched any more.
+enum Watched {
+    Ended,
+    Overdue,
+}
+
+/// Passes on what the workers tell until the last of them is gone, or should be.
+fn watch(notices: &Receiver<Notice>, progress: &Progress, stop: &Stop, audience: &mut dyn Audience) -> Watched {
     loop {
         match notices.recv_timeout(TICK) {
             Ok(notice) => audience.notice(&notice),
             Err(RecvTimeoutError::Timeout) => audience.tick(progress),
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return Watched::Ended,
+        }
+        if stop.is_overdue(STOP_LIMIT) {
+            return Watched::Overdue;
         }
     }
+}
+
+fn overdue(workers: &[Result<JoinHandle<Result<()>>>]) -> Error {
+    let busy = workers.iter().enumerate().filter_map(|(index, worker)| {
+        let is_busy = worker.as_ref().is_ok_and(|worker| !worker.is_finished());
+        is_busy.then(|| format!("worker {index}"))
+    });
+    Error::new(
+        Kind::TimedOut,
+        format!("failed to stop within {STOP_LIMIT:?}"),
+        format!(
+            "{} still waits for Kafka, the checkpoint store or the disk",
+            busy.collect::<Vec<_>>().join(", ")
+        ),
+    )
+    .hint("nothing is lost: the next start goes on at the last commit")
 }
 
 fn tasks(shared: &Shared, plugins: &[Plugin], routes: &[Route]) -> Result<Tasks> {

@@ -95,6 +95,8 @@ pub struct Reader {
     pub(in crate::source) intake: Intake,
     pub(in crate::source) commits: Commits,
     pub(in crate::source) demands: VecDeque<Demand>,
+    /// When an assignment that waits for the group's offsets looks at them again.
+    pub(in crate::source) look_after: Option<Instant>,
     pub(in crate::source) has_assignment: bool,
     /// Counts how often partitions were taken.
     pub(in crate::source) incarnation: u64,
@@ -138,6 +140,7 @@ impl Reader {
             intake: Intake::new(max_batch),
             commits: Commits::default(),
             demands: VecDeque::new(),
+            look_after: None,
             has_assignment: false,
             incarnation: 0,
             moves: BTreeMap::new(),

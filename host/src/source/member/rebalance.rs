@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::commit::Snapshot;
 use super::intake::Slot;
 use super::reader::{Polled, Reader};
+use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::client::words;
@@ -31,6 +32,8 @@ pub(in crate::source) enum Demand {
 
 /// How long one look at committed offsets may hold the worker up; after that it gets to act, and the look is repeated.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks: the partitions that it has go on meanwhile. Those of a member that died in a transaction may take that one's whole time-out.
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl Reader {
     /// Takes in a demand. What is revoked before it was assigned will not be assigned.
@@ -50,16 +53,21 @@ impl Reader {
         loop {
             match self.demands.front() {
                 None => return Ok(None),
+                Some(Demand::Assign(_)) if self.look_after.is_some_and(|after| clock::now() < after) => {
+                    return Ok(None);
+                }
                 Some(Demand::Assign(partitions)) => {
                     let partitions = self.with_followers(&partitions.clone());
                     let placed = match self.assign(&partitions) {
                         Ok(placed) => placed,
                         Err(error) if error.kind == Kind::TimedOut => {
                             tracing::debug!(%error, "an assignment waits for the group's offsets");
+                            self.look_after = Some(clock::now() + PAUSE);
                             return Ok(None);
                         }
                         Err(error) => return Err(error),
                     };
+                    self.look_after = None;
                     self.demands.pop_front();
                     self.has_assignment = true;
                     if !placed.is_empty() {
@@ -149,7 +157,7 @@ impl Reader {
     /// Where assigned partitions start: this pipeline's position, read again because another member may have moved it; the plan's number; the
     /// beginning of a partition that the plan does not know. With what the group holds as ours.
     fn resolve(&self, partitions: &[TopicPartition]) -> Result<Vec<(Placed, Option<i64>)>> {
-        let lookup = self.lookup(PATIENCE);
+        let lookup = self.lookup(PATIENCE).without_transactions();
         let held = match (self.plan.kept_of(partitions), self.plan.commits()) {
             (Some(kept), _) => kept,
             (None, true) => lookup.committed(partitions)?,
