@@ -6,7 +6,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::unique;
-use sandbar_tests::process::{Process, component};
+use sandbar_tests::process::{Process, component, event};
 use sandbar_tests::wait::{self, seconds};
 
 #[test]
@@ -154,6 +154,31 @@ fn a_stop_in_a_round_takes_less_than_ten_seconds_while_the_broker_is_away() {
             stop(run);
         }
     }
+}
+
+#[test]
+fn a_restore_that_takes_long_says_how_far_it_is() {
+    let counted = Counted::on(Kafka::shared(), "restore-told", 1, 50);
+    let run = counted.file.run();
+    for turn in 1..=4 {
+        counted.send((turn - 1) * 500, 500);
+        wait::until_true("its outputs are committed", seconds(60), || {
+            counted.visible() >= turn * 500
+        });
+    }
+    stop(run);
+    std::fs::remove_dir_all(counted.file.path("state").join("tasks")).unwrap();
+    let path = counted.file.write("");
+    let mut run = Process::start_with(
+        &["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()],
+        &[("FAILPOINTS", "mid-restore=sleep(1100)")],
+    );
+    run.wait_for("its end", seconds(60), |lines| {
+        let told: Vec<_> = lines.iter().filter_map(|line| event(line, "restore")).collect();
+        let is_whole = |told: &serde_json::Value| told["done"] == told["total"] && told["total"].as_u64() > Some(0);
+        told.len() > 1 && told.first().is_some_and(|first| !is_whole(first)) && told.last().is_some_and(is_whole)
+    });
+    complete(&counted, run);
 }
 
 #[test]

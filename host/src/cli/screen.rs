@@ -70,7 +70,9 @@ impl Screen {
 
 impl Audience for Screen {
     fn notice(&mut self, notice: &Notice) {
-        if let (Notice::Stopped { .. }, Some(bar)) = (notice, self.bar.take()) {
+        if let Notice::Stopped { .. } = notice
+            && let Some(bar) = self.bar.take()
+        {
             bar.finish_and_clear();
         }
         if let (Notice::Restore { done, total, .. }, Some(bar)) = (notice, &self.bar) {
@@ -206,6 +208,7 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output::Format;
 
     #[test]
     fn a_start_reads_as_the_contract_says() {
@@ -236,6 +239,40 @@ mod tests {
             human(&notice).unwrap(),
             "views/3: state restored, 512 of 1024 MiB, 128 MiB/s"
         );
+    }
+
+    #[test]
+    fn the_bar_stays_until_the_run_stops_and_shows_a_restore() {
+        let restore = |done| Notice::Restore {
+            task: "views/3".into(),
+            done,
+            total: 100,
+            seconds: 1.0,
+        };
+        let mut screen = Screen {
+            out: Output::new(Format::Human),
+            stdout_is_taken: true,
+            bar: Some(ProgressBar::hidden()),
+            last: (clock::now(), 0, 0),
+            is_restoring: false,
+        };
+        let position = |screen: &Screen| screen.bar.as_ref().map(|bar| (bar.position(), bar.length()));
+        screen.notice(&Notice::Connected);
+        screen.notice(&restore(40));
+        assert_eq!(position(&screen), Some((40, Some(100))));
+        // Records do not move it meanwhile.
+        screen.tick(&Progress::default());
+        assert_eq!(position(&screen), Some((40, Some(100))));
+        screen.notice(&restore(100));
+        screen.tick(&Progress::default());
+        assert_eq!(position(&screen), Some((0, Some(1))));
+        screen.notice(&Notice::Stopped {
+            reason: "finished".into(),
+            records_in: 0,
+            records_out: 0,
+            seconds: 1.0,
+        });
+        assert_eq!(position(&screen), None);
     }
 
     #[test]

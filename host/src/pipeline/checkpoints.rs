@@ -12,7 +12,7 @@ use crate::state::{Home, TaskState, View, store_id};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A restore that takes longer is told.
 const LONG: Duration = Duration::from_secs(1);
@@ -56,7 +56,13 @@ impl Rebuilt {
         let tasks = super::committed(pipeline)?.into_iter().map(|(pointer, _)| {
             let history = store.history(&pointer, None)?;
             let mut state = match &history.ground {
-                Ground::Base(base) => from_base(&home, &pointer.task, &store, base, &|_| {})?,
+                Ground::Base(base) => from_base(
+                    &home,
+                    &pointer.task,
+                    &store,
+                    base,
+                    &mut RestoreProgress::new(&pointer.task, 0, &|_| {}),
+                )?,
                 Ground::Empty | Ground::Local => empty(&home, &pointer.task)?,
             };
             for delta in &history.deltas {
@@ -152,11 +158,12 @@ impl Checkpoints {
                 base: None,
             });
         };
+        let mut progress = RestoreProgress::new(task, history.deltas.iter().map(|delta| delta.length).sum(), tell);
         let (mut state, base) = match (history.ground, local) {
             (Ground::Local, Some(local)) => (local, history.base),
             (Ground::Base(base), local) => {
                 drop(local);
-                (from_base(home, task, store, &base, tell)?, Some(base))
+                (from_base(home, task, store, &base, &mut progress)?, Some(base))
             }
             (Ground::Empty | Ground::Local, local) => {
                 drop(local);
@@ -165,7 +172,9 @@ impl Checkpoints {
         };
         for delta in &history.deltas {
             state.redo(&store.delta(delta)?, &delta.pointer.to_string())?;
+            progress.redone(delta.length);
         }
+        progress.end();
         let state = Some(state);
         Ok(Restored { state, base })
     }
@@ -224,28 +233,71 @@ fn empty(home: &Home, task: &str) -> Result<TaskState> {
     home.task(task)
 }
 
-fn from_base(home: &Home, task: &str, store: &Store, base: &BaseRef, tell: &dyn Fn(Notice)) -> Result<TaskState> {
+fn from_base(
+    home: &Home,
+    task: &str,
+    store: &Store,
+    base: &BaseRef,
+    progress: &mut RestoreProgress<'_>,
+) -> Result<TaskState> {
     home.forget(task)?;
     let folder = home.scratch();
-    let (begun, mut due) = (clock::now(), Interval::new(LONG));
-    let mut total = 0;
-    let notice = |done, total| Notice::Restore {
-        task: task.to_owned(),
-        done,
-        total,
-        seconds: begun.elapsed().as_secs_f64(),
-    };
-    store.fetch_base(base, &folder, |done, of| {
-        total = of;
-        if due.due() {
-            tell(notice(done, of));
+    store.fetch_base(base, &folder, |done, of| progress.fetched(done, of))?;
+    home.install(task, &folder)
+}
+
+/// How far a restore is: bytes of its base, then of the deltas behind it. Told where it takes long.
+struct RestoreProgress<'a> {
+    task: &'a str,
+    tell: &'a dyn Fn(Notice),
+    begun: Instant,
+    due: Interval,
+    base: (u64, u64),
+    deltas: (u64, u64),
+}
+
+impl<'a> RestoreProgress<'a> {
+    fn new(task: &'a str, deltas: u64, tell: &'a dyn Fn(Notice)) -> Self {
+        Self {
+            task,
+            tell,
+            begun: clock::now(),
+            due: Interval::new(LONG),
+            base: (0, 0),
+            deltas: (0, deltas),
         }
-    })?;
-    let state = home.install(task, &folder)?;
-    if begun.elapsed() >= LONG {
-        tell(notice(total, total));
     }
-    Ok(state)
+
+    fn fetched(&mut self, done: u64, of: u64) {
+        self.base = (done, of);
+        self.tell_if_due();
+    }
+
+    fn redone(&mut self, bytes: u64) {
+        self.deltas.0 += bytes;
+        self.tell_if_due();
+    }
+
+    fn tell_if_due(&mut self) {
+        if self.due.due() {
+            self.tell_now();
+        }
+    }
+
+    fn end(self) {
+        if self.begun.elapsed() >= LONG {
+            self.tell_now();
+        }
+    }
+
+    fn tell_now(&self) {
+        (self.tell)(Notice::Restore {
+            task: self.task.to_owned(),
+            done: self.base.0 + self.deltas.0,
+            total: self.base.1 + self.deltas.1,
+            seconds: self.begun.elapsed().as_secs_f64(),
+        });
+    }
 }
 
 /// A bundle holds the offsets that belong to its state: the committed ones must be those.
