@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::record::TopicPartition;
 use crate::sink::{Committed, Sent};
+use crate::source::Reader;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -364,8 +365,12 @@ impl Worker {
                 }
             }
         };
+        // A membership that is valid again says nothing about what the one before it lost.
+        let has_loss = self
+            .members()
+            .any(|(_, member)| member.reader.iter().any(Reader::has_loss));
         let now = self.incarnations();
-        let Some(sealed) = self.sealed() else {
+        let Some(sealed) = self.sealed().filter(|_| !has_loss) else {
             return Ok(Event::Stale);
         };
         if !sealed.partitions.iter().all(|of| of.is_among(&now)) {

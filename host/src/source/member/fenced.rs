@@ -51,7 +51,6 @@ impl Reader {
         lost.iter().for_each(|at| self.forget(at));
         self.intake.troubles.clear();
         self.demands.clear();
-        self.look_after = None;
         self.moves.clear();
         self.has_assignment = false;
         let outcomes = self.commits.abandon(reason);

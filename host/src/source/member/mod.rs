@@ -4,6 +4,7 @@
 //! Always: every demand of the group is answered before the member is closed.
 
 pub(in crate::source) mod reader;
+pub(in crate::source) mod demands;
 pub(in crate::source) mod rebalance;
 pub(in crate::source) mod watch;
 pub(in crate::source) mod intake;

@@ -9,9 +9,9 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::close::Closing;
 use super::commit::{Commits, Outcome, Snapshot};
+use super::demands::{Demand, Demands};
 use super::intake::Intake;
 use super::queue::{self, Intake as _, Message, Queue};
-use super::rebalance::Demand;
 use crate::clock::{self, Interval};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Records, TopicPartition};
@@ -94,9 +94,7 @@ pub struct Reader {
     pub(in crate::source) worker: usize,
     pub(in crate::source) intake: Intake,
     pub(in crate::source) commits: Commits,
-    pub(in crate::source) demands: VecDeque<Demand>,
-    /// When an assignment that waits for the group's offsets looks at them again.
-    pub(in crate::source) look_after: Option<Instant>,
+    pub(in crate::source) demands: Demands,
     pub(in crate::source) has_assignment: bool,
     /// Counts how often partitions were taken.
     pub(in crate::source) incarnation: u64,
@@ -139,8 +137,7 @@ impl Reader {
             worker,
             intake: Intake::new(max_batch),
             commits: Commits::default(),
-            demands: VecDeque::new(),
-            look_after: None,
+            demands: Demands::default(),
             has_assignment: false,
             incarnation: 0,
             moves: BTreeMap::new(),
@@ -167,7 +164,7 @@ impl Reader {
             Sharing::ByHand => {
                 let all = self.plan.lines().into_iter().map(|placed| placed.partition);
                 let mine = self.plan.share(all.collect(), self.worker);
-                self.demand(Demand::Assign(mine));
+                self.demands.push(Demand::Assign(mine));
                 Ok(())
             }
         }
@@ -315,7 +312,7 @@ impl Reader {
         if !self.is_revoking() {
             return Ok(());
         }
-        let Some(Demand::Revoke { partitions, .. }) = self.demands.pop_front() else {
+        let Some(Demand::Revoke { partitions, .. }) = self.demands.answered() else {
             return Ok(());
         };
         let partitions = self.with_followers(&partitions);
@@ -436,8 +433,8 @@ impl Reader {
                 .collect()
         };
         match event {
-            Event::Assign(list) => self.demand(Demand::Assign(places(list))),
-            Event::Revoke { partitions, is_lost } => self.demand(Demand::Revoke {
+            Event::Assign(list) => self.demands.push(Demand::Assign(places(list))),
+            Event::Revoke { partitions, is_lost } => self.demands.push(Demand::Revoke {
                 partitions: places(partitions),
                 is_lost,
             }),

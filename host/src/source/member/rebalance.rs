@@ -9,9 +9,9 @@ use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::commit::Snapshot;
+use super::demands::Demand;
 use super::intake::Slot;
 use super::reader::{Polled, Reader};
-use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::client::words;
@@ -20,55 +20,26 @@ use crate::source::positions::plan::{Placed, own, own_metadata};
 use crate::source::positions::start::Origin;
 use crate::source::positions::topics::Sharing;
 
-/// A demand of the group that is not answered yet.
-#[derive(Debug)]
-pub(in crate::source) enum Demand {
-    Assign(Vec<TopicPartition>),
-    Revoke {
-        partitions: Vec<TopicPartition>,
-        is_lost: bool,
-    },
-}
-
 /// How long one look at committed offsets may hold the worker up; after that it gets to act, and the look is repeated.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two looks: the partitions that it has go on meanwhile. Those of a member that died in a transaction may take that one's whole time-out.
-const PAUSE: Duration = Duration::from_millis(500);
 
 impl Reader {
-    /// Takes in a demand. What is revoked before it was assigned will not be assigned.
-    pub(in crate::source) fn demand(&mut self, demand: Demand) {
-        if let Demand::Revoke { partitions, .. } = &demand {
-            for earlier in &mut self.demands {
-                if let Demand::Assign(waiting) = earlier {
-                    waiting.retain(|at| !partitions.contains(at));
-                }
-            }
-        }
-        self.demands.push_back(demand);
-    }
-
-    /// Answers the oldest demand, or tells the worker what it has to do first.
+    /// Answers the next demand, or tells the worker what it has to do first.
     pub(in crate::source) fn answer(&mut self) -> Result<Option<Polled>> {
         loop {
-            match self.demands.front() {
+            match self.demands.next() {
                 None => return Ok(None),
-                Some(Demand::Assign(_)) if self.look_after.is_some_and(|after| clock::now() < after) => {
-                    return Ok(None);
-                }
                 Some(Demand::Assign(partitions)) => {
                     let partitions = self.with_followers(&partitions.clone());
                     let placed = match self.assign(&partitions) {
                         Ok(placed) => placed,
                         Err(error) if error.kind == Kind::TimedOut => {
                             tracing::debug!(%error, "an assignment waits for the group's offsets");
-                            self.look_after = Some(clock::now() + PAUSE);
                             return Ok(None);
                         }
                         Err(error) => return Err(error),
                     };
-                    self.look_after = None;
-                    self.demands.pop_front();
+                    self.demands.answered();
                     self.has_assignment = true;
                     if !placed.is_empty() {
                         return Ok(Some(Polled::Assigned(placed)));
@@ -79,7 +50,7 @@ impl Reader {
                     match (owned.is_empty(), *is_lost) {
                         (false, false) => return Ok(Some(Polled::Revoking(owned))),
                         (is_empty, _) => {
-                            self.demands.pop_front();
+                            self.demands.answered();
                             self.give_up(&owned)?;
                             if !is_empty {
                                 return Ok(Some(Polled::Lost(owned)));
@@ -91,9 +62,14 @@ impl Reader {
         }
     }
 
+    /// Whether this member lost its membership, and with it partitions that [`owned`](Self::owned) still tells.
+    pub fn has_loss(&self) -> bool {
+        self.demands.has_loss()
+    }
+
     /// Whether the group waits for an answer.
     pub(in crate::source) fn is_revoking(&self) -> bool {
-        matches!(self.demands.front(), Some(Demand::Revoke { .. }))
+        matches!(self.demands.next(), Some(Demand::Revoke { .. }))
     }
 
     /// The partitions of the same number of the topics that follow.
@@ -157,7 +133,7 @@ impl Reader {
     /// Where assigned partitions start: this pipeline's position, read again because another member may have moved it; the plan's number; the
     /// beginning of a partition that the plan does not know. With what the group holds as ours.
     fn resolve(&self, partitions: &[TopicPartition]) -> Result<Vec<(Placed, Option<i64>)>> {
-        let lookup = self.lookup(PATIENCE).without_transactions();
+        let lookup = self.lookup(PATIENCE);
         let held = match (self.plan.kept_of(partitions), self.plan.commits()) {
             (Some(kept), _) => kept,
             (None, true) => lookup.committed(partitions)?,

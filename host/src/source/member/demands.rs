@@ -1,0 +1,123 @@
+//! What the group demands of a member and was not answered yet, in the order in which it has to be answered.
+//!
+//! Always: no revocation waits behind an assignment. An assignment may wait for offsets, and librdkafka, which counts any answer as the one
+//! that it waits for, would join again meanwhile: then a membership that is valid again would commit partitions that were lost before it.
+
+use crate::record::TopicPartition;
+use std::collections::VecDeque;
+
+/// One of them.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::source) enum Demand {
+    Assign(Vec<TopicPartition>),
+    Revoke {
+        partitions: Vec<TopicPartition>,
+        is_lost: bool,
+    },
+}
+
+/// See the file's header.
+#[derive(Debug, Default)]
+pub(in crate::source) struct Demands(VecDeque<Demand>);
+
+impl Demands {
+    /// Takes one in. What is revoked before it was assigned will not be assigned, and nothing of what is lost with the membership.
+    pub(in crate::source) fn push(&mut self, demand: Demand) {
+        let Demand::Revoke { partitions, is_lost } = &demand else {
+            return self.0.push_back(demand);
+        };
+        if *is_lost {
+            self.0.retain(|earlier| !matches!(earlier, Demand::Assign(_)));
+        }
+        for earlier in &mut self.0 {
+            if let Demand::Assign(waiting) = earlier {
+                waiting.retain(|at| !partitions.contains(at));
+            }
+        }
+        let assignments = self.0.iter().position(|earlier| matches!(earlier, Demand::Assign(_)));
+        self.0.insert(assignments.unwrap_or(self.0.len()), demand);
+    }
+
+    /// The one to be answered next.
+    pub(in crate::source) fn next(&self) -> Option<&Demand> {
+        self.0.front()
+    }
+
+    /// The next one is answered.
+    pub(in crate::source) fn answered(&mut self) -> Option<Demand> {
+        self.0.pop_front()
+    }
+
+    /// Whether all are answered.
+    pub(in crate::source) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a membership was lost, and the partitions are not given up yet.
+    pub(in crate::source) fn has_loss(&self) -> bool {
+        self.0
+            .iter()
+            .any(|demand| matches!(demand, Demand::Revoke { is_lost: true, .. }))
+    }
+
+    /// Forgets all: the member is another one.
+    pub(in crate::source) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(numbers: &[i32]) -> Vec<TopicPartition> {
+        numbers.iter().map(|number| TopicPartition::new("t", *number)).collect()
+    }
+
+    fn revoke(numbers: &[i32], is_lost: bool) -> Demand {
+        Demand::Revoke {
+            partitions: places(numbers),
+            is_lost,
+        }
+    }
+
+    fn in_order(pushed: Vec<Demand>) -> Vec<Demand> {
+        let mut demands = Demands::default();
+        pushed.into_iter().for_each(|demand| demands.push(demand));
+        std::iter::from_fn(|| demands.answered()).collect()
+    }
+
+    #[test]
+    fn what_is_lost_is_given_up_before_anything_and_nothing_of_that_membership_is_assigned() {
+        let pushed = vec![
+            Demand::Assign(places(&[1, 2])),
+            revoke(&[0, 1], true),
+            Demand::Assign(places(&[3])),
+        ];
+        assert_eq!(in_order(pushed), [revoke(&[0, 1], true), Demand::Assign(places(&[3]))]);
+    }
+
+    #[test]
+    fn a_revocation_does_not_wait_for_an_assignment_and_what_it_names_is_not_assigned() {
+        let pushed = vec![
+            revoke(&[7], false),
+            Demand::Assign(places(&[1, 2])),
+            revoke(&[2], false),
+        ];
+        let answered = [revoke(&[7], false), revoke(&[2], false), Demand::Assign(places(&[1]))];
+        assert_eq!(in_order(pushed), answered);
+    }
+
+    #[test]
+    fn a_loss_is_known_until_it_is_answered() {
+        let mut demands = Demands::default();
+        demands.push(revoke(&[1], false));
+        assert!(!demands.has_loss());
+        demands.push(revoke(&[2], true));
+        assert!(demands.has_loss());
+        demands.answered();
+        assert!(demands.has_loss());
+        demands.answered();
+        assert!(!demands.has_loss() && demands.is_empty());
+    }
+}
