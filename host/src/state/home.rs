@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a task that was just closed may be looked at from elsewhere before it opens again.
-const LET_GO: Duration = Duration::from_secs(5);
+/// How long a task may still be open in this process: somebody looks at it, or another worker lost it, and is in a commit that may wait for Kafka for
+/// as long as a request, an abort and a new producer may take.
+const LET_GO: Duration = Duration::from_secs(15);
 
 /// The state folder of this process, locked until the last clone is gone.
 #[derive(Clone)]
