@@ -68,6 +68,24 @@ fn never_leaves_the_group_without_offsets_and_a_restart_goes_on() {
 }
 
 #[test]
+fn a_source_that_was_renamed_is_told_how_it_was_called() {
+    let counted = counted("renamed-kept", "");
+    counted.send(0, 500);
+    complete(&counted, counted.file.run(), |_| {});
+    let path = counted.file.write("");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let renamed = text
+        .replace("[source.in]", "[source.other]")
+        .replace("inputs = [\"in\"]", "inputs = [\"other\"]");
+    std::fs::write(&path, renamed).unwrap();
+    let ended = process::run(&["run".as_ref(), path.as_os_str()]);
+    assert_eq!(ended.code, Some(6), "{}", ended.text);
+    assert!(ended.text.contains("belong to task `in/"), "{}", ended.text);
+    counted.send(500, 500);
+    complete(&counted, counted.file.run(), |_| {});
+}
+
+#[test]
 fn monitoring_sees_the_positions() {
     let counted = counted("monitored", "commit-offsets = \"on-checkpoint\"");
     counted.send(0, 1000);

@@ -32,12 +32,13 @@ enum Action {
         pipeline: Pipeline,
     },
     /// Show what a checkpoint says of its tasks: positions, parent, base, stores
-    #[command(after_help = "Example:\n  sandbar checkpoint show pipeline.toml 0mhzqk3va-0-1y2p0ij32e8e7")]
+    #[command(after_help = "Examples:\n  sandbar checkpoint show pipeline.toml\n  \
+        sandbar checkpoint show pipeline.toml 0mhzqk3va-0-1y2p0ij32e8e7")]
     Show {
         #[command(flatten)]
         pipeline: Pipeline,
-        /// The checkpoint's name, as `list` has it
-        name: String,
+        /// The checkpoint's name, as `list` has it; the newest without one
+        name: Option<String>,
     },
     /// Read every byte that the committed state is built from, and check it
     #[command(
@@ -90,7 +91,7 @@ impl Checkpoint {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         match self.action {
             Action::List { pipeline } => list(&pipeline.store()?.1.checkpoints()?, out),
-            Action::Show { pipeline, name } => show(&pipeline.store()?.1, &name, out),
+            Action::Show { pipeline, name } => show(&pipeline.store()?.1, name, out),
             Action::Verify { pipeline, newest } => {
                 let (pipeline, store) = pipeline.store()?;
                 let pointers: Vec<Pointer> = match newest {
@@ -148,16 +149,23 @@ fn stored_json(stored: &Stored) -> Value {
     })
 }
 
-fn show(store: &Store, name: &str, out: &Output) -> Result<()> {
+fn show(store: &Store, name: Option<String>, out: &Output) -> Result<()> {
+    let bundles = store.bundles()?;
     // Names become paths: one that is none of ours is not looked for.
-    let known = store.bundles()?.iter().any(|bundle| bundle == name);
-    if !known {
-        let what = format!("there is no checkpoint `{name}`");
-        let why = format!("the store `{}` holds none of that name", store.place());
+    let found = match &name {
+        Some(name) => bundles.iter().find(|bundle| *bundle == name),
+        None => bundles.last(),
+    };
+    let Some(name) = found else {
+        let (what, whose) = match name {
+            Some(name) => (format!("there is no checkpoint `{name}`"), " of that name"),
+            None => ("there is no checkpoint".to_owned(), ""),
+        };
+        let why = format!("the store `{}` holds none{whose}", store.place());
         return Err(
             Error::new(Kind::Corrupt, what, why).hint("`sandbar checkpoint list PIPELINE` tells which there are")
         );
-    }
+    };
     let checked = store.manifest(name)?;
     let mut value = serde_json::to_value(&checked.manifest).unwrap_or_default();
     value["checkpoint"] = json!(name);
@@ -289,7 +297,7 @@ pub(super) mod tests {
         let run = |action| Checkpoint { action }.run(&OUT());
         let show = |name: &str| Action::Show {
             pipeline: again(),
-            name: name.into(),
+            name: Some(name.into()),
         };
         let verify = || Action::Verify {
             pipeline: again(),
@@ -297,6 +305,11 @@ pub(super) mod tests {
         };
         assert_eq!(run(Action::List { pipeline: again() }), Ok(()));
         assert_eq!(run(show(&name)), Ok(()));
+        let newest = Action::Show {
+            pipeline: again(),
+            name: None,
+        };
+        assert_eq!(run(newest), Ok(()));
         assert_eq!(run(show("../../escape")).unwrap_err().kind, Kind::Corrupt);
         assert_eq!(run(verify()), Ok(()));
         let bundle = folder.path().join("kept/pages/bundles").join(&name);

@@ -37,8 +37,10 @@ pub(in crate::pipeline) fn plan(
     let kept = |partitions: &[TopicPartition]| {
         let tasks: BTreeSet<String> = partitions.iter().map(|at| naming.task(at)).collect();
         let found = store.newest_until(|found| tasks.iter().all(|task| found.contains(task.as_str())))?;
+        let kept = held(&naming, &found);
+        refuse_renamed(&naming, partitions, &kept, &found)?;
         newest.replace(found);
-        Ok(held(&naming, &newest.borrow()))
+        Ok(kept)
     };
     let plan = source::plan(set, member, Some(&kept))?;
     begin(pipeline, store, &naming, &newest.take(), &plan)?;
@@ -60,6 +62,31 @@ fn held(naming: &Naming, newest: &[(Pointer, Entry)]) -> Kept {
         }
     }
     kept
+}
+
+/// Positions that stand under another task's name are not begun anew: its source was called otherwise, or met others.
+fn refuse_renamed(
+    naming: &Naming,
+    partitions: &[TopicPartition],
+    kept: &Kept,
+    newest: &[(Pointer, Entry)],
+) -> Result<()> {
+    for at in partitions.iter().filter(|at| !kept.contains_key(at)) {
+        let has_it = |entry: &Entry| {
+            let of_topic = entry.offsets.get(at.topic.as_ref());
+            of_topic.is_some_and(|of| of.contains_key(&at.partition))
+        };
+        if let Some((pointer, _)) = newest.iter().find(|(_, entry)| has_it(entry)) {
+            let task = naming.task(at);
+            return Err(Error::new(
+                Kind::Corrupt,
+                format!("failed to start task `{task}`: its offsets belong to task `{}`", pointer.task),
+                format!("the newest checkpoint with {at} is {pointer}; tasks are called after the first of the sources that meet"),
+            )
+            .hint("give the source its old name and place in the file; or begin without what was kept, under another pipeline name or store"));
+        }
+    }
+    Ok(())
 }
 
 /// What rides with a position, as in a group.
