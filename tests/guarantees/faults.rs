@@ -123,6 +123,59 @@ fn a_member_that_never_comes_back_holds_readers_no_longer_than_its_transaction_l
 }
 
 #[test]
+fn a_survivor_goes_on_while_the_partitions_of_a_dead_member_wait_for_its_transaction() {
+    let mut counted = Counted::on(Kafka::shared(), "survivor", 4, 200);
+    counted.file.top = "workers = 1".into();
+    // So that many batches are needed for what is sent behind the death.
+    counted.file.source.push_str("\nmax-batch = 10");
+    let mut survivor = counted.file.run_member("survivor");
+    counted.send(0, 2000);
+    wait::until_true("the survivor runs", seconds(60), || {
+        assert!(survivor.is_running(), "{}", survivor.lines().join("\n"));
+        counted.visible() >= 2000
+    });
+    let sent = std::thread::scope(|scope| {
+        let mut sent = 2000;
+        let gone = scope.spawn(|| dies(&counted, "gone", "after-send-offsets=2*off->return"));
+        while !gone.is_finished() {
+            counted.send(sent, 200);
+            sent += 200;
+            std::thread::sleep(OFTEN);
+        }
+        sent
+    });
+    wait::until_true("the survivor is asked to take them", seconds(60), || {
+        counted.client.members(&counted.file.group()) == 1
+    });
+    counted.send(sent, 8000);
+    let behind = Instant::now();
+    let in_each = |topic: &str| {
+        let mut counts = [0; 4];
+        for record in counted.client.read(topic, Isolation::Committed) {
+            counts[record.place() as usize] += 1;
+        }
+        counts
+    };
+    let owed = in_each(&counted.input);
+    let done = || {
+        in_each(&counted.output)
+            .iter()
+            .zip(owed)
+            .filter(|(shown, owed)| *shown == owed)
+            .count()
+    };
+    // Two thousand records a partition, and the dead member's transaction lives for a minute.
+    wait::until_true("the survivor's own partitions are done", seconds(40), || {
+        assert!(survivor.is_running(), "{}", survivor.lines().join("\n"));
+        std::thread::sleep(Duration::from_millis(500));
+        done() >= 2
+    });
+    eprintln!("8000 records behind the death, its own partitions were done after {:?}", behind.elapsed());
+    assert_eq!(done(), 2, "the dead member's partitions wait");
+    complete(&counted, survivor);
+}
+
+#[test]
 fn a_kill_in_a_guest_call_loses_and_doubles_nothing() {
     let counted = Counted::on(Kafka::shared(), "guest-call", 4, 50);
     under_load(&counted, 500, OFTEN, || {

@@ -225,6 +225,33 @@ fn a_partition_that_comes_back_has_another_incarnation_and_one_that_stays_has_no
 }
 
 #[test]
+fn a_revocation_that_a_rewind_answered_unseen_is_a_loss() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "unseen", 2);
+    produce(&kafka, &name, 0, 0..10);
+    let mut source = source(&kafka, &[&name]);
+    source.stop = None;
+    let mut first = joined(&source);
+    assigned(&mut first, 2);
+    let everywhere = [0, 1].map(|number| (TopicPartition::new(&*name, number), 0));
+    let mut second = joined(&source);
+    let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
+    // Nobody polls the first one: the demand comes between two rewinds, and the second of them is taken for the answer.
+    while !first.has_loss() && second.owned().is_empty() {
+        assert!(clock::now() < until, "no revocation");
+        first.rewind(&everywhere).unwrap();
+        second.poll(Duration::from_millis(10), &mut batch).unwrap();
+    }
+    let lost = first.poll(Duration::ZERO, &mut batch).unwrap();
+    assert!(matches!(&lost, Polled::Lost(lost) if lost.len() == 1), "{lost:?}");
+    assigned(&mut second, 1);
+    assert_ne!(first.owned()[0].partition, second.owned()[0].partition);
+    leave(second);
+    assigned(&mut first, 2);
+    leave(first);
+}
+
+#[test]
 fn positions_that_a_transaction_committed_need_no_other_commit() {
     let Some(kafka) = kafka() else { return };
     let name = topic(&kafka, "others", 2);

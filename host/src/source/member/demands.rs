@@ -60,6 +60,15 @@ impl Demands {
             .any(|demand| matches!(demand, Demand::Revoke { is_lost: true, .. }))
     }
 
+    /// The revocations were answered before they were seen.
+    pub(in crate::source) fn count_as_lost(&mut self) {
+        for demand in &mut self.0 {
+            if let Demand::Revoke { is_lost, .. } = demand {
+                *is_lost = true;
+            }
+        }
+    }
+
     /// Forgets all: the member is another one.
     pub(in crate::source) fn clear(&mut self) {
         self.0.clear();
@@ -106,6 +115,15 @@ mod tests {
         ];
         let answered = [revoke(&[7], false), revoke(&[2], false), Demand::Assign(places(&[1]))];
         assert_eq!(in_order(pushed), answered);
+    }
+
+    #[test]
+    fn a_revocation_that_was_answered_unseen_is_a_loss() {
+        let mut demands = Demands::default();
+        demands.push(revoke(&[1], false));
+        demands.count_as_lost();
+        assert!(demands.has_loss());
+        assert_eq!(demands.answered(), Some(revoke(&[1], true)));
     }
 
     #[test]

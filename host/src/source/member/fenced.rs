@@ -51,6 +51,7 @@ impl Reader {
         lost.iter().for_each(|at| self.forget(at));
         self.intake.troubles.clear();
         self.demands.clear();
+        self.awaited.clear();
         self.moves.clear();
         self.has_assignment = false;
         let outcomes = self.commits.abandon(reason);

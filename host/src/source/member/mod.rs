@@ -5,6 +5,7 @@
 
 pub(in crate::source) mod reader;
 pub(in crate::source) mod demands;
+pub(in crate::source) mod awaited;
 pub(in crate::source) mod rebalance;
 pub(in crate::source) mod watch;
 pub(in crate::source) mod intake;

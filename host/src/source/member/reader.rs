@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::awaited::Awaited;
 use super::close::Closing;
 use super::commit::{Commits, Outcome, Snapshot};
 use super::demands::{Demand, Demands};
@@ -95,6 +96,7 @@ pub struct Reader {
     pub(in crate::source) intake: Intake,
     pub(in crate::source) commits: Commits,
     pub(in crate::source) demands: Demands,
+    pub(in crate::source) awaited: Awaited,
     pub(in crate::source) has_assignment: bool,
     /// Counts how often partitions were taken.
     pub(in crate::source) incarnation: u64,
@@ -138,6 +140,7 @@ impl Reader {
             intake: Intake::new(max_batch),
             commits: Commits::default(),
             demands: Demands::default(),
+            awaited: Awaited::new(),
             has_assignment: false,
             incarnation: 0,
             moves: BTreeMap::new(),
@@ -203,6 +206,9 @@ impl Reader {
         }
         self.move_when_possible()?;
         if !self.intake.has_run() {
+            if let Some(told) = self.take_up()? {
+                return Ok(told);
+            }
             self.discover_when_due()?;
             // A partition that was just found is told before its first records are handed over.
             if let Some(told) = self.told.pop_front() {
@@ -230,7 +236,7 @@ impl Reader {
 
     /// Where something is checked or retried, the queue is not waited for longer than its turn.
     fn bounded(&self, wait: Duration) -> Duration {
-        let is_waiting = !self.demands.is_empty() || !self.intake.troubles.is_empty();
+        let is_waiting = !self.demands.is_empty() || !self.awaited.is_empty() || !self.intake.troubles.is_empty();
         if is_waiting {
             wait.min(Duration::from_millis(50))
         } else {
@@ -520,6 +526,7 @@ impl Reader {
     fn has_finished(&mut self) -> Result<bool> {
         if !self.is_bounded
             || !self.demands.is_empty()
+            || !self.awaited.is_empty()
             || !self.moves.is_empty()
             || !self.intake.slots().all(|slot| slot.is_at_stop())
         {

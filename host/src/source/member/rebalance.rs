@@ -34,8 +34,8 @@ impl Reader {
                     let placed = match self.assign(&partitions) {
                         Ok(placed) => placed,
                         Err(error) if error.kind == Kind::TimedOut => {
-                            tracing::debug!(%error, "an assignment waits for the group's offsets");
-                            return Ok(None);
+                            self.put_off(partitions, &error)?;
+                            Vec::new()
                         }
                         Err(error) => return Err(error),
                     };
@@ -46,7 +46,9 @@ impl Reader {
                     }
                 }
                 Some(Demand::Revoke { partitions, is_lost }) => {
-                    let owned = self.still_owned(&self.with_followers(partitions));
+                    let revoked = self.with_followers(partitions);
+                    self.awaited.forget(&revoked);
+                    let owned = self.still_owned(&revoked);
                     match (owned.is_empty(), *is_lost) {
                         (false, false) => return Ok(Some(Polled::Revoking(owned))),
                         (is_empty, _) => {
@@ -93,6 +95,11 @@ impl Reader {
     /// Starts to read partitions at their positions. `TimedOut`: not now, nothing has happened.
     pub(in crate::source) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Placed>> {
         let resolved = self.resolve(partitions)?;
+        self.begin(resolved)
+    }
+
+    /// Starts to read partitions at the positions that were told, with what the group holds as ours.
+    pub(in crate::source) fn begin(&mut self, resolved: Vec<(Placed, Option<i64>)>) -> Result<Vec<Placed>> {
         let places: Vec<_> = resolved
             .iter()
             .map(|(placed, _)| (placed.partition.clone(), placed.from))
@@ -132,8 +139,8 @@ impl Reader {
 
     /// Where assigned partitions start: this pipeline's position, read again because another member may have moved it; the plan's number; the
     /// beginning of a partition that the plan does not know. With what the group holds as ours.
-    fn resolve(&self, partitions: &[TopicPartition]) -> Result<Vec<(Placed, Option<i64>)>> {
-        let lookup = self.lookup(PATIENCE);
+    pub(in crate::source) fn resolve(&self, partitions: &[TopicPartition]) -> Result<Vec<(Placed, Option<i64>)>> {
+        let lookup = self.lookup(PATIENCE).without_transactions();
         let held = match (self.plan.kept_of(partitions), self.plan.commits()) {
             (Some(kept), _) => kept,
             (None, true) => lookup.committed(partitions)?,
@@ -252,6 +259,9 @@ impl Reader {
             }
         }
         self.fetch_from(places)?;
+        // A revocation that nobody had seen yet took this for its answer: another member may have those partitions by now.
+        self.serve(Duration::ZERO)?;
+        self.demands.count_as_lost();
         self.rest_at_stops();
         Ok(())
     }

@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Reader {
     pub(in crate::source) fn discover_when_due(&mut self) -> Result<()> {
-        if !(self.discovery.due() || self.must_discover) || !self.demands.is_empty() {
+        let is_waiting = !self.demands.is_empty() || !self.awaited.is_empty();
+        if !(self.discovery.due() || self.must_discover) || is_waiting {
             return Ok(());
         }
         self.must_discover = false;

@@ -23,6 +23,7 @@ pub(in crate::source) struct Lookup<'a> {
     client: &'a Client,
     what: String,
     patience: Duration,
+    waits_for_transactions: bool,
 }
 
 /// Which offset of a partition.
@@ -39,7 +40,20 @@ pub(in crate::source) enum Which {
 impl<'a> Lookup<'a> {
     /// `what` begins the errors: "failed to start source `views`".
     pub(in crate::source) fn new(client: &'a Client, what: String, patience: Duration) -> Self {
-        Self { client, what, patience }
+        Self {
+            client,
+            what,
+            patience,
+            waits_for_transactions: true,
+        }
+    }
+
+    /// Where a transaction is about to move an offset, the answer is `TimedOut` at once: it may take that transaction's whole time-out.
+    pub(in crate::source) fn without_transactions(self) -> Self {
+        Self {
+            waits_for_transactions: false,
+            ..self
+        }
     }
 
     /// The number of partitions of each topic there is.
@@ -128,7 +142,8 @@ impl<'a> Lookup<'a> {
             };
             let reason = self.client.context().reason();
             let is_final = !is_passing(&error) || reason.as_ref().is_some_and(|(_, is_final)| *is_final);
-            if is_final || clock::now() >= deadline {
+            let is_open = error.rdkafka_error_code() == Some(Code::UnstableOffsetCommit);
+            if is_final || clock::now() >= deadline || is_open && !self.waits_for_transactions {
                 return Err(self.failed(&error, reason, is_final));
             }
             std::thread::sleep(Duration::from_millis(20));
