@@ -281,10 +281,10 @@ fn an_offset_that_was_moved_under_its_pointer_ends_the_start() {
 }
 
 /// What `savepoint create` told.
-struct Saved {
+pub struct Saved {
     /// What `--from` takes.
-    name: String,
-    offsets: BTreeMap<i32, i64>,
+    pub name: String,
+    pub offsets: BTreeMap<i32, i64>,
 }
 
 impl Saved {
@@ -293,7 +293,7 @@ impl Saved {
     }
 }
 
-fn save(counted: &Counted, name: &str) -> Saved {
+pub fn save(counted: &Counted, name: &str) -> Saved {
     let path = counted.file.write("");
     let arguments: [&std::ffi::OsStr; 7] = [
         "savepoint".as_ref(),
@@ -325,12 +325,12 @@ fn from(counted: &Counted, member: &str, savepoint: impl AsRef<Path>, more: &[&s
     arguments
 }
 
-fn run_from(counted: &Counted, member: &str, savepoint: impl AsRef<Path>, more: &[&str]) -> Process {
+pub fn run_from(counted: &Counted, member: &str, savepoint: impl AsRef<Path>, more: &[&str]) -> Process {
     Process::start(&from(counted, member, savepoint, more))
 }
 
 /// Waits until everything is put out, with so many outputs a second time, and ends the run.
-fn complete_again(counted: &Counted, mut run: Process, repeated: i64) {
+pub fn complete_again(counted: &Counted, mut run: Process, repeated: i64) {
     wait::until_true(
         "every output is there, and those since the savepoint again",
         seconds(120),

@@ -170,7 +170,10 @@ fn a_survivor_goes_on_while_the_partitions_of_a_dead_member_wait_for_its_transac
         std::thread::sleep(Duration::from_millis(500));
         done() >= 2
     });
-    eprintln!("8000 records behind the death, its own partitions were done after {:?}", behind.elapsed());
+    eprintln!(
+        "8000 records behind the death, its own partitions were done after {:?}",
+        behind.elapsed()
+    );
     assert_eq!(done(), 2, "the dead member's partitions wait");
     complete(&counted, survivor);
 }

@@ -30,6 +30,7 @@ mod torture;
 mod offsets_in_checkpoints;
 mod storage;
 mod checkpoints;
+mod bucket;
 mod state_verbs;
 mod ending;
 mod memory;

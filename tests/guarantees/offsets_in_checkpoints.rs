@@ -303,6 +303,48 @@ fn of_two_processes_with_a_state_folder_each_one_ends_and_says_so() {
 }
 
 #[test]
+fn topics_that_meet_count_into_one_state_whatever_dies() {
+    let mut counted = counted("meet-kept", "");
+    let second = format!("{}-second", counted.input);
+    counted.client.create_topic(&second, 4);
+    let alone = format!("topics = [\"{}\"]", counted.input);
+    let both = format!("topics = [\"{}\", \"{second}\"]", counted.input);
+    counted.file.source = counted.file.source.replace(&alone, &both);
+    let producer = counted.client.producer();
+    let mut owed: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+    for turn in 0..6 {
+        let mut records = counted.records(turn * 500, 500);
+        records.extend(counted.records(turn * 500, 500).into_iter().map(|record| Record {
+            topic: second.clone(),
+            ..record
+        }));
+        producer.send(&records);
+        for record in records {
+            *owed.entry(record.key.unwrap()).or_default() += 1;
+        }
+        let before = counted.visible();
+        let mut run = counted.file.run();
+        wait::until_true("it puts out", seconds(60), || counted.visible() > before + 100);
+        run.kill();
+        if turn == 3 {
+            std::fs::remove_dir_all(counted.file.path("state")).unwrap();
+        }
+    }
+    // Each count of each key is there, as if both topics were one, and none beyond.
+    let owed: BTreeMap<_, BTreeSet<i64>> = owed
+        .into_iter()
+        .map(|(key, count)| (key, (1..=count).collect()))
+        .collect();
+    let run = counted.file.run();
+    wait::until_true("every count is put out", seconds(60), || {
+        std::thread::sleep(Duration::from_millis(200));
+        shown(&counted) == owed
+    });
+    stop(run);
+    assert_eq!(shown(&counted), owed, "nothing is added at the end");
+}
+
+#[test]
 fn topics_behind_a_pattern_go_on_at_their_checkpoints() {
     let mut flow = Flow::new("pattern-kept", 2, "");
     let other = format!("{}-other", flow.input);

@@ -174,23 +174,35 @@ fn a_second_process_on_one_state_folder_is_told_who_has_it() {
 #[test]
 fn positions_that_kafka_refuses_again_and_again_end_the_run() {
     let kafka = Kafka::start(1);
-    let mut counted = Counted::on(&kafka, "refused", 2, 10);
-    counted.file.tables = checkpoint("tolerable-failures = 2");
-    counted.send(0, 500);
-    complete(&counted, counted.file.run());
+    let both = ["exactly-once", "at-least-once"].map(|delivery| {
+        let mut counted = Counted::on(&kafka, &format!("refused-{delivery}"), 2, 10);
+        counted.file.top = format!("workers = 2\ndelivery = \"{delivery}\"");
+        counted.file.tables = checkpoint("tolerable-failures = 2");
+        counted
+    });
+    for counted in &both {
+        counted.send(0, 500);
+        complete(counted, counted.file.run());
+    }
     // Pointers to checkpoints are longer.
     kafka.kill(1);
     kafka.configure("offset.metadata.max.bytes=30");
     kafka.restart(1);
-    counted.send(500, 500);
-    let ended = counted.file.run().wait(seconds(60));
-    assert_eq!(ended.code, Some(5), "{}", ended.text);
-    assert!(ended.text.contains("tolerable-failures"), "{}", ended.text);
-    assert!(ended.text.contains("metadata"), "{}", ended.text);
+    for counted in &both {
+        counted.send(500, 500);
+        let ended = counted.file.run().wait(seconds(60));
+        assert_eq!(ended.code, Some(5), "{}", ended.text);
+        assert!(ended.text.contains("tolerable-failures"), "{}", ended.text);
+        assert!(ended.text.contains("metadata"), "{}", ended.text);
+    }
     kafka.kill(1);
     kafka.configure("offset.metadata.max.bytes=4096");
     kafka.restart(1);
-    complete(&counted, counted.file.run());
+    let [exactly, at_least] = &both;
+    complete(exactly, exactly.file.run());
+    let run = at_least.file.run();
+    wait::until_true("every output is there", seconds(60), || at_least.repeated().is_some());
+    stop(run);
 }
 
 fn checkpoint(more: &str) -> String {
@@ -224,7 +236,7 @@ fn aside(path: &Path) -> PathBuf {
     path.with_extension("aside")
 }
 
-fn failures(run: &Process) -> usize {
+pub fn failures(run: &Process) -> usize {
     let lines = run.lines();
     lines
         .iter()

@@ -184,7 +184,11 @@ impl Process {
         {
             return Ok(self.refused(env));
         }
-        let fate = if env.has_faults { env.random.between(0, 100) } else { 99 };
+        let fate = match env.settles_late && env.fails_once_in(4) {
+            true => 3,
+            false if env.has_faults => env.random.between(0, 100),
+            false => 99,
+        };
         let event = match fate {
             0..3 => {
                 env.commit(&self.id);
@@ -211,7 +215,8 @@ impl Process {
             event => event,
         };
         env.point("end-txn-sent")?;
-        if event == Event::CommitUnknown && env.fails_once_in(10) {
+        let one_in = if env.settles_late { 1 } else { 10 };
+        if event == Event::CommitUnknown && env.fails_once_in(one_in) {
             // Past the session, before it is settled, and then nobody tells it for a while: others go on with its tasks.
             let stands_still = env.random.between(SESSION, 3 * SESSION);
             self.stands_still = Some(stands_still);

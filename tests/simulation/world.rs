@@ -46,6 +46,8 @@ pub(crate) struct Env {
     pub(crate) has_faults: bool,
     /// A condition that is left out, to see that this is found.
     pub(crate) left_out: Option<LeftOut>,
+    /// Commits are often in doubt, and settled when others have gone on with the tasks.
+    pub(crate) settles_late: bool,
     /// The last things that happened.
     pub(crate) history: VecDeque<String>,
 }
@@ -264,6 +266,7 @@ impl World {
                 table: Table::new(),
                 has_faults: true,
                 left_out: None,
+                settles_late: false,
                 history: VecDeque::new(),
             },
             workers: (0..WORKERS).map(|index| Worker::new(index, folder)).collect(),

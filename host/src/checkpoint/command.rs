@@ -19,7 +19,7 @@ pub enum Command {
     /// `CommitRefused`, `CommitUnknown`, `Expired` or `Fenced`.
     CommitTransaction,
     /// Commit next offset and pointer of all partitions of every task in one request, and attend the groups until the answer; answer with
-    /// `Committed`, `CommitRefused` (a rebalance, too) or `CommitUnknown`.
+    /// `Committed`, `CommitRefused` (by a rebalance, say), `OffsetsRefused` or `CommitUnknown`.
     CommitOffsets,
     /// Write each task's overlay with its new pointer into the local state; answer with `Applied`.
     Apply,

@@ -34,7 +34,7 @@ pub enum Event {
     OffsetsSent,
     /// They are, but it took so long that a retry may be under way still.
     OffsetsSlow,
-    /// The offsets were refused for another reason than a rebalance; the transaction can only be aborted.
+    /// The offsets were refused for a reason that does not pass, as a rebalance does; a transaction can only be aborted.
     OffsetsRefused,
     /// The broker aborted the transaction because it grew too old: a refusal of the epoch when its time-out has passed.
     Expired,

@@ -287,6 +287,7 @@ impl Protocol {
                 self.wait(Phase::Applying, &[Command::Apply])
             }
             (Phase::Committing, CommitRefused) => self.refuse(),
+            (Phase::Committing, OffsetsRefused) if self.mode == Mode::AtLeastOnce => self.fail(Self::give_up),
             (Phase::Committing, CommitUnknown) => self.doubt(),
             (Phase::Applying, Applied) => self.applied(),
             _ => self.recover(answer),

@@ -60,6 +60,7 @@ fn answers(command: Command) -> &'static [Event] {
             Committed,
             CommittedSlow,
             CommitRefused,
+            OffsetsRefused,
             CommitUnknown,
             OutputFailed,
             Expired,

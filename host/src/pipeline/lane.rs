@@ -7,7 +7,7 @@ use crate::config::{CommitOffsets, Pipeline, Source};
 use crate::error::Result as Checked;
 use crate::metrics::PartitionMetrics;
 use crate::record::TopicPartition;
-use crate::source::{FileReader, Reader};
+use crate::source::{FileReader, Reader, Refusal};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) struct Member {
     /// Partitions that the group takes away and waits for.
     pub(super) revoking: Vec<TopicPartition>,
     /// What came of the commit of a round; `None`: no answer yet.
-    pub(super) answer: Option<Result<(), String>>,
+    pub(super) answer: Option<Result<(), Refusal>>,
     pub(super) commit_failed_before: bool,
     pub(super) finished: bool,
 }

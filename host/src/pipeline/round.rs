@@ -19,7 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::record::TopicPartition;
 use crate::sink::{Committed, Sent};
-use crate::source::Reader;
+use crate::source::{Reader, Refusal};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -503,9 +503,12 @@ impl Worker {
         let until = clock::now() + self.stop_limit(COMMIT_LIMIT);
         loop {
             let refused = self.members().find_map(|(_, member)| member.answer.clone()?.err());
-            if let Some(reason) = refused {
+            if let Some(Refusal { reason, is_lasting }) = refused {
                 self.failed(Kind::Kafka, reason);
-                return Ok(Event::CommitRefused);
+                return Ok(match is_lasting {
+                    true => Event::OffsetsRefused,
+                    false => Event::CommitRefused,
+                });
             }
             if self.members().all(|(_, member)| member.answer.is_some()) {
                 return Ok(Event::Committed);

@@ -298,10 +298,10 @@ impl Worker {
                 self.rebalanced(&[], &[], &partitions);
             }
             Polled::Committed(outcome) if self.rounds.as_ref().is_some_and(|rounds| rounds.is_truth) => {
-                self.monitored(lane, outcome);
+                self.monitored(lane, outcome.map_err(|refusal| refusal.reason));
             }
             Polled::Committed(outcome) if self.rounds.is_some() => member.answer = Some(outcome.map(|_partitions| ())),
-            Polled::Committed(outcome) => self.committed(lane, outcome)?,
+            Polled::Committed(outcome) => self.committed(lane, outcome.map_err(|refusal| refusal.reason))?,
             Polled::Disconnected(reason) => self.reader_lost = Some(reason),
             Polled::Connected => self.reader_lost = None,
         }

@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, TopicPartitionList};
 
+use super::member::commit::Refusal;
 use super::member::queue;
 use crate::config::{Cluster, KafkaSource};
 use crate::error::{Error, Kind, Result};
@@ -26,8 +27,8 @@ pub(super) enum Event {
         partitions: Vec<(String, i32)>,
         is_lost: bool,
     },
-    /// A commit came back: per partition where it failed.
-    Committed(Result<(), String>),
+    /// A commit came back.
+    Committed(Result<(), Refusal>),
     /// A member of another kind of group, or something as final.
     Error(RDKafkaErrorCode, String),
 }
@@ -139,8 +140,10 @@ impl ConsumerContext for Context {
             .into_iter()
             .find_map(|of| Some((of.error?, of.topic, of.partition)));
         self.keep(Event::Committed(match (result, failed) {
-            (Err(error), _) => Err(words(&error)),
-            (Ok(()), Some((code, topic, partition))) => Err(format!("{topic}/{partition}: {code}")),
+            (Err(error), _) => Err(Refusal::of(words(&error), error.rdkafka_error_code())),
+            (Ok(()), Some((code, topic, partition))) => {
+                Err(Refusal::of(format!("{topic}/{partition}: {code}"), Some(code)))
+            }
             (Ok(()), None) => Ok(()),
         }));
     }

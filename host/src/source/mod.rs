@@ -15,6 +15,7 @@ pub mod offsets;
 pub mod tail;
 
 pub use file::FileReader;
+pub use member::commit::Refusal;
 pub use member::reader::{Batch, Polled, Position, Reader};
 pub use member::transfer::{Held, Owned};
 pub use positions::kept::Kept;

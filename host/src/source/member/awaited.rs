@@ -115,7 +115,9 @@ mod tests {
 
     fn awaited(assignments: &[&[i32]]) -> Awaited {
         let mut awaited = Awaited::new();
-        assignments.iter().for_each(|assignment| awaited.push(places(assignment)));
+        assignments
+            .iter()
+            .for_each(|assignment| awaited.push(places(assignment)));
         awaited.look = Interval::new(Duration::ZERO);
         awaited
     }

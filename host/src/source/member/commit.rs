@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::queue;
 use crate::clock;
@@ -23,6 +24,37 @@ pub(in crate::source) struct Snapshot {
     pub(in crate::source) is_asked: bool,
 }
 
+/// Why the group did not take a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// In Kafka's words.
+    pub reason: String,
+    /// Whether it will be refused again, however often it is asked for: not by a rebalance, or a broker that is away.
+    pub is_lasting: bool,
+}
+
+impl Refusal {
+    pub(in crate::source) fn of(reason: String, code: Option<Code>) -> Self {
+        let is_lasting = matches!(
+            code,
+            Some(
+                Code::OffsetMetadataTooLarge
+                    | Code::InvalidCommitOffsetSize
+                    | Code::InvalidGroupId
+                    | Code::GroupAuthorizationFailed
+                    | Code::TopicAuthorizationFailed
+                    | Code::ClusterAuthorizationFailed
+            )
+        );
+        Self { reason, is_lasting }
+    }
+
+    /// Nobody knows better.
+    pub(in crate::source) fn passing(reason: &str) -> Self {
+        Self::of(reason.to_owned(), None)
+    }
+}
+
 /// The commits of one consumer.
 ///
 /// Always: an outcome belongs to the commit that is in flight, because there is only one; a commit that waits is never older than it.
@@ -37,7 +69,7 @@ pub(in crate::source) struct Commits {
 pub(in crate::source) struct Outcome {
     pub(in crate::source) positions: Vec<Position>,
     pub(in crate::source) is_asked: bool,
-    pub(in crate::source) result: Result<(), String>,
+    pub(in crate::source) result: Result<(), Refusal>,
 }
 
 impl Commits {
@@ -72,13 +104,13 @@ impl Commits {
             Err(error) => Some(Outcome {
                 positions: snapshot.positions,
                 is_asked: snapshot.is_asked,
-                result: Err(words(&error)),
+                result: Err(Refusal::of(words(&error), error.rdkafka_error_code())),
             }),
         }
     }
 
     /// Takes in how the commit in flight went, and sends the one that waits.
-    pub(in crate::source) fn came_back(&mut self, client: &Client, result: Result<(), String>) -> Vec<Outcome> {
+    pub(in crate::source) fn came_back(&mut self, client: &Client, result: Result<(), Refusal>) -> Vec<Outcome> {
         let Some(snapshot) = self.in_flight.take() else {
             return Vec::new();
         };
@@ -99,7 +131,7 @@ impl Commits {
         let outcome = |snapshot: Snapshot| Outcome {
             positions: snapshot.positions,
             is_asked: snapshot.is_asked,
-            result: Err(why.to_owned()),
+            result: Err(Refusal::passing(why)),
         };
         open.into_iter().flatten().map(outcome).collect()
     }
@@ -125,7 +157,7 @@ pub(in crate::source) fn and_wait(client: &Client, positions: &[Position], limit
         client.poll(Duration::from_millis(10));
         while let Some(event) = client.context().next_event() {
             if let Event::Committed(result) = event {
-                return result;
+                return result.map_err(|refusal| refusal.reason);
             }
         }
     }

@@ -9,7 +9,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::awaited::Awaited;
 use super::close::Closing;
-use super::commit::{Commits, Outcome, Snapshot};
+use super::commit::{Commits, Outcome, Refusal, Snapshot};
 use super::demands::{Demand, Demands};
 use super::intake::Intake;
 use super::queue::{self, Intake as _, Message, Queue};
@@ -60,7 +60,7 @@ pub enum Polled {
     /// The group took these partitions already: what was not committed, another member reads again.
     Lost(Vec<TopicPartition>),
     /// A commit that was begun came back: with its number of partitions, or why it failed.
-    Committed(Result<usize, String>),
+    Committed(Result<usize, Refusal>),
     /// No broker answers. The reader goes on trying.
     Disconnected(String),
     /// A broker answers again.
@@ -325,7 +325,7 @@ impl Reader {
         if let Some(limit) = commit.filter(|_| self.plan.commits()) {
             let positions = self.uncommitted(|at| partitions.contains(at));
             if !self.commit_and_wait(positions, clock::now() + limit)? {
-                self.told.push_back(Polled::Committed(Err(NO_ANSWER.to_owned())));
+                self.told.push_back(Polled::Committed(Err(Refusal::passing(NO_ANSWER))));
             }
         }
         let owned: Vec<_> = partitions
@@ -385,7 +385,7 @@ impl Reader {
             }
             if clock::now() >= deadline {
                 return Ok(self.told.drain(..).rev().find_map(|told| match told {
-                    Polled::Committed(Err(reason)) => Some(reason),
+                    Polled::Committed(Err(refusal)) => Some(refusal.reason),
                     _ => None,
                 }));
             }
