@@ -2,6 +2,7 @@
 
 use crate::checkpoints::{complete_again, run_from, save};
 use crate::exactly_once::{complete, under_load};
+use crate::storage::{failures, goes_on};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::guard::{Folder, Guarded};
 use sandbar_tests::kafka::Kafka;
@@ -137,20 +138,13 @@ fn a_server_that_is_away_for_a_while_costs_checkpoints_and_no_record() {
     under_load(&counted, 200, Duration::from_millis(20), || {
         let mut run = counted.file.run();
         for _ in 0..2 {
-            let before = counted.visible();
-            wait::until_true("it puts out", seconds(60), || {
-                assert!(run.is_running(), "{}", run.lines().join("\n"));
-                counted.visible() > before
-            });
+            goes_on(&counted, &mut run);
             server.process.signal("STOP");
-            let failed = crate::storage::failures(&run);
-            wait::until_true("a checkpoint fails", seconds(60), || {
-                crate::storage::failures(&run) > failed
-            });
+            let failed = failures(&run);
+            wait::until_true("a checkpoint fails", seconds(60), || failures(&run) > failed);
             server.process.signal("CONT");
         }
-        let before = counted.visible();
-        wait::until_true("it goes on", seconds(60), || counted.visible() > before);
+        goes_on(&counted, &mut run);
         crate::flow::stop(run);
     });
 }

@@ -236,12 +236,14 @@ fn aside(path: &Path) -> PathBuf {
     path.with_extension("aside")
 }
 
+/// How many failures were told: the first of each row.
 pub fn failures(run: &Process) -> usize {
+    told(run, "commit-failed")
+}
+
+fn told(run: &Process, name: &str) -> usize {
     let lines = run.lines();
-    lines
-        .iter()
-        .filter(|line| event(line, "commit-failed").is_some())
-        .count()
+    lines.iter().filter(|line| event(line, name).is_some()).count()
 }
 
 fn wait_failed(run: &mut Process, why: &str) {
@@ -266,11 +268,11 @@ fn armed(counted: &Counted, armed: &str) -> Process {
     Process::start_with(&arguments, &[("FAILPOINTS", armed)])
 }
 
-/// Waits until more is put out.
-fn goes_on(counted: &Counted, run: &mut Process) {
-    let before = counted.visible();
+/// Waits until a checkpoint goes through, which ends the row of failures, and more is put out.
+pub fn goes_on(counted: &Counted, run: &mut Process) {
+    let (before, taken) = (counted.visible(), told(run, "checkpoint"));
     wait::until_true("outputs go on", seconds(60), || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
-        counted.visible() > before + 20
+        told(run, "checkpoint") > taken && counted.visible() > before + 20
     });
 }
