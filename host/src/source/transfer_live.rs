@@ -244,11 +244,71 @@ fn a_revocation_that_a_rewind_answered_unseen_is_a_loss() {
     }
     let lost = first.poll(Duration::ZERO, &mut batch).unwrap();
     assert!(matches!(&lost, Polled::Lost(lost) if lost.len() == 1), "{lost:?}");
-    assigned(&mut second, 1);
+    // The group may ask the first one once more before the second one gets it.
+    shared_out(&mut [&mut first, &mut second], 1);
     assert_ne!(first.owned()[0].partition, second.owned()[0].partition);
     leave(second);
     assigned(&mut first, 2);
     leave(first);
+}
+
+/// Polls all of them until each owns `count` partitions.
+fn shared_out(readers: &mut [&mut Reader], count: usize) {
+    let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
+    while readers.iter().any(|reader| reader.owned().len() != count) {
+        assert!(clock::now() < until, "not shared out");
+        for reader in &mut *readers {
+            let polled = reader.poll(Duration::from_millis(10), &mut batch).unwrap();
+            if matches!(polled, Polled::Revoking(_)) {
+                reader.release(None).unwrap();
+            }
+            if reader.has_batch() {
+                reader.processed();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_revocation_that_a_loss_before_it_answered_is_a_loss_too() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "unseen-twice", 6);
+    let everywhere: Vec<_> = (0..6).map(|number| (TopicPartition::new(&*name, number), 0)).collect();
+    // Whether a rewind is what the group took for the answer is chance.
+    let has_come = (0..10).any(|_| {
+        let mut source = source(&kafka, &[&name]);
+        source.stop = None;
+        let mut first = joined(&source);
+        assigned(&mut first, 6);
+        let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
+        let mut second = joined(&source);
+        while !first.has_loss() {
+            assert!(clock::now() < until, "no revocation");
+            first.rewind(&everywhere).unwrap();
+            second.poll(Duration::from_millis(10), &mut batch).unwrap();
+        }
+        // The group goes on with that answer, and wants more of the first one before that one gave up what it lost.
+        let mut third = joined(&source);
+        let is_asked_again = |first: &Reader| format!("{:?}", first.demands).contains("is_lost: false");
+        let until = clock::now() + Duration::from_secs(5);
+        while !is_asked_again(&first) && clock::now() < until {
+            first.is_asked().unwrap();
+            for other in [&mut second, &mut third] {
+                other.poll(Duration::from_millis(10), &mut batch).unwrap();
+            }
+        }
+        let has_come = is_asked_again(&first);
+        if has_come {
+            for count in [3, 1] {
+                let lost = first.poll(Duration::ZERO, &mut batch).unwrap();
+                assert!(matches!(&lost, Polled::Lost(lost) if lost.len() == count), "{lost:?}");
+            }
+            shared_out(&mut [&mut first, &mut second, &mut third], 2);
+        }
+        [first, second, third].into_iter().for_each(leave);
+        has_come
+    });
+    assert!(has_come, "no rewind was ever taken for the answer");
 }
 
 #[test]

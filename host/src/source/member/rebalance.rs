@@ -48,12 +48,16 @@ impl Reader {
                 Some(Demand::Revoke { partitions, is_lost }) => {
                     let revoked = self.with_followers(partitions);
                     self.awaited.forget(&revoked);
+                    let is_lost = *is_lost;
                     let owned = self.still_owned(&revoked);
-                    match (owned.is_empty(), *is_lost) {
+                    match (owned.is_empty(), is_lost) {
                         (false, false) => return Ok(Some(Polled::Revoking(owned))),
                         (is_empty, _) => {
                             self.demands.answered();
                             self.give_up(&owned)?;
+                            if is_lost {
+                                self.answered_early()?;
+                            }
                             if !is_empty {
                                 return Ok(Some(Polled::Lost(owned)));
                             }
@@ -259,10 +263,16 @@ impl Reader {
             }
         }
         self.fetch_from(places)?;
-        // A revocation that nobody had seen yet took this for its answer: another member may have those partitions by now.
+        self.answered_early()?;
+        self.rest_at_stops();
+        Ok(())
+    }
+
+    /// Partitions were given up unasked: a revocation that waits takes that for its answer, seen or not, and another member may have its
+    /// partitions by now.
+    fn answered_early(&mut self) -> Result<()> {
         self.serve(Duration::ZERO)?;
         self.demands.count_as_lost();
-        self.rest_at_stops();
         Ok(())
     }
 
