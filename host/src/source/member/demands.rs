@@ -55,9 +55,15 @@ impl Demands {
 
     /// Whether a membership was lost, and the partitions are not given up yet.
     pub(in crate::source) fn has_loss(&self) -> bool {
-        self.0
-            .iter()
-            .any(|demand| matches!(demand, Demand::Revoke { is_lost: true, .. }))
+        self.revocations().any(|is_lost| is_lost)
+    }
+
+    /// Each revocation, and whether its partitions are lost.
+    pub(in crate::source) fn revocations(&self) -> impl Iterator<Item = bool> {
+        self.0.iter().filter_map(|demand| match demand {
+            Demand::Revoke { is_lost, .. } => Some(*is_lost),
+            Demand::Assign(_) => None,
+        })
     }
 
     /// The revocations were answered before they were seen.

@@ -50,18 +50,16 @@ impl Reader {
                     self.awaited.forget(&revoked);
                     let is_lost = *is_lost;
                     let owned = self.still_owned(&revoked);
-                    match (owned.is_empty(), is_lost) {
-                        (false, false) => return Ok(Some(Polled::Revoking(owned))),
-                        (is_empty, _) => {
-                            self.demands.answered();
-                            self.give_up(&owned)?;
-                            if is_lost {
-                                self.answered_early()?;
-                            }
-                            if !is_empty {
-                                return Ok(Some(Polled::Lost(owned)));
-                            }
-                        }
+                    if !is_lost && !owned.is_empty() {
+                        return Ok(Some(Polled::Revoking(owned)));
+                    }
+                    self.demands.answered();
+                    self.give_up(&owned)?;
+                    if is_lost {
+                        self.answered_early()?;
+                    }
+                    if !owned.is_empty() {
+                        return Ok(Some(Polled::Lost(owned)));
                     }
                 }
             }
