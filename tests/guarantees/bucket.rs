@@ -2,7 +2,7 @@
 
 use crate::checkpoints::{complete_again, run_from, save};
 use crate::exactly_once::{complete, under_load};
-use crate::storage::{failures, goes_on};
+use crate::storage::{failures, goes_on, told};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::guard::{Folder, Guarded};
 use sandbar_tests::kafka::Kafka;
@@ -78,11 +78,7 @@ fn kills_over_a_bucket_lose_and_double_nothing_with_local_files_and_without() {
             // Behind what the broker still had to end of the one before.
             wait::until_true("it commits", seconds(60), || {
                 assert!(run.is_running(), "{}", run.lines().join("\n"));
-                run.lines()
-                    .iter()
-                    .filter(|line| line.contains("\"checkpoint\""))
-                    .count()
-                    > 5
+                told(&run, "checkpoint") > 5
             });
             std::thread::sleep(Duration::from_millis(kill * 37 % 250));
             run.kill();

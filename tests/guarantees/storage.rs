@@ -44,17 +44,12 @@ fn at_least_once_a_store_that_stands_still_ends_the_run_too() {
     let mut counted = Counted::on(Kafka::shared(), "stuck-least", 4, 50);
     counted.file.top = "workers = 1\ndelivery = \"at-least-once\"".into();
     counted.file.tables = checkpoint("timeout = \"300ms\"\ntolerable-failures = 2");
-    let all_there = || wait::until_true("every output is there", seconds(60), || counted.repeated().is_some());
     counted.send(0, 1000);
-    let run = counted.file.run();
-    all_there();
-    stop(run);
+    puts_all_out(&counted, counted.file.run());
     counted.send(1000, 1000);
     let run = armed(&counted, "mid-bundle=sleep(600000)");
     gave_up(run, "did not take the bundle within 300ms");
-    let run = counted.file.run();
-    all_there();
-    stop(run);
+    puts_all_out(&counted, counted.file.run());
 }
 
 #[test]
@@ -200,9 +195,7 @@ fn positions_that_kafka_refuses_again_and_again_end_the_run() {
     kafka.restart(1);
     let [exactly, at_least] = &both;
     complete(exactly, exactly.file.run());
-    let run = at_least.file.run();
-    wait::until_true("every output is there", seconds(60), || at_least.repeated().is_some());
-    stop(run);
+    puts_all_out(at_least, at_least.file.run());
 }
 
 fn checkpoint(more: &str) -> String {
@@ -236,12 +229,19 @@ fn aside(path: &Path) -> PathBuf {
     path.with_extension("aside")
 }
 
+/// Waits until every output is there, some twice perhaps, and ends the run.
+fn puts_all_out(counted: &Counted, run: Process) {
+    wait::until_true("every output is there", seconds(60), || counted.repeated().is_some());
+    stop(run);
+}
+
 /// How many failures were told: the first of each row.
 pub fn failures(run: &Process) -> usize {
     told(run, "commit-failed")
 }
 
-fn told(run: &Process, name: &str) -> usize {
+/// How many events of this name were told.
+pub fn told(run: &Process, name: &str) -> usize {
     let lines = run.lines();
     lines.iter().filter(|line| event(line, name).is_some()).count()
 }

@@ -106,13 +106,13 @@ const RULES: &[Rule] = &[
             containing(
                 files,
                 &[
-                    "\"/home/",
-                    "\"/root/",
-                    "\"/work/",
-                    "\"/Users/",
-                    "=/home/",
-                    "=/root/",
-                    "=/work/",
+                    concat!("\"/", "home/"),
+                    concat!("\"/", "root/"),
+                    concat!("\"/", "work/"),
+                    concat!("\"/", "Users/"),
+                    concat!("=/", "home/"),
+                    concat!("=/", "root/"),
+                    concat!("=/", "work/"),
                 ],
             )
         },
