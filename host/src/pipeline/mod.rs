@@ -11,7 +11,6 @@ mod lane;
 mod checkpoints;
 mod owned;
 mod round;
-mod recovery;
 mod positions;
 pub mod worker;
 pub mod supervisor;

@@ -24,5 +24,3 @@ pub use positions::start::Origin;
 
 #[cfg(test)]
 pub(crate) mod live;
-#[cfg(test)]
-mod transfer_live;

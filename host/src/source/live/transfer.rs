@@ -1,15 +1,6 @@
-//! A reader whose positions somebody else commits and moves, on a real Kafka: see `live`.
+//! A reader whose positions somebody else commits and moves, on a real Kafka.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
-use super::live::{LIMIT, kafka, member, produce, source, topic, unique};
 use super::*;
-use crate::clock;
-use crate::config::*;
-use crate::error::Kind;
-use crate::record::TopicPartition;
 
 fn joined(source: &KafkaSource) -> Reader {
     let plan = plan(std::slice::from_ref(source), &member(1), None).unwrap();

@@ -6,31 +6,28 @@
 //!
 //! Always: nothing is processed while a round is under way, and what is committed is what the bundle says, to the offset.
 
+mod commit;
+mod recovery;
+mod seal;
+
+use self::recovery::halted;
+use self::seal::Sealed;
 use super::lane::{Lane, Member};
 use super::lifecycle::Notice;
 use super::owned::OVERLAY_LIMIT;
-use super::recovery::{denied, halted};
 use super::start::kept;
 use super::worker::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
-use crate::checkpoint::{Command, Event, Mode, Pointer, Protocol, Stops, Store, TaskFrame, Upload};
+use crate::checkpoint::{Command, Event, Mode, Protocol, Store};
 use crate::clock::{self, Interval};
-use crate::config::{Checkpoint, Delivery, Offsets, Pipeline};
+use crate::config::{Checkpoint, Delivery, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
-use crate::record::TopicPartition;
-use crate::sink::{Committed, Sent};
-use crate::source::{Reader, Refusal};
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long one wait inside a round may last before the worker gets to see to its groups.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long one request of a commit may take: a run that is asked to stop meanwhile has ten seconds. What takes longer is settled by what is committed.
-const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 /// How long the abort of a transaction may take: one that is not answered is left to the next producer, which waits for it.
 const ABORT_LIMIT: Duration = Duration::from_secs(2);
-/// How long a round waits to be a member of its groups again.
-const MEMBERSHIP_LIMIT: Duration = Duration::from_secs(1);
 
 /// How often a process that must be alone looks whether it is.
 const LOOK_FOR_OTHERS: Duration = Duration::from_secs(5);
@@ -49,62 +46,6 @@ pub(super) struct Rounds {
     look_for_others: Option<Interval>,
     /// The last of a row of failures. The first is told: each is superseded by the next.
     failure: Option<(Kind, String)>,
-}
-
-/// What a round commits.
-pub(super) struct Sealed {
-    pub(super) partitions: Vec<SealedPartition>,
-    /// What is to be written once the outputs are acknowledged; elsewhere it is written meanwhile.
-    waiting: Option<Vec<TaskFrame>>,
-    upload: Option<Upload>,
-    /// One a task, once the bundle is durable.
-    pub(super) pointers: Vec<Pointer>,
-    /// Each lane's membership, as bytes for the producer.
-    members: Vec<(usize, Vec<u8>)>,
-    begun: Instant,
-    /// Of the changes.
-    bytes: usize,
-}
-
-impl Sealed {
-    fn with_upload(&mut self) -> Option<(&mut Vec<Pointer>, &mut Upload)> {
-        Some((&mut self.pointers, self.upload.as_mut()?))
-    }
-}
-
-pub(super) struct SealedPartition {
-    lane: usize,
-    pub(super) at: TopicPartition,
-    next: i64,
-    stop: Option<String>,
-    incarnation: u64,
-    task: String,
-}
-
-/// The number of the present assignment of each partition, by lane.
-type Incarnations = BTreeMap<(usize, TopicPartition), u64>;
-
-impl SealedPartition {
-    fn is_among(&self, now: &Incarnations) -> bool {
-        now.get(&(self.lane, self.at.clone())) == Some(&self.incarnation)
-    }
-}
-
-/// What a bundle says of each task's partitions; their stops only where it is the truth, since the group's offsets carry them else.
-fn by_task(partitions: &[SealedPartition], with_stops: bool) -> BTreeMap<String, (Offsets, Stops)> {
-    let mut held: BTreeMap<String, (Offsets, Stops)> = BTreeMap::new();
-    for partition in partitions {
-        let (offsets, stops) = held.entry(partition.task.clone()).or_default();
-        let (topic, number) = (partition.at.topic.as_ref(), partition.at.partition);
-        offsets
-            .entry(topic.to_owned())
-            .or_default()
-            .insert(number, partition.next);
-        if let Some(stop) = partition.stop.clone().filter(|_| with_stops) {
-            stops.entry(topic.to_owned()).or_default().insert(number, stop);
-        }
-    }
-    held
 }
 
 impl Rounds {
@@ -206,47 +147,6 @@ impl Worker {
         Ok(None)
     }
 
-    /// Freezes what is to be committed, and begins to write it. Nothing where nothing was read since the last commit.
-    fn seal(&mut self) {
-        let begun = clock::now();
-        let mut partitions = Vec::new();
-        let mut is_new = self.owned.has_joined();
-        for (lane, member) in self.members() {
-            let Some(reader) = &member.reader else { continue };
-            for owned in reader.owned() {
-                is_new |= owned.committed != Some(owned.next);
-                partitions.push(SealedPartition {
-                    lane,
-                    task: member.naming.task(&owned.partition),
-                    stop: reader.kept_stop(&owned.partition),
-                    at: owned.partition,
-                    next: owned.next,
-                    incarnation: owned.incarnation,
-                });
-            }
-        }
-        let Some(rounds) = &mut self.rounds else { return };
-        rounds.sealed = None;
-        if !is_new && !self.writer.has_transaction() {
-            return;
-        }
-        let frames = self.owned.frames(by_task(&partitions, rounds.is_truth));
-        let bytes = frames.iter().map(|frame| frame.delta.len()).sum();
-        let (waiting, upload) = match rounds.is_truth {
-            true => (Some(frames), None),
-            false => (None, Some(rounds.store.put(self.index, frames))),
-        };
-        rounds.sealed = Some(Sealed {
-            bytes,
-            partitions,
-            waiting,
-            upload,
-            pointers: Vec::new(),
-            members: Vec::new(),
-            begun,
-        });
-    }
-
     fn drain_round(&mut self) -> Result<Event> {
         let Some(rounds) = &self.rounds else {
             return Ok(Event::NothingNew);
@@ -344,184 +244,6 @@ impl Worker {
         }
     }
 
-    /// Membership first, then what the group says: so a partition that was lost before the membership was taken is known to be.
-    fn check_membership(&mut self) -> Result<Event> {
-        let until = clock::now() + self.stop_limit(MEMBERSHIP_LIMIT);
-        let members = loop {
-            let readers = self
-                .members()
-                .filter_map(|(lane, member)| Some((lane, member.reader.as_ref()?)));
-            let asked: Result<Vec<_>> = readers
-                .map(|(lane, reader)| Ok((lane, reader.group_metadata()?)))
-                .collect();
-            self.attend()?;
-            match asked {
-                Ok(members) => break members,
-                // A rebalance, or first positions that are not answered yet.
-                Err(_) if clock::now() < until => std::thread::sleep(Duration::from_millis(2)),
-                Err(error) => {
-                    tracing::debug!(%error, "a rebalance is under way");
-                    return Ok(Event::Stale);
-                }
-            }
-        };
-        // A membership that is valid again says nothing about what the one before it lost.
-        let has_loss = self
-            .members()
-            .any(|(_, member)| member.reader.iter().any(Reader::has_loss));
-        let now = self.incarnations();
-        let Some(sealed) = self.sealed().filter(|_| !has_loss) else {
-            return Ok(Event::Stale);
-        };
-        if !sealed.partitions.iter().all(|of| of.is_among(&now)) {
-            return Ok(Event::Stale);
-        }
-        sealed.members = members;
-        Ok(Event::Current)
-    }
-
-    fn incarnations(&self) -> Incarnations {
-        let mut now = Incarnations::new();
-        for (lane, member) in self.members() {
-            for owned in member.reader.iter().flat_map(|reader| reader.owned()) {
-                now.insert((lane, owned.partition), owned.incarnation);
-            }
-        }
-        now
-    }
-
-    /// Leaves out of a round that is committed the tasks that were lost since: where they came back, others may have gone on with them, and
-    /// what was taken over then is what is committed now.
-    pub(super) fn forget_lost(&mut self) {
-        let now = self.incarnations();
-        if let Some(sealed) = self.sealed() {
-            let lost: Vec<String> = (sealed.partitions.iter())
-                .filter(|of| !of.is_among(&now))
-                .map(|of| of.task.clone())
-                .collect();
-            sealed.partitions.retain(|of| !lost.contains(&of.task));
-            sealed.pointers.retain(|pointer| !lost.contains(&pointer.task));
-        }
-    }
-
-    /// Next offset and pointer of every partition, for one lane.
-    pub(super) fn positions(&self, lane: usize) -> Vec<(TopicPartition, i64, String)> {
-        let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else {
-            return Vec::new();
-        };
-        let Lane::Kafka(member) = &self.lanes[lane] else {
-            return Vec::new();
-        };
-        let Some(reader) = &member.reader else {
-            return Vec::new();
-        };
-        let of_lane = sealed.partitions.iter().filter(|of| of.lane == lane);
-        let position = |of: &SealedPartition| {
-            let pointer = sealed.pointers.iter().find(|pointer| pointer.task == of.task)?;
-            Some((
-                of.at.clone(),
-                of.next,
-                reader.metadata_for(&of.at, &pointer.to_string()),
-            ))
-        };
-        of_lane.filter_map(position).collect()
-    }
-
-    fn send_offsets(&mut self) -> Result<Event> {
-        let members = self
-            .sealed()
-            .map(|sealed| std::mem::take(&mut sealed.members))
-            .unwrap_or_default();
-        let mut is_slow = false;
-        for (lane, membership) in &members {
-            let positions = self.positions(*lane);
-            if positions.is_empty() {
-                continue;
-            }
-            let limit = self.stop_limit(COMMIT_LIMIT);
-            match self.writer.send_offsets(&positions, membership, limit) {
-                Sent::Done => {}
-                Sent::Slow => is_slow = true,
-                Sent::Stale(reason) => {
-                    self.failed(Kind::Kafka, reason);
-                    return Ok(Event::Stale);
-                }
-                Sent::Refused(reason) => {
-                    self.failed(Kind::Kafka, reason);
-                    return Ok(Event::OffsetsRefused);
-                }
-                Sent::Denied(reason) => return Err(denied(&reason)),
-                Sent::Fenced(reason) => {
-                    self.failed(Kind::Fenced, reason);
-                    return Ok(Event::Fenced);
-                }
-            }
-        }
-        Ok(if is_slow {
-            Event::OffsetsSlow
-        } else {
-            Event::OffsetsSent
-        })
-    }
-
-    fn commit_transaction(&mut self) -> Result<Event> {
-        let limit = self.stop_limit(COMMIT_LIMIT);
-        let event = match self.writer.commit(limit) {
-            Committed::Clean => Event::Committed,
-            Committed::Slow => Event::CommittedSlow,
-            // Nobody knows for sure what a refusal left: what is committed says.
-            Committed::Refused(reason) | Committed::Unknown(reason) => {
-                self.failed(Kind::Kafka, reason);
-                return Ok(Event::CommitUnknown);
-            }
-            Committed::Fenced(reason) => {
-                self.failed(Kind::Fenced, reason);
-                return Ok(Event::Fenced);
-            }
-        };
-        self.tell_readers();
-        Ok(event)
-    }
-
-    /// At least once: one offset commit a lane, and the groups are attended until the answers.
-    fn commit_offsets(&mut self) -> Result<Event> {
-        if self.rounds.as_ref().is_some_and(|rounds| rounds.is_truth) {
-            return Ok(self.keep());
-        }
-        let lanes: Vec<usize> = self.members().map(|(lane, _)| lane).collect();
-        for lane in lanes {
-            let positions = self.positions(lane);
-            let Lane::Kafka(member) = &mut self.lanes[lane] else {
-                continue;
-            };
-            let has_begun = member
-                .reader
-                .as_mut()
-                .is_some_and(|reader| reader.begin_commit_of(positions));
-            member.answer = (!has_begun).then_some(Ok(()));
-        }
-        let until = clock::now() + self.stop_limit(COMMIT_LIMIT);
-        loop {
-            let refused = self.members().find_map(|(_, member)| member.answer.clone()?.err());
-            if let Some(Refusal { reason, is_lasting }) = refused {
-                self.failed(Kind::Kafka, reason);
-                return Ok(match is_lasting {
-                    true => Event::OffsetsRefused,
-                    false => Event::CommitRefused,
-                });
-            }
-            if self.members().all(|(_, member)| member.answer.is_some()) {
-                return Ok(Event::Committed);
-            }
-            if clock::now() >= until {
-                self.failed(Kind::Kafka, "the group did not answer in time".to_owned());
-                return Ok(Event::CommitUnknown);
-            }
-            self.attend()?;
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
     fn apply(&mut self) -> Result<Event> {
         self.forget_lost();
         let Some(sealed) = self.rounds.as_mut().and_then(|rounds| rounds.sealed.take()) else {
@@ -547,21 +269,6 @@ impl Worker {
         self.owned.drop_overlays();
         if let Some(rounds) = &mut self.rounds {
             rounds.sealed = None;
-        }
-    }
-
-    /// Tells the readers what a transaction committed for them.
-    pub(super) fn tell_readers(&mut self) {
-        let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else {
-            return;
-        };
-        for (lane, member) in self.lanes.iter_mut().enumerate() {
-            let Lane::Kafka(member) = member else { continue };
-            let of_lane = sealed.partitions.iter().filter(|of| of.lane == lane);
-            let positions: Vec<_> = of_lane.map(|of| (of.at.clone(), of.next)).collect();
-            if let Some(reader) = &mut member.reader {
-                reader.committed_by_others(&positions);
-            }
         }
     }
 
@@ -600,10 +307,6 @@ impl Worker {
                 reason,
             });
         }
-    }
-
-    pub(super) fn sealed(&mut self) -> Option<&mut Sealed> {
-        self.rounds.as_mut()?.sealed.as_mut()
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = (usize, &Member)> {

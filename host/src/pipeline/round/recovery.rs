@@ -2,12 +2,12 @@
 //!
 //! Always: after anything but a clean commit the producer is a new one before anything else is done, and what is committed says where to go on.
 
-use super::lane::Lane;
-use super::owned;
-use super::worker::{STOP_CLOSE_LIMIT, Worker};
 use crate::checkpoint::{Event, Halt, Metadata};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
+use crate::pipeline::lane::Lane;
+use crate::pipeline::owned;
+use crate::pipeline::worker::{STOP_CLOSE_LIMIT, Worker};
 use crate::source::Held;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,0 +1,110 @@
+//! What a call of `process` gives back.
+
+use super::*;
+
+#[test]
+fn pass_through_passes_everything_unchanged() {
+    let plugin = engine().load(&built("plugins", "pass-through")).unwrap();
+    let mut operator = plugin.operator("op", "", limits()).unwrap();
+    let mut mine = records(&["a", "", "ccc", "d"]);
+    mine.keys = Default::default();
+    mine.values = Default::default();
+    for at in 0..4u8 {
+        mine.keys.push((at % 2 == 0).then_some(&[at][..]));
+        mine.values.push((at % 3 == 0).then_some(b"v"));
+    }
+    mine.timestamps[2] = -1;
+    let mut outcome = Outcome::default();
+    for _ in 0..3 {
+        operator
+            .process(
+                Call {
+                    records: &mut mine,
+                    input: 0,
+                    partition: 0,
+                },
+                &mut None,
+                &mut outcome,
+            )
+            .unwrap();
+        assert_eq!(outcome.outputs, [mine.clone()]);
+    }
+    assert_eq!(operator.stats().calls, 3);
+    assert_eq!(operator.stats().recycled, 0);
+}
+
+#[test]
+fn filter_keeps_refuses_and_drops() {
+    let plugin = engine().load(&built("plugins", "filter")).unwrap();
+    let mut operator = plugin
+        .operator("op", r#"{"field": "/ms", "at-least": 5}"#, limits())
+        .unwrap();
+    let outcome = process(
+        &mut operator,
+        &[r#"{"ms":7}"#, r#"{"ms":1}"#, "not json", r#"{"ms":5,"x":1}"#],
+    )
+    .unwrap();
+    assert_eq!(values(&outcome.outputs[0]), [r#"{"ms":7}"#, r#"{"ms":5,"x":1}"#]);
+    assert_eq!(outcome.outputs[0].offsets, [1000, 1003]);
+    assert_eq!(refusals(&outcome), [(2, Refusal::DeadLetter)]);
+    assert!(!outcome.refused[0].reason.is_empty());
+}
+
+#[test]
+fn no_records_are_no_call() {
+    let mut operator = operator("traps");
+    assert_eq!(process(&mut operator, &[]).unwrap().outputs.len(), 1);
+    assert_eq!(operator.stats().calls, 0);
+}
+
+#[test]
+fn a_refused_record_has_no_output() {
+    let outcome = process(
+        &mut operator("refuses"),
+        &["a", "skip me", "b", "dead one", "fail now", "c"],
+    )
+    .unwrap();
+    assert_eq!(values(&outcome.outputs[0]), ["a", "b", "c"]);
+    assert_eq!(
+        refusals(&outcome),
+        [(1, Refusal::Skip), (3, Refusal::DeadLetter), (4, Refusal::Fail)]
+    );
+    assert_eq!(outcome.refused[1].reason, "dead one");
+}
+
+#[test]
+fn a_retry_is_for_the_call_as_a_whole_and_keeps_the_instance() {
+    let mut operator = operator("retries");
+    assert_eq!(
+        process(&mut operator, &["a"]),
+        Err(CallError::Retry("1 more to come".into()))
+    );
+    assert_eq!(
+        process(&mut operator, &["a"]),
+        Err(CallError::Retry("0 more to come".into()))
+    );
+    assert_eq!(values(&process(&mut operator, &["a"]).unwrap().outputs[0]), ["a"]);
+    assert_eq!(operator.stats().recycled, 0);
+}
+
+#[test]
+fn nothing_of_a_call_is_kept_when_a_part_of_it_asks_for_another_time() {
+    let mut operator = operator("traps");
+    process(&mut operator, &["a", "trap", "b"]).unwrap();
+    let mut outcome = Outcome::default();
+    let mut refuses = super::operator("refuses");
+    let mut mine = records(&["a", "skip", "retry later"]);
+    let error = refuses
+        .process(
+            Call {
+                records: &mut mine,
+                input: 0,
+                partition: 0,
+            },
+            &mut None,
+            &mut outcome,
+        )
+        .unwrap_err();
+    assert!(matches!(error, CallError::Retry(_)), "{error:?}");
+    assert!(outcome.refused.is_empty() && outcome.outputs[0].is_empty());
+}

@@ -1,0 +1,170 @@
+//! Guests that sin: the record at fault is found, and nobody else pays.
+
+use super::*;
+
+/// A batch with the sinner at every place: it is found, alone, and the others keep their outputs and order.
+fn finds(name: &str, sinner: &str, limits: Limits) -> (Operator, String) {
+    let mut operator = guest(name).operator("op", "", limits).unwrap();
+    let mut reason = String::new();
+    for place in [0, 1, 6, 12] {
+        let mut batch = vec![
+            "v00", "v01", "v02", "v03", "v04", "v05", "v06", "v07", "v08", "v09", "v10", "v11", "v12",
+        ];
+        batch[place] = sinner;
+        let outcome = process(&mut operator, &batch).unwrap();
+        assert_eq!(
+            refusals(&outcome),
+            [(place as u32, Refusal::Fault)],
+            "{:?}",
+            outcome.refused
+        );
+        batch.remove(place);
+        assert_eq!(values(&outcome.outputs[0]), batch);
+        assert!(outcome.outputs[0].offsets.is_sorted());
+        assert!(!outcome.outputs[0].offsets.contains(&(1000 + place as i64)));
+        reason.clone_from(&outcome.refused[0].reason);
+    }
+    (operator, reason)
+}
+
+#[test]
+fn a_trap_is_blamed_on_its_record_with_the_panic_message_and_the_backtrace() {
+    let (operator, reason) = finds("traps", "trap here", limits());
+    let mut lines = reason.lines();
+    let first = lines.next().unwrap();
+    assert!(
+        first.starts_with("trapped: ") && reason.contains("told to trap by"),
+        "{reason}"
+    );
+    assert!(reason.contains("traps.wasm!"), "no backtrace in {reason}");
+    assert!(operator.stats().traps > 0);
+    assert_eq!(operator.stats().deadlines, 0);
+}
+
+#[test]
+fn a_loop_is_ended_by_the_deadline_and_blamed_on_its_record() {
+    let quick = Limits {
+        call_time: Duration::from_millis(100),
+        ..limits()
+    };
+    let mut operator = guest("loops-forever").operator("op", "", quick).unwrap();
+    let outcome = process(&mut operator, &["a", "loop", "b"]).unwrap();
+    assert_eq!(refusals(&outcome), [(1, Refusal::Fault)]);
+    assert_eq!(values(&outcome.outputs[0]), ["a", "b"]);
+    assert!(
+        outcome.refused[0]
+            .reason
+            .starts_with("did not return within its call-time of 100ms\n"),
+        "{}",
+        outcome.refused[0].reason
+    );
+    assert!(operator.stats().deadlines >= 2);
+}
+
+#[test]
+fn a_memory_limit_is_told_as_such_and_blamed_on_its_record() {
+    let (operator, reason) = finds("eats-memory", "eat", limits());
+    assert!(reason.starts_with("reached its memory limit of 64MiB\n"), "{reason}");
+    assert!(operator.stats().memory_limits > 0);
+    assert_eq!(operator.stats().traps, 0);
+    assert!(operator.stats().memory_bytes <= 64 << 20);
+}
+
+#[test]
+fn a_flood_of_outputs_ends_at_the_limit() {
+    let outcome = process(&mut operator("floods-output"), &["a", "flood-records", "b"]).unwrap();
+    assert_eq!(refusals(&outcome), [(1, Refusal::Fault)]);
+    assert_eq!(values(&outcome.outputs[0]), ["a", "b"]);
+}
+
+#[test]
+fn every_lie_is_found_out_and_blamed_on_its_record() {
+    for (lie, sentence) in [
+        ("ends-fall", "value"),
+        ("ends-beyond", "bytes of values, but they end at"),
+        ("ends-huge", "value"),
+        ("bytes-left-over", "bytes of values, but they end at"),
+        ("key-ends-unequal", "outputs, but"),
+        ("cause-beyond", "has an output caused by event"),
+        ("cause-timer", "has an output caused by event 4294967295"),
+        ("output-beyond", "emits to output 1, but the plugin declares 1"),
+        ("unequal", "timestamps"),
+        ("absent-beyond", "absent key at"),
+        ("absent-falls", "has absent keys that do not ascend"),
+        ("absent-not-empty", "has bytes for the absent value at"),
+        ("header-beyond", "has a header of output"),
+        ("header-falls", "has headers that are not in the order of the outputs"),
+        ("header-unequal", "headers, but"),
+        ("refused-beyond", "refuses event"),
+        ("refused-twice", "twice"),
+        ("change", "changes state, but the plugin declares no store"),
+        ("change-key-beyond", "changes state"),
+        ("change-unequal", "has 1 changes, but 0 kinds of changes"),
+        ("timer", "sets 1 timers, but the plugin declares none"),
+        ("metric-beyond", "measures metric 7, but the plugin declares 0"),
+    ] {
+        let mut operator = operator("lies");
+        let outcome = process(&mut operator, &["a", "b", lie, "c"]).unwrap();
+        assert_eq!(refusals(&outcome), [(2, Refusal::Fault)], "{lie}");
+        let reason = &outcome.refused[0].reason;
+        assert!(
+            reason.starts_with("returned an outcome that ") && reason.contains(sentence),
+            "{lie}: {reason}"
+        );
+        assert_eq!(values(&outcome.outputs[0]), ["a", "a", "b", "b", "c", "c"], "{lie}");
+        assert!(operator.stats().bad_outcomes > 0);
+    }
+}
+
+#[test]
+fn several_at_fault_are_all_found_in_order() {
+    let mut operator = operator("traps");
+    let batch: Vec<String> = (0..200)
+        .map(|at| {
+            if at % 41 == 7 {
+                format!("trap{at}")
+            } else {
+                format!("v{at}")
+            }
+        })
+        .collect();
+    let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
+    let outcome = process(&mut operator, &batch).unwrap();
+    let blamed: Vec<u32> = outcome.refused.iter().map(|refused| refused.record).collect();
+    assert_eq!(blamed, [7, 48, 89, 130, 171]);
+    let good: Vec<&str> = batch
+        .iter()
+        .copied()
+        .filter(|value| !value.starts_with("trap"))
+        .collect();
+    assert_eq!(values(&outcome.outputs[0]), good);
+}
+
+#[test]
+fn where_the_pipeline_stops_at_a_fault_nothing_behind_it_is_tried() {
+    let mut operator = operator("traps").stop_at_fault();
+    let outcome = process(&mut operator, &["a", "trap", "trap", "trap", "trap", "trap", "b", "c"]).unwrap();
+    assert_eq!(refusals(&outcome), [(1, Refusal::Fault)]);
+    assert_eq!(values(&outcome.outputs[0]), ["a"]);
+}
+
+#[test]
+fn an_operator_goes_on_after_a_fault_as_before() {
+    let mut operator = operator("traps");
+    process(&mut operator, &["trap"]).unwrap();
+    let recycled = operator.stats().recycled;
+    assert_eq!(values(&process(&mut operator, &["a"]).unwrap().outputs[0]), ["a"]);
+    assert_eq!(operator.stats().recycled, recycled + 1);
+}
+
+#[test]
+fn a_flood_of_log_messages_is_cut_and_counted() {
+    let mut operator = operator("big-log");
+    let outcome = process(&mut operator, &["a", "shout", "long", "b"]).unwrap();
+    assert_eq!(values(&outcome.outputs[0]), ["a", "shout", "long", "b"]);
+    assert!(
+        operator.stats().log_dropped > 50_000,
+        "{}",
+        operator.stats().log_dropped
+    );
+}
