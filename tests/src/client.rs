@@ -173,7 +173,28 @@ impl Client {
     pub fn create_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
         let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
-        let created = finish(self.admin.create_topics([&topic], &AdminOptions::new())).expect("an answer");
+        self.create(&topic, partitions);
+    }
+
+    /// Creates a topic whose partitions have one replica each, on these brokers.
+    pub fn create_topic_on(&self, name: &str, brokers: &[i32]) {
+        let replicas: Vec<&[i32]> = brokers.chunks(1).collect();
+        let topic = NewTopic::new(name, brokers.len() as i32, TopicReplication::Variable(&replicas));
+        self.create(&topic, brokers.len() as i32);
+    }
+
+    /// Whether every partition of a topic has a leader.
+    pub fn is_led(&self, topic: &str) -> bool {
+        let metadata = self.asker.fetch_metadata(Some(topic), Duration::from_secs(1));
+        metadata.is_ok_and(|metadata| {
+            let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            partitions.all(|partition| partition.leader() >= 0)
+        })
+    }
+
+    fn create(&self, topic: &NewTopic<'_>, partitions: i32) {
+        let created = finish(self.admin.create_topics([topic], &AdminOptions::new())).expect("an answer");
+        let name = topic.name;
         created[0]
             .as_ref()
             .unwrap_or_else(|error| panic!("failed to create topic {name}: {error:?}"));

@@ -122,6 +122,7 @@ fn passes(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(
             RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::DestroyBroker
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::Resolve

@@ -1,6 +1,6 @@
 //! Questions to Kafka, each for all partitions at once, repeated until a deadline where the answer was "not now".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
@@ -16,7 +16,11 @@ use crate::source::client::{Client, words};
 use crate::source::member::queue::{self, Element};
 
 /// One question may take this long; a start without a broker ends within 15 s, whatever is asked first.
-pub(in crate::source) const PATIENCE: Duration = Duration::from_secs(12);
+pub(in crate::source) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait before a question is repeated: twice as long each time, up to `PAUSE_MAX`.
+const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// A client, and what it is asked for.
 pub(in crate::source) struct Lookup<'a> {
@@ -58,7 +62,7 @@ impl<'a> Lookup<'a> {
 
     /// The number of partitions of each topic there is.
     pub(in crate::source) fn all_topics(&self) -> Result<BTreeMap<String, i32>> {
-        let metadata = self.ask(|client, wait| client.fetch_metadata(None, wait))?;
+        let metadata = self.ask("the topics", |client, wait| Ok(client.fetch_metadata(None, wait)?))?;
         Ok(metadata
             .topics()
             .iter()
@@ -69,12 +73,12 @@ impl<'a> Lookup<'a> {
 
     /// The number of partitions of a topic; `None`: there is no such topic.
     pub(in crate::source) fn partitions(&self, topic: &str) -> Result<Option<i32>> {
-        self.ask(|client, wait| {
+        self.ask("the topics", |client, wait| {
             let metadata = client.fetch_metadata(Some(topic), wait)?;
             let found = metadata.topics().iter().find(|found| found.name() == topic);
             match found.and_then(|found| found.error()).map(Code::from) {
                 Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Ok(None),
-                Some(code) => Err(KafkaError::MetadataFetch(code)),
+                Some(code) => Err(KafkaError::MetadataFetch(code).into()),
                 None => Ok(found.map(|found| found.partitions().len() as i32)),
             }
         })
@@ -82,7 +86,7 @@ impl<'a> Lookup<'a> {
 
     /// The group's offsets, in the order asked for; waits for transactions that are about to move them.
     pub(in crate::source) fn committed(&self, of: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
-        let read = self.each(of, |client, wait| {
+        let read = self.each("the group's offsets", of, |client, wait| {
             client.committed_offsets(list(of, Offset::Invalid)?, wait)
         })?;
         Ok(read.into_iter().map(committed).collect())
@@ -96,7 +100,9 @@ impl<'a> Lookup<'a> {
             // Kafka refuses negative times: they mean the two above there.
             Which::Time(at) => Offset::Offset(at.max(0)),
         };
-        let read = self.each(of, |client, wait| client.offsets_for_times(list(of, asked)?, wait))?;
+        let read = self.each("the logs' offsets", of, |client, wait| {
+            client.offsets_for_times(list(of, asked)?, wait)
+        })?;
         Ok(read
             .into_iter()
             .map(|element| (element.offset >= 0).then_some(element.offset))
@@ -106,17 +112,18 @@ impl<'a> Lookup<'a> {
     /// A question whose answer has an element a partition; an error in any of them is an error.
     fn each(
         &self,
+        about: &str,
         of: &[TopicPartition],
         ask: impl Fn(&Client, Duration) -> KafkaResult<TopicPartitionList>,
     ) -> Result<Vec<Element>> {
         if of.is_empty() {
             return Ok(Vec::new());
         }
-        let answer = self.ask(|client, wait| {
-            let answer = queue::elements(&ask(client, wait)?);
-            match answer.iter().find_map(|element| element.error) {
-                Some(code) => Err(KafkaError::OffsetFetch(code)),
-                None => Ok(answer),
+        let answer = self.ask(about, |client, wait| {
+            let answer = ask(client, wait).and_then(|answer| faultless(queue::elements(&answer)));
+            match answer {
+                Err(error) if lacks_leader(&error) => Err(leaderless(client, of, wait)?),
+                answer => Ok(answer?),
             }
         })?;
         in_order(of, answer).ok_or_else(|| {
@@ -128,25 +135,27 @@ impl<'a> Lookup<'a> {
         })
     }
 
-    fn ask<T>(&self, ask: impl Fn(&Client, Duration) -> KafkaResult<T>) -> Result<T> {
+    fn ask<T>(&self, about: &str, ask: impl Fn(&Client, Duration) -> Result<T, NotNow>) -> Result<T> {
         let deadline = clock::now() + self.patience;
+        let mut pause = PAUSE;
         loop {
             let answer = ask(self.client, slice_of(deadline));
             self.serve();
-            let error = match answer {
+            let refused = match answer {
                 Ok(answer) => {
                     self.client.context().forget_reasons();
                     return Ok(answer);
                 }
-                Err(error) => error,
+                Err(refused) => refused,
             };
             let reason = self.client.context().reason();
-            let is_final = !is_passing(&error) || reason.as_ref().is_some_and(|(_, is_final)| *is_final);
-            let is_open = error.rdkafka_error_code() == Some(Code::UnstableOffsetCommit);
+            let is_final = !is_passing(&refused.error) || reason.as_ref().is_some_and(|(_, is_final)| *is_final);
+            let is_open = refused.error.rdkafka_error_code() == Some(Code::UnstableOffsetCommit);
             if is_final || clock::now() >= deadline || is_open && !self.waits_for_transactions {
-                return Err(self.failed(&error, reason, is_final));
+                return Err(self.failed(about, &refused, reason, is_final));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
@@ -161,14 +170,75 @@ impl<'a> Lookup<'a> {
     }
 
     /// `TimedOut` where the same question may be answered later, else `Kafka`.
-    fn failed(&self, error: &KafkaError, reason: Option<(String, bool)>, is_final: bool) -> Error {
-        let why = match reason {
-            Some((reason, _)) if is_passing(error) => reason,
-            _ => words(error),
+    fn failed(&self, about: &str, refused: &NotNow, reason: Option<(String, bool)>, is_final: bool) -> Error {
+        let said = words(&refused.error);
+        let why = match (&refused.leaderless, reason) {
+            (Some(at), _) => format!("no broker leads {at}: {said}"),
+            (None, Some((reason, _))) if is_passing(&refused.error) => reason,
+            (None, _) => format!("{said}, asked for {about}"),
         };
         let kind = if is_final { Kind::Kafka } else { Kind::TimedOut };
-        Error::new(kind, &*self.what, why)
+        let error = Error::new(kind, &*self.what, why);
+        match refused.leaderless {
+            Some(_) => error.hint("start the brokers that hold its replicas"),
+            None => error,
+        }
     }
+}
+
+/// Why a question has no answer.
+struct NotNow {
+    error: KafkaError,
+    /// The partition that nobody leads.
+    leaderless: Option<TopicPartition>,
+}
+
+impl From<KafkaError> for NotNow {
+    fn from(error: KafkaError) -> Self {
+        Self {
+            error,
+            leaderless: None,
+        }
+    }
+}
+
+fn faultless(answer: Vec<Element>) -> KafkaResult<Vec<Element>> {
+    match answer.iter().find_map(|element| element.error) {
+        Some(code) => Err(KafkaError::OffsetFetch(code)),
+        None => Ok(answer),
+    }
+}
+
+/// Where no partition of a question has a leader, librdkafka calls them unknown.
+fn lacks_leader(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::UnknownPartition | Code::LeaderNotAvailable)
+    )
+}
+
+/// Which partition has no leader, asked anew: librdkafka goes by what it heard up to minutes ago, and does not ask by itself.
+fn leaderless(client: &Client, of: &[TopicPartition], wait: Duration) -> KafkaResult<NotNow> {
+    let topics: BTreeSet<&str> = of.iter().map(|at| &*at.topic).collect();
+    for topic in topics {
+        let metadata = client.fetch_metadata(Some(topic), wait)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let partitions = found.map_or(&[][..], |found| found.partitions());
+        for at in of.iter().filter(|at| *at.topic == *topic) {
+            match partitions.iter().find(|found| found.id() == at.partition) {
+                None => return Ok(KafkaError::OffsetFetch(Code::UnknownPartition).into()),
+                Some(found) if found.leader() < 0 => {
+                    return Ok(NotNow {
+                        error: KafkaError::OffsetFetch(Code::LeaderNotAvailable),
+                        leaderless: Some(at.clone()),
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    // All of them have one by now.
+    Ok(KafkaError::OffsetFetch(Code::LeaderNotAvailable).into())
 }
 
 /// Short enough to notice a final error soon, long enough for a slow coordinator.
@@ -178,7 +248,8 @@ fn slice_of(deadline: Instant) -> Duration {
         .clamp(Duration::from_millis(10), Duration::from_millis(1500))
 }
 
-/// Whether the same question may be answered a little later.
+/// Whether the same question may be answered a little later. librdkafka takes leave of a broker that the metadata no longer lists, and of the
+/// questions to it: `DestroyBroker`.
 pub(in crate::source) fn is_passing(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -187,6 +258,8 @@ pub(in crate::source) fn is_passing(error: &KafkaError) -> bool {
                 | Code::RequestTimedOut
                 | Code::BrokerTransportFailure
                 | Code::AllBrokersDown
+                | Code::DestroyBroker
+                | Code::BrokerNotAvailable
                 | Code::Resolve
                 | Code::SSL
                 | Code::Authentication
