@@ -65,5 +65,7 @@ pub(super) const UNSUPPORTED: i32 = code::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE
 pub(super) const WRONG_STATE: i32 = code::RD_KAFKA_RESP_ERR__STATE as i32;
 /// A record of the transaction was not delivered, so that it was not asked for its commit.
 pub(super) const INCOMPLETE: i32 = code::RD_KAFKA_RESP_ERR__INCONSISTENT as i32;
+/// The broker that was asked is none of the cluster's any more.
+pub(super) const BROKER_GONE: i32 = code::RD_KAFKA_RESP_ERR__DESTROY_BROKER as i32;
 /// No broker is connected.
 pub(super) const ALL_BROKERS_DOWN: i32 = code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as i32;

@@ -429,6 +429,7 @@ fn is_passing(code: i32) -> bool {
             | codes::REQUEST_TIMED_OUT
             | codes::TIMED_OUT
             | codes::TRANSPORT
+            | codes::BROKER_GONE
             | codes::ALL_BROKERS_DOWN
     )
 }
