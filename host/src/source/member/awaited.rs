@@ -4,31 +4,38 @@
 //! Always: the group has its answer meanwhile, so that the partitions that stay go on. Nothing that is awaited is owned; what is revoked or lost is
 //! awaited no more, and nothing is taken up while the group waits for another answer, which it would count as that one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::reader::{Polled, Reader};
-use crate::clock::Interval;
+use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::client::words;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
-/// How often it is asked where they stand.
-const LOOK: Duration = Duration::from_millis(500);
+/// How long it is not asked where they stand, at the least.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How many times as long as a look the pause after it is: nothing is read while it is asked, and the answer is silence while offsets are open.
+const PAUSE_PER_LOOK: u32 = 4;
+/// How long the first look may take. The ones after it have twice as long each, for a cluster that is far away.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// See the file's header: one list an assignment, so that none waits for another one's transaction.
 #[derive(Debug)]
 pub(in crate::source) struct Awaited {
     assignments: Vec<Vec<TopicPartition>>,
-    look: Interval,
+    next: Instant,
+    look: Duration,
 }
 
 impl Awaited {
     pub(in crate::source) fn new() -> Self {
         Self {
             assignments: Vec::new(),
-            look: Interval::new(LOOK),
+            next: clock::now(),
+            look: LOOK,
         }
     }
 
@@ -38,7 +45,8 @@ impl Awaited {
 
     pub(in crate::source) fn push(&mut self, assignment: Vec<TopicPartition>) {
         self.assignments.push(assignment);
-        self.look = Interval::new(LOOK);
+        self.next = clock::now() + PAUSE;
+        self.look = LOOK;
     }
 
     /// These are somebody else's now.
@@ -56,11 +64,18 @@ impl Awaited {
 
     /// What to look at now: a turn each.
     fn due(&mut self) -> Option<Vec<TopicPartition>> {
-        if self.assignments.is_empty() || !self.look.due() {
+        if self.assignments.is_empty() || clock::now() < self.next {
             return None;
         }
         self.assignments.rotate_left(1);
         self.assignments.last().cloned()
+    }
+
+    /// A look in vain that began then.
+    fn looked(&mut self, begun: Instant) {
+        let now = clock::now();
+        self.next = now + (now.duration_since(begun) * PAUSE_PER_LOOK).max(PAUSE);
+        self.look = (self.look * 2).min(LOOK_MAX);
     }
 
     fn taken_up(&mut self) {
@@ -87,9 +102,11 @@ impl Reader {
         let Some(partitions) = self.awaited.due() else {
             return Ok(None);
         };
-        let resolved = match self.resolve(&partitions) {
+        let begun = clock::now();
+        let resolved = match self.resolve(&partitions, self.awaited.look) {
             Ok(resolved) => resolved,
             Err(error) if error.kind == Kind::TimedOut => {
+                self.awaited.looked(begun);
                 tracing::debug!(%error, "partitions wait on");
                 return Ok(None);
             }
@@ -118,7 +135,7 @@ mod tests {
         assignments
             .iter()
             .for_each(|assignment| awaited.push(places(assignment)));
-        awaited.look = Interval::new(Duration::ZERO);
+        awaited.next = clock::now();
         awaited
     }
 
@@ -132,6 +149,17 @@ mod tests {
         assert_eq!(awaited.due(), Some(places(&[3])));
         awaited.taken_up();
         assert!(awaited.is_empty() && awaited.due().is_none());
+    }
+
+    #[test]
+    fn most_of_the_time_belongs_to_the_partitions_that_go_on() {
+        let mut awaited = awaited(&[&[1]]);
+        for look in [200, 400, 800, 1000, 1000].map(Duration::from_millis) {
+            assert_eq!(awaited.look, look);
+            awaited.looked(clock::now() - look);
+            assert!(awaited.next >= clock::now() + look * 3);
+            assert_eq!(awaited.due(), None);
+        }
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Reader {
 
     /// Starts to read partitions at their positions. `TimedOut`: not now, nothing has happened.
     pub(in crate::source) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Placed>> {
-        let resolved = self.resolve(partitions)?;
+        let resolved = self.resolve(partitions, PATIENCE)?;
         self.begin(resolved)
     }
 
@@ -141,8 +141,12 @@ impl Reader {
 
     /// Where assigned partitions start: this pipeline's position, read again because another member may have moved it; the plan's number; the
     /// beginning of a partition that the plan does not know. With what the group holds as ours.
-    pub(in crate::source) fn resolve(&self, partitions: &[TopicPartition]) -> Result<Vec<(Placed, Option<i64>)>> {
-        let lookup = self.lookup(PATIENCE).without_transactions();
+    pub(in crate::source) fn resolve(
+        &self,
+        partitions: &[TopicPartition],
+        patience: Duration,
+    ) -> Result<Vec<(Placed, Option<i64>)>> {
+        let lookup = self.lookup(patience).without_transactions();
         let held = match (self.plan.kept_of(partitions), self.plan.commits()) {
             (Some(kept), _) => kept,
             (None, true) => lookup.committed(partitions)?,
