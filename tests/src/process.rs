@@ -183,19 +183,6 @@ pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Ended {
     Process::start(arguments).wait(wait::seconds(60))
 }
 
-/// The end of the first of three goes that took less than the limit: a busy machine only ever adds time, so a bound that one of them keeps holds.
-pub fn within(limit: Duration, mut go: impl FnMut() -> Ended) -> Ended {
-    let mut took = Vec::new();
-    for _ in 0..3 {
-        let ended = go();
-        if ended.took < limit {
-            return ended;
-        }
-        took.push(ended.took);
-    }
-    panic!("it takes less than {limit:?}: {took:?}");
-}
-
 /// Where a partition starts, as `run` prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
