@@ -26,36 +26,46 @@ help:
 -include make/plugins.mk
 -include make/demo.mk
 
-build: system-packages
-	$(CARGO) build --release -p sandbar
+# One command and one list of packages, so that cargo gives each dependency the same features and builds it once. The tests add their own package
+# to it and change none of the others.
+PRODUCT := -p sandbar -p sandbar-wrap -p auction-events
+TESTED := $(PRODUCT) -p sandbar-tests
+# Not the program: it is measured as `make build` makes it, without the points at which a test ends it.
+BENCHES := -p sandbar-benches -p sandbar-wrap -p auction-events
 
+build: system-packages
+	@make/first-build $(CARGO) build --release $(PRODUCT)
+	@make/symbols target/release/sandbar
+
+test: export SANDBAR_PACKAGES = $(TESTED)
 test: setup
 	@tests/run
 
 # RECORDS=50000000 ROUNDS=1 shows whether memory stays flat.
 bench: setup build plugins
-	$(CARGO) build --release -p sandbar-benches
+	$(CARGO) build --release $(BENCHES)
 	target/release/sandbar-bench $(RECORDS) $(ROUNDS)
 
 # MIB is the size of the state.
 MIB ?= 1024
 bench-restore: setup build plugins
-	$(CARGO) build --release -p sandbar-benches
+	$(CARGO) build --release $(BENCHES)
 	target/release/sandbar-bench restore $(MIB)
 
+test-all: export SANDBAR_GUARANTEES_MINUTES = 240
 test-all: export SANDBAR_KILLS = 50
 test-all: export SANDBAR_MATRIX = full
 test-all: export SANDBAR_CHURN_SECONDS = 60
 test-all: test
 
-# With the points at which a test ends the program, like the usual run; built by the same packages.
-TORTURED := -p sandbar -p sandbar-sdk -p sandbar-tests -p auction-events
+# With the points at which a test ends the program, as in the usual run.
 torture: export SANDBAR_TORTURE = 1
 torture: export SANDBAR_KILLS ?= 1000
 torture: export SANDBAR_BROKER_KILLS ?= 10
-torture: setup plugins
-	$(CARGO) build --release $(TORTURED)
-	$(CARGO) test --release $(TORTURED) --test guarantees -- torture one_of_three_brokers --nocapture --test-threads=1
+torture: setup
+	$(CARGO) build --release $(TESTED)
+	@$(MAKE) --no-print-directory components
+	$(CARGO) test --release $(TESTED) --test guarantees -- torture one_of_three_brokers --nocapture --test-threads=1
 
 # Licences, sources, one version of each crate where possible.
 deny:

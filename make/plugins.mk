@@ -1,10 +1,11 @@
 # Plugins, examples' plugins and the tests' guests: each crate becomes a core module, and that a component without any WASI import.
 #
 # plugins/NAME is package NAME and becomes target/plugins/NAME.wasm; tests/guests/NAME is package guest-NAME and becomes
-# target/guests/NAME.wasm; examples/NAME is package example-NAME and, where it is a cdylib, becomes target/plugins/NAME.wasm.
+# target/guests/NAME.wasm; examples/NAME is package example-NAME and, when it is a cdylib, becomes target/plugins/NAME.wasm.
 
 GUEST_TARGET := wasm32-unknown-unknown
 GUEST_CORES := target/$(GUEST_TARGET)/guest
+GUEST_BUILD := $(CARGO) build --profile guest --target $(GUEST_TARGET)
 
 PLUGIN_NAMES := $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
 GUEST_NAMES := $(patsubst tests/guests/%/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml))
@@ -14,16 +15,16 @@ GUEST_PACKAGES := $(PLUGIN_NAMES) $(addprefix guest-,$(GUEST_NAMES)) $(addprefix
 # $(call wrap,PACKAGE,COMPONENT): cargo spells a library's file with underscores.
 wrap = @target/release/sandbar-wrap $(GUEST_CORES)/$(subst -,_,$(1)).wasm $(2)
 
-.PHONY: plugins guest-target guest-cores
-plugins: guest-cores
+.PHONY: plugins components guest-target
+plugins: build components
+
+# With the sandbar-wrap that stands in target/release, whichever build made it.
+components: guest-target
+	$(GUEST_BUILD) $(addprefix -p ,$(GUEST_PACKAGES))
 	@mkdir -p target/plugins target/guests
 	$(foreach name,$(PLUGIN_NAMES),$(call wrap,$(name),target/plugins/$(name).wasm)$(newline))
 	$(foreach name,$(EXAMPLE_NAMES),$(call wrap,example-$(name),target/plugins/$(name).wasm)$(newline))
 	$(foreach name,$(GUEST_NAMES),$(call wrap,guest-$(name),target/guests/$(name).wasm)$(newline))
-
-guest-cores: guest-target
-	cargo build --profile guest --target $(GUEST_TARGET) $(addprefix -p ,$(GUEST_PACKAGES))
-	cargo build --release -p sandbar-wrap
 
 guest-target:
 	@rustup target list --installed | grep -qx $(GUEST_TARGET) || { \
