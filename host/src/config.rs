@@ -62,6 +62,9 @@ pub enum Subscription {
 /// Offsets by topic and partition, as `start = { offsets }` and `offsets export` have them.
 pub type Offsets = BTreeMap<String, BTreeMap<i32, i64>>;
 
+/// How many partitions each of some topics has.
+pub type PartitionCounts = BTreeMap<String, i32>;
+
 /// Where a partition starts that has no committed position of this pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {

@@ -25,6 +25,8 @@ mod crash;
 mod exactly_once;
 mod stores;
 mod changes;
+mod topics_that_meet;
+mod lost_offsets;
 mod faults;
 mod torture;
 mod offsets_in_checkpoints;

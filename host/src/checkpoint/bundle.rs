@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::pointer::{self, Pointer};
-use crate::config::Offsets;
+use crate::config::{Offsets, PartitionCounts};
 
 /// Seven letters and the version of the form.
 const MAGIC: &[u8; 8] = b"sandbar\x01";
@@ -74,6 +74,8 @@ pub struct TaskFrame {
     pub offsets: Offsets,
     /// Where a bounded run ends, for each partition of the task that has a stop: the offset and the setting that said so, as text.
     pub stops: Stops,
+    /// How many partitions the topics have whose keys have state in the task.
+    pub partition_counts: PartitionCounts,
     /// The stores of the pipeline's operators.
     pub stores: Vec<StoreShape>,
     /// What changed since the parent, encoded.
@@ -115,6 +117,9 @@ pub struct Entry {
     /// Where a bounded run ends.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stops: Stops,
+    /// How many partitions the topics had whose keys have state in the task; empty in what older programs wrote.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub partition_counts: PartitionCounts,
     /// The stores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stores: Vec<StoreShape>,
@@ -172,6 +177,7 @@ pub(super) fn encode(pipeline: &str, created: i64, worker: usize, tasks: Vec<Tas
             base: task.base,
             offsets: task.offsets,
             stops: task.stops,
+            partition_counts: task.partition_counts,
             stores: task.stores,
         });
         deltas.extend_from_slice(&task.delta);
@@ -429,6 +435,7 @@ mod tests {
                 base: Some(base),
                 offsets: offsets(4711),
                 stops: Stops::new(),
+                partition_counts: PartitionCounts::new(),
                 stores: vec![store],
                 delta: b"what changed".to_vec(),
             },
@@ -439,6 +446,7 @@ mod tests {
                 base: None,
                 offsets: offsets(0),
                 stops: Stops::new(),
+                partition_counts: PartitionCounts::new(),
                 stores: Vec::new(),
                 delta: Vec::new(),
             },
@@ -464,6 +472,19 @@ mod tests {
             checked.pointers("ab")[0].to_string(),
             format!("sb1:ab:views/3:52:{}", checked.hash)
         );
+    }
+
+    #[test]
+    fn the_numbers_of_partitions_stand_in_the_manifest_and_are_absent_from_older_bundles() {
+        let golden = check_whole(&std::fs::read(GOLDEN).unwrap()).unwrap();
+        assert!(golden.entry("views/3").unwrap().partition_counts.is_empty());
+        let mut tasks = tasks();
+        tasks[0].partition_counts = [("views".to_owned(), 6)].into();
+        let counted = encode("page-views", 0, 1, tasks).unwrap();
+        let text = String::from_utf8_lossy(&counted.bytes).into_owned();
+        assert!(text.contains(r#""partition-counts":{"views":6}"#), "{text}");
+        let read = check_whole(&counted.bytes).unwrap();
+        assert_eq!(read.entry("views/3").unwrap().partition_counts["views"], 6);
     }
 
     #[test]

@@ -192,6 +192,17 @@ pub fn before_state(routes: &[Route], ports: &[Ports]) -> Vec<bool> {
     before
 }
 
+/// The operators that keep state, each with the sources whose records come to it: indexes in the pipeline.
+pub fn keepers(routes: &[Route], ports: &[Ports]) -> Vec<(usize, Vec<usize>)> {
+    let keep_state = (0..ports.len()).filter(|operator| !ports[*operator].stores.is_empty());
+    let with_sources = keep_state.map(|operator| {
+        let comes_to = |route: &Route| route.calls.iter().any(|call| call.operator == operator);
+        let sources = (routes.iter().enumerate()).filter(|(_, route)| comes_to(route));
+        (operator, sources.map(|(source, _)| source).collect())
+    });
+    with_sources.collect()
+}
+
 /// Where in the route so far the records of `input` arise: nowhere, at the source, or at each call of the operator that it names.
 fn reached(pipeline: &Pipeline, ports: &[Ports], route: &Route, source: &str, input: &Input) -> Result<Vec<From>> {
     if input.from == source && input.output.is_none() {
@@ -470,6 +481,26 @@ pub(in crate::pipeline) mod tests {
         assert_eq!(error.kind, Kind::Invalid);
         assert!(error.what.contains("operator `count`"), "{error}");
         assert!(error.why.contains("behind operator `parse`"), "{error}");
+    }
+
+    #[test]
+    fn state_is_told_with_all_sources_that_come_to_it_however_far_before_it() {
+        let pipeline = pipeline(
+            &["a", "b", "c"],
+            &[("parse", &["a"]), ("count", &["parse", "b"]), ("pass", &["c"])],
+            &[("s", &["count", "pass"])],
+        );
+        let keeper = Ports {
+            keeps_key: true,
+            ..ports(1, &[])
+        };
+        let both = Ports {
+            stores: vec!["total".to_owned()],
+            ..ports(2, &[])
+        };
+        let ports = [keeper, both, ports(1, &[])];
+        let found = routes(&pipeline, &ports).unwrap();
+        assert_eq!(keepers(&found, &ports), [(1, vec![0, 1])]);
     }
 
     #[test]

@@ -21,5 +21,5 @@ mod commit_on_kafka;
 
 pub use checkpoints::Rebuilt;
 pub use committed::{committed, positions, set_positions};
-pub use lifecycle::{Notice, Stop};
+pub use lifecycle::{Notice, PassedOver, Stop};
 pub use supervisor::{Audience, load, run};

@@ -4,9 +4,10 @@
 
 use super::checkpoints::{Checkpoints, Restored};
 use super::lifecycle::Notice;
+use super::start::keyed::named_after;
 use crate::checkpoint::{BaseRef, Pointer, Stops, TaskFrame, Upload};
 use crate::clock;
-use crate::config::{KafkaSource, Offsets, Subscription};
+use crate::config::{KafkaSource, Offsets, PartitionCounts, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::metrics;
 use crate::record::TopicPartition;
@@ -143,6 +144,8 @@ pub(super) struct Owned {
     shared: Checkpoints,
     tell: Box<dyn Fn(Notice) + Send>,
     tasks: BTreeMap<String, Task>,
+    /// How many partitions the topics of a set have whose keys have state; by the source that its tasks are called after.
+    counts: BTreeMap<String, PartitionCounts>,
     /// The state of what is no task.
     none: Option<TaskState>,
 }
@@ -154,8 +157,14 @@ impl Owned {
             shared,
             tell: Box::new(tell),
             tasks: BTreeMap::new(),
+            counts: BTreeMap::new(),
             none: None,
         }
+    }
+
+    /// Notes how many partitions the topics of a set have, for its bundles.
+    pub(super) fn note_counts(&mut self, naming: &Naming, counts: PartitionCounts) {
+        self.counts.insert(naming.source.clone(), counts);
     }
 
     /// Takes over the tasks of partitions that were assigned, each with its state brought back.
@@ -214,7 +223,7 @@ impl Owned {
 
     /// What a bundle holds: every task, idle ones too.
     pub(super) fn frames(&mut self, mut held: BTreeMap<String, (Offsets, Stops)>) -> Vec<TaskFrame> {
-        let shapes = self.shared.shapes();
+        let (shapes, counts) = (self.shared.shapes(), &self.counts);
         let frame = |(name, task): (&String, &mut Task)| {
             task.seq += 1;
             let mut delta = Vec::new();
@@ -230,6 +239,7 @@ impl Owned {
                 base: task.base.clone(),
                 offsets,
                 stops,
+                partition_counts: counts.get(named_after(name)).cloned().unwrap_or_default(),
                 stores: shapes.clone(),
                 delta,
             }

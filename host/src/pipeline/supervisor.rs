@@ -7,8 +7,9 @@
 use super::checkpoints::Checkpoints;
 use super::committed::collect_until;
 use super::flow::{self, Ports, Route};
-use super::lifecycle::{Notice, Stop};
+use super::lifecycle::{Notice, PassedOver, Stop};
 use super::round::transaction_timeout;
+use super::start::keyed::{self, Recorded};
 use super::start::{Import, check_committed, kept};
 use super::task::Tasks;
 use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
@@ -20,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
 use crate::plugin::{Engine, Operator, Plugin};
 use crate::sink::{self, Files, Transactional, Writer};
-use crate::source::{self, FileReader, Plan};
+use crate::source::{self, FileReader, Keyed, Plan};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -190,6 +191,7 @@ fn make_ready(
 ) -> Result<Ready> {
     let engine = Engine::new(Some(pipeline.compile_cache()))?;
     let (plugins, routes) = load(&engine, pipeline)?;
+    let keepers = flow::keepers(&routes, &ports(&plugins));
     let checkpoints = Checkpoints::open(pipeline, &plugins)?;
     let shared = Shared {
         pipeline: pipeline.clone(),
@@ -199,8 +201,8 @@ fn make_ready(
         notices,
         failure: Arc::default(),
     };
-    let import = match from.zip(checkpoints.store()) {
-        Some((place, store)) => Some(Import::prepare(pipeline, &checkpoints, store, place, &shared.stop)?),
+    let import = match from {
+        Some(place) => Import::prepare(pipeline, &checkpoints, &keepers, place, &shared.stop)?,
         None => None,
     };
     let tasks = (0..pipeline.workers)
@@ -210,11 +212,15 @@ fn make_ready(
     let writers = (0..pipeline.workers)
         .map(|worker| writer(pipeline, worker, &outputs, &checkpoints))
         .collect::<Result<Vec<_>>>()?;
-    match (&import, checkpoints.store()) {
-        (Some(import), Some(store)) => import.carry_out(pipeline, store)?,
-        (_, store) => check_committed(pipeline, store)?,
-    }
-    let plans = plans(pipeline, &checkpoints)?;
+    let recorded = match (&import, checkpoints.store()) {
+        (Some(import), Some(store)) => {
+            import.carry_out(pipeline, store)?;
+            Recorded::new()
+        }
+        (_, store) => check_committed(pipeline, &keepers, store)?,
+    };
+    let keyed = |set: &[usize]| keyed::keyed(pipeline, &keepers, &recorded, set);
+    let plans = plans(pipeline, &checkpoints, &keyed)?;
     Ok(Ready {
         engine,
         shared,
@@ -325,21 +331,29 @@ fn cluster(pipeline: &Pipeline) -> Option<Cluster> {
 }
 
 /// The other half is the readers', in equal shares for each set that a worker reads.
-fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints) -> Result<Plans> {
+fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints, keyed: &dyn Fn(&[usize]) -> Keyed) -> Result<Plans> {
     let sets = flow::sets(pipeline);
-    let member = source::Member {
+    let queue_bytes = pipeline.queue_bytes / 2 / (pipeline.workers * sets.len().max(1)) as u64;
+    let member = |set: &[usize]| source::Member {
         pipeline: pipeline.name.clone(),
         instance: pipeline.instance.clone(),
         workers: pipeline.workers,
-        queue_bytes: pipeline.queue_bytes / 2 / (pipeline.workers * sets.len().max(1)) as u64,
+        queue_bytes,
+        keyed: keyed(set),
+        beside: keyed::beside(pipeline, set),
     };
     let plan = |set: Vec<usize>| {
         let sources = set.iter().filter_map(|index| match &pipeline.sources[*index] {
             Source::Kafka(source) => Some(source.clone()),
             Source::File(_) => None,
         });
-        kept::plan(pipeline, &sources.collect::<Vec<_>>(), &member, checkpoints.store())
-            .map(|plan| (set, Arc::new(plan)))
+        kept::plan(
+            pipeline,
+            &sources.collect::<Vec<_>>(),
+            &member(&set),
+            checkpoints.store(),
+        )
+        .map(|plan| (set, Arc::new(plan)))
     };
     sets.into_iter().map(plan).collect()
 }
@@ -375,6 +389,7 @@ fn tell_start(
                 from: placed.from,
                 origin: imported.unwrap_or_else(|| origin(&placed)),
                 stop: placed.stop,
+                passed_over: placed.passed_over.map(PassedOver::new),
             });
         }
     }

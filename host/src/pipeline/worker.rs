@@ -104,17 +104,15 @@ impl Worker {
         writer: Writer,
     ) -> Result<Self> {
         let checkpoints = &shared.checkpoints;
+        let teller = shared.clone();
+        let mut owned = Owned::new(checkpoints.clone(), move |notice| teller.tell(notice));
         let mut lanes = Vec::new();
         for (sources, plan) in plans {
             let reader = Reader::join(plan.clone(), index)?;
-            lanes.push(Lane::Kafka(Box::new(Member::new(
-                &shared.pipeline,
-                sources.clone(),
-                reader,
-            ))));
+            let member = Member::new(&shared.pipeline, sources.clone(), reader);
+            owned.note_counts(&member.naming, plan.counts().clone());
+            lanes.push(Lane::Kafka(Box::new(member)));
         }
-        let teller = shared.clone();
-        let mut owned = Owned::new(checkpoints.clone(), move |notice| teller.tell(notice));
         for (source, reader) in files {
             let partition = TopicPartition::new(shared.pipeline.sources[source].name(), 0);
             owned.begin(&partition.to_string())?;

@@ -80,9 +80,11 @@ pub(super) struct Kafka {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Source {
-    /// All partitions of these topics, which must exist.
+    /// All partitions of these topics, which must exist. The group shares out the first topic that the file names; partitions of the others go with
+    /// those of the same number, so none has more of them than the first. Behind an operator that keeps state all have equally many, for good.
     pub(super) topics: Option<At<Vec<Topic>>>,
-    /// All partitions of the topics whose whole name this regular expression matches, now and later.
+    /// All partitions of the topics whose whole name this regular expression matches, now and later. Two sources in one group must not match the
+    /// same topic. No operator behind it may keep state: which of their partitions belong together is not known.
     pub(super) topic_pattern: Option<At<String>>,
     /// These partitions and no others: { views = [0, 3] }.
     pub(super) partitions: Option<At<Named<Vec<Whole<0, { i32::MAX as i64 }>>>>>,
@@ -120,7 +122,8 @@ pub(super) struct Source {
     /// Records in one call of a plugin, at most.
     #[serde(default)]
     pub(super) max_batch: At<Whole<1, 100_000, 1_000>>,
-    /// How often new partitions and topics are looked for; they start at their beginning.
+    /// How often new partitions and topics are looked for; they start at their beginning. Behind a topic whose keys have state, a new partition ends
+    /// the run: keys come to other partitions than those that have their state.
     #[serde(default)]
     pub(super) discovery_interval: At<Period<10, HOUR, 300_000>>,
     /// Where event time comes from: "record" (Kafka's timestamp), or a JSON pointer into the value, such as "/created_at".

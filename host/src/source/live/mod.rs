@@ -142,6 +142,8 @@ pub(crate) fn member(workers: usize) -> Member {
         instance: None,
         workers,
         queue_bytes: 16 << 20,
+        keyed: Keyed::default(),
+        beside: Vec::new(),
     }
 }
 

@@ -116,6 +116,10 @@ pub struct Reader {
     probe: Interval,
     /// When another member joined under this one's instance id.
     pub(in crate::source) fenced: Option<Instant>,
+    /// When the group's members are looked at again, because a look told nothing; `None`: they agree.
+    pub(in crate::source) agreement: Option<Interval>,
+    /// The members do not agree: what was owned is lost, and this is said next.
+    pub(in crate::source) dissent: Option<Error>,
 }
 
 impl Reader {
@@ -154,6 +158,8 @@ impl Reader {
             disconnected: None,
             probe: Interval::new(Duration::from_secs(1)),
             fenced: None,
+            agreement: None,
+            dissent: None,
             plan,
         };
         reader.subscribe_first()?;
@@ -190,8 +196,9 @@ impl Reader {
 
     /// Serves the group and waits up to `wait` for records. `batch` is filled where `Polled::Batch` says so.
     ///
-    /// Errors: `Kafka`, a position that the log does not hold, a topic that was deleted, a permission that was withdrawn; `Fenced`, another
-    /// process with this instance's id; `Bug`, a batch that was not `processed`. A broker that is away is none.
+    /// Errors: `Kafka`, a position that the log does not hold, a topic that was deleted, a permission that was withdrawn, members that do not agree;
+    /// `Corrupt`, a topic with state behind it has another number of partitions; `Fenced`, another process with this instance's id; `Bug`, a batch
+    /// that was not `processed`. A broker that is away is none.
     pub fn poll(&mut self, wait: Duration, batch: &mut Batch) -> Result<Polled> {
         if self.intake.has_outstanding() {
             return Err(Error::new(
@@ -210,6 +217,7 @@ impl Reader {
                 return Ok(told);
             }
             self.discover_when_due()?;
+            self.look_around_when_due()?;
             // A partition that was just found is told before its first records are handed over.
             if let Some(told) = self.told.pop_front() {
                 return Ok(told);

@@ -27,10 +27,17 @@ impl Reader {
     /// Answers the next demand, or tells the worker what it has to do first.
     pub(in crate::source) fn answer(&mut self) -> Result<Option<Polled>> {
         loop {
+            if let Some(dissent) = self.dissent.take() {
+                return Err(dissent);
+            }
             match self.demands.next() {
                 None => return Ok(None),
                 Some(Demand::Assign(partitions)) => {
                     let partitions = self.with_followers(&partitions.clone());
+                    if let Some(lost) = self.disagree()? {
+                        return Ok(Some(lost));
+                    }
+                    self.refuse_grown(&partitions)?;
                     let placed = match self.assign(&partitions) {
                         Ok(placed) => placed,
                         Err(error) if error.kind == Kind::TimedOut => {
@@ -187,6 +194,7 @@ impl Reader {
             origin: Origin::FoundLater,
             stop: self.plan.is_bounded().then_some(begin),
             metadata: None,
+            passed_over: None,
         }
     }
 

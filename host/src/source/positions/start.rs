@@ -85,6 +85,13 @@ impl Facts {
         let of_group = self.committed.as_ref().filter(|committed| committed.is_ours());
         self.kept.as_ref().or(of_group)
     }
+
+    /// What the group holds where a start by the settings goes elsewhere: an offset of somebody else, which only `group-offsets` uses.
+    pub(in crate::source) fn passed_over(&self, from: i64, origin: Origin) -> Option<i64> {
+        let by_setting = !matches!(origin, Origin::Committed | Origin::GroupOffset | Origin::OutOfRange(_));
+        let foreign = self.committed.as_ref().filter(|committed| !committed.is_ours())?;
+        (by_setting && foreign.offset != from).then_some(foreign.offset)
+    }
 }
 
 /// Why there is no number.
@@ -341,6 +348,25 @@ mod tests {
             (160, Origin::GroupOffset),
         ];
         assert_eq!(places.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn an_offset_of_somebody_else_is_passed_over_by_a_fixed_start_and_by_nothing_else() {
+        let foreign = facts(Some((160, "theirs")));
+        let passed = |facts: &Facts| {
+            let mut passed = Vec::new();
+            for begin in all_starts() {
+                let (from, origin) = start(&source(begin, Otherwise::Fail, OutOfRange::Fail), &at(), facts).unwrap();
+                passed.push(facts.passed_over(from, origin));
+            }
+            passed
+        };
+        let some = Some(160);
+        assert_eq!(passed(&foreign), [None, some, some, some, some, None]);
+        assert_eq!(passed(&facts(Some((160, "sb1:-:views/3:0:-")))), [None; 6]);
+        // The same place is no other one.
+        assert_eq!(foreign.passed_over(160, Origin::Latest), None);
+        assert_eq!(foreign.passed_over(100, Origin::FoundLater), some);
     }
 
     #[test]
