@@ -209,10 +209,8 @@ fn a_process_follows_what_the_members_of_its_group_follow_and_does_not_join_thos
         "it gets partitions of the topic that the other one follows",
         seconds(60),
         |lines| {
-            let assigned = lines.iter().filter_map(|line| event(line, "rebalance"));
-            assigned
-                .into_iter()
-                .any(|it| it["assigned"].as_array().is_some_and(|at| at.len() == 2))
+            let mut told = lines.iter().filter_map(|line| event(line, "rebalance"));
+            told.any(|it| it["assigned"].as_array().is_some_and(|at| at.len() == 2))
         },
     );
     stop(run);
@@ -256,6 +254,9 @@ fn topics_that_meet_where_state_is_kept_have_equally_many_partitions() {
         ],
     );
     assert_eq!(counted.visible(), 0, "no key has two counts");
+    let path = counted.file.write("");
+    let checked = process::run(&["check", path.to_str().unwrap(), "--connect"]);
+    refused(&checked, 5, &["operator `op`"]);
     counted.client.add_partitions(&other, 6);
     complete(&counted, counted.file.run());
 }

@@ -22,4 +22,4 @@ mod commit_on_kafka;
 pub use checkpoints::Rebuilt;
 pub use committed::{committed, positions, set_positions};
 pub use lifecycle::{Notice, PassedOver, Stop};
-pub use supervisor::{Audience, load, run};
+pub use supervisor::{Audience, check_topics, load, run};

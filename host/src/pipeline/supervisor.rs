@@ -16,7 +16,7 @@ use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
 use crate::checkpoint::Pointer;
 use crate::checkpoint::savepoint::Place;
 use crate::clock;
-use crate::config::{self, Cluster, CommitOffsets, Delivery, OnError, Pipeline, Source, Start};
+use crate::config::{self, Cluster, CommitOffsets, Delivery, KafkaSource, OnError, Pipeline, Source, Start};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
 use crate::plugin::{Engine, Operator, Plugin};
@@ -330,32 +330,46 @@ fn cluster(pipeline: &Pipeline) -> Option<Cluster> {
     })
 }
 
+/// Whether the topics of a pipeline, as they are now, can be read together: a start would say the same. Nothing is changed.
+///
+/// Errors: `Kafka`, a cluster does not answer, a topic is missing, or numbers of partitions do not fit; `Invalid`, two sources read one topic.
+pub fn check_topics(pipeline: &Pipeline, plugins: &[Plugin], routes: &[Route]) -> Result<()> {
+    let keepers = flow::keepers(routes, &ports(plugins));
+    for set in flow::sets(pipeline) {
+        let member = member(pipeline, &set, keyed::keyed(pipeline, &keepers, &Recorded::new(), &set));
+        source::check(&kafka(pipeline, &set), &member)?;
+    }
+    Ok(())
+}
+
 /// The other half is the readers', in equal shares for each set that a worker reads.
-fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints, keyed: &dyn Fn(&[usize]) -> Keyed) -> Result<Plans> {
-    let sets = flow::sets(pipeline);
-    let queue_bytes = pipeline.queue_bytes / 2 / (pipeline.workers * sets.len().max(1)) as u64;
-    let member = |set: &[usize]| source::Member {
+fn member(pipeline: &Pipeline, set: &[usize], keyed: Keyed) -> source::Member {
+    let sets = flow::sets(pipeline).len().max(1);
+    source::Member {
         pipeline: pipeline.name.clone(),
         instance: pipeline.instance.clone(),
         workers: pipeline.workers,
-        queue_bytes,
-        keyed: keyed(set),
+        queue_bytes: pipeline.queue_bytes / 2 / (pipeline.workers * sets) as u64,
+        keyed,
         beside: keyed::beside(pipeline, set),
-    };
+    }
+}
+
+fn kafka(pipeline: &Pipeline, set: &[usize]) -> Vec<KafkaSource> {
+    let sources = set.iter().filter_map(|index| match &pipeline.sources[*index] {
+        Source::Kafka(source) => Some(source.clone()),
+        Source::File(_) => None,
+    });
+    sources.collect()
+}
+
+fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints, keyed: &dyn Fn(&[usize]) -> Keyed) -> Result<Plans> {
     let plan = |set: Vec<usize>| {
-        let sources = set.iter().filter_map(|index| match &pipeline.sources[*index] {
-            Source::Kafka(source) => Some(source.clone()),
-            Source::File(_) => None,
-        });
-        kept::plan(
-            pipeline,
-            &sources.collect::<Vec<_>>(),
-            &member(&set),
-            checkpoints.store(),
-        )
-        .map(|plan| (set, Arc::new(plan)))
+        let (sources, member) = (kafka(pipeline, &set), member(pipeline, &set, keyed(&set)));
+        let plan = kept::plan(pipeline, &sources, &member, checkpoints.store())?;
+        Ok((set, Arc::new(plan)))
     };
-    sets.into_iter().map(plan).collect()
+    flow::sets(pipeline).into_iter().map(plan).collect()
 }
 
 fn files(pipeline: &Pipeline) -> Result<Vec<(usize, FileReader)>> {

@@ -348,7 +348,9 @@ fn partitions(metadata: &Metadata, source: &KafkaSource) -> Result<Vec<TopicPart
         }
         Subscription::Pattern(pattern) => {
             let pattern = whole(pattern)?;
-            let names = metadata.topics().iter().map(|topic| topic.name());
+            // One that is just being deleted has none.
+            let there = metadata.topics().iter().filter(|topic| !topic.partitions().is_empty());
+            let names = there.map(|topic| topic.name());
             for topic in names.filter(|name| !name.starts_with("__") && pattern.is_match(name)) {
                 all.extend(named(topic, &partitions_of(metadata, topic)?));
             }

@@ -72,10 +72,9 @@ impl Import {
         let (mut used, keyed) = (BTreeSet::new(), names(pipeline, keepers));
         for set in flow::kafka_sets(pipeline) {
             let logs = offsets::logs(&set)?;
-            let with_state = set.iter().filter(|source| keyed.contains(&*source.name));
-            with_state
-                .into_iter()
-                .try_for_each(|source| import.refuse_grown(source, &logs, &savepoint))?;
+            for source in set.iter().filter(|source| keyed.contains(&*source.name)) {
+                import.refuse_grown(source, &logs, &savepoint)?;
+            }
             import.lay_out(&set, &logs, &savepoint, &mut used)?;
         }
         import.refuse_unused(&savepoint, &used, pipeline)?;

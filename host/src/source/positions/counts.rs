@@ -93,7 +93,7 @@ pub fn changed(what: &str, topic: &str, before: i32, now: i32) -> Error {
         "a key's records come to another partition with another number of partitions, so to a task without the key's state",
     )
     .hint(format!(
-        "read a topic that has {before} partitions; or build the state anew: `sandbar offsets set` begins where it is told, with no state"
+        "read a topic that has {before} partitions; or build the state anew: after `sandbar offsets set`, which begins where it is told and with no state, or under another pipeline name"
     ))
 }
 

@@ -11,7 +11,7 @@ use super::lookup::{Lookup, PATIENCE, Which};
 use super::metadata::{self, KeptStop};
 use super::start::{self, Committed, Facts, Origin, Unresolved};
 use super::topics::{self, Layout, Sharing};
-use crate::config::{CommitOffsets, KafkaSource, PartitionCounts, Start, Stop};
+use crate::config::{CommitOffsets, KafkaSource, PartitionCounts, Start, Stop, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::client::{self, Client, Identity, lock};
@@ -21,7 +21,7 @@ use crate::source::member::commit;
 const FIRST_POINTERS: Duration = Duration::from_secs(5);
 
 /// Who reads: what the members of a process have in common, and what it knows of the set that they read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Member {
     /// The pipeline's name.
     pub pipeline: String,
@@ -133,6 +133,16 @@ fn resolve(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> 
     plan.check_pointers()?;
     plan.commit_first_pointers(&client, &layout.partitions, &facts);
     Ok(plan)
+}
+
+/// Whether a set can be read with the topics as they are now; nothing is committed. Errors: as [`plan`].
+pub fn check(set: &[KafkaSource], member: &Member) -> Result<()> {
+    let Some(first) = set.first() else { return Ok(()) };
+    let client = Arc::new(client::bystander(first)?);
+    let layout = topics::lay_out(set, &member.beside, &|source: usize| lookup(&client, &set[source]))?;
+    counts::fixed(set, &member.keyed, &layout)?;
+    let is_kept = first.truth == Truth::Checkpoint;
+    shared(set, &layout, &client, is_kept).map(|_sharing| ())
 }
 
 /// How the set is shared out, and who looks whether the group's members agree on that.
