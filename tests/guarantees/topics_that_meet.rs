@@ -8,7 +8,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
-use sandbar_tests::pipeline_file::unique;
 use sandbar_tests::process::{self, Ended, Process, component, event};
 use sandbar_tests::wait::{self, seconds};
 use std::collections::BTreeMap;
