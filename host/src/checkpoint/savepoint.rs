@@ -127,7 +127,9 @@ impl Store {
         if let Ground::Base(base) = &history.ground {
             self.copy_base(target, base, done)?;
         }
-        for name in history.deltas.iter().filter_map(|delta| delta.pointer.bundle.as_ref()) {
+        // Where nothing is kept there is no delta, and yet the pointer has to resolve.
+        let pointers = history.deltas.iter().map(|delta| &delta.pointer).chain([pointer]);
+        for name in pointers.filter_map(|pointer| pointer.bundle.as_ref()) {
             if done.insert(name.clone()) {
                 target.objects.put(&target.bundle_path(name), self.read_bundle(name)?)?;
             }
@@ -258,12 +260,12 @@ impl Store {
     }
 
     /// Copies a savepoint's objects into this store, so that its pointers resolve here. They are to be committed at once: until then they are
-    /// kept by their age alone. For a task that keeps no state no bundle came along.
+    /// kept by their age alone.
     pub fn import(&self, place: &Place) -> Result<Savepoint> {
         let savepoint = self.savepoint(place)?;
         let source = self.savepoint_store(place)?;
         let mut done = BTreeSet::new();
-        for task in savepoint.tasks.iter().filter(|task| !task.stores.is_empty()) {
+        for task in &savepoint.tasks {
             source.copy_reached(self, &task.pointer, &mut done)?;
         }
         Ok(savepoint)
