@@ -135,13 +135,8 @@ fn human(notice: &Notice) -> Option<String> {
             ..
         } => {
             let until = stop.map(|stop| format!("  until {stop}")).unwrap_or_default();
-            let not_used = passed_over.as_ref().map(|PassedOver { offset, used_by }| {
-                format!("  (the group holds {offset}, which somebody else committed; {used_by} begins there)")
-            });
-            format!(
-                "{topic}/{partition}  from {from}  {origin}{until}{}",
-                not_used.unwrap_or_default()
-            )
+            let not_used = passed_over.as_ref().map(not_used).unwrap_or_default();
+            format!("{topic}/{partition}  from {from}  {origin}{until}{not_used}")
         }
         Notice::AfterCrash { source, meaning } => format!("source `{source}`: {meaning}"),
         Notice::Rebalance {
@@ -197,6 +192,11 @@ fn human(notice: &Notice) -> Option<String> {
             grouped((*records_in as f64 / seconds.max(1e-3)) as u64)
         ),
     })
+}
+
+/// What a fixed start passes over.
+fn not_used(PassedOver { offset, used_by }: &PassedOver) -> String {
+    format!("  (the group holds {offset}, which somebody else committed; {used_by} begins there)")
 }
 
 /// `1234567` as `1,234,567`.
