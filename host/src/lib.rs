@@ -17,6 +17,8 @@ pub mod config;
 pub mod json_lines;
 pub mod kill;
 pub mod metrics;
+pub mod outage;
+pub mod pulse;
 
 pub mod source;
 pub mod state;

@@ -31,6 +31,20 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// A position to commit: what Kafka keeps for a partition of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committable {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The next offset to read.
+    pub next: i64,
+    /// The epoch of the leader that took the record before `next`, so that a reader who begins there finds out whether the log was truncated below it.
+    /// `None`: nobody knows; what stands before `next` is no record, or the broker does not tell.
+    pub leader_epoch: Option<i32>,
+    /// What rides with it.
+    pub metadata: String,
+}
+
 /// A column of byte strings in which an entry may be absent: Kafka's null key or null value.
 ///
 /// Always: `ends` never falls, its last entry is `bytes.len()`, and `absent` ascends. Entry `i` is `bytes[ends[i-1]..ends[i]]`, with

@@ -5,6 +5,8 @@
 //! long as its transaction may; what is lost with a transaction is told as `TimedOut`, for the transaction can be aborted and done again.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use super::codes;
@@ -40,6 +42,8 @@ pub(super) struct Producer {
     /// What the handle was made with, for the next one.
     settings: Vec<(String, String)>,
     pub(super) transactions: Option<Transactions>,
+    /// Requests that commit positions and did not come back, of this handle and those before it.
+    pub(super) left_behind: Arc<AtomicUsize>,
 }
 
 struct Topic {
@@ -89,6 +93,7 @@ impl Producer {
             probed: None,
             settings,
             transactions: transactional.map(Transactions::new),
+            left_behind: Arc::default(),
         })
     }
 
@@ -283,6 +288,8 @@ fn properties(cluster: &Cluster, kbytes: &str, client_id: &str) -> Vec<(String, 
         // third more for each.
         ("queue.buffering.max.messages", "20000"),
         ("topic.metadata.refresh.interval.ms", "60000"),
+        // A connection that a wall between forgot is noticed, though nothing is sent on it.
+        ("socket.keepalive.enable", "true"),
     ];
     let owned = [
         ("bootstrap.servers", cluster.brokers.as_str()),

@@ -9,18 +9,21 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use super::codes::{ALL_BROKERS_DOWN, UNKNOWN_TOPIC};
+use super::codes::{ALL_BROKERS_DOWN, HUNG, UNKNOWN_TOPIC};
+use crate::outage::is_cut_off;
 use rdkafka::TopicPartitionList;
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as code;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
 
-/// How much longer than its limit a call may take before it counts as one that never comes back.
+/// How much longer than its limit a call may take before it is left behind.
 const HELD: Duration = Duration::from_secs(1);
+/// So many calls of one producer may be left behind at a time: each holds a client, with its threads and connections, until it comes back.
+const LEFT_BEHIND: usize = 8;
 const PURGED_IN_QUEUE: i32 = code::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
 const PURGED_IN_FLIGHT: i32 = code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT as i32;
 const AUTHENTICATION: i32 = code::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
@@ -73,15 +76,23 @@ pub(super) struct Message<'a> {
 
 /// A producer and its topics.
 pub(super) struct Handle {
-    client: NonNull<sys::rd_kafka_t>,
     topics: Vec<NonNull<sys::rd_kafka_topic_t>>,
-    reports: Box<Mutex<Reports>>,
-    /// A call of ours stays in the client for as long as it likes: it must outlive everything.
-    is_held: AtomicBool,
+    client: Arc<Client>,
 }
 
 // SAFETY: librdkafka's client and topic handles may be used from any thread, and nothing else in a handle is bound to one.
 unsafe impl Send for Handle {}
+
+/// librdkafka's producer. The last of those who hold it destroys it: its handle, or a call that was left behind.
+struct Client {
+    native: NonNull<sys::rd_kafka_t>,
+    reports: Box<Mutex<Reports>>,
+}
+
+// SAFETY: librdkafka's clients may be used from any thread, by several at a time; the reports have a lock.
+unsafe impl Send for Client {}
+// SAFETY: as above.
+unsafe impl Sync for Client {}
 
 impl Handle {
     /// A producer with these properties. It connects by itself in threads of its own.
@@ -106,11 +117,9 @@ impl Handle {
             sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
             let kind = sys::rd_kafka_type_t::RD_KAFKA_PRODUCER;
             match NonNull::new(sys::rd_kafka_new(kind, conf, text.as_mut_ptr(), text.len())) {
-                Some(client) => Ok(Self {
-                    client,
+                Some(native) => Ok(Self {
                     topics: Vec::new(),
-                    reports,
-                    is_held: AtomicBool::new(false),
+                    client: Arc::new(Client { native, reports }),
                 }),
                 None => {
                     sys::rd_kafka_conf_destroy(conf);
@@ -120,20 +129,24 @@ impl Handle {
         }
     }
 
+    fn native(&self) -> *mut sys::rd_kafka_t {
+        self.client.native.as_ptr()
+    }
+
     /// Adds a topic and gives its index. librdkafka keeps the first partitioner that a topic is added with.
     pub(super) fn add_topic(&mut self, name: &str, partitioner: &str) -> Result<usize, String> {
         let (name, value) = (terminated(name)?, terminated(partitioner)?);
         let mut text = [0 as c_char; 512];
         // SAFETY: the client lives; the copy of its topic settings is ours until `rd_kafka_topic_new` takes it, which it does whatever it returns.
         let topic = unsafe {
-            let conf = sys::rd_kafka_default_topic_conf_dup(self.client.as_ptr());
+            let conf = sys::rd_kafka_default_topic_conf_dup(self.native());
             let property = c"partitioner".as_ptr();
             let set = sys::rd_kafka_topic_conf_set(conf, property, value.as_ptr(), text.as_mut_ptr(), text.len());
             if set != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
                 sys::rd_kafka_topic_conf_destroy(conf);
                 return Err(owned(text.as_ptr()));
             }
-            NonNull::new(sys::rd_kafka_topic_new(self.client.as_ptr(), name.as_ptr(), conf))
+            NonNull::new(sys::rd_kafka_topic_new(self.native(), name.as_ptr(), conf))
         };
         self.topics
             .push(topic.ok_or_else(|| "librdkafka refused the topic".to_owned())?);
@@ -147,7 +160,7 @@ impl Handle {
         // SAFETY: client and topic live; on success `answer` is ours to read and to release, with `topic_cnt` entries behind `topics`. The entry's error is
         // read as a number because a broker may send one that the generated enum does not know.
         let code = unsafe {
-            let asked = sys::rd_kafka_metadata(self.client.as_ptr(), 0, rkt, &mut answer, milliseconds(limit));
+            let asked = sys::rd_kafka_metadata(self.native(), 0, rkt, &mut answer, milliseconds(limit));
             if asked as i32 != NO_ERROR {
                 return Err(Failure::of(asked));
             }
@@ -182,7 +195,7 @@ impl Handle {
         // the headers become librdkafka's when it succeeds, and stay ours when it does not.
         let code = unsafe {
             sys::rd_kafka_producev(
-                self.client.as_ptr(),
+                self.native(),
                 vtype::RD_KAFKA_VTYPE_RKT as c_uint,
                 self.topics[topic].as_ptr(),
                 vtype::RD_KAFKA_VTYPE_MSGFLAGS as c_uint,
@@ -213,32 +226,32 @@ impl Handle {
     /// Serves the callbacks, for `limit` at most.
     pub(super) fn poll(&self, limit: Duration) {
         // SAFETY: the client lives; callbacks touch the reports only, through their lock.
-        unsafe { sys::rd_kafka_poll(self.client.as_ptr(), milliseconds(limit)) };
+        unsafe { sys::rd_kafka_poll(self.native(), milliseconds(limit)) };
     }
 
     /// Serves the callbacks for `limit` at most and sends meanwhile what waits for company in a batch.
     pub(super) fn flush(&self, limit: Duration) {
         // SAFETY: as `poll`. What it returns says whether the queue is empty, which `in_flight` says as well.
-        unsafe { sys::rd_kafka_flush(self.client.as_ptr(), milliseconds(limit)) };
+        unsafe { sys::rd_kafka_flush(self.native(), milliseconds(limit)) };
     }
 
     /// Records not acknowledged, and reports not served.
     pub(super) fn in_flight(&self) -> usize {
         // SAFETY: the client lives.
-        let count = unsafe { sys::rd_kafka_outq_len(self.client.as_ptr()) };
+        let count = unsafe { sys::rd_kafka_outq_len(self.native()) };
         usize::try_from(count).unwrap_or(0)
     }
 
     /// What the callbacks told.
     pub(super) fn reports(&self) -> MutexGuard<'_, Reports> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+        self.client.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The error after which this producer sends nothing more, if there was one.
     pub(super) fn fatal(&self) -> Option<Failure> {
         let mut text = [0 as c_char; 512];
         // SAFETY: the client lives and `text` is as long as we say.
-        let code = unsafe { sys::rd_kafka_fatal_error(self.client.as_ptr(), text.as_mut_ptr(), text.len()) } as i32;
+        let code = unsafe { sys::rd_kafka_fatal_error(self.native(), text.as_mut_ptr(), text.len()) } as i32;
         (code != NO_ERROR).then(|| Failure {
             code,
             // SAFETY: librdkafka ended the text with a zero when it gave an error.
@@ -262,43 +275,46 @@ impl Handle {
     /// Makes this producer the only one of its transactional id: what the one before left open is aborted, or its commit waited for. May be called again.
     pub(super) fn init_transactions(&self, limit: Duration) -> Result<(), Setback> {
         // SAFETY: the client lives; the error that it gives is ours.
-        unsafe {
-            outcome(sys::rd_kafka_init_transactions(
-                self.client.as_ptr(),
-                milliseconds(limit),
-            ))
-        }
+        unsafe { outcome(sys::rd_kafka_init_transactions(self.native(), milliseconds(limit))) }
     }
 
     /// Begins a transaction; asks nobody.
     pub(super) fn begin_transaction(&self) -> Result<(), Setback> {
         // SAFETY: as `init_transactions`.
-        unsafe { outcome(sys::rd_kafka_begin_transaction(self.client.as_ptr())) }
+        unsafe { outcome(sys::rd_kafka_begin_transaction(self.native())) }
     }
 
     /// Makes offsets part of the transaction. `group`: a membership as the consumer wrote it.
     ///
     /// Where no broker is left librdkafka waits for one without limit (`rd_kafka_coord_req_fsm` of 2.12.1), whatever it is told. So it is asked in a
-    /// thread that may stay behind; the client is never destroyed then, and another one has to go on.
+    /// thread that may stay behind and holds the client until it comes back; another one has to go on. `left_behind` counts those that did not come
+    /// back yet; where they are too many the setback is fatal.
     pub(super) fn send_offsets(
         &self,
         offsets: &TopicPartitionList,
         group: &[u8],
         limit: Duration,
+        left_behind: &Arc<AtomicUsize>,
     ) -> Result<(), Setback> {
-        let (client, offsets, group) = (Client(self.client), offsets.clone(), group.to_vec());
+        let hanging = left_behind.load(Ordering::Relaxed);
+        if hanging >= LEFT_BEHIND {
+            return Err(hung(hanging));
+        }
+        let (client, offsets, group) = (self.client.clone(), offsets.clone(), group.to_vec());
+        let call = Call::begin(left_behind);
         let (answer, answered) = mpsc::channel();
         let asking = std::thread::Builder::new()
             .name("send-offsets".to_owned())
             .spawn(move || {
-                let _nobody_waits_any_more = answer.send(send_offsets(&client, &offsets, &group, limit));
+                let outcome = send_offsets(&client, &offsets, &group, limit);
+                drop((client, call));
+                let _nobody_waits_any_more = answer.send(outcome);
             });
         if asking.is_ok()
             && let Ok(outcome) = answered.recv_timeout(limit + HELD)
         {
             return outcome;
         }
-        self.is_held.store(asking.is_ok(), Ordering::Relaxed);
         Err(Setback {
             failure: Failure::of(code::RD_KAFKA_RESP_ERR__TIMED_OUT),
             is_retriable: true,
@@ -309,23 +325,13 @@ impl Handle {
     /// Commits the transaction. May be called again.
     pub(super) fn commit_transaction(&self, limit: Duration) -> Result<(), Setback> {
         // SAFETY: as `init_transactions`.
-        unsafe {
-            outcome(sys::rd_kafka_commit_transaction(
-                self.client.as_ptr(),
-                milliseconds(limit),
-            ))
-        }
+        unsafe { outcome(sys::rd_kafka_commit_transaction(self.native(), milliseconds(limit))) }
     }
 
     /// Aborts the transaction; what waits is thrown away. May be called again.
     pub(super) fn abort_transaction(&self, limit: Duration) -> Result<(), Setback> {
         // SAFETY: as `init_transactions`.
-        unsafe {
-            outcome(sys::rd_kafka_abort_transaction(
-                self.client.as_ptr(),
-                milliseconds(limit),
-            ))
-        }
+        unsafe { outcome(sys::rd_kafka_abort_transaction(self.native(), milliseconds(limit))) }
     }
 }
 
@@ -358,11 +364,43 @@ unsafe fn outcome(error: *mut sys::rd_kafka_error_t) -> Result<(), Setback> {
     }
 }
 
-/// A client that outlives the call, as `Handle::is_held` sees to.
-struct Client(NonNull<sys::rd_kafka_t>);
+/// Sets the leader epoch of the list's last element.
+pub(super) fn set_leader_epoch(list: &mut TopicPartitionList, epoch: Option<i32>) {
+    let (Some(last), Some(epoch)) = (list.count().checked_sub(1), epoch) else {
+        return;
+    };
+    // SAFETY: the list has an element of that number.
+    unsafe { sys::rd_kafka_topic_partition_set_leader_epoch((*list.ptr()).elems.add(last), epoch) };
+}
 
-// SAFETY: librdkafka's clients may be used from any thread.
-unsafe impl Send for Client {}
+/// A call that is under way, counted until it comes back.
+struct Call(Arc<AtomicUsize>);
+
+impl Call {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn hung(calls: usize) -> Setback {
+    Setback {
+        failure: Failure {
+            code: HUNG,
+            text: format!(
+                "{calls} requests that commit positions hang in the Kafka client, and none of them comes back"
+            ),
+        },
+        is_retriable: false,
+        is_fatal: true,
+    }
+}
 
 fn send_offsets(client: &Client, offsets: &TopicPartitionList, group: &[u8], limit: Duration) -> Result<(), Setback> {
     let mut membership = ptr::null_mut();
@@ -375,7 +413,7 @@ fn send_offsets(client: &Client, offsets: &TopicPartitionList, group: &[u8], lim
             group.len(),
         ))?;
         let sent = outcome(sys::rd_kafka_send_offsets_to_transaction(
-            client.0.as_ptr(),
+            client.native.as_ptr(),
             offsets.ptr(),
             membership,
             milliseconds(limit),
@@ -387,18 +425,17 @@ fn send_offsets(client: &Client, offsets: &TopicPartitionList, group: &[u8], lim
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if *self.is_held.get_mut() {
-            // The reports go on being written to.
-            Box::leak(std::mem::take(&mut self.reports));
-            return;
+        for topic in self.topics.drain(..) {
+            // SAFETY: each topic is released once, while the client lives.
+            unsafe { sys::rd_kafka_topic_destroy(topic.as_ptr()) };
         }
-        // SAFETY: each handle is released once, topics first; no callback runs after `rd_kafka_destroy`, so the reports may go after it.
-        unsafe {
-            for topic in self.topics.drain(..) {
-                sys::rd_kafka_topic_destroy(topic.as_ptr());
-            }
-            sys::rd_kafka_destroy(self.client.as_ptr());
-        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // SAFETY: nobody else holds it, so that it is destroyed once; no callback runs after it, so the reports may go then.
+        unsafe { sys::rd_kafka_destroy(self.native.as_ptr()) };
     }
 }
 
@@ -506,7 +543,7 @@ unsafe extern "C" fn on_error(_client: *mut sys::rd_kafka_t, code: c_int, reason
     let (reason, mut reports) = unsafe { (owned(reason), reports_behind(opaque)) };
     match code {
         ALL_BROKERS_DOWN => reports.all_down = true,
-        AUTHENTICATION | SSL => reports.refused = Some(reason),
+        AUTHENTICATION | SSL if !is_cut_off(&reason) => reports.refused = Some(reason),
         _ => reports.broken = Some(reason),
     }
 }
@@ -548,6 +585,7 @@ pub(super) fn no_membership(group: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rdkafka::mocking::MockCluster;
 
     /// Kafka's own vectors (`UtilsTest.testMurmur2`); a Java producer takes the hash without its sign, modulo the number of partitions.
     const JAVA: [(&[u8], i32); 6] = [
@@ -558,6 +596,44 @@ mod tests {
         (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
         (b"abc", 479470107),
     ];
+
+    #[test]
+    fn what_hangs_is_counted_until_it_comes_back_and_is_bounded() {
+        const LIMIT: Duration = Duration::from_secs(60);
+        let cluster = MockCluster::new(1).unwrap();
+        let properties = [
+            ("bootstrap.servers".to_owned(), cluster.bootstrap_servers()),
+            ("transactional.id".to_owned(), "id".to_owned()),
+        ];
+        let handle = Handle::new(&properties).unwrap();
+        handle.init_transactions(LIMIT).unwrap();
+        handle.begin_transaction().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset("t", 0, rdkafka::Offset::Offset(1)).unwrap();
+        let send =
+            |limit, left_behind: &Arc<AtomicUsize>| handle.send_offsets(&list, &no_membership("g"), limit, left_behind);
+        let too_many = Arc::new(AtomicUsize::new(LEFT_BEHIND));
+        let setback = send(LIMIT, &too_many).unwrap_err();
+        assert!(
+            setback.is_fatal && !setback.is_retriable && setback.failure.code == HUNG,
+            "{setback:?}"
+        );
+        assert_eq!(too_many.load(Ordering::Relaxed), LEFT_BEHIND, "none was added");
+
+        let left_behind = Arc::<AtomicUsize>::default();
+        cluster.broker_down(1).unwrap();
+        assert!(send(Duration::from_millis(300), &left_behind).is_err());
+        assert!(left_behind.load(Ordering::Relaxed) <= 1);
+        cluster.broker_up(1).unwrap();
+        let until = crate::clock::now() + LIMIT;
+        while left_behind.load(Ordering::Relaxed) > 0 {
+            assert!(crate::clock::now() < until, "it comes back with the broker");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let client = Arc::downgrade(&handle.client);
+        drop(handle);
+        assert!(client.upgrade().is_none(), "nobody holds the client any more");
+    }
 
     #[test]
     fn a_key_goes_to_the_partition_that_java_takes() {

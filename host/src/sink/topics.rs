@@ -15,6 +15,7 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
+use crate::outage::is_cut_off;
 
 /// How long a cluster may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -155,6 +156,7 @@ fn admin(cluster: &Cluster) -> Result<AdminClient<DefaultClientContext>> {
 
 fn config(cluster: &Cluster) -> ClientConfig {
     let mut config = ClientConfig::new();
+    config.set("socket.keepalive.enable", "true");
     for (name, value) in &cluster.properties {
         config.set(name, value);
     }
@@ -220,10 +222,11 @@ impl Ear {
 impl ClientContext for Ear {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        let refused = matches!(
+        let of_log_in = matches!(
             code,
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::SSL)
         );
+        let refused = of_log_in && !is_cut_off(reason);
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         // "All brokers down" repeats what the broker's own line said better, and never hides a refusal.
         if refused || !(heard.0 || code == Some(RDKafkaErrorCode::AllBrokersDown)) {

@@ -18,7 +18,7 @@ use super::{Committed, Files, Options, Sent, Transactional, Writer};
 use crate::clock;
 use crate::config::{Cluster, Partitioner, Sink, Target};
 use crate::error::{Kind, Result};
-use crate::record::{Records, TopicPartition};
+use crate::record::{Committable, Records, TopicPartition};
 
 fn unique(name: &str) -> String {
     format!("{name}-{:016x}", clock::random())
@@ -58,8 +58,13 @@ fn records(count: usize) -> Records {
     records
 }
 
-fn at(topic: &str, partition: i32, next: i64, metadata: &str) -> (TopicPartition, i64, String) {
-    (TopicPartition::new(topic, partition), next, metadata.to_owned())
+fn at(topic: &str, partition: i32, next: i64, metadata: &str) -> Committable {
+    Committable {
+        partition: TopicPartition::new(topic, partition),
+        next,
+        leader_epoch: None,
+        metadata: metadata.to_owned(),
+    }
 }
 
 /// A commit that went through, however long it took.
@@ -71,7 +76,7 @@ fn commit(writer: &mut Writer) {
     }
 }
 
-fn send(writer: &mut Writer, offsets: &[(TopicPartition, i64, String)], group: &str) {
+fn send(writer: &mut Writer, offsets: &[Committable], group: &str) {
     let sent = writer.send_offsets(offsets, &no_membership(group), LIMIT);
     assert!(matches!(sent, Sent::Done | Sent::Slow), "{sent:?}");
 }

@@ -8,7 +8,7 @@ use super::transaction::{Committed, Sent, Transactional};
 use crate::clock;
 use crate::config::{Cluster, Sink, Target};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Records, TopicPartition};
+use crate::record::{Committable, Records};
 
 /// How often a wait looks whether something was acknowledged.
 const LOOK: Duration = Duration::from_micros(200);
@@ -153,7 +153,7 @@ impl Writer {
 
     /// Makes positions part of the transaction, and begins it where nothing was staged: partition, next offset to read and what rides with it.
     /// `group` is the membership that the reader gave, fresh. No positions: nothing is done.
-    pub fn send_offsets(&mut self, offsets: &[(TopicPartition, i64, String)], group: &[u8], limit: Duration) -> Sent {
+    pub fn send_offsets(&mut self, offsets: &[Committable], group: &[u8], limit: Duration) -> Sent {
         match self.producers.first_mut() {
             Some(producer) => producer.send_offsets(offsets, group, limit),
             None => Sent::Refused(NO_TRANSACTIONS.to_owned()),

@@ -13,7 +13,7 @@ use super::*;
 use crate::clock;
 use crate::config::*;
 use crate::error::{Kind, Result};
-use crate::record::TopicPartition;
+use crate::record::{Committable, TopicPartition};
 
 mod members;
 mod starts;
@@ -142,6 +142,7 @@ pub(crate) fn member(workers: usize) -> Member {
         instance: None,
         workers,
         queue_bytes: 16 << 20,
+        poll_interval: Duration::from_secs(300),
     }
 }
 

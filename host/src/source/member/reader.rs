@@ -15,7 +15,7 @@ use super::intake::Intake;
 use super::queue::{self, Intake as _, Message, Queue};
 use crate::clock::{self, Interval};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Records, TopicPartition};
+use crate::record::{Committable, Records, TopicPartition};
 use crate::source::client::{self, Event, words};
 use crate::source::positions::plan::{Placed, Plan};
 use crate::source::positions::topics::Sharing;
@@ -124,7 +124,7 @@ impl Reader {
     /// Errors: `Invalid`, settings that librdkafka refuses.
     pub fn join(plan: Arc<Plan>, worker: usize) -> Result<Self> {
         let identity = plan.identity(worker);
-        let client = Closing::new(client::member(&plan.set[0], identity, plan.member.queue_bytes)?);
+        let client = Closing::new(client::member(&plan.set[0], identity, &plan.member)?);
         let queue = Queue::of(&client)?;
         let max_batch = plan.set.iter().map(|source| source.max_batch).min().unwrap_or(1);
         let discovery = plan
@@ -297,16 +297,15 @@ impl Reader {
         true
     }
 
-    fn uncommitted(&self, is_wanted: impl Fn(&TopicPartition) -> bool) -> Vec<super::commit::Position> {
+    fn uncommitted(&self, is_wanted: impl Fn(&TopicPartition) -> bool) -> Vec<Committable> {
         self.intake
             .positions()
             .filter(|(slot, next)| slot.committed != Some(*next) && is_wanted(&slot.at))
-            .map(|(slot, next)| {
-                (
-                    slot.at.clone(),
-                    next,
-                    self.plan.pointer(slot.source, &slot.at, slot.stop),
-                )
+            .map(|(slot, next)| Committable {
+                partition: slot.at.clone(),
+                next,
+                leader_epoch: slot.leader_epoch_at(next),
+                metadata: self.plan.pointer(slot.source, &slot.at, slot.stop),
             })
             .collect()
     }
@@ -322,11 +321,16 @@ impl Reader {
             return Ok(());
         };
         let partitions = self.with_followers(&partitions);
+        let membership = self.fenced;
         if let Some(limit) = commit.filter(|_| self.plan.commits()) {
             let positions = self.uncommitted(|at| partitions.contains(at));
             if !self.commit_and_wait(positions, clock::now() + limit)? {
                 self.told.push_back(Polled::Committed(Err(Refusal::passing(NO_ANSWER))));
             }
+        }
+        if self.fenced != membership {
+            // It joined again meanwhile, under another membership: all is lost, and told, and nobody waits for this answer.
+            return Ok(());
         }
         let owned: Vec<_> = partitions
             .into_iter()
@@ -336,7 +340,7 @@ impl Reader {
     }
 
     /// Whether every commit was answered by the deadline; how is told.
-    fn commit_and_wait(&mut self, positions: Vec<super::commit::Position>, deadline: Instant) -> Result<bool> {
+    fn commit_and_wait(&mut self, positions: Vec<Committable>, deadline: Instant) -> Result<bool> {
         if !positions.is_empty() {
             let sent = self.commits.begin(
                 &self.client,
@@ -488,7 +492,10 @@ impl Reader {
         for outcome in outcomes {
             // Where checkpoints are the truth the answer may be older than they are.
             if outcome.result.is_ok() && !self.plan.is_kept() {
-                for (at, next, _) in &outcome.positions {
+                for Committable {
+                    partition: at, next, ..
+                } in &outcome.positions
+                {
                     if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
                         slot.committed = Some(*next);
                     }

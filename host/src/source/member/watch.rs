@@ -5,8 +5,9 @@ use std::time::Duration;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::intake::Trouble;
+use super::queue;
 use super::reader::{Polled, Reader};
-use crate::config::Subscription;
+use crate::config::{KafkaSource, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::client;
@@ -158,7 +159,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The log does not hold a partition's position: the source's policy says where to go on. librdkafka says it once, and fetches no more.
+    /// The log does not hold a partition's position, or holds other records before it than those that were read: the source's policy says where to go
+    /// on. librdkafka says it once, and fetches no more.
     fn leave_gap(&mut self, trouble: &Trouble) -> Result<()> {
         let Some(slot) = self
             .intake
@@ -178,13 +180,17 @@ impl Reader {
         let (at, next, index, stop) = (slot.at.clone(), slot.next, slot.source, slot.stop);
         let source = &self.plan.set[index];
         let facts = self.bounds(&at, next)?;
-        if (facts.begin..=facts.high).contains(&next) {
+        let is_cut = is_truncation(&trouble.text);
+        if !is_cut && (facts.begin..=facts.high).contains(&next) {
             return self.move_to(&[(at, next)]);
         }
         let Some((from, origin)) = start::out_of_range(source.on_out_of_range, &facts) else {
-            return Err(no_offset(source, &at, next, &facts, "read"));
+            return Err(match is_cut {
+                true => truncated(source, &at, next, &facts, &trouble.text),
+                false => no_offset(source, &at, next, &facts, "read"),
+            });
         };
-        tracing::warn!(partition = %at, next, from, "the log does not hold the position");
+        tracing::warn!(partition = %at, next, from, why = trouble.text, "the log does not hold the position");
         self.move_to(&[(at.clone(), from)])?;
         self.told.push_back(Polled::Assigned(vec![Placed {
             source: index,
@@ -193,6 +199,7 @@ impl Reader {
             origin,
             stop,
             metadata: None,
+            leader_epoch: None,
         }]));
         Ok(())
     }
@@ -223,6 +230,22 @@ fn one(offsets: Vec<Option<i64>>) -> i64 {
     offsets.first().copied().flatten().unwrap_or(0)
 }
 
+/// Whether librdkafka means that the log was truncated below a position: it reports that as any other position that a log does not hold.
+fn is_truncation(text: &str) -> bool {
+    text.contains(queue::words(Code::LogTruncation as i32))
+}
+
+/// After an unclean election the log may be as long as before, with other records in it.
+fn truncated(source: &KafkaSource, at: &TopicPartition, next: i64, facts: &Facts, said: &str) -> Error {
+    let said = said.split(". Reset").next().unwrap_or(said);
+    Error::new(
+        Kind::Kafka,
+        format!("failed to read source `{}`: the log of {at} was truncated below offset {next}", source.name),
+        format!("{said}; it holds {}..{} now", facts.begin, facts.high),
+    )
+    .hint("records that were read are gone, and others may stand in their place; on-out-of-range = \"earliest\" or \"latest\" goes on all the same")
+}
+
 fn outgrown(follower: &str, count: i32, leader: &str, led: i32) -> Error {
     Error::new(
         Kind::Kafka,
@@ -232,4 +255,21 @@ fn outgrown(follower: &str, count: i32, leader: &str, led: i32) -> Error {
         ),
     )
     .hint("start all processes of the pipeline again: the largest topic then leads")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncation_is_told_from_a_position_that_retention_passed() {
+        let truncations = [
+            "Partition log truncation detected at offset 10 (leader epoch 2): broker end offset is 5 (offset leader epoch 2). Reset to INVALID.: Local: Partition log truncation detected (broker 3)",
+            "No epoch found less or equal to offset 10 (leader epoch 2): broker end offset is -1 (offset leader epoch -1). Reset using configured policy.: Local: Partition log truncation detected (broker 3)",
+        ];
+        assert!(truncations.iter().all(|text| is_truncation(text)));
+        let passed =
+            "fetch failed due to requested offset not available on the broker: Broker: Offset out of range (broker 1)";
+        assert!(!is_truncation(passed));
+    }
 }

@@ -11,7 +11,7 @@ use super::start::{self, Committed, Facts, Origin, Unresolved};
 use super::topics::{self, Layout, Sharing};
 use crate::config::{CommitOffsets, KafkaSource, Start, Stop};
 use crate::error::{Error, Kind, Result};
-use crate::record::TopicPartition;
+use crate::record::{Committable, TopicPartition};
 use crate::source::client::{self, Client, Identity, lock};
 use crate::source::member::commit;
 
@@ -29,6 +29,8 @@ pub struct Member {
     pub workers: usize,
     /// Bytes that one consumer may hold of records read and not yet handed over.
     pub queue_bytes: u64,
+    /// How long a worker may go without asking the group for anything; after that its partitions are somebody else's.
+    pub poll_interval: Duration,
 }
 
 /// A partition, where it starts and why, and where it stops.
@@ -46,6 +48,8 @@ pub struct Placed {
     pub stop: Option<i64>,
     /// What rides with the group's offset there; `None`: the group has none, or not one of ours.
     pub metadata: Option<String>,
+    /// The epoch of the leader that took the record before `from`, where the group's offset says so.
+    pub leader_epoch: Option<i32>,
 }
 
 /// Where the partitions of a set start and stop, and what the workers of this process tell each other about them.
@@ -235,12 +239,18 @@ fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<Pl
         for ((partition, facts), stop) in partitions.into_iter().zip(facts).zip(stops) {
             let (from, origin) =
                 start(source, &partition, facts).map_err(|why| unresolved(source, &partition, facts, why))?;
+            let leader_epoch = match origin {
+                Origin::Committed => facts.own().and_then(|own| own.leader_epoch),
+                Origin::GroupOffset => facts.committed.as_ref().and_then(|held| held.leader_epoch),
+                _ => None,
+            };
             placed.push(Placed {
                 source: index,
                 partition,
                 from,
                 origin,
                 stop,
+                leader_epoch,
                 metadata: facts.own().map(|own| own.metadata.clone()),
             });
         }
@@ -376,6 +386,16 @@ impl Plan {
         metadata::pointer(&task, self.kept_stop(source, stop))
     }
 
+    /// The first position of a partition, with a pointer of ours.
+    pub(in crate::source) fn first(&self, placed: &Placed) -> Committable {
+        Committable {
+            partition: placed.partition.clone(),
+            next: placed.from,
+            leader_epoch: placed.leader_epoch,
+            metadata: self.pointer(placed.source, &placed.partition, placed.stop),
+        }
+    }
+
     /// The stop as it is kept, and the setting that said so.
     pub(in crate::source) fn kept_stop(&self, source: usize, stop: Option<i64>) -> Option<KeptStop> {
         let setting = self.set[source].stop.as_ref();
@@ -415,10 +435,7 @@ impl Plan {
             .iter()
             .zip(facts)
             .filter(|(_, facts)| facts.own().is_none())
-            .filter_map(|((source, at), _)| {
-                let placed = self.placed(at)?;
-                Some((at.clone(), placed.from, self.pointer(*source, at, placed.stop)))
-            })
+            .filter_map(|((_, at), _)| Some(self.first(self.placed(at)?)))
             .collect::<Vec<_>>();
         if firsts.is_empty() {
             return;

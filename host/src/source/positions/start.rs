@@ -51,6 +51,8 @@ impl fmt::Display for Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::source) struct Committed {
     pub(in crate::source) offset: i64,
+    /// The epoch of the leader that took the record before it.
+    pub(in crate::source) leader_epoch: Option<i32>,
     pub(in crate::source) metadata: String,
 }
 
@@ -238,6 +240,7 @@ mod tests {
             high: 200,
             committed: committed.map(|(offset, metadata)| Committed {
                 offset,
+                leader_epoch: None,
                 metadata: metadata.to_owned(),
             }),
             at_start_time: None,
@@ -408,6 +411,7 @@ mod tests {
         let stop = stop.map(|(at, setting)| metadata::KeptStop { at, setting });
         Committed {
             offset,
+            leader_epoch: None,
             metadata: metadata::pointer("views/3", stop),
         }
     }
