@@ -2,6 +2,7 @@
 //!
 //! A worker keeps the handles of what it touches and adds to them once a batch. Where `--http` is absent nothing records them.
 
+use crate::pulse::Pulses;
 use crate::record::TopicPartition;
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -102,7 +103,7 @@ fn describe_checkpoints() {
     describe_gauge!("sandbar_state_bytes", Unit::Bytes, "local files of a task's state");
 }
 
-/// What a process did so far, for the terminal and for `/ready`.
+/// What a process did so far, for the terminal, `/health` and `/ready`.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Records read.
@@ -115,6 +116,8 @@ pub struct Progress {
     pub disconnected: AtomicBool,
     /// Whether positions are resolved and the workers run.
     pub running: AtomicBool,
+    /// Whether the workers turn.
+    pub pulses: Pulses,
 }
 
 /// Handles for one partition of a source.

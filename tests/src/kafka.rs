@@ -147,6 +147,11 @@ impl Kafka {
         wait::until_true("every replica is in sync", START_LIMIT, || client.is_in_sync());
     }
 
+    /// Starts a killed node again on its own data, and waits for nothing: others may be dead.
+    pub fn start_again(&self, number: usize) {
+        self.nodes[number - 1].start();
+    }
+
     /// Adds a line to what every node says about itself; it counts from a node's next start.
     pub fn configure(&self, line: &str) {
         for node in &self.nodes {

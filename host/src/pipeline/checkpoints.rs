@@ -3,6 +3,7 @@
 //! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run stops and says so.
 
 use super::lifecycle::Notice;
+use super::restore::UnderWay;
 use crate::checkpoint::{BaseRef, Ground, Pointer, Store, StoreShape};
 use crate::clock::{self, Interval};
 use crate::config::{Offsets, Pipeline};
@@ -27,6 +28,8 @@ pub struct Checkpoints {
     shapes: Arc<[StoreShape]>,
     declared: Arc<[(String, plugin::Store)]>,
     allow_dropped: bool,
+    /// The restores of this process that are under way.
+    pub(super) under_way: Arc<UnderWay>,
 }
 
 /// A task's state, at the checkpoint that its committed offsets name.
@@ -61,7 +64,7 @@ impl Rebuilt {
                     &pointer.task,
                     &store,
                     base,
-                    &mut RestoreProgress::new(&pointer.task, 0, &|_| {}),
+                    &mut RestoreProgress::new(&pointer.task, 0, &|_| {}, &UnderWay::default()),
                 )?,
                 Ground::Empty | Ground::Local => empty(&home, &pointer.task)?,
             };
@@ -103,6 +106,7 @@ impl Checkpoints {
                 .collect(),
             declared: declared.into(),
             allow_dropped: pipeline.allow_dropped_state,
+            under_way: Arc::default(),
         })
     }
 
@@ -148,6 +152,7 @@ impl Checkpoints {
             .as_ref()
             .and_then(TaskState::applied)
             .and_then(|text| text.parse().ok());
+        self.under_way.moved();
         let history = store.history(pointer, applied.as_ref())?;
         check_offsets(task, pointer, &history.offsets, own)?;
         check_joined(task, pointer, &history.offsets, joined)?;
@@ -158,7 +163,9 @@ impl Checkpoints {
                 base: None,
             });
         };
-        let mut progress = RestoreProgress::new(task, history.deltas.iter().map(|delta| delta.length).sum(), tell);
+        self.under_way.moved();
+        let deltas = history.deltas.iter().map(|delta| delta.length).sum();
+        let mut progress = RestoreProgress::new(task, deltas, tell, &self.under_way);
         let (mut state, base) = match (history.ground, local) {
             (Ground::Local, Some(local)) => (local, history.base),
             (Ground::Base(base), local) => {
@@ -171,12 +178,21 @@ impl Checkpoints {
             }
         };
         for delta in &history.deltas {
+            if self.under_way.is_over() {
+                let what = format!("failed to restore task `{task}`");
+                return Err(Error::new(Kind::TimedOut, what, "the run is over"));
+            }
             state.redo(&store.delta(delta)?, &delta.pointer.to_string())?;
             progress.redone(delta.length);
         }
         progress.end();
         let state = Some(state);
         Ok(Restored { state, base })
+    }
+
+    /// Whether to bring a task to `pointer` takes more than to make an empty folder.
+    pub(super) fn takes_time(&self, task: &str, pointer: &Pointer) -> bool {
+        self.store.is_some() && pointer.bundle.is_some() || self.under_way.has(task)
     }
 
     /// Whether an operator has that store.
@@ -250,6 +266,7 @@ fn from_base(
 struct RestoreProgress<'a> {
     task: &'a str,
     tell: &'a dyn Fn(Notice),
+    under_way: &'a UnderWay,
     begun: Instant,
     due: Interval,
     base: (u64, u64),
@@ -257,10 +274,11 @@ struct RestoreProgress<'a> {
 }
 
 impl<'a> RestoreProgress<'a> {
-    fn new(task: &'a str, deltas: u64, tell: &'a dyn Fn(Notice)) -> Self {
+    fn new(task: &'a str, deltas: u64, tell: &'a dyn Fn(Notice), under_way: &'a UnderWay) -> Self {
         Self {
             task,
             tell,
+            under_way,
             begun: clock::now(),
             due: Interval::new(LONG),
             base: (0, 0),
@@ -279,6 +297,7 @@ impl<'a> RestoreProgress<'a> {
     }
 
     fn tell_if_due(&mut self) {
+        self.under_way.moved();
         if self.due.due() {
             self.tell_now();
         }
@@ -403,6 +422,7 @@ impl Checkpoints {
             shapes: [shape("count", &counts)].into(),
             declared: [("count".to_owned(), counts)].into(),
             allow_dropped: false,
+            under_way: Arc::default(),
         }
     }
 }

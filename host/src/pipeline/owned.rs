@@ -4,6 +4,7 @@
 
 use super::checkpoints::{Checkpoints, Restored};
 use super::lifecycle::Notice;
+use super::restore::{Heard, Restoring};
 use crate::checkpoint::{BaseRef, Pointer, Stops, TaskFrame, Upload};
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
@@ -13,7 +14,7 @@ use crate::record::TopicPartition;
 use crate::source::{Origin, Placed};
 use crate::state::TaskState;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -143,6 +144,10 @@ pub(super) struct Owned {
     shared: Checkpoints,
     tell: Box<dyn Fn(Notice) + Send>,
     tasks: BTreeMap<String, Task>,
+    /// Tasks that are taken over and have no state yet, in their turn.
+    restoring: VecDeque<Restoring>,
+    /// How many pieces of all restores were done when this worker last looked.
+    pieces: u64,
     /// The state of what is no task.
     none: Option<TaskState>,
 }
@@ -154,13 +159,15 @@ impl Owned {
             shared,
             tell: Box::new(tell),
             tasks: BTreeMap::new(),
+            restoring: VecDeque::new(),
+            pieces: 0,
             none: None,
         }
     }
 
-    /// Takes over the tasks of partitions that were assigned, each with its state brought back.
+    /// Takes over the tasks of partitions that were assigned. The state of each is brought back by [`restore`](Self::restore), as far as that takes time.
     ///
-    /// Errors: `Corrupt`, the offsets of a task name different checkpoints, or its checkpoint cannot be had.
+    /// Errors: `Corrupt`, the offsets of a task name different checkpoints.
     pub(super) fn take(&mut self, naming: &Naming, placed: &[Placed]) -> Result<()> {
         let mut arrived: BTreeMap<String, Vec<Held>> = BTreeMap::new();
         for placed in placed {
@@ -172,16 +179,62 @@ impl Owned {
             );
             arrived.entry(naming.task(&placed.partition)).or_default().push(held);
         }
-        arrived.retain(|name, _| match self.tasks.get_mut(name) {
-            Some(task) => {
-                task.has_joined = task.pointer.bundle.is_some();
-                false
-            }
-            None => true,
-        });
+        arrived.retain(|name, _| !self.has_joined_by(name));
         arrived
             .iter()
             .try_for_each(|(name, partitions)| self.go_back(name, partitions))
+    }
+
+    /// Whether a task of that name is here already; then partitions joined it.
+    fn has_joined_by(&mut self, name: &str) -> bool {
+        if let Some(task) = self.tasks.get_mut(name) {
+            task.has_joined = task.pointer.bundle.is_some();
+            return true;
+        }
+        match self.restoring.iter_mut().find(|of| of.task == name) {
+            Some(of) => {
+                of.has_joined = of.pointer.bundle.is_some();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether a task waits for its state. Nothing is processed meanwhile.
+    pub(super) fn is_restoring(&self) -> bool {
+        !self.restoring.is_empty()
+    }
+
+    /// Goes on with what is to be brought back, and waits up to `limit` for it. Whether it came nearer.
+    ///
+    /// Errors: `Corrupt`, a checkpoint cannot be had.
+    pub(super) fn restore(&mut self, limit: Duration) -> Result<bool> {
+        let Some(next) = self.restoring.front_mut() else {
+            return Ok(false);
+        };
+        match next.hear(&self.shared, limit)? {
+            None => {
+                let pieces = self.shared.under_way.pieces();
+                Ok(std::mem::replace(&mut self.pieces, pieces) != pieces)
+            }
+            Some(Heard::Progress(notice)) => {
+                (self.tell)(notice);
+                Ok(true)
+            }
+            Some(Heard::Done(restored)) => {
+                if let Some(done) = self.restoring.pop_front() {
+                    self.put(done, restored?);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn put(&mut self, done: Restoring, restored: Restored) {
+        let mut task = Task::new(restored.state, done.pointer, restored.base);
+        task.seq = task.seq.max(done.seq);
+        task.has_joined = done.has_joined;
+        self.tasks.insert(done.task, task);
     }
 
     /// Takes over a task that has no committed offsets, with no state.
@@ -205,6 +258,11 @@ impl Owned {
     /// Whether a partition waits to be covered by a checkpoint of its task.
     pub(super) fn has_joined(&self) -> bool {
         self.tasks.values().any(|task| task.has_joined)
+    }
+
+    /// Whether a task is here, with its state.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tasks.contains_key(name)
     }
 
     /// The state of a task.
@@ -260,28 +318,50 @@ impl Owned {
         states.for_each(TaskState::drop_overlay);
     }
 
-    /// Brings a task to what is committed for its partitions: at once where it stands there.
+    /// Brings a task to what is committed for its partitions: at once where it stands there, or is on its way there, or begins empty.
     pub(super) fn go_back(&mut self, name: &str, partitions: &[Held]) -> Result<()> {
         let pointer = common_pointer(name, partitions)?;
-        let (own, joined) = by_pointer(partitions, &pointer);
-        let stands = |task: &Task| task.pointer == pointer || pointer.bundle.is_none() && task.pointer.bundle.is_none();
-        if self.tasks.get(name).is_some_and(stands) {
+        let stands = |at: &Pointer| *at == pointer || pointer.bundle.is_none() && at.bundle.is_none();
+        let is_on_its_way = |of: &Restoring| of.task == name && stands(&of.pointer);
+        if self.tasks.get(name).is_some_and(|task| stands(&task.pointer)) || self.restoring.iter().any(is_on_its_way) {
             return Ok(());
         }
+        let (own, joined) = by_pointer(partitions, &pointer);
         // The folder is opened once only.
-        let seq = self.tasks.remove(name).map_or(0, |task| task.seq);
-        let Restored { state, base } = self.shared.restore(name, &pointer, &own, &joined, &*self.tell)?;
-        let mut task = Task::new(state, pointer, base);
-        task.seq = task.seq.max(seq);
-        task.has_joined = task.pointer.bundle.is_some() && !joined.is_empty();
-        self.tasks.insert(name.to_owned(), task);
+        let seq = self.forget(name);
+        let has_joined = pointer.bundle.is_some() && !joined.is_empty();
+        let to = Restoring {
+            task: name.to_owned(),
+            pointer,
+            seq,
+            has_joined,
+            own,
+            joined,
+            heard: None,
+        };
+        if self.shared.takes_time(name, &to.pointer) {
+            self.restoring.push_back(to);
+            return Ok(());
+        }
+        let restored = self
+            .shared
+            .restore(name, &to.pointer, &to.own, &to.joined, &*self.tell)?;
+        self.put(to, restored);
         Ok(())
+    }
+
+    /// Gives a task up; gives the number of the last bundle that it was given.
+    fn forget(&mut self, name: &str) -> u64 {
+        let known = self.tasks.remove(name).map_or(0, |task| task.seq);
+        let on_its_way = self.restoring.iter().find(|of| of.task == name).map_or(0, |of| of.seq);
+        self.restoring.retain(|of| of.task != name);
+        known.max(on_its_way)
     }
 
     /// These partitions are somebody else's: their tasks go, with whatever was not committed.
     pub(super) fn give_up(&mut self, naming: &Naming, partitions: &[TopicPartition]) {
         for at in partitions {
-            self.tasks.remove(&naming.task(at));
+            self.forget(&naming.task(at));
         }
     }
 
@@ -451,6 +531,10 @@ mod tests {
         let mut after = Owned::new(shared, |_| {});
         let held = (TopicPartition::new("views", 0), Some(1), Some(pointer));
         after.go_back(TASK, &[held]).unwrap();
+        assert!(after.is_restoring() && !after.has(TASK));
+        while after.is_restoring() {
+            after.restore(WAIT).unwrap();
+        }
         commit(&mut after);
         assert_eq!(after.tasks[TASK].base, base);
         assert_eq!(scratches(folder.path()), 0, "no base is made anew");

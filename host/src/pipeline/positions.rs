@@ -79,6 +79,7 @@ impl Worker {
         let until = clock::now() + limit;
         let ending = event == Event::Stopping;
         while !self.writer.drain(Duration::from_millis(100))? {
+            self.pulse.beat();
             self.watch_connection();
             // An interval's commit can wait: for the end's, and for a group that asks for partitions.
             if event == Event::Due && (self.shared.stop.is_requested() || self.is_group_waiting()?) {

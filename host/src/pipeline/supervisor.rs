@@ -11,6 +11,7 @@ use super::lifecycle::{Notice, Stop};
 use super::round::transaction_timeout;
 use super::start::{Import, check_committed, kept};
 use super::task::Tasks;
+use super::watchdog;
 use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
 use crate::checkpoint::Pointer;
 use crate::checkpoint::savepoint::Place;
@@ -31,6 +32,8 @@ use std::time::{Duration, Instant};
 const START_LOOK: Duration = Duration::from_millis(5);
 /// After a signal, the workers have so long; then the process ends without them, as if it were killed: what is committed is whole.
 const STOP_LIMIT: Duration = Duration::from_secs(9);
+/// How long restores that nobody waits for any more may take to end their piece.
+const RESTORE_END: Duration = Duration::from_millis(500);
 /// How often the terminal is told about progress.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -112,8 +115,9 @@ pub fn run(
         .enumerate()
         .map(|(index, worker)| spawn(index, worker, shared.clone()))
         .collect();
+    watchdog::start(&shared)?;
     let collecting = collect(&shared)?;
-    let failure = shared.failure.clone();
+    let (failure, under_way) = (shared.failure.clone(), shared.checkpoints.under_way.clone());
     drop(shared);
     progress.running.store(true, Ordering::Relaxed);
     let ended = match watch(&notices, &progress, &stop, audience) {
@@ -124,6 +128,7 @@ pub fn run(
         Watched::Overdue => Err(overdue(&workers)),
     };
     progress.running.store(false, Ordering::Relaxed);
+    under_way.end(RESTORE_END);
     // A run that finished by itself asks nobody to stop: the collector goes with the process.
     drop(collecting);
     failure.get().cloned().map_or(ended, Err)?;
@@ -332,6 +337,7 @@ fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints) -> Result<Plans> {
         instance: pipeline.instance.clone(),
         workers: pipeline.workers,
         queue_bytes: pipeline.queue_bytes / 2 / (pipeline.workers * sets.len().max(1)) as u64,
+        poll_interval: watchdog::poll_interval(pipeline),
     };
     let plan = |set: Vec<usize>| {
         let sources = set.iter().filter_map(|index| match &pipeline.sources[*index] {

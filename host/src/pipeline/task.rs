@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// How long one waiting for a sink or a plugin may last before the worker gets to see to its group.
 const WAIT: Duration = Duration::from_millis(50);
+/// How long a batch may be computed before the worker gets to see to its group; no call is cut short for it.
+const TURN: Duration = Duration::from_millis(500);
 /// Pauses between two calls of a plugin that asked to be called again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -54,7 +56,7 @@ impl Task<'_> {
 pub enum Done {
     /// All of its outputs are staged.
     Processed,
-    /// A sink takes nothing, or a plugin asks to be called again: see to the group, then call `go_on`. A batch that is given up here, with
+    /// A sink takes nothing, a plugin asks to be called again, or the batch takes its time: see to the group, then call `go_on`. A batch that is given up here, with
     /// `give_up`, is not processed: its positions must not be committed.
     Waiting,
 }
@@ -66,6 +68,8 @@ struct Stand {
     calls: usize,
     /// Records of the next call that are answered, where it is made in parts.
     part: usize,
+    /// The search for records at fault took too long: each record is called by itself, and the group is seen to between them.
+    is_one_by_one: bool,
     /// When a plugin that asked for it is called again, and the pause after that.
     retry: Option<(Instant, Duration)>,
     /// Stages that are done, and records of the next one that are handed over.
@@ -87,6 +91,8 @@ pub struct Tasks {
     progress: Arc<Progress>,
     missing: Vec<u32>,
     stand: Stand,
+    /// When the group was last seen to.
+    attended: Instant,
     metrics: WorkerMetrics,
 }
 
@@ -131,6 +137,7 @@ impl Tasks {
             metrics: metrics::worker(&pipeline.name),
             missing: Vec::new(),
             stand: Stand::default(),
+            attended: clock::now(),
             routes,
             pipeline,
             progress,
@@ -167,6 +174,7 @@ impl Tasks {
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
+        self.attended = clock::now();
         let done = self.compute(source, task, records).and_then(|done| match done {
             Done::Processed => self.stage_all(source, records, writer),
             Done::Waiting => Ok(Done::Waiting),
@@ -190,8 +198,16 @@ impl Tasks {
                 return Ok(Done::Waiting);
             }
             self.stand.calls += 1;
+            if self.stand.calls < self.routes[source].calls.len() && self.is_due() {
+                return Ok(Done::Waiting);
+            }
         }
         Ok(Done::Processed)
+    }
+
+    /// Whether the group was not seen to for long.
+    fn is_due(&self) -> bool {
+        clock::now().duration_since(self.attended) >= TURN
     }
 
     fn tell_event_time(&mut self, source: usize, records: &mut Records) {
@@ -205,7 +221,11 @@ impl Tasks {
     /// One call of the route, cut so that no plugin sees more records than the source allows.
     fn call(&mut self, source: usize, index: usize, task: &mut Task<'_>, records: &mut Records) -> Result<Done> {
         let call = self.routes[source].calls[index];
-        let max_batch = self.max_batch[source];
+        let max_batch = if self.stand.is_one_by_one {
+            1
+        } else {
+            self.max_batch[source]
+        };
         let mut outcomes = std::mem::take(&mut self.outcomes[source]);
         let (before, rest) = outcomes.split_at_mut(index);
         let (input, outcome) = (pick(call.from, records, before), &mut rest[0]);
@@ -228,6 +248,10 @@ impl Tasks {
     ) -> Result<Done> {
         let (mut part, mut put_out) = (Records::default(), Outcome::default());
         for from in (self.stand.part..records.len()).step_by(max_batch) {
+            if from > self.stand.part && self.is_due() {
+                self.stand.part = from;
+                return Ok(Done::Waiting);
+            }
             self.stand.part = from;
             part.clear();
             (from..records.len().min(from + max_batch)).for_each(|index| part.push_from(records, index));
@@ -295,7 +319,10 @@ impl Tasks {
                 self.stand.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
                 self.wait(task, left_changes)
             }
-            Err(CallError::GivenUp) => self.wait(task, left_changes),
+            Err(CallError::GivenUp) => {
+                self.stand.is_one_by_one = true;
+                self.wait(task, left_changes)
+            }
             Err(CallError::State(error)) => Err(error),
             Err(CallError::Fail(reason)) => {
                 let first = records.offsets.first().copied().unwrap_or(-1);
@@ -319,6 +346,7 @@ impl Tasks {
             self.begin(task);
             self.stand = Stand {
                 retry: self.stand.retry,
+                is_one_by_one: self.stand.is_one_by_one,
                 ..Stand::default()
             };
         }

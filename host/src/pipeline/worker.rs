@@ -17,6 +17,7 @@ use crate::clock::{self, Interval};
 use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, Progress, WorkerMetrics};
+use crate::pulse::Pulse;
 use crate::record::TopicPartition;
 use crate::sink::Writer;
 use crate::source::{Batch, FileReader, Plan, Polled, Reader};
@@ -25,6 +26,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// How long one wait for a task's state may last before the groups are seen to.
+const RESTORE_LOOK: Duration = Duration::from_millis(20);
 /// How long a worker with nothing to do waits for records.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How long the acknowledgements may take when positions are committed.
@@ -91,6 +94,7 @@ pub struct Worker {
     waiting: Waiting,
     /// A part of a batch was put out, and the run ends without the rest: nothing may be committed any more.
     is_torn: bool,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl Worker {
@@ -138,6 +142,7 @@ impl Worker {
             disconnected: false,
             waiting: Waiting::Nothing,
             is_torn: false,
+            pulse: shared.progress.pulses.add(),
             index,
             shared,
             lanes,
@@ -154,6 +159,7 @@ impl Worker {
             self.shared.fail(error);
         }
         let left = self.leave();
+        self.pulse.end();
         if self.shared.stop.is_requested() {
             // A producer whose broker hangs takes as long as its requests to be taken down in order; the end of the process does it at once.
             // The rest must go: the supervisor waits until no worker holds an end of its channel.
@@ -165,7 +171,12 @@ impl Worker {
 
     fn work(&mut self) -> Result<()> {
         while !self.shared.stop.is_requested() && !self.lanes.iter().all(Lane::is_finished) {
-            self.turn()?;
+            if self.owned.is_restoring() {
+                self.bring_back()?;
+            } else {
+                self.turn()?;
+                self.pulse.beat();
+            }
             if let Err(error) = self.writer.poll(Duration::ZERO) {
                 let lost = self.lost(error)?;
                 self.on_round(lost)?;
@@ -177,6 +188,15 @@ impl Worker {
             if self.rounds.is_none() {
                 self.owned.spill()?;
             }
+        }
+        Ok(())
+    }
+
+    /// The groups are seen to while tasks wait for their state. That alone is no turn: what they wait for has to come nearer.
+    fn bring_back(&mut self) -> Result<()> {
+        self.see_to_groups()?;
+        if self.owned.restore(RESTORE_LOOK)? {
+            self.pulse.beat();
         }
         Ok(())
     }
@@ -221,8 +241,8 @@ impl Worker {
             IDLE_WAIT / self.lanes.len().max(1) as u32
         };
         for lane in 0..self.lanes.len() {
-            // A lane without a broker may take seconds.
-            if self.shared.stop.is_requested() {
+            // A lane without a broker may take seconds; and nothing is processed while a task waits for its state.
+            if self.shared.stop.is_requested() || self.owned.is_restoring() {
                 break;
             }
             match &mut self.lanes[lane] {
@@ -290,6 +310,7 @@ impl Worker {
             Polled::Revoking(partitions) => self.revoking(lane, partitions)?,
             Polled::Lost(partitions) => {
                 self.owned.give_up(&member.naming, &partitions);
+                member.lost(&partitions);
                 match (&self.rounds, self.waiting) {
                     (Some(_), Waiting::Nothing) => self.on_round(Event::Lost)?,
                     (Some(_), _) => self.waiting = Waiting::ForGroup,
@@ -422,6 +443,7 @@ impl Worker {
             .process(source, &mut of, &mut batch.records, &mut self.writer)?;
         while done == Done::Waiting {
             self.waiting = Waiting::ForBatch;
+            self.pulse.beat();
             let seen_to = self.see_to_groups();
             let gives_up = std::mem::take(&mut self.waiting) == Waiting::ForGroup;
             seen_to?;
@@ -478,6 +500,7 @@ impl Worker {
     /// What files put out has no lane that waits for it.
     fn drain_the_rest(&mut self) -> Result<()> {
         while !self.writer.drain(Duration::from_millis(100))? && !self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
+            self.pulse.beat();
             self.watch_connection();
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! A plugin placed in a pipeline, for one worker: calls it with batches, replaces what a fault spoilt, and finds the record at fault.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::bindings::sandbar::plugin::batches as wit;
 use super::bindings::sandbar::plugin::types::Failure;
@@ -55,7 +56,8 @@ pub enum CallError {
     Retry(String),
     /// The pipeline cannot go on: the plugin said so, or it can no longer be opened.
     Fail(String),
-    /// The search for records at fault was given up; the call is as if it had not been made.
+    /// The search for records at fault was given up, because it took long or somebody had enough of it; the call is as if it had not been made. A call
+    /// with a single record never is.
     GivenUp,
     /// The task's state could not be read, or is not there.
     State(Error),
@@ -63,6 +65,9 @@ pub enum CallError {
 
 /// Of a guest's memory, the values that travel with a batch may take one part in so many; a batch with more is halved.
 const VALUES_SHARE: u64 = 4;
+
+/// How long records at fault are looked for in one call: somebody waits for the worker meanwhile.
+const SEARCH: Duration = Duration::from_secs(5);
 
 /// What an operator did since it was opened.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +169,7 @@ impl Operator {
             state,
             measured: Vec::new(),
             changed: false,
+            until: None,
         };
         let settled = self.settle(call.records, 0, origin, &mut gathered);
         let Gathered { measured, changed, .. } = gathered;
@@ -254,7 +260,8 @@ impl Operator {
             if self.stop_at_fault && gathered.has_fault() {
                 break;
             }
-            if self.enough.as_ref().is_some_and(|enough| enough()) {
+            let until = *gathered.until.get_or_insert_with(|| clock::now() + SEARCH);
+            if clock::now() >= until || self.enough.as_ref().is_some_and(|enough| enough()) {
                 return Err(CallError::GivenUp);
             }
             let start = part.start;
@@ -415,6 +422,8 @@ struct Gathered<'a> {
     measured: Vec<wit::Measured>,
     /// Something of the state was changed.
     changed: bool,
+    /// When the search for records at fault is given up, once it began.
+    until: Option<Instant>,
 }
 
 impl Gathered<'_> {

@@ -154,6 +154,16 @@ pub(super) fn denied(reason: &str) -> Error {
     .hint("grant READ on the group and on its topics, and WRITE on the transactional id, to this user")
 }
 
+/// Only the end of the process frees what hangs.
+pub(super) fn hung(reason: &str) -> Error {
+    Error::new(
+        Kind::Kafka,
+        "failed to commit positions: the Kafka client does not answer any more",
+        reason,
+    )
+    .hint("nothing is lost: the next start goes on at the last commit")
+}
+
 fn too_many((kind, reason): (Kind, String)) -> Error {
     Error::new(
         kind,

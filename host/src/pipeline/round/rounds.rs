@@ -264,6 +264,7 @@ impl Worker {
 
     /// The groups get to say what they want while a round waits.
     pub(in crate::pipeline) fn attend(&mut self) -> Result<()> {
+        self.pulse.beat();
         for lane in 0..self.lanes.len() {
             let Lane::Kafka(member) = &mut self.lanes[lane] else {
                 continue;

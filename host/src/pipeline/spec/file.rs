@@ -103,7 +103,7 @@ pub(super) struct Source {
     pub(super) otherwise: At<Otherwise>,
     /// Where the run ends, exclusive; absent: never.
     pub(super) stop: Option<At<Stop>>,
-    /// What to do when the log no longer holds the position.
+    /// What to do when the log no longer holds the position, or was truncated below it and holds other records there.
     #[serde(default)]
     pub(super) on_out_of_range: At<OutOfRange>,
     /// Where the truth about positions is.
@@ -165,7 +165,7 @@ pub(super) enum Otherwise {
     Fail,
 }
 
-/// What to do when the log no longer holds the position.
+/// What to do when the log no longer holds the position, or was truncated below it and holds other records there.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum OutOfRange {
