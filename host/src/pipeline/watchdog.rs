@@ -6,7 +6,7 @@
 
 use super::worker::Shared;
 use crate::clock;
-use crate::config::Pipeline;
+use crate::config::{Pipeline, Source};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::metrics::Progress;
@@ -35,8 +35,13 @@ pub(super) fn poll_interval(pipeline: &Pipeline) -> Duration {
     patience(pipeline) * 2 + BESIDE_CALLS
 }
 
-/// Watches the workers until the run is over, or one of them stands still: then the run fails, and the others leave.
+/// Watches the workers until the run is over, or one of them stands still: then the run fails, and the others leave. Where only files are read no
+/// group waits for anybody, and a person may look at the output for as long as they like.
 pub(super) fn start(shared: &Shared) -> Result<()> {
+    let is_in_group = |source: &Source| matches!(source, Source::Kafka(_));
+    if !shared.pipeline.sources.iter().any(is_in_group) {
+        return Ok(());
+    }
     let patience = patience(&shared.pipeline);
     let progress = Arc::downgrade(&shared.progress);
     // Not all of what is shared: the run is over once nobody can tell anything any more.
@@ -82,7 +87,7 @@ fn stands_still(seen: Standstill) -> Error {
         Kind::TimedOut,
         format!("failed to go on: worker {worker} stands still"),
         format!(
-            "it has not turned for {} s: it waits for the disk of state.dir, the checkpoint store or a plugin",
+            "it has not turned for {} s: it waits for the disk of state.dir, the checkpoint store, a plugin, or a sink that is a file or a pipe",
             still.as_secs()
         ),
     )
