@@ -111,7 +111,7 @@ mod tests {
     fn the_worker_that_stands_still_the_longest_is_named() {
         let pulses = Pulses::default();
         let (first, second, mut watch) = (pulses.add(), pulses.add(), Watch::default());
-        [&first, &second].map(|pulse| pulse.beat());
+        [&first, &second].into_iter().for_each(|pulse| pulse.beat());
         assert_eq!(still(&mut watch, &pulses).1, 0);
         first.beat();
         assert_eq!(still(&mut watch, &pulses), (1, 1));

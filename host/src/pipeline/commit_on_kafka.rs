@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::config::{Cluster, KafkaSource, Partitioner};
-use crate::record::{Committable, Records, TopicPartition};
+use crate::record::{Committable, Records};
 use crate::sink::on_kafka::{push, sink, write};
 use crate::sink::{Committed, Files, Options, Sent, Transactional, Writer};
 use crate::source::live::{LIMIT, kafka, member, produce, source, topic, unique};
