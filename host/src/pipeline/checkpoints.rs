@@ -3,7 +3,7 @@
 //! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run stops and says so.
 
 use super::lifecycle::Notice;
-use super::restore::UnderWay;
+use super::round::UnderWay;
 use crate::checkpoint::{BaseRef, Ground, Pointer, Store, StoreShape};
 use crate::clock::{self, Interval};
 use crate::config::{Offsets, Pipeline};

@@ -9,7 +9,6 @@ pub mod lifecycle;
 pub mod task;
 mod lane;
 mod checkpoints;
-mod restore;
 mod owned;
 mod round;
 mod positions;

@@ -4,7 +4,7 @@
 
 use super::checkpoints::{Checkpoints, Restored};
 use super::lifecycle::Notice;
-use super::restore::{Heard, Restoring};
+use super::round::{Heard, Restoring};
 use crate::checkpoint::{BaseRef, Pointer, Stops, TaskFrame, Upload};
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};

@@ -10,5 +10,7 @@ mod rounds;
 mod seal;
 mod commit;
 mod recovery;
+mod restore;
 
+pub(super) use restore::{Heard, Restoring, UnderWay};
 pub(super) use rounds::{Rounds, transaction_timeout};

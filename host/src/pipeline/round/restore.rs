@@ -3,11 +3,11 @@
 //! Always: a task's folder is used by one restore at a time, in the whole process. One that nobody waits for any more goes on to its end, and whoever
 //! gets the task next finds its files.
 
-use super::checkpoints::{Checkpoints, Restored};
-use super::lifecycle::Notice;
 use crate::checkpoint::Pointer;
 use crate::config::Offsets;
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::checkpoints::{Checkpoints, Restored};
+use crate::pipeline::lifecycle::Notice;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -15,22 +15,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A task that is to be brought back, and where to.
-pub(super) struct Restoring {
-    pub(super) task: String,
-    pub(super) pointer: Pointer,
+pub(in crate::pipeline) struct Restoring {
+    pub(in crate::pipeline) task: String,
+    pub(in crate::pipeline) pointer: Pointer,
     /// Of the last bundle that this worker gave the task.
-    pub(super) seq: u64,
+    pub(in crate::pipeline) seq: u64,
     /// A partition joined it that its checkpoint does not know.
-    pub(super) has_joined: bool,
+    pub(in crate::pipeline) has_joined: bool,
     /// The offsets that belong to the pointer, and those of partitions that joined.
-    pub(super) own: Offsets,
-    pub(super) joined: Offsets,
+    pub(in crate::pipeline) own: Offsets,
+    pub(in crate::pipeline) joined: Offsets,
     /// What the thread says, once it was begun.
-    pub(super) heard: Option<Receiver<Heard>>,
+    pub(in crate::pipeline) heard: Option<Receiver<Heard>>,
 }
 
 /// What a restore says.
-pub(super) enum Heard {
+pub(in crate::pipeline) enum Heard {
     /// How far it is.
     Progress(Notice),
     /// How it ended.
@@ -39,7 +39,7 @@ pub(super) enum Heard {
 
 impl Restoring {
     /// What it says within `limit`; it is begun where it was not. `None`: nothing.
-    pub(super) fn hear(&mut self, shared: &Checkpoints, limit: Duration) -> Result<Option<Heard>> {
+    pub(in crate::pipeline) fn hear(&mut self, shared: &Checkpoints, limit: Duration) -> Result<Option<Heard>> {
         if self.heard.is_none() {
             self.heard = Some(self.begin(shared.clone())?);
         }
@@ -78,7 +78,7 @@ impl Restoring {
 
 /// The restores of a process that are under way, whether or not somebody waits for them.
 #[derive(Default)]
-pub(super) struct UnderWay {
+pub(in crate::pipeline) struct UnderWay {
     tasks: Mutex<BTreeSet<String>>,
     ended: Condvar,
     /// Grows with each piece that one of them gets done.
@@ -99,30 +99,30 @@ impl UnderWay {
         }
     }
 
-    pub(super) fn has(&self, task: &str) -> bool {
+    pub(in crate::pipeline) fn has(&self, task: &str) -> bool {
         self.tasks().contains(task)
     }
 
     /// One more piece is done.
-    pub(super) fn moved(&self) {
+    pub(in crate::pipeline) fn moved(&self) {
         self.pieces.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many pieces are done.
-    pub(super) fn pieces(&self) -> u64 {
+    pub(in crate::pipeline) fn pieces(&self) -> u64 {
         self.pieces.load(Ordering::Relaxed)
     }
 
     /// The run is over: those that are under way end with the piece that they are at. Waits up to `limit` for it, so that the process does not end under
     /// a database that is written to.
-    pub(super) fn end(&self, limit: Duration) {
+    pub(in crate::pipeline) fn end(&self, limit: Duration) {
         self.is_over.store(true, Ordering::Relaxed);
         let are_there = |tasks: &mut BTreeSet<String>| !tasks.is_empty();
         let _ended_or_not = self.ended.wait_timeout_while(self.tasks(), limit, are_there);
     }
 
     /// Whether nobody wants any more of them.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::pipeline) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
 
