@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod json_lines;
 pub mod kill;
+pub mod open_files;
 pub mod metrics;
 
 pub mod source;
