@@ -34,6 +34,8 @@ mod bucket;
 mod state_verbs;
 mod ending;
 mod memory;
+mod bounds;
+mod upgrades;
 mod plugin;
 mod http;
 mod command_line;

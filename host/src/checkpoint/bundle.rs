@@ -42,6 +42,27 @@ pub struct StoreShape {
     pub codec: String,
     /// The version of their schema.
     pub schema_version: u32,
+    /// The oldest version that entries may still have which nobody wrote since, if it is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_version: Option<u32>,
+}
+
+impl StoreShape {
+    /// Whether it is the same store of the same operator, whatever it was then.
+    pub fn is_of(&self, other: &StoreShape) -> bool {
+        self.operator == other.operator && self.store == other.store
+    }
+
+    /// The oldest version that its entries may have.
+    pub fn oldest_version(&self) -> u32 {
+        self.oldest_version.unwrap_or(self.schema_version)
+    }
+
+    /// It has entries that were written as `stored`.
+    pub fn age(&mut self, stored: &StoreShape) {
+        let oldest = stored.oldest_version();
+        self.oldest_version = (oldest < self.schema_version).then_some(oldest);
+    }
 }
 
 /// A base: all files of a task's state as of one pointer.
@@ -420,6 +441,7 @@ mod tests {
             kind: "value".into(),
             codec: "postcard".into(),
             schema_version: 2,
+            oldest_version: None,
         };
         vec![
             TaskFrame {

@@ -8,7 +8,7 @@ use crate::clock::{self, Interval};
 use crate::config::{Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::{self, Plugin};
-use crate::state::{Home, TaskState, View, store_id};
+use crate::state::{Home, StoreId, TaskState, View, store_id};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +35,10 @@ pub(super) struct Restored {
     pub(super) state: Option<TaskState>,
     /// What later checkpoints build on.
     pub(super) base: Option<BaseRef>,
+    /// What it has of the stores that are declared.
+    pub(super) stores: Vec<StoreShape>,
+    /// Stores whose entries it has still, and which its checkpoint must not have any more.
+    pub(super) dropped: Vec<StoreId>,
 }
 
 /// The committed state of a pipeline's tasks, built from its checkpoints beside what runs.
@@ -121,11 +125,6 @@ impl Checkpoints {
         Some((self.store.as_ref()?, self.home.as_ref()?.scratch()))
     }
 
-    /// What a manifest says of the stores.
-    pub(super) fn shapes(&self) -> Vec<StoreShape> {
-        self.shapes.to_vec()
-    }
-
     /// The state of a task at `pointer`, to which the committed offsets `own` belong; those of `joined` came to the task later.
     ///
     /// The local files serve where they stand at the pointer or before it; else the newest base does. Then the deltas follow.
@@ -141,7 +140,7 @@ impl Checkpoints {
         let home = self.home.as_ref().filter(|_| !self.declared.is_empty());
         let (Some(store), Some(_)) = (&self.store, &pointer.bundle) else {
             let state = home.map(|home| empty(home, task)).transpose()?;
-            return Ok(Restored { state, base: None });
+            return Ok(self.anew(state));
         };
         let local = home.map(|home| local(home, task)).transpose()?.flatten();
         let applied: Option<Pointer> = local
@@ -153,10 +152,7 @@ impl Checkpoints {
         check_joined(task, pointer, &history.offsets, joined)?;
         self.check_stores(task, &history.stores)?;
         let Some(home) = home else {
-            return Ok(Restored {
-                state: None,
-                base: None,
-            });
+            return Ok(self.anew(None));
         };
         let mut progress = RestoreProgress::new(task, history.deltas.iter().map(|delta| delta.length).sum(), tell);
         let (mut state, base) = match (history.ground, local) {
@@ -175,15 +171,51 @@ impl Checkpoints {
             progress.redone(delta.length);
         }
         progress.end();
+        let (stores, dropped) = self.stores(&state, &history.stores)?;
         let state = Some(state);
-        Ok(Restored { state, base })
+        Ok(Restored {
+            state,
+            base,
+            stores,
+            dropped,
+        })
+    }
+
+    /// A task that begins with nothing.
+    fn anew(&self, state: Option<TaskState>) -> Restored {
+        Restored {
+            state,
+            base: None,
+            stores: self.shapes.to_vec(),
+            dropped: Vec::new(),
+        }
+    }
+
+    /// What the state has of the declared stores, given what its checkpoint says, and the stores of which it has
+    /// entries that belong to none: nobody declares them any more, or nobody did before.
+    fn stores(&self, state: &TaskState, stored: &[StoreShape]) -> Result<(Vec<StoreShape>, Vec<StoreId>)> {
+        let gone = stored.iter().filter(|stored| !self.declares(stored));
+        let mut dropped: Vec<StoreId> = gone.map(id).collect();
+        let mut stores = self.shapes.to_vec();
+        for shape in &mut stores {
+            match stored.iter().find(|stored| stored.is_of(shape)) {
+                Some(stored) if state.has_entries(id(shape))? => shape.age(stored),
+                Some(_) => {}
+                None => dropped.push(id(shape)),
+            }
+        }
+        let mut left = Vec::new();
+        for store in dropped {
+            if state.has_entries(store)? {
+                left.push(store);
+            }
+        }
+        Ok((stores, left))
     }
 
     /// Whether an operator has that store.
     pub(super) fn declares(&self, stored: &StoreShape) -> bool {
-        let is_it =
-            |(operator, store): &(String, plugin::Store)| *operator == stored.operator && store.name == stored.store;
-        self.declared.iter().any(is_it)
+        self.shapes.iter().any(|shape| shape.is_of(stored))
     }
 
     /// What was stored must be readable by what is declared now.
@@ -349,6 +381,7 @@ fn readable(stored: &StoreShape, declared: &plugin::Store) -> Result<(), String>
             kind,
             codec: &stored.codec,
             schema_version: stored.schema_version,
+            oldest_version: stored.oldest_version(),
         },
         declared,
     )
@@ -361,7 +394,12 @@ fn shape(operator: &str, store: &plugin::Store) -> StoreShape {
         kind: store.kind.to_string(),
         codec: store.codec.clone(),
         schema_version: store.schema_version,
+        oldest_version: None,
     }
+}
+
+pub(super) fn id(shape: &StoreShape) -> StoreId {
+    store_id(&shape.operator, &shape.store)
 }
 
 /// The stores of all operators. Two of one id would share their entries.
@@ -396,13 +434,18 @@ impl Checkpoints {
             schema_version: 1,
             readable_from: 1,
         };
+        Self::declaring(folder, vec![counts], false)
+    }
+
+    /// The same with these stores of operator `count`.
+    pub(super) fn declaring(folder: &Path, stores: Vec<plugin::Store>, allow_dropped: bool) -> Self {
         let store = crate::config::Location::Folder(folder.join("checkpoints"));
         Self {
             home: Some(Home::open(&folder.join("state"), 16 << 20).unwrap()),
             store: Some(Store::open(&store, "pages").unwrap()),
-            shapes: [shape("count", &counts)].into(),
-            declared: [("count".to_owned(), counts)].into(),
-            allow_dropped: false,
+            shapes: stores.iter().map(|store| shape("count", store)).collect(),
+            declared: stores.into_iter().map(|store| ("count".to_owned(), store)).collect(),
+            allow_dropped,
         }
     }
 }

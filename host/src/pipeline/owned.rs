@@ -4,14 +4,14 @@
 
 use super::checkpoints::{Checkpoints, Restored};
 use super::lifecycle::Notice;
-use crate::checkpoint::{BaseRef, Pointer, Stops, TaskFrame, Upload};
+use crate::checkpoint::{BaseRef, Pointer, Stops, StoreShape, TaskFrame, Upload};
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::metrics;
 use crate::record::TopicPartition;
 use crate::source::{Origin, Placed};
-use crate::state::TaskState;
+use crate::state::{StoreId, TaskState};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -76,6 +76,10 @@ pub(super) struct Task {
     committed: Instant,
     /// A partition joined it that its checkpoint does not know: the next round covers it, whether or not anything was read.
     has_joined: bool,
+    /// What it has of each store.
+    stores: Vec<StoreShape>,
+    /// Stores that go with the next commit, whether or not anything is read.
+    dropped: Vec<StoreId>,
 }
 
 /// A base that is being written, and the folder that it is written from, which holds on to the state's files: it goes when the upload ended or
@@ -92,8 +96,14 @@ impl Drop for Basing {
 }
 
 impl Task {
-    fn new(state: Option<TaskState>, pointer: Pointer, base: Option<BaseRef>) -> Self {
-        Self {
+    fn new(restored: Restored, pointer: Pointer) -> Self {
+        let Restored {
+            state,
+            base,
+            stores,
+            dropped,
+        } = restored;
+        let mut task = Self {
             state,
             seq: pointer.seq,
             // Those of the runs before count too: restarts that follow each other closely must not do without bases.
@@ -104,6 +114,17 @@ impl Task {
             basing: None,
             committed: clock::now(),
             has_joined: false,
+            stores,
+            dropped,
+        };
+        task.drop_stores();
+        task
+    }
+
+    /// Until the drop is committed it is among what is not.
+    fn drop_stores(&mut self) {
+        if let Some(state) = &mut self.state {
+            self.dropped.iter().for_each(|store| state.drop_store(*store));
         }
     }
 
@@ -202,9 +223,11 @@ impl Owned {
         Ok(())
     }
 
-    /// Whether a partition waits to be covered by a checkpoint of its task.
-    pub(super) fn has_joined(&self) -> bool {
-        self.tasks.values().any(|task| task.has_joined)
+    /// Whether a task waits for a checkpoint though nothing was read: a partition joined it, or stores of it are
+    /// dropped.
+    pub(super) fn owes_round(&self) -> bool {
+        let owes = |task: &Task| task.has_joined || !task.dropped.is_empty();
+        self.tasks.values().any(owes)
     }
 
     /// The state of a task.
@@ -214,7 +237,6 @@ impl Owned {
 
     /// What a bundle holds: every task, idle ones too.
     pub(super) fn frames(&mut self, mut held: BTreeMap<String, (Offsets, Stops)>) -> Vec<TaskFrame> {
-        let shapes = self.shared.shapes();
         let frame = |(name, task): (&String, &mut Task)| {
             task.seq += 1;
             let mut delta = Vec::new();
@@ -230,7 +252,7 @@ impl Owned {
                 base: task.base.clone(),
                 offsets,
                 stops,
-                stores: shapes.clone(),
+                stores: task.stores.clone(),
                 delta,
             }
         };
@@ -247,6 +269,7 @@ impl Owned {
                 task.pointer = pointer.clone();
                 task.committed = clock::now();
                 task.has_joined = false;
+                task.dropped.clear();
                 task.deltas += 1;
                 task.renew_base(&pointer.task, &self.shared);
             }
@@ -256,8 +279,12 @@ impl Owned {
 
     /// What is not committed did not happen.
     pub(super) fn drop_overlays(&mut self) {
-        let states = self.tasks.values_mut().filter_map(|task| task.state.as_mut());
-        states.for_each(TaskState::drop_overlay);
+        for task in self.tasks.values_mut() {
+            if let Some(state) = &mut task.state {
+                state.drop_overlay();
+            }
+            task.drop_stores();
+        }
     }
 
     /// Brings a task to what is committed for its partitions: at once where it stands there.
@@ -270,8 +297,8 @@ impl Owned {
         }
         // The folder is opened once only.
         let seq = self.tasks.remove(name).map_or(0, |task| task.seq);
-        let Restored { state, base } = self.shared.restore(name, &pointer, &own, &joined, &*self.tell)?;
-        let mut task = Task::new(state, pointer, base);
+        let restored = self.shared.restore(name, &pointer, &own, &joined, &*self.tell)?;
+        let mut task = Task::new(restored, pointer);
         task.seq = task.seq.max(seq);
         task.has_joined = task.pointer.bundle.is_some() && !joined.is_empty();
         self.tasks.insert(name.to_owned(), task);
@@ -359,6 +386,9 @@ fn by_pointer(partitions: &[Held], pointer: &Pointer) -> (Offsets, Offsets) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::{self, StoreKind};
+    use crate::record::Column;
+    use crate::state::store_id;
     use std::path::Path;
 
     const WAIT: Duration = Duration::from_secs(60);
@@ -454,5 +484,151 @@ mod tests {
         commit(&mut after);
         assert_eq!(after.tasks[TASK].base, base);
         assert_eq!(scratches(folder.path()), 0, "no base is made anew");
+    }
+
+    fn store(name: &str, kind: StoreKind, (version, readable_from): (u32, u32)) -> plugin::Store {
+        plugin::Store {
+            name: name.to_owned(),
+            kind,
+            codec: "raw".to_owned(),
+            schema_version: version,
+            readable_from,
+        }
+    }
+
+    fn id(name: &str) -> StoreId {
+        store_id("count", name)
+    }
+
+    /// A pipeline that is stopped and started again, each time with other stores.
+    struct Restarts {
+        folder: tempfile::TempDir,
+        committed: Option<String>,
+    }
+
+    impl Restarts {
+        fn new() -> Self {
+            Self {
+                folder: tempfile::tempdir().unwrap(),
+                committed: None,
+            }
+        }
+
+        /// The task of a pipeline with these stores, on the state of before.
+        fn start(&self, stores: Vec<plugin::Store>, allow_dropped: bool) -> Result<Owned> {
+            let shared = Checkpoints::declaring(self.folder.path(), stores, allow_dropped);
+            let mut owned = Owned::new(shared, |_| {});
+            let held = |pointer: &String| (TopicPartition::new("views", 0), Some(1), Some(pointer.clone()));
+            let held: Vec<Held> = self.committed.iter().map(held).collect();
+            owned.go_back(TASK, &held).map(|()| owned)
+        }
+
+        /// Changes something, and commits it.
+        fn stop(&mut self, mut owned: Owned, act: impl FnOnce(&mut TaskState)) {
+            let state = owned.state(TASK).as_mut().unwrap();
+            act(state);
+            state.keep();
+            commit(&mut owned);
+            self.committed = Some(owned.tasks[TASK].pointer.to_string());
+        }
+
+        /// What is kept is in the checkpoints alone.
+        fn lose_local_files(&self) {
+            std::fs::remove_dir_all(self.folder.path().join("state")).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_old_schema_version_is_carried_along_until_nothing_of_it_is_left() {
+        let one = |versions| vec![store("one", StoreKind::Value, versions)];
+        let mut runs = Restarts::new();
+        let first = runs.start(one((1, 1)), false).unwrap();
+        runs.stop(first, |state| {
+            state.put(id("one"), b"a", b"1");
+            state.put(id("one"), b"b", b"1");
+        });
+        for touched in [b"a", b"a"] {
+            let second = runs.start(one((2, 1)), false).unwrap();
+            runs.stop(second, |state| state.put(id("one"), touched, b"2"));
+        }
+        for is_local in [true, false] {
+            if !is_local {
+                runs.lose_local_files();
+            }
+            let error = runs.start(one((3, 2)), false).err().unwrap();
+            assert_eq!(error.kind, Kind::Corrupt);
+            assert_eq!(
+                error.why,
+                "store `one` was written with schema version 2, and entries that were not written since have version 1 \
+                 or later; the plugin has version 3 and reads versions 2 to 3"
+            );
+            assert!(runs.start(one((1, 1)), false).is_err(), "nor is there a way back");
+        }
+        let third = runs.start(one((3, 1)), false).unwrap();
+        runs.stop(third, |state| state.delete(id("one"), b"a"));
+        assert!(
+            runs.start(one((3, 2)), false).is_err(),
+            "what nobody touched is still there"
+        );
+        let third = runs.start(one((3, 1)), false).unwrap();
+        runs.stop(third, |state| state.delete(id("one"), b"b"));
+        // Only a start looks whether anything is left.
+        let third = runs.start(one((3, 1)), false).unwrap();
+        runs.stop(third, |state| state.put(id("one"), b"c", b"3"));
+        assert!(runs.start(one((3, 3)), false).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_was_dropped_comes_back_empty_and_may_be_of_another_kind() {
+        let value = |name: &str| store(name, StoreKind::Value, (1, 1));
+        let mut runs = Restarts::new();
+        let first = runs.start(vec![value("gone"), value("stays")], false).unwrap();
+        runs.stop(first, |state| {
+            state.put(id("gone"), b"k", b"old");
+            state.put(id("stays"), b"k", b"old");
+        });
+        assert!(
+            runs.start(vec![value("stays")], false).is_err(),
+            "it is not dropped unasked"
+        );
+        let mut second = runs.start(vec![value("stays")], true).unwrap();
+        assert!(second.owes_round(), "it is dropped whether or not anything is read");
+        second.drop_overlays();
+        assert!(second.owes_round(), "a commit that failed dropped nothing");
+        runs.stop(second, |_| {});
+        for is_local in [true, false] {
+            if !is_local {
+                runs.lose_local_files();
+            }
+            let third = runs.start(vec![store("gone", StoreKind::List, (1, 1)), value("stays")], false);
+            let mut third = third.unwrap();
+            assert!(!third.owes_round());
+            let state = third.state(TASK).as_mut().unwrap();
+            assert!(!state.has_entries(id("gone")).unwrap(), "local files: {is_local}");
+            assert!(state.has_entries(id("stays")).unwrap());
+        }
+    }
+
+    #[test]
+    fn entries_of_no_store_are_nobodys_when_a_store_of_that_name_comes() {
+        let value = |name: &str| store(name, StoreKind::Value, (1, 1));
+        let mut runs = Restarts::new();
+        // As it was left when dropping a store did not take its entries away.
+        let first = runs.start(vec![value("stays")], false).unwrap();
+        runs.stop(first, |state| {
+            state.put(id("stays"), b"k", b"old");
+            state.put(id("gone"), b"k", b"old");
+        });
+        let mut second = runs.start(vec![value("gone"), value("stays")], false).unwrap();
+        let state = second.state(TASK).as_mut().unwrap();
+        let (mut keys, mut found) = (Column::default(), Column::default());
+        keys.push(Some(b"k"));
+        state.values(id("gone"), &keys, &mut found).unwrap();
+        assert_eq!(found.get(0), None, "from the first record on");
+        runs.stop(second, |_| {});
+        runs.lose_local_files();
+        let mut third = runs.start(vec![value("gone"), value("stays")], false).unwrap();
+        let state = third.state(TASK).as_mut().unwrap();
+        assert!(!state.has_entries(id("gone")).unwrap());
     }
 }

@@ -70,7 +70,7 @@ impl Worker {
     pub(super) fn seal(&mut self) {
         let begun = clock::now();
         let mut partitions = Vec::new();
-        let mut is_new = self.owned.has_joined();
+        let mut is_new = self.owned.owes_round();
         for (lane, member) in self.members() {
             let Some(reader) = &member.reader else { continue };
             for owned in reader.owned() {

@@ -14,13 +14,13 @@ use crate::checkpoint::{Pointer, Stops, Store, StoreShape, TaskFrame};
 use crate::config::{KafkaSource, Offsets, OutOfRange, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
-use crate::pipeline::checkpoints::Checkpoints;
+use crate::pipeline::checkpoints::{self, Checkpoints};
 use crate::pipeline::flow;
 use crate::pipeline::lifecycle::Stop;
 use crate::pipeline::owned::Naming;
 use crate::record::TopicPartition;
 use crate::source::offsets::{self, Position};
-use crate::state;
+use crate::state::{self, StoreId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A savepoint, laid out over the tasks of a pipeline.
@@ -37,6 +37,8 @@ pub(in crate::pipeline) struct Import {
 struct Target {
     parent: Pointer,
     stores: Vec<StoreShape>,
+    /// Those that no operator declares any more: the import takes their entries away.
+    dropped: Vec<StoreId>,
     offsets: Offsets,
     /// A source of the task: it tells cluster and group.
     source: KafkaSource,
@@ -70,7 +72,9 @@ impl Import {
         }
         import.refuse_unused(&savepoint, &used, pipeline)?;
         for target in import.tasks.values_mut() {
-            target.stores.retain(|store| checkpoints.declares(store));
+            let stores = target.stores.drain(..);
+            let (kept, gone): (Vec<_>, Vec<_>) = stores.partition(|store| checkpoints.declares(store));
+            (target.stores, target.dropped) = (kept, gone.iter().map(checkpoints::id).collect());
         }
         if !is_truth(pipeline) {
             for source in import.groups().values() {
@@ -214,7 +218,7 @@ impl Import {
                 // A run that begins at a savepoint looks its stop up anew.
                 stops: Stops::new(),
                 stores: target.stores.clone(),
-                delta: state::unchanged(),
+                delta: state::dropping(&target.dropped),
             })
         };
         self.tasks.iter().map(frame).collect()
@@ -247,6 +251,7 @@ impl Target {
         Self {
             parent: saved.map_or_else(|| Pointer::first(name), |task| task.pointer.clone()),
             stores: saved.map_or_else(Vec::new, |task| task.stores.clone()),
+            dropped: Vec::new(),
             offsets: Offsets::new(),
             source: source.clone(),
         }
