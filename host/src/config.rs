@@ -230,6 +230,10 @@ pub enum OnError {
     DeadLetter,
 }
 
+/// A batch is read in pieces of 2 MiB and less, and what a plugin hands over at once is no more than its memory of 64
+/// MiB: so much lets a batch grow a hundredfold, or four plugins in a row hand over as much as they can.
+pub const BATCH_BYTES: u64 = 256 << 20;
+
 /// What an instance of a plugin may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -237,6 +241,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Time of one call.
     pub call_time: Duration,
+    /// Bytes that a batch may take on its way through all plugins of a worker, until it is handed to the sinks.
+    pub batch_bytes: u64,
 }
 
 impl Default for Limits {
@@ -244,6 +250,7 @@ impl Default for Limits {
         Self {
             memory_bytes: 64 << 20,
             call_time: Duration::from_secs(1),
+            batch_bytes: BATCH_BYTES,
         }
     }
 }
@@ -408,6 +415,8 @@ pub struct Pipeline {
     pub instance: Option<String>,
     /// Bytes that the queues of this process may hold, of records read and not processed and of outputs not acknowledged.
     pub queue_bytes: u64,
+    /// Bytes that a batch may take on its way through all plugins of a worker, until it is handed to the sinks.
+    pub batch_bytes: u64,
     /// Where records come from.
     pub sources: Vec<Source>,
     /// What is done with them; an operator stands behind those that it reads.

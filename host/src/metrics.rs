@@ -18,6 +18,8 @@ pub fn install() -> Option<PrometheusHandle> {
         .ok()?
         .set_buckets_for_metric(Matcher::Full("sandbar_checkpoint_bytes".to_owned()), &bytes)
         .ok()?
+        .set_buckets_for_metric(Matcher::Full("sandbar_batch_memory_bytes".to_owned()), &bytes)
+        .ok()?
         .install_recorder()
         .ok()?;
     describe();
@@ -78,6 +80,20 @@ fn describe() {
     describe_counter!(
         "sandbar_event_time_missing_total",
         "records without event time at the pointer; Kafka's timestamp stands in"
+    );
+    describe_gauge!(
+        "sandbar_batch_memory_limit_bytes",
+        Unit::Bytes,
+        "memory of a worker that a batch may take on its way: batch-memory"
+    );
+    describe_histogram!(
+        "sandbar_batch_memory_bytes",
+        Unit::Bytes,
+        "memory that a batch, or a piece of one, took on its way"
+    );
+    describe_counter!(
+        "sandbar_batches_cut_total",
+        "times that a batch, or a piece of one, would have taken more than batch-memory and was cut"
     );
     describe_checkpoints();
 }
@@ -230,6 +246,12 @@ pub struct WorkerMetrics {
     pub rebalances: Counter,
     /// Records without event time at the pointer.
     pub event_time_missing: Counter,
+    /// Bytes that a batch may take.
+    pub batch_limit: Gauge,
+    /// Bytes that a batch took.
+    pub batch_bytes: Histogram,
+    /// Batches that were cut.
+    pub batches_cut: Counter,
 }
 
 /// The handles of the workers of a pipeline.
@@ -242,6 +264,9 @@ pub fn worker(pipeline: &str) -> WorkerMetrics {
         checkpoint_bytes: histogram!("sandbar_checkpoint_bytes", &labels),
         rebalances: counter!("sandbar_rebalances_total", &labels),
         event_time_missing: counter!("sandbar_event_time_missing_total", &labels),
+        batch_limit: gauge!("sandbar_batch_memory_limit_bytes", &labels),
+        batch_bytes: histogram!("sandbar_batch_memory_bytes", &labels),
+        batches_cut: counter!("sandbar_batches_cut_total", &labels),
     }
 }
 

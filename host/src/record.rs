@@ -94,6 +94,11 @@ impl Column {
         })
     }
 
+    /// The memory that its entries take: their bytes, and where they lie.
+    pub fn memory(&self) -> usize {
+        self.bytes.len() + size_of_val(&*self.ends) + size_of_val(&*self.absent)
+    }
+
     /// Forgets the entries and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -177,6 +182,18 @@ impl Records {
             + self.values.bytes.len()
             + self.headers.names.bytes.len()
             + self.headers.values.bytes.len()
+    }
+
+    /// The memory that they take, which is not nothing where each of them is empty.
+    pub fn memory(&self) -> usize {
+        let headers = &self.headers;
+        self.keys.memory()
+            + self.values.memory()
+            + size_of_val(&*self.timestamps)
+            + size_of_val(&*headers.of)
+            + headers.names.memory()
+            + headers.values.memory()
+            + size_of_val(&*self.offsets)
     }
 
     /// Adds record `index` of `from`, with its headers.

@@ -342,6 +342,7 @@ pub(in crate::pipeline) mod tests {
             workers: 1,
             instance: None,
             queue_bytes: 64 << 20,
+            batch_bytes: BATCH_BYTES,
             sources: sources.iter().map(|name| kafka_source(name)).collect(),
             operators: operators
                 .iter()

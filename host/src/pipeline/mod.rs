@@ -6,6 +6,7 @@
 pub mod spec;
 pub mod flow;
 pub mod lifecycle;
+mod piece;
 pub mod task;
 mod lane;
 mod checkpoints;

@@ -4,10 +4,13 @@
 //! event time → calls, in the order of the route → refusals → stage everything
 //! ```
 //!
-//! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks. What a batch changes in the
-//! state is kept once all of its outputs are staged, and undone where it comes to nothing.
+//! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks.
+//! What a batch changes in the state is kept once all of its outputs are staged, and undone where it comes to nothing.
+//! A batch of which more would become than a worker has memory for goes its way in pieces, for each of which that
+//! holds.
 
 use super::flow::{Call, From, Route};
+use super::piece::Piece;
 use crate::clock;
 use crate::config::{EventTime, OnError, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
@@ -47,6 +50,10 @@ impl Task<'_> {
             state.undo();
         }
     }
+
+    fn overlay_bytes(&self) -> usize {
+        self.state.as_ref().map_or(0, TaskState::overlay_bytes)
+    }
 }
 
 /// What became of a batch.
@@ -54,8 +61,9 @@ impl Task<'_> {
 pub enum Done {
     /// All of its outputs are staged.
     Processed,
-    /// A sink takes nothing, or a plugin asks to be called again: see to the group, then call `go_on`. A batch that is given up here, with
-    /// `give_up`, is not processed: its positions must not be committed.
+    /// A sink takes nothing, a plugin asks to be called again, or there is more of the batch than goes its way at once:
+    /// see to the group, then call `go_on`. A batch that is given up here, with `give_up`, is not processed: its
+    /// positions must not be committed.
     Waiting,
 }
 
@@ -87,6 +95,11 @@ pub struct Tasks {
     progress: Arc<Progress>,
     missing: Vec<u32>,
     stand: Stand,
+    piece: Piece,
+    /// What the overlay took when the batch began.
+    overlay_bytes: usize,
+    /// The call that went beyond the memory that a batch may take, and how.
+    beyond: Option<(usize, String)>,
     metrics: WorkerMetrics,
 }
 
@@ -113,6 +126,8 @@ impl Tasks {
                 operator,
                 metrics: metrics::operator(&pipeline.name, &config.name),
             });
+        let metrics = metrics::worker(&pipeline.name);
+        metrics.batch_limit.set(pipeline.batch_bytes as f64);
         Ok(Self {
             operators: operators.collect(),
             event_times: pipeline.sources.iter().map(event_time).collect::<Result<_>>()?,
@@ -128,9 +143,12 @@ impl Tasks {
                 .chain(&pipeline.dead_letters)
                 .map(|sink| metrics::sink(&pipeline.name, &sink.name))
                 .collect(),
-            metrics: metrics::worker(&pipeline.name),
+            metrics,
             missing: Vec::new(),
             stand: Stand::default(),
+            piece: Piece::default(),
+            overlay_bytes: 0,
+            beyond: None,
             routes,
             pipeline,
             progress,
@@ -147,16 +165,24 @@ impl Tasks {
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
+        self.piece.begin(records.len());
         self.begin(task);
+        self.overlay_bytes = task.overlay_bytes();
         self.stand = Stand::default();
         self.tell_event_time(source, records);
         self.go_on(source, task, records, writer)
     }
 
-    /// Nothing of a batch is done yet: what is not kept of the state, and the dead letters, are those of one that came to nothing.
+    /// Nothing of a piece is done yet: what is not kept of the state, and the dead letters, are those of one that came
+    /// to nothing.
     fn begin(&mut self, task: &mut Task<'_>) {
         task.undo();
         self.dead.clear();
+    }
+
+    /// Whether a piece of the batch at hand was staged before the one that is on its way.
+    pub fn has_put_out(&self) -> bool {
+        self.piece.is_later()
     }
 
     /// Takes the batch that `process` began on from where it waits. Errors as there.
@@ -167,16 +193,66 @@ impl Tasks {
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
-        let done = self.compute(source, task, records).and_then(|done| match done {
+        let done = self.go_on_with_piece(source, task, records, writer);
+        match (done, self.beyond.take()) {
+            (Ok(_), Some((call, how))) => {
+                self.metrics.batches_cut.increment(1);
+                self.piece.cut(records, call, how);
+            }
+            (Ok(Done::Processed), None) => {
+                self.metrics.batch_bytes.record(self.taken(source, task) as f64);
+                task.keep();
+                if !self.piece.step(records) {
+                    return Ok(Done::Processed);
+                }
+            }
+            (Ok(Done::Waiting), None) => return Ok(Done::Waiting),
+            (Err(error), _) => {
+                task.undo();
+                return Err(error);
+            }
+        }
+        // Another piece comes, and each may take its time: the group is seen to before.
+        self.begin(task);
+        self.stand = Stand::default();
+        Ok(Done::Waiting)
+    }
+
+    fn go_on_with_piece(
+        &mut self,
+        source: usize,
+        task: &mut Task<'_>,
+        records: &mut Records,
+        writer: &mut Writer,
+    ) -> Result<Done> {
+        if self.piece.is_whole() {
+            return self.go_through(source, task, records, writer);
+        }
+        let mut piece = self.piece.lend();
+        let done = self.go_through(source, task, &mut piece, writer);
+        self.piece.give_back(piece);
+        done
+    }
+
+    fn go_through(
+        &mut self,
+        source: usize,
+        task: &mut Task<'_>,
+        records: &mut Records,
+        writer: &mut Writer,
+    ) -> Result<Done> {
+        match self.compute(source, task, records)? {
             Done::Processed => self.stage_all(source, records, writer),
             Done::Waiting => Ok(Done::Waiting),
-        });
-        match done {
-            Ok(Done::Processed) => task.keep(),
-            Ok(Done::Waiting) => {}
-            Err(_) => task.undo(),
         }
-        done
+    }
+
+    /// Bytes that the piece took so far on its way: what the answered calls handed over, the dead letters, and what all
+    /// pieces of the batch changed, which cannot be committed before the last of them.
+    fn taken(&self, source: usize, task: &Task<'_>) -> usize {
+        let handed_over = self.outcomes[source].iter().take(self.stand.calls).map(Outcome::memory);
+        let changed = task.overlay_bytes().saturating_sub(self.overlay_bytes);
+        handed_over.sum::<usize>() + changed + self.dead.memory()
     }
 
     /// Gives up the batch that waits: what it changed in the state was never changed.
@@ -205,17 +281,50 @@ impl Tasks {
     /// One call of the route, cut so that no plugin sees more records than the source allows.
     fn call(&mut self, source: usize, index: usize, task: &mut Task<'_>, records: &mut Records) -> Result<Done> {
         let call = self.routes[source].calls[index];
+        if let Some(how) = self.piece.went_beyond(index) {
+            let reason = how.to_owned();
+            return self.leave_out(source, index, task, records, reason);
+        }
+        let taken = self.taken(source, task);
         let max_batch = self.max_batch[source];
         let mut outcomes = std::mem::take(&mut self.outcomes[source]);
         let (before, rest) = outcomes.split_at_mut(index);
         let (input, outcome) = (pick(call.from, records, before), &mut rest[0]);
         let done = if input.len() <= max_batch {
-            self.call_whole(call, task, input, outcome)
+            self.call_whole(call, task, input, outcome, taken)
         } else {
-            self.call_in_parts(call, task, input, outcome, max_batch)
+            self.call_in_parts(call, task, input, outcome, (max_batch, taken))
         };
         self.outcomes[source] = outcomes;
+        if let Some((beyond, _)) = &mut self.beyond {
+            *beyond = index;
+        }
         done
+    }
+
+    /// The piece's only record caused more in this call than there is memory for: nothing of it goes beyond this
+    /// operator.
+    fn leave_out(
+        &mut self,
+        source: usize,
+        index: usize,
+        task: &mut Task<'_>,
+        records: &Records,
+        reason: String,
+    ) -> Result<Done> {
+        let operator = self.routes[source].calls[index].operator;
+        let outcome = Outcome {
+            refused: vec![Refused {
+                record: 0,
+                how: Refusal::Fault,
+                reason,
+            }],
+            ..Outcome::default()
+        };
+        self.refuse(operator, task.partition, records, &outcome)?;
+        let into = &mut self.outcomes[source][index];
+        into.clear(self.operators[operator].operator.output_count());
+        Ok(Done::Processed)
     }
 
     fn call_in_parts(
@@ -224,14 +333,15 @@ impl Tasks {
         task: &mut Task<'_>,
         records: &mut Records,
         outcome: &mut Outcome,
-        max_batch: usize,
+        (max_batch, taken): (usize, usize),
     ) -> Result<Done> {
         let (mut part, mut put_out) = (Records::default(), Outcome::default());
         for from in (self.stand.part..records.len()).step_by(max_batch) {
             self.stand.part = from;
             part.clear();
             (from..records.len().min(from + max_batch)).for_each(|index| part.push_from(records, index));
-            if self.call_whole(call, task, &mut part, &mut put_out)? == Done::Waiting {
+            let before = if from == 0 { 0 } else { outcome.memory() };
+            if self.call_whole(call, task, &mut part, &mut put_out, taken + before)? == Done::Waiting {
                 return Ok(Done::Waiting);
             }
             if from == 0 {
@@ -250,8 +360,9 @@ impl Tasks {
         task: &mut Task<'_>,
         records: &mut Records,
         outcome: &mut Outcome,
+        taken: usize,
     ) -> Result<Done> {
-        let done = self.call_once_due(call, task, records, outcome)?;
+        let done = self.call_once_due(call, task, records, outcome, taken)?;
         if done == Done::Processed {
             self.count_call(call.operator);
             self.refuse(call.operator, task.partition, records, outcome)?;
@@ -266,6 +377,7 @@ impl Tasks {
         task: &mut Task<'_>,
         records: &mut Records,
         outcome: &mut Outcome,
+        taken: usize,
     ) -> Result<Done> {
         let placed = &mut self.operators[call.operator];
         let name = &self.pipeline.operators[call.operator].name;
@@ -282,6 +394,9 @@ impl Tasks {
             records,
             input: call.input,
             partition: task.partition.partition,
+            room: usize::try_from(self.pipeline.batch_bytes)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(taken),
         };
         let answer = placed.operator.process(asked, task.state, outcome);
         let left_changes = placed.operator.left_changes();
@@ -296,6 +411,11 @@ impl Tasks {
                 self.wait(task, left_changes)
             }
             Err(CallError::GivenUp) => self.wait(task, left_changes),
+            // Which call of the route it is stands where that is known; the piece begins anew, smaller.
+            Err(CallError::NoRoom(how)) => {
+                self.beyond = Some((0, how));
+                Ok(Done::Waiting)
+            }
             Err(CallError::State(error)) => Err(error),
             Err(CallError::Fail(reason)) => {
                 let first = records.offsets.first().copied().unwrap_or(-1);

@@ -379,7 +379,7 @@ impl Worker {
         let done = match done {
             Err(error) if self.rounds.is_some() => {
                 // A plugin is called before anything is put out; any other failure may leave a part of the batch there.
-                let was_put_out = error.kind != Kind::Guest;
+                let was_put_out = error.kind != Kind::Guest || self.tasks.has_put_out();
                 self.lost(error)
                     .map(|_expired| Done::Waiting)
                     .inspect_err(|_| self.is_torn = was_put_out)

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::bindings::sandbar::plugin::batches as wit;
 use super::bindings::sandbar::plugin::types::Failure;
-use super::call::{Asked, Declared, Origin, Outcome, Refusal, Refused, Sent, apply, check};
+use super::call::{Asked, Declared, Origin, Outcome, Refusal, Refused, Sent, apply, check, check_lists, memory};
 use super::description::MetricKind;
 use super::fault::{Fault, FaultKind};
 use super::host_calls::Log;
 use super::instance::{Instance, NotOpened};
-use super::limits::{TEXT_BYTES, tame};
+use super::limits::{TEXT_BYTES, size, tame};
 use super::loaded::Plugin;
 use crate::clock;
 use crate::config::Limits;
@@ -46,6 +46,8 @@ pub struct Call<'a> {
     pub input: u8,
     /// The partition that the records stem from.
     pub partition: i32,
+    /// Bytes that the batch may still take on its way.
+    pub room: usize,
 }
 
 /// Why a call as a whole came to nothing; the texts are for people.
@@ -57,12 +59,16 @@ pub enum CallError {
     Fail(String),
     /// The search for records at fault was given up; the call is as if it had not been made.
     GivenUp,
+    /// What became of the records takes more than there is room for. A sentence about the plugin, begun by "it".
+    NoRoom(String),
     /// The task's state could not be read, or is not there.
     State(Error),
 }
 
 /// Of a guest's memory, the values that travel with a batch may take one part in so many; a batch with more is halved.
 const VALUES_SHARE: u64 = 4;
+/// Those of a record alone, which cannot be halved: the guest needs as much again to make something of them.
+const VALUES_SHARE_ALONE: u64 = 2;
 
 /// What an operator did since it was opened.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +156,7 @@ impl Operator {
         into: &mut Outcome,
     ) -> Result<(), CallError> {
         self.left_changes = false;
-        let outputs = self.plugin.description().outputs.len();
+        let outputs = self.output_count();
         into.clear(outputs);
         if call.records.is_empty() {
             return Ok(());
@@ -164,6 +170,7 @@ impl Operator {
             state,
             measured: Vec::new(),
             changed: false,
+            room: call.room,
         };
         let settled = self.settle(call.records, 0, origin, &mut gathered);
         let Gathered { measured, changed, .. } = gathered;
@@ -183,6 +190,11 @@ impl Operator {
     /// Whether the last call came to nothing after a part of it had changed the state.
     pub fn left_changes(&self) -> bool {
         self.left_changes
+    }
+
+    /// How many outputs its plugin declares.
+    pub fn output_count(&self) -> usize {
+        self.plugin.description().outputs.len()
     }
 
     /// What the operator did since it was opened.
@@ -208,12 +220,17 @@ impl Operator {
         origin: Origin,
         gathered: &mut Gathered<'_>,
     ) -> Result<(), CallError> {
-        if !self.look_up(records, gathered.state)? && records.len() > 1 {
-            return self.halve(records, first, origin, gathered);
+        if !self.look_up(records, gathered.state)? {
+            if records.len() > 1 {
+                return self.halve(records, first, origin, gathered);
+            }
+            self.refuse_for_its_state(first, gathered);
+            return Ok(());
         }
         let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
         match self.attempt(records, origin, gathered.state)? {
             Ok(outcome) => {
+                self.take_room(&outcome, gathered)?;
                 self.change(&outcome.changes, gathered);
                 gathered.take(outcome, records, first);
                 Ok(())
@@ -232,13 +249,49 @@ impl Operator {
         }
     }
 
+    /// What a call came to counts against what the batch may take.
+    fn take_room(&self, outcome: &wit::Outcome, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
+        let bytes = memory(outcome);
+        match gathered.room.checked_sub(bytes) {
+            Some(left) => {
+                gathered.room = left;
+                Ok(())
+            }
+            None => Err(CallError::NoRoom(format!(
+                "handed over {bytes} bytes at once where {} were left of the {} that a batch may take on its way \
+                 (batch-memory)",
+                gathered.room,
+                size(self.limits.batch_bytes)
+            ))),
+        }
+    }
+
+    /// A record whose key has more state than the guest could hold: what it has is never sent in part.
+    fn refuse_for_its_state(&mut self, first: usize, gathered: &mut Gathered<'_>) {
+        self.count(FaultKind::MemoryLimit);
+        gathered.into.refused.push(Refused {
+            record: first as u32,
+            how: Refusal::Fault,
+            reason: format!(
+                "was not called: the values that its stores have for the record's key take more than half of its memory \
+                 limit of {}",
+                size(self.limits.memory_bytes)
+            ),
+        });
+    }
+
     /// Looks up the values that travel with the records. `false`: they would take too much of the guest's memory.
     fn look_up(&mut self, records: &Records, state: &mut Option<TaskState>) -> Result<bool, CallError> {
         if self.stores.is_empty() {
             return Ok(true);
         }
         let state = state.as_mut().ok_or_else(|| CallError::State(no_state(&self.name)))?;
-        let most = usize::try_from(self.limits.memory_bytes / VALUES_SHARE).unwrap_or(usize::MAX);
+        let share = if records.len() > 1 {
+            VALUES_SHARE
+        } else {
+            VALUES_SHARE_ALONE
+        };
+        let most = usize::try_from(self.limits.memory_bytes / share).unwrap_or(usize::MAX);
         self.sent.look_up(records, state, most).map_err(CallError::State)
     }
 
@@ -281,7 +334,11 @@ impl Operator {
             }
         };
         let answer = self.call(&mut instance, records, origin, state)?;
-        match answer.and_then(|answer| self.checked(answer, records)) {
+        let judged = match answer {
+            Ok(answer) => self.checked(answer, records, state)?,
+            Err(fault) => Err(fault),
+        };
+        match judged {
             Ok(answer) => {
                 self.instance = Some(instance);
                 answer.map(Ok).map_err(failure)
@@ -326,12 +383,13 @@ impl Operator {
         }
     }
 
-    /// An answer that may be one; else the guest is at fault as if it had trapped.
+    /// An answer that may be one; else the guest is at fault as if it had trapped. An error is the state's.
     fn checked(
         &self,
         answer: Result<wit::Outcome, Failure>,
         records: &Records,
-    ) -> Result<Result<wit::Outcome, Failure>, Fault> {
+        state: &mut Option<TaskState>,
+    ) -> Result<Result<Result<wit::Outcome, Failure>, Fault>, CallError> {
         if let Ok(outcome) = &answer {
             let asked = Asked {
                 description: self.plugin.description(),
@@ -340,9 +398,16 @@ impl Operator {
                 keys: self.sent.keys(),
                 keeps_key: self.keeps_key,
             };
-            check(outcome, &asked).map_err(|why| Fault::bad_outcome(&why))?;
+            let mut judged = check(outcome, &asked);
+            if let (Ok(()), Some(state)) = (&judged, state) {
+                judged =
+                    check_lists(&outcome.changes, self.sent.keys(), &self.stores, state).map_err(CallError::State)?;
+            }
+            if let Err(why) = judged {
+                return Ok(Err(Fault::bad_outcome(&why)));
+            }
         }
-        Ok(answer)
+        Ok(Ok(answer))
     }
 
     /// Applies the changes of a call, so that the calls behind it see them.
@@ -415,6 +480,8 @@ struct Gathered<'a> {
     measured: Vec<wit::Measured>,
     /// Something of the state was changed.
     changed: bool,
+    /// Bytes that may still be taken in.
+    room: usize,
 }
 
 impl Gathered<'_> {

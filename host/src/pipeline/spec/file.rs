@@ -32,6 +32,11 @@ pub(super) struct File {
     /// Memory that the queues of the process may hold: records read and not processed, outputs not acknowledged.
     #[serde(default)]
     pub(super) queue_memory: At<Size<{ 4 << 20 }, { 1 << 40 }, { 64 * MIB }>>,
+    /// Memory of a worker that a batch may take on its way: what all plugins hand over for it, until it is handed to
+    /// the sinks. A batch that takes more is cut; a record that does so alone is at fault, and `on-error` of the
+    /// operator that went beyond decides.
+    #[serde(default)]
+    pub(super) batch_memory: At<Size<{ MIB }, { 2 << 30 }, { 256 * MIB }>>,
     /// The cluster that every source and sink inherits.
     #[serde(default)]
     pub(super) kafka: Kafka,

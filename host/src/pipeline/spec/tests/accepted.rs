@@ -44,6 +44,7 @@ fn the_least_file_has_the_defaults_of_the_contract() {
     assert_eq!(source.event_time, EventTime::Record);
     assert_eq!(pipeline.delivery, Delivery::None);
     assert_eq!(pipeline.queue_bytes, 64 << 20);
+    assert_eq!(pipeline.batch_bytes, 256 << 20);
     assert_eq!(pipeline.state_dir, PathBuf::from(".sandbar/p"));
     assert!(pipeline.workers >= 1);
 }
@@ -54,6 +55,7 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!((pipeline.name.as_str(), pipeline.workers), ("page-views", 2));
     assert_eq!(pipeline.instance.as_deref(), Some("a"));
     assert_eq!(pipeline.queue_bytes, 32 << 20);
+    assert_eq!(pipeline.batch_bytes, 96 << 20);
     assert_eq!(pipeline.delivery, Delivery::AtLeastOnce);
     let names: Vec<_> = pipeline.sources.iter().map(Source::name).collect();
     assert_eq!(names, ["views", "clicks", "some"]);
@@ -99,6 +101,11 @@ fn every_key_of_the_contract_is_read() {
         (OnError::DeadLetter, 128 << 20)
     );
     assert_eq!(count.limits.call_time, Duration::from_millis(500));
+    assert_eq!(
+        count.limits.batch_bytes,
+        96 << 20,
+        "the worker's, for each operator the same"
+    );
     assert_eq!(pipeline.operators[0].config, "");
 
     assert!(
