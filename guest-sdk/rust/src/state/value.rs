@@ -162,6 +162,10 @@ impl Latest {
 impl<T: 'static, C: Codec<T>> Store for Value<T, C> {
     const KIND: StoreKind = StoreKind::Value;
     const CODEC: &'static str = C::NAME;
+
+    fn schema() -> serde_json::Value {
+        C::schema().unwrap_or_else(|| serde_json::json!({}))
+    }
 }
 
 impl<T: 'static, C: 'static> Kept for Value<T, C> {
