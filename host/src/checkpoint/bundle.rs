@@ -145,6 +145,13 @@ pub struct Checked {
     deltas: u64,
 }
 
+impl Checked {
+    /// Bytes of the manifest, as it is written.
+    pub(super) fn manifest_bytes(&self) -> usize {
+        usize::try_from(self.deltas).unwrap_or(usize::MAX)
+    }
+}
+
 /// An encoded bundle.
 #[derive(Debug, Clone)]
 pub(super) struct Encoded {
