@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Kind};
+use crate::login::Login;
 
 /// How to reach a Kafka cluster.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Cluster {
     pub brokers: String,
     /// Passed to librdkafka; secrets are resolved, properties that the host owns were refused.
     pub properties: BTreeMap<String, String>,
+    /// How its clients sign in, where that changes.
+    pub login: Login,
 }
 
 /// Values of properties may be secrets: they are not shown.
@@ -27,6 +30,13 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
+    /// The properties for a new client, with what stands in files now.
+    pub fn client_properties(&self) -> BTreeMap<String, String> {
+        let mut properties = self.properties.clone();
+        self.login.renew(&mut properties);
+        properties
+    }
+
     /// Why a cluster could not be reached, from the last that its client heard; `refused`: it answered, and turned the client away.
     pub fn unreachable(&self, heard: &str, refused: bool) -> Error {
         let why = if heard.is_empty() { "no broker answered" } else { heard };
@@ -299,6 +309,17 @@ pub enum Target {
     File(Option<PathBuf>),
 }
 
+/// What happens to an output that Kafka refuses for good: for its time, its size, or a null key where the topic is compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRefused {
+    /// The pipeline stops.
+    Fail,
+    /// The output is left out, and counted.
+    Skip,
+    /// The output goes to the dead letters.
+    DeadLetter,
+}
+
 /// A place that records go to.
 #[derive(Debug, Clone)]
 pub struct Sink {
@@ -308,6 +329,8 @@ pub struct Sink {
     pub from: Vec<Input>,
     /// Where they go.
     pub target: Target,
+    /// What happens to what Kafka refuses; a file refuses nothing.
+    pub on_refused: OnRefused,
 }
 
 /// What a crash may do to the outputs.

@@ -17,6 +17,7 @@ pub mod config;
 pub mod json_lines;
 pub mod kill;
 pub mod metrics;
+pub mod login;
 
 pub mod source;
 pub mod state;

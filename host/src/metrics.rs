@@ -72,6 +72,10 @@ fn describe() {
     );
     describe_counter!("sandbar_dead_letters_total", "records sent to the dead letters");
     describe_counter!(
+        "sandbar_outputs_refused_total",
+        "outputs that Kafka refused for good, and that on-refused left out or sent to the dead letters"
+    );
+    describe_counter!(
         "sandbar_records_skipped_total",
         "records that a plugin or on-error left out"
     );
@@ -157,6 +161,8 @@ pub struct SinkMetrics {
     pub records: Counter,
     /// Bytes handed over.
     pub bytes: Counter,
+    /// Outputs that Kafka refused for good.
+    pub refused: Counter,
 }
 
 /// The handles of a sink.
@@ -165,6 +171,7 @@ pub fn sink(pipeline: &str, sink: &str) -> SinkMetrics {
     SinkMetrics {
         records: counter!("sandbar_records_out_total", &labels),
         bytes: counter!("sandbar_bytes_out_total", &labels),
+        refused: counter!("sandbar_outputs_refused_total", &labels),
     }
 }
 

@@ -35,5 +35,7 @@ mod state_verbs;
 mod ending;
 mod memory;
 mod plugin;
+mod refused;
+mod sign_in;
 mod http;
 mod command_line;

@@ -23,9 +23,11 @@ const COMMON: &str = "\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,OAUTH:SASL_PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"alice-secret\";
+listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
@@ -59,6 +61,7 @@ struct Node {
     number: usize,
     port: u16,
     sasl_port: u16,
+    oauth_port: u16,
     folder: PathBuf,
     process: Mutex<Option<Guarded>>,
 }
@@ -79,7 +82,7 @@ impl Kafka {
     /// A cluster of its own, ready to serve.
     pub fn start(nodes: usize) -> Self {
         let folder = Folder::new("sandbar-kafka-");
-        let ports: Vec<[u16; 3]> = (0..nodes).map(|_| [free_port(), free_port(), free_port()]).collect();
+        let ports: Vec<[u16; 4]> = (0..nodes).map(|_| std::array::from_fn(|_| free_port())).collect();
         let voters: Vec<String> = ports
             .iter()
             .enumerate()
@@ -109,6 +112,11 @@ impl Kafka {
     /// `host:port` of the listener that asks for a password (SASL/PLAIN, see `SASL_USER`).
     pub fn sasl_bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.nodes[0].sasl_port)
+    }
+
+    /// `host:port` of the listener that takes unsigned tokens (SASL/OAUTHBEARER). A connection lives for as long as its token.
+    pub fn oauth_bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.nodes[0].oauth_port)
     }
 
     /// A client of this cluster.
@@ -167,7 +175,8 @@ impl Kafka {
 }
 
 impl Node {
-    fn new(folder: &Path, number: usize, [port, controller, sasl_port]: [u16; 3], voters: &[String]) -> Self {
+    fn new(folder: &Path, number: usize, ports: [u16; 4], voters: &[String]) -> Self {
+        let [port, controller, sasl_port, oauth_port] = ports;
         let folder = folder.join(format!("n{number}"));
         std::fs::create_dir(&folder).expect("a folder for the node");
         let replicas = voters.len().min(3);
@@ -176,7 +185,9 @@ impl Node {
         let address = "127.0.0.1";
         writeln!(text, "node.id={number}").unwrap();
         writeln!(text, "controller.quorum.voters={}", voters.join(",")).unwrap();
-        let open = format!("PLAINTEXT://{address}:{port},SASL_PLAINTEXT://{address}:{sasl_port}");
+        let open = format!(
+            "PLAINTEXT://{address}:{port},SASL_PLAINTEXT://{address}:{sasl_port},OAUTH://{address}:{oauth_port}"
+        );
         writeln!(text, "listeners={open},CONTROLLER://{address}:{controller}").unwrap();
         writeln!(text, "advertised.listeners={open}").unwrap();
         writeln!(text, "log.dirs={}", folder.join("data").display()).unwrap();
@@ -201,6 +212,7 @@ impl Node {
             number,
             port,
             sasl_port,
+            oauth_port,
             folder,
             process: Mutex::new(None),
         };

@@ -106,6 +106,11 @@ impl Checkpoints {
         })
     }
 
+    /// Whether some operator keeps state.
+    pub(super) fn keeps_state(&self) -> bool {
+        !self.declared.is_empty()
+    }
+
     /// Where the checkpoints are.
     pub fn store(&self) -> Option<&Store> {
         self.store.as_ref()

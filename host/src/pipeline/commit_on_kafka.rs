@@ -29,6 +29,7 @@ fn writer(source: &KafkaSource, topic: &str) -> Writer {
             cluster: Cluster {
                 brokers: brokers.clone(),
                 properties: source.cluster.properties.clone(),
+                login: Default::default(),
             },
         }),
     };

@@ -12,6 +12,7 @@ mod checkpoints;
 mod owned;
 mod round;
 mod positions;
+mod refused;
 pub mod worker;
 pub mod supervisor;
 mod committed;

@@ -4,10 +4,13 @@
 //! event time → calls, in the order of the route → refusals → stage everything
 //! ```
 //!
+//! Outputs that Kafka refused for good, and that were told to be left out (`refused`), are taken out before anything is staged.
+//!
 //! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks. What a batch changes in the
 //! state is kept once all of its outputs are staged, and undone where it comes to nothing.
 
 use super::flow::{Call, From, Route};
+use super::refused::LeftOut;
 use crate::clock;
 use crate::config::{EventTime, OnError, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
@@ -68,6 +71,8 @@ struct Stand {
     part: usize,
     /// When a plugin that asked for it is called again, and the pause after that.
     retry: Option<(Instant, Duration)>,
+    /// What is left out is out.
+    is_sifted: bool,
     /// Stages that are done, and records of the next one that are handed over.
     stages: usize,
     staged: usize,
@@ -83,7 +88,11 @@ pub struct Tasks {
     outcomes: Vec<Vec<Outcome>>,
     max_batch: Vec<usize>,
     dead: Records,
-    sinks: Vec<SinkMetrics>,
+    /// Outputs that Kafka refused since the last commit.
+    pub(super) left_out: LeftOut,
+    /// For each stage of the route what is left, where something was taken out.
+    sifted: Vec<Option<Records>>,
+    pub(super) sinks: Vec<SinkMetrics>,
     progress: Arc<Progress>,
     missing: Vec<u32>,
     stand: Stand,
@@ -122,6 +131,8 @@ impl Tasks {
                 .collect(),
             max_batch: pipeline.sources.iter().map(max_batch).collect(),
             dead: Records::default(),
+            left_out: LeftOut::new(pipeline.clone()),
+            sifted: Vec::new(),
             sinks: pipeline
                 .sinks
                 .iter()
@@ -168,7 +179,7 @@ impl Tasks {
         writer: &mut Writer,
     ) -> Result<Done> {
         let done = self.compute(source, task, records).and_then(|done| match done {
-            Done::Processed => self.stage_all(source, records, writer),
+            Done::Processed => self.stage_all(source, task.partition, records, writer),
             Done::Waiting => Ok(Done::Waiting),
         });
         match done {
@@ -358,7 +369,7 @@ impl Tasks {
             metrics.dead_letters.increment(1);
             let why = dead_letter::Why {
                 pipeline: &self.pipeline.name,
-                operator: &config.name,
+                by: dead_letter::By::Operator(&config.name),
                 kind: if refused.how == Refusal::Fault {
                     dead_letter::Kind::Fault
                 } else {
@@ -367,7 +378,7 @@ impl Tasks {
                 partition,
                 reason: &refused.reason,
             };
-            dead_letter::append(&mut self.dead, records, index, &why);
+            dead_letter::append(&mut self.dead, records, index, &why, self.left_out.most_bytes);
         }
         Ok(())
     }
@@ -394,16 +405,42 @@ impl Tasks {
         *before = now;
     }
 
-    fn stage_all(&mut self, source: usize, records: &Records, writer: &mut Writer) -> Result<Done> {
+    /// Takes out what Kafka refused before, and sends it the way that its sink's `on-refused` says.
+    fn sift(&mut self, source: usize, partition: &TopicPartition, records: &Records) {
+        self.sifted.clear();
+        self.stand.is_sifted = true;
+        if self.left_out.is_empty() {
+            return;
+        }
+        for stage in &self.routes[source].stages {
+            let output = output_of(stage.from, records, &self.outcomes[source]);
+            let left = self.left_out.sift(stage.sink, partition, output, &mut self.dead);
+            self.sifted.push(left);
+        }
+    }
+
+    fn stage_all(
+        &mut self,
+        source: usize,
+        partition: &TopicPartition,
+        records: &Records,
+        writer: &mut Writer,
+    ) -> Result<Done> {
+        if !self.stand.is_sifted {
+            self.sift(source, partition, records);
+        }
         let stages = &self.routes[source].stages;
         while self.stand.stages <= stages.len() {
             // Behind the last stage come the dead letters, whose sink stands behind the pipeline's.
             let (sink, output) = match stages.get(self.stand.stages) {
-                Some(stage) => (stage.sink, output_of(stage.from, records, &self.outcomes[source])),
+                Some(stage) => match self.sifted.get(self.stand.stages) {
+                    Some(Some(left)) => (stage.sink, left),
+                    _ => (stage.sink, output_of(stage.from, records, &self.outcomes[source])),
+                },
                 None => (self.pipeline.sinks.len(), &self.dead),
             };
             if !output.is_empty() {
-                self.stand.staged = stage(sink, output, self.stand.staged, writer)?;
+                self.stand.staged = stage(sink, partition, output, self.stand.staged, writer)?;
                 if self.stand.staged < output.len() {
                     return Ok(Done::Waiting);
                 }
@@ -425,12 +462,18 @@ impl Tasks {
 
 /// Hands records over to a sink from `staged` on; where its queue is full, waits a while for acknowledgements to make room. How many are handed
 /// over in all.
-fn stage(sink: usize, records: &Records, staged: usize, writer: &mut Writer) -> Result<usize> {
+fn stage(
+    sink: usize,
+    partition: &TopicPartition,
+    records: &Records,
+    staged: usize,
+    writer: &mut Writer,
+) -> Result<usize> {
     let until = clock::now() + WAIT;
-    let mut staged = writer.stage(sink, records, staged)?;
+    let mut staged = writer.stage(sink, partition, records, staged)?;
     while staged < records.len() && clock::now() < until {
         writer.poll(Duration::from_millis(10))?;
-        staged = writer.stage(sink, records, staged)?;
+        staged = writer.stage(sink, partition, records, staged)?;
     }
     Ok(staged)
 }

@@ -10,6 +10,7 @@ use super::checkpoints::Checkpoints;
 use super::lane::{Lane, Member};
 use super::lifecycle::{Notice, Stop};
 use super::owned::Owned;
+use super::refused::most_bytes;
 use super::round::Rounds;
 use super::task::{Done, Task, Tasks};
 use crate::checkpoint::Event;
@@ -74,7 +75,7 @@ pub struct Worker {
     pub(super) index: usize,
     pub(super) shared: Shared,
     pub(super) lanes: Vec<Lane>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
     /// The tasks' state.
     pub(super) owned: Owned,
     /// Where `[checkpoint]` stands.
@@ -100,10 +101,14 @@ impl Worker {
         shared: Shared,
         plans: &[(Vec<usize>, Arc<Plan>)],
         files: Vec<(usize, FileReader)>,
-        tasks: Tasks,
+        mut tasks: Tasks,
         writer: Writer,
     ) -> Result<Self> {
         let checkpoints = &shared.checkpoints;
+        let is_kept = shared.pipeline.checkpoint.is_some();
+        tasks.left_out.most_bytes = most_bytes(&shared.pipeline, &writer);
+        // A file is not read again.
+        tasks.left_out.can_do_again = files.is_empty() && (is_kept || !checkpoints.keeps_state());
         let mut lanes = Vec::new();
         for (sources, plan) in plans {
             let reader = Reader::join(plan.clone(), index)?;
@@ -377,7 +382,7 @@ impl Worker {
         let task = self.lanes[lane].task(&self.batch.partition);
         let done = self.take_through_as(lane, source, &task);
         let done = match done {
-            Err(error) if self.rounds.is_some() => {
+            Err(error) if self.rounds.is_some() || self.writer.has_refusals() => {
                 // A plugin is called before anything is put out; any other failure may leave a part of the batch there.
                 let was_put_out = error.kind != Kind::Guest;
                 self.lost(error)

@@ -22,6 +22,8 @@ pub(super) const TOO_LARGE: i32 = code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as 
 pub(super) const BAD_TIMESTAMP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP as i32;
 /// The topic's own rules refuse the record.
 pub(super) const BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32;
+/// Nothing is wrong with the record; another one of its batch was refused.
+pub(super) const BESIDE_A_BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD as i32;
 /// The producer can no longer keep its promise of order and no duplicates.
 pub(super) const FATAL: i32 = code::RD_KAFKA_RESP_ERR__FATAL as i32;
 /// A newer producer with the same transactional id took over, or the coordinator gave an old transaction up: it raises the epoch for either.

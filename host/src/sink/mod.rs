@@ -9,6 +9,8 @@ mod writer;
 mod producer;
 mod transaction;
 mod raw;
+mod origin;
+mod delivery;
 mod codes;
 mod file;
 pub mod dead_letter;
@@ -18,6 +20,7 @@ pub(crate) mod on_kafka;
 #[cfg(test)]
 mod transactions_on_kafka;
 
+pub use delivery::{Print, RefusedOutput};
 pub use file::Files;
 pub use transaction::{Committed, Sent, Transactional};
 pub use writer::{Options, Writer};

@@ -13,7 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use super::codes::{ALL_BROKERS_DOWN, UNKNOWN_TOPIC};
+use super::codes::{self, ALL_BROKERS_DOWN, UNKNOWN_TOPIC};
+use super::delivery::{Print, Refusal, Refusals, follows, is_refusal};
+use super::origin::time_in;
+use crate::login::Native;
 use rdkafka::TopicPartitionList;
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as code;
@@ -48,6 +51,8 @@ pub(super) struct Reports {
     /// The first record that was not delivered and will not be; later ones follow from it. A record that was only thrown away with its transaction
     /// makes room for one that tells why.
     pub(super) undelivered: Option<Undelivered>,
+    /// What was refused for good.
+    pub(super) refusals: Refusals,
     /// A broker refused the log-in or its encryption failed.
     pub(super) refused: Option<String>,
     /// Why the last connection failed.
@@ -69,6 +74,8 @@ pub(super) struct Message<'a> {
     pub(super) value: Option<&'a [u8]>,
     /// Milliseconds since 1970; librdkafka takes 0 for "now".
     pub(super) timestamp: i64,
+    /// Comes back with a report of it.
+    pub(super) tag: u64,
 }
 
 /// A producer and its topics.
@@ -82,6 +89,13 @@ pub(super) struct Handle {
 
 // SAFETY: librdkafka's client and topic handles may be used from any thread, and nothing else in a handle is bound to one.
 unsafe impl Send for Handle {}
+
+// SAFETY: the client lives as long as its handle.
+unsafe impl Native for Handle {
+    fn pointer(&self) -> *mut sys::rd_kafka_t {
+        self.client.as_ptr()
+    }
+}
 
 impl Handle {
     /// A producer with these properties. It connects by itself in threads of its own.
@@ -195,6 +209,8 @@ impl Handle {
                 value_len,
                 vtype::RD_KAFKA_VTYPE_TIMESTAMP as c_uint,
                 message.timestamp,
+                vtype::RD_KAFKA_VTYPE_OPAQUE as c_uint,
+                ptr::without_provenance_mut::<c_void>(message.tag as usize),
                 vtype::RD_KAFKA_VTYPE_HEADERS as c_uint,
                 headers,
                 vtype::RD_KAFKA_VTYPE_END as c_uint,
@@ -485,17 +501,159 @@ unsafe extern "C" fn on_delivery(
     // because a broker may send one that the generated enum does not know.
     unsafe {
         let code = ptr::addr_of!((*message).err).cast::<i32>().read();
+        if code == NO_ERROR {
+            return;
+        }
         let mut reports = reports_behind(opaque);
-        let is_first = |known: &Undelivered| !known.failure.is_purge();
-        if code != NO_ERROR && !reports.undelivered.as_ref().is_some_and(is_first) {
+        if is_refusal(code) {
+            reports.refusals.told.push(refusal(message, code));
+        } else if code == codes::BESIDE_A_BAD_RECORD {
+            let place = (owned(sys::rd_kafka_topic_name((*message).rkt)), (*message).partition);
+            reports.refusals.exact.insert(place);
+        }
+        let tells_why = |known: &Undelivered| !follows(&known.failure);
+        if !reports.undelivered.as_ref().is_some_and(tells_why) {
             reports.undelivered = Some(Undelivered {
                 topic: owned(sys::rd_kafka_topic_name((*message).rkt)),
                 partition: (*message).partition,
-                failure: Failure {
-                    code,
-                    text: owned(sys::rd_kafka_message_errstr(message)),
-                },
+                failure: failure(message, code),
             });
+        }
+    }
+}
+
+/// # Safety
+/// As [`on_delivery`].
+unsafe fn failure(message: *const sys::rd_kafka_message_t, code: i32) -> Failure {
+    // SAFETY: the message lives, and its text is copied.
+    let text = unsafe { owned(sys::rd_kafka_message_errstr(message)) };
+    Failure { code, text }
+}
+
+/// # Safety
+/// As [`on_delivery`].
+unsafe fn refusal(message: *const sys::rd_kafka_message_t, code: i32) -> Refusal {
+    // SAFETY: key and value are as long as the message says, and live as long as it does; so do the headers.
+    unsafe {
+        let key = bytes((*message).key, (*message).key_len);
+        let value = bytes((*message).payload, (*message).len);
+        let headers = headers(message);
+        // Of a record that failed librdkafka tells no time.
+        let tag = (*message)._private as usize as u64;
+        let of_headers = |(name, value): &(&[u8], Option<&[u8]>)| name.len() + value.map_or(0, <[u8]>::len);
+        Refusal {
+            topic: owned(sys::rd_kafka_topic_name((*message).rkt)),
+            partition: (*message).partition,
+            tag,
+            bytes: key.map_or(0, <[u8]>::len)
+                + value.map_or(0, <[u8]>::len)
+                + headers.iter().map(of_headers).sum::<usize>(),
+            print: Print::of(key, value, headers.into_iter(), time_in(tag)),
+            failure: failure(message, code),
+            is_local: false,
+        }
+    }
+}
+
+/// # Safety
+/// As [`on_delivery`]; what is returned lives as long as the message.
+unsafe fn headers<'a>(message: *const sys::rd_kafka_message_t) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
+    let (mut list, mut found) = (ptr::null_mut(), Vec::new());
+    // SAFETY: the message lives; a list that is given stays the message's. Each name ends with a zero byte, each value is as long as is said.
+    unsafe {
+        if sys::rd_kafka_message_headers(message, &mut list) as i32 != NO_ERROR {
+            return found;
+        }
+        let (mut name, mut value, mut length): (*const c_char, *const c_void, usize) = (ptr::null(), ptr::null(), 0);
+        while sys::rd_kafka_header_get_all(list, found.len(), &mut name, &mut value, &mut length) as i32 == NO_ERROR {
+            found.push((CStr::from_ptr(name).to_bytes(), bytes(value, length)));
+        }
+    }
+    found
+}
+
+/// # Safety
+/// `start` is null, or has as many bytes as is said for as long as they are used.
+unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise.
+    (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast(), length) })
+}
+
+/// What topics take.
+impl Handle {
+    /// How many bytes a batch of each topic may have; `None`: the cluster does not say.
+    pub(super) fn largest_batches(&self, topics: &[&str], limit: Duration) -> Vec<Option<usize>> {
+        let mut found = vec![None; topics.len()];
+        let names: Vec<CString> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
+        if names.is_empty() || names.len() != topics.len() {
+            return found;
+        }
+        // SAFETY: the client lives; queue, options and resources are made here and released here, after the answer; what is read of the answer lives
+        // until it is destroyed, and is copied.
+        unsafe {
+            let kind = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
+            let queue = sys::rd_kafka_queue_new(self.client.as_ptr());
+            let options = sys::rd_kafka_AdminOptions_new(
+                self.client.as_ptr(),
+                sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS,
+            );
+            sys::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds(limit), ptr::null_mut(), 0);
+            let mut asked: Vec<_> = names
+                .iter()
+                .map(|name| sys::rd_kafka_ConfigResource_new(kind, name.as_ptr()))
+                .collect();
+            sys::rd_kafka_DescribeConfigs(self.client.as_ptr(), asked.as_mut_ptr(), asked.len(), options, queue);
+            let event = sys::rd_kafka_queue_poll(queue, milliseconds(limit));
+            if !event.is_null() {
+                read(event, topics, &mut found);
+                sys::rd_kafka_event_destroy(event);
+            }
+            sys::rd_kafka_ConfigResource_destroy_array(asked.as_mut_ptr(), asked.len());
+            sys::rd_kafka_AdminOptions_destroy(options);
+            sys::rd_kafka_queue_destroy(queue);
+        }
+        found
+    }
+}
+
+unsafe extern "C" {
+    /// librdkafka's own function. The generated one gives an enum, and a broker may send a number that is none of its values.
+    #[link_name = "rd_kafka_ConfigResource_error"]
+    fn resource_error(resource: *const sys::rd_kafka_ConfigResource_t) -> i32;
+}
+
+/// # Safety
+/// `event` is one that librdkafka gave and nobody destroyed.
+unsafe fn read(event: *mut sys::rd_kafka_event_t, topics: &[&str], found: &mut [Option<usize>]) {
+    // SAFETY: the event lives, and so does all that is read of it; lists have as many entries as is said, names and values end with a zero byte.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeConfigs_result(event);
+        if result.is_null() {
+            return;
+        }
+        let mut count = 0;
+        let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &mut count);
+        for at in 0..count {
+            let resource = *resources.add(at);
+            if resource_error(resource) != NO_ERROR {
+                continue;
+            }
+            let name = CStr::from_ptr(sys::rd_kafka_ConfigResource_name(resource)).to_bytes();
+            let Some(topic) = topics.iter().position(|topic| topic.as_bytes() == name) else {
+                continue;
+            };
+            let mut entries = 0;
+            let configs = sys::rd_kafka_ConfigResource_configs(resource, &mut entries);
+            for at in 0..entries {
+                let entry = *configs.add(at);
+                let (name, value) = (
+                    sys::rd_kafka_ConfigEntry_name(entry),
+                    sys::rd_kafka_ConfigEntry_value(entry),
+                );
+                if !value.is_null() && CStr::from_ptr(name) == c"max.message.bytes" {
+                    found[topic] = CStr::from_ptr(value).to_str().ok().and_then(|value| value.parse().ok());
+                }
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
+use crate::login::SignedIn;
 
 /// How long a cluster may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -108,6 +109,7 @@ fn reach(cluster: &Cluster) -> Result<(BaseProducer<Ear>, Metadata)> {
     let client: BaseProducer<Ear> = config(cluster)
         .create_with_context(Ear::default())
         .map_err(|error| refused_property(cluster, &error))?;
+    SignedIn::begin(&cluster.login, client.client())?;
     let deadline = clock::now() + PATIENCE;
     loop {
         if let Ok(metadata) = client.client().fetch_metadata(None, Duration::from_secs(1)) {
@@ -148,14 +150,16 @@ fn options() -> AdminOptions {
 }
 
 fn admin(cluster: &Cluster) -> Result<AdminClient<DefaultClientContext>> {
-    config(cluster)
+    let admin: AdminClient<_> = config(cluster)
         .create()
-        .map_err(|error| refused_property(cluster, &error))
+        .map_err(|error| refused_property(cluster, &error))?;
+    SignedIn::begin(&cluster.login, admin.inner())?;
+    Ok(admin)
 }
 
 fn config(cluster: &Cluster) -> ClientConfig {
     let mut config = ClientConfig::new();
-    for (name, value) in &cluster.properties {
+    for (name, value) in cluster.client_properties() {
         config.set(name, value);
     }
     config

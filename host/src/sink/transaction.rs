@@ -101,6 +101,8 @@ impl Transactional {
         let socket = socket.and_then(|(_, value)| value.parse().ok()).unwrap_or(60_000);
         let mut set = |name: &str, value: String| settings.push((name.to_owned(), value));
         set("transactional.id", self.id.clone());
+        // The transaction is given up as a whole, and can be aborted.
+        set("enable.gapless.guarantee", "false".to_owned());
         set("transaction.timeout.ms", timeout.to_string());
         // A record gives up before its transaction does.
         set("message.timeout.ms", (timeout * 3 / 4).to_string());
@@ -231,12 +233,14 @@ impl Producer {
             kill::point("after-commit");
         }
         let outcome = match ended {
-            Ok(()) if begun.elapsed() < SLOW && !is_slow => Committed::Clean,
+            // A new producer is one whose records travel in company again.
+            Ok(()) if begun.elapsed() < SLOW && !is_slow && !self.is_careful => Committed::Clean,
             Ok(()) => Committed::Slow,
             Err(setback) if self.is_fenced(&setback) => Committed::Fenced(setback.failure.text),
             Err(setback) if setback.failure.code == codes::INCOMPLETE => Committed::Refused(setback.failure.text),
             Err(setback) => Committed::Unknown(setback.failure.text),
         };
+        self.is_careful &= !matches!(outcome, Committed::Slow);
         self.turn(match outcome {
             Committed::Clean => State::Ready,
             // It can be aborted still, which frees its readers sooner.

@@ -1,8 +1,8 @@
 //! Consumers: their settings, and what librdkafka tells beside records.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -15,6 +15,7 @@ use super::member::commit::Refusal;
 use super::member::queue;
 use crate::config::{Cluster, KafkaSource};
 use crate::error::{Error, Kind, Result};
+use crate::login::SignedIn;
 
 pub(super) type Client = BaseConsumer<Context>;
 
@@ -44,6 +45,7 @@ pub(super) struct Context {
     is_closing: AtomicBool,
     /// The last words about why brokers cannot be reached, by code.
     reasons: Mutex<BTreeMap<i32, String>>,
+    signed_in: OnceLock<SignedIn>,
 }
 
 impl Context {
@@ -241,17 +243,27 @@ fn memory(queue_bytes: u64) -> Settings {
 /// The host's settings stand last: what a correct reader needs is nobody's to change.
 fn create(cluster: &Cluster, settings: &Settings) -> Result<Client> {
     let mut config = ClientConfig::new();
-    for (name, value) in &cluster.properties {
+    for (name, value) in cluster.client_properties() {
         config.set(name, value);
     }
     for (name, value) in settings {
         config.set(*name, value);
     }
     config.set_log_level(RDKafkaLogLevel::Info);
-    config.create_with_context(Context::default()).map_err(|error| {
+    let client: Client = config.create_with_context(Context::default()).map_err(|error| {
         Error::new(Kind::Invalid, "failed to set up a Kafka consumer", words(&error))
             .hint("see the properties under [kafka.properties]")
-    })
+    })?;
+    let signed_in = SignedIn::begin(&cluster.login, client.client())?;
+    let _it_is_the_first = client.context().signed_in.set(signed_in);
+    Ok(client)
+}
+
+/// Sees to what a client signs in with; it has to be called now and then while it lives.
+pub(super) fn tend(client: &Client) {
+    if let Some(signed_in) = client.context().signed_in.get() {
+        signed_in.tend(client.client());
+    }
 }
 
 /// librdkafka's words for an error, without the wrapper's.

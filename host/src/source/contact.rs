@@ -12,6 +12,7 @@ use rdkafka::metadata::Metadata;
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
+use crate::login::SignedIn;
 
 /// How long a cluster may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,6 +39,8 @@ fn connect_as(cluster: &Cluster, config: ClientConfig) -> Result<(Client, Metada
     let client: Client = config
         .create_with_context(Ear::default())
         .map_err(|error| refused_property(cluster, &error))?;
+    // It lives for a few requests.
+    SignedIn::begin(&cluster.login, client.client())?;
     let deadline = clock::now() + PATIENCE;
     loop {
         let answer = client.fetch_metadata(None, Duration::from_secs(1));
@@ -63,7 +66,7 @@ pub(super) fn failed(what: impl Into<String>, error: &KafkaError) -> Error {
 
 fn config(cluster: &Cluster, group: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    for (name, value) in &cluster.properties {
+    for (name, value) in cluster.client_properties() {
         config.set(name, value);
     }
     config

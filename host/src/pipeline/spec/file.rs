@@ -44,7 +44,7 @@ pub(super) struct File {
     /// Where records go, by name.
     #[serde(default)]
     pub(super) sink: Named<Sink>,
-    /// Where records go that a plugin refused, or on which it failed.
+    /// Where records go that a plugin refused, or on which it failed, and outputs that Kafka refused. What does not fit there is cut.
     pub(super) dead_letters: Option<At<DeadLetters>>,
     /// Checkpoints; absent: none, and the state of a partition begins empty after a crash and whenever the partition moves to another worker or process.
     pub(super) checkpoint: Option<At<Checkpoint>>,
@@ -71,7 +71,7 @@ pub(super) enum Delivery {
 pub(super) struct Kafka {
     /// `host:port` of one or more brokers, comma-separated.
     pub(super) brokers: Option<At<Brokers>>,
-    /// Passed to librdkafka; those that the host owns are refused by name. A secret is `{ env = "NAME" }` or `{ file = "path" }`.
+    /// Passed to librdkafka; those that the host owns, and ways to sign in that are not built, are refused by name. A secret is `{ env = "NAME" }` or `{ file = "path" }`, which is read again when it changes; `sasl.oauthbearer.token` may be `{ command = ["program", "argument"] }`.
     #[serde(default)]
     pub(super) properties: Named<Property>,
 }
@@ -257,8 +257,24 @@ pub(super) struct Sink {
     /// How a record's partition follows from its key.
     #[serde(default)]
     pub(super) partitioner: At<Partitioner>,
+    /// What happens to an output that Kafka refuses for good: for its time, its size, or a null key where the topic is compacted.
+    #[serde(default)]
+    pub(super) on_refused: At<OnRefused>,
     /// Overrides `[kafka]`: the brokers are replaced, properties are merged.
     pub(super) kafka: Option<At<Kafka>>,
+}
+
+/// What happens to an output that Kafka refuses for good.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OnRefused {
+    /// The pipeline stops with exit code 5.
+    #[default]
+    Fail,
+    /// The output is left out, and counted.
+    Skip,
+    /// The output goes to `[dead-letters]`.
+    DeadLetter,
 }
 
 /// How a record's partition follows from its key.
@@ -272,7 +288,7 @@ pub(super) enum Partitioner {
     Crc32,
 }
 
-/// Where records go that a plugin refused. Exactly one of `topic` and `file`.
+/// Where records go that a plugin refused, and outputs that Kafka refused; their topic takes 16 KiB at least. Exactly one of `topic` and `file`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct DeadLetters {

@@ -291,6 +291,7 @@ mod tests {
             cluster: Cluster {
                 brokers: String::new(),
                 properties: [].into(),
+                login: Default::default(),
             },
             subscription: Subscription::Topics(vec![name.to_owned()]),
             group: "g".to_owned(),

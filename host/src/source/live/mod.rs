@@ -119,6 +119,7 @@ pub(crate) fn source(address: &str, topics: &[&str]) -> KafkaSource {
         cluster: Cluster {
             brokers: address.to_owned(),
             properties: BTreeMap::new(),
+            login: Default::default(),
         },
         subscription: Subscription::Topics(topics.iter().map(|name| (*name).to_owned()).collect()),
         group: unique("g"),

@@ -415,6 +415,7 @@ impl Reader {
 
     /// Serves what librdkafka has to tell. A message that comes this way came before the partition was led into our queue: it is taken in first.
     pub(in crate::source) fn serve(&mut self, wait: Duration) -> Result<()> {
+        client::tend(&self.client);
         let mut wait = wait;
         loop {
             let before = self.client.context().served();

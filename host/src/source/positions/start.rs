@@ -212,6 +212,7 @@ mod tests {
             cluster: Cluster {
                 brokers: String::new(),
                 properties: [].into(),
+                login: Default::default(),
             },
             subscription: Subscription::Topics(vec!["views".to_owned()]),
             group: "g".to_owned(),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{
-    CommitOffsets, Delivery, EventTime, FileFormat, KafkaSource, Location, OnError, Otherwise, Partitioner, Pipeline,
-    Source, Start, Stop, Subscription, Target,
+    CommitOffsets, Delivery, EventTime, FileFormat, KafkaSource, Location, OnError, OnRefused, Otherwise, Partitioner,
+    Pipeline, Source, Start, Stop, Subscription, Target,
 };
 
 use super::parse;
@@ -43,6 +43,7 @@ fn the_least_file_has_the_defaults_of_the_contract() {
     assert_eq!(source.max_batch, 1000);
     assert_eq!(source.event_time, EventTime::Record);
     assert_eq!(pipeline.delivery, Delivery::None);
+    assert_eq!(pipeline.sinks[0].on_refused, OnRefused::Fail);
     assert_eq!(pipeline.queue_bytes, 64 << 20);
     assert_eq!(pipeline.state_dir, PathBuf::from(".sandbar/p"));
     assert!(pipeline.workers >= 1);
@@ -106,6 +107,8 @@ fn every_key_of_the_contract_is_read() {
     );
     assert!(matches!(&pipeline.sinks[1].target, Target::File(None)));
     let dead = pipeline.dead_letters.unwrap();
+    assert_eq!(pipeline.sinks[0].on_refused, OnRefused::DeadLetter);
+    assert_eq!(pipeline.sinks[1].on_refused, OnRefused::Fail);
     assert!(matches!(&dead.target, Target::Kafka { cluster, .. } if cluster.brokers == "10.0.0.3:9092"));
     let checkpoint = pipeline.checkpoint.unwrap();
     assert_eq!(
