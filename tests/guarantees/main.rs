@@ -33,6 +33,7 @@ mod checkpoints;
 mod bucket;
 mod state_verbs;
 mod ending;
+mod start_time;
 mod memory;
 mod plugin;
 mod http;

@@ -271,10 +271,39 @@ impl Node {
     }
 }
 
+/// The version of Apache Kafka that the tests run on: `KAFKA_VERSION`, or the usual one, which stands in the file that Maven reads.
+pub fn version() -> String {
+    let usual = || {
+        let pom = include_str!("../kafka/pom.xml");
+        let behind = pom.split("<kafka.version>").nth(1).expect("a version");
+        behind.split('<').next().expect("a version").to_owned()
+    };
+    std::env::var("KAFKA_VERSION").unwrap_or_else(|_| usual())
+}
+
+/// One of Kafka's own tools, by its class.
+pub fn tool(class: &str) -> Command {
+    let mut java = Command::new("java");
+    java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+        .arg(jars().join("*"))
+        .arg(class);
+    java
+}
+
+/// Whether Kafka's jars are there.
+pub fn has_jars() -> bool {
+    folder_of_jars().is_dir()
+}
+
+/// Each version of Kafka has a folder of its own.
+fn folder_of_jars() -> PathBuf {
+    let of_version = || crate::target().join("kafka-libs").join(version());
+    std::env::var_os("SANDBAR_KAFKA_LIBS").map_or_else(of_version, PathBuf::from)
+}
+
 /// Kafka's jars, which `make setup` puts there.
 fn jars() -> PathBuf {
-    let folder =
-        std::env::var_os("SANDBAR_KAFKA_LIBS").map_or_else(|| crate::target().join("kafka-libs"), PathBuf::from);
+    let folder = folder_of_jars();
     assert!(
         folder.is_dir(),
         "Kafka's jars are missing in {}: run `make setup`",

@@ -23,6 +23,8 @@ const ASK: Duration = Duration::from_millis(500);
 const DENIALS: u32 = 4;
 /// Between two of these questions.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The same where the cluster has answered before.
+const SHORT_PAUSE: Duration = Duration::from_millis(10);
 /// One step of a flush: librdkafka wakes on errors only, so a longer one would be slept through.
 const FLUSH: Duration = Duration::from_millis(1);
 /// How often a lost cluster is asked whether it is back, and for how long.
@@ -139,10 +141,19 @@ impl Producer {
     pub(super) fn check_topics(&mut self) -> Result<()> {
         let deadline = clock::now() + REACH;
         (0..self.topics.len()).try_for_each(|topic| self.check_topic(topic, deadline))?;
+        self.await_named_broker(deadline);
         // Brokers that were tried in vain on the way here are no news any more.
         self.handle.poll(Duration::ZERO);
         self.handle.reports().forget_connections();
         Ok(())
+    }
+
+    /// The first answer came from an address of the file, which librdkafka leaves for the brokers that the answer named. Whatever it wants of those
+    /// before one is connected, the producer's id and the coordinator, it wants again half a second later; so one more answer is waited for.
+    fn await_named_broker(&self, deadline: Instant) {
+        while !self.topics.is_empty() && self.handle.look_up(0, ASK).is_err() && clock::now() < deadline {
+            std::thread::sleep(SHORT_PAUSE);
+        }
     }
 
     fn check_topic(&self, topic: usize, deadline: Instant) -> Result<()> {
@@ -283,6 +294,8 @@ fn properties(cluster: &Cluster, kbytes: &str, client_id: &str) -> Vec<(String, 
         // third more for each.
         ("queue.buffering.max.messages", "20000"),
         ("topic.metadata.refresh.interval.ms", "60000"),
+        // Half of it passes, too, before the connection to the broker that the first answer named.
+        ("reconnect.backoff.ms", "20"),
     ];
     let owned = [
         ("bootstrap.servers", cluster.brokers.as_str()),

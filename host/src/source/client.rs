@@ -190,6 +190,8 @@ fn common(source: &KafkaSource) -> Settings {
         ("enable.auto.offset.store", "false".to_owned()),
         // A client that only looks must not make the topic that it looks for.
         ("allow.auto.create.topics", "false".to_owned()),
+        // Half of it passes, too, before the connection to the broker that the first answer named.
+        ("reconnect.backoff.ms", "20".to_owned()),
         ("reconnect.backoff.max.ms", "2000".to_owned()),
     ]
 }

@@ -219,7 +219,9 @@ impl Reader {
                 return Ok(self.told.pop_front().unwrap_or(Polled::Finished));
             }
             self.intake.begin();
-            if !self.queue.serve(self.bounded(wait), &mut self.intake) {
+            // As long as nothing is read, only the group has something to say.
+            let reads = self.intake.slots().next().is_some();
+            if !reads || !self.queue.serve(self.bounded(wait), &mut self.intake) {
                 self.serve(self.bounded(wait))?;
             }
             self.rest_at_stops();
