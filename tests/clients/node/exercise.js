@@ -26,9 +26,11 @@ async function until(what, condition) {
 async function create(admin) {
   const configEntries = [{ name: 'max.message.bytes', value: '2000' }]
   const made = { topic, numPartitions: PARTITIONS, replicationFactor: 1, configEntries }
-  assert.equal(await admin.createTopics({ topics: [made], waitForLeaders: true }), true)
-  const described = await admin.fetchTopicMetadata({ topics: [topic] })
-  assert.equal(described.topics[0].partitions.length, PARTITIONS)
+  assert.equal(await admin.createTopics({ topics: [made], waitForLeaders: false }), true)
+  // A broker answers for a topic a moment after the controller has made it.
+  const partitions = async () => (await admin.fetchTopicMetadata({ topics: [topic] })).topics[0].partitions
+  const isLed = all => all.length === PARTITIONS && all.every(at => at.leader >= 0)
+  await until('the topic is there', () => partitions().then(isLed, () => false))
 }
 
 async function produce() {
@@ -53,8 +55,11 @@ async function transactions(admin) {
   await committed.sendOffsets({ consumerGroupId: `${group}-of-transaction`, topics })
   await committed.commit()
   await producer.disconnect()
-  const [of] = await admin.fetchOffsets({ groupId: `${group}-of-transaction`, topics: [topic] })
-  assert.equal(of.partitions.find(at => at.partition === 0).offset, '5')
+  // A commit is answered before its markers are everywhere.
+  await until('the position is committed', async () => {
+    const [of] = await admin.fetchOffsets({ groupId: `${group}-of-transaction`, topics: [topic] })
+    return of.partitions.find(at => at.partition === 0).offset === '5'
+  })
 }
 
 async function consume(admin) {
