@@ -8,8 +8,6 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 const RECORDS: i32 = 6;
 const RUNS: usize = 5;
-/// librdkafka asks again after half a second for what it did not get at once; a worker's producer at a time.
-const TIMER: Duration = Duration::from_millis(500);
 
 /// A broker of our own in a process, and its address.
 fn embedded_broker() -> (Process, String) {
@@ -56,33 +54,5 @@ fn no_worker_waits_for_a_timer_to_find_its_transactions_coordinator() {
         let count = |words: &str| text.matches(words).count();
         assert_eq!(count("Acquired PID"), 2, "one a worker: {text}");
         assert_eq!(count("Unable to query for transaction coordinator"), 0, "{text}");
-    }
-}
-
-/// Beside the same run without outputs, which needs no producer: what the outputs add is less than one of librdkafka's timers. The least of several
-/// counts, since a busy machine only ever adds.
-#[test]
-fn outputs_add_less_to_a_short_run_than_one_timer_of_librdkafka() {
-    let (_broker, address) = embedded_broker();
-    let file = std::env::temp_dir().join(unique("start-time"));
-    let least = |sink: Option<&str>, tables: &str| {
-        let runs = (0..RUNS).map(|_| {
-            let mut file = pipeline(&address);
-            file.tables = tables.into();
-            if let Some(sink) = sink {
-                file.sink = sink.into();
-            }
-            run(&file).took
-        });
-        runs.min().expect("runs")
-    };
-    let to_file = format!("file = \"{}\"", file.display());
-    let without = least(Some(&to_file), "");
-    let idempotent = least(None, "");
-    let transactional = least(None, "[checkpoint]\ninterval = \"1s\"");
-    let _ = std::fs::remove_file(&file);
-    eprintln!("without a producer {without:?}, idempotent {idempotent:?}, in transactions {transactional:?}");
-    for with in [idempotent, transactional] {
-        assert!(with < without + TIMER, "{with:?} beside {without:?}");
     }
 }
