@@ -3,19 +3,22 @@
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
-KAFKA_VERSION ?= 4.1.1
+# The usual version stands where Maven reads it; `make test-all` takes all of these.
+KAFKA_VERSION ?= $(shell sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' tests/kafka/pom.xml)
+KAFKA_VERSIONS := 3.9.2 4.1.1 4.4.0
 KAFKA_LIBS := target/kafka-libs
+export KAFKA_VERSION
 
 RECORDS ?= 5000000
 ROUNDS ?= 3
 
-.PHONY: help build bench bench-restore test test-all torture deny setup system-packages rust-parts kafka-libs
+.PHONY: help build bench bench-restore test test-all torture deny setup system-packages rust-parts kafka-libs clients
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       auction events through a plugin, on a broker of our own"
-	@echo "make test       the usual run: formatting, lints, unit tests, conformance, guarantees on a real Kafka"
-	@echo "make test-all   the same with the long runs: 50 kills, the full matrix, a minute of rebalances"
+	@echo "make test       the usual run: formatting, lints, unit tests, conformance, guarantees on a real Kafka (KAFKA_VERSION=$(KAFKA_VERSION))"
+	@echo "make test-all   the same with the long runs: 50 kills, the full matrix, a minute of rebalances, each version of Kafka"
 	@echo "make torture    kills and pauses at random for as long as is asked for (SANDBAR_KILLS, SANDBAR_SECONDS, SANDBAR_SEED)"
 	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up, each with its goal"
 	@echo "make bench-restore  a start with 1 GiB of state: with its local files, and without"
@@ -56,7 +59,8 @@ test-all: export SANDBAR_GUARANTEES_MINUTES = 240
 test-all: export SANDBAR_KILLS = 50
 test-all: export SANDBAR_MATRIX = full
 test-all: export SANDBAR_CHURN_SECONDS = 60
-test-all: test
+test-all: export SANDBAR_KAFKA_VERSIONS = $(KAFKA_VERSIONS)
+test-all: $(KAFKA_VERSIONS:%=$(KAFKA_LIBS)/%/.complete) test
 
 # With the points at which a test ends the program, as in the usual run.
 torture: export SANDBAR_TORTURE = 1
@@ -71,7 +75,7 @@ torture: setup
 deny:
 	$(CARGO) deny --all-features check
 
-setup: system-packages rust-parts kafka-libs
+setup: system-packages rust-parts kafka-libs clients
 
 # A C tool chain and OpenSSL for librdkafka; Java and Maven for the Kafka that the tests start.
 system-packages:
@@ -80,14 +84,18 @@ system-packages:
 rust-parts:
 	@tests/setup rust
 
-# Kafka's jars, through Maven.
-kafka-libs: $(KAFKA_LIBS)/.kafka-$(KAFKA_VERSION)
+# kafka-python and kafkajs, for the conformance suite; without them its cases say that they were skipped.
+clients:
+	@tests/setup clients
 
-$(KAFKA_LIBS)/.kafka-$(KAFKA_VERSION): tests/kafka/pom.xml
+# Kafka's jars, through Maven: a folder a version.
+kafka-libs: $(KAFKA_LIBS)/$(KAFKA_VERSION)/.complete
+
+$(KAFKA_LIBS)/%/.complete: tests/kafka/pom.xml
 	@tests/setup java
-	@echo "installing the jars of Apache Kafka $(KAFKA_VERSION) for the tests into $(KAFKA_LIBS) (Maven)"
-	@rm -rf $(KAFKA_LIBS)
-	@mvn -B -q -f tests/kafka/pom.xml -Dkafka.version=$(KAFKA_VERSION) \
+	@echo "installing the jars of Apache Kafka $* for the tests into $(@D) (Maven)"
+	@rm -rf $(@D)
+	@mvn -B -q -f tests/kafka/pom.xml -Dkafka.version=$* \
 	  org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-	  -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(KAFKA_LIBS)
+	  -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(@D)
 	@touch $@

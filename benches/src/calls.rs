@@ -76,6 +76,7 @@ fn round(operator: &mut Operator, state: &mut Option<TaskState>, records: usize,
             records: &mut batches[number % 8],
             input: 0,
             partition: 0,
+            room: usize::MAX,
         };
         operator.process(call, state, &mut outcome).expect("it processes");
         let state = state.as_mut().expect("a state");

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Kind};
+use crate::login::Login;
 
 /// How to reach a Kafka cluster.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Cluster {
     pub brokers: String,
     /// Passed to librdkafka; secrets are resolved, properties that the host owns were refused.
     pub properties: BTreeMap<String, String>,
+    /// How its clients sign in, where that changes.
+    pub login: Login,
 }
 
 /// Values of properties may be secrets: they are not shown.
@@ -27,6 +30,13 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
+    /// The properties for a new client, with what stands in files now.
+    pub fn client_properties(&self) -> BTreeMap<String, String> {
+        let mut properties = self.properties.clone();
+        self.login.renew(&mut properties);
+        properties
+    }
+
     /// Why a cluster could not be reached, from the last that its client heard; `refused`: it answered, and turned the client away.
     pub fn unreachable(&self, heard: &str, refused: bool) -> Error {
         let why = if heard.is_empty() { "no broker answered" } else { heard };
@@ -61,6 +71,9 @@ pub enum Subscription {
 
 /// Offsets by topic and partition, as `start = { offsets }` and `offsets export` have them.
 pub type Offsets = BTreeMap<String, BTreeMap<i32, i64>>;
+
+/// How many partitions each of some topics has.
+pub type PartitionCounts = BTreeMap<String, i32>;
 
 /// Where a partition starts that has no committed position of this pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,6 +243,10 @@ pub enum OnError {
     DeadLetter,
 }
 
+/// A batch is read in pieces of 2 MiB and less, and what a plugin hands over at once is no more than its memory of 64
+/// MiB: so much lets a batch grow a hundredfold, or four plugins in a row hand over as much as they can.
+pub const BATCH_BYTES: u64 = 256 << 20;
+
 /// What an instance of a plugin may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -237,6 +254,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Time of one call.
     pub call_time: Duration,
+    /// Bytes that a batch may take on its way through all plugins of a worker, until it is handed to the sinks.
+    pub batch_bytes: u64,
 }
 
 impl Default for Limits {
@@ -244,6 +263,7 @@ impl Default for Limits {
         Self {
             memory_bytes: 64 << 20,
             call_time: Duration::from_secs(1),
+            batch_bytes: BATCH_BYTES,
         }
     }
 }
@@ -299,6 +319,17 @@ pub enum Target {
     File(Option<PathBuf>),
 }
 
+/// What happens to an output that Kafka refuses for good: for its time, its size, or a null key where the topic is compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRefused {
+    /// The pipeline stops.
+    Fail,
+    /// The output is left out, and counted.
+    Skip,
+    /// The output goes to the dead letters.
+    DeadLetter,
+}
+
 /// A place that records go to.
 #[derive(Debug, Clone)]
 pub struct Sink {
@@ -308,6 +339,8 @@ pub struct Sink {
     pub from: Vec<Input>,
     /// Where they go.
     pub target: Target,
+    /// What happens to what Kafka refuses; a file refuses nothing.
+    pub on_refused: OnRefused,
 }
 
 /// What a crash may do to the outputs.
@@ -408,6 +441,8 @@ pub struct Pipeline {
     pub instance: Option<String>,
     /// Bytes that the queues of this process may hold, of records read and not processed and of outputs not acknowledged.
     pub queue_bytes: u64,
+    /// Bytes that a batch may take on its way through all plugins of a worker, until it is handed to the sinks.
+    pub batch_bytes: u64,
     /// Where records come from.
     pub sources: Vec<Source>,
     /// What is done with them; an operator stands behind those that it reads.

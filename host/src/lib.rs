@@ -16,7 +16,11 @@ pub mod clock;
 pub mod config;
 pub mod json_lines;
 pub mod kill;
+pub mod open_files;
 pub mod metrics;
+pub mod outage;
+pub mod pulse;
+pub mod login;
 
 pub mod source;
 pub mod state;

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use sandbar::{cli, kill};
+use sandbar::{cli, kill, open_files};
 
 fn main() -> ExitCode {
     kill::arm();
+    open_files::raise();
     let (verb, output) = match cli::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(code) => return code,

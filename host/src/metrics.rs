@@ -2,6 +2,7 @@
 //!
 //! A worker keeps the handles of what it touches and adds to them once a batch. Where `--http` is absent nothing records them.
 
+use crate::pulse::Pulses;
 use crate::record::TopicPartition;
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -17,6 +18,8 @@ pub fn install() -> Option<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
         .ok()?
         .set_buckets_for_metric(Matcher::Full("sandbar_checkpoint_bytes".to_owned()), &bytes)
+        .ok()?
+        .set_buckets_for_metric(Matcher::Full("sandbar_batch_memory_bytes".to_owned()), &bytes)
         .ok()?
         .install_recorder()
         .ok()?;
@@ -72,12 +75,30 @@ fn describe() {
     );
     describe_counter!("sandbar_dead_letters_total", "records sent to the dead letters");
     describe_counter!(
+        "sandbar_outputs_refused_total",
+        "outputs that Kafka refused for good, and that on-refused left out or sent to the dead letters"
+    );
+    describe_counter!(
         "sandbar_records_skipped_total",
         "records that a plugin or on-error left out"
     );
     describe_counter!(
         "sandbar_event_time_missing_total",
         "records without event time at the pointer; Kafka's timestamp stands in"
+    );
+    describe_gauge!(
+        "sandbar_batch_memory_limit_bytes",
+        Unit::Bytes,
+        "memory of a worker that a batch may take on its way: batch-memory"
+    );
+    describe_histogram!(
+        "sandbar_batch_memory_bytes",
+        Unit::Bytes,
+        "memory that a batch, or a piece of one, took on its way"
+    );
+    describe_counter!(
+        "sandbar_batches_cut_total",
+        "times that a batch, or a piece of one, would have taken more than batch-memory and was cut"
     );
     describe_checkpoints();
 }
@@ -102,7 +123,7 @@ fn describe_checkpoints() {
     describe_gauge!("sandbar_state_bytes", Unit::Bytes, "local files of a task's state");
 }
 
-/// What a process did so far, for the terminal and for `/ready`.
+/// What a process did so far, for the terminal, `/health` and `/ready`.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Records read.
@@ -115,6 +136,8 @@ pub struct Progress {
     pub disconnected: AtomicBool,
     /// Whether positions are resolved and the workers run.
     pub running: AtomicBool,
+    /// Whether the workers turn.
+    pub pulses: Pulses,
 }
 
 /// Handles for one partition of a source.
@@ -157,6 +180,8 @@ pub struct SinkMetrics {
     pub records: Counter,
     /// Bytes handed over.
     pub bytes: Counter,
+    /// Outputs that Kafka refused for good.
+    pub refused: Counter,
 }
 
 /// The handles of a sink.
@@ -165,6 +190,7 @@ pub fn sink(pipeline: &str, sink: &str) -> SinkMetrics {
     SinkMetrics {
         records: counter!("sandbar_records_out_total", &labels),
         bytes: counter!("sandbar_bytes_out_total", &labels),
+        refused: counter!("sandbar_outputs_refused_total", &labels),
     }
 }
 
@@ -230,6 +256,12 @@ pub struct WorkerMetrics {
     pub rebalances: Counter,
     /// Records without event time at the pointer.
     pub event_time_missing: Counter,
+    /// Bytes that a batch may take.
+    pub batch_limit: Gauge,
+    /// Bytes that a batch took.
+    pub batch_bytes: Histogram,
+    /// Batches that were cut.
+    pub batches_cut: Counter,
 }
 
 /// The handles of the workers of a pipeline.
@@ -242,6 +274,9 @@ pub fn worker(pipeline: &str) -> WorkerMetrics {
         checkpoint_bytes: histogram!("sandbar_checkpoint_bytes", &labels),
         rebalances: counter!("sandbar_rebalances_total", &labels),
         event_time_missing: counter!("sandbar_event_time_missing_total", &labels),
+        batch_limit: gauge!("sandbar_batch_memory_limit_bytes", &labels),
+        batch_bytes: histogram!("sandbar_batch_memory_bytes", &labels),
+        batches_cut: counter!("sandbar_batches_cut_total", &labels),
     }
 }
 

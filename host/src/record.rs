@@ -31,6 +31,20 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// A position to commit: what Kafka keeps for a partition of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committable {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The next offset to read.
+    pub next: i64,
+    /// The epoch of the leader that took the record before `next`, so that a reader who begins there finds out whether the log was truncated below it.
+    /// `None`: nobody knows; what stands before `next` is no record, or the broker does not tell.
+    pub leader_epoch: Option<i32>,
+    /// What rides with it.
+    pub metadata: String,
+}
+
 /// A column of byte strings in which an entry may be absent: Kafka's null key or null value.
 ///
 /// Always: `ends` never falls, its last entry is `bytes.len()`, and `absent` ascends. Entry `i` is `bytes[ends[i-1]..ends[i]]`, with
@@ -92,6 +106,11 @@ impl Column {
             let gone = absent.next_if(|&&next| next as usize == index).is_some();
             (!gone).then_some(entry)
         })
+    }
+
+    /// The memory that its entries take: their bytes, and where they lie.
+    pub fn memory(&self) -> usize {
+        self.bytes.len() + size_of_val(&*self.ends) + size_of_val(&*self.absent)
     }
 
     /// Forgets the entries and keeps the memory.
@@ -177,6 +196,18 @@ impl Records {
             + self.values.bytes.len()
             + self.headers.names.bytes.len()
             + self.headers.values.bytes.len()
+    }
+
+    /// The memory that they take, which is not nothing where each of them is empty.
+    pub fn memory(&self) -> usize {
+        let headers = &self.headers;
+        self.keys.memory()
+            + self.values.memory()
+            + size_of_val(&*self.timestamps)
+            + size_of_val(&*headers.of)
+            + headers.names.memory()
+            + headers.values.memory()
+            + size_of_val(&*self.offsets)
     }
 
     /// Adds record `index` of `from`, with its headers.

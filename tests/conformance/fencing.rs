@@ -92,6 +92,10 @@ pub(crate) fn a_producer_gets_its_own_next_epoch(bootstrap: &str) {
     let next = Raw { epoch, ..first.clone() };
     assert_eq!(next.write(&topic, 0, 0, 1), 2);
     let (code, _, epoch) = init_again(&next, 60_000);
+    if crate::is_before_kafka_4(bootstrap) {
+        // It aborts what the producer left open by an epoch that it then does not give out.
+        return assert_eq!(code, FENCED);
+    }
     assert_eq!((code, epoch), (NONE, next.epoch + 1));
     until("what it left open itself is aborted", || {
         fetch(bootstrap, &topic, 0, 2, true).aborted == Some(vec![(first.producer_id, 2)])
@@ -119,11 +123,13 @@ pub(crate) fn a_timeout_aborts_and_frees_the_readers(bootstrap: &str) {
     });
     assert_eq!(position(bootstrap, &group, &topic, 0, true).1, -1);
     assert_fenced(&slow, &topic);
-    assert_eq!(
-        init_again(&slow, 60_000),
-        (NONE, slow.producer_id, slow.epoch + 1),
-        "it may begin anew as long as nobody else came"
-    );
+    let again = init_again(&slow, 60_000);
+    if crate::is_before_kafka_4(bootstrap) {
+        assert_eq!(again.0, FENCED, "only as a new producer");
+    } else {
+        let next = (NONE, slow.producer_id, slow.epoch + 1);
+        assert_eq!(again, next, "it may begin anew as long as nobody else came");
+    }
     let next = Raw::new(bootstrap, &id, 60_000);
     assert_eq!(next.write(&topic, 0, 0, 1), 3);
     assert_eq!(next.end(2, true), NONE);

@@ -11,6 +11,7 @@
 mod client;
 mod wire;
 mod topics;
+mod configs;
 mod records;
 mod times;
 mod idempotence;
@@ -23,6 +24,7 @@ mod fencing;
 mod pending_offsets;
 mod survival;
 mod transactions_survive;
+mod clients;
 
 use sandbar::broker::{Broker, Settings};
 
@@ -44,6 +46,12 @@ fn on_kafka(case: fn(&str)) {
     }
 }
 
+/// Whether a case is at an Apache Kafka of before version 4, which does otherwise in a few places; the embedded broker does as Kafka 4 does.
+fn is_before_kafka_4(bootstrap: &str) -> bool {
+    std::env::var("SANDBAR_TEST_KAFKA").is_ok_and(|kafka| kafka == bootstrap)
+        && sandbar_tests::kafka::version().starts_with("3.")
+}
+
 macro_rules! cases {
     ($($file:ident: $($case:ident),+;)+) => {
         mod embedded { $(mod $file { $(#[test] fn $case() { crate::on_embedded(crate::$file::$case); })+ })+ }
@@ -53,6 +61,10 @@ macro_rules! cases {
 
 cases! {
     topics: a_topic_is_created_grown_and_deleted, what_cannot_be_created_is_refused, an_unknown_topic_is_an_error_and_is_not_created;
+    configs: a_topic_tells_its_settings, a_limit_on_bytes_counts_from_when_it_is_set, a_time_outside_the_limits_is_refused,
+        what_is_not_named_stays, what_is_not_named_to_the_elder_request_goes_back, what_cannot_be_set_is_refused_by_name,
+        only_what_is_asked_for_is_told, the_broker_tells_of_itself;
+    clients: kafka_python_works, kafkajs_works, kafkas_own_tools_work;
     records: records_come_back_as_they_went_in, every_codec_comes_back, a_reader_starts_in_the_middle_of_a_batch,
         a_waiting_reader_hears_of_a_new_record_at_once, deleted_records_are_out_of_range;
     times: a_time_finds_the_first_record_not_older, a_time_is_exact_inside_every_codec, an_empty_partition_has_no_times,

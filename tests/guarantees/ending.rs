@@ -196,9 +196,8 @@ fn a_stop_takes_less_than_ten_seconds_while_a_restore_stands_still() {
         std::fs::read_dir(counted.file.path("state").join("tasks")).is_ok_and(|tasks| tasks.count() > 0)
     });
     let ended = run.stop(seconds(30));
-    assert_eq!(ended.code, Some(9), "{}", ended.text);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
     assert!(ended.took < seconds(10), "{:?}", ended.took);
-    assert!(ended.text.contains("failed to stop within 9s"), "{}", ended.text);
     counted.send(2000, 500);
     complete(&counted, counted.file.run());
 }

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 /// Status and body of a GET.
-fn get(address: &str, path: &str) -> (u16, String) {
+pub fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("the server");
     write!(
         stream,
@@ -32,7 +32,7 @@ fn get(address: &str, path: &str) -> (u16, String) {
 }
 
 /// Starts the flow with `--http` on a free port.
-fn serve(flow: &Flow) -> (Process, String) {
+pub fn serve(flow: &Flow) -> (Process, String) {
     let file = flow.file.write("");
     let mut run = Process::start(&["run", &file.display().to_string(), "--http", "127.0.0.1:0"]);
     let address = |lines: &[String]| {
@@ -45,7 +45,7 @@ fn serve(flow: &Flow) -> (Process, String) {
 }
 
 /// The value of the first metric whose line begins with `name{` and has all of `labels`.
-fn metric(body: &str, name: &str, labels: &[&str]) -> Option<f64> {
+pub fn metric(body: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let mut lines = body.lines().filter(|line| line.starts_with(&format!("{name}{{")));
     let line = lines.find(|line| labels.iter().all(|label| line.contains(label)))?;
     line.rsplit(' ').next()?.parse().ok()

@@ -159,20 +159,27 @@ fn offsets_kept_outside_and_maintained_by_hand() {
     }
 }
 
+/// Numbers, at least once, with their positions in the checkpoints and no state.
+fn flow(name: &str, partitions: i32) -> Flow {
+    let lines = "start = \"earliest\"\noffsets = \"checkpoint\"\ndiscovery-interval = \"200ms\"";
+    let mut flow = Flow::new(name, partitions, lines);
+    flow.file.top = "delivery = \"at-least-once\"\nworkers = 2".into();
+    flow.file.tables = "[checkpoint]\ninterval = \"100ms\"\nstore = \"checkpoints\"".into();
+    flow
+}
+
 #[test]
 fn a_partition_found_later_is_read_from_its_beginning() {
-    let counted = counted("found", "discovery-interval = \"500ms\"");
-    counted.send(0, 400);
-    let run = counted.file.run();
-    wait::until_true("what is there is put out", seconds(60), || agrees(&counted));
-    counted.client.add_partitions(&counted.input, 6);
-    let late = |number: i32| Record {
-        partition: Some(4 + number % 2),
-        ..Record::keyed(&counted.input, &format!("late-{number}"), "1")
-    };
-    counted.client.producer().send(&(0..20).map(late).collect::<Vec<_>>());
-    complete(&counted, run, Process::kill);
-    let mut run = counted.file.run();
+    let flow = flow("found", 4);
+    flow.send(0..400);
+    let run = flow.file.run();
+    flow.wait_count(400, &run);
+    flow.client.add_partitions(&flow.input, 6);
+    let late = |number: i32| Record::placed(&flow.input, 4 + number % 2, &(400 + number).to_string());
+    flow.client.producer().send(&(0..20).map(late).collect::<Vec<_>>());
+    flow.wait_count(420, &run);
+    stop(run);
+    let mut run = flow.file.run();
     let placed = run.wait_placed(6, seconds(30));
     assert!(
         placed
@@ -180,28 +187,24 @@ fn a_partition_found_later_is_read_from_its_beginning() {
             .all(|placed| placed.origin.starts_with("committed (checkpoint ")),
         "{placed:?}"
     );
-    complete(&counted, run, |_| {});
+    stop(run);
+    assert_eq!(flow.sorted(), (0..420).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_worker_that_had_nothing_takes_a_partition_that_is_found_and_its_state() {
-    let counted = counted_over(1, "grown", "discovery-interval = \"200ms\"");
-    counted.send(0, 100);
-    let mut run = counted.file.run();
-    wait::until_true("what is there is put out", seconds(60), || agrees(&counted));
+fn a_worker_that_had_nothing_takes_a_partition_that_is_found() {
+    let flow = flow("grown", 1);
+    flow.send(0..100);
+    let run = flow.file.run();
+    flow.wait_count(100, &run);
     for found in 1..5 {
-        counted.client.add_partitions(&counted.input, found + 1);
-        let record = |number: i32| Record {
-            partition: Some(found as i32),
-            ..Record::keyed(&counted.input, &format!("found-{found}-{}", number % 5), "1")
-        };
-        counted.client.producer().send(&(0..20).map(record).collect::<Vec<_>>());
-        wait::until_true("what is found is counted", seconds(60), || {
-            assert!(run.is_running(), "{}", run.lines().join("\n"));
-            agrees(&counted)
-        });
+        flow.client.add_partitions(&flow.input, found + 1);
+        let number = |number: usize| Record::placed(&flow.input, found as i32, &(80 + 20 * found + number).to_string());
+        flow.client.producer().send(&(0..20).map(number).collect::<Vec<_>>());
+        flow.wait_count(100 + 20 * found as i64, &run);
     }
-    complete(&counted, run, |_| {});
+    stop(run);
+    assert_eq!(flow.sorted(), (0..180).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! `sandbar state`: what the operators keep, asked beside the process that runs, after it, and where only the checkpoints are left.
 
 use crate::flow::stop;
-use sandbar_tests::client::Isolation;
+use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
-use sandbar_tests::process::{self, Ended};
+use sandbar_tests::process::{self, Ended, component};
 use sandbar_tests::wait::{self, seconds};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -31,6 +31,51 @@ fn state_is_what_the_input_makes_of_it_live_offline_and_from_the_checkpoints() {
     check_get_and_count(&counted, &owed);
     std::fs::remove_dir_all(counted.file.path("state")).unwrap();
     assert_eq!(kept(&counted, &[]), Some(owed), "without local files");
+}
+
+#[test]
+fn values_are_shown_as_what_they_are() {
+    let mut counted = Counted::on(Kafka::shared(), "state-shown", 1, 1);
+    counted.send(0, 62);
+    let mut run = counted.file.run();
+    wait::until_true("62 are counted", seconds(60), || {
+        assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+        counted.visible() >= 62
+    });
+    stop(run);
+    let path = counted.file.write("");
+    let words = ["state", "get", path.to_str().unwrap(), "op", "total", "key-0"];
+    let shown = process::run(&words);
+    assert_eq!(shown.code, Some(0), "{}", shown.text);
+    let last = shown.text.split_whitespace().last();
+    assert_eq!(last, Some("62"), "{}", shown.text);
+    assert_eq!(
+        json(&state(&counted, "get", &["op", "total", "key-0"])).unwrap()[0]["value"],
+        62
+    );
+
+    counted.file.plugin = component("keeps");
+    counted.file.source = counted.file.source.replace("\"earliest\"", "\"latest\"");
+    counted.file.name = format!("{}-kept", counted.file.name);
+    std::fs::remove_dir_all(counted.file.path("state")).unwrap();
+    let before = counted.visible();
+    let mut run = counted.file.run();
+    run.wait_placed(1, seconds(30));
+    let record = Record::keyed(&counted.input, "k", "push:a push:b put:u=v set:> set-other:text");
+    counted.client.producer().send(&[record]);
+    wait::until_true("it is kept", seconds(60), || {
+        assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+        counted.visible() > before
+    });
+    stop(run);
+    let shown = |store: &str| json(&state(&counted, "get", &["op", store, "k"])).unwrap()[0].clone();
+    assert_eq!(shown("list")["items"], serde_json::json!(["a", "b"]));
+    assert_eq!(
+        (&shown("map")["user-key"], &shown("map")["value"]),
+        (&"u".into(), &"v".into())
+    );
+    assert_eq!(shown("other")["value"], "text");
+    assert_eq!(shown("value")["value-hex"], "3e", "of raw bytes nothing is known");
 }
 
 #[test]
@@ -100,12 +145,8 @@ fn kept(counted: &Counted, more: &[&str]) -> Option<BTreeMap<String, u64>> {
     )
 }
 
-/// The number that postcard wrote: seven bits a byte, the lowest first. As long as it is below 128 in each byte it is text.
 fn number(entry: &Value) -> u64 {
-    let text = entry["value"].as_str().expect("a count below 128");
-    text.bytes()
-        .rev()
-        .fold(0, |number, byte| (number << 7) | u64::from(byte & 0x7f))
+    entry["value"].as_u64().expect("a count is a number")
 }
 
 /// How many records each key has.

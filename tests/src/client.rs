@@ -183,6 +183,31 @@ impl Client {
         self.create(&topic, brokers.len() as i32);
     }
 
+    /// Creates a topic of one partition with a replica on each of these brokers, and settings.
+    pub fn create_topic_on_each(&self, name: &str, brokers: &[i32], settings: &[(&str, &str)]) {
+        let replicas = [brokers];
+        let topic = NewTopic::new(name, 1, TopicReplication::Variable(&replicas));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        self.create(&topic, 1);
+    }
+
+    /// The leader of a topic's first partition.
+    pub fn leader(&self, topic: &str) -> Option<i32> {
+        let metadata = self.asker.fetch_metadata(Some(topic), Duration::from_secs(1)).ok()?;
+        let leader = metadata.topics().first()?.partitions().first()?.leader();
+        (leader >= 0).then_some(leader)
+    }
+
+    /// The replicas in sync of a topic's first partition.
+    pub fn in_sync(&self, topic: &str) -> Vec<i32> {
+        let metadata = self.asker.fetch_metadata(Some(topic), Duration::from_secs(1));
+        let of = |metadata: rdkafka::metadata::Metadata| {
+            let partition = metadata.topics().first()?.partitions().first()?.isr().to_vec();
+            Some(partition)
+        };
+        metadata.ok().and_then(of).unwrap_or_default()
+    }
+
     /// Whether every partition of a topic has a leader.
     pub fn is_led(&self, topic: &str) -> bool {
         let metadata = self.asker.fetch_metadata(Some(topic), Duration::from_secs(1));

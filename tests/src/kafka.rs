@@ -23,9 +23,11 @@ const COMMON: &str = "\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,OAUTH:SASL_PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"alice-secret\";
+listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
@@ -59,6 +61,7 @@ struct Node {
     number: usize,
     port: u16,
     sasl_port: u16,
+    oauth_port: u16,
     folder: PathBuf,
     process: Mutex<Option<Guarded>>,
 }
@@ -79,7 +82,7 @@ impl Kafka {
     /// A cluster of its own, ready to serve.
     pub fn start(nodes: usize) -> Self {
         let folder = Folder::new("sandbar-kafka-");
-        let ports: Vec<[u16; 3]> = (0..nodes).map(|_| [free_port(), free_port(), free_port()]).collect();
+        let ports: Vec<[u16; 4]> = (0..nodes).map(|_| std::array::from_fn(|_| free_port())).collect();
         let voters: Vec<String> = ports
             .iter()
             .enumerate()
@@ -109,6 +112,11 @@ impl Kafka {
     /// `host:port` of the listener that asks for a password (SASL/PLAIN, see `SASL_USER`).
     pub fn sasl_bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.nodes[0].sasl_port)
+    }
+
+    /// `host:port` of the listener that takes unsigned tokens (SASL/OAUTHBEARER). A connection lives for as long as its token.
+    pub fn oauth_bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.nodes[0].oauth_port)
     }
 
     /// A client of this cluster.
@@ -147,6 +155,11 @@ impl Kafka {
         wait::until_true("every replica is in sync", START_LIMIT, || client.is_in_sync());
     }
 
+    /// Starts a killed node again on its own data, and waits for nothing: others may be dead.
+    pub fn start_again(&self, number: usize) {
+        self.nodes[number - 1].start();
+    }
+
     /// Adds a line to what every node says about itself; it counts from a node's next start.
     pub fn configure(&self, line: &str) {
         for node in &self.nodes {
@@ -167,7 +180,8 @@ impl Kafka {
 }
 
 impl Node {
-    fn new(folder: &Path, number: usize, [port, controller, sasl_port]: [u16; 3], voters: &[String]) -> Self {
+    fn new(folder: &Path, number: usize, ports: [u16; 4], voters: &[String]) -> Self {
+        let [port, controller, sasl_port, oauth_port] = ports;
         let folder = folder.join(format!("n{number}"));
         std::fs::create_dir(&folder).expect("a folder for the node");
         let replicas = voters.len().min(3);
@@ -176,7 +190,9 @@ impl Node {
         let address = "127.0.0.1";
         writeln!(text, "node.id={number}").unwrap();
         writeln!(text, "controller.quorum.voters={}", voters.join(",")).unwrap();
-        let open = format!("PLAINTEXT://{address}:{port},SASL_PLAINTEXT://{address}:{sasl_port}");
+        let open = format!(
+            "PLAINTEXT://{address}:{port},SASL_PLAINTEXT://{address}:{sasl_port},OAUTH://{address}:{oauth_port}"
+        );
         writeln!(text, "listeners={open},CONTROLLER://{address}:{controller}").unwrap();
         writeln!(text, "advertised.listeners={open}").unwrap();
         writeln!(text, "log.dirs={}", folder.join("data").display()).unwrap();
@@ -201,6 +217,7 @@ impl Node {
             number,
             port,
             sasl_port,
+            oauth_port,
             folder,
             process: Mutex::new(None),
         };
@@ -271,10 +288,39 @@ impl Node {
     }
 }
 
+/// The version of Apache Kafka that the tests run on: `KAFKA_VERSION`, or the usual one, which stands in the file that Maven reads.
+pub fn version() -> String {
+    let usual = || {
+        let pom = include_str!("../kafka/pom.xml");
+        let behind = pom.split("<kafka.version>").nth(1).expect("a version");
+        behind.split('<').next().expect("a version").to_owned()
+    };
+    std::env::var("KAFKA_VERSION").unwrap_or_else(|_| usual())
+}
+
+/// One of Kafka's own tools, by its class.
+pub fn tool(class: &str) -> Command {
+    let mut java = Command::new("java");
+    java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+        .arg(jars().join("*"))
+        .arg(class);
+    java
+}
+
+/// Whether Kafka's jars are there.
+pub fn has_jars() -> bool {
+    folder_of_jars().is_dir()
+}
+
+/// Each version of Kafka has a folder of its own.
+fn folder_of_jars() -> PathBuf {
+    let of_version = || crate::target().join("kafka-libs").join(version());
+    std::env::var_os("SANDBAR_KAFKA_LIBS").map_or_else(of_version, PathBuf::from)
+}
+
 /// Kafka's jars, which `make setup` puts there.
 fn jars() -> PathBuf {
-    let folder =
-        std::env::var_os("SANDBAR_KAFKA_LIBS").map_or_else(|| crate::target().join("kafka-libs"), PathBuf::from);
+    let folder = folder_of_jars();
     assert!(
         folder.is_dir(),
         "Kafka's jars are missing in {}: run `make setup`",

@@ -14,6 +14,7 @@ pub mod wait;
 pub mod guard;
 pub mod kafka;
 pub mod client;
+pub mod issuer;
 pub mod counted;
 pub mod process;
 pub mod small_disk;

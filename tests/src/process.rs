@@ -67,6 +67,16 @@ impl Process {
         Self::of(command)
     }
 
+    /// Starts `sandbar ARGS` where a process may have so many files open unless it asks for more.
+    pub fn start_with_open_files<S: AsRef<OsStr>>(arguments: &[S], files: u32) -> Self {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit -Sn {files} && exec \"$0\" \"$@\"")])
+            .arg(binary())
+            .args(arguments);
+        Self::of(command)
+    }
+
     /// Starts a command that becomes `sandbar`.
     pub(crate) fn of(mut command: Command) -> Self {
         // The tests' own S3 server has no certificate.

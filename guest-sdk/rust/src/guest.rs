@@ -40,8 +40,16 @@ macro_rules! plugin {
                 }
             }
 
+            impl $crate::described_state::Guest for Component {
+                fn describe_state() -> ::std::vec::Vec<::std::string::String> {
+                    $crate::guest::describe_state::<$plugin>()
+                }
+            }
+
             #[cfg(target_family = "wasm")]
             $crate::bindings::export!(Component with_types_in $crate::bindings);
+            #[cfg(target_family = "wasm")]
+            $crate::described_state::export_described_state!(Component with_types_in $crate::described_state);
         }
     };
 }
@@ -50,6 +58,13 @@ macro_rules! plugin {
 pub fn describe<P: BatchPlugin>(name: &str, version: &str) -> types::Description {
     report_panics();
     P::describe(Description::new(name, version)).into_bindings()
+}
+
+/// How the host is to show what the plugin keeps.
+#[must_use]
+pub fn describe_state<P: BatchPlugin>() -> Vec<String> {
+    report_panics();
+    P::describe_state()
 }
 
 /// Reads the configuration into a plugin and opens it.

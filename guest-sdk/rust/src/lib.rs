@@ -18,6 +18,8 @@ pub mod json;
 pub mod log;
 pub mod bindings;
 #[doc(hidden)]
+pub mod described_state;
+#[doc(hidden)]
 pub mod guest;
 
 #[cfg(test)]

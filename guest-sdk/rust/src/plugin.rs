@@ -44,6 +44,12 @@ pub trait BatchPlugin: DeserializeOwned + 'static {
         description
     }
 
+    /// How the host is to show what the stores hold: for each of them a text in JSON.
+    #[doc(hidden)]
+    fn describe_state() -> Vec<String> {
+        Vec::new()
+    }
+
     /// As [`Plugin::open`].
     ///
     /// # Errors
@@ -64,6 +70,10 @@ impl<P: Plugin> BatchPlugin for P {
     fn describe(description: Description) -> Description {
         let stores = Stores::declared_by(P::stores);
         P::describe(description).with_stores(stores.describe())
+    }
+
+    fn describe_state() -> Vec<String> {
+        Stores::declared_by(P::stores).schemas()
     }
 
     fn open(&mut self) -> Result<(), Refusal> {

@@ -1,5 +1,6 @@
 //! From the bytes of a request to the bytes of its answer: which requests there are, in which versions.
 
+use super::configs::{alter, describe};
 use super::groups::member::{Answer, Client};
 use super::groups::{offsets, requests as groups};
 use super::transactions::{offsets as pending, requests as transactions};
@@ -44,6 +45,9 @@ const VERSIONS: &[(ApiKey, i16, i16)] = &[
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
+    (ApiKey::DescribeConfigs, 1, 4),
+    (ApiKey::AlterConfigs, 0, 2),
+    (ApiKey::IncrementalAlterConfigs, 0, 1),
 ];
 
 /// Both ends of a connection.
@@ -125,6 +129,9 @@ async fn dispatch(node: &Node, call: &Call, body: Bytes, ends: Ends) -> Result<O
             node.appended.notify_waiters();
             call.write(&answer)
         }
+        ApiKey::DescribeConfigs => call.write(&describe::describe(&state(), call.read(body)?)),
+        ApiKey::AlterConfigs => call.write(&alter::replace(&mut state(), call.read(body)?)),
+        ApiKey::IncrementalAlterConfigs => call.write(&alter::alter(&mut state(), call.read(body)?)),
         ApiKey::DeleteRecords => call.write(&bounds::delete(&mut state(), call.read(body)?)),
         ApiKey::InitProducerId => {
             let answer = transactions::init_producer(&mut state(), &call.read(body)?, version);

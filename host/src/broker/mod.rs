@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! server (connections, frames) → api (which request, which version)
-//!   → produce, fetch, bounds, topics, groups, transactions (a request's answer)
+//!   → produce, fetch, bounds, topics, configs, groups, transactions (a request's answer)
 //!   → state (topics, groups, positions, transactions) → log (a partition's file) and journal (everything else)
 //! ```
 
@@ -20,6 +20,7 @@ mod topics;
 mod produce;
 mod fetch;
 mod bounds;
+mod configs;
 mod groups;
 mod transactions;
 mod state;

@@ -45,6 +45,7 @@ fn append(
     state.log(topic, data.index)?;
     let batch = data.records.as_ref().ok_or(ResponseError::InvalidRecord)?;
     let header = check_sent(batch)?;
+    state.limits(topic).check(batch, &header)?;
     if header.is_transactional() {
         check_transaction(state, topic, data.index, &header, transaction)?;
     }

@@ -14,15 +14,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Connections at one time; one more is closed at once.
-const CONNECTIONS: usize = 500;
+pub(super) const CONNECTIONS: usize = 500;
 /// Bytes of one request, Kafka's own default of `socket.request.max.bytes`.
-const REQUEST_LIMIT: usize = 100 << 20;
+pub(super) const REQUEST_LIMIT: usize = 100 << 20;
 /// Bytes of all large requests at one time, in KiB; more wait their turn.
 pub(super) const REQUESTS_KIB: usize = 256 << 10;
 /// Requests up to this many bytes don't count into that.
 const SMALL: usize = 64 << 10;
 /// A connection on which nothing comes for so long is closed, Kafka's own default of `connections.max.idle.ms`.
-const IDLE: Duration = Duration::from_secs(600);
+pub(super) const IDLE: Duration = Duration::from_secs(600);
 /// How often the groups' clocks are looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// How often transactions that are open for too long are looked for.

@@ -72,6 +72,9 @@ fn shape_of(key: ApiKey) -> Option<(i16, &'static str)> {
         ApiKey::OffsetForLeaderEpoch => (4, "4@3 [s [4 4 4]]"),
         ApiKey::CreatePartitions => (2, "[s 4 [{4}]] 4 1"),
         ApiKey::DeleteGroups => (2, "{s}"),
+        ApiKey::DescribeConfigs => (4, "[1 s {s}] 1 1@3"),
+        ApiKey::AlterConfigs => (2, "[1 s [s s]] 1"),
+        ApiKey::IncrementalAlterConfigs => (1, "[1 s [s 1 s]] 1"),
         _ => return None,
     })
 }

@@ -2,7 +2,9 @@
 //!
 //! What always holds: a change is in the journal before it is made here, so that what was answered is what is found again.
 
+use super::configs::topic::TopicConfig;
 use super::disk::journal::{Event, Journal, Position};
+use super::disk::limits::Limits;
 use super::disk::log::Log;
 use super::disk::storage::Storage;
 use super::groups::group::Group;
@@ -37,17 +39,38 @@ pub(super) struct State {
     reserved_producer_ids: i64,
 }
 
-/// A topic: its id and the logs of its partitions.
+/// A topic: its id, its settings, and the logs of its partitions.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub id: Uuid,
     pub partitions: Vec<Log>,
+    pub config: TopicConfig,
+    /// What follows from the settings.
+    pub limits: Limits,
+}
+
+impl Topic {
+    pub(super) fn new(id: Uuid, partitions: Vec<Log>, config: TopicConfig) -> Self {
+        let limits = config.limits();
+        Self {
+            id,
+            partitions,
+            config,
+            limits,
+        }
+    }
+
+    pub(super) fn configure(&mut self, config: TopicConfig) {
+        self.limits = config.limits();
+        self.config = config;
+    }
 }
 
 /// What the journal says of a topic, before its logs are opened.
 struct Remembered {
     id: Uuid,
     beginnings: Vec<i64>,
+    config: TopicConfig,
 }
 
 impl State {
@@ -113,6 +136,11 @@ impl State {
             .partitions
             .get(index)
             .ok_or(ResponseError::UnknownTopicOrPartition)
+    }
+
+    /// What a topic lets into its logs.
+    pub(super) fn limits(&self, topic: &str) -> Limits {
+        self.topics.get(topic).map(|topic| topic.limits).unwrap_or_default()
     }
 
     /// The log of a partition, to write to.
@@ -190,13 +218,7 @@ impl State {
                 .enumerate()
                 .map(open)
                 .collect::<io::Result<_>>()?;
-            self.topics.insert(
-                name,
-                Topic {
-                    id: topic.id,
-                    partitions,
-                },
-            );
+            self.topics.insert(name, Topic::new(topic.id, partitions, topic.config));
         }
         self.next_producer_id = self.reserved_producer_ids;
         Ok(())
@@ -205,15 +227,23 @@ impl State {
     /// Makes an event of an earlier process so.
     fn retell(&mut self, event: Event, topics: &mut BTreeMap<String, Remembered>) {
         match event {
-            Event::Created { topic, id, partitions } => {
-                let beginnings = vec![0; partitions];
-                topics.insert(
-                    topic,
-                    Remembered {
-                        id: Uuid::from_u128(id),
-                        beginnings,
-                    },
-                );
+            Event::Created {
+                topic,
+                id,
+                partitions,
+                config,
+            } => {
+                let remembered = Remembered {
+                    id: Uuid::from_u128(id),
+                    beginnings: vec![0; partitions],
+                    config,
+                };
+                topics.insert(topic, remembered);
+            }
+            Event::Configured { topic, config } => {
+                if let Some(topic) = topics.get_mut(&topic) {
+                    topic.config = config;
+                }
             }
             Event::Grown { topic, partitions } => {
                 if let Some(topic) = topics.get_mut(&topic) {
@@ -267,7 +297,11 @@ impl State {
                 self.last_order = orders.fold(self.last_order, u64::max);
                 self.transactions.insert(id, transaction);
             }
-            Event::Created { .. } | Event::Grown { .. } | Event::Deleted { .. } | Event::Begins { .. } => {}
+            Event::Created { .. }
+            | Event::Configured { .. }
+            | Event::Grown { .. }
+            | Event::Deleted { .. }
+            | Event::Begins { .. } => {}
         }
     }
 
@@ -287,6 +321,7 @@ impl State {
                 topic: name.clone(),
                 id,
                 partitions,
+                config: topic.config.clone(),
             });
             let begins = |(partition, log): (usize, &Log)| Event::Begins {
                 topic: name.clone(),

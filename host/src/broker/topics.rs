@@ -1,5 +1,8 @@
 //! Metadata, CreateTopics, DeleteTopics, CreatePartitions: which topics there are.
 
+use super::configs::describe::of_new_topic;
+use super::configs::known::OF_FILES;
+use super::configs::topic::TopicConfig;
 use super::disk::journal::Event;
 use super::disk::log::LEADER_EPOCH;
 use super::state::{State, Topic};
@@ -27,7 +30,7 @@ pub(super) const NODE: BrokerId = BrokerId(1);
 const PARTITIONS: usize = 4000;
 
 /// A refusal and the sentence that goes with it.
-type Refusal = (ResponseError, String);
+pub(super) type Refusal = (ResponseError, String);
 
 /// Answers Metadata. Topics are never made by asking for them.
 pub(super) fn metadata(state: &State, request: MetadataRequest, version: i16, address: SocketAddr) -> MetadataResponse {
@@ -52,11 +55,11 @@ pub(super) fn create(state: &mut State, request: CreateTopicsRequest) -> CreateT
     let topics = request.topics.into_iter().map(|topic| {
         let result = CreatableTopicResult::default().with_name(topic.name.clone());
         match create_one(state, &topic, request.validate_only) {
-            Ok((id, partitions)) => result
+            Ok((id, partitions, config)) => result
                 .with_topic_id(id)
                 .with_num_partitions(partitions as i32)
                 .with_replication_factor(1)
-                .with_configs(Some(Vec::new())),
+                .with_configs(Some(of_new_topic(&config))),
             Err((error, why)) => result
                 .with_error_code(error.code())
                 .with_error_message(Some(why.into()))
@@ -123,17 +126,21 @@ fn found(name: &str, topic: &Topic) -> MetadataResponseTopic {
         .with_partitions((0..topic.partitions.len() as i32).map(partition).collect())
 }
 
-fn create_one(state: &mut State, topic: &CreatableTopic, validate_only: bool) -> Result<(Uuid, usize), Refusal> {
+fn create_one(
+    state: &mut State,
+    topic: &CreatableTopic,
+    validate_only: bool,
+) -> Result<(Uuid, usize, TopicConfig), Refusal> {
     check_name(&topic.name)?;
     if state.topics.contains_key(topic.name.as_str()) {
         let why = format!("Topic '{}' already exists.", topic.name.as_str());
         return Err((ResponseError::TopicAlreadyExists, why));
     }
     let partitions = partitions_of(topic)?;
-    check_configs(topic)?;
+    let config = config_of(topic)?;
     check_room(state, partitions)?;
     if validate_only {
-        return Ok((Uuid::nil(), partitions));
+        return Ok((Uuid::nil(), partitions, config));
     }
     let name = topic.name.to_string();
     let id = Uuid::from_u64_pair(clock::random(), clock::random());
@@ -142,6 +149,7 @@ fn create_one(state: &mut State, topic: &CreatableTopic, validate_only: bool) ->
             topic: name.clone(),
             id: id.as_u128(),
             partitions,
+            config: config.clone(),
         }])?;
         Ok(logs)
     });
@@ -150,9 +158,9 @@ fn create_one(state: &mut State, topic: &CreatableTopic, validate_only: bool) ->
         let _ = state.storage.remove(&name, id);
         (error, "the topic's files could not be made".to_owned())
     })?;
-    state.topics.insert(name, Topic { id, partitions: logs });
+    state.topics.insert(name, Topic::new(id, logs, config.clone()));
     state.tidy();
-    Ok((id, partitions))
+    Ok((id, partitions, config))
 }
 
 fn delete_one(state: &mut State, name: &str) -> Result<(), ResponseError> {
@@ -205,7 +213,7 @@ fn grow_one(state: &mut State, asked: &CreatePartitionsTopic, validate_only: boo
 }
 
 /// Kafka's own rule for names.
-fn check_name(name: &str) -> Result<(), Refusal> {
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let why = match name {
         "" | "." | ".." => "the name must not be empty, '.' or '..'",
@@ -260,32 +268,17 @@ fn check_room(state: &State, more: usize) -> Result<(), Refusal> {
     }
 }
 
-/// Logs keep every record as it came, so a setting is taken where it says that, or changes nothing that a client could see.
-fn check_configs(topic: &CreatableTopic) -> Result<(), Refusal> {
-    for config in &topic.configs {
-        let value = config.value.as_deref().unwrap_or_default();
-        let is_held = match config.name.as_str() {
-            "cleanup.policy" => value == "delete",
-            "retention.ms" | "retention.bytes" => value == "-1",
-            "message.timestamp.type" => value == "CreateTime",
-            "compression.type" => value == "producer",
-            "min.insync.replicas" => value == "1",
-            "max.message.bytes"
-            | "segment.bytes"
-            | "segment.ms"
-            | "index.interval.bytes"
-            | "file.delete.delay.ms"
-            | "message.timestamp.after.max.ms"
-            | "message.timestamp.before.max.ms" => true,
-            _ => false,
-        };
-        if !is_held {
-            let why = format!(
-                "the embedded broker keeps every record as it came and can't do {}={value}",
-                config.name
-            );
-            return Err((ResponseError::InvalidConfig, why));
+/// The settings that a new topic is given.
+fn config_of(topic: &CreatableTopic) -> Result<TopicConfig, Refusal> {
+    let mut config = TopicConfig::default();
+    for setting in &topic.configs {
+        let name = setting.name.as_str();
+        if !OF_FILES.contains(&name) {
+            let value = setting.value.as_deref().unwrap_or_default();
+            config
+                .set(name, value)
+                .map_err(|why| (ResponseError::InvalidConfig, why))?;
         }
     }
-    Ok(())
+    Ok(config)
 }

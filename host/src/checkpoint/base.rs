@@ -67,6 +67,7 @@ impl Store {
 
     fn put_base_now(&self, task: &str, at: &Pointer, files: &Path) -> Result<BaseRef> {
         let name = new_name(0);
+        self.ages.begin(&name);
         let what = || format!("failed to write base `{name}` of {task}");
         if at.task != task || at.bundle.is_none() {
             return Err(Error::new(Kind::Bug, what(), format!("`{at}` names no state of it")));

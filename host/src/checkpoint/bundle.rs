@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::pointer::{self, Pointer};
-use crate::config::Offsets;
+use crate::config::{Offsets, PartitionCounts};
 
 /// Seven letters and the version of the form.
 const MAGIC: &[u8; 8] = b"sandbar\x01";
@@ -42,6 +42,27 @@ pub struct StoreShape {
     pub codec: String,
     /// The version of their schema.
     pub schema_version: u32,
+    /// The oldest version that entries may still have which nobody wrote since, if it is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_version: Option<u32>,
+}
+
+impl StoreShape {
+    /// Whether it is the same store of the same operator, whatever it was then.
+    pub fn is_of(&self, other: &StoreShape) -> bool {
+        self.operator == other.operator && self.store == other.store
+    }
+
+    /// The oldest version that its entries may have.
+    pub fn oldest_version(&self) -> u32 {
+        self.oldest_version.unwrap_or(self.schema_version)
+    }
+
+    /// It has entries that were written as `stored`.
+    pub fn age(&mut self, stored: &StoreShape) {
+        let oldest = stored.oldest_version();
+        self.oldest_version = (oldest < self.schema_version).then_some(oldest);
+    }
 }
 
 /// A base: all files of a task's state as of one pointer.
@@ -74,6 +95,8 @@ pub struct TaskFrame {
     pub offsets: Offsets,
     /// Where a bounded run ends, for each partition of the task that has a stop: the offset and the setting that said so, as text.
     pub stops: Stops,
+    /// How many partitions the topics have whose keys have state in the task.
+    pub partition_counts: PartitionCounts,
     /// The stores of the pipeline's operators.
     pub stores: Vec<StoreShape>,
     /// What changed since the parent, encoded.
@@ -115,6 +138,9 @@ pub struct Entry {
     /// Where a bounded run ends.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stops: Stops,
+    /// How many partitions the topics had whose keys have state in the task; empty in what older programs wrote.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub partition_counts: PartitionCounts,
     /// The stores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stores: Vec<StoreShape>,
@@ -145,6 +171,13 @@ pub struct Checked {
     deltas: u64,
 }
 
+impl Checked {
+    /// Bytes of the manifest, as it is written.
+    pub(super) fn manifest_bytes(&self) -> usize {
+        usize::try_from(self.deltas).unwrap_or(usize::MAX)
+    }
+}
+
 /// An encoded bundle.
 #[derive(Debug, Clone)]
 pub(super) struct Encoded {
@@ -172,6 +205,7 @@ pub(super) fn encode(pipeline: &str, created: i64, worker: usize, tasks: Vec<Tas
             base: task.base,
             offsets: task.offsets,
             stops: task.stops,
+            partition_counts: task.partition_counts,
             stores: task.stores,
         });
         deltas.extend_from_slice(&task.delta);
@@ -420,6 +454,7 @@ mod tests {
             kind: "value".into(),
             codec: "postcard".into(),
             schema_version: 2,
+            oldest_version: None,
         };
         vec![
             TaskFrame {
@@ -429,6 +464,7 @@ mod tests {
                 base: Some(base),
                 offsets: offsets(4711),
                 stops: Stops::new(),
+                partition_counts: PartitionCounts::new(),
                 stores: vec![store],
                 delta: b"what changed".to_vec(),
             },
@@ -439,6 +475,7 @@ mod tests {
                 base: None,
                 offsets: offsets(0),
                 stops: Stops::new(),
+                partition_counts: PartitionCounts::new(),
                 stores: Vec::new(),
                 delta: Vec::new(),
             },
@@ -464,6 +501,19 @@ mod tests {
             checked.pointers("ab")[0].to_string(),
             format!("sb1:ab:views/3:52:{}", checked.hash)
         );
+    }
+
+    #[test]
+    fn the_numbers_of_partitions_stand_in_the_manifest_and_are_absent_from_older_bundles() {
+        let golden = check_whole(&std::fs::read(GOLDEN).unwrap()).unwrap();
+        assert!(golden.entry("views/3").unwrap().partition_counts.is_empty());
+        let mut tasks = tasks();
+        tasks[0].partition_counts = [("views".to_owned(), 6)].into();
+        let counted = encode("page-views", 0, 1, tasks).unwrap();
+        let text = String::from_utf8_lossy(&counted.bytes).into_owned();
+        assert!(text.contains(r#""partition-counts":{"views":6}"#), "{text}");
+        let read = check_whole(&counted.bytes).unwrap();
+        assert_eq!(read.entry("views/3").unwrap().partition_counts["views"], 6);
     }
 
     #[test]

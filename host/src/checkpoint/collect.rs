@@ -4,7 +4,8 @@
 //!
 //! - no committed pointer reaches it, nor one of the `keep` - 1 states before each. The pointers are read *after* the listing, which the types
 //!   below enforce: a commit between the two is then seen, and its objects are not.
-//! - it is older than an age by the store's own clock: whoever wrote it can commit it no more.
+//! - it is older than an age, by the store's own clock as far as that is believed (`age`), and by the monotonic clock where this process wrote it:
+//!   whoever wrote it can commit it no more.
 //! - a base has a newer base of its task before it. One that waits to be named by the next commit, however long, is newer than that.
 //! - a file is named by no base that stays, and no file that came with it is young.
 //!
@@ -29,8 +30,6 @@ const AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub struct Listed {
     store: Store,
-    /// The store's own time before anything was listed.
-    now: i64,
     begun: Instant,
     /// Files by the base that brought them. Listed first: a base that comes later names young ones only, or those of a base that stays.
     files: BTreeMap<String, Vec<Object>>,
@@ -62,7 +61,9 @@ struct Alive {
 impl Store {
     /// Lists what there is. Read the committed pointers after it, then collect.
     pub fn list_for_collection(&self) -> Result<Listed> {
-        let (begun, now) = (clock::now(), self.now()?);
+        let begun = clock::now();
+        // The store's own time before anything is listed.
+        self.now()?;
         let folders = self.objects.folders(&self.path("files"))?;
         let files = folders.into_iter().map(|base| {
             let listed = self.objects.list(&self.file_path(&base))?;
@@ -70,7 +71,6 @@ impl Store {
         });
         Ok(Listed {
             store: self.clone(),
-            now,
             begun,
             files: files.collect::<Result<_>>()?,
             bases: self.objects.list(&self.path("bases"))?,
@@ -87,19 +87,21 @@ impl Listed {
     /// # Errors
     /// `Corrupt`: a committed pointer does not resolve, and nothing was deleted; or the store cannot be read or written.
     pub fn collect(self, committed: &[Pointer], keep: usize, min_age: Duration) -> Result<Collected> {
-        let oldest_kept = self.now - min_age.as_millis() as i64;
+        // By the clock of now: what is listed was written before.
+        let oldest_kept = self.store.ages.old_before(min_age);
+        let own = self.store.ages.young(min_age);
         let alive = self.alive(committed, keep, oldest_kept)?;
         let old = |object: &&Object| object.modified < oldest_kept;
         let mut collected = Collected::default();
         for bundle in self.bundles.iter().filter(old) {
-            if !alive.bundles.contains(&bundle.name) {
+            if !alive.bundles.contains(&bundle.name) && !own.contains(&bundle.name) {
                 self.delete(&self.store.bundle_path(&bundle.name), bundle, &mut collected)?;
                 self.store.forget(&bundle.name);
             }
         }
         let named = self.collect_bases(&alive, oldest_kept, &mut collected)?;
         for (base, files) in &self.files {
-            if !files.iter().all(|file| old(&file)) {
+            if own.contains(base) || !files.iter().all(|file| old(&file)) {
                 continue;
             }
             for file in files {
@@ -283,7 +285,13 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn age(folder: &tempfile::TempDir) {
+    /// As if two hours went by.
+    fn age(folder: &tempfile::TempDir, store: &Store) {
+        set_back(folder);
+        store.ages.pass(2 * HOUR);
+    }
+
+    fn set_back(folder: &tempfile::TempDir) {
         fn older(path: &std::path::Path) {
             for entry in std::fs::read_dir(path).unwrap() {
                 let path = entry.unwrap().path();
@@ -315,7 +323,7 @@ mod tests {
         for _ in 0..4 {
             chain.commit();
         }
-        age(&folder);
+        age(&folder, &store);
         // The states at 11, 10 and 9 stand on the base at 6.
         store
             .list_for_collection()
@@ -330,7 +338,7 @@ mod tests {
         // A newer base passes the old one as soon as no kept state stands on it.
         let second = chain.base(folder.path());
         chain.commit_on(Some(&second));
-        age(&folder);
+        age(&folder, &store);
         let collect = |keep| {
             let listed = store.list_for_collection().unwrap();
             listed.collect(std::slice::from_ref(&chain.at), keep, HOUR).unwrap()
@@ -354,7 +362,7 @@ mod tests {
             listed.collect(std::slice::from_ref(&committed), 1, HOUR).unwrap(),
             Collected::default()
         );
-        age(&folder);
+        age(&folder, &store);
         let listed = store.list_for_collection().unwrap();
         assert_eq!(
             listed
@@ -373,7 +381,7 @@ mod tests {
         chain.commit();
         chain.attempt(None);
         chain.commit();
-        age(&folder);
+        age(&folder, &store);
         let half = store.bundle_path("0mhzqk3va-0-aaaaaaaaaaaaa");
         store
             .objects
@@ -409,6 +417,53 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_forward_makes_nothing_old_that_may_still_be_committed() {
+        let (folder, store) = folder_store();
+        let mut chain = Chain::new(&store, "views/0");
+        let committed = chain.commit();
+        // Commits are under way, of this process and of another one, and a base is on its way.
+        let own = chain.attempt(None);
+        let other = reopen(&folder);
+        let mut of_other = Chain::new(&other, "views/1");
+        let first = of_other.commit();
+        let others = of_other.attempt(None);
+        let base = store.file_path("0mhzqk3va-0-aaaaaaaaaaaaa/file");
+        store.objects.put(&base, bytes::Bytes::from_static(b"x")).unwrap();
+        set_back(&folder);
+        store.ages.jump(2 * HOUR);
+        let collect = || {
+            let listed = store.list_for_collection().unwrap();
+            listed
+                .collect(&[committed.clone(), first.clone()], 1, HOUR)
+                .unwrap()
+                .objects
+        };
+        assert_eq!(collect(), 0);
+        for pending in [own, others] {
+            assert!(reopen(&folder).history(&pending, None).is_ok(), "{pending}");
+        }
+        // They were not committed after all.
+        age(&folder, &store);
+        assert_eq!(collect(), 3);
+    }
+
+    #[test]
+    fn what_this_process_wrote_is_as_old_as_the_monotonic_clock_says() {
+        let (folder, store) = folder_store();
+        let mut chain = Chain::new(&store, "views/0");
+        let committed = chain.commit();
+        let pending = chain.attempt(None);
+        // The clock jumped before it was ever looked at.
+        set_back(&folder);
+        store
+            .list_for_collection()
+            .unwrap()
+            .collect(&[committed], 1, HOUR)
+            .unwrap();
+        assert!(reopen(&folder).history(&pending, None).is_ok());
+    }
+
+    #[test]
     fn a_base_that_waits_for_a_commit_to_name_it_stays_however_old_it_is() {
         let (folder, store) = folder_store();
         let mut chain = Chain::new(&store, "views/0");
@@ -416,7 +471,7 @@ mod tests {
         let old = chain.base(folder.path());
         chain.commit_on(Some(&old));
         let waiting = chain.base(folder.path());
-        age(&folder);
+        age(&folder, &store);
         let listed = store.list_for_collection().unwrap();
         listed.collect(std::slice::from_ref(&chain.at), 1, HOUR).unwrap();
         chain.commit_on(Some(&waiting));
@@ -439,7 +494,7 @@ mod tests {
             store.objects.put(&path, bytes::Bytes::from_static(b"x")).unwrap();
         };
         uploading("one");
-        age(&folder);
+        age(&folder, &store);
         uploading("two");
         let collect = || {
             let listed = store.list_for_collection().unwrap();
@@ -449,7 +504,7 @@ mod tests {
                 .objects
         };
         assert_eq!(collect(), 0, "one of them is young");
-        age(&folder);
+        age(&folder, &store);
         assert_eq!(collect(), 2);
     }
 
@@ -461,7 +516,7 @@ mod tests {
         one.commit();
         other.commit();
         other.attempt(None);
-        age(&folder);
+        age(&folder, &store);
         store
             .objects
             .delete(&store.bundle_path(missing.bundle.as_ref().unwrap()))
@@ -484,7 +539,7 @@ mod tests {
         for _ in 0..3 {
             chain.commit();
         }
-        age(&folder);
+        age(&folder, &store);
         for committed in [&[][..], &[Pointer::first("views/0")]] {
             let listed = store.list_for_collection().unwrap();
             assert_eq!(listed.collect(committed, 1, HOUR).unwrap().objects, 0);
@@ -504,7 +559,7 @@ mod tests {
         };
         collect();
         assert!(staged.exists());
-        age(&folder);
+        age(&folder, &store);
         collect();
         assert!(!staged.exists());
         let mut upload = store.put(0, vec![chain.frame(None)]);

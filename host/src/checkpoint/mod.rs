@@ -10,6 +10,8 @@ pub mod protocol;
 pub mod pointer;
 pub mod bundle;
 mod objects;
+mod age;
+mod manifests;
 pub mod store;
 pub mod history;
 pub mod base;

@@ -127,7 +127,9 @@ impl Store {
         if let Ground::Base(base) = &history.ground {
             self.copy_base(target, base, done)?;
         }
-        for name in history.deltas.iter().filter_map(|delta| delta.pointer.bundle.as_ref()) {
+        // Where nothing is kept there is no delta, and yet the pointer has to resolve.
+        let pointers = history.deltas.iter().map(|delta| &delta.pointer).chain([pointer]);
+        for name in pointers.filter_map(|pointer| pointer.bundle.as_ref()) {
             if done.insert(name.clone()) {
                 target.objects.put(&target.bundle_path(name), self.read_bundle(name)?)?;
             }

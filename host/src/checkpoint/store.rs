@@ -13,10 +13,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::age::Ages;
 use super::bundle::{self, Checked, Entry, TaskFrame};
+use super::manifests::Manifests;
 use super::objects::Objects;
 use super::pointer::Pointer;
 use crate::clock;
@@ -27,8 +29,6 @@ use crate::error::{Error, Kind, Result};
 pub(super) const NAME_LENGTH: usize = 26;
 /// What is read of a bundle to see its manifest; more only where that is longer.
 const MANIFEST_START: u64 = 64 << 10;
-/// Manifests that are kept in memory, at most: they never change. The newest are, for those are asked for again.
-const MANIFESTS: usize = 4096;
 
 /// The checkpoint store of one pipeline, or a savepoint, which has the same objects.
 #[derive(Debug, Clone)]
@@ -36,8 +36,9 @@ pub struct Store {
     pub(super) objects: Objects,
     root: Arc<str>,
     pipeline: Arc<str>,
-    manifests: Arc<Mutex<BTreeMap<String, Arc<Checked>>>>,
+    manifests: Arc<Mutex<Manifests>>,
     names: Arc<Names>,
+    pub(super) ages: Arc<Ages>,
 }
 
 /// What the names of this process's bundles are made of, and which names are not its own.
@@ -101,6 +102,7 @@ impl Store {
             root: root.into(),
             pipeline: pipeline.into(),
             manifests: Arc::default(),
+            ages: Arc::default(),
             names: Arc::new(Names {
                 process: (clock::random() >> 32) as u32,
                 last: AtomicI64::new(0),
@@ -127,6 +129,7 @@ impl Store {
 
     fn put_now(&self, worker: usize, tasks: Vec<TaskFrame>) -> Result<Vec<Pointer>> {
         let name = self.names.next(worker);
+        self.ages.begin(&name);
         let encoded = bundle::encode(&self.pipeline, clock::wall_ms(), worker, tasks);
         let encoded =
             encoded.map_err(|flaw| Error::new(Kind::Bug, format!("failed to write bundle `{name}`"), flaw))?;
@@ -153,12 +156,7 @@ impl Store {
 
     /// The manifest of a bundle, checked.
     pub fn manifest(&self, name: &str) -> Result<Arc<Checked>> {
-        let known = self
-            .manifests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned();
+        let known = self.kept_manifests().get(name);
         if let Some(known) = known {
             return Ok(known);
         }
@@ -198,19 +196,15 @@ impl Store {
     }
 
     fn remember(&self, name: &str, checked: Arc<Checked>) {
-        let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
-        manifests.insert(name.to_owned(), checked);
-        if manifests.len() > MANIFESTS {
-            // Names begin with the time of writing.
-            manifests.pop_first();
-        }
+        self.kept_manifests().keep(name, checked);
     }
 
     pub(super) fn forget(&self, name: &str) {
-        self.manifests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
+        self.kept_manifests().forget(name);
+    }
+
+    fn kept_manifests(&self) -> MutexGuard<'_, Manifests> {
+        self.manifests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the store holds of the state that a pointer names: its positions, its stores, where its delta lies. `None`: the pointer names no
@@ -281,7 +275,9 @@ impl Store {
         self.objects.put(&probe, bytes::Bytes::from_static(b"probe"))?;
         let looked = self.objects.look(&probe);
         self.objects.delete(&probe)?;
-        looked?.map_or_else(|| Err(self.objects.missing(&probe)), |probe| Ok(probe.modified))
+        let now = looked?.ok_or_else(|| self.objects.missing(&probe))?.modified;
+        self.ages.look(now);
+        Ok(now)
     }
 
     pub(super) fn path(&self, name: &str) -> String {

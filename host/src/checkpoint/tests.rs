@@ -45,6 +45,7 @@ impl<'a> Chain<'a> {
             base: base.cloned(),
             offsets: Offsets::from([(source.to_owned(), [(number.parse().unwrap(), seq as i64)].into())]),
             stops: [].into(),
+            partition_counts: [].into(),
             stores: Vec::new(),
             delta: format!("{} at {seq}", self.at.task).into_bytes(),
         }

@@ -9,7 +9,7 @@ use super::output::Output;
 use crate::config::{Pipeline, Sink, Source, Target};
 use crate::error::Result;
 use crate::pipeline::{self, spec};
-use crate::plugin::Engine;
+use crate::plugin::{Engine, Plugin};
 use crate::sink::topics;
 use crate::source::offsets;
 
@@ -38,9 +38,12 @@ impl Check {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         let pipeline = spec::load(&self.pipeline, &self.sets)?;
         let mut found = vec![file(&pipeline)];
-        found.extend(plugins(&pipeline)?);
+        let engine = Engine::new(Some(pipeline.compile_cache()))?;
+        let (loaded, routes) = pipeline::load(&engine, &pipeline)?;
+        found.extend(plugins(&pipeline, &loaded)?);
         if self.connect {
             found.extend(sources(&pipeline)?);
+            pipeline::check_topics(&pipeline, &loaded, &routes)?;
             found.extend(sinks(&pipeline)?);
         }
         report(&pipeline.name, &found, out)
@@ -59,10 +62,8 @@ fn file(pipeline: &Pipeline) -> Found {
     }
 }
 
-/// Loads each operator's plugin, opens it with its configuration, and checks how the operators are wired.
-fn plugins(pipeline: &Pipeline) -> Result<Vec<Found>> {
-    let engine = Engine::new(Some(pipeline.compile_cache()))?;
-    let (plugins, _routes) = pipeline::load(&engine, pipeline)?;
+/// Opens each operator's plugin with its configuration.
+fn plugins(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<Found>> {
     let operators = pipeline.operators.iter().zip(plugins);
     let found = operators.map(|(operator, plugin)| {
         plugin.operator(&operator.name, &operator.config, operator.limits)?;

@@ -272,6 +272,7 @@ pub(super) mod tests {
             base: None,
             offsets: [("views".to_owned(), [(0, 23)].into())].into(),
             stops: [].into(),
+            partition_counts: [].into(),
             stores: Vec::new(),
             delta: b"what changed".to_vec(),
         };

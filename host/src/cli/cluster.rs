@@ -3,6 +3,8 @@
 use clap::Args;
 
 use crate::config;
+use crate::error::{Error, Kind, Result};
+use crate::login::{Secret, sign_in};
 
 /// The flags of verbs that talk to a cluster.
 #[derive(Args, Debug)]
@@ -20,12 +22,24 @@ pub(super) struct Cluster {
     properties: Vec<(String, String)>,
 }
 
-impl From<Cluster> for config::Cluster {
-    fn from(flags: Cluster) -> Self {
-        Self {
-            brokers: flags.brokers,
-            properties: flags.properties.into_iter().collect(),
-        }
+impl Cluster {
+    /// The cluster, and how to sign in there.
+    ///
+    /// # Errors
+    /// `Usage`: a property is not built.
+    pub(super) fn checked(self) -> Result<config::Cluster> {
+        let given = self.properties.into_iter();
+        let given = given.map(|(name, value)| (name, Secret::Text(value))).collect();
+        let (properties, login) = sign_in(given).map_err(|refusal| {
+            let what = format!("`--property {}` cannot be used", refusal.name);
+            let error = Error::new(Kind::Usage, what, refusal.why);
+            refusal.hint.into_iter().fold(error, Error::hint)
+        })?;
+        Ok(config::Cluster {
+            brokers: self.brokers,
+            properties,
+            login,
+        })
     }
 }
 

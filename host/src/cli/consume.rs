@@ -44,7 +44,7 @@ impl Consume {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         let stop = Stop::on_signal()?;
         let mut tail = Tail::open(
-            &self.cluster.into(),
+            &self.cluster.checked()?,
             &self.topic,
             &self.partitions,
             self.from,

@@ -41,7 +41,11 @@ fn as_json(plugin: &Plugin) -> Value {
         "metrics": described.metrics.iter().map(|metric| json!({ "name": metric.name, "help": metric.help })).collect::<Vec<_>>(),
         "needs": needs(plugin),
         "config-schema": schema(&described.config_schema),
-        "limits": { "memory-bytes": limits.memory_bytes, "call-time-ms": limits.call_time.as_millis() as u64 },
+        "limits": {
+            "memory-bytes": limits.memory_bytes,
+            "call-time-ms": limits.call_time.as_millis() as u64,
+            "batch-memory-bytes": limits.batch_bytes,
+        },
     })
 }
 
@@ -92,9 +96,10 @@ fn as_text(plugin: &Plugin) -> String {
     line(
         "limits",
         format!(
-            "memory {} MiB, call time {:?} (defaults)",
+            "memory {} MiB, call time {:?}, a batch on its way through a worker {} MiB (defaults)",
             limits.memory_bytes >> 20,
-            limits.call_time
+            limits.call_time,
+            limits.batch_bytes >> 20
         ),
     );
     text

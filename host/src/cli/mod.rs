@@ -17,6 +17,7 @@ mod offsets;
 mod checkpoint;
 mod savepoint;
 mod state;
+mod shown;
 mod broker;
 mod topics;
 mod produce;

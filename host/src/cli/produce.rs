@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::cluster::Cluster;
 use super::output::Output;
-use crate::config::{Cluster as Reached, EventTime, FileFormat, FileSource, Partitioner, Sink, Target};
+use crate::config::{Cluster as Reached, EventTime, FileFormat, FileSource, OnRefused, Partitioner, Sink, Target};
 use crate::error::{Error, Kind, Result};
-use crate::record::Records;
+use crate::record::{Records, TopicPartition};
 use crate::sink::{self, Writer, topics};
 use crate::source::FileReader;
 
@@ -59,7 +59,7 @@ impl From<Format> for FileFormat {
 impl Produce {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         let mut lines = FileReader::open(&self.file_source()).map_err(failed)?;
-        let mut topic = Topic::open(self.cluster.into(), &self.topic)?;
+        let mut topic = Topic::open(self.cluster.checked()?, &self.topic)?;
         let mut batch = Records::default();
         let fault = loop {
             match lines.poll(&mut batch) {
@@ -102,6 +102,8 @@ fn failed(error: Error) -> Error {
 /// The topic that is written.
 struct Topic {
     writer: Writer,
+    /// What stands for the place that the records come from.
+    input: TopicPartition,
     sent: usize,
 }
 
@@ -117,6 +119,7 @@ impl Topic {
             name: "produce".to_owned(),
             from: Vec::new(),
             target,
+            on_refused: OnRefused::Fail,
         };
         let options = sink::Options {
             queue_bytes: 32 << 20,
@@ -126,6 +129,7 @@ impl Topic {
         };
         Ok(Self {
             writer: Writer::open(&[sink], &options)?,
+            input: TopicPartition::new(name, -1),
             sent: 0,
         })
     }
@@ -133,7 +137,7 @@ impl Topic {
     fn hand_over(&mut self, batch: &mut Records) -> Result<()> {
         let mut from = 0;
         while from < batch.len() {
-            from = self.writer.stage(0, batch, from)?;
+            from = self.writer.stage(0, &self.input, batch, from)?;
             let wait = if from < batch.len() {
                 Duration::from_millis(10)
             } else {

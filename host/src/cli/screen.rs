@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::{Pipeline, Target};
 use crate::error::Error;
 use crate::metrics::Progress;
-use crate::pipeline::{Audience, Notice};
+use crate::pipeline::{Audience, Notice, PassedOver};
 
 /// The audience of `sandbar run`.
 pub(super) struct Screen {
@@ -131,10 +131,12 @@ fn human(notice: &Notice) -> Option<String> {
             from,
             origin,
             stop,
+            passed_over,
             ..
         } => {
             let until = stop.map(|stop| format!("  until {stop}")).unwrap_or_default();
-            format!("{topic}/{partition}  from {from}  {origin}{until}")
+            let not_used = passed_over.as_ref().map(not_used).unwrap_or_default();
+            format!("{topic}/{partition}  from {from}  {origin}{until}{not_used}")
         }
         Notice::AfterCrash { source, meaning } => format!("source `{source}`: {meaning}"),
         Notice::Rebalance {
@@ -192,6 +194,11 @@ fn human(notice: &Notice) -> Option<String> {
     })
 }
 
+/// What a fixed start passes over.
+fn not_used(PassedOver { offset, used_by }: &PassedOver) -> String {
+    format!("  (the group holds {offset}, which somebody else committed; {used_by} begins there)")
+}
+
 /// `1234567` as `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -219,11 +226,32 @@ mod tests {
             from: 4711,
             origin: "committed".into(),
             stop,
+            passed_over: None,
         };
         assert_eq!(human(&start(None)).unwrap(), "views/3  from 4711  committed");
         assert_eq!(
             human(&start(Some(9000))).unwrap(),
             "views/3  from 4711  committed  until 9000"
+        );
+    }
+
+    #[test]
+    fn an_offset_that_is_passed_over_is_told_with_what_would_use_it() {
+        let start = Notice::Start {
+            source: "views".into(),
+            topic: "views".into(),
+            partition: 3,
+            from: 0,
+            origin: "earliest".into(),
+            stop: None,
+            passed_over: Some(PassedOver {
+                offset: 4711,
+                used_by: "start = \"group-offsets\"".into(),
+            }),
+        };
+        assert_eq!(
+            human(&start).unwrap(),
+            "views/3  from 0  earliest  (the group holds 4711, which somebody else committed; start = \"group-offsets\" begins there)"
         );
     }
 

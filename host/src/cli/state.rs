@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::output::{Head, Output, Table};
+use super::shown::{Shown, hex, text};
 use crate::clock;
 use crate::config;
 use crate::error::{Error, Kind, Result};
@@ -21,7 +22,9 @@ const PAGE: usize = 1000;
 
 const SHOWN: &str = "Shown is the last committed state: of the tasks in this machine's state.dir, while the pipeline runs or after it, or with \
 --stored of all tasks, built from the checkpoints. A task that moved to another process stays in state.dir as it was: --stored shows it as it is.\n\
-Keys and values are bytes that the plugin wrote: text where they are UTF-8; else 0x and hex digits, in JSON `key-base64` and `value-base64`.";
+Values, items and user keys are shown as what they are, if the store's codec and the plugin say it; else as 0x and hex \
+digits, in JSON `value-hex`.\n\
+Keys are those of records: text where they are UTF-8; else 0x and hex digits, in JSON `key-base64`.";
 
 /// Arguments of `sandbar state`.
 #[derive(Args, Debug)]
@@ -101,6 +104,7 @@ struct Store {
     name: String,
     kind: StoreKind,
     id: StoreId,
+    shown: Shown,
 }
 
 /// What is shown of a key.
@@ -137,7 +141,7 @@ impl State {
                             Error::new(Kind::Failed, what, why).hint("--stored also asks the tasks of other processes")
                         );
                     }
-                    show(&found, out)
+                    show(one(stores, &operator, &store)?, &found, out)
                 })
             }
             Action::Scan {
@@ -149,7 +153,10 @@ impl State {
                 base64,
             } => {
                 let prefix = bytes(&prefix, base64)?;
-                place.with(|stores, views| show(&scan(views, one(stores, &operator, &store)?, &prefix, limit)?, out))
+                place.with(|stores, views| {
+                    let store = one(stores, &operator, &store)?;
+                    show(store, &scan(views, store, &prefix, limit)?, out)
+                })
             }
             Action::Count { place, operator, store } => place.with(|stores, views| {
                 let chosen = match (&operator, &store) {
@@ -205,11 +212,14 @@ fn declared(pipeline: &config::Pipeline) -> Result<Vec<Store>> {
     let engine = Engine::new(Some(pipeline.compile_cache()))?;
     let (plugins, _routes) = pipeline::load(&engine, pipeline)?;
     let each = pipeline.operators.iter().zip(&plugins).flat_map(|(operator, plugin)| {
-        plugin.description().stores.iter().map(|store| Store {
+        let said = plugin.state_schemas().iter().map(String::as_str);
+        let said = said.chain(std::iter::repeat(""));
+        plugin.description().stores.iter().zip(said).map(|(store, said)| Store {
             operator: operator.name.clone(),
             name: store.name.clone(),
             kind: store.kind,
             id: store_id(&operator.name, &store.name),
+            shown: Shown::new(&store.codec, said),
         })
     });
     Ok(each.collect())
@@ -340,7 +350,7 @@ fn entry(view: &View, store: &Store, own: &[u8], value: &[u8]) -> Result<Entry> 
     })
 }
 
-fn show(entries: &[Entry], out: &Output) -> Result<()> {
+fn show(store: &Store, entries: &[Entry], out: &Output) -> Result<()> {
     let mut table = Table::new(&[
         Head::Text("task"),
         Head::Text("key"),
@@ -348,37 +358,45 @@ fn show(entries: &[Entry], out: &Output) -> Result<()> {
         Head::Text("value"),
     ]);
     for entry in entries {
-        let user_key = entry.user_key.as_deref().map_or_else(|| "-".to_owned(), readable);
+        let or_hex = |shown: Option<Value>, bytes: &[u8]| shown.map_or_else(|| digits(bytes), |shown| text(&shown));
+        let user_key = |bytes: &Vec<u8>| or_hex(store.shown.user_key(bytes), bytes);
+        let value = |bytes: &Vec<u8>| or_hex(store.shown.value(bytes), bytes);
+        let user_key = entry.user_key.as_ref().map_or_else(|| "-".to_owned(), user_key);
         let value = match &entry.held {
-            Held::Value(value) => readable(value),
-            Held::Items(items) => format!(
-                "[{}]",
-                items.iter().map(|item| readable(item)).collect::<Vec<_>>().join(", ")
-            ),
+            Held::Value(held) => value(held),
+            Held::Items(items) => format!("[{}]", items.iter().map(value).collect::<Vec<_>>().join(", ")),
         };
         table.row([entry.task.clone(), readable(&entry.key), user_key, value]);
     }
-    out.rows(&entries.iter().map(entry_json).collect(), &table)
+    out.rows(&entries.iter().map(|entry| entry_json(store, entry)).collect(), &table)
 }
 
-fn entry_json(entry: &Entry) -> Value {
+fn entry_json(store: &Store, entry: &Entry) -> Value {
     let mut object = Map::new();
     object.insert("task".into(), json!(entry.task));
     put(&mut object, "key", &entry.key);
     if let Some(user_key) = &entry.user_key {
-        put(&mut object, "user-key", user_key);
+        put_shown(&mut object, "user-key", store.shown.user_key(user_key), user_key);
     }
     match &entry.held {
-        Held::Value(value) => put(&mut object, "value", value),
+        Held::Value(value) => put_shown(&mut object, "value", store.shown.value(value), value),
         Held::Items(items) => {
-            let items = items.iter().map(|item| match std::str::from_utf8(item) {
-                Ok(text) => json!(text),
-                Err(_) => json!({ "base64": BASE64.encode(item) }),
+            let items = items.iter().map(|item| {
+                let shown = store.shown.value(item);
+                shown.unwrap_or_else(|| json!({ "hex": hex(item) }))
             });
             object.insert("items".into(), items.collect());
         }
     }
     Value::Object(object)
+}
+
+/// What is known of bytes, or the bytes in hex under a name that says so.
+fn put_shown(object: &mut Map<String, Value>, name: &str, shown: Option<Value>, bytes: &[u8]) {
+    match shown {
+        Some(value) => object.insert(name.to_owned(), value),
+        None => object.insert(format!("{name}-hex"), json!(hex(bytes))),
+    };
 }
 
 /// Bytes as records have them in JSON lines: text, or base64 under a name that says so.
@@ -393,10 +411,12 @@ fn put(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
 fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => bytes
-            .iter()
-            .fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}")),
+        _ => digits(bytes),
     }
+}
+
+fn digits(bytes: &[u8]) -> String {
+    format!("0x{}", hex(bytes))
 }
 
 fn count(views: &[View], stores: &[&Store], out: &Output) -> Result<()> {
@@ -430,22 +450,42 @@ fn count(views: &[View], stores: &[&Store], out: &Output) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn store(codec: &str, said: &str) -> Store {
+        Store {
+            operator: "op".to_owned(),
+            name: "store".to_owned(),
+            kind: StoreKind::Value,
+            id: store_id("op", "store"),
+            shown: Shown::new(codec, said),
+        }
+    }
+
     #[test]
-    fn bytes_that_are_no_text_are_told_apart() {
-        let entry = |value: &[u8]| Entry {
+    fn what_is_known_is_shown_and_the_rest_is_hex() {
+        let entry = |key: &[u8], held| Entry {
             task: "in/0".into(),
-            key: b"k".to_vec(),
+            key: key.to_vec(),
             user_key: None,
-            held: Held::Value(value.to_vec()),
+            held,
         };
+        let count = store("postcard", r#"{"value":"u64"}"#);
         assert_eq!(
-            entry_json(&entry(b"v")),
-            json!({ "task": "in/0", "key": "k", "value": "v" })
+            entry_json(&count, &entry(b"k", Held::Value(b">".to_vec()))),
+            json!({ "task": "in/0", "key": "k", "value": 62 })
         );
         assert_eq!(
-            entry_json(&entry(b"\xff")),
-            json!({ "task": "in/0", "key": "k", "value-base64": "/w==" })
+            entry_json(&store("raw", ""), &entry(b"\xff", Held::Value(b">".to_vec()))),
+            json!({ "task": "in/0", "key-base64": "/w==", "value-hex": "3e" })
         );
+        let items = Held::Items(vec![b"\x01".to_vec(), b"\x80".to_vec()]);
+        assert_eq!(
+            entry_json(&count, &entry(b"k", items)),
+            json!({ "task": "in/0", "key": "k", "items": [1, { "hex": "80" }] })
+        );
+    }
+
+    #[test]
+    fn keys_that_are_no_text_are_told_apart() {
         assert_eq!(
             (readable(b"text"), readable(b"\x05\xff")),
             ("text".to_owned(), "0x05ff".to_owned())

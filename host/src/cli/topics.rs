@@ -64,14 +64,14 @@ impl Topics {
                 settings,
                 cluster,
             } => {
-                topics::create(&cluster.into(), &name, partitions, replicas, &settings)?;
+                topics::create(&cluster.checked()?, &name, partitions, replicas, &settings)?;
                 out.show(&json!({ "created": name, "partitions": partitions }), || {
                     format!("created topic {name} with {partitions} partitions")
                 })
             }
-            Action::List { cluster } => list(&topics::list(&cluster.into())?, out),
+            Action::List { cluster } => list(&topics::list(&cluster.checked()?)?, out),
             Action::Delete { name, cluster } => {
-                topics::delete(&cluster.into(), &name)?;
+                topics::delete(&cluster.checked()?, &name)?;
                 out.show(&json!({ "deleted": name }), || format!("deleted topic {name}"))
             }
         }

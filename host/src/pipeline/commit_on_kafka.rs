@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::config::{Cluster, KafkaSource, Partitioner};
-use crate::record::{Records, TopicPartition};
+use crate::record::{Committable, Records};
 use crate::sink::on_kafka::{push, sink, write};
 use crate::sink::{Committed, Files, Options, Sent, Transactional, Writer};
 use crate::source::live::{LIMIT, kafka, member, produce, source, topic, unique};
@@ -29,6 +29,7 @@ fn writer(source: &KafkaSource, topic: &str) -> Writer {
             cluster: Cluster {
                 brokers: brokers.clone(),
                 properties: source.cluster.properties.clone(),
+                login: Default::default(),
             },
         }),
     };
@@ -54,12 +55,14 @@ fn has_read(reader: &Reader, records: i64) -> bool {
     reader.owned().iter().map(|owned| owned.next).sum::<i64>() == records
 }
 
-fn positions(reader: &Reader, pointer: &str) -> Vec<(TopicPartition, i64, String)> {
+fn positions(reader: &Reader, pointer: &str) -> Vec<Committable> {
     let owned = reader.owned().into_iter();
     owned
-        .map(|owned| {
-            let metadata = reader.metadata_for(&owned.partition, pointer);
-            (owned.partition, owned.next, metadata)
+        .map(|owned| Committable {
+            metadata: reader.metadata_for(&owned.partition, pointer),
+            partition: owned.partition,
+            next: owned.next,
+            leader_epoch: owned.leader_epoch,
         })
         .collect()
 }

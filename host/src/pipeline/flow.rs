@@ -3,7 +3,7 @@
 //! A batch of a source visits the operators behind it in the order of `Route::calls`, each call reading the source's records or what an
 //! earlier call put out, and then the sinks of `Route::stages`. So all of a batch is computed before any of it is staged.
 
-use crate::config::{Input, KafkaSource, Pipeline, Source, Subscription};
+use crate::config::{Input, KafkaSource, OnRefused, Operator, Pipeline, Sink, Source, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::state::store_id;
 use std::collections::HashMap;
@@ -83,6 +83,7 @@ pub fn routes(pipeline: &Pipeline, ports: &[Ports]) -> Result<Vec<Route>> {
         }
     }
     distinct_stores(pipeline, ports)?;
+    check_refusals(pipeline, ports)?;
     let route = |source: &Source| {
         let route = route(pipeline, ports, source.name())?;
         check_state(pipeline, ports, source, &route)?;
@@ -113,6 +114,23 @@ fn route(pipeline: &Pipeline, ports: &[Ports], source: &str) -> Result<Route> {
         }
     }
     Ok(route)
+}
+
+/// To go on without an output that Kafka refused, the records since the last commit are done again: without checkpoints state would count them twice.
+fn check_refusals(pipeline: &Pipeline, ports: &[Ports]) -> Result<()> {
+    let goes_on = |sink: &&Sink| sink.on_refused != OnRefused::Fail;
+    let keeps_state = |(_, ports): &(&Operator, &Ports)| !ports.stores.is_empty();
+    let sink = pipeline.sinks.iter().find(goes_on);
+    let operator = pipeline.operators.iter().zip(ports).find(keeps_state);
+    match (&pipeline.checkpoint, sink, operator) {
+        (None, Some(sink), Some((operator, _))) => Err(Error::new(
+            Kind::Invalid,
+            format!("`sink.{}.on-refused` needs `[checkpoint]`, for operator `{}` keeps state", sink.name, operator.name),
+            "to go on without an output, the records since the last commit are done again, and without checkpoints the state would count them twice",
+        )
+        .hint("add [checkpoint], or remove `on-refused`")),
+        _ => Ok(()),
+    }
 }
 
 /// Stores are found by a short hash of their names, so two of a pipeline may come to the same place.
@@ -190,6 +208,17 @@ pub fn before_state(routes: &[Route], ports: &[Ports]) -> Vec<bool> {
         }
     }
     before
+}
+
+/// The operators that keep state, each with the sources whose records come to it: indexes in the pipeline.
+pub fn keepers(routes: &[Route], ports: &[Ports]) -> Vec<(usize, Vec<usize>)> {
+    let keep_state = (0..ports.len()).filter(|operator| !ports[*operator].stores.is_empty());
+    let with_sources = keep_state.map(|operator| {
+        let comes_to = |route: &Route| route.calls.iter().any(|call| call.operator == operator);
+        let sources = (routes.iter().enumerate()).filter(|(_, route)| comes_to(route));
+        (operator, sources.map(|(source, _)| source).collect())
+    });
+    with_sources.collect()
 }
 
 /// Where in the route so far the records of `input` arise: nowhere, at the source, or at each call of the operator that it names.
@@ -314,6 +343,7 @@ pub(in crate::pipeline) mod tests {
             cluster: Cluster {
                 brokers: "127.0.0.1:9092".into(),
                 properties: Default::default(),
+                login: Default::default(),
             },
             subscription: Subscription::Topics(vec![name.into()]),
             group: "g".into(),
@@ -342,6 +372,7 @@ pub(in crate::pipeline) mod tests {
             workers: 1,
             instance: None,
             queue_bytes: 64 << 20,
+            batch_bytes: BATCH_BYTES,
             sources: sources.iter().map(|name| kafka_source(name)).collect(),
             operators: operators
                 .iter()
@@ -360,6 +391,7 @@ pub(in crate::pipeline) mod tests {
                     name: (*name).into(),
                     from: from.iter().map(|text| input(text)).collect(),
                     target: Target::File(None),
+                    on_refused: OnRefused::Fail,
                 })
                 .collect(),
             dead_letters: None,
@@ -470,6 +502,26 @@ pub(in crate::pipeline) mod tests {
         assert_eq!(error.kind, Kind::Invalid);
         assert!(error.what.contains("operator `count`"), "{error}");
         assert!(error.why.contains("behind operator `parse`"), "{error}");
+    }
+
+    #[test]
+    fn state_is_told_with_all_sources_that_come_to_it_however_far_before_it() {
+        let pipeline = pipeline(
+            &["a", "b", "c"],
+            &[("parse", &["a"]), ("count", &["parse", "b"]), ("pass", &["c"])],
+            &[("s", &["count", "pass"])],
+        );
+        let keeper = Ports {
+            keeps_key: true,
+            ..ports(1, &[])
+        };
+        let both = Ports {
+            stores: vec!["total".to_owned()],
+            ..ports(2, &[])
+        };
+        let ports = [keeper, both, ports(1, &[])];
+        let found = routes(&pipeline, &ports).unwrap();
+        assert_eq!(keepers(&found, &ports), [(1, vec![0, 1])]);
     }
 
     #[test]

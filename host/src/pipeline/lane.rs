@@ -1,6 +1,6 @@
 //! What a worker reads: a member of a group, or a file.
 
-use super::owned::Naming;
+use super::tasks::Naming;
 use crate::checkpoint::Protocol;
 use crate::clock::Interval;
 use crate::config::{CommitOffsets, Pipeline, Source};
@@ -92,10 +92,45 @@ impl Member {
         }
     }
 
+    /// The group took these without waiting for an answer, and may give some of them back at once: the revocation that was under way is over for them.
+    pub(super) fn lost(&mut self, partitions: &[TopicPartition]) {
+        self.revoking.retain(|at| !partitions.contains(at));
+    }
+
     /// Why the last commit failed, if it did. Nothing happens where it left already.
     pub(super) fn leave(&mut self, commit_limit: Option<Duration>, close_limit: Duration) -> Checked<Option<String>> {
         self.reader
             .take()
             .map_or(Ok(None), |reader| reader.leave(commit_limit, close_limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revocation_ends_with_the_membership_that_it_was_for() {
+        let at = |number| TopicPartition::new("views", number);
+        let mut member = Member {
+            reader: None,
+            sources: Vec::new(),
+            protocol: Protocol::default(),
+            interval: None,
+            naming: Naming::of(&[]),
+            revoking: vec![at(0), at(1)],
+            answer: None,
+            partitions: HashMap::new(),
+            commit_failed_before: false,
+            finished: false,
+        };
+        member.lost(&[at(1), at(2)]);
+        assert_eq!(
+            member.revoking,
+            [at(0)],
+            "what comes back after the loss is not given up by the round before it"
+        );
+        member.lost(&[at(0)]);
+        assert!(member.revoking.is_empty());
     }
 }

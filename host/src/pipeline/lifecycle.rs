@@ -38,6 +38,25 @@ impl Stop {
     }
 }
 
+/// An offset that somebody else committed to the group, and that a fixed start passes over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PassedOver {
+    /// The offset.
+    pub offset: i64,
+    /// The setting that would begin there.
+    pub used_by: String,
+}
+
+impl PassedOver {
+    pub(super) fn new(offset: i64) -> Self {
+        Self {
+            offset,
+            used_by: "start = \"group-offsets\"".to_owned(),
+        }
+    }
+}
+
 /// What a run tells while it runs. `-o json` prints each as one object; its `event` names it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
@@ -56,6 +75,9 @@ pub enum Notice {
         origin: String,
         /// Offset at which the run ends, exclusive.
         stop: Option<i64>,
+        /// What the group holds there and the settings do not use.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        passed_over: Option<PassedOver>,
     },
     /// What a crash would mean for a source.
     AfterCrash {
@@ -154,11 +176,14 @@ mod tests {
             from: 4711,
             origin: "committed".into(),
             stop: None,
+            passed_over: None,
         };
         assert_eq!(
             serde_json::to_string(&notice).unwrap(),
             r#"{"event":"start","source":"views","topic":"views","partition":3,"from":4711,"origin":"committed","stop":null}"#
         );
+        let passed_over = serde_json::to_string(&PassedOver::new(7)).unwrap();
+        assert_eq!(passed_over, r#"{"offset":7,"used-by":"start = \"group-offsets\""}"#);
         let stopped = Notice::Stopped {
             reason: "finished".into(),
             records_in: 2,

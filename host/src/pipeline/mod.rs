@@ -6,20 +6,20 @@
 pub mod spec;
 pub mod flow;
 pub mod lifecycle;
-pub mod task;
+mod batch;
 mod lane;
-mod checkpoints;
-mod owned;
+mod tasks;
 mod round;
 mod positions;
 pub mod worker;
+mod watchdog;
 pub mod supervisor;
 mod committed;
 mod start;
 #[cfg(test)]
 mod commit_on_kafka;
 
-pub use checkpoints::Rebuilt;
 pub use committed::{committed, positions, set_positions};
-pub use lifecycle::{Notice, Stop};
-pub use supervisor::{Audience, load, run};
+pub use lifecycle::{Notice, PassedOver, Stop};
+pub use supervisor::{Audience, check_topics, load, run};
+pub use tasks::checkpoints::Rebuilt;

@@ -78,7 +78,14 @@ impl Worker {
         };
         let until = clock::now() + limit;
         let ending = event == Event::Stopping;
-        while !self.writer.drain(Duration::from_millis(100))? {
+        loop {
+            match self.writer.drain(Duration::from_millis(100)) {
+                Ok(true) => return Ok(Event::Drained),
+                Ok(false) => {}
+                Err(_) if self.was_refused()? => return Ok(Event::DrainTimedOut),
+                Err(error) => return Err(error),
+            }
+            self.pulse.beat();
             self.watch_connection();
             // An interval's commit can wait: for the end's, and for a group that asks for partitions.
             if event == Event::Due && (self.shared.stop.is_requested() || self.is_group_waiting()?) {
@@ -90,7 +97,6 @@ impl Worker {
                 return Ok(Event::DrainTimedOut);
             }
         }
-        Ok(Event::Drained)
     }
 
     fn tell_undrained(&self) {
@@ -130,6 +136,7 @@ impl Worker {
                     partitions,
                     seconds: None,
                 });
+                self.forget_left_out(lane);
             }
             Err(reason) => {
                 self.metrics.commits_failed.increment(1);

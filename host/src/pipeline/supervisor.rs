@@ -4,23 +4,25 @@
 //! plugins → wiring → state folder → sinks → positions, resolved and told → workers → the end
 //! ```
 
-use super::checkpoints::Checkpoints;
+use super::batch::Tasks;
 use super::committed::collect_until;
 use super::flow::{self, Ports, Route};
-use super::lifecycle::{Notice, Stop};
+use super::lifecycle::{Notice, PassedOver, Stop};
 use super::round::transaction_timeout;
+use super::start::keyed::{self, Recorded};
 use super::start::{Import, check_committed, kept};
-use super::task::Tasks;
+use super::tasks::Checkpoints;
+use super::watchdog;
 use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
 use crate::checkpoint::Pointer;
 use crate::checkpoint::savepoint::Place;
 use crate::clock;
-use crate::config::{self, Cluster, CommitOffsets, Delivery, OnError, Pipeline, Source, Start};
+use crate::config::{self, Cluster, CommitOffsets, Delivery, KafkaSource, OnError, Pipeline, Source, Start};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
 use crate::plugin::{Engine, Operator, Plugin};
 use crate::sink::{self, Files, Transactional, Writer};
-use crate::source::{self, FileReader, Plan};
+use crate::source::{self, FileReader, Keyed, Plan};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -31,6 +33,8 @@ use std::time::{Duration, Instant};
 const START_LOOK: Duration = Duration::from_millis(5);
 /// After a signal, the workers have so long; then the process ends without them, as if it were killed: what is committed is whole.
 const STOP_LIMIT: Duration = Duration::from_secs(9);
+/// How long restores that nobody waits for any more may take to end their piece.
+const RESTORE_END: Duration = Duration::from_millis(500);
 /// How often the terminal is told about progress.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -112,8 +116,9 @@ pub fn run(
         .enumerate()
         .map(|(index, worker)| spawn(index, worker, shared.clone()))
         .collect();
+    watchdog::start(&shared)?;
     let collecting = collect(&shared)?;
-    let failure = shared.failure.clone();
+    let (failure, under_way) = (shared.failure.clone(), shared.checkpoints.under_way.clone());
     drop(shared);
     progress.running.store(true, Ordering::Relaxed);
     let ended = match watch(&notices, &progress, &stop, audience) {
@@ -124,6 +129,7 @@ pub fn run(
         Watched::Overdue => Err(overdue(&workers)),
     };
     progress.running.store(false, Ordering::Relaxed);
+    under_way.end(RESTORE_END);
     // A run that finished by itself asks nobody to stop: the collector goes with the process.
     drop(collecting);
     failure.get().cloned().map_or(ended, Err)?;
@@ -190,6 +196,7 @@ fn make_ready(
 ) -> Result<Ready> {
     let engine = Engine::new(Some(pipeline.compile_cache()))?;
     let (plugins, routes) = load(&engine, pipeline)?;
+    let keepers = flow::keepers(&routes, &ports(&plugins));
     let checkpoints = Checkpoints::open(pipeline, &plugins)?;
     let shared = Shared {
         pipeline: pipeline.clone(),
@@ -199,8 +206,8 @@ fn make_ready(
         notices,
         failure: Arc::default(),
     };
-    let import = match from.zip(checkpoints.store()) {
-        Some((place, store)) => Some(Import::prepare(pipeline, &checkpoints, store, place, &shared.stop)?),
+    let import = match from {
+        Some(place) => Import::prepare(pipeline, &checkpoints, &keepers, place, &shared.stop)?,
         None => None,
     };
     let tasks = (0..pipeline.workers)
@@ -210,11 +217,15 @@ fn make_ready(
     let writers = (0..pipeline.workers)
         .map(|worker| writer(pipeline, worker, &outputs, &checkpoints))
         .collect::<Result<Vec<_>>>()?;
-    match (&import, checkpoints.store()) {
-        (Some(import), Some(store)) => import.carry_out(pipeline, store)?,
-        (_, store) => check_committed(pipeline, store)?,
-    }
-    let plans = plans(pipeline, &checkpoints)?;
+    let recorded = match (&import, checkpoints.store()) {
+        (Some(import), Some(store)) => {
+            import.carry_out(pipeline, store)?;
+            Recorded::new()
+        }
+        (_, store) => check_committed(pipeline, &keepers, store)?,
+    };
+    let keyed = |set: &[usize]| keyed::keyed(pipeline, &keepers, &recorded, set);
+    let plans = plans(pipeline, &checkpoints, &keyed)?;
     Ok(Ready {
         engine,
         shared,
@@ -324,24 +335,47 @@ fn cluster(pipeline: &Pipeline) -> Option<Cluster> {
     })
 }
 
+/// Whether the topics of a pipeline, as they are now, can be read together: a start would say the same. Nothing is changed.
+///
+/// Errors: `Kafka`, a cluster does not answer, a topic is missing, or numbers of partitions do not fit; `Invalid`, two sources read one topic.
+pub fn check_topics(pipeline: &Pipeline, plugins: &[Plugin], routes: &[Route]) -> Result<()> {
+    let keepers = flow::keepers(routes, &ports(plugins));
+    for set in flow::sets(pipeline) {
+        let member = member(pipeline, &set, keyed::keyed(pipeline, &keepers, &Recorded::new(), &set));
+        source::check(&kafka(pipeline, &set), &member)?;
+    }
+    Ok(())
+}
+
 /// The other half is the readers', in equal shares for each set that a worker reads.
-fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints) -> Result<Plans> {
-    let sets = flow::sets(pipeline);
-    let member = source::Member {
+fn member(pipeline: &Pipeline, set: &[usize], keyed: Keyed) -> source::Member {
+    let sets = flow::sets(pipeline).len().max(1);
+    source::Member {
         pipeline: pipeline.name.clone(),
         instance: pipeline.instance.clone(),
         workers: pipeline.workers,
-        queue_bytes: pipeline.queue_bytes / 2 / (pipeline.workers * sets.len().max(1)) as u64,
-    };
+        queue_bytes: pipeline.queue_bytes / 2 / (pipeline.workers * sets) as u64,
+        poll_interval: watchdog::poll_interval(pipeline),
+        keyed,
+        beside: keyed::beside(pipeline, set),
+    }
+}
+
+fn kafka(pipeline: &Pipeline, set: &[usize]) -> Vec<KafkaSource> {
+    let sources = set.iter().filter_map(|index| match &pipeline.sources[*index] {
+        Source::Kafka(source) => Some(source.clone()),
+        Source::File(_) => None,
+    });
+    sources.collect()
+}
+
+fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints, keyed: &dyn Fn(&[usize]) -> Keyed) -> Result<Plans> {
     let plan = |set: Vec<usize>| {
-        let sources = set.iter().filter_map(|index| match &pipeline.sources[*index] {
-            Source::Kafka(source) => Some(source.clone()),
-            Source::File(_) => None,
-        });
-        kept::plan(pipeline, &sources.collect::<Vec<_>>(), &member, checkpoints.store())
-            .map(|plan| (set, Arc::new(plan)))
+        let (sources, member) = (kafka(pipeline, &set), member(pipeline, &set, keyed(&set)));
+        let plan = kept::plan(pipeline, &sources, &member, checkpoints.store())?;
+        Ok((set, Arc::new(plan)))
     };
-    sets.into_iter().map(plan).collect()
+    flow::sets(pipeline).into_iter().map(plan).collect()
 }
 
 fn files(pipeline: &Pipeline) -> Result<Vec<(usize, FileReader)>> {
@@ -375,6 +409,7 @@ fn tell_start(
                 from: placed.from,
                 origin: imported.unwrap_or_else(|| origin(&placed)),
                 stop: placed.stop,
+                passed_over: placed.passed_over.map(PassedOver::new),
             });
         }
     }

@@ -6,17 +6,17 @@
 //!
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `positions`, and with checkpoints in `round`.
 
-use super::checkpoints::Checkpoints;
+use super::batch::{Done, Task, Tasks, most_bytes};
 use super::lane::{Lane, Member};
 use super::lifecycle::{Notice, Stop};
-use super::owned::Owned;
 use super::round::Rounds;
-use super::task::{Done, Task, Tasks};
+use super::tasks::{Checkpoints, Owned};
 use crate::checkpoint::Event;
 use crate::clock::{self, Interval};
 use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, Progress, WorkerMetrics};
+use crate::pulse::Pulse;
 use crate::record::TopicPartition;
 use crate::sink::Writer;
 use crate::source::{Batch, FileReader, Plan, Polled, Reader};
@@ -25,6 +25,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// How long one wait for a task's state may last before the groups are seen to.
+const RESTORE_LOOK: Duration = Duration::from_millis(20);
 /// How long a worker with nothing to do waits for records.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How long the acknowledgements may take when positions are committed.
@@ -74,7 +76,7 @@ pub struct Worker {
     pub(super) index: usize,
     pub(super) shared: Shared,
     pub(super) lanes: Vec<Lane>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
     /// The tasks' state.
     pub(super) owned: Owned,
     /// Where `[checkpoint]` stands.
@@ -91,6 +93,7 @@ pub struct Worker {
     waiting: Waiting,
     /// A part of a batch was put out, and the run ends without the rest: nothing may be committed any more.
     is_torn: bool,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl Worker {
@@ -100,21 +103,23 @@ impl Worker {
         shared: Shared,
         plans: &[(Vec<usize>, Arc<Plan>)],
         files: Vec<(usize, FileReader)>,
-        tasks: Tasks,
+        mut tasks: Tasks,
         writer: Writer,
     ) -> Result<Self> {
         let checkpoints = &shared.checkpoints;
+        let is_kept = shared.pipeline.checkpoint.is_some();
+        tasks.left_out.most_bytes = most_bytes(&shared.pipeline, &writer);
+        // A file is not read again.
+        tasks.left_out.can_do_again = files.is_empty() && (is_kept || !checkpoints.keeps_state());
+        let teller = shared.clone();
+        let mut owned = Owned::new(checkpoints.clone(), move |notice| teller.tell(notice));
         let mut lanes = Vec::new();
         for (sources, plan) in plans {
             let reader = Reader::join(plan.clone(), index)?;
-            lanes.push(Lane::Kafka(Box::new(Member::new(
-                &shared.pipeline,
-                sources.clone(),
-                reader,
-            ))));
+            let member = Member::new(&shared.pipeline, sources.clone(), reader);
+            owned.note_counts(&member.naming, plan.counts().clone());
+            lanes.push(Lane::Kafka(Box::new(member)));
         }
-        let teller = shared.clone();
-        let mut owned = Owned::new(checkpoints.clone(), move |notice| teller.tell(notice));
         for (source, reader) in files {
             let partition = TopicPartition::new(shared.pipeline.sources[source].name(), 0);
             owned.begin(&partition.to_string())?;
@@ -138,6 +143,7 @@ impl Worker {
             disconnected: false,
             waiting: Waiting::Nothing,
             is_torn: false,
+            pulse: shared.progress.pulses.add(),
             index,
             shared,
             lanes,
@@ -154,6 +160,7 @@ impl Worker {
             self.shared.fail(error);
         }
         let left = self.leave();
+        self.pulse.end();
         if self.shared.stop.is_requested() {
             // A producer whose broker hangs takes as long as its requests to be taken down in order; the end of the process does it at once.
             // The rest must go: the supervisor waits until no worker holds an end of its channel.
@@ -165,7 +172,12 @@ impl Worker {
 
     fn work(&mut self) -> Result<()> {
         while !self.shared.stop.is_requested() && !self.lanes.iter().all(Lane::is_finished) {
-            self.turn()?;
+            if self.owned.is_restoring() {
+                self.bring_back()?;
+            } else {
+                self.turn()?;
+                self.pulse.beat();
+            }
             if let Err(error) = self.writer.poll(Duration::ZERO) {
                 let lost = self.lost(error)?;
                 self.on_round(lost)?;
@@ -177,6 +189,15 @@ impl Worker {
             if self.rounds.is_none() {
                 self.owned.spill()?;
             }
+        }
+        Ok(())
+    }
+
+    /// The groups are seen to while tasks wait for their state. That alone is no turn: what they wait for has to come nearer.
+    fn bring_back(&mut self) -> Result<()> {
+        self.see_to_groups()?;
+        if self.owned.restore(RESTORE_LOOK)? {
+            self.pulse.beat();
         }
         Ok(())
     }
@@ -221,8 +242,8 @@ impl Worker {
             IDLE_WAIT / self.lanes.len().max(1) as u32
         };
         for lane in 0..self.lanes.len() {
-            // A lane without a broker may take seconds.
-            if self.shared.stop.is_requested() {
+            // A lane without a broker may take seconds; and nothing is processed while a task waits for its state.
+            if self.shared.stop.is_requested() || self.owned.is_restoring() {
                 break;
             }
             match &mut self.lanes[lane] {
@@ -290,6 +311,7 @@ impl Worker {
             Polled::Revoking(partitions) => self.revoking(lane, partitions)?,
             Polled::Lost(partitions) => {
                 self.owned.give_up(&member.naming, &partitions);
+                member.lost(&partitions);
                 match (&self.rounds, self.waiting) {
                     (Some(_), Waiting::Nothing) => self.on_round(Event::Lost)?,
                     (Some(_), _) => self.waiting = Waiting::ForGroup,
@@ -377,9 +399,9 @@ impl Worker {
         let task = self.lanes[lane].task(&self.batch.partition);
         let done = self.take_through_as(lane, source, &task);
         let done = match done {
-            Err(error) if self.rounds.is_some() => {
+            Err(error) if self.rounds.is_some() || self.writer.has_refusals() => {
                 // A plugin is called before anything is put out; any other failure may leave a part of the batch there.
-                let was_put_out = error.kind != Kind::Guest;
+                let was_put_out = error.kind != Kind::Guest || self.tasks.has_put_out();
                 self.lost(error)
                     .map(|_expired| Done::Waiting)
                     .inspect_err(|_| self.is_torn = was_put_out)
@@ -422,6 +444,7 @@ impl Worker {
             .process(source, &mut of, &mut batch.records, &mut self.writer)?;
         while done == Done::Waiting {
             self.waiting = Waiting::ForBatch;
+            self.pulse.beat();
             let seen_to = self.see_to_groups();
             let gives_up = std::mem::take(&mut self.waiting) == Waiting::ForGroup;
             seen_to?;
@@ -478,6 +501,7 @@ impl Worker {
     /// What files put out has no lane that waits for it.
     fn drain_the_rest(&mut self) -> Result<()> {
         while !self.writer.drain(Duration::from_millis(100))? && !self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
+            self.pulse.beat();
             self.watch_connection();
         }
         Ok(())

@@ -17,6 +17,29 @@ use crate::config::Limits;
 use crate::error::Error;
 use crate::state::TaskState;
 
+/// What a plugin may export beside its world; world `described-state` of the interface says what it is.
+pub(super) const DESCRIBE_STATE: &str = "describe-state";
+
+/// What an instance stands in: its limits, and the time to be made.
+fn caged(pre: &ProcessorPre<Guest>, limits: Limits, stores: Arc<[Declared]>, log: Log) -> Store<Guest> {
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let memory = bytes(limits.memory_bytes);
+    let mut store = Store::new(
+        pre.engine(),
+        Guest {
+            ceiling: Ceiling::new(limits.memory_bytes),
+            log,
+            reader: Reader::new(stores, memory),
+        },
+    );
+    store.limiter(|guest| &mut guest.ceiling);
+    // What a guest hands over in one call cannot be more than its memory holds, save by pointing at the same bytes
+    // again and again; nor can it be more than the whole batch may take.
+    store.set_hostcall_fuel(memory.min(bytes(limits.batch_bytes)));
+    store.set_epoch_deadline(ticks(OPEN_TIME));
+    store
+}
+
 /// A guest with memory of its own.
 pub(super) struct Instance {
     store: Store<Guest>,
@@ -42,19 +65,7 @@ impl Instance {
         stores: Arc<[Declared]>,
         log: Log,
     ) -> Result<Self, Box<(Fault, Log)>> {
-        let memory = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
-        let mut store = Store::new(
-            pre.engine(),
-            Guest {
-                ceiling: Ceiling::new(limits.memory_bytes),
-                log,
-                reader: Reader::new(stores, memory),
-            },
-        );
-        store.limiter(|guest| &mut guest.ceiling);
-        // What a guest hands over in one call cannot be more than its memory holds, save by pointing at the same bytes again and again.
-        store.set_hostcall_fuel(memory);
-        store.set_epoch_deadline(ticks(OPEN_TIME));
+        let mut store = caged(pre, limits, stores, log);
         match pre.instantiate(&mut store) {
             Ok(guest) => Ok(Self {
                 store,
@@ -67,6 +78,15 @@ impl Instance {
                 Err(Box::new((fault, store.into_data().log)))
             }
         }
+    }
+
+    /// Asks a plugin that exports it how people are to be shown what its stores hold, in an instance that is thrown
+    /// away.
+    pub(super) fn describe_state(pre: &ProcessorPre<Guest>, log: Log) -> wasmtime::Result<Vec<String>> {
+        let mut store = caged(pre, Limits::default(), Arc::new([]), log);
+        let instance = pre.instance_pre().instantiate(&mut store)?;
+        let ask = instance.get_typed_func::<(), (Vec<String>,)>(&mut store, DESCRIBE_STATE)?;
+        Ok(ask.call(&mut store, ())?.0)
     }
 
     /// Asks the plugin what it is.

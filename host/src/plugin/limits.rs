@@ -14,6 +14,10 @@ pub(super) const OPEN_TIME: Duration = Duration::from_secs(10);
 /// Bytes of a configuration schema. Stops a description that costs more to check than a plugin to run.
 pub(super) const SCHEMA_BYTES: usize = 256 << 10;
 
+/// Bytes of what a plugin says about one of its stores' values. Stops a schema that costs more to read than what it
+/// describes.
+pub(super) const STATE_SCHEMA_BYTES: usize = 64 << 10;
+
 /// Inputs, outputs or metrics that a plugin declares. They become columns' indexes and metric series, which are one byte and not free.
 pub(super) const DECLARED: usize = 64;
 

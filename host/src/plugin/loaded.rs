@@ -14,8 +14,8 @@ use super::configuration;
 use super::description::Description;
 use super::engine::Shared;
 use super::host_calls::{Guest, Log};
-use super::instance::Instance;
-use super::limits::tame;
+use super::instance::{DESCRIBE_STATE, Instance};
+use super::limits::{STATE_SCHEMA_BYTES, tame};
 use super::operator::Operator;
 use crate::config::Limits;
 use crate::error::Result;
@@ -32,6 +32,7 @@ struct Loaded {
     pre: ProcessorPre<Guest>,
     names: component::Names,
     description: Description,
+    state_schemas: Vec<String>,
     schema: Option<Validator>,
     digest: String,
 }
@@ -44,6 +45,10 @@ impl Plugin {
         let component = compile(&engine, path, &bytes, &digest)?;
         let pre = link(&engine, path, &component)?;
         let description = describe(path, &pre)?;
+        let state_schemas = match names.exports.iter().any(|name| name == DESCRIBE_STATE) {
+            true => describe_state(path, &pre, description.stores.len()),
+            false => Vec::new(),
+        };
         let schema = configuration::compile(&description.config_schema).map_err(|why| refused(path, why))?;
         Ok(Self {
             loaded: Arc::new(Loaded {
@@ -51,6 +56,7 @@ impl Plugin {
                 pre,
                 names,
                 description,
+                state_schemas,
                 schema,
                 digest,
             }),
@@ -60,6 +66,12 @@ impl Plugin {
     /// What the plugin says that it is.
     pub fn description(&self) -> &Description {
         &self.loaded.description
+    }
+
+    /// How the bytes of its stores are to be shown, as world `described-state` of the interface has it: one text a
+    /// store; nothing where the plugin does not say it. A guest's text, of which only the length was checked.
+    pub fn state_schemas(&self) -> &[String] {
+        &self.loaded.state_schemas
     }
 
     /// What it imports, by name; all of it is granted.
@@ -134,10 +146,28 @@ fn link(engine: &Shared, path: &Path, component: &Component) -> Result<Processor
     ProcessorPre::new(engine.linker.instantiate_pre(component).map_err(unfit)?).map_err(unfit)
 }
 
+/// Asks how its stores are to be shown. It is for people's eyes only: whatever goes wrong, they are shown in hex.
+fn describe_state(path: &Path, pre: &ProcessorPre<Guest>, stores: usize) -> Vec<String> {
+    match Instance::describe_state(pre, log_of(path)) {
+        Ok(said) if said.len() == stores && said.iter().all(|schema| schema.len() <= STATE_SCHEMA_BYTES) => said,
+        Ok(said) => {
+            tracing::debug!(plugin = %path.display(), schemas = said.len(), "they are not one a store, or too long");
+            Vec::new()
+        }
+        Err(error) => {
+            tracing::debug!(plugin = %path.display(), "it does not say how its stores are to be shown: {error:#}");
+            Vec::new()
+        }
+    }
+}
+
+fn log_of(path: &Path) -> Log {
+    Log::new(&path.file_stem().unwrap_or_default().to_string_lossy())
+}
+
 /// Runs `describe` in an instance that is thrown away, within the default limits: what a pipeline grants is not known yet.
 fn describe(path: &Path, pre: &ProcessorPre<Guest>) -> Result<Description> {
-    let log = Log::new(&path.file_stem().unwrap_or_default().to_string_lossy());
-    let mut instance = Instance::new(pre, Limits::default(), Arc::new([]), log)
+    let mut instance = Instance::new(pre, Limits::default(), Arc::new([]), log_of(path))
         .map_err(|failed| refused(path, format!("an instance could not be made: it {}", failed.0.reason)))?;
     let said = instance
         .describe()

@@ -1,15 +1,16 @@
 //! A plugin placed in a pipeline, for one worker: calls it with batches, replaces what a fault spoilt, and finds the record at fault.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::bindings::sandbar::plugin::batches as wit;
 use super::bindings::sandbar::plugin::types::Failure;
-use super::call::{Asked, Declared, Origin, Outcome, Refusal, Refused, Sent, apply, check};
+use super::call::{Asked, Declared, Origin, Outcome, Refusal, Refused, Sent, apply, check, check_lists, memory};
 use super::description::MetricKind;
 use super::fault::{Fault, FaultKind};
 use super::host_calls::Log;
 use super::instance::{Instance, NotOpened};
-use super::limits::{TEXT_BYTES, tame};
+use super::limits::{TEXT_BYTES, size, tame};
 use super::loaded::Plugin;
 use crate::clock;
 use crate::config::Limits;
@@ -46,6 +47,8 @@ pub struct Call<'a> {
     pub input: u8,
     /// The partition that the records stem from.
     pub partition: i32,
+    /// Bytes that the batch may still take on its way.
+    pub room: usize,
 }
 
 /// Why a call as a whole came to nothing; the texts are for people.
@@ -55,14 +58,22 @@ pub enum CallError {
     Retry(String),
     /// The pipeline cannot go on: the plugin said so, or it can no longer be opened.
     Fail(String),
-    /// The search for records at fault was given up; the call is as if it had not been made.
+    /// The search for records at fault was given up, because it took long or somebody had enough of it; the call is as if it had not been made. A call
+    /// with a single record never is.
     GivenUp,
+    /// What became of the records takes more than there is room for. A sentence about the plugin, begun by "it".
+    NoRoom(String),
     /// The task's state could not be read, or is not there.
     State(Error),
 }
 
 /// Of a guest's memory, the values that travel with a batch may take one part in so many; a batch with more is halved.
 const VALUES_SHARE: u64 = 4;
+/// Those of a record alone, which cannot be halved: the guest needs as much again to make something of them.
+const VALUES_SHARE_ALONE: u64 = 2;
+
+/// How long records at fault are looked for in one call: somebody waits for the worker meanwhile.
+const SEARCH: Duration = Duration::from_secs(5);
 
 /// What an operator did since it was opened.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +161,7 @@ impl Operator {
         into: &mut Outcome,
     ) -> Result<(), CallError> {
         self.left_changes = false;
-        let outputs = self.plugin.description().outputs.len();
+        let outputs = self.output_count();
         into.clear(outputs);
         if call.records.is_empty() {
             return Ok(());
@@ -164,6 +175,8 @@ impl Operator {
             state,
             measured: Vec::new(),
             changed: false,
+            until: None,
+            room: call.room,
         };
         let settled = self.settle(call.records, 0, origin, &mut gathered);
         let Gathered { measured, changed, .. } = gathered;
@@ -183,6 +196,11 @@ impl Operator {
     /// Whether the last call came to nothing after a part of it had changed the state.
     pub fn left_changes(&self) -> bool {
         self.left_changes
+    }
+
+    /// How many outputs its plugin declares.
+    pub fn output_count(&self) -> usize {
+        self.plugin.description().outputs.len()
     }
 
     /// What the operator did since it was opened.
@@ -208,12 +226,17 @@ impl Operator {
         origin: Origin,
         gathered: &mut Gathered<'_>,
     ) -> Result<(), CallError> {
-        if !self.look_up(records, gathered.state)? && records.len() > 1 {
-            return self.halve(records, first, origin, gathered);
+        if !self.look_up(records, gathered.state)? {
+            if records.len() > 1 {
+                return self.halve(records, first, origin, gathered);
+            }
+            self.refuse_for_its_state(first, gathered);
+            return Ok(());
         }
         let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
         match self.attempt(records, origin, gathered.state)? {
             Ok(outcome) => {
+                self.take_room(&outcome, gathered)?;
                 self.change(&outcome.changes, gathered);
                 gathered.take(outcome, records, first);
                 Ok(())
@@ -232,13 +255,49 @@ impl Operator {
         }
     }
 
+    /// What a call came to counts against what the batch may take.
+    fn take_room(&self, outcome: &wit::Outcome, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
+        let bytes = memory(outcome);
+        match gathered.room.checked_sub(bytes) {
+            Some(left) => {
+                gathered.room = left;
+                Ok(())
+            }
+            None => Err(CallError::NoRoom(format!(
+                "handed over {bytes} bytes at once where {} were left of the {} that a batch may take on its way \
+                 (batch-memory)",
+                gathered.room,
+                size(self.limits.batch_bytes)
+            ))),
+        }
+    }
+
+    /// A record whose key has more state than the guest could hold: what it has is never sent in part.
+    fn refuse_for_its_state(&mut self, first: usize, gathered: &mut Gathered<'_>) {
+        self.count(FaultKind::MemoryLimit);
+        gathered.into.refused.push(Refused {
+            record: first as u32,
+            how: Refusal::Fault,
+            reason: format!(
+                "was not called: the values that its stores have for the record's key take more than half of its memory \
+                 limit of {}",
+                size(self.limits.memory_bytes)
+            ),
+        });
+    }
+
     /// Looks up the values that travel with the records. `false`: they would take too much of the guest's memory.
     fn look_up(&mut self, records: &Records, state: &mut Option<TaskState>) -> Result<bool, CallError> {
         if self.stores.is_empty() {
             return Ok(true);
         }
         let state = state.as_mut().ok_or_else(|| CallError::State(no_state(&self.name)))?;
-        let most = usize::try_from(self.limits.memory_bytes / VALUES_SHARE).unwrap_or(usize::MAX);
+        let share = if records.len() > 1 {
+            VALUES_SHARE
+        } else {
+            VALUES_SHARE_ALONE
+        };
+        let most = usize::try_from(self.limits.memory_bytes / share).unwrap_or(usize::MAX);
         self.sent.look_up(records, state, most).map_err(CallError::State)
     }
 
@@ -254,7 +313,8 @@ impl Operator {
             if self.stop_at_fault && gathered.has_fault() {
                 break;
             }
-            if self.enough.as_ref().is_some_and(|enough| enough()) {
+            let until = *gathered.until.get_or_insert_with(|| clock::now() + SEARCH);
+            if clock::now() >= until || self.enough.as_ref().is_some_and(|enough| enough()) {
                 return Err(CallError::GivenUp);
             }
             let start = part.start;
@@ -281,7 +341,11 @@ impl Operator {
             }
         };
         let answer = self.call(&mut instance, records, origin, state)?;
-        match answer.and_then(|answer| self.checked(answer, records)) {
+        let judged = match answer {
+            Ok(answer) => self.checked(answer, records, state)?,
+            Err(fault) => Err(fault),
+        };
+        match judged {
             Ok(answer) => {
                 self.instance = Some(instance);
                 answer.map(Ok).map_err(failure)
@@ -326,12 +390,13 @@ impl Operator {
         }
     }
 
-    /// An answer that may be one; else the guest is at fault as if it had trapped.
+    /// An answer that may be one; else the guest is at fault as if it had trapped. An error is the state's.
     fn checked(
         &self,
         answer: Result<wit::Outcome, Failure>,
         records: &Records,
-    ) -> Result<Result<wit::Outcome, Failure>, Fault> {
+        state: &mut Option<TaskState>,
+    ) -> Result<Result<Result<wit::Outcome, Failure>, Fault>, CallError> {
         if let Ok(outcome) = &answer {
             let asked = Asked {
                 description: self.plugin.description(),
@@ -340,9 +405,16 @@ impl Operator {
                 keys: self.sent.keys(),
                 keeps_key: self.keeps_key,
             };
-            check(outcome, &asked).map_err(|why| Fault::bad_outcome(&why))?;
+            let mut judged = check(outcome, &asked);
+            if let (Ok(()), Some(state)) = (&judged, state) {
+                judged =
+                    check_lists(&outcome.changes, self.sent.keys(), &self.stores, state).map_err(CallError::State)?;
+            }
+            if let Err(why) = judged {
+                return Ok(Err(Fault::bad_outcome(&why)));
+            }
         }
-        Ok(answer)
+        Ok(Ok(answer))
     }
 
     /// Applies the changes of a call, so that the calls behind it see them.
@@ -415,6 +487,10 @@ struct Gathered<'a> {
     measured: Vec<wit::Measured>,
     /// Something of the state was changed.
     changed: bool,
+    /// When the search for records at fault is given up, once it began.
+    until: Option<Instant>,
+    /// Bytes that may still be taken in.
+    room: usize,
 }
 
 impl Gathered<'_> {

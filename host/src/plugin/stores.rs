@@ -42,6 +42,8 @@ pub struct Stored<'a> {
     pub codec: &'a str,
     /// Version of what the bytes mean.
     pub schema_version: u32,
+    /// The oldest version that entries may still have; it is not above the other.
+    pub oldest_version: u32,
 }
 
 /// Whether a plugin that declares a store can read what is stored. The error is a sentence that names both.
@@ -65,7 +67,7 @@ pub fn compatible(stored: Stored<'_>, declared: &Store) -> Result<(), String> {
             tame(stored.codec, 64)
         ));
     }
-    if (*readable_from..=*schema_version).contains(&stored.schema_version) {
+    if *readable_from <= stored.oldest_version && stored.schema_version <= *schema_version {
         return Ok(());
     }
     let reads = if readable_from == schema_version {
@@ -73,9 +75,14 @@ pub fn compatible(stored: Stored<'_>, declared: &Store) -> Result<(), String> {
     } else {
         format!("versions {readable_from} to {schema_version}")
     };
+    let written = match (stored.schema_version, stored.oldest_version) {
+        (newest, oldest) if oldest < newest => {
+            format!("schema version {newest}, and entries that were not written since have version {oldest} or later")
+        }
+        (newest, _) => format!("schema version {newest}"),
+    };
     Err(format!(
-        "store `{name}` was written with schema version {}; the plugin has version {schema_version} and reads {reads}",
-        stored.schema_version
+        "store `{name}` was written with {written}; the plugin has version {schema_version} and reads {reads}"
     ))
 }
 
@@ -211,16 +218,16 @@ mod tests {
     #[test]
     fn what_is_stored_is_read_by_a_plugin_that_says_so_and_by_no_other() {
         let declared = &check(vec![said()]).unwrap()[0];
-        let stored = |kind, codec, schema_version| {
-            compatible(
-                Stored {
-                    kind,
-                    codec,
-                    schema_version,
-                },
-                declared,
-            )
+        let aged = |kind, codec, schema_version, oldest_version| {
+            let stored = Stored {
+                kind,
+                codec,
+                schema_version,
+                oldest_version,
+            };
+            compatible(stored, declared)
         };
+        let stored = |kind, codec, schema_version| aged(kind, codec, schema_version, schema_version);
         assert_eq!(stored(StoreKind::Value, "postcard", 3), Ok(()));
         assert_eq!(stored(StoreKind::Value, "postcard", 2), Ok(()));
         for version in [1, 4] {
@@ -232,6 +239,12 @@ mod tests {
                 )
             );
         }
+        assert_eq!(aged(StoreKind::Value, "postcard", 3, 2), Ok(()));
+        assert_eq!(
+            aged(StoreKind::Value, "postcard", 3, 1).unwrap_err(),
+            "store `total` was written with schema version 3, and entries that were not written since have version 1 or \
+             later; the plugin has version 3 and reads versions 2 to 3"
+        );
         assert!(
             stored(StoreKind::List, "postcard", 3)
                 .unwrap_err()

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
+use crate::pulse::Standstill;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -58,9 +59,10 @@ async fn serve(listener: TcpListener, metrics: PrometheusHandle, progress: Arc<P
             upkeep.run_upkeep();
         }
     });
+    let of_health = progress.clone();
     let router = Router::new()
         .route("/metrics", get(move || async move { metrics.render() }))
-        .route("/health", get(|| async { "ok\n" }))
+        .route("/health", get(move || async move { health(&of_health) }))
         .route("/ready", get(move || async move { ready(&progress) }));
     let ended = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => axum::serve(listener, router).await,
@@ -68,6 +70,20 @@ async fn serve(listener: TcpListener, metrics: PrometheusHandle, progress: Arc<P
     };
     if let Err(error) = ended {
         tracing::error!("the HTTP server ended: {error}");
+    }
+}
+
+/// Red once a worker stood still for half of the time after which the watchdog ends the process.
+fn health(progress: &Progress) -> (StatusCode, String) {
+    match progress.pulses.standstill() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(Standstill { worker, still }) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "worker {worker} stands still: it has not turned for {} s\n",
+                still.as_secs()
+            ),
+        ),
     }
 }
 
@@ -87,6 +103,19 @@ fn ready(progress: &Progress) -> (StatusCode, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn health_turns_red_while_a_worker_stands_still_and_names_it() {
+        let progress = Progress::default();
+        assert_eq!(health(&progress), (StatusCode::OK, "ok\n".to_owned()));
+        let still = Duration::from_secs(75);
+        progress.pulses.tell(Some(Standstill { worker: 3, still }));
+        let (code, text) = health(&progress);
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(text, "worker 3 stands still: it has not turned for 75 s\n");
+        progress.pulses.tell(None);
+        assert_eq!(health(&progress).0, StatusCode::OK);
+    }
 
     #[test]
     fn ready_turns_red_while_a_cluster_is_away() {

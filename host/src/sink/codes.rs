@@ -22,6 +22,8 @@ pub(super) const TOO_LARGE: i32 = code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as 
 pub(super) const BAD_TIMESTAMP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP as i32;
 /// The topic's own rules refuse the record.
 pub(super) const BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32;
+/// Nothing is wrong with the record; another one of its batch was refused.
+pub(super) const BESIDE_A_BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD as i32;
 /// The producer can no longer keep its promise of order and no duplicates.
 pub(super) const FATAL: i32 = code::RD_KAFKA_RESP_ERR__FATAL as i32;
 /// A newer producer with the same transactional id took over, or the coordinator gave an old transaction up: it raises the epoch for either.
@@ -42,18 +44,6 @@ pub(super) const ILLEGAL_GENERATION: i32 = code::RD_KAFKA_RESP_ERR_ILLEGAL_GENER
 pub(super) const UNKNOWN_MEMBER: i32 = code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID as i32;
 /// A rebalance is under way.
 pub(super) const REBALANCING: i32 = code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS as i32;
-/// The coordinator moved.
-pub(super) const NOT_COORDINATOR: i32 = code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR as i32;
-/// There is no coordinator right now.
-pub(super) const COORDINATOR_AWAY: i32 = code::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE as i32;
-/// The coordinator has just taken over.
-pub(super) const COORDINATOR_LOADING: i32 = code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS as i32;
-/// A broker had no time to answer.
-pub(super) const REQUEST_TIMED_OUT: i32 = code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as i32;
-/// Nobody answered in time.
-pub(super) const TIMED_OUT: i32 = code::RD_KAFKA_RESP_ERR__TIMED_OUT as i32;
-/// The connection broke.
-pub(super) const TRANSPORT: i32 = code::RD_KAFKA_RESP_ERR__TRANSPORT as i32;
 /// This user may not use the transactional id.
 pub(super) const TRANSACTIONAL_ID_NOT_ALLOWED: i32 =
     code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED as i32;
@@ -65,7 +55,7 @@ pub(super) const UNSUPPORTED: i32 = code::RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE
 pub(super) const WRONG_STATE: i32 = code::RD_KAFKA_RESP_ERR__STATE as i32;
 /// A record of the transaction was not delivered, so that it was not asked for its commit.
 pub(super) const INCOMPLETE: i32 = code::RD_KAFKA_RESP_ERR__INCONSISTENT as i32;
-/// The broker that was asked is none of the cluster's any more.
-pub(super) const BROKER_GONE: i32 = code::RD_KAFKA_RESP_ERR__DESTROY_BROKER as i32;
 /// No broker is connected.
 pub(super) const ALL_BROKERS_DOWN: i32 = code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as i32;
+/// Ours: calls hang in librdkafka, and more must not be left behind.
+pub(super) const HUNG: i32 = -1000;

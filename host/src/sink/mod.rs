@@ -8,7 +8,10 @@
 mod writer;
 mod producer;
 mod transaction;
+#[expect(unsafe_code, reason = "the producer is driven through librdkafka's C interface")]
 mod raw;
+mod origin;
+mod delivery;
 mod codes;
 mod file;
 pub mod dead_letter;
@@ -18,6 +21,7 @@ pub(crate) mod on_kafka;
 #[cfg(test)]
 mod transactions_on_kafka;
 
+pub use delivery::{Print, RefusedOutput};
 pub use file::Files;
 pub use transaction::{Committed, Sent, Transactional};
 pub use writer::{Options, Writer};

@@ -11,9 +11,9 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Files, Options, Writer};
 use crate::clock;
-use crate::config::{Cluster, Partitioner, Sink, Target};
+use crate::config::{Cluster, OnRefused, Partitioner, Sink, Target};
 use crate::error::{Error, Kind};
-use crate::record::Records;
+use crate::record::{Records, TopicPartition};
 
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
@@ -57,10 +57,12 @@ pub(crate) fn sink(brokers: &str, topic: &str, partitioner: Partitioner, propert
     Sink {
         name: "out".to_owned(),
         from: Vec::new(),
+        on_refused: OnRefused::Fail,
         target: Target::Kafka {
             cluster: Cluster {
                 brokers: brokers.to_owned(),
                 properties,
+                login: Default::default(),
             },
             topic: topic.to_owned(),
             partitioner,
@@ -80,6 +82,11 @@ fn open(sinks: &[Sink], queue_bytes: u64) -> Result<Writer, Error> {
     )
 }
 
+/// The partition that the records of these tests stem from.
+pub(super) fn nowhere() -> TopicPartition {
+    TopicPartition::new("in", 3)
+}
+
 pub(crate) fn push(records: &mut Records, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64) {
     let at = records.len();
     records.keys.push(key);
@@ -92,7 +99,7 @@ pub(crate) fn push(records: &mut Records, key: Option<&[u8]>, value: Option<&[u8
 pub(crate) fn write(writer: &mut Writer, records: &Records) -> Result<(), Error> {
     let mut staged = 0;
     while staged < records.len() {
-        staged = writer.stage(0, records, staged)?;
+        staged = writer.stage(0, &nowhere(), records, staged)?;
         let full = staged < records.len();
         writer.poll(if full {
             Duration::from_millis(10)
@@ -210,7 +217,7 @@ fn a_partition_follows_from_the_key_and_keeps_its_order_through_a_full_queue() {
         let mut fulls = 0;
         let mut staged = 0;
         while staged < records.len() {
-            staged = writer.stage(0, &records, staged).unwrap();
+            staged = writer.stage(0, &nowhere(), &records, staged).unwrap();
             fulls += usize::from(staged < records.len());
             writer.poll(Duration::from_millis(10)).unwrap();
         }

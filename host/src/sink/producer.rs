@@ -4,15 +4,21 @@
 //! can never be delivered is an error that stops the worker, because to go on would lose it. In transactions (`super::transaction`) a record waits for as
 //! long as its transaction may; what is lost with a transaction is told as `TimedOut`, for the transaction can be aborted and done again.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use super::codes;
+use super::delivery::{Print, Refusal};
+use super::origin::{Place, tag, time_in};
 use super::raw::{Failure, Handle, Message, Undelivered};
 use super::transaction::{Transactional, Transactions};
 use crate::clock;
 use crate::config::{Cluster, Partitioner};
 use crate::error::{Error, Kind, Result};
+use crate::login::{Login, SignedIn};
 use crate::record::Records;
 
 /// How long a start waits for the cluster.
@@ -23,11 +29,19 @@ const ASK: Duration = Duration::from_millis(500);
 const DENIALS: u32 = 4;
 /// Between two of these questions.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The same where the cluster has answered before.
+const SHORT_PAUSE: Duration = Duration::from_millis(10);
 /// One step of a flush: librdkafka wakes on errors only, so a longer one would be slept through.
 const FLUSH: Duration = Duration::from_millis(1);
 /// How often a lost cluster is asked whether it is back, and for how long.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE: Duration = Duration::from_millis(20);
+/// How long a cluster may take to say what its topics take; it is done without.
+const LIMITS: Duration = Duration::from_secs(1);
+/// librdkafka's own default of `batch.size`.
+const BATCH_BYTES: usize = 1_000_000;
+/// A queue holds two records of the size that topics take where nobody says otherwise, however many workers share the memory.
+const LEAST_QUEUE: u64 = 2 << 20;
 /// How long a cause may take to follow the records that were thrown away because of it.
 const CAUSE: Duration = Duration::from_millis(100);
 
@@ -39,13 +53,21 @@ pub(super) struct Producer {
     probed: Option<Instant>,
     /// What the handle was made with, for the next one.
     settings: Vec<(String, String)>,
+    login: Login,
+    signed_in: SignedIn,
     pub(super) transactions: Option<Transactions>,
+    /// Requests that commit positions and did not come back, of this handle and those before it.
+    pub(super) left_behind: Arc<AtomicUsize>,
+    /// Each record is sent by itself, so that a refusal says which it was.
+    pub(super) is_careful: bool,
 }
 
 struct Topic {
     sink: String,
     name: String,
     partitioner: Partitioner,
+    /// Bytes that it takes at once; `None`: the cluster did not say.
+    largest_batch: Option<usize>,
 }
 
 impl Topic {
@@ -54,6 +76,7 @@ impl Topic {
             sink,
             name,
             partitioner,
+            ..
         } = self;
         handle.add_topic(name, librdkafka_name(*partitioner)).map_err(|why| {
             let what = format!("failed to open sink `{sink}`: topic `{name}`");
@@ -76,25 +99,39 @@ impl Producer {
         client_id: &str,
         transactional: Option<&Transactional>,
     ) -> Result<Self> {
-        let kbytes = (queue_bytes / 1024).clamp(1, i32::MAX as u64).to_string();
+        let queue_bytes = queue_bytes.max(LEAST_QUEUE);
+        let kbytes = (queue_bytes / 1024).min(i32::MAX as u64).to_string();
         let mut settings = properties(cluster, &kbytes, client_id);
         if let Some(transactional) = transactional {
             transactional.adjust(&mut settings);
         }
+        let handle = handle(&settings, &cluster.brokers)?;
         Ok(Self {
-            handle: handle(&settings, &cluster.brokers)?,
+            signed_in: SignedIn::begin(&cluster.login, &handle)?,
+            login: cluster.login.clone(),
+            handle,
             brokers: cluster.brokers.clone(),
             topics: Vec::new(),
             queue_bytes,
             probed: None,
             settings,
             transactions: transactional.map(Transactions::new),
+            left_behind: Arc::default(),
+            is_careful: false,
         })
     }
 
     /// A new handle in place of the old one, with the same topics under the same numbers. What the old one still had in its queue is lost.
     pub(super) fn renew(&mut self) -> Result<()> {
-        let mut fresh = handle(&self.settings, &self.brokers)?;
+        let mut settings = self.settings.clone();
+        if self.is_careful {
+            settings.push(("batch.num.messages".to_owned(), "1".to_owned()));
+        }
+        let mut newer = BTreeMap::new();
+        self.login.renew(&mut newer);
+        settings.extend(newer);
+        let mut fresh = handle(&settings, &self.brokers)?;
+        self.signed_in = SignedIn::begin(&self.login, &fresh)?;
         for topic in &self.topics {
             topic.add_to(&mut fresh)?;
         }
@@ -129,6 +166,7 @@ impl Producer {
             sink: sink.to_owned(),
             name: name.to_owned(),
             partitioner,
+            largest_batch: None,
         };
         let index = topic.add_to(&mut self.handle)?;
         self.topics.push(topic);
@@ -139,10 +177,40 @@ impl Producer {
     pub(super) fn check_topics(&mut self) -> Result<()> {
         let deadline = clock::now() + REACH;
         (0..self.topics.len()).try_for_each(|topic| self.check_topic(topic, deadline))?;
+        self.await_named_broker(deadline);
+        self.fit_batches(deadline)?;
         // Brokers that were tried in vain on the way here are no news any more.
         self.handle.poll(Duration::ZERO);
         self.handle.reports().forget_connections();
         Ok(())
+    }
+
+    /// Batches that a topic takes: of records that are small enough each, none is refused for their company.
+    fn fit_batches(&mut self, deadline: Instant) -> Result<()> {
+        let names: Vec<&str> = self.topics.iter().map(|topic| &*topic.name).collect();
+        let largest = self.handle.largest_batches(&names, LIMITS);
+        for (topic, largest) in self.topics.iter_mut().zip(&largest) {
+            topic.largest_batch = *largest;
+        }
+        let said = self.settings.iter().rev().find(|(name, _)| name == "batch.size");
+        let said = said.and_then(|(_, value)| value.parse().ok()).unwrap_or(BATCH_BYTES);
+        match largest.into_iter().flatten().min() {
+            Some(least) if least < said => {
+                self.settings.push(("batch.size".to_owned(), least.max(1).to_string()));
+                self.renew()?;
+                self.await_named_broker(deadline);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The first answer came from an address of the file, which librdkafka leaves for the brokers that the answer named. Whatever it wants of those
+    /// before one is connected, the producer's id and the coordinator, it wants again half a second later; so one more answer is waited for.
+    fn await_named_broker(&self, deadline: Instant) {
+        while !self.topics.is_empty() && self.handle.look_up(0, ASK).is_err() && clock::now() < deadline {
+            std::thread::sleep(SHORT_PAUSE);
+        }
     }
 
     fn check_topic(&self, topic: usize, deadline: Instant) -> Result<()> {
@@ -168,49 +236,46 @@ impl Producer {
     }
 
     /// Queues records from `from` on until all are or the queue is full; gives the index of the first that is not.
-    pub(super) fn stage(&mut self, topic: usize, records: &Records, from: usize) -> Result<usize> {
+    pub(super) fn stage(&mut self, topic: usize, place: Place, records: &Records, from: usize) -> Result<usize> {
         self.begin()?;
         for index in from..records.len() {
             if cfg!(feature = "kill-points") && index == records.len() / 2 {
                 crate::kill::point("mid-produce");
             }
-            match self.produce(topic, records, index) {
+            let message = message(place, records, index);
+            match self.produce(topic, &message, records, index) {
                 Ok(()) => (),
-                Err(codes::QUEUE_FULL) if self.makes_room(topic, records, index)? => return Ok(index),
+                Err(codes::QUEUE_FULL) if self.makes_room(topic, &message, records, index)? => return Ok(index),
                 Err(codes::QUEUE_FULL) => (),
-                Err(code) => return Err(self.rejected(topic, records, index, code)),
+                Err(code) => return Err(self.rejected(topic, &message, records, index, code)),
             }
         }
         Ok(records.len())
     }
 
-    fn produce(&self, topic: usize, records: &Records, index: usize) -> Result<(), i32> {
-        let message = Message {
-            key: records.keys.get(index),
-            value: records.values.get(index),
-            timestamp: librdkafka_time(records.timestamps[index]),
-        };
+    fn produce(&self, topic: usize, message: &Message<'_>, records: &Records, index: usize) -> Result<(), i32> {
         match records.headers.is_empty() {
-            true => self.handle.produce(topic, &message, std::iter::empty()),
-            false => self.handle.produce(topic, &message, records.headers.of(index as u32)),
+            true => self.handle.produce(topic, message, std::iter::empty()),
+            false => self.handle.produce(topic, message, records.headers.of(index as u32)),
         }
     }
 
     /// After "queue full": `true` where acknowledgements will make room. Where nothing is in flight the record is tried again, and one that does not fit
     /// into an empty queue never will: that is an error, since to wait for it would be to hang.
-    fn makes_room(&mut self, topic: usize, records: &Records, index: usize) -> Result<bool> {
+    fn makes_room(&mut self, topic: usize, message: &Message<'_>, records: &Records, index: usize) -> Result<bool> {
         self.serve()?;
         if self.handle.in_flight() > 0 {
             return Ok(true);
         }
-        match self.produce(topic, records, index) {
+        match self.produce(topic, message, records, index) {
             Ok(()) => Ok(false),
-            Err(code) => Err(self.rejected(topic, records, index, code)),
+            Err(code) => Err(self.rejected(topic, message, records, index, code)),
         }
     }
 
     /// Serves the reports that are there.
     pub(super) fn serve(&mut self) -> Result<()> {
+        self.signed_in.tend(&self.handle);
         self.handle.poll(Duration::ZERO);
         self.judge()
     }
@@ -220,6 +285,7 @@ impl Producer {
         match self.handle.in_flight() {
             0 => self.serve(),
             _ => {
+                self.signed_in.tend(&self.handle);
                 self.handle.flush(FLUSH);
                 self.judge()
             }
@@ -242,6 +308,47 @@ impl Producer {
             }
             return Err(self.undelivered(&lost));
         }
+    }
+
+    /// Whether something was refused for good since the last look.
+    pub(super) fn has_refusals(&self) -> bool {
+        self.handle.poll(Duration::ZERO);
+        !self.handle.reports().refusals.told.is_empty()
+    }
+
+    /// What was refused for good since the last look, each with whether it is known to be the one. Where one is not, each record is sent by itself
+    /// from the next handle on, until a commit.
+    pub(super) fn take_refusals(&mut self) -> Vec<(Refusal, bool)> {
+        self.handle.poll(Duration::ZERO);
+        let refusals = std::mem::take(&mut self.handle.reports().refusals);
+        let exact = |refusal: &Refusal| self.is_careful || refusals.is_exact(refusal);
+        let taken: Vec<_> = (refusals.told.iter())
+            .map(|refusal| (refusal.clone(), exact(refusal)))
+            .collect();
+        self.is_careful |= taken.iter().any(|(_, is_exact)| !is_exact);
+        taken
+    }
+
+    /// Throws away what is on its way, where no transaction takes it back: it is done again.
+    pub(super) fn take_back(&mut self) -> Result<()> {
+        match self.transactions {
+            Some(_) => Ok(()),
+            None => self.renew(),
+        }
+    }
+
+    /// Everything is acknowledged: from here on records travel in company again. With transactions the commit says so.
+    pub(super) fn relax(&mut self) -> Result<()> {
+        if !self.is_careful || self.transactions.is_some() {
+            return Ok(());
+        }
+        self.is_careful = false;
+        self.renew()
+    }
+
+    /// How many bytes a topic takes at once, as far as the cluster says.
+    pub(super) fn largest_batch(&self, topic: usize) -> Option<usize> {
+        self.topics[topic].largest_batch
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -283,19 +390,23 @@ fn properties(cluster: &Cluster, kbytes: &str, client_id: &str) -> Vec<(String, 
         // third more for each.
         ("queue.buffering.max.messages", "20000"),
         ("topic.metadata.refresh.interval.ms", "60000"),
+        // A connection that a wall between forgot is noticed, though nothing is sent on it.
+        ("socket.keepalive.enable", "true"),
+        // Half of it passes, too, before the connection to the broker that the first answer named.
+        ("reconnect.backoff.ms", "20"),
     ];
     let owned = [
         ("bootstrap.servers", cluster.brokers.as_str()),
         ("enable.idempotence", "true"),
+        // Nothing is written behind a record that was refused: it is done again, and in order.
+        ("enable.gapless.guarantee", "true"),
         ("message.timeout.ms", "0"),
         ("allow.auto.create.topics", "false"),
         ("delivery.report.only.error", "true"),
         ("queue.buffering.max.kbytes", kbytes),
     ];
-    let said = cluster
-        .properties
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let said = cluster.client_properties();
+    let said = said.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let all = defaults.into_iter().chain(said).chain(owned);
     all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
@@ -314,9 +425,19 @@ fn librdkafka_name(partitioner: Partitioner) -> &'static str {
     }
 }
 
+fn message(place: Place, records: &Records, index: usize) -> Message<'_> {
+    let timestamp = librdkafka_time(records.timestamps[index]);
+    Message {
+        key: records.keys.get(index),
+        value: records.values.get(index),
+        timestamp,
+        tag: tag(place, records.offsets[index], timestamp),
+    }
+}
+
 /// A record without a time (Kafka's -1) gets the present, as from a Java producer. librdkafka takes 0 for "now", so the start of 1970 becomes the millisecond
 /// after it, the nearest that can be sent.
-fn librdkafka_time(timestamp: i64) -> i64 {
+pub(super) fn librdkafka_time(timestamp: i64) -> i64 {
     match timestamp {
         ..0 => 0,
         0 => 1,
@@ -366,24 +487,35 @@ impl Producer {
     }
 
     /// A record that the queue did not take.
-    fn rejected(&self, topic: usize, records: &Records, index: usize, code: i32) -> Error {
+    fn rejected(&self, topic: usize, message: &Message<'_>, records: &Records, index: usize, code: i32) -> Error {
         let length = |entry: Option<&[u8]>| entry.map_or(0, <[u8]>::len);
-        let bytes = length(records.keys.get(index)) + length(records.values.get(index));
+        let bytes = length(message.key) + length(message.value);
         let text = match code {
-            codes::QUEUE_FULL => format!(
-                "it has {bytes} bytes, the whole queue {}; raise `queue-bytes`",
-                self.queue_bytes
-            ),
+            codes::QUEUE_FULL => format!("it has {bytes} bytes, the whole queue {}", self.queue_bytes),
             codes::TOO_LARGE => format!("it has {bytes} bytes"),
             code => format!("librdkafka's error {code}"),
         };
+        let failure = Failure {
+            code,
+            text: format!("the output of offset {}: {text}", records.offsets[index]),
+        };
+        let topic = self.topics[topic].name.clone();
+        if code == codes::TOO_LARGE {
+            let headers = records.headers.of(index as u32);
+            self.handle.reports().refusals.told.push(Refusal {
+                topic: topic.clone(),
+                partition: -1,
+                tag: message.tag,
+                print: Print::of(message.key, message.value, headers, time_in(message.tag)),
+                bytes,
+                failure: failure.clone(),
+                is_local: true,
+            });
+        }
         self.undelivered(&Undelivered {
-            topic: self.topics[topic].name.clone(),
+            topic,
             partition: -1,
-            failure: Failure {
-                code,
-                text: format!("the output of offset {}: {text}", records.offsets[index]),
-            },
+            failure,
         })
     }
 
@@ -405,11 +537,12 @@ impl Producer {
 }
 
 /// What a person can do about a record that cannot be delivered.
-fn advice(code: i32) -> Option<&'static str> {
+pub(super) fn advice(code: i32) -> Option<&'static str> {
     Some(match code {
         codes::UNKNOWN_TOPIC | codes::UNKNOWN_TOPIC_LOCALLY | codes::UNKNOWN_PARTITION => {
             "the topic was deleted or shrunk; create it (`sandbar topics create`) and start again: the positions of these records are not committed"
         }
+        codes::QUEUE_FULL => "raise `queue-memory`: the workers of a process share half of it out among their outputs",
         codes::TOO_LARGE => {
             "raise the topic's `max.message.bytes`, or set `batch.size` under `[kafka.properties]` below it where each record alone is small enough"
         }

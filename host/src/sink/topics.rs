@@ -15,6 +15,8 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
+use crate::login::SignedIn;
+use crate::outage::is_cut_off;
 
 /// How long a cluster may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -108,6 +110,7 @@ fn reach(cluster: &Cluster) -> Result<(BaseProducer<Ear>, Metadata)> {
     let client: BaseProducer<Ear> = config(cluster)
         .create_with_context(Ear::default())
         .map_err(|error| refused_property(cluster, &error))?;
+    SignedIn::begin(&cluster.login, client.client())?;
     let deadline = clock::now() + PATIENCE;
     loop {
         if let Ok(metadata) = client.client().fetch_metadata(None, Duration::from_secs(1)) {
@@ -148,14 +151,17 @@ fn options() -> AdminOptions {
 }
 
 fn admin(cluster: &Cluster) -> Result<AdminClient<DefaultClientContext>> {
-    config(cluster)
+    let admin: AdminClient<_> = config(cluster)
         .create()
-        .map_err(|error| refused_property(cluster, &error))
+        .map_err(|error| refused_property(cluster, &error))?;
+    SignedIn::begin(&cluster.login, admin.inner())?;
+    Ok(admin)
 }
 
 fn config(cluster: &Cluster) -> ClientConfig {
     let mut config = ClientConfig::new();
-    for (name, value) in &cluster.properties {
+    config.set("socket.keepalive.enable", "true");
+    for (name, value) in cluster.client_properties() {
         config.set(name, value);
     }
     config
@@ -220,10 +226,11 @@ impl Ear {
 impl ClientContext for Ear {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        let refused = matches!(
+        let of_log_in = matches!(
             code,
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::SSL)
         );
+        let refused = of_log_in && !is_cut_off(reason);
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         // "All brokers down" repeats what the broker's own line said better, and never hides a refusal.
         if refused || !(heard.0 || code == Some(RDKafkaErrorCode::AllBrokersDown)) {

@@ -11,12 +11,13 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::codes;
 use super::producer::Producer;
-use super::raw::{Failure, Setback};
+use super::raw::{Failure, Setback, set_leader_epoch};
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::kill;
-use crate::record::TopicPartition;
+use crate::outage;
+use crate::record::Committable;
 
 /// What took this long is not clean: a repetition may be on its way.
 const SLOW: Duration = Duration::from_millis(400);
@@ -49,6 +50,8 @@ pub enum Sent {
     Stale(String),
     /// They are not, for a reason that may well come again. It can only be aborted.
     Refused(String),
+    /// They never will be: too many requests hang in the client, and only the end of the process frees what they hold.
+    Hung(String),
     /// They never will be: this user may not commit them.
     Denied(String),
     /// A newer process uses the transactional id, or the group's instance id.
@@ -101,6 +104,8 @@ impl Transactional {
         let socket = socket.and_then(|(_, value)| value.parse().ok()).unwrap_or(60_000);
         let mut set = |name: &str, value: String| settings.push((name.to_owned(), value));
         set("transactional.id", self.id.clone());
+        // The transaction is given up as a whole, and can be aborted.
+        set("enable.gapless.guarantee", "false".to_owned());
         set("transaction.timeout.ms", timeout.to_string());
         // A record gives up before its transaction does.
         set("message.timeout.ms", (timeout * 3 / 4).to_string());
@@ -176,12 +181,7 @@ impl Producer {
         }
     }
 
-    pub(super) fn send_offsets(
-        &mut self,
-        offsets: &[(TopicPartition, i64, String)],
-        group: &[u8],
-        limit: Duration,
-    ) -> Sent {
+    pub(super) fn send_offsets(&mut self, offsets: &[Committable], group: &[u8], limit: Duration) -> Sent {
         if offsets.is_empty() {
             return Sent::Done;
         }
@@ -191,7 +191,9 @@ impl Producer {
         };
         kill::point("before-send-offsets");
         let begun = clock::now();
-        let sent = again_until(limit, |left| self.handle.send_offsets(&list, group, left));
+        let sent = again_until(limit, |left| {
+            self.handle.send_offsets(&list, group, left, &self.left_behind)
+        });
         if let Err(setback) = sent {
             return self.not_sent(setback);
         }
@@ -213,6 +215,7 @@ impl Producer {
         match failure.code {
             // It may be our own, that joined again after a sleep; if it is another process's, the reader is told too.
             codes::INSTANCE_FENCED => Sent::Stale(failure.text),
+            codes::HUNG => Sent::Hung(failure.text),
             _ if is_fenced => Sent::Fenced(failure.text),
             code if is_denied(code) => Sent::Denied(failure.text),
             code if is_retriable || is_passing(code) || self.may_have_expired() => Sent::Stale(failure.text),
@@ -231,12 +234,14 @@ impl Producer {
             kill::point("after-commit");
         }
         let outcome = match ended {
-            Ok(()) if begun.elapsed() < SLOW && !is_slow => Committed::Clean,
+            // A new producer is one whose records travel in company again.
+            Ok(()) if begun.elapsed() < SLOW && !is_slow && !self.is_careful => Committed::Clean,
             Ok(()) => Committed::Slow,
             Err(setback) if self.is_fenced(&setback) => Committed::Fenced(setback.failure.text),
             Err(setback) if setback.failure.code == codes::INCOMPLETE => Committed::Refused(setback.failure.text),
             Err(setback) => Committed::Unknown(setback.failure.text),
         };
+        self.is_careful &= !matches!(outcome, Committed::Slow);
         self.turn(match outcome {
             Committed::Clean => State::Ready,
             // It can be aborted still, which frees its readers sooner.
@@ -378,13 +383,20 @@ fn again_until(limit: Duration, call: impl Fn(Duration) -> Result<(), Setback>) 
     }
 }
 
-fn list(offsets: &[(TopicPartition, i64, String)]) -> Result<TopicPartitionList> {
+fn list(offsets: &[Committable]) -> Result<TopicPartitionList> {
     let fill = || -> KafkaResult<TopicPartitionList> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (at, next, metadata) in offsets {
+        for Committable {
+            partition: at,
+            next,
+            leader_epoch,
+            metadata,
+        } in offsets
+        {
             let mut element = list.add_partition(&at.topic, at.partition);
             element.set_offset(Offset::Offset(*next))?;
             element.set_metadata(metadata);
+            set_leader_epoch(&mut list, *leader_epoch);
         }
         Ok(list)
     };
@@ -420,18 +432,8 @@ fn is_denied(code: i32) -> bool {
 fn is_passing(code: i32) -> bool {
     matches!(
         code,
-        codes::ILLEGAL_GENERATION
-            | codes::UNKNOWN_MEMBER
-            | codes::REBALANCING
-            | codes::NOT_COORDINATOR
-            | codes::COORDINATOR_AWAY
-            | codes::COORDINATOR_LOADING
-            | codes::REQUEST_TIMED_OUT
-            | codes::TIMED_OUT
-            | codes::TRANSPORT
-            | codes::BROKER_GONE
-            | codes::ALL_BROKERS_DOWN
-    )
+        codes::ILLEGAL_GENERATION | codes::UNKNOWN_MEMBER | codes::REBALANCING
+    ) || outage::passes(code)
 }
 
 /// Whether the same record, or the same producer, would fail in the same way again.

@@ -12,13 +12,13 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::on_kafka::{LIMIT, brokers, push, sink, topic, write};
+use super::on_kafka::{LIMIT, brokers, nowhere, push, sink, topic, write};
 use super::raw::no_membership;
 use super::{Committed, Files, Options, Sent, Transactional, Writer};
 use crate::clock;
-use crate::config::{Cluster, Partitioner, Sink, Target};
+use crate::config::{Cluster, OnRefused, Partitioner, Sink, Target};
 use crate::error::{Kind, Result};
-use crate::record::{Records, TopicPartition};
+use crate::record::{Committable, Records, TopicPartition};
 
 fn unique(name: &str) -> String {
     format!("{name}-{:016x}", clock::random())
@@ -31,6 +31,7 @@ fn transactional(brokers: &str, id: &str) -> Transactional {
         cluster: Cluster {
             brokers: brokers.to_owned(),
             properties: std::collections::BTreeMap::new(),
+            login: Default::default(),
         },
     }
 }
@@ -58,8 +59,13 @@ fn records(count: usize) -> Records {
     records
 }
 
-fn at(topic: &str, partition: i32, next: i64, metadata: &str) -> (TopicPartition, i64, String) {
-    (TopicPartition::new(topic, partition), next, metadata.to_owned())
+fn at(topic: &str, partition: i32, next: i64, metadata: &str) -> Committable {
+    Committable {
+        partition: TopicPartition::new(topic, partition),
+        next,
+        leader_epoch: None,
+        metadata: metadata.to_owned(),
+    }
 }
 
 /// A commit that went through, however long it took.
@@ -71,7 +77,7 @@ fn commit(writer: &mut Writer) {
     }
 }
 
-fn send(writer: &mut Writer, offsets: &[(TopicPartition, i64, String)], group: &str) {
+fn send(writer: &mut Writer, offsets: &[Committable], group: &str) {
     let sent = writer.send_offsets(offsets, &no_membership(group), LIMIT);
     assert!(matches!(sent, Sent::Done | Sent::Slow), "{sent:?}");
 }
@@ -162,7 +168,7 @@ fn an_abort_hides_outputs_and_keeps_the_positions_and_only_a_new_producer_goes_o
     send(&mut writer, &[at(&topic, 0, 6, "six")], &group);
     writer.abort(LIMIT);
     assert!(!writer.has_transaction());
-    assert_eq!(writer.stage(0, &records(1), 0).unwrap_err().kind, Kind::Bug);
+    assert_eq!(writer.stage(0, &nowhere(), &records(1), 0).unwrap_err().kind, Kind::Bug);
     assert_eq!(visible(&brokers, &topic, 1), 0);
     assert_eq!(committed(&brokers, &group, &topic, 0), Some((5, "five".to_owned())));
     recycle(&mut writer);
@@ -462,7 +468,7 @@ fn what_took_as_long_as_a_repetition_is_not_clean() {
         Committed::Slow,
         "slow positions count for the commit too"
     );
-    assert_eq!(writer.stage(0, &records(1), 0).unwrap_err().kind, Kind::Bug);
+    assert_eq!(writer.stage(0, &nowhere(), &records(1), 0).unwrap_err().kind, Kind::Bug);
     recycle(&mut writer);
 
     let unavailable = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS];
@@ -555,6 +561,7 @@ fn what_one_transaction_cannot_hold_is_refused_in_a_sentence() {
         name: "copy".to_owned(),
         from: Vec::new(),
         target: Target::File(None),
+        on_refused: OnRefused::Fail,
     };
     let error = open_with(&[file], transactional("127.0.0.1:1", "id")).unwrap_err();
     assert_eq!(

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use super::codes;
+use super::delivery::{Print, RefusedOutput};
 use super::file::{FileSink, Files};
-use super::producer::Producer;
+use super::origin::{Origins, time_of};
+use super::producer::{Producer, advice, librdkafka_time};
 use super::transaction::{Committed, Sent, Transactional};
 use crate::clock;
 use crate::config::{Cluster, Sink, Target};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Records, TopicPartition};
+use crate::record::{Committable, Records, TopicPartition};
 
 /// How often a wait looks whether something was acknowledged.
 const LOOK: Duration = Duration::from_micros(200);
@@ -33,6 +36,7 @@ const NO_TRANSACTIONS: &str = "this writer has no transactions";
 pub struct Writer {
     sinks: Vec<Destination>,
     producers: Vec<Producer>,
+    origins: Origins,
 }
 
 #[derive(Debug)]
@@ -85,21 +89,70 @@ impl Writer {
         Ok(Self {
             sinks: destinations,
             producers,
+            origins: Origins::default(),
         })
     }
 
-    /// Hands over the records of a batch from index `from` on, in order, without waiting. Gives how many of the batch are handed over in all; fewer than
-    /// there are means that the queue is full: [`poll`](Self::poll), then call again with that number.
+    /// Hands over the records of a batch from index `staged` on, in order, without waiting. Gives how many of the batch are handed over in all; fewer than
+    /// there are means that the queue is full: [`poll`](Self::poll), then call again with that number. `from` is the partition that the records they are
+    /// outputs of stem from.
     ///
     /// With transactions, the first record after a commit begins the next one.
     ///
     /// # Errors
     /// `Kafka` where a record can never be delivered, `Failed` where a file cannot be written. What was handed over before stays so. With transactions
     /// also as [`poll`](Self::poll).
-    pub fn stage(&mut self, sink: usize, records: &Records, from: usize) -> Result<usize> {
+    pub fn stage(&mut self, sink: usize, from: &TopicPartition, records: &Records, staged: usize) -> Result<usize> {
         match &mut self.sinks[sink] {
-            Destination::File(file) => file.stage(records, from),
-            Destination::Kafka { producer, topic } => self.producers[*producer].stage(*topic, records, from),
+            Destination::File(file) => file.stage(records, staged),
+            Destination::Kafka { producer, topic } => {
+                let place = self.origins.place(sink, from);
+                self.producers[*producer].stage(*topic, place, records, staged)
+            }
+        }
+    }
+
+    /// Whether a topic refused something for good since [`take_refusals`](Self::take_refusals).
+    pub fn has_refusals(&self) -> bool {
+        self.producers.iter().any(Producer::has_refusals)
+    }
+
+    /// What topics refused for good since the last look. With transactions it is complete once the transaction was aborted.
+    pub fn take_refusals(&mut self) -> Vec<RefusedOutput> {
+        let refused = self.producers.iter_mut().flat_map(Producer::take_refusals);
+        let told = refused.map(|(refusal, is_exact)| RefusedOutput {
+            origin: self.origins.find(refusal.tag),
+            topic: refusal.topic,
+            print: refusal.print,
+            bytes: refusal.bytes,
+            is_too_large: refusal.failure.code == codes::TOO_LARGE,
+            advice: advice(refusal.failure.code),
+            reason: refusal.failure.text,
+            is_exact,
+        });
+        told.collect()
+    }
+
+    /// Throws away what is on its way and not acknowledged: what was done since the last commit is to be done again. With transactions the abort does it.
+    pub fn take_back(&mut self) -> Result<()> {
+        self.producers.iter_mut().try_for_each(Producer::take_back)
+    }
+
+    /// By what the output would be known again if it were refused.
+    pub fn print(records: &Records, index: usize) -> Print {
+        Print::of(
+            records.keys.get(index),
+            records.values.get(index),
+            records.headers.of(index as u32),
+            time_of(librdkafka_time(records.timestamps[index])),
+        )
+    }
+
+    /// How many bytes the topic of a sink takes at once; `None`: its cluster does not say, or it is a file.
+    pub fn largest_batch(&self, sink: usize) -> Option<usize> {
+        match &self.sinks[sink] {
+            Destination::File(_) => None,
+            Destination::Kafka { producer, topic } => self.producers[*producer].largest_batch(*topic),
         }
     }
 
@@ -139,7 +192,10 @@ impl Writer {
                 producer.flush()?;
             }
             match self.in_flight() {
-                0 => return Ok(true),
+                0 => {
+                    self.producers.iter_mut().try_for_each(Producer::relax)?;
+                    return Ok(true);
+                }
                 _ if clock::now() >= deadline => return Ok(false),
                 _ => (),
             }
@@ -153,7 +209,7 @@ impl Writer {
 
     /// Makes positions part of the transaction, and begins it where nothing was staged: partition, next offset to read and what rides with it.
     /// `group` is the membership that the reader gave, fresh. No positions: nothing is done.
-    pub fn send_offsets(&mut self, offsets: &[(TopicPartition, i64, String)], group: &[u8], limit: Duration) -> Sent {
+    pub fn send_offsets(&mut self, offsets: &[Committable], group: &[u8], limit: Duration) -> Sent {
         match self.producers.first_mut() {
             Some(producer) => producer.send_offsets(offsets, group, limit),
             None => Sent::Refused(NO_TRANSACTIONS.to_owned()),

@@ -1,9 +1,8 @@
 //! Consumers: their settings, and what librdkafka tells beside records.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
@@ -13,8 +12,11 @@ use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::member::commit::Refusal;
 use super::member::queue;
+use super::positions::plan::Member;
 use crate::config::{Cluster, KafkaSource};
 use crate::error::{Error, Kind, Result};
+use crate::login::SignedIn;
+use crate::outage::is_cut_off;
 
 pub(super) type Client = BaseConsumer<Context>;
 
@@ -44,6 +46,7 @@ pub(super) struct Context {
     is_closing: AtomicBool,
     /// The last words about why brokers cannot be reached, by code.
     reasons: Mutex<BTreeMap<i32, String>>,
+    signed_in: OnceLock<SignedIn>,
 }
 
 impl Context {
@@ -73,12 +76,15 @@ impl Context {
     pub(super) fn reason(&self) -> Option<(String, bool)> {
         let reasons = lock(&self.reasons);
         let by = |code: RDKafkaErrorCode| reasons.get(&(code as i32)).cloned();
-        if let Some(text) =
-            by(RDKafkaErrorCode::Authentication).or_else(|| by(RDKafkaErrorCode::SaslAuthenticationFailed))
-        {
+        let refused = [
+            RDKafkaErrorCode::Authentication,
+            RDKafkaErrorCode::SaslAuthenticationFailed,
+        ];
+        if let Some(text) = refused.into_iter().filter_map(by).find(|text| !is_cut_off(text)) {
             return Some((format!("authentication failed: {text}"), true));
         }
         [
+            RDKafkaErrorCode::Authentication,
             RDKafkaErrorCode::SSL,
             RDKafkaErrorCode::Resolve,
             RDKafkaErrorCode::BrokerTransportFailure,
@@ -169,10 +175,13 @@ pub(super) struct Identity {
 }
 
 /// A consumer that reads records.
-pub(super) fn member(source: &KafkaSource, identity: Identity, queue_bytes: u64) -> Result<Client> {
+pub(super) fn member(source: &KafkaSource, identity: Identity, of: &Member) -> Result<Client> {
     let mut settings = common(source);
     settings.extend(reading(source));
-    settings.extend(memory(queue_bytes));
+    settings.extend(memory(of.queue_bytes));
+    // librdkafka takes none that is shorter than the session.
+    let poll_interval = of.poll_interval.max(source.session_timeout);
+    settings.push(("max.poll.interval.ms", poll_interval.as_millis().to_string()));
     settings.push(("client.id", identity.client_id));
     settings.extend(identity.instance.map(|instance| ("group.instance.id", instance)));
     create(&source.cluster, &settings)
@@ -190,6 +199,8 @@ fn common(source: &KafkaSource) -> Settings {
         ("enable.auto.offset.store", "false".to_owned()),
         // A client that only looks must not make the topic that it looks for.
         ("allow.auto.create.topics", "false".to_owned()),
+        // Half of it passes, too, before the connection to the broker that the first answer named.
+        ("reconnect.backoff.ms", "20".to_owned()),
         ("reconnect.backoff.max.ms", "2000".to_owned()),
     ]
 }
@@ -205,9 +216,6 @@ fn reading(source: &KafkaSource) -> Settings {
         ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
         ("session.timeout.ms", session.to_string()),
         ("heartbeat.interval.ms", (session / 3).clamp(1, 3000).to_string()),
-        // Liveness is the session's business. A guest's call and a drain have deadlines of their own, and a slow sink is no
-        // reason to lose the partitions that wait for it.
-        ("max.poll.interval.ms", MAX_POLL_INTERVAL.as_millis().to_string()),
         (
             "topic.metadata.refresh.interval.ms",
             source.discovery_interval.as_millis().clamp(100, 3_600_000).to_string(),
@@ -216,8 +224,6 @@ fn reading(source: &KafkaSource) -> Settings {
         ("fetch.queue.backoff.ms", "2".to_owned()),
     ]
 }
-
-const MAX_POLL_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Half of the budget for what is queued. What is fetched at once is counted compressed, and may be many times that when it is unpacked.
 fn memory(queue_bytes: u64) -> Settings {
@@ -241,17 +247,29 @@ fn memory(queue_bytes: u64) -> Settings {
 /// The host's settings stand last: what a correct reader needs is nobody's to change.
 fn create(cluster: &Cluster, settings: &Settings) -> Result<Client> {
     let mut config = ClientConfig::new();
-    for (name, value) in &cluster.properties {
+    // A connection that a wall between forgot is noticed, though nothing is sent on it.
+    config.set("socket.keepalive.enable", "true");
+    for (name, value) in cluster.client_properties() {
         config.set(name, value);
     }
     for (name, value) in settings {
         config.set(*name, value);
     }
     config.set_log_level(RDKafkaLogLevel::Info);
-    config.create_with_context(Context::default()).map_err(|error| {
+    let client: Client = config.create_with_context(Context::default()).map_err(|error| {
         Error::new(Kind::Invalid, "failed to set up a Kafka consumer", words(&error))
             .hint("see the properties under [kafka.properties]")
-    })
+    })?;
+    let signed_in = SignedIn::begin(&cluster.login, client.client())?;
+    let _it_is_the_first = client.context().signed_in.set(signed_in);
+    Ok(client)
+}
+
+/// Sees to what a client signs in with; it has to be called now and then while it lives.
+pub(super) fn tend(client: &Client) {
+    if let Some(signed_in) = client.context().signed_in.get() {
+        signed_in.tend(client.client());
+    }
 }
 
 /// librdkafka's words for an error, without the wrapper's.

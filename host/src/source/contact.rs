@@ -12,6 +12,8 @@ use rdkafka::metadata::Metadata;
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
+use crate::login::SignedIn;
+use crate::outage::is_cut_off;
 
 /// How long a cluster may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,6 +40,8 @@ fn connect_as(cluster: &Cluster, config: ClientConfig) -> Result<(Client, Metada
     let client: Client = config
         .create_with_context(Ear::default())
         .map_err(|error| refused_property(cluster, &error))?;
+    // It lives for a few requests.
+    SignedIn::begin(&cluster.login, client.client())?;
     let deadline = clock::now() + PATIENCE;
     loop {
         let answer = client.fetch_metadata(None, Duration::from_secs(1));
@@ -63,7 +67,8 @@ pub(super) fn failed(what: impl Into<String>, error: &KafkaError) -> Error {
 
 fn config(cluster: &Cluster, group: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    for (name, value) in &cluster.properties {
+    config.set("socket.keepalive.enable", "true");
+    for (name, value) in cluster.client_properties() {
         config.set(name, value);
     }
     config
@@ -120,10 +125,11 @@ impl Ear {
 impl ClientContext for Ear {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        let refused = matches!(
+        let of_log_in = matches!(
             code,
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::SSL)
         );
+        let refused = of_log_in && !is_cut_off(reason);
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         // "All brokers down" repeats what the broker's own line said better, and never hides a refusal.
         if refused || !(heard.refused || code == Some(RDKafkaErrorCode::AllBrokersDown)) {

@@ -18,8 +18,9 @@ pub use file::FileReader;
 pub use member::commit::Refusal;
 pub use member::reader::{Batch, Polled, Position, Reader};
 pub use member::transfer::{Held, Owned};
+pub use positions::counts::{Keyed, Meeting, changed, refuse_changed};
 pub use positions::kept::Kept;
-pub use positions::plan::{AskKept, Member, Placed, Plan, plan};
+pub use positions::plan::{AskKept, Member, Placed, Plan, check, plan};
 pub use positions::start::Origin;
 
 #[cfg(test)]

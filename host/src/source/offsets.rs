@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
+use rdkafka::{Offset, TopicPartitionList};
 use regex::Regex;
 
 use super::contact::{self, Client, REQUEST};
+use super::member::queue::Element;
 use super::member::{commit, queue};
-use super::positions::lookup::is_passing;
+use super::positions::lookup::{is_passing, list};
 use super::positions::metadata;
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
-use crate::record::TopicPartition;
+use crate::record::{Committable, TopicPartition};
 
 /// What brokers allow a transaction by default, and the time until they look for it.
 const LONGEST_TRANSACTION: Duration = Duration::from_secs(15 * 60 + 15);
@@ -179,8 +180,8 @@ fn is_pending(source: &KafkaSource) -> Result<bool> {
     let answers = |client: &Client| {
         let until = clock::now() + STABLE_ANSWER;
         loop {
-            match client.committed_offsets(list.clone(), STABLE_ANSWER) {
-                Ok(found) if queue::elements(&found).iter().all(|element| element.error.is_none()) => return true,
+            match queue::committed(client, &list, STABLE_ANSWER) {
+                Ok(()) if queue::elements(&list).iter().all(|element| element.error.is_none()) => return true,
                 Err(error) if !is_passing(&error) => return true,
                 _ if clock::now() >= until => return false,
                 _ => std::thread::sleep(Duration::from_millis(50)),
@@ -288,8 +289,16 @@ pub fn set(sets: &[Vec<KafkaSource>], to: &To) -> Result<Vec<Position>> {
 
 /// First offset and last stable offset of a partition's log.
 pub(super) fn log_range(client: &Client, topic: &str, partition: i32) -> Result<(i64, i64)> {
-    client
-        .fetch_watermarks(topic, partition, REQUEST)
+    let end_of = |which: Offset| -> Result<i64, KafkaError> {
+        let list = list(&[TopicPartition::new(topic, partition)], which)?;
+        queue::offsets_for_times(client, &list, REQUEST)?;
+        match queue::elements(&list).first() {
+            Some(Element { error: Some(code), .. }) => Err(KafkaError::OffsetFetch(*code)),
+            found => Ok(found.map_or(0, |element| element.offset)),
+        }
+    };
+    end_of(Offset::Beginning)
+        .and_then(|begin| Ok((begin, end_of(Offset::End)?)))
         .map_err(|error| contact::failed(format!("failed to look up the log of {topic}/{partition}"), &error))
 }
 
@@ -348,7 +357,9 @@ fn partitions(metadata: &Metadata, source: &KafkaSource) -> Result<Vec<TopicPart
         }
         Subscription::Pattern(pattern) => {
             let pattern = whole(pattern)?;
-            let names = metadata.topics().iter().map(|topic| topic.name());
+            // One that is just being deleted has none.
+            let there = metadata.topics().iter().filter(|topic| !topic.partitions().is_empty());
+            let names = there.map(|topic| topic.name());
             for topic in names.filter(|name| !name.starts_with("__") && pattern.is_match(name)) {
                 all.extend(named(topic, &partitions_of(metadata, topic)?));
             }
@@ -413,10 +424,9 @@ fn elements(
         return Ok(BTreeMap::new());
     }
     let what = || format!("failed to read the offsets of group `{}`", source.group);
-    let found = ask_again(|| client.committed_offsets(list.clone(), REQUEST))
-        .map_err(|error| contact::failed(what(), &error))?;
+    ask_again(|| queue::committed(client, &list, REQUEST)).map_err(|error| contact::failed(what(), &error))?;
     let mut elements = BTreeMap::new();
-    for element in queue::elements(&found) {
+    for element in queue::elements(&list) {
         if let Some(code) = element.error {
             return Err(contact::failed(what(), &KafkaError::OffsetFetch(code)));
         }
@@ -492,7 +502,16 @@ fn commit(client: &Client, source: &KafkaSource, positions: &[(TopicPartition, i
         return Ok(());
     }
     let what = || format!("failed to set the offsets of group `{}`", source.group);
-    let list = commit::list(positions).map_err(|error| contact::failed(what(), &error))?;
+    let positions: Vec<_> = positions
+        .iter()
+        .map(|(at, next, metadata)| Committable {
+            partition: at.clone(),
+            next: *next,
+            leader_epoch: None,
+            metadata: metadata.clone(),
+        })
+        .collect();
+    let list = commit::list(&positions).map_err(|error| contact::failed(what(), &error))?;
     client
         .commit(&list, CommitMode::Sync)
         .map_err(|error| refused(what(), &error))

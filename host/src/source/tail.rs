@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -14,6 +14,7 @@ use super::offsets::log_range;
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
+use crate::outage;
 use crate::record::Records;
 
 /// Where reading begins, in every partition.
@@ -118,16 +119,9 @@ fn reached(ends: &mut Option<BTreeMap<i32, i64>>, partition: i32) {
 
 /// Whether librdkafka goes on by itself after this error.
 fn passes(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::DestroyBroker
-                | RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::Resolve
-        )
-    )
+    error
+        .rdkafka_error_code()
+        .is_some_and(|code| outage::passes(code as i32))
 }
 
 fn push(message: &BorrowedMessage<'_>, into: &mut Records) {
@@ -176,12 +170,11 @@ fn look_up(client: &Client, topic: &str, ms: i64, places: &mut BTreeMap<i32, (i6
     for &partition in places.keys() {
         add(&mut times, topic, partition, ms)?;
     }
-    let found = client
-        .offsets_for_times(times, REQUEST)
+    queue::offsets_for_times(client, &times, REQUEST)
         .map_err(|error| contact::failed(format!("failed to look up a time in topic `{topic}`"), &error))?;
-    for element in found.elements() {
-        if let (Offset::Offset(offset), Some(place)) = (element.offset(), places.get_mut(&element.partition())) {
-            place.2 = offset;
+    for element in queue::elements(&times) {
+        if let (0.., Some(place)) = (element.offset, places.get_mut(&element.partition)) {
+            place.2 = element.offset;
         }
     }
     Ok(())

@@ -1,21 +1,28 @@
-//! The delta: an overlay as bytes, version 1, to be stored and redone.
+//! The delta: an overlay as bytes, to be stored and redone.
 //!
 //! ```text
-//! "sbd" 0x01 | number of changes, u32 LE | changes | CRC-32C of all before, u32 LE
-//! change: kind (0 put, 1 delete, 2 append, 3 clear map) | length, varint | key | put and append: length, varint | bytes
+//! "sbd" version | number of changes, u32 LE | changes | CRC-32C of all before, u32 LE
+//! change: kind (0 put, 1 delete, 2 append, 3 clear map, 4 drop store) | length, varint | key
+//!         | put and append: length, varint | bytes
 //! ```
+//!
+//! Version 1 drops no store. Version 2 is written only where one is dropped, so that a program that does not know it
+//! says so, and whatever else is written can be read by it.
 //!
 //! Always: decoding checks every length, kind and key and the sum, and nothing of a delta is used before all of it was checked.
 
-use super::keys;
+use super::keys::{self, StoreId};
 use super::overlay::Change;
 
-/// Format and version.
-const HEAD: &[u8; 4] = b"sbd\x01";
+const MAGIC: &[u8; 3] = b"sbd";
+const VERSION: u8 = 1;
+/// The version of a delta that drops a store; the newest that is read.
+const VERSION_DROPS: u8 = 2;
 const PUT: u8 = 0;
 const DELETE: u8 = 1;
 const APPEND: u8 = 2;
 const CLEAR_MAP: u8 = 3;
+const DROP_STORE: u8 = 4;
 
 /// The delta of a commit that changed nothing.
 pub fn unchanged() -> Vec<u8> {
@@ -24,11 +31,19 @@ pub fn unchanged() -> Vec<u8> {
     delta
 }
 
+/// The delta of a commit that drops stores, and changes nothing else.
+pub fn dropping(stores: &[StoreId]) -> Vec<u8> {
+    let prefixes: Vec<Vec<u8>> = stores.iter().map(|store| keys::prefix(*store)).collect();
+    let mut delta = Vec::new();
+    encode(prefixes.iter().map(|prefix| Change::DropStore { prefix }), &mut delta);
+    delta
+}
+
 /// Appends the changes, encoded.
 pub(super) fn encode<'a>(changes: impl Iterator<Item = Change<'a>>, into: &mut Vec<u8>) {
     let start = into.len();
-    into.extend_from_slice(HEAD);
-    into.extend_from_slice(&[0; 4]);
+    into.extend_from_slice(MAGIC);
+    into.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
     let mut count = 0u32;
     for change in changes {
         count += 1;
@@ -37,6 +52,10 @@ pub(super) fn encode<'a>(changes: impl Iterator<Item = Change<'a>>, into: &mut V
             Change::Append { key, frames } => pair(APPEND, key, frames, into),
             Change::Delete { key } => single(DELETE, key, into),
             Change::ClearMap { prefix } => single(CLEAR_MAP, prefix, into),
+            Change::DropStore { prefix } => {
+                into[start + 3] = VERSION_DROPS;
+                single(DROP_STORE, prefix, into);
+            }
         }
     }
     into[start + 4..start + 8].copy_from_slice(&count.to_le_bytes());
@@ -48,13 +67,13 @@ pub(super) fn encode<'a>(changes: impl Iterator<Item = Change<'a>>, into: &mut V
 pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Change<'_>>, String> {
     let (body, sum) = bytes.split_last_chunk::<4>().ok_or("it is cut off")?;
     let (head, mut rest) = body.split_first_chunk::<4>().ok_or("it is cut off")?;
-    if head[..3] != HEAD[..3] {
+    if head[..3] != *MAGIC {
         return Err("it does not begin as a delta does".to_owned());
     }
-    if head[3] != HEAD[3] {
+    let version = head[3];
+    if !(VERSION..=VERSION_DROPS).contains(&version) {
         return Err(format!(
-            "its format is version {}, this program reads {}",
-            head[3], HEAD[3]
+            "its format is version {version}, this program reads {VERSION} and {VERSION_DROPS}"
         ));
     }
     if crc32c::crc32c(body) != u32::from_le_bytes(*sum) {
@@ -109,6 +128,7 @@ fn change<'a>(rest: &mut &'a [u8]) -> Option<Change<'a>> {
             Some(Change::Append { key, frames })
         }
         CLEAR_MAP if keys::is_map(key) => Some(Change::ClearMap { prefix: key }),
+        DROP_STORE if keys::is_store(key) => Some(Change::DropStore { prefix: key }),
         _ => None,
     }
 }
@@ -174,6 +194,25 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap(), changes);
     }
 
+    /// Golden, as above.
+    #[test]
+    fn version_two_drops_stores_first() {
+        let changes = [
+            Change::DropStore { prefix: b"\x01dddd" },
+            Change::Put {
+                key: b"\x01ddddk",
+                value: b"v",
+            },
+        ];
+        let mut bytes = Vec::new();
+        encode(changes.into_iter(), &mut bytes);
+        let golden = b"sbd\x02\x02\0\0\0\x04\x05\x01dddd\0\x06\x01ddddk\x01v";
+        let (body, sum) = bytes.split_last_chunk::<4>().unwrap();
+        assert_eq!(body, golden);
+        assert_eq!(u32::from_le_bytes(*sum), crc32c::crc32c(golden));
+        assert_eq!(decode(&bytes).unwrap(), changes);
+    }
+
     #[test]
     fn lengths_of_any_size_come_back() {
         for length in [0, 1, 127, 128, 16_383, 16_384, 3_000_000] {
@@ -232,7 +271,7 @@ mod tests {
     #[test]
     fn malformed_changes_are_refused() {
         let whole = |count: u32, changes: &[u8]| {
-            let mut bytes = [HEAD, &count.to_le_bytes()[..], changes].concat();
+            let mut bytes = [b"sbd\x02", &count.to_le_bytes()[..], changes].concat();
             let sum = crc32c::crc32c(&bytes);
             bytes.extend_from_slice(&sum.to_le_bytes());
             bytes
@@ -251,10 +290,17 @@ mod tests {
             (1, b"\x02\x05\x01llll\x02\x01\0"),
             (1, b"\x03\x05\x01mmmm"),
             (1, b"\x03\x0a\x01mmmm\0\0\0\x02k"),
+            (1, b"\x04\x06\x01mmmmk"),
+            (1, b"\x04\x05\0mmmm"),
         ] {
             assert!(decode(&whole(count, changes)).is_err(), "{count} {changes:?}");
         }
-        let error = decode(b"sbd\x02\0\0\0\0\0\0\0\0").unwrap_err();
-        assert_eq!(error, "its format is version 2, this program reads 1");
+        for version in [0, 3] {
+            let error = decode(&[b"sbd", &[version; 1][..], &[0; 8]].concat()).unwrap_err();
+            assert_eq!(
+                error,
+                format!("its format is version {version}, this program reads 1 and 2")
+            );
+        }
     }
 }

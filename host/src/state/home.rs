@@ -69,16 +69,16 @@ impl Home {
         let folder = self.folder(task)?;
         let what = || format!("failed to open the local state of task `{task}`");
         let until = clock::now() + LET_GO;
-        let db = loop {
+        let opened = loop {
             match self.inner.shared.open(&folder) {
-                Ok(db) => break db,
+                Ok(opened) => break opened,
                 Err(error) if is_looked_at(&error) && clock::now() < until => {
                     clock::sleep_unless(Duration::from_millis(5), || false);
                 }
                 Err(error) => return Err(rocks::error(what(), &error)),
             }
         };
-        TaskState::new(task, db, &self.inner.shared.values)
+        TaskState::new(task, opened, &self.inner.shared.values)
     }
 
     /// Deletes a task's local files. It must not be open.

@@ -55,6 +55,13 @@ pub(super) fn store(store: StoreId, into: &mut Vec<u8>) {
     into.extend_from_slice(&store.0);
 }
 
+/// What every key of a store begins with.
+pub(super) fn prefix(id: StoreId) -> Vec<u8> {
+    let mut prefix = Vec::with_capacity(HEAD);
+    store(id, &mut prefix);
+    prefix
+}
+
 /// Writes the key of a value or of a list.
 pub(super) fn entry(id: StoreId, key: &[u8], into: &mut Vec<u8>) {
     store(id, into);
@@ -87,6 +94,11 @@ pub(super) fn is_entry(key: &[u8]) -> bool {
 /// Whether it is what the entries of a map under one key begin with, and no more.
 pub(super) fn is_map(key: &[u8]) -> bool {
     own(key).and_then(split_map).is_some_and(|(_, user)| user.is_empty())
+}
+
+/// Whether it is what every key of a store begins with, and no more.
+pub(super) fn is_store(key: &[u8]) -> bool {
+    own(key).is_some_and(<[u8]>::is_empty)
 }
 
 /// The first key behind all that begin with `prefix`; `None`: there is none.

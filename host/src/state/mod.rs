@@ -22,14 +22,20 @@ mod scan;
 mod view;
 mod delta;
 mod keys;
+mod lists;
+mod files;
 mod rocks;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod bounds;
 
-pub use delta::unchanged;
+pub use delta::{dropping, unchanged};
 pub use home::Home;
 pub use keys::{StoreId, store_id};
+pub use lists::LIST_BYTES;
+pub use scan::Most;
 pub use task::{Stats, TaskState};
 pub use view::{View, look};

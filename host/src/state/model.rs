@@ -1,6 +1,6 @@
 //! The state against a plain model: random changes, reads, commits, restores and crashes, from a seed that is printed when it fails.
 
-use super::{Home, StoreId, TaskState, store_id};
+use super::{Home, Most, StoreId, TaskState, store_id};
 use crate::record::Column;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -114,7 +114,7 @@ fn check_some(chance: &mut Chance, state: &mut TaskState, model: &Model) {
     assert_eq!(owned(&read), right, "values of {asked:?}");
 
     let key = chance.key();
-    state.items(lists(), &key, &mut read).unwrap();
+    assert!(state.items(lists(), &key, usize::MAX, &mut read).unwrap());
     let right: Vec<_> = model.lists.get(&key).into_iter().flatten().cloned().map(Some).collect();
     assert_eq!(owned(&read), right, "items of {key:?}");
 
@@ -130,16 +130,12 @@ fn check_some(chance: &mut Chance, state: &mut TaskState, model: &Model) {
     };
     let after = (chance.below(2) == 0).then(|| chance.key());
     let limit = chance.below(5);
+    let most = Most {
+        entries: limit,
+        bytes: usize::MAX,
+    };
     let mut user_keys = Column::default();
-    let more = state.scan(
-        maps(),
-        &key,
-        &prefix,
-        after.as_deref(),
-        limit,
-        &mut user_keys,
-        &mut read,
-    );
+    let more = state.scan(maps(), &key, &prefix, after.as_deref(), most, &mut user_keys, &mut read);
     let all: Vec<_> = map
         .into_iter()
         .filter(|(user, _)| user.starts_with(&prefix) && after.as_ref().is_none_or(|after| user > after))
@@ -209,7 +205,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn step(&mut self, chance: &mut Chance) {
-        match chance.below(100) {
+        match chance.below(102) {
             0..=54 => change(chance, &mut self.state, &mut self.now),
             55..=79 => check_some(chance, &mut self.state, &self.now),
             80..=88 => {
@@ -226,7 +222,8 @@ impl Run<'_> {
                 self.restart_from_committed();
             }
             98 => self.reopen(),
-            _ => self.rebase(),
+            99 => self.rebase(),
+            _ => self.drop_a_store(chance),
         }
     }
 
@@ -244,6 +241,29 @@ impl Run<'_> {
         let right = tidied(self.committed.clone());
         assert_eq!(applied(&self.state), right);
         assert_eq!(applied(&self.replica), right);
+    }
+
+    /// Stores are dropped between a restore and the first batch only.
+    fn drop_a_store(&mut self, chance: &mut Chance) {
+        if !self.state.is_clean() {
+            return;
+        }
+        let store = match chance.below(3) {
+            0 => {
+                self.now.values.clear();
+                values()
+            }
+            1 => {
+                self.now.lists.clear();
+                lists()
+            }
+            _ => {
+                self.now.maps.clear();
+                maps()
+            }
+        };
+        self.state.drop_store(store);
+        self.kept = self.now.clone();
     }
 
     fn restart_from_committed(&mut self) {

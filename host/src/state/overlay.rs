@@ -24,6 +24,8 @@ pub(super) enum Change<'a> {
     Append { key: &'a [u8], frames: &'a [u8] },
     /// All entries of the map that begin with `prefix` are gone; what is put behind it is put anew.
     ClearMap { prefix: &'a [u8] },
+    /// All entries of the store are gone; what is put behind it is put anew.
+    DropStore { prefix: &'a [u8] },
 }
 
 /// What the overlay says about a key.
@@ -40,10 +42,10 @@ pub(super) enum Known<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// Orders changes for RocksDB: what is cleared first, then by key.
+    /// Orders changes for RocksDB: what is dropped or cleared first, then by key.
     pub(super) fn order(&self) -> (bool, &'a [u8]) {
         match *self {
-            Change::ClearMap { prefix } => (false, prefix),
+            Change::ClearMap { prefix } | Change::DropStore { prefix } => (false, prefix),
             Change::Put { key, .. } | Change::Delete { key } | Change::Append { key, .. } => (true, key),
         }
     }
@@ -109,6 +111,8 @@ pub(super) struct Overlay {
     ordered_bytes: usize,
     /// Marks among the slots.
     marks: usize,
+    /// What the keys of the stores begin with that are dropped. No batch does it, and none undoes it.
+    dropped: Vec<Vec<u8>>,
     batch: u32,
     log: Vec<Logged>,
     saved: Vec<u8>,
@@ -130,6 +134,16 @@ impl Overlay {
     /// Whether the map's applied entries are hidden.
     pub(super) fn is_cleared(&self, prefix: &[u8]) -> bool {
         self.marks > 0 && self.find(true, prefix).is_some()
+    }
+
+    /// Whether the applied entries of a key's store are hidden.
+    pub(super) fn is_dropped(&self, key: &[u8]) -> bool {
+        self.dropped.iter().any(|prefix| key.starts_with(prefix))
+    }
+
+    /// Takes all applied entries of a store away, which nothing was changed of yet.
+    pub(super) fn drop_store(&mut self, prefix: &[u8]) {
+        self.dropped.push(prefix.to_vec());
     }
 
     /// The entries of a map that it knows, in order: those that begin with `prefix` and stand behind `after`, with their whole keys.
@@ -245,7 +259,7 @@ impl Overlay {
 
     /// Whether nothing was changed.
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.is_empty() && self.dropped.is_empty()
     }
 
     /// The memory that its changes take, roughly.
@@ -255,10 +269,11 @@ impl Overlay {
 
     /// The changes, in the order in which they have to be applied: what is cleared first.
     pub(super) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        let dropped = self.dropped.iter().map(|prefix| Change::DropStore { prefix });
         let marks = self.slots.iter().filter(|slot| slot.state == State::Cleared);
         let marks = marks.take(self.marks);
         let entries = self.slots.iter().filter(|slot| slot.state != State::Cleared);
-        marks.chain(entries).map(|slot| {
+        let changed = marks.chain(entries).map(|slot| {
             let (key, value) = (self.bytes_of(slot.key), self.bytes_of(slot.value));
             match slot.state {
                 State::Put => Change::Put { key, value },
@@ -266,7 +281,8 @@ impl Overlay {
                 State::Appended => Change::Append { key, frames: value },
                 State::Cleared => Change::ClearMap { prefix: key },
             }
-        })
+        });
+        dropped.chain(changed)
     }
 
     /// Forgets everything and keeps about as much memory as was in use, or half of what it has: commits of a task may be large by turns.
@@ -281,6 +297,7 @@ impl Overlay {
         self.table.shrink_to(slots, |_| 0);
         self.ordered.clear();
         (self.ordered_bytes, self.marks) = (0, 0);
+        self.dropped.clear();
         self.keep();
     }
 

@@ -13,8 +13,11 @@
 //! write buffers together.
 
 use super::cache::Budget;
+use super::files::{Files, Grant};
 use super::keys;
+use super::lists::TooLong;
 use crate::error::{Error, Kind};
+use crate::open_files;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBRecoveryMode, DataBlockIndexType, ErrorKind, LogLevel, MergeOperands, Options, WriteBufferManager,
@@ -28,6 +31,7 @@ pub(super) struct Shared {
     cache: Cache,
     buffers: WriteBufferManager,
     buffer_bytes: usize,
+    files: Files,
     /// What the tasks' own caches share.
     pub(super) values: Arc<Budget>,
 }
@@ -45,6 +49,7 @@ impl Shared {
             cache,
             buffers,
             buffer_bytes: (limit / 8).clamp(BUFFER_MIN, BUFFER_MAX),
+            files: Files::of(open_files::limit()),
             values: Budget::new(values),
         }
     }
@@ -71,7 +76,6 @@ impl Shared {
             DBCompressionType::None,
             DBCompressionType::Snappy,
         ]);
-        options.set_merge_operator_associative("sandbar.list.1", concatenated);
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_log_level(LogLevel::Warn);
         options.set_max_log_file_size(1 << 20);
@@ -98,17 +102,35 @@ impl Shared {
     }
 
     /// Opens or makes a database.
-    pub(super) fn open(&self, folder: &Path) -> Result<DB, rocksdb::Error> {
-        let options = self.options();
+    pub(super) fn open(&self, folder: &Path) -> Result<Opened, rocksdb::Error> {
+        let (files, too_long) = (self.files.grant(), TooLong::default());
+        let mut options = self.options();
+        options.set_max_open_files(files.files());
+        merge_lists(&mut options, &too_long);
         let family = ColumnFamilyDescriptor::new(FAMILY, options.clone());
-        DB::open_cf_descriptors(&options, folder, [family])
+        let db = DB::open_cf_descriptors(&options, folder, [family])?;
+        Ok(Opened { db, too_long, files })
     }
+}
+
+/// A database, and what stands beside it as long as it is open.
+pub(super) struct Opened {
+    pub(super) db: DB,
+    pub(super) too_long: TooLong,
+    pub(super) files: Grant,
+}
+
+fn merge_lists(options: &mut Options, too_long: &TooLong) {
+    let too_long = too_long.clone();
+    let merge = move |key: &[u8], had: Option<&[u8]>, operands: &MergeOperands| too_long.merge(key, had, operands);
+    options.set_merge_operator_associative("sandbar.list.1", merge);
 }
 
 /// Opens a database as it stands, also while another process has it open: nothing is written, and what it commits later is not seen.
 pub(super) fn open_to_read(folder: &Path) -> Result<DB, rocksdb::Error> {
     let mut options = Options::default();
-    options.set_merge_operator_associative("sandbar.list.1", concatenated);
+    merge_lists(&mut options, &TooLong::default());
+    options.set_max_open_files(FILES_TO_READ);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     DB::open_for_read_only(&options, folder, false)
 }
@@ -126,23 +148,15 @@ const PART: usize = 4096;
 /// Half of what is usual: a lookup reads, checks and searches a whole block for one value.
 const BLOCK: usize = 2048;
 
+/// Files of a database that is only looked at: one may look at a hundred at once.
+const FILES_TO_READ: i32 = 20;
+
 const FAMILY: &str = "default";
 
 /// The one column family; every database of ours has it.
 pub(super) fn family(db: &DB) -> Result<&ColumnFamily, Error> {
     db.cf_handle(FAMILY)
         .ok_or_else(|| Error::new(Kind::Bug, "the state has no column family", ""))
-}
-
-/// The merge of lists: frames behind frames.
-fn concatenated(_key: &[u8], had: Option<&[u8]>, operands: &MergeOperands) -> Option<Vec<u8>> {
-    let length = had.map_or(0, <[u8]>::len) + operands.iter().map(<[u8]>::len).sum::<usize>();
-    let mut all = Vec::with_capacity(length);
-    all.extend_from_slice(had.unwrap_or_default());
-    for operand in operands {
-        all.extend_from_slice(operand);
-    }
-    Some(all)
 }
 
 /// A RocksDB error as ours: damage is told from a machine that has no room or says no.
@@ -153,6 +167,14 @@ pub(super) fn error(what: String, error: &rocksdb::Error) -> Error {
         ErrorKind::IOError if why.contains("No space left") || why.contains("Disk quota") => {
             Error::new(Kind::Unwritable, what, why)
                 .hint("free some space on the disk of the state folder and start again: nothing is lost")
+        }
+        ErrorKind::IOError if why.contains("Too many open files") => {
+            let limit = open_files::limit();
+            let hint = format!(
+                "this process may have {limit} files open: allow it more (ulimit -n, LimitNOFILE=), or spread the tasks \
+                 over more processes"
+            );
+            Error::new(Kind::Unwritable, what, why).hint(hint)
         }
         ErrorKind::IOError if !is_missing => Error::new(Kind::Unwritable, what, why),
         ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotSupported | ErrorKind::IOError => {

@@ -47,12 +47,22 @@ impl Entries {
     }
 }
 
-/// Fills the columns with at most `limit` entries; what is changed hides what is applied. User keys begin at `at`. True: there are more.
+/// How much of a scan is wanted. The first entry comes however long it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// So many entries.
+    pub entries: usize,
+    /// So many bytes of their keys and values.
+    pub bytes: usize,
+}
+
+/// Fills the columns with so much; what is changed hides what is applied. User keys begin at `at`. True: there are
+/// more.
 pub(super) fn merged<'a>(
     mut applied: Option<DBRawIterator<'_>>,
     changed: impl Iterator<Item = (&'a [u8], Known<'a>)>,
     at: usize,
-    limit: usize,
+    most: Most,
     (user_keys, values): (&mut Column, &mut Column),
 ) -> Result<bool, rocksdb::Error> {
     user_keys.clear();
@@ -73,7 +83,8 @@ pub(super) fn merged<'a>(
             _ => None,
         };
         if let Some((key, value)) = entry {
-            if user_keys.len() >= limit {
+            let bytes = user_keys.bytes.len() + values.bytes.len() + key.len() - at + value.len();
+            if user_keys.len() >= most.entries || !user_keys.is_empty() && bytes > most.bytes {
                 return Ok(true);
             }
             user_keys.push(Some(&key[at..]));

@@ -6,9 +6,12 @@
 //! and is synced, with all before it. So a power cut can only lose the last applies, or leave a gap in the numbers, which opening finds.
 
 use super::cache::{Budget, Cache};
+use super::files::Grant;
 use super::keys::{self, StoreId};
+use super::lists::{self, TooLong};
 use super::overlay::{Change, Known, Overlay};
-use super::scan::{self, Entries};
+use super::rocks::Opened;
+use super::scan::{self, Entries, Most};
 use super::view::View;
 use super::{delta, rocks};
 use crate::error::{Error, Kind, Result};
@@ -52,6 +55,10 @@ pub struct Stats {
 pub struct TaskState {
     task: String,
     db: Arc<DB>,
+    /// Its lists that are too long.
+    too_long: TooLong,
+    /// The files that the database may have open.
+    _files: Grant,
     overlay: Overlay,
     cache: Cache,
     pointer: Option<String>,
@@ -117,7 +124,8 @@ enum Below {
 
 impl TaskState {
     /// A task's state over its database: reads the pointer, and makes sure of layout, name and that no apply is missing.
-    pub(super) fn new(task: &str, db: DB, budget: &Arc<Budget>) -> Result<Self> {
+    pub(super) fn new(task: &str, opened: Opened, budget: &Arc<Budget>) -> Result<Self> {
+        let Opened { db, too_long, files } = opened;
         let what = || format!("failed to open the local state of task `{task}`");
         let meta = |name| rocks::meta(&db, name).map_err(|error| rocks::error(what(), &error));
         let (layout, name) = (meta(keys::META_LAYOUT)?, meta(keys::META_TASK)?);
@@ -141,6 +149,8 @@ impl TaskState {
             pointer: pointer.map_err(|_| rocks::damaged(what(), "its pointer is no text"))?,
             task: task.to_owned(),
             db: Arc::new(db),
+            too_long,
+            _files: files,
             overlay: Overlay::default(),
             cache: Cache::new(budget),
             step: last + 1,
@@ -166,21 +176,25 @@ impl TaskState {
     pub fn values(&mut self, store: StoreId, keys: &Column, into: &mut Column) -> Result<()> {
         self.key.clear();
         keys::store(store, &mut self.key);
-        self.look_up(keys, Below::Cache, into)
+        let below = match self.overlay.is_dropped(&self.key) {
+            true => Below::Nothing,
+            false => Below::Cache,
+        };
+        self.look_up(keys, below, into)
     }
 
     /// Looks entries of the map under `key` up by their user keys, as [`values`](Self::values) does.
     pub fn entries(&mut self, store: StoreId, key: &[u8], user_keys: &Column, into: &mut Column) -> Result<()> {
         self.set_map(store, key);
-        let below = match self.overlay.is_cleared(&self.key) {
+        let below = match self.is_hidden() {
             true => Below::Nothing,
             false => Below::RocksDb,
         };
         self.look_up(user_keys, below, into)
     }
 
-    /// The entries of the map under `key` in order of their user keys, which begin with `prefix` and stand behind `after`: at most `limit`.
-    /// True: there are more. `user_keys` and `values` are cleared first.
+    /// The entries of the map under `key` in order of their user keys, which begin with `prefix` and stand behind
+    /// `after`: as much of them as is wanted. True: there are more. `user_keys` and `values` are cleared first.
     #[expect(clippy::too_many_arguments, reason = "a scan's bounds and its two columns")]
     pub fn scan(
         &mut self,
@@ -188,20 +202,20 @@ impl TaskState {
         key: &[u8],
         prefix: &[u8],
         after: Option<&[u8]>,
-        limit: usize,
+        most: Most,
         user_keys: &mut Column,
         values: &mut Column,
     ) -> Result<bool> {
         self.set_map(store, key);
         let entries = Entries::new(&self.key, prefix, after);
-        let is_cleared = self.overlay.is_cleared(&self.key);
-        let applied = (!is_cleared).then(|| entries.applied(&self.db));
+        let applied = (!self.is_hidden()).then(|| entries.applied(&self.db));
         let changed = entries.changed(&self.overlay);
-        scan::merged(applied, changed, self.key.len(), limit, (user_keys, values)).map_err(|error| self.unread(&error))
+        scan::merged(applied, changed, self.key.len(), most, (user_keys, values)).map_err(|error| self.unread(&error))
     }
 
-    /// The items of the list under `key`, oldest first. `into` is cleared first.
-    pub fn items(&mut self, store: StoreId, key: &[u8], into: &mut Column) -> Result<()> {
+    /// The items of the list under `key`, oldest first. `into` is cleared first. `false`: as they are kept, each with
+    /// its length, they have more than `most` bytes, and none is there.
+    pub fn items(&mut self, store: StoreId, key: &[u8], most: usize, into: &mut Column) -> Result<bool> {
         into.clear();
         self.set_entry(store, key);
         let (asks, frames) = match self.overlay.get(&self.key) {
@@ -210,14 +224,60 @@ impl TaskState {
             Known::Value(frames) => (false, frames),
             Known::Absent => (false, &[][..]),
         };
-        let applied = match asks {
-            true => self.db.get_pinned(&self.key).map_err(|error| self.unread(&error))?,
-            false => None,
+        let Some(left) = most.checked_sub(frames.len()) else {
+            return Ok(false);
+        };
+        let applied = match asks && !self.overlay.is_dropped(&self.key) {
+            true => lists::read(&self.db, &self.key, left).map_err(|error| self.unread(&error))?,
+            false => lists::Read::Frames(None),
+        };
+        let lists::Read::Frames(applied) = applied else {
+            return Ok(false);
         };
         let applied = applied.as_deref().unwrap_or_default();
         let whole = keys::items(applied, |item| into.push(Some(item)))
             .and_then(|()| keys::items(frames, |item| into.push(Some(item))));
-        whole.ok_or_else(|| rocks::damaged(self.reading(), "a list is cut off"))
+        whole.ok_or_else(|| rocks::damaged(self.reading(), "a list is cut off"))?;
+        Ok(true)
+    }
+
+    /// Whether any list is: [`is_too_long`](Self::is_too_long) need not be asked otherwise.
+    pub fn has_too_long(&self) -> bool {
+        !self.too_long.is_empty()
+    }
+
+    /// Whether the list under `key` is so long that nothing may be appended to it: 256 MiB, as far as RocksDB noticed.
+    pub fn is_too_long(&mut self, store: StoreId, key: &[u8]) -> Result<bool> {
+        if self.too_long.is_empty() {
+            return Ok(false);
+        }
+        self.set_entry(store, key);
+        let asks = matches!(self.overlay.get(&self.key), Known::Unknown | Known::Appended(_));
+        if !asks || self.overlay.is_dropped(&self.key) || !self.too_long.has(&self.key) {
+            return Ok(false);
+        }
+        // What was merged in the background may have been cleared since.
+        let read = lists::read(&self.db, &self.key, lists::LIST_BYTES).map_err(|error| self.unread(&error))?;
+        let is_too_long = matches!(read, lists::Read::TooLong);
+        drop(read);
+        if !is_too_long {
+            self.too_long.forget(&self.key, true);
+        }
+        Ok(is_too_long)
+    }
+
+    /// Takes all entries of a store away, of which nothing was changed since the last commit. It is no batch's change:
+    /// it stays until it is applied, or the overlay dropped.
+    pub fn drop_store(&mut self, store: StoreId) {
+        self.overlay.drop_store(&keys::prefix(store));
+    }
+
+    /// Whether a store has an entry that is applied.
+    pub fn has_entries(&self, store: StoreId) -> Result<bool> {
+        let entries = Entries::new(&keys::prefix(store), &[], None).applied(&self.db);
+        let is_there = entries.valid();
+        entries.status().map_err(|error| self.unread(&error))?;
+        Ok(is_there)
     }
 
     /// Sets the value under `key` of a value store.
@@ -483,6 +543,7 @@ impl TaskState {
                 Change::Delete { key } => batch.delete(key),
                 Change::Append { key, frames } => batch.merge(key, frames),
                 Change::ClearMap { prefix } => self.clear_applied(prefix, &mut batch)?,
+                Change::DropStore { prefix } => drop_applied(prefix, &mut batch),
             }
         }
         batch.put(keys::META_LAYOUT, [keys::LAYOUT]);
@@ -515,11 +576,22 @@ impl TaskState {
             self.cache.fetch(changes.iter().map(|change| change.order().1));
             for change in changes {
                 match *change {
-                    Change::Put { key, value } => self.cache.applied(key, Some(value)),
-                    Change::Delete { key } => self.cache.applied(key, None),
+                    Change::Put { key, value } => {
+                        self.cache.applied(key, Some(value));
+                        self.too_long.forget(key, true);
+                    }
+                    Change::Delete { key } => {
+                        self.cache.applied(key, None);
+                        self.too_long.forget(key, true);
+                    }
                     Change::Append { key, .. } => self.cache.forget(key),
                     // Of maps it has nothing.
                     Change::ClearMap { .. } => {}
+                    // It comes before whatever was put since.
+                    Change::DropStore { prefix } => {
+                        self.cache.clear();
+                        self.too_long.forget(prefix, false);
+                    }
                 }
             }
         }
@@ -535,10 +607,13 @@ impl TaskState {
             }
             entries.next();
         }
-        if let Some(behind) = keys::behind(prefix) {
-            batch.delete_range(prefix, &behind);
-        }
+        drop_applied(prefix, batch);
         Ok(())
+    }
+
+    /// Whether the applied entries of the map in `self.key` count for nothing.
+    fn is_hidden(&self) -> bool {
+        self.overlay.is_cleared(&self.key) || self.overlay.is_dropped(&self.key)
     }
 
     fn set_entry(&mut self, store: StoreId, key: &[u8]) {
@@ -561,6 +636,13 @@ impl TaskState {
 
     fn unread(&self, error: &rocksdb::Error) -> Error {
         rocks::error(self.reading(), error)
+    }
+}
+
+/// Adds the deletion of all applied entries that begin so to the batch.
+fn drop_applied(prefix: &[u8], batch: &mut WriteBatch) {
+    if let Some(behind) = keys::behind(prefix) {
+        batch.delete_range(prefix, &behind);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::keys::{self, StoreId};
 use super::rocks;
-use super::scan::{self, Entries};
+use super::scan::{self, Entries, Most};
 use crate::error::{Error, Kind, Result};
 use crate::record::Column;
 use rocksdb::DB;
@@ -16,6 +16,9 @@ use std::sync::{Arc, Weak};
 
 /// How often files that a running process replaces meanwhile are opened again.
 const ATTEMPTS: u32 = 5;
+
+/// A page ends at so many bytes.
+const PAGE_BYTES: usize = 8 << 20;
 
 /// See the file's header.
 #[derive(Clone)]
@@ -117,7 +120,8 @@ impl View {
             .ok_or_else(|| rocks::damaged(self.reading(), "a list is cut off"))
     }
 
-    /// The entries of the map under `key` behind the user key `after`, in order: at most `limit`. True: there are more.
+    /// The entries of the map under `key` behind the user key `after`, in order: at most `limit`, or 8 MiB of them.
+    /// True: there are more.
     pub fn entries(
         &self,
         store: StoreId,
@@ -131,8 +135,9 @@ impl View {
         self.page(&map, after, limit, (user_keys, values))
     }
 
-    /// The entries of a store behind the store's own key `after`, in order: at most `limit`. True: there are more. Of a value store an entry is
-    /// key and value, of a list store key and frames ([`frames`](Self::frames)), of a map store the own key is [`split`](Self::split).
+    /// The entries of a store behind the store's own key `after`, in order: at most `limit`, or 8 MiB of them. True:
+    /// there are more. Of a value store an entry is key and value, of a list store key and frames
+    /// ([`frames`](Self::frames)), of a map store the own key is [`split`](Self::split).
     pub fn scan(
         &self,
         store: StoreId,
@@ -180,7 +185,11 @@ impl View {
     ) -> Result<bool> {
         let db = self.db()?;
         let applied = Entries::new(prefix, &[], after).applied(&db);
-        scan::merged(Some(applied), std::iter::empty(), prefix.len(), limit, columns)
+        let most = Most {
+            entries: limit,
+            bytes: PAGE_BYTES,
+        };
+        scan::merged(Some(applied), std::iter::empty(), prefix.len(), most, columns)
             .map_err(|error| self.unread(&error))
     }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::schema;
 use crate::{Refusal, fail};
 
 /// Writes and reads a store's values. Its name stands in checkpoints: bytes of another codec are never read.
@@ -21,6 +22,12 @@ pub trait Codec<T>: 'static {
     /// # Errors
     /// They are no such value.
     fn read(bytes: &[u8]) -> Result<T, String>;
+
+    /// What the bytes mean, for the host to show them; `None`: it shows them in hex. Whoever writes a codec need not
+    /// say it: `json` and `string` are shown by their names.
+    fn schema() -> Option<serde_json::Value> {
+        None
+    }
 }
 
 /// Whatever serde takes, in the [postcard](https://postcard.jamesmunns.com/wire-format) format: a byte for a small number, no field names.
@@ -44,6 +51,10 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Postcard {
             Ok((_, rest)) => Err(format!("{} bytes are left over", rest.len())),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    fn schema() -> Option<serde_json::Value> {
+        schema::of::<T>()
     }
 }
 

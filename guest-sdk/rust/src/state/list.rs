@@ -123,6 +123,10 @@ impl<T: 'static, C: Codec<T>> List<T, C> {
 impl<T: 'static, C: Codec<T>> Store for List<T, C> {
     const KIND: StoreKind = StoreKind::ListOf;
     const CODEC: &'static str = C::NAME;
+
+    fn schema() -> serde_json::Value {
+        C::schema().unwrap_or_else(|| serde_json::json!({}))
+    }
 }
 
 impl<T: 'static, C: 'static> Kept for List<T, C> {

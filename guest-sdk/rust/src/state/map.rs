@@ -251,6 +251,14 @@ fn bytes<K: MapKey>(key: &K::Borrowed) -> Vec<u8> {
 impl<K: MapKey, V: 'static, C: Codec<V>> Store for Map<K, V, C> {
     const KIND: StoreKind = StoreKind::MapOf;
     const CODEC: &'static str = C::NAME;
+
+    fn schema() -> serde_json::Value {
+        let mut schema = C::schema().unwrap_or_else(|| serde_json::json!({}));
+        if let (Some(schema), Some(shown)) = (schema.as_object_mut(), K::SHOWN_AS) {
+            schema.insert("user-key".to_owned(), shown.into());
+        }
+        schema
+    }
 }
 
 impl<K: 'static, V: 'static, C: 'static> Kept for Map<K, V, C> {

@@ -10,6 +10,9 @@ pub trait MapKey: Sized + 'static {
 
     /// The key that has these bytes; `None`: there is none.
     fn read(bytes: &[u8]) -> Option<Self>;
+
+    /// What the bytes are, for the host to show them: `string`, or a number's type; `None`: it shows them in hex.
+    const SHOWN_AS: Option<&'static str> = None;
 }
 
 impl MapKey for String {
@@ -22,6 +25,8 @@ impl MapKey for String {
     fn read(bytes: &[u8]) -> Option<Self> {
         String::from_utf8(bytes.to_vec()).ok()
     }
+
+    const SHOWN_AS: Option<&'static str> = Some("string");
 }
 
 impl MapKey for Vec<u8> {
@@ -49,6 +54,8 @@ macro_rules! numbers {
             fn read(bytes: &[u8]) -> Option<Self> {
                 Some(<$number>::from_be_bytes(bytes.try_into().ok()?) ^ $turned)
             }
+
+            const SHOWN_AS: Option<&'static str> = Some(stringify!($number));
         }
     )*};
 }

@@ -5,6 +5,7 @@
 //! of an event that was refused.
 
 mod codec;
+mod schema;
 mod stores;
 mod value;
 mod list;

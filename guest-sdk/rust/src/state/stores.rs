@@ -16,6 +16,7 @@ pub struct Declared<P> {
     codec: &'static str,
     version: u32,
     readable_from: u32,
+    schema: fn() -> serde_json::Value,
     field: Box<dyn Field<P>>,
 }
 
@@ -25,6 +26,9 @@ pub trait Store: Kept {
     const KIND: types::StoreKind;
     #[doc(hidden)]
     const CODEC: &'static str;
+    /// An object: `value` with `enums`, and `user-key`, if they are known.
+    #[doc(hidden)]
+    fn schema() -> serde_json::Value;
 }
 
 /// What the glue does with a store.
@@ -67,6 +71,7 @@ impl<P: 'static> Stores<P> {
             codec: S::CODEC,
             version: 1,
             readable_from: 1,
+            schema: S::schema,
             field: Box::new(field),
         });
         &mut self.all[at]
@@ -85,6 +90,11 @@ impl<P: 'static> Stores<P> {
                 refresh_on_read: false,
             })
             .collect()
+    }
+
+    /// How the stores' bytes are to be shown, one text a store.
+    pub(crate) fn schemas(&self) -> Vec<String> {
+        self.all.iter().map(|store| (store.schema)().to_string()).collect()
     }
 
     /// Hands each store what travelled with the batch.

@@ -69,7 +69,7 @@ struct Latest {
     /// What travelled with the batch.
     before: Vec<u8>,
     keys: Vec<Key>,
-    /// What the batch wrote, and how much of it was overwritten.
+    /// What the batch wrote, and how much of it no key stands at any more.
     own: Vec<u8>,
     garbage: usize,
     /// The keys that were changed, in the order of their first change.
@@ -91,6 +91,17 @@ enum Now {
     Absent,
     Before { start: usize, end: usize },
     Own { start: usize, end: usize },
+}
+
+impl Now {
+    /// Bytes among those that the batch wrote.
+    #[inline]
+    fn own_bytes(self) -> usize {
+        match self {
+            Now::Own { start, end } => end - start,
+            Now::Absent | Now::Before { .. } => 0,
+        }
+    }
 }
 
 impl Latest {
@@ -117,17 +128,22 @@ impl Latest {
         self.undo = Some((event, key, self.keys[key as usize].now));
     }
 
+    /// A key stands at bytes that were just written, or at none.
     #[inline]
     fn replace(&mut self, key: u32, now: Now) {
         let slot = &mut self.keys[key as usize];
-        if let Now::Own { start, end } = slot.now {
-            self.garbage += end - start;
-        }
+        self.garbage += slot.now.own_bytes();
         slot.now = now;
         if !slot.is_changed {
             slot.is_changed = true;
             self.changed.push(key);
         }
+    }
+
+    /// A key stands again where it stood: these bytes are no garbage any more.
+    fn put_back(&mut self, key: u32, before: Now) {
+        self.replace(key, before);
+        self.garbage -= before.own_bytes();
     }
 
     fn compact(&mut self) {
@@ -146,6 +162,10 @@ impl Latest {
 impl<T: 'static, C: Codec<T>> Store for Value<T, C> {
     const KIND: StoreKind = StoreKind::Value;
     const CODEC: &'static str = C::NAME;
+
+    fn schema() -> serde_json::Value {
+        C::schema().unwrap_or_else(|| serde_json::json!({}))
+    }
 }
 
 impl<T: 'static, C: 'static> Kept for Value<T, C> {
@@ -184,16 +204,13 @@ impl<T: 'static, C: 'static> Kept for Value<T, C> {
 
     fn undo(&mut self, event: u32) {
         if let Some((_, key, before)) = self.latest.undo.take_if(|(last, _, _)| *last == event) {
-            self.latest.replace(key, before);
+            self.latest.put_back(key, before);
         }
     }
 
     fn finish(&mut self, into: &mut Changes) {
         let latest = &self.latest;
-        into.reserve(
-            latest.changed.len(),
-            latest.own.len() - latest.garbage.min(latest.own.len()),
-        );
+        into.reserve(latest.changed.len(), latest.own.len() - latest.garbage);
         for &key in &latest.changed {
             let Key { now, is_stored, .. } = latest.keys[key as usize];
             match now {
@@ -218,5 +235,64 @@ impl<T, C> Default for Value<T, C> {
 impl<T, C> std::fmt::Debug for Value<T, C> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_tuple("Value").field(&self.latest.name).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORE: &str = "store";
+
+    /// A batch of so many events, all of one key.
+    fn batch(events: usize) -> crate::Batch {
+        let mut keys = Column::default();
+        keys.push(Some(b"hot"));
+        let mut batch = crate::Batch::default();
+        batch.keys = keys;
+        batch.key_of = vec![0; events];
+        batch.timestamps = vec![0; events];
+        batch
+    }
+
+    fn begun(events: usize) -> (crate::Batch, Value<Vec<u8>, crate::Raw>) {
+        let mut value = Value::default();
+        value.begin(0, STORE, 1, Column::default());
+        (batch(events), value)
+    }
+
+    #[test]
+    fn refused_writes_of_a_hot_key_leave_it_as_it_was_however_many_they_are() {
+        let (batch, mut value) = begun(60);
+        let kept = vec![1; 100 << 10];
+        value.set(&batch.event(0), &kept).unwrap();
+        for refused in 1..59 {
+            let event = batch.event(refused);
+            value.set(&event, &vec![2; 100 << 10]).unwrap();
+            value.set(&event, &vec![3; 1 << 10]).unwrap();
+            value.undo(refused as u32);
+            assert_eq!(
+                value.get(&event),
+                Ok(Some(kept.clone())),
+                "after {refused} refused ones"
+            );
+            let latest = &value.latest;
+            assert_eq!(latest.own.len() - latest.garbage, kept.len(), "what is live is counted");
+            assert!(latest.own.len() < 4 * GARBAGE, "{} bytes are held", latest.own.len());
+        }
+        let last = batch.event(59);
+        value.set(&last, &vec![4; 7]).unwrap();
+        assert_eq!(value.get(&last), Ok(Some(vec![4; 7])));
+        assert_eq!(value.latest.own.len() - value.latest.garbage, 7);
+    }
+
+    #[test]
+    fn a_refused_delete_brings_the_bytes_back() {
+        let (batch, mut value) = begun(3);
+        value.set(&batch.event(0), &vec![1; 9]).unwrap();
+        value.delete(&batch.event(1)).unwrap();
+        value.undo(1);
+        assert_eq!(value.get(&batch.event(2)), Ok(Some(vec![1; 9])));
+        assert_eq!(value.latest.garbage, 0);
     }
 }

@@ -3,6 +3,7 @@
 //! One file of lines, each a checksum and an event. An event is in the file before it is answered. When the file has grown to a
 //! multiple of what it says, it is replaced by a shorter one that says the same.
 
+use crate::broker::configs::topic::TopicConfig;
 use crate::broker::transactions::transaction::Transaction;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -19,7 +20,15 @@ pub(in crate::broker) enum Event {
     /// The cluster got its name.
     Named { cluster: String },
     /// A topic was created.
-    Created { topic: String, id: u128, partitions: usize },
+    Created {
+        topic: String,
+        id: u128,
+        partitions: usize,
+        #[serde(default, skip_serializing_if = "TopicConfig::is_empty")]
+        config: TopicConfig,
+    },
+    /// A topic got other settings; all that it has from now on.
+    Configured { topic: String, config: TopicConfig },
     /// A topic got more partitions; their number in all.
     Grown { topic: String, partitions: usize },
     /// A topic was deleted, and what groups had committed for it.

@@ -14,7 +14,7 @@ use kafka_protocol::messages::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of metadata of one position, Kafka's own default.
-const METADATA_LIMIT: usize = 4096;
+pub(in crate::broker) const METADATA_LIMIT: usize = 4096;
 
 /// Answers OffsetCommit. All positions of a request that can be committed are committed together.
 pub(in crate::broker) fn commit(state: &mut State, request: OffsetCommitRequest) -> OffsetCommitResponse {

@@ -8,7 +8,7 @@ use crate::clock;
 use kafka_protocol::error::ResponseError;
 
 /// A transactional id that was not used for so long is forgotten, Kafka's own default of `transactional.id.expiration.ms`.
-const EXPIRATION_MS: i64 = 7 * 24 * 3600 * 1000;
+pub(in crate::broker) const EXPIRATION_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// Decides an open transaction. When this returns well the decision stands, whatever happens; what it entails is mostly done too.
 pub(in crate::broker) fn end(state: &mut State, id: &str, outcome: Outcome, fences: bool) -> Result<(), ResponseError> {

@@ -16,7 +16,7 @@ use kafka_protocol::messages::{
 };
 
 /// The time-outs that are accepted, in milliseconds; the upper end is Kafka's own default of `transaction.max.timeout.ms`.
-const TIMEOUTS_MS: std::ops::RangeInclusive<i32> = 1..=900_000;
+pub(in crate::broker) const TIMEOUTS_MS: std::ops::RangeInclusive<i32> = 1..=900_000;
 /// Transactional ids at one time; for one more, the one that was idle for longest is forgotten.
 const IDS: usize = 10_000;
 

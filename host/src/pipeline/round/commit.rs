@@ -1,6 +1,6 @@
 //! The commit of a round: whether its members are those that it was sealed for, then offsets and pointers to Kafka.
 
-use super::recovery::denied;
+use super::recovery::{denied, hung};
 use crate::checkpoint::Event;
 use crate::clock;
 use crate::error::{Kind, Result};
@@ -76,6 +76,7 @@ impl Worker {
                     return Ok(Event::OffsetsRefused);
                 }
                 Sent::Denied(reason) => return Err(denied(&reason)),
+                Sent::Hung(reason) => return Err(hung(&reason)),
                 Sent::Fenced(reason) => {
                     self.failed(Kind::Fenced, reason);
                     return Ok(Event::Fenced);

@@ -6,7 +6,7 @@ use crate::checkpoint::{Event, Halt, Metadata};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::pipeline::lane::Lane;
-use crate::pipeline::owned;
+use crate::pipeline::tasks::owned;
 use crate::pipeline::worker::{STOP_CLOSE_LIMIT, Worker};
 use crate::source::Held;
 use std::collections::BTreeMap;
@@ -152,6 +152,16 @@ pub(super) fn denied(reason: &str) -> Error {
         reason,
     )
     .hint("grant READ on the group and on its topics, and WRITE on the transactional id, to this user")
+}
+
+/// Only the end of the process frees what hangs.
+pub(super) fn hung(reason: &str) -> Error {
+    Error::new(
+        Kind::Kafka,
+        "failed to commit positions: the Kafka client does not answer any more",
+        reason,
+    )
+    .hint("nothing is lost: the next start goes on at the last commit")
 }
 
 fn too_many((kind, reason): (Kind, String)) -> Error {

@@ -9,9 +9,10 @@ use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::pipeline::lane::{Lane, Member};
 use crate::pipeline::lifecycle::Notice;
-use crate::pipeline::owned::OVERLAY_LIMIT;
 use crate::pipeline::start::kept;
+use crate::pipeline::tasks::owned::OVERLAY_LIMIT;
 use crate::pipeline::worker::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
+use crate::record::TopicPartition;
 use std::time::Duration;
 
 /// How long one wait inside a round may last before the worker gets to see to its groups.
@@ -111,7 +112,10 @@ impl Worker {
             Command::CommitTransaction => return self.commit_transaction().map(Some),
             Command::CommitOffsets => return self.commit_offsets().map(Some),
             Command::Apply => return self.apply().map(Some),
-            Command::DropOverlays => self.drop_overlays(),
+            Command::DropOverlays => {
+                self.drop_overlays();
+                self.learn_refusals()?;
+            }
             Command::Abort => self.writer.abort(self.stop_limit(ABORT_LIMIT)),
             Command::Recycle => return self.recycle().map(Some),
             Command::Settle => return self.settle().map(Some),
@@ -196,6 +200,9 @@ impl Worker {
 
     /// What an error of the writer means to a round: a transaction that is lost can be done again.
     pub(in crate::pipeline) fn lost(&mut self, error: Error) -> Result<Event> {
+        if self.was_refused()? {
+            return Ok(Event::Expired);
+        }
         match error.kind {
             Kind::TimedOut => {
                 self.failed(Kind::Kafka, error.to_string());
@@ -240,6 +247,8 @@ impl Worker {
             return Ok(Event::Applied);
         };
         self.owned.apply(&sealed.pointers)?;
+        let next = |at: &TopicPartition| Some(sealed.partitions.iter().find(|of| of.at == *at)?.next);
+        self.tasks.left_out.forget(next);
         self.metrics.commits.increment(1);
         if let Some(rounds) = &mut self.rounds {
             rounds.failure = None;
@@ -264,6 +273,7 @@ impl Worker {
 
     /// The groups get to say what they want while a round waits.
     pub(in crate::pipeline) fn attend(&mut self) -> Result<()> {
+        self.pulse.beat();
         for lane in 0..self.lanes.len() {
             let Lane::Kafka(member) = &mut self.lanes[lane] else {
                 continue;

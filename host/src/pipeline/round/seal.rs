@@ -5,7 +5,7 @@ use crate::clock;
 use crate::config::Offsets;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::worker::Worker;
-use crate::record::TopicPartition;
+use crate::record::{Committable, TopicPartition};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -34,6 +34,7 @@ pub(super) struct SealedPartition {
     pub(super) lane: usize,
     pub(super) at: TopicPartition,
     pub(super) next: i64,
+    leader_epoch: Option<i32>,
     stop: Option<String>,
     incarnation: u64,
     task: String,
@@ -70,17 +71,23 @@ impl Worker {
     pub(super) fn seal(&mut self) {
         let begun = clock::now();
         let mut partitions = Vec::new();
-        let mut is_new = self.owned.has_joined();
+        let mut is_new = self.owned.owes_round();
         for (lane, member) in self.members() {
             let Some(reader) = &member.reader else { continue };
             for owned in reader.owned() {
+                let task = member.naming.task(&owned.partition);
+                // One that is being brought back has nothing to commit.
+                if !self.owned.has(&task) {
+                    continue;
+                }
                 is_new |= owned.committed != Some(owned.next);
                 partitions.push(SealedPartition {
                     lane,
-                    task: member.naming.task(&owned.partition),
+                    task,
                     stop: reader.kept_stop(&owned.partition),
                     at: owned.partition,
                     next: owned.next,
+                    leader_epoch: owned.leader_epoch,
                     incarnation: owned.incarnation,
                 });
             }
@@ -136,7 +143,7 @@ impl Worker {
     }
 
     /// Next offset and pointer of every partition, for one lane.
-    pub(in crate::pipeline) fn positions(&self, lane: usize) -> Vec<(TopicPartition, i64, String)> {
+    pub(in crate::pipeline) fn positions(&self, lane: usize) -> Vec<Committable> {
         let Some(sealed) = self.rounds.as_ref().and_then(|rounds| rounds.sealed.as_ref()) else {
             return Vec::new();
         };
@@ -149,11 +156,12 @@ impl Worker {
         let of_lane = sealed.partitions.iter().filter(|of| of.lane == lane);
         let position = |of: &SealedPartition| {
             let pointer = sealed.pointers.iter().find(|pointer| pointer.task == of.task)?;
-            Some((
-                of.at.clone(),
-                of.next,
-                reader.metadata_for(&of.at, &pointer.to_string()),
-            ))
+            Some(Committable {
+                partition: of.at.clone(),
+                next: of.next,
+                leader_epoch: of.leader_epoch,
+                metadata: reader.metadata_for(&of.at, &pointer.to_string()),
+            })
         };
         of_lane.filter_map(position).collect()
     }

@@ -68,6 +68,7 @@ pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipelin
         workers: workers(file),
         instance: file.instance.as_ref().map(|instance| instance.value.0.clone()),
         queue_bytes: file.queue_memory.value.0,
+        batch_bytes: file.batch_memory.value.0,
         sources,
         operators: operators(file, &graph, scope)?,
         sinks,
@@ -128,6 +129,7 @@ fn operators(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config
             on_error: on_error(&name.value, raw, file, scope)?,
             limits: config::Limits {
                 memory_bytes: raw.limits.memory.value.0,
+                batch_bytes: file.batch_memory.value.0,
                 call_time: raw.limits.call_time.value.duration(),
             },
         })

@@ -32,6 +32,11 @@ pub(super) struct File {
     /// Memory that the queues of the process may hold: records read and not processed, outputs not acknowledged.
     #[serde(default)]
     pub(super) queue_memory: At<Size<{ 4 << 20 }, { 1 << 40 }, { 64 * MIB }>>,
+    /// Memory of a worker that a batch may take on its way: what all plugins hand over for it, until it is handed to
+    /// the sinks. A batch that takes more is cut; a record that does so alone is at fault, and `on-error` of the
+    /// operator that went beyond decides.
+    #[serde(default)]
+    pub(super) batch_memory: At<Size<{ MIB }, { 2 << 30 }, { 256 * MIB }>>,
     /// The cluster that every source and sink inherits.
     #[serde(default)]
     pub(super) kafka: Kafka,
@@ -44,7 +49,7 @@ pub(super) struct File {
     /// Where records go, by name.
     #[serde(default)]
     pub(super) sink: Named<Sink>,
-    /// Where records go that a plugin refused, or on which it failed.
+    /// Where records go that a plugin refused, or on which it failed, and outputs that Kafka refused. What does not fit there is cut.
     pub(super) dead_letters: Option<At<DeadLetters>>,
     /// Checkpoints; absent: none, and the state of a partition begins empty after a crash and whenever the partition moves to another worker or process.
     pub(super) checkpoint: Option<At<Checkpoint>>,
@@ -71,7 +76,7 @@ pub(super) enum Delivery {
 pub(super) struct Kafka {
     /// `host:port` of one or more brokers, comma-separated.
     pub(super) brokers: Option<At<Brokers>>,
-    /// Passed to librdkafka; those that the host owns are refused by name. A secret is `{ env = "NAME" }` or `{ file = "path" }`.
+    /// Passed to librdkafka; those that the host owns, and ways to sign in that are not built, are refused by name. A secret is `{ env = "NAME" }` or `{ file = "path" }`, which is read again when it changes; `sasl.oauthbearer.token` may be `{ command = ["program", "argument"] }`.
     #[serde(default)]
     pub(super) properties: Named<Property>,
 }
@@ -80,9 +85,11 @@ pub(super) struct Kafka {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Source {
-    /// All partitions of these topics, which must exist.
+    /// All partitions of these topics, which must exist. The group shares out the first topic that the file names; partitions of the others go with
+    /// those of the same number, so none has more of them than the first. Behind an operator that keeps state all have equally many, for good.
     pub(super) topics: Option<At<Vec<Topic>>>,
-    /// All partitions of the topics whose whole name this regular expression matches, now and later.
+    /// All partitions of the topics whose whole name this regular expression matches, now and later. Two sources in one group must not match the
+    /// same topic. No operator behind it may keep state: which of their partitions belong together is not known.
     pub(super) topic_pattern: Option<At<String>>,
     /// These partitions and no others: { views = [0, 3] }.
     pub(super) partitions: Option<At<Named<Vec<Whole<0, { i32::MAX as i64 }>>>>>,
@@ -103,7 +110,7 @@ pub(super) struct Source {
     pub(super) otherwise: At<Otherwise>,
     /// Where the run ends, exclusive; absent: never.
     pub(super) stop: Option<At<Stop>>,
-    /// What to do when the log no longer holds the position.
+    /// What to do when the log no longer holds the position, or was truncated below it and holds other records there.
     #[serde(default)]
     pub(super) on_out_of_range: At<OutOfRange>,
     /// Where the truth about positions is.
@@ -120,7 +127,8 @@ pub(super) struct Source {
     /// Records in one call of a plugin, at most.
     #[serde(default)]
     pub(super) max_batch: At<Whole<1, 100_000, 1_000>>,
-    /// How often new partitions and topics are looked for; they start at their beginning.
+    /// How often new partitions and topics are looked for; they start at their beginning. Behind a topic whose keys have state, a new partition ends
+    /// the run: keys come to other partitions than those that have their state.
     #[serde(default)]
     pub(super) discovery_interval: At<Period<10, HOUR, 300_000>>,
     /// Where event time comes from: "record" (Kafka's timestamp), or a JSON pointer into the value, such as "/created_at".
@@ -165,7 +173,7 @@ pub(super) enum Otherwise {
     Fail,
 }
 
-/// What to do when the log no longer holds the position.
+/// What to do when the log no longer holds the position, or was truncated below it and holds other records there.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum OutOfRange {
@@ -257,8 +265,24 @@ pub(super) struct Sink {
     /// How a record's partition follows from its key.
     #[serde(default)]
     pub(super) partitioner: At<Partitioner>,
+    /// What happens to an output that Kafka refuses for good: for its time, its size, or a null key where the topic is compacted.
+    #[serde(default)]
+    pub(super) on_refused: At<OnRefused>,
     /// Overrides `[kafka]`: the brokers are replaced, properties are merged.
     pub(super) kafka: Option<At<Kafka>>,
+}
+
+/// What happens to an output that Kafka refuses for good.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OnRefused {
+    /// The pipeline stops with exit code 5.
+    #[default]
+    Fail,
+    /// The output is left out, and counted.
+    Skip,
+    /// The output goes to `[dead-letters]`.
+    DeadLetter,
 }
 
 /// How a record's partition follows from its key.
@@ -272,7 +296,7 @@ pub(super) enum Partitioner {
     Crc32,
 }
 
-/// Where records go that a plugin refused. Exactly one of `topic` and `file`.
+/// Where records go that a plugin refused, and outputs that Kafka refused; their topic takes 16 KiB at least. Exactly one of `topic` and `file`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct DeadLetters {

@@ -280,7 +280,7 @@ fn difference(left: &KafkaSource, right: &KafkaSource) -> Option<&'static str> {
         ("`brokers`", left.cluster.brokers == right.cluster.brokers),
         (
             "`kafka.properties`",
-            left.cluster.properties == right.cluster.properties,
+            left.cluster.properties == right.cluster.properties && left.cluster.login == right.cluster.login,
         ),
         ("`group`", left.group == right.group),
         ("`partitions` (given by hand or not)", by_hand(left) == by_hand(right)),

@@ -4,7 +4,7 @@ use crate::config;
 use crate::error::Result;
 
 use super::check::Scope;
-use super::file::{File, Kafka, Partitioner};
+use super::file::{File, Kafka, OnRefused, Partitioner};
 use super::graph::Graph;
 use super::properties;
 use super::text::document::Span;
@@ -25,6 +25,7 @@ pub(super) fn sinks(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec
             name: name.value.clone(),
             from: graph.sink_inputs(index),
             target: target(&keys, file, scope)?,
+            on_refused: on_refused(&keys, &raw.on_refused, file, scope)?,
         })
     };
     file.sink.0.iter().enumerate().map(place).collect()
@@ -45,9 +46,40 @@ pub(super) fn dead_letters(file: &File, scope: &Scope<'_>) -> Result<Option<conf
             name: "dead-letters".to_owned(),
             from: Vec::new(),
             target: target(&keys, file, scope)?,
+            // There is no place for the dead letters of dead letters; they are cut so that they fit.
+            on_refused: config::OnRefused::Fail,
         })
     };
     file.dead_letters.as_ref().map(place).transpose()
+}
+
+/// What happens to an output that Kafka refuses. To go on without it the records since the last commit are done again.
+fn on_refused(keys: &Keys<'_>, raw: &At<OnRefused>, file: &File, scope: &Scope<'_>) -> Result<config::OnRefused> {
+    let part = &keys.part;
+    let refuse = |what: String, why: &str| scope.refuse(raw.span.as_ref(), what, why);
+    if raw.value != OnRefused::Fail && keys.file.is_some() {
+        let what = format!("`{part}.on-refused` does not go with `file`");
+        return Err(refuse(what, "a file refuses no output"));
+    }
+    let read_once = file.source.0.iter().find(|(_, source)| source.file.is_some());
+    if let Some((name, _)) = read_once.filter(|_| raw.value != OnRefused::Fail) {
+        let what = format!(
+            "`{part}.on-refused` does not go with source `{}`, which is a file",
+            name.value
+        );
+        let why = "to go on without an output, the records since the last commit are read again, and a file is not";
+        return Err(refuse(what, why).hint("read a topic, or remove `on-refused`"));
+    }
+    match raw.value {
+        OnRefused::Fail => Ok(config::OnRefused::Fail),
+        OnRefused::Skip => Ok(config::OnRefused::Skip),
+        OnRefused::DeadLetter if file.dead_letters.is_some() => Ok(config::OnRefused::DeadLetter),
+        OnRefused::DeadLetter => {
+            let what = format!("`{part}.on-refused` is \"dead-letter\" and there are no `[dead-letters]`");
+            let hint = format!("add [dead-letters] with topic = \"{}.dead\"", file.name.value.0);
+            Err(refuse(what, "a refused output would have no place to go").hint(hint))
+        }
+    }
 }
 
 /// The keys that say where records go.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::config::Cluster;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::login::{Refusal, Secret, sign_in};
 
 use super::check::Scope;
 use super::file::Kafka;
-use super::property::Property;
+use super::property::{Property, Reference};
+use super::text::document::Span;
 use super::text::values::{At, Named};
 
 /// Properties that the host sets, and what to do instead.
@@ -104,21 +106,53 @@ pub(super) fn cluster(part: &str, inherited: &Kafka, own: Option<&At<Kafka>>, sc
         (scope.refuse(None, format!("`{part}` has no brokers"), why))
             .hint("write brokers = \"127.0.0.1:9092\" under [kafka]")
     })?;
-    let mut properties = resolved("kafka", &inherited.properties, scope)?;
+    let mut given = sourced("kafka", &inherited.properties, scope)?;
     if let Some(own) = own {
-        properties.extend(resolved(&format!("{part}.kafka"), &own.value.properties, scope)?);
+        given.extend(sourced(&format!("{part}.kafka"), &own.value.properties, scope)?);
     }
+    let values = given.iter().map(|(name, given)| (name.clone(), given.value.clone()));
+    let (properties, login) = sign_in(values.collect()).map_err(|refusal| not_built(refusal, &given, scope))?;
     Ok(Cluster {
         brokers: brokers.value.0.clone(),
         properties,
+        login,
     })
 }
 
-/// The values of properties; refuses those of the host, and secrets that stand in the file.
-fn resolved(table: &str, properties: &Named<Property>, scope: &Scope<'_>) -> Result<BTreeMap<String, String>> {
+/// A property's value, and where it stands.
+struct Given {
+    table: String,
+    span: Option<Span>,
+    value: Secret,
+}
+
+fn not_built(refusal: Refusal, given: &BTreeMap<String, Given>, scope: &Scope<'_>) -> Error {
+    let at = given.get(&refusal.name);
+    let table = at.map_or("kafka", |given| &given.table);
+    let what = format!("`{}` in `{table}.properties` cannot be used", refusal.name);
+    let error = scope.refuse(at.and_then(|given| given.span.as_ref()), what, refusal.why);
+    refusal.hint.into_iter().fold(error, Error::hint)
+}
+
+/// Where the values of properties come from; refuses those of the host, secrets that stand in the file, and references that lead nowhere.
+fn sourced(table: &str, properties: &Named<Property>, scope: &Scope<'_>) -> Result<BTreeMap<String, Given>> {
     let value = |(name, property): &(At<String>, Property)| {
         refuse_owned(table, name, scope)?;
-        Ok((name.value.clone(), resolve(table, name, property, scope)?))
+        let value = match property {
+            // Not now: it is a program of somebody's.
+            Property::Reference(Reference::Command(command)) => Secret::Command(command.clone()),
+            Property::Reference(Reference::File(path)) => {
+                resolve(table, name, property, scope)?;
+                Secret::File(scope.base().join(path))
+            }
+            _ => Secret::Text(resolve(table, name, property, scope)?),
+        };
+        let given = Given {
+            table: table.to_owned(),
+            span: name.span.clone(),
+            value,
+        };
+        Ok((name.value.clone(), given))
     };
     properties.0.iter().map(value).collect()
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-/// A property: text, a number, true or false, `{ env = "NAME" }` or `{ file = "path" }`.
+/// A property: text, a number, true or false, `{ env = "NAME" }` or `{ file = "path" }`; a token may be `{ command = ["program", "argument"] }`.
 #[derive(Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(super) enum Property {
@@ -27,8 +27,10 @@ pub(super) enum Property {
 pub(super) enum Reference {
     /// The name of an environment variable.
     Env(String),
-    /// A file, relative to the pipeline file; a line break at its end is left out.
+    /// A file, relative to the pipeline file; a line break at its end is left out. It is read again when it changes.
     File(PathBuf),
+    /// A program that prints the value, and its arguments; for `sasl.oauthbearer.token` alone.
+    Command(Vec<String>),
 }
 
 impl Property {
@@ -57,6 +59,7 @@ impl Reference {
                 let line = text.strip_suffix('\n').unwrap_or(&text);
                 Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
             }
+            Reference::Command(_) => Err("only `sasl.oauthbearer.token` may come from a command".to_owned()),
         }
     }
 }
@@ -109,6 +112,7 @@ impl<'de> Visitor<'de> for AnyProperty {
         let reference = match key.as_str() {
             "env" => Reference::Env(map.next_value()?),
             "file" => Reference::File(map.next_value()?),
+            "command" => Reference::Command(map.next_value()?),
             _ => {
                 return Err(de::Error::custom(format!(
                     "`{key}` is neither `env` nor `file`; a property's name with dots is written in quotes: \"security.protocol\" = …"

@@ -2,13 +2,14 @@
 //!
 //! Always: a bundle is written only after the outputs of its records were acknowledged, and before the first record is processed there is one.
 
+use super::keyed::named_after;
 use crate::checkpoint::bundle::Entry;
 use crate::checkpoint::{Event, Pointer, Stops, Store, TaskFrame};
-use crate::config::{KafkaSource, Offsets, Pipeline, Source, Truth};
+use crate::config::{KafkaSource, Offsets, PartitionCounts, Pipeline, Source, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::lane::Lane;
 use crate::pipeline::lifecycle::Notice;
-use crate::pipeline::owned::Naming;
+use crate::pipeline::tasks::Naming;
 use crate::pipeline::worker::Worker;
 use crate::record::TopicPartition;
 use crate::source::{self, Kept, Member, Plan};
@@ -43,8 +44,17 @@ pub(in crate::pipeline) fn plan(
         Ok(kept)
     };
     let plan = source::plan(set, member, Some(&kept))?;
+    source::refuse_changed("failed to start", &recorded(set, &newest.borrow()), plan.counts())?;
     begin(pipeline, store, &naming, &newest.take(), &plan)?;
     Ok(plan)
+}
+
+/// How many partitions the topics of a set had when the newest of its bundles that tells was written.
+fn recorded(set: &[KafkaSource], newest: &[(Pointer, Entry)]) -> PartitionCounts {
+    let is_of_set = |entry: &&Entry| set.first().is_some_and(|first| first.name == named_after(&entry.task));
+    let mut of_set = newest.iter().map(|(_, entry)| entry).filter(is_of_set);
+    let told = of_set.find(|entry| !entry.partition_counts.is_empty());
+    told.map(|entry| entry.partition_counts.clone()).unwrap_or_default()
 }
 
 /// The positions of the set's tasks.
@@ -152,6 +162,7 @@ fn begin(pipeline: &Pipeline, store: &Store, naming: &Naming, newest: &[(Pointer
             base: before.and_then(|(_, entry)| entry.base.clone()),
             offsets,
             stops,
+            partition_counts: plan.counts().clone(),
             stores: before.map_or_else(Vec::new, |(_, entry)| entry.stores.clone()),
             delta: state::unchanged(),
         }

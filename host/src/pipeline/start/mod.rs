@@ -4,6 +4,7 @@
 //! where they do not agree, or are gone although checkpoints know them, the start ends and a person decides.
 
 mod check;
+pub(super) mod keyed;
 pub(super) mod kept;
 mod savepoint;
 

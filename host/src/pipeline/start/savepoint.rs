@@ -9,18 +9,20 @@
 //! task belongs to one.
 
 use super::kept::{is_truth, write};
+use super::keyed::{Keepers, named_after, names};
 use crate::checkpoint::savepoint::{Place, SavedTask, Savepoint};
 use crate::checkpoint::{Pointer, Stops, Store, StoreShape, TaskFrame};
-use crate::config::{KafkaSource, Offsets, OutOfRange, Pipeline};
+use crate::config::{KafkaSource, Offsets, OutOfRange, Pipeline, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
-use crate::pipeline::checkpoints::Checkpoints;
 use crate::pipeline::flow;
 use crate::pipeline::lifecycle::Stop;
-use crate::pipeline::owned::Naming;
+use crate::pipeline::tasks::Naming;
+use crate::pipeline::tasks::checkpoints::{self, Checkpoints};
 use crate::record::TopicPartition;
+use crate::source::changed;
 use crate::source::offsets::{self, Position};
-use crate::state;
+use crate::state::{self, StoreId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A savepoint, laid out over the tasks of a pipeline.
@@ -37,6 +39,8 @@ pub(in crate::pipeline) struct Import {
 struct Target {
     parent: Pointer,
     stores: Vec<StoreShape>,
+    /// Those that no operator declares any more: the import takes their entries away.
+    dropped: Vec<StoreId>,
     offsets: Offsets,
     /// A source of the task: it tells cluster and group.
     source: KafkaSource,
@@ -51,10 +55,13 @@ impl Import {
     pub(in crate::pipeline) fn prepare(
         pipeline: &Pipeline,
         checkpoints: &Checkpoints,
-        store: &Store,
+        keepers: &Keepers,
         place: &Place,
         stop: &Stop,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
+        let Some(store) = checkpoints.store() else {
+            return Ok(None);
+        };
         let savepoint = store.savepoint(place)?;
         for task in &savepoint.tasks {
             checkpoints.check_stores(&task.task, &task.stores)?;
@@ -64,20 +71,26 @@ impl Import {
             tasks: BTreeMap::new(),
             origins: BTreeMap::new(),
         };
-        let mut used = BTreeSet::new();
+        let (mut used, keyed) = (BTreeSet::new(), names(pipeline, keepers));
         for set in flow::kafka_sets(pipeline) {
-            import.lay_out(&set, &offsets::logs(&set)?, &savepoint, &mut used)?;
+            let logs = offsets::logs(&set)?;
+            for source in set.iter().filter(|source| keyed.contains(&*source.name)) {
+                import.refuse_grown(source, &logs, &savepoint)?;
+            }
+            import.lay_out(&set, &logs, &savepoint, &mut used)?;
         }
         import.refuse_unused(&savepoint, &used, pipeline)?;
         for target in import.tasks.values_mut() {
-            target.stores.retain(|store| checkpoints.declares(store));
+            let stores = target.stores.drain(..);
+            let (kept, gone): (Vec<_>, Vec<_>) = stores.partition(|store| checkpoints.declares(store));
+            (target.stores, target.dropped) = (kept, gone.iter().map(checkpoints::id).collect());
         }
         if !is_truth(pipeline) {
             for source in import.groups().values() {
                 offsets::wait_until_empty(source, || stop.is_requested()).map_err(|error| import.failed(error))?;
             }
         }
-        Ok(import)
+        Ok(Some(import))
     }
 
     /// Makes it what the pipeline committed last.
@@ -145,6 +158,23 @@ impl Import {
         Ok(())
     }
 
+    /// A savepoint has all partitions that there were: where one came later, keys come to another one than the one that has their state. Partitions that
+    /// are named one by one may be more than before.
+    fn refuse_grown(&self, source: &KafkaSource, logs: &[Position], savepoint: &Savepoint) -> Result<()> {
+        let Subscription::Topics(topics) = &source.subscription else {
+            return Ok(());
+        };
+        for topic in topics {
+            let saved = savepoint.tasks.iter().filter_map(|task| task.offsets.get(topic));
+            let before: BTreeSet<i32> = saved.flat_map(|of| of.keys().copied()).collect();
+            let now = logs.iter().filter(|log| *log.partition.topic == **topic).count();
+            if !before.is_empty() && now > before.len() {
+                return Err(changed(&self.what(), topic, before.len() as i32, now as i32));
+            }
+        }
+        Ok(())
+    }
+
     /// The savepoint's position, where the log holds it still.
     fn position(&self, source: &KafkaSource, log: &Position, next: i64) -> Result<(i64, String)> {
         if (log.begin..=log.end).contains(&next) {
@@ -174,7 +204,7 @@ impl Import {
         for task in &savepoint.tasks {
             let mut unused = each(&task.offsets).filter(|(at, _)| !used.contains(&(task.task.clone(), at.clone())));
             let Some((at, _)) = unused.next() else { continue };
-            let name = source_of(&task.task);
+            let name = named_after(&task.task);
             let is_read = self.origins.keys().any(|(_, known)| *known == at);
             let is_known = pipeline.sources.iter().any(|source| source.name() == name);
             if is_known && !is_read {
@@ -205,16 +235,18 @@ impl Import {
             let entry = store.resolve(&target.parent)?;
             let before = newest.iter().filter(|(pointer, _)| pointer.task == *name);
             let highest = before.map(|(pointer, _)| pointer.seq).max().unwrap_or(0);
+            let (base, partition_counts) = entry.map(|it| (it.base, it.partition_counts)).unwrap_or_default();
             Ok(TaskFrame {
                 task: name.clone(),
                 seq: highest.max(target.parent.seq) + 1,
                 parent: target.parent.clone(),
-                base: entry.and_then(|entry| entry.base),
+                base,
+                partition_counts,
                 offsets: target.offsets.clone(),
                 // A run that begins at a savepoint looks its stop up anew.
                 stops: Stops::new(),
                 stores: target.stores.clone(),
-                delta: state::unchanged(),
+                delta: state::dropping(&target.dropped),
             })
         };
         self.tasks.iter().map(frame).collect()
@@ -247,6 +279,7 @@ impl Target {
         Self {
             parent: saved.map_or_else(|| Pointer::first(name), |task| task.pointer.clone()),
             stores: saved.map_or_else(Vec::new, |task| task.stores.clone()),
+            dropped: Vec::new(),
             offsets: Offsets::new(),
             source: source.clone(),
         }
@@ -255,12 +288,8 @@ impl Target {
 
 /// Whether a task's positions may be those of task `name` of a set: its own, or without state, which is all that hinders them from moving.
 fn serves(task: &SavedTask, name: &str, set: &[KafkaSource]) -> bool {
-    let is_of_set = || set.iter().any(|source| source.name == source_of(&task.task));
+    let is_of_set = || set.iter().any(|source| source.name == named_after(&task.task));
     task.task == name || task.stores.is_empty() && is_of_set()
-}
-
-fn source_of(task: &str) -> &str {
-    task.rsplit_once('/').map_or(task, |(source, _)| source)
 }
 
 fn at_of(offsets: &Offsets, at: &TopicPartition) -> Option<i64> {
@@ -291,6 +320,7 @@ mod tests {
             cluster: Cluster {
                 brokers: String::new(),
                 properties: [].into(),
+                login: Default::default(),
             },
             subscription: Subscription::Topics(vec![name.to_owned()]),
             group: "g".to_owned(),

@@ -5,6 +5,7 @@ use std::mem::{swap, take};
 
 use super::changes::Declared;
 use super::keys::Grouping;
+use super::portion::Portion;
 use crate::clock;
 use crate::error::Result;
 use crate::plugin::bindings::sandbar::plugin::batches::{Batch, Events};
@@ -13,9 +14,6 @@ use crate::plugin::description::Description;
 use crate::plugin::stores::StoreKind;
 use crate::record::{Column, Records};
 use crate::state::{StoreId, TaskState};
-
-/// Keys whose values are looked up at once: a value may have 1 MiB, and what all of them take is known only then.
-const KEYS_AT_ONCE: usize = 128;
 
 /// The key index of an event without a key.
 pub(super) const NO_KEY: u32 = u32::MAX;
@@ -47,9 +45,10 @@ struct Keyed {
     /// The value stores, and for each its values, one a key.
     stores: Vec<StoreId>,
     values: Vec<Column>,
-    /// Some of the keys, and what was found for them.
+    /// Some of the keys, and what was found for them; for each store how many are asked for at once.
     some: Column,
     found: Column,
+    portions: Vec<Portion>,
 }
 
 impl Sent {
@@ -72,15 +71,17 @@ impl Sent {
     }
 
     /// Groups the records by key and looks up what the state has for the keys, for the `take` that follows. `false`: it has more than `most` bytes,
-    /// and not all of it was looked up.
+    /// and there is nothing to take. Nothing of a look-up before this one is left, whatever becomes of it.
     pub(in crate::plugin) fn look_up(&mut self, records: &Records, state: &mut TaskState, most: usize) -> Result<bool> {
         let Some(keyed) = &mut self.keyed else { return Ok(true) };
+        keyed.forget_values();
         keyed
             .grouping
             .group(&records.keys, &mut keyed.keys, &mut self.batch.events.key);
         let mut left = most;
         for store in 0..keyed.stores.len() {
             if !keyed.look_up(store, state, left)? {
+                keyed.forget_values();
                 return Ok(false);
             }
             left = left.saturating_sub(keyed.values[store].bytes.len());
@@ -173,25 +174,32 @@ impl Keyed {
             grouping: Grouping::default(),
             keys: Column::default(),
             values: vec![Column::default(); stores.len()],
+            portions: vec![Portion::new(); stores.len()],
             stores,
             some: Column::default(),
             found: Column::default(),
         }
     }
 
+    fn forget_values(&mut self) {
+        self.values.iter_mut().for_each(Column::clear);
+    }
+
     /// Looks up what a store has for the keys. `false`: more than `most` bytes.
     fn look_up(&mut self, store: usize, state: &mut TaskState, most: usize) -> Result<bool> {
-        let (id, values) = (self.stores[store], &mut self.values[store]);
-        values.clear();
-        if self.keys.len() <= KEYS_AT_ONCE {
+        let (id, values, portion) = (self.stores[store], &mut self.values[store], &mut self.portions[store]);
+        if self.keys.len() <= portion.next(most) {
             state.values(id, &self.keys, values)?;
+            portion.learn(values);
             return Ok(values.bytes.len() <= most);
         }
         let mut keys = self.keys.iter().peekable();
         while keys.peek().is_some() {
+            let count = portion.next(most - values.bytes.len());
             self.some.clear();
-            keys.by_ref().take(KEYS_AT_ONCE).for_each(|key| self.some.push(key));
+            keys.by_ref().take(count).for_each(|key| self.some.push(key));
             state.values(id, &self.some, &mut self.found)?;
+            portion.learn(&self.found);
             values.append(&self.found);
             if values.bytes.len() > most {
                 return Ok(false);
@@ -430,7 +438,7 @@ mod tests {
             name: "one".to_owned(),
             kind: StoreKind::Value,
         };
-        let names: Vec<_> = (0..3 * KEYS_AT_ONCE + 1).map(|number| number.to_string()).collect();
+        let names: Vec<_> = (0..401).map(|number| number.to_string()).collect();
         for name in names.iter().step_by(2) {
             state.put(store.id, name.as_bytes(), name.as_bytes());
         }
@@ -446,6 +454,26 @@ mod tests {
             let expected = (index % 2 == 0).then_some(name.as_bytes());
             assert_eq!(values.get(index), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn nothing_of_a_look_up_before_is_left_when_there_is_too_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = crate::state::Home::open(folder.path(), 1 << 20).unwrap();
+        let mut state = home.task("views/0").unwrap();
+        let stores = ["one", "other"].map(|name| Declared {
+            id: crate::state::store_id("op", name),
+            name: name.to_owned(),
+            kind: StoreKind::Value,
+        });
+        state.put(stores[1].id, b"small", b"somebody's");
+        state.put(stores[0].id, b"large", &[7; 100]);
+        state.put(stores[1].id, b"large", b"its own");
+        let mut sent = sent_with(NONE, &[], &stores);
+        assert!(sent.look_up(&records(&[Some(b"small")]), &mut state, 50).unwrap());
+        assert!(!sent.look_up(&records(&[Some(b"large")]), &mut state, 50).unwrap());
+        let keyed = sent.keyed.as_ref().unwrap();
+        assert!(keyed.values.iter().all(Column::is_empty), "{:?}", keyed.values);
     }
 
     #[test]

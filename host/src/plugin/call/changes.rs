@@ -2,12 +2,14 @@
 
 use super::keys::entry;
 use super::outcome::check_nullable;
+use crate::error::Error;
 use crate::plugin::bindings::sandbar::plugin::batches::Changes;
 use crate::plugin::bindings::sandbar::plugin::types::NullableColumn;
 use crate::plugin::description::Description;
+use crate::plugin::limits::size;
 use crate::plugin::stores::StoreKind;
 use crate::record::Column;
-use crate::state::{StoreId, TaskState, store_id};
+use crate::state::{LIST_BYTES, StoreId, TaskState, store_id};
 
 /// Bytes of a key or a user key that something is kept under. RocksDB holds keys in memory in many places; a record with a longer key is
 /// refused where a plugin would keep something for it.
@@ -94,6 +96,30 @@ pub(in crate::plugin) fn apply(given: &Changes, keys: &Column, stores: &[Declare
             _ => state.clear_list(store.id, key),
         }
     }
+}
+
+/// Whether the lists that checked changes append to may grow still. The error completes "returned an outcome that …".
+pub(in crate::plugin) fn check_lists(
+    given: &Changes,
+    keys: &Column,
+    stores: &[Declared],
+    state: &mut TaskState,
+) -> Result<Result<(), String>, Error> {
+    if !state.has_too_long() {
+        return Ok(Ok(()));
+    }
+    for (at, _) in given.kind.iter().enumerate().filter(|(_, kind)| **kind == APPEND) {
+        let store = &stores[usize::from(given.store[at])];
+        if state.is_too_long(store.id, entry(keys, given.key[at]))? {
+            let why = format!(
+                "appends to store `{}` under a key whose list has {} and more, the most that a list may have",
+                store.name,
+                size(LIST_BYTES as u64)
+            );
+            return Ok(Err(why));
+        }
+    }
+    Ok(Ok(()))
 }
 
 fn declared(store: u8, stores: &[Declared]) -> Result<&Declared, String> {

@@ -4,13 +4,14 @@
 //! of outputs and changes. Never calls a guest. Always: nothing of a guest's is used before it was checked.
 
 mod keys;
+mod portion;
 mod batch;
 mod outcome;
 mod changes;
 mod reader;
 
 pub(in crate::plugin) use batch::{Origin, Sent};
-pub(in crate::plugin) use changes::{Declared, apply};
-pub(in crate::plugin) use outcome::{Asked, check};
+pub(in crate::plugin) use changes::{Declared, apply, check_lists};
+pub(in crate::plugin) use outcome::{Asked, check, memory};
 pub use outcome::{Outcome, Refusal, Refused};
 pub(in crate::plugin) use reader::Reader;

@@ -44,12 +44,24 @@ pub enum Refusal {
     Fault,
 }
 
+/// An outcome that took more gives its memory back: the largest one there ever was is not what the next one needs.
+const RETAINED_BYTES: usize = 16 << 20;
+
 impl Outcome {
     /// Forgets all and has one batch for each of so many outputs.
-    pub(in crate::plugin) fn clear(&mut self, outputs: usize) {
+    pub fn clear(&mut self, outputs: usize) {
+        if self.memory() > RETAINED_BYTES {
+            *self = Self::default();
+        }
         self.outputs.resize_with(outputs, Records::default);
         self.outputs.iter_mut().for_each(Records::clear);
         self.refused.clear();
+    }
+
+    /// The memory that it takes.
+    pub fn memory(&self) -> usize {
+        let reasons = self.refused.iter().map(|one| size_of::<Refused>() + one.reason.len());
+        self.outputs.iter().map(Records::memory).sum::<usize>() + reasons.sum::<usize>()
     }
 
     /// Takes in the checked outcome of a call with `records`, which stand in the whole call's records from `first`.
@@ -158,6 +170,33 @@ fn drop_outputs_of(outputs: &mut wit::Outputs, refused: &[u32]) {
         cause: kept_cause,
     };
 }
+
+/// The memory of the host's that a guest's answer takes, or will once it is taken in: outputs, changes of the state,
+/// reasons, measurements.
+pub(in crate::plugin) fn memory(given: &wit::Outcome) -> usize {
+    let wit::Outcome {
+        outputs,
+        changes,
+        refused,
+        measured,
+        ..
+    } = given;
+    let column = |column: &NullableColumn| column.bytes.len() + 4 * (column.ends.len() + column.absent.len());
+    let names = &outputs.headers.name;
+    let of_outputs = column(&outputs.key)
+        + column(&outputs.value)
+        + 4 * (outputs.headers.of.len() + names.ends.len())
+        + names.bytes.len()
+        + column(&outputs.headers.value)
+        // The output, its time, its cause and, once it is the host's, an offset.
+        + 21 * outputs.output.len();
+    let of_changes = column(&changes.user_key) + column(&changes.value) + CHANGE_BYTES * changes.store.len();
+    let reasons = refused.iter().map(|one| size_of::<Refused>() + one.reason.len());
+    of_outputs + of_changes + reasons.sum::<usize>() + size_of_val(&**measured)
+}
+
+/// What a change takes beside its user key and value, about: its slot in the overlay and its key there.
+const CHANGE_BYTES: usize = 128;
 
 fn ascending(events: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut events: Vec<u32> = events.collect();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::changes::{Declared, KEY_BYTES};
 use super::outcome::check_ends;
+use super::portion::Portion;
 use crate::error::Error;
 use crate::plugin::bindings::sandbar::plugin::state_reader::Entries;
 use crate::plugin::bindings::sandbar::plugin::types::{BytesColumn, NullableColumn};
@@ -11,15 +12,14 @@ use crate::plugin::call::batch::nullable;
 use crate::plugin::limits::size;
 use crate::plugin::stores::StoreKind;
 use crate::record::Column;
-use crate::state::{StoreId, TaskState};
+use crate::state::{Most, StoreId, TaskState};
 
 /// Entries and bytes of a page of a scan. A page has one entry at least, which may be longer.
 const PAGE_ENTRIES: usize = 1000;
 const PAGE_BYTES: usize = 1 << 20;
 
-/// Entries that are asked of the state before their sizes are known. Each may have as many bytes as a value may.
-const ENTRIES_AT_ONCE: usize = 64;
-const ENTRIES_AT_FIRST: usize = 16;
+/// A column counts its bytes in 32 bits: an answer stays below that, whatever a guest may have of memory.
+const ANSWER_BYTES: usize = 3 << 30;
 
 /// The state during a call. Between calls it has none.
 pub(in crate::plugin) struct Reader {
@@ -37,7 +37,7 @@ impl Reader {
         Self {
             state: None,
             stores,
-            most,
+            most: most.min(ANSWER_BYTES),
             failed: None,
         }
     }
@@ -62,13 +62,16 @@ impl Reader {
             absent: vec![],
         };
         let (mut found, mut part, mut values) = (Column::default(), Column::default(), Column::default());
-        for from in (0..asked.len()).step_by(ENTRIES_AT_ONCE) {
+        let (mut from, mut portion) = (0, Portion::new());
+        while from < asked.len() {
+            let to = asked.len().min(from + portion.next(self.most - found.bytes.len()));
             part.clear();
-            values.clear();
-            (from..asked.len().min(from + ENTRIES_AT_ONCE)).for_each(|at| part.push(asked.get(at)));
+            (from..to).for_each(|at| part.push(asked.get(at)));
             self.read(|state| state.entries(id, key, &part, &mut values))?;
-            values.iter().for_each(|value| found.push(value));
-            self.fits(found.bytes.len())?;
+            portion.learn(&values);
+            found.append(&values);
+            self.fits(found.bytes.len() <= self.most)?;
+            from = to;
         }
         Ok(nullable(found))
     }
@@ -86,26 +89,25 @@ impl Reader {
         if limit == 0 {
             return Err("it asked for a page of no entries".to_owned());
         }
-        let limit = (limit as usize).min(PAGE_ENTRIES);
-        let mut page = Page::default();
+        let most = Most {
+            entries: (limit as usize).min(PAGE_ENTRIES),
+            bytes: PAGE_BYTES,
+        };
         let (mut user_keys, mut values) = (Column::default(), Column::default());
-        while page.more && !page.is_full && page.user_keys.len() < limit {
-            let wanted = page.wanted().min(limit - page.user_keys.len());
-            let after = page.last().or(after);
-            user_keys.clear();
-            values.clear();
-            let more = self.read(|state| state.scan(id, key, prefix, after, wanted, &mut user_keys, &mut values))?;
-            page.take(&user_keys, &values, more);
-        }
-        Ok(page.into())
+        let more = self.read(|state| state.scan(id, key, prefix, after, most, &mut user_keys, &mut values))?;
+        Ok(Entries {
+            user_key: plain(user_keys),
+            value: plain(values),
+            more,
+        })
     }
 
     /// The items of a list store.
     pub(in crate::plugin) fn items(&mut self, store: u8, key: &[u8]) -> Result<BytesColumn, String> {
         let id = self.store(store, StoreKind::List, key)?;
-        let mut items = Column::default();
-        self.read(|state| state.items(id, key, &mut items))?;
-        self.fits(items.bytes.len())?;
+        let (mut items, most) = (Column::default(), self.most);
+        let fits = self.read(|state| state.items(id, key, most, &mut items))?;
+        self.fits(fits)?;
         Ok(plain(items))
     }
 
@@ -136,77 +138,14 @@ impl Reader {
         })
     }
 
-    fn fits(&self, bytes: usize) -> Result<(), String> {
-        if bytes <= self.most {
+    fn fits(&self, fits: bool) -> Result<(), String> {
+        if fits {
             return Ok(());
         }
         Err(format!(
             "it read more at once than its memory of {} holds",
             size(self.most as u64)
         ))
-    }
-}
-
-/// A page as it grows.
-struct Page {
-    user_keys: Column,
-    values: Column,
-    /// There is more behind it.
-    more: bool,
-    is_full: bool,
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self {
-            user_keys: Column::default(),
-            values: Column::default(),
-            more: true,
-            is_full: false,
-        }
-    }
-}
-
-impl Page {
-    fn bytes(&self) -> usize {
-        self.user_keys.bytes.len() + self.values.bytes.len()
-    }
-
-    fn last(&self) -> Option<&[u8]> {
-        let last = self.user_keys.len().checked_sub(1)?;
-        self.user_keys.get(last)
-    }
-
-    /// As many entries as fill the page if they are like those before.
-    fn wanted(&self) -> usize {
-        match self.user_keys.len() {
-            0 => ENTRIES_AT_FIRST,
-            count => PAGE_BYTES.saturating_sub(self.bytes()) / (self.bytes() / count).max(1) + 1,
-        }
-    }
-
-    /// Adds entries until the page is full.
-    fn take(&mut self, user_keys: &Column, values: &Column, more: bool) {
-        self.more = more && !user_keys.is_empty();
-        for (user_key, value) in user_keys.iter().zip(values.iter()) {
-            let bytes = user_key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-            if !self.user_keys.is_empty() && self.bytes() + bytes > PAGE_BYTES {
-                (self.more, self.is_full) = (true, true);
-                return;
-            }
-            self.user_keys.push(user_key);
-            self.values.push(value);
-        }
-    }
-}
-
-impl From<Page> for Entries {
-    fn from(page: Page) -> Self {
-        Self {
-            user_key: plain(page.user_keys),
-            value: plain(page.values),
-            more: page.more,
-        }
     }
 }
 
@@ -298,6 +237,26 @@ mod tests {
         let why = large.get_many(0, b"k", asked(9)).unwrap_err();
         assert_eq!(why, "it read more at once than its memory of 8MiB holds");
         assert_eq!(large.take_failure(), None);
+    }
+
+    #[test]
+    fn a_list_that_the_guests_memory_cannot_hold_is_not_read() {
+        let (mut reader, _home, _folder) = reader(0, 0);
+        let id = store_id("op", "list");
+        reader.stores = Arc::new([Declared {
+            id,
+            name: "list".to_owned(),
+            kind: StoreKind::List,
+        }]);
+        let state = reader.state.as_mut().unwrap();
+        (0..8).for_each(|_| state.append(id, b"k", &vec![b'v'; (1 << 20) - 4]));
+        assert_eq!(reader.items(0, b"k").unwrap().ends.len(), 8);
+        reader.state.as_mut().unwrap().append(id, b"k", b"");
+        assert_eq!(
+            reader.items(0, b"k").unwrap_err(),
+            "it read more at once than its memory of 8MiB holds"
+        );
+        assert_eq!(reader.take_failure(), None, "no trouble of the host's");
     }
 
     #[test]

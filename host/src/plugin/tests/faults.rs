@@ -78,6 +78,29 @@ fn a_flood_of_outputs_ends_at_the_limit() {
 }
 
 #[test]
+fn what_there_is_no_room_for_is_not_taken_in() {
+    let mut operator = operator("floods-output");
+    let (mut outcome, mut given) = (Outcome::default(), records(&["fan 8 1024 x"; 8]));
+    let mut process = |room, outcome: &mut Outcome| {
+        let call = Call {
+            records: &mut given,
+            input: 0,
+            partition: 3,
+            room,
+        };
+        operator.process(call, &mut None, outcome)
+    };
+    let CallError::NoRoom(how) = process(20 << 20, &mut outcome).unwrap_err() else {
+        panic!("there was room for 64 MiB")
+    };
+    assert!(how.contains("of the 256MiB that a batch may take on its way"), "{how}");
+    assert!(outcome.outputs[0].is_empty(), "what parts of the call came to is gone");
+    process(80 << 20, &mut outcome).unwrap();
+    assert_eq!(outcome.outputs[0].len(), 64);
+    assert!((64 << 20..65 << 20).contains(&outcome.memory()), "{}", outcome.memory());
+}
+
+#[test]
 fn every_lie_is_found_out_and_blamed_on_its_record() {
     for (lie, sentence) in [
         ("ends-fall", "value"),

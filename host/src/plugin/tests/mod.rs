@@ -42,6 +42,7 @@ fn limits() -> Limits {
     Limits {
         memory_bytes: 64 << 20,
         call_time: Duration::from_secs(30),
+        ..Limits::default()
     }
 }
 
@@ -70,6 +71,7 @@ fn process(operator: &mut Operator, values: &[&str]) -> Result<Outcome, CallErro
         records: &mut records,
         input: 0,
         partition: 3,
+        room: usize::MAX,
     };
     let done = operator.process(call, &mut None, &mut outcome);
     assert_eq!(records, before, "a call gives the records back as they were");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::record::Column;
-use crate::state::{Home, TaskState, store_id};
+use crate::state::{Home, Most, TaskState, store_id};
 
 /// A task's state of its own, until the end of the test.
 struct Kept {
@@ -35,6 +35,7 @@ impl Kept {
             records,
             input: 0,
             partition: 0,
+            room: usize::MAX,
         };
         let done = operator.process(call, &mut self.state, &mut outcome);
         assert!(self.state.is_some(), "a call gives the state back");
@@ -51,14 +52,22 @@ impl Kept {
 
     fn items(&mut self, store: &str, key: &[u8]) -> Vec<Vec<u8>> {
         let mut items = Column::default();
-        self.state().items(store_id("op", store), key, &mut items).unwrap();
+        assert!(
+            self.state()
+                .items(store_id("op", store), key, usize::MAX, &mut items)
+                .unwrap()
+        );
         items.iter().map(|item| item.unwrap().to_vec()).collect()
     }
 
     fn entries(&mut self, store: &str, key: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         let (mut keys, mut values) = (Column::default(), Column::default());
         let state = self.state.as_mut().unwrap();
-        let more = state.scan(store_id("op", store), key, b"", None, 10_000, &mut keys, &mut values);
+        let most = Most {
+            entries: 10_000,
+            bytes: usize::MAX,
+        };
+        let more = state.scan(store_id("op", store), key, b"", None, most, &mut keys, &mut values);
         assert!(!more.unwrap());
         let entries = keys.iter().zip(values.iter());
         entries
@@ -155,6 +164,7 @@ fn a_plugin_that_keeps_state_is_not_called_without_one() {
         records: &mut keyed(&[(Some("a"), "")]),
         input: 0,
         partition: 0,
+        room: usize::MAX,
     };
     let error = count_by_key().process(call, &mut None, &mut outcome).unwrap_err();
     assert!(
@@ -527,6 +537,7 @@ fn an_output_with_another_key_is_a_fault_before_kept_state_only() {
         records: &mut keyed(&batch),
         input: 0,
         partition: 0,
+        room: usize::MAX,
     };
     watched.process(call, &mut kept.state, &mut outcome).unwrap();
     assert_eq!(refusals(&outcome), [(0, Refusal::Fault), (1, Refusal::Fault)]);
@@ -552,11 +563,84 @@ fn a_plugin_tells_what_it_keeps() {
     assert!(count.description().needs.keeps_key);
     let keeps = described(&guest("keeps"));
     let kinds: Vec<_> = keeps.iter().map(|store| store.kind).collect();
-    assert_eq!(kinds, [StoreKind::List, StoreKind::Map, StoreKind::Value]);
+    assert_eq!(
+        kinds,
+        [StoreKind::List, StoreKind::Map, StoreKind::Value, StoreKind::Value]
+    );
     assert_eq!(
         (keeps[2].schema_version, keeps[2].readable_from, keeps[2].codec.as_str()),
         (2, 1, "raw")
     );
+}
+
+/// An operator with so much memory.
+fn keeps_within(memory_bytes: u64) -> Operator {
+    let limits = Limits {
+        memory_bytes,
+        ..limits()
+    };
+    guest("keeps").operator("op", "", limits).unwrap()
+}
+
+#[test]
+fn a_record_with_much_state_sees_its_own_and_nobody_elses() {
+    let (mut kept, mut operator) = (Kept::new(), keeps_within(16 << 20));
+    for (key, bytes) in [("small", 1), ("large", 5 << 20)] {
+        kept.state()
+            .put(store_id("op", "value"), key.as_bytes(), &vec![7; bytes]);
+    }
+    let set = [
+        (Some("small"), "set-other:smalls"),
+        (Some("nothing"), "set-other:nothings"),
+    ];
+    kept.call(&mut operator, &mut keyed(&set)).unwrap();
+    // The values of the large key are more than a quarter of the memory: no batch has so much, and this record stands
+    // alone.
+    for before in ["small", "nothing"] {
+        kept.call(&mut operator, &mut keyed(&[(Some(before), "other")]))
+            .unwrap();
+        let outcome = kept
+            .call(&mut operator, &mut keyed(&[(Some("large"), "other")]))
+            .unwrap();
+        assert_eq!(values(&outcome.outputs[0]), ["None"], "behind the key `{before}`");
+        assert_eq!(refusals(&outcome), []);
+    }
+}
+
+#[test]
+fn a_record_with_more_state_than_the_guest_holds_is_refused_with_a_sentence() {
+    let (mut kept, mut operator) = (Kept::new(), keeps_within(16 << 20));
+    kept.state()
+        .put(store_id("op", "value"), b"large", &vec![7; (8 << 20) + 1]);
+    let batch = [
+        (Some("a"), "set-other:as"),
+        (Some("large"), "other"),
+        (Some("a"), "other"),
+    ];
+    let outcome = kept.call(&mut operator, &mut keyed(&batch)).unwrap();
+    assert_eq!(refusals(&outcome), [(1, Refusal::Fault)]);
+    assert_eq!(
+        outcome.refused[0].reason,
+        "was not called: the values that its stores have for the record's key take more than half of its memory \
+         limit of 16MiB"
+    );
+    assert_eq!(values(&outcome.outputs[0]), ["", "Some(\"as\")"]);
+    assert_eq!(operator.stats().memory_limits, 1);
+}
+
+#[test]
+fn what_a_plugin_keeps_can_be_shown() {
+    let said = |plugin: &Plugin| -> Vec<serde_json::Value> {
+        let schemas = plugin.state_schemas().iter();
+        schemas.map(|schema| serde_json::from_str(schema).unwrap()).collect()
+    };
+    let count = engine().load(&built("plugins", "count-by-key")).unwrap();
+    assert_eq!(said(&count), [serde_json::json!({ "value": "u64", "enums": {} })]);
+    let text = serde_json::json!({ "value": "string", "enums": {} });
+    let map = serde_json::json!({ "value": "string", "enums": {}, "user-key": "string" });
+    assert_eq!(said(&guest("keeps")), [text.clone(), map, serde_json::json!({}), text]);
+    // It was built by hand, and has the world `processor` alone.
+    assert!(guest("lies-about-state").state_schemas().is_empty());
 }
 
 #[test]

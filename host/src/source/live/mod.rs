@@ -13,7 +13,7 @@ use super::*;
 use crate::clock;
 use crate::config::*;
 use crate::error::{Kind, Result};
-use crate::record::TopicPartition;
+use crate::record::{Committable, TopicPartition};
 
 mod members;
 mod starts;
@@ -119,6 +119,7 @@ pub(crate) fn source(address: &str, topics: &[&str]) -> KafkaSource {
         cluster: Cluster {
             brokers: address.to_owned(),
             properties: BTreeMap::new(),
+            login: Default::default(),
         },
         subscription: Subscription::Topics(topics.iter().map(|name| (*name).to_owned()).collect()),
         group: unique("g"),
@@ -142,6 +143,9 @@ pub(crate) fn member(workers: usize) -> Member {
         instance: None,
         workers,
         queue_bytes: 16 << 20,
+        keyed: Keyed::default(),
+        beside: Vec::new(),
+        poll_interval: Duration::from_secs(300),
     }
 }
 

@@ -112,11 +112,13 @@ fn what_rides_with_a_position_comes_back_to_its_next_owner() {
     let metadata = reader.metadata_for(&at(0), pointer);
     assert!(metadata.starts_with(&format!("{pointer}:100@")), "{metadata}");
     // Idle ones too, and what is not owned is left out.
-    let positions = vec![
-        (at(0), 100, metadata.clone()),
-        (at(1), 0, "sb1:x".to_owned()),
-        (at(9), 5, String::new()),
-    ];
+    let position = |partition, next, metadata: &str| Committable {
+        partition: at(partition),
+        next,
+        leader_epoch: None,
+        metadata: metadata.to_owned(),
+    };
+    let positions = vec![position(0, 100, &metadata), position(1, 0, "sb1:x"), position(9, 5, "")];
     assert!(reader.begin_commit_of(positions));
     assert_eq!(reader.group_metadata().unwrap_err().kind, Kind::TimedOut);
     poll_until(&mut reader, |_, polled, _| match polled {
@@ -132,7 +134,7 @@ fn what_rides_with_a_position_comes_back_to_its_next_owner() {
         (at(1), Some((0, "sb1:x".to_owned()))),
     ];
     assert_eq!(held, expected);
-    assert!(!reader.begin_commit_of(vec![(at(9), 5, String::new())]));
+    assert!(!reader.begin_commit_of(vec![position(9, 5, "")]));
     leave(reader);
 
     let lines = plan(std::slice::from_ref(&source), &member(1), None).unwrap().lines();
@@ -358,6 +360,104 @@ fn metadata_that_is_no_text_is_somebody_elses_and_ends_no_process() {
     assert!(!offsets::read(sources).unwrap()[0].committed.as_ref().unwrap().ours);
     let lines = plan(sources, &member(1), None).unwrap().lines();
     assert_eq!((lines[0].from, lines[0].metadata.clone()), (0, None));
+}
+
+#[test]
+fn a_member_that_is_fenced_while_it_gives_partitions_up_loses_them_all_and_goes_on() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "fenced-revocation", 2);
+    produce(&kafka, &name, 0, 0..10);
+    produce(&kafka, &name, 1, 0..10);
+    let mut source = source(&kafka, &[&name]);
+    source.stop = None;
+    source.session_timeout = Duration::from_secs(30);
+    let of = |instance: &str| {
+        let member = Member {
+            instance: Some(instance.to_owned()),
+            ..member(1)
+        };
+        Arc::new(plan(std::slice::from_ref(&source), &member, None).unwrap())
+    };
+    let plan = of("a");
+    let mut first = Reader::join(plan.clone(), 0).unwrap();
+    assigned(&mut first, 2);
+    poll_until(&mut first, |reader, _, _| {
+        reader.owned().iter().all(|owned| owned.next == 10)
+    });
+    let mut second = Reader::join(of("b"), 0).unwrap();
+    let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
+    loop {
+        assert!(clock::now() < until, "no revocation");
+        second.poll(Duration::from_millis(10), &mut batch).unwrap();
+        let polled = first.poll(Duration::from_millis(10), &mut batch).unwrap();
+        if first.has_batch() {
+            first.processed();
+        }
+        if matches!(polled, Polled::Revoking(_)) {
+            break;
+        }
+    }
+    // Its own predecessor's request to join comes late, and nobody is behind it.
+    let late = Reader::join(plan, 0).unwrap();
+    let until = clock::now() + LIMIT;
+    while first.fenced.is_none() && late.group_metadata().is_err() {
+        assert!(clock::now() < until, "it joins");
+        late.client.poll(Duration::from_millis(20));
+    }
+    std::mem::forget(late);
+    first.release(Some(Duration::from_secs(5))).unwrap();
+    let mut has_lost = false;
+    let until = clock::now() + LIMIT;
+    while !has_lost || first.owned().is_empty() || second.owned().is_empty() {
+        assert!(clock::now() < until, "both go on");
+        for reader in [&mut first, &mut second] {
+            let polled = poll(reader, &mut batch);
+            has_lost |= matches!(&polled, Polled::Lost(lost) if !lost.is_empty());
+            if reader.has_batch() {
+                reader.processed();
+            }
+        }
+    }
+    [first, second].into_iter().for_each(leave);
+}
+
+#[test]
+fn a_position_is_committed_with_the_epoch_of_its_leader_and_begun_with_it() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "epochs", 2);
+    produce(&kafka, &name, 0, 0..10);
+    let mut source = source(&kafka, &[&name]);
+    source.stop = None;
+    let mut reader = joined(&source);
+    poll_until(&mut reader, |reader, _, _| {
+        reader.owned().iter().any(|owned| owned.next == 10)
+    });
+    let epochs = |reader: &Reader| -> Vec<_> { reader.owned().iter().map(|owned| owned.leader_epoch).collect() };
+    assert_eq!(
+        epochs(&reader),
+        [Some(0), None],
+        "behind a record, and where there is none"
+    );
+    reader.begin_commit();
+    poll_until(&mut reader, |_, polled, _| matches!(polled, Polled::Committed(Ok(_))));
+    leave(reader);
+    assert_eq!(committed(&source, &name, 0).unwrap().leader_epoch, Some(0));
+    assert_eq!(committed(&source, &name, 1).unwrap().leader_epoch, None);
+
+    let mut next = joined(&source);
+    assigned(&mut next, 2);
+    assert_eq!(epochs(&next), [Some(0), None]);
+    produce(&kafka, &name, 0, 10..20);
+    poll_until(&mut next, |reader, _, _| {
+        reader.owned().iter().any(|owned| owned.next == 20)
+    });
+    // A marker at the end of the log is no record, and nobody tells its epoch.
+    transaction(&kafka, &name, 0, 20..21, Some(true));
+    poll_until(&mut next, |reader, _, _| {
+        reader.owned().iter().any(|owned| owned.next == 22)
+    });
+    assert_eq!(epochs(&next), [None, None]);
+    leave(next);
 }
 
 #[test]

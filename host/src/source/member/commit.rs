@@ -10,16 +10,13 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::queue;
 use crate::clock;
-use crate::record::TopicPartition;
+use crate::record::{Committable, TopicPartition};
 use crate::source::client::{Client, Event, words};
-
-/// A partition, its next offset to read, and what rides with it.
-pub(in crate::source) type Position = (TopicPartition, i64, String);
 
 /// What was asked to be committed.
 #[derive(Debug)]
 pub(in crate::source) struct Snapshot {
-    pub(in crate::source) positions: Vec<Position>,
+    pub(in crate::source) positions: Vec<Committable>,
     /// Whether the worker asked, and is told how it went; else it was a first pointer.
     pub(in crate::source) is_asked: bool,
 }
@@ -67,7 +64,7 @@ pub(in crate::source) struct Commits {
 /// A commit that came back.
 #[derive(Debug)]
 pub(in crate::source) struct Outcome {
-    pub(in crate::source) positions: Vec<Position>,
+    pub(in crate::source) positions: Vec<Committable>,
     pub(in crate::source) is_asked: bool,
     pub(in crate::source) result: Result<(), Refusal>,
 }
@@ -143,13 +140,13 @@ impl Commits {
     /// A partition that was given up is not committed any more.
     pub(in crate::source) fn forget(&mut self, at: &TopicPartition) {
         if let Some(waiting) = &mut self.waiting {
-            waiting.positions.retain(|(of, _, _)| of != at);
+            waiting.positions.retain(|of| of.partition != *at);
         }
     }
 }
 
 /// Commits as somebody who is no member: accepted only while the group is empty.
-pub(in crate::source) fn and_wait(client: &Client, positions: &[Position], limit: Duration) -> Result<(), String> {
+pub(in crate::source) fn and_wait(client: &Client, positions: &[Committable], limit: Duration) -> Result<(), String> {
     let deadline = clock::now() + limit;
     let sent = list(positions).and_then(|list| queue::commit(client, &list).map_err(KafkaError::ConsumerCommit));
     sent.map_err(|error| words(&error))?;
@@ -165,19 +162,20 @@ pub(in crate::source) fn and_wait(client: &Client, positions: &[Position], limit
 }
 
 /// The newer position of each partition.
-fn merged(mut older: Vec<Position>, newer: Vec<Position>) -> Vec<Position> {
-    older.retain(|(at, _, _)| !newer.iter().any(|(of, _, _)| of == at));
+fn merged(mut older: Vec<Committable>, newer: Vec<Committable>) -> Vec<Committable> {
+    older.retain(|old| !newer.iter().any(|new| new.partition == old.partition));
     older.extend(newer);
     older
 }
 
 /// Positions for librdkafka. Metadata is set once: a second time leaks the first.
-pub(in crate::source) fn list(positions: &[Position]) -> KafkaResult<TopicPartitionList> {
+pub(in crate::source) fn list(positions: &[Committable]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(positions.len());
-    for (at, next, metadata) in positions {
-        let mut element = list.add_partition(&at.topic, at.partition);
-        element.set_offset(Offset::Offset(*next))?;
-        element.set_metadata(metadata);
+    for of in positions {
+        let mut element = list.add_partition(&of.partition.topic, of.partition.partition);
+        element.set_offset(Offset::Offset(of.next))?;
+        element.set_metadata(&of.metadata);
+        queue::set_leader_epoch(&mut list, of.leader_epoch);
     }
     Ok(list)
 }

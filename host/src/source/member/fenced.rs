@@ -44,7 +44,7 @@ impl Reader {
         let client = Closing::new(client::member(
             &self.plan.set[0],
             self.plan.identity(self.worker),
-            self.plan.member.queue_bytes,
+            &self.plan.member,
         )?);
         let queue = Queue::of(&client)?;
         let lost: Vec<TopicPartition> = self.intake.slots().map(|slot| slot.at.clone()).collect();

@@ -34,6 +34,8 @@ pub(in crate::source) struct Slot {
     pub(in crate::source) incarnation: u64,
     /// Next offset behind the last record that was processed.
     processed: i64,
+    /// A position, and the epoch of the leader that took the record before it.
+    leader_epoch: Option<(i64, i32)>,
     /// What the group holds as ours.
     pub(in crate::source) committed: Option<i64>,
     /// Set while its fetching is paused, because it stands at its stop.
@@ -42,6 +44,8 @@ pub(in crate::source) struct Slot {
     pub(in crate::source) is_moving: bool,
     /// Records taken in and not handed over, in offset order.
     run: Option<Records>,
+    /// The leader epoch of the last record that was taken in.
+    newest_epoch: Option<i32>,
 }
 
 impl Slot {
@@ -60,11 +64,26 @@ impl Slot {
             start: from,
             incarnation: 0,
             processed: from,
+            leader_epoch: None,
             committed,
             is_paused: false,
             is_moving: false,
             run: None,
+            newest_epoch: None,
         }
+    }
+
+    /// The same, where the record before its first position is known to be of that leader epoch.
+    pub(in crate::source) fn behind(mut self, leader_epoch: Option<i32>) -> Self {
+        self.leader_epoch = leader_epoch.map(|epoch| (self.start, epoch));
+        self
+    }
+
+    /// The leader epoch that belongs to a position: that of the record right before it. Behind a transaction's marker or a gap of compaction nobody
+    /// tells it, and an older one would make a truncation of a new leader's first records.
+    pub(in crate::source) fn leader_epoch_at(&self, position: i64) -> Option<i32> {
+        let (at, epoch) = self.leader_epoch?;
+        (at == position).then_some(epoch)
     }
 
     pub(in crate::source) fn is_at_stop(&self) -> bool {
@@ -98,13 +117,21 @@ pub(in crate::source) struct Intake {
     /// Slots that have a run, oldest first.
     runs: VecDeque<usize>,
     spare: Vec<Records>,
-    /// The batch that was handed over and not processed yet: its slot, and the offset behind it.
-    outstanding: Option<(usize, i64)>,
+    /// The batch that was handed over and not processed yet.
+    outstanding: Option<Outstanding>,
     pub(in crate::source) troubles: Vec<Trouble>,
     /// Records or ends of partitions that came: a sign of life from the brokers.
     pub(in crate::source) arrivals: u64,
     max_batch: usize,
     serving: Serving,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outstanding {
+    slot: usize,
+    /// The offset behind its last record, and the epoch of the leader that took it.
+    behind: i64,
+    leader_epoch: Option<i32>,
 }
 
 /// What this serving has taken in.
@@ -151,7 +178,7 @@ impl Intake {
             numbers.remove(&at.partition);
         }
         self.runs.retain(|run| *run != index);
-        self.outstanding = self.outstanding.filter(|(of, _)| *of != index);
+        self.outstanding = self.outstanding.filter(|batch| batch.slot != index);
         let slot = self.slots[index].take()?;
         Some((slot, safe))
     }
@@ -179,7 +206,7 @@ impl Intake {
             return;
         };
         self.runs.retain(|run| *run != index);
-        self.outstanding = self.outstanding.filter(|(of, _)| *of != index);
+        self.outstanding = self.outstanding.filter(|batch| batch.slot != index);
         if let Some(slot) = self.slots[index].as_mut() {
             slot.run = None;
             slot.next = next;
@@ -190,7 +217,7 @@ impl Intake {
     /// Where a partition may be committed: behind its last processed record; its position, where nothing is in between.
     fn settled(&self, index: usize) -> Option<i64> {
         let slot = self.slots.get(index)?.as_ref()?;
-        let is_waiting = slot.run.is_some() || self.outstanding.is_some_and(|(of, _)| of == index);
+        let is_waiting = slot.run.is_some() || self.outstanding.is_some_and(|batch| batch.slot == index);
         Some(if is_waiting { slot.processed } else { slot.next })
     }
 
@@ -205,10 +232,11 @@ impl Intake {
 
     /// The batch that was handed over last is processed.
     pub(in crate::source) fn processed(&mut self) {
-        if let Some((index, behind)) = self.outstanding.take()
-            && let Some(slot) = self.slots[index].as_mut()
+        if let Some(batch) = self.outstanding.take()
+            && let Some(slot) = self.slots[batch.slot].as_mut()
         {
-            slot.processed = behind;
+            slot.processed = batch.behind;
+            slot.leader_epoch = batch.leader_epoch.map(|epoch| (batch.behind, epoch));
         }
     }
 
@@ -224,7 +252,11 @@ impl Intake {
         let behind = run.offsets.last().map_or(slot.processed, |last| last + 1);
         let place = (slot.source, slot.at.clone());
         std::mem::swap(into, &mut run);
-        self.outstanding = Some((index, behind));
+        self.outstanding = Some(Outstanding {
+            slot: index,
+            behind,
+            leader_epoch: slot.newest_epoch,
+        });
         if self.spare.len() < SPARE_RUNS {
             run.clear();
             self.spare.push(run);
@@ -302,6 +334,7 @@ impl queue::Intake for Intake {
         self.serving.records += 1;
         self.serving.bytes += push(message, run);
         slot.next = offset + 1;
+        slot.newest_epoch = message.leader_epoch();
         let is_run_full = run.len() >= self.max_batch;
         !is_run_full && !self.is_full()
     }

@@ -1,5 +1,8 @@
 //! The queue that all fetched messages of a consumer go through, and the few other things that rdkafka hides: the one file with unsafe code.
 //!
+//! Error codes are read as numbers. The generated bindings and the `rdkafka` crate read them as an enum with gaps, and a broker that is newer than
+//! they are may send one that lies in a gap: such a value must not exist in Rust at all. Here it becomes `Code::Unknown`, and is told with its number.
+//!
 //! A message is copied out of librdkafka's memory while it is served, and freed at once: a message that is kept pins its whole fetch
 //! response. We serve by callback and not by `rd_kafka_consume_batch_queue`: the latter counts an end-of-partition event as a record (librdkafka
 //! 2.12.1, its issue 4844), and the next rebalance would then resume behind a record that nobody read. It also waits until a batch is full.
@@ -9,7 +12,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
 use std::slice;
@@ -17,8 +20,9 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
 use crate::error::{Error, Kind, Result};
@@ -30,7 +34,7 @@ pub(in crate::source) trait Intake {
 }
 
 /// A message, or an error that came in its place, in librdkafka's memory.
-pub(in crate::source) struct Message<'a>(&'a sys::rd_kafka_message_t);
+pub(in crate::source) struct Message<'a>(&'a RawMessage);
 
 /// Tells whether two messages lie in the same partition without comparing names. Valid among the messages of one serving only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +44,20 @@ impl<'a> Message<'a> {
     /// The same view of a message that came by another way than the queue.
     pub(in crate::source) fn of(message: &'a BorrowedMessage<'a>) -> Self {
         // SAFETY: the borrowed message owns what its pointer shows, for `'a`.
-        Message(unsafe { &*message.ptr() })
+        Message(unsafe { &*message.ptr().cast::<RawMessage>() })
     }
 
     /// Why there is no message: the code, and librdkafka's words.
-    pub(in crate::source) fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        if self.0.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+    pub(in crate::source) fn error(&self) -> Option<(Code, String)> {
+        if self.0.err == NO_ERROR {
             return None;
         }
         let text = self.payload().map(|text| String::from_utf8_lossy(text).into_owned());
-        Some((self.0.err.into(), text.unwrap_or_default()))
+        Some((code(self.0.err), text.unwrap_or_default()))
+    }
+
+    fn native(&self) -> *const sys::rd_kafka_message_t {
+        ptr::from_ref(self.0).cast()
     }
 
     pub(in crate::source) fn place(&self) -> Place {
@@ -87,18 +95,25 @@ impl<'a> Message<'a> {
     pub(in crate::source) fn timestamp(&self) -> i64 {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: reads fields of a live message; `kind` outlives the call.
-        let at = unsafe { sys::rd_kafka_message_timestamp(self.0, &mut kind) };
+        let at = unsafe { sys::rd_kafka_message_timestamp(self.native(), &mut kind) };
         match kind {
             sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => -1,
             _ => at,
         }
     }
 
+    /// The epoch of the partition's leader that took the record; `None`: the broker is too old to tell.
+    pub(in crate::source) fn leader_epoch(&self) -> Option<i32> {
+        // SAFETY: reads a field of a live message.
+        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.native()) };
+        (epoch >= 0).then_some(epoch)
+    }
+
     /// Gives each header's name and value, in order.
     pub(in crate::source) fn each_header(&self, mut give: impl FnMut(&[u8], Option<&[u8]>)) {
         let mut headers = ptr::null_mut();
         // SAFETY: reads a live message; the headers that it gives belong to the message.
-        let found = unsafe { sys::rd_kafka_message_headers(self.0, &mut headers) };
+        let found = unsafe { sys::rd_kafka_message_headers(self.native(), &mut headers) };
         if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return;
         }
@@ -258,7 +273,7 @@ struct Serving<'a, I> {
 /// Called for each message. A panic here ends the process, as in any function that C calls.
 unsafe extern "C" fn take<I: Intake>(message: *mut sys::rd_kafka_message_t, serving: *mut c_void) {
     // SAFETY: both come from `serve`: a live message, and the `Serving` that nothing else uses meanwhile.
-    let (message, serving) = unsafe { (&*message, &mut *serving.cast::<Serving<'_, I>>()) };
+    let (message, serving) = unsafe { (&*message.cast::<RawMessage>(), &mut *serving.cast::<Serving<'_, I>>()) };
     serving.is_full = !serving.intake.take(&Message(message));
     if serving.is_full {
         // SAFETY: the client is alive; this only asks the serving loop of this thread to put the rest back.
@@ -272,21 +287,21 @@ unsafe extern "C" fn take<I: Intake>(message: *mut sys::rd_kafka_message_t, serv
 pub(in crate::source) fn commit<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     list: &TopicPartitionList,
-) -> Result<(), RDKafkaErrorCode> {
+) -> Result<(), Code> {
     let client = consumer.client().native_ptr();
     // SAFETY: the client and the list are alive; librdkafka copies the list, and keeps its own reference to the queue.
     let error = unsafe {
         let queue = sys::rd_kafka_queue_get_consumer(client);
         if queue.is_null() {
-            return Err(RDKafkaErrorCode::UnknownGroup);
+            return Err(Code::UnknownGroup);
         }
-        let error = sys::rd_kafka_commit_queue(client, list.ptr(), queue, None, ptr::null_mut());
+        let error = raw_commit_queue(client, list.ptr(), queue, ptr::null(), ptr::null_mut());
         sys::rd_kafka_queue_destroy(queue);
         error
     };
     match error {
-        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-        error => Err(error.into()),
+        NO_ERROR => Ok(()),
+        number => Err(code(number)),
     }
 }
 
@@ -342,7 +357,9 @@ pub(in crate::source) struct Element {
     /// Negative: none.
     pub(in crate::source) offset: i64,
     pub(in crate::source) metadata: String,
-    pub(in crate::source) error: Option<RDKafkaErrorCode>,
+    /// Of the leader that took the record before the offset.
+    pub(in crate::source) leader_epoch: Option<i32>,
+    pub(in crate::source) error: Option<Code>,
 }
 
 /// The elements of a list. rdkafka's own way panics on metadata that is no UTF-8, which anyone may have committed.
@@ -353,7 +370,7 @@ pub(in crate::source) fn elements(list: &TopicPartitionList) -> Vec<Element> {
     }
     // SAFETY: the list is alive and has `count` elements; names end with NUL; metadata is null or `metadata_size` bytes.
     unsafe {
-        slice::from_raw_parts((*list.ptr()).elems, count)
+        slice::from_raw_parts((*list.ptr()).elems.cast::<RawElement>(), count)
             .iter()
             .map(|element| Element {
                 topic: CStr::from_ptr(element.topic).to_string_lossy().into_owned(),
@@ -362,10 +379,23 @@ pub(in crate::source) fn elements(list: &TopicPartitionList) -> Vec<Element> {
                 metadata: bytes(element.metadata, element.metadata_size)
                     .map(|text| String::from_utf8_lossy(text).into_owned())
                     .unwrap_or_default(),
-                error: (element.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| element.err.into()),
+                leader_epoch: Some(sys::rd_kafka_topic_partition_get_leader_epoch(
+                    ptr::from_ref(element).cast(),
+                ))
+                .filter(|epoch| *epoch >= 0),
+                error: (element.err != NO_ERROR).then(|| code(element.err)),
             })
             .collect()
     }
+}
+
+/// Sets the leader epoch of the list's last element.
+pub(in crate::source) fn set_leader_epoch(list: &mut TopicPartitionList, epoch: Option<i32>) {
+    let (Some(last), Some(epoch)) = (list.count().checked_sub(1), epoch) else {
+        return;
+    };
+    // SAFETY: the list has an element of that number.
+    unsafe { sys::rd_kafka_topic_partition_set_leader_epoch((*list.ptr()).elems.add(last), epoch) };
 }
 
 /// Metadata as another program may have written it: its last byte is cut off, so that it need not be text any more.
@@ -397,9 +427,292 @@ pub(in crate::source) fn known_end<C: ConsumerContext>(
     (high >= 0).then_some(high)
 }
 
+/// No error.
+const NO_ERROR: i32 = 0;
+
+/// librdkafka's message, as its header lays it out, but for the code, which is a number.
+#[repr(C)]
+struct RawMessage {
+    err: i32,
+    rkt: *mut sys::rd_kafka_topic_t,
+    partition: i32,
+    payload: *mut c_void,
+    len: usize,
+    key: *mut c_void,
+    key_len: usize,
+    offset: i64,
+    private: *mut c_void,
+}
+
+/// An element of librdkafka's list of partitions, laid out likewise.
+#[repr(C)]
+struct RawElement {
+    topic: *mut c_char,
+    partition: i32,
+    offset: i64,
+    metadata: *mut c_void,
+    metadata_size: usize,
+    opaque: *mut c_void,
+    err: i32,
+    private: *mut c_void,
+}
+
+/// What is said of a topic, laid out likewise.
+#[repr(C)]
+struct RawTopic {
+    topic: *mut c_char,
+    partition_count: c_int,
+    partitions: *mut RawPartition,
+    err: i32,
+}
+
+#[repr(C)]
+struct RawPartition {
+    id: i32,
+    err: i32,
+    leader: i32,
+    replica_count: c_int,
+    replicas: *mut i32,
+    in_sync_count: c_int,
+    in_sync: *mut i32,
+}
+
+/// A layout that is not librdkafka's does not compile.
+const _: () = {
+    use std::mem::{offset_of, size_of};
+    assert!(size_of::<RawMessage>() == size_of::<sys::rd_kafka_message_t>());
+    assert!(offset_of!(RawMessage, err) == offset_of!(sys::rd_kafka_message_t, err));
+    assert!(offset_of!(RawMessage, offset) == offset_of!(sys::rd_kafka_message_t, offset));
+    assert!(size_of::<RawElement>() == size_of::<sys::rd_kafka_topic_partition_t>());
+    assert!(offset_of!(RawElement, err) == offset_of!(sys::rd_kafka_topic_partition_t, err));
+    assert!(offset_of!(RawElement, metadata_size) == offset_of!(sys::rd_kafka_topic_partition_t, metadata_size));
+    assert!(size_of::<RawTopic>() == size_of::<sys::rd_kafka_metadata_topic>());
+    assert!(offset_of!(RawTopic, err) == offset_of!(sys::rd_kafka_metadata_topic, err));
+    assert!(size_of::<RawPartition>() == size_of::<sys::rd_kafka_metadata_partition>());
+    assert!(offset_of!(RawPartition, leader) == offset_of!(sys::rd_kafka_metadata_partition, leader));
+};
+
+unsafe extern "C" {
+    #[link_name = "rd_kafka_committed"]
+    fn raw_committed(
+        client: *mut sys::rd_kafka_t,
+        list: *mut sys::rd_kafka_topic_partition_list_t,
+        limit: c_int,
+    ) -> i32;
+    #[link_name = "rd_kafka_offsets_for_times"]
+    fn raw_offsets_for_times(
+        client: *mut sys::rd_kafka_t,
+        list: *mut sys::rd_kafka_topic_partition_list_t,
+        limit: c_int,
+    ) -> i32;
+    #[link_name = "rd_kafka_commit_queue"]
+    fn raw_commit_queue(
+        client: *mut sys::rd_kafka_t,
+        list: *const sys::rd_kafka_topic_partition_list_t,
+        queue: *mut sys::rd_kafka_queue_t,
+        callback: *const c_void,
+        opaque: *mut c_void,
+    ) -> i32;
+    #[link_name = "rd_kafka_metadata"]
+    fn raw_metadata(
+        client: *mut sys::rd_kafka_t,
+        all: c_int,
+        topic: *mut sys::rd_kafka_topic_t,
+        answer: *mut *const sys::rd_kafka_metadata,
+        limit: c_int,
+    ) -> i32;
+    #[link_name = "rd_kafka_err2str"]
+    fn raw_words(code: i32) -> *const c_char;
+}
+
+/// A code by its number.
+pub(in crate::source) fn code(number: i32) -> Code {
+    match RDKafkaRespErr::try_from(number) {
+        Ok(known) => known.into(),
+        Err(_) => {
+            tracing::warn!(number, "Kafka sent an error code that this version does not know");
+            Code::Unknown
+        }
+    }
+}
+
+/// librdkafka's words for a code; whatever the number, there are some.
+pub(in crate::source) fn words(code: i32) -> &'static str {
+    // SAFETY: for each number librdkafka gives a text; that of a known code lives forever, and nobody asks for another one.
+    unsafe { CStr::from_ptr(raw_words(code)) }.to_str().unwrap_or_default()
+}
+
+/// The group's offsets, filled into `list`.
+pub(in crate::source) fn committed<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+    limit: Duration,
+) -> KafkaResult<()> {
+    // SAFETY: client and list live; librdkafka fills the list's own elements in.
+    let number = unsafe { raw_committed(client.client().native_ptr(), list.ptr(), milliseconds(limit)) };
+    checked(number, KafkaError::OffsetFetch)
+}
+
+/// An offset for each time that stands in `list` as an offset, filled in there.
+pub(in crate::source) fn offsets_for_times<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+    limit: Duration,
+) -> KafkaResult<()> {
+    // SAFETY: as `committed`.
+    let number = unsafe { raw_offsets_for_times(client.client().native_ptr(), list.ptr(), milliseconds(limit)) };
+    checked(number, KafkaError::OffsetFetch)
+}
+
+/// A topic of the cluster.
+pub(in crate::source) struct Topic {
+    pub(in crate::source) name: String,
+    pub(in crate::source) error: Option<Code>,
+    /// The number of each partition, and its leader; negative: it has none.
+    pub(in crate::source) partitions: Vec<(i32, i32)>,
+}
+
+/// All topics, or one.
+pub(in crate::source) fn topics<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    only: Option<&str>,
+    limit: Duration,
+) -> KafkaResult<Vec<Topic>> {
+    let only = only.map(CString::new).transpose()?;
+    let native = client.client().native_ptr();
+    let mut answer: *const sys::rd_kafka_metadata = ptr::null();
+    // SAFETY: the client lives; the topic's handle is ours and destroyed once; on success the answer is ours to read and to release.
+    unsafe {
+        let topic = only.as_ref().map_or(ptr::null_mut(), |name| {
+            sys::rd_kafka_topic_new(native, name.as_ptr(), ptr::null_mut())
+        });
+        let number = raw_metadata(
+            native,
+            c_int::from(only.is_none()),
+            topic,
+            &mut answer,
+            milliseconds(limit),
+        );
+        if !topic.is_null() {
+            sys::rd_kafka_topic_destroy(topic);
+        }
+        checked(number, KafkaError::MetadataFetch)?;
+        let topics = read((*answer).topics.cast::<RawTopic>(), (*answer).topic_cnt);
+        let topics = topics.iter().map(|topic| Topic {
+            name: CStr::from_ptr(topic.topic).to_string_lossy().into_owned(),
+            error: (topic.err != NO_ERROR).then(|| code(topic.err)),
+            partitions: read(topic.partitions, topic.partition_count)
+                .iter()
+                .map(|partition| (partition.id, partition.leader))
+                .collect(),
+        });
+        let topics = topics.collect();
+        sys::rd_kafka_metadata_destroy(answer);
+        Ok(topics)
+    }
+}
+
+/// # Safety
+/// `start` is null, or `count` values can be read there for `'a`.
+unsafe fn read<'a, T>(start: *const T, count: c_int) -> &'a [T] {
+    match usize::try_from(count) {
+        // SAFETY: the caller's promise.
+        Ok(count) if !start.is_null() => unsafe { slice::from_raw_parts(start, count) },
+        _ => &[],
+    }
+}
+
+fn checked(number: i32, error: impl Fn(Code) -> KafkaError) -> KafkaResult<()> {
+    match number {
+        NO_ERROR => Ok(()),
+        number => Err(error(code(number))),
+    }
+}
+
+fn milliseconds(limit: Duration) -> c_int {
+    c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rdkafka::ClientConfig;
+
+    /// Between two known ones, behind the last one, and far below the first.
+    const STRANGE: [i32; 4] = [120, 133, 4711, i32::MIN];
+
+    #[test]
+    fn numbers_that_nobody_knows_become_no_code_of_another_meaning() {
+        assert!(STRANGE.iter().all(|number| code(*number) == Code::Unknown));
+        assert_eq!(code(9), Code::ReplicaNotAvailable);
+        assert_eq!(code(-139), Code::LogTruncation);
+        assert_eq!(words(-139), "Local: Partition log truncation detected");
+    }
+
+    #[test]
+    fn the_list_of_what_passes_has_the_numbers_that_it_means() {
+        let meant = [
+            Code::BrokerTransportFailure,
+            Code::Resolve,
+            Code::AllBrokersDown,
+            Code::OperationTimedOut,
+            Code::WaitingForCoordinator,
+            Code::DestroyBroker,
+            Code::LeaderNotAvailable,
+            Code::NotLeaderForPartition,
+            Code::RequestTimedOut,
+            Code::BrokerNotAvailable,
+            Code::NetworkException,
+            Code::CoordinatorLoadInProgress,
+            Code::CoordinatorNotAvailable,
+            Code::NotCoordinator,
+            Code::KafkaStorageError,
+            Code::FencedLeaderEpoch,
+            Code::UnknownLeaderEpoch,
+            Code::OffsetNotAvailable,
+            Code::UnstableOffsetCommit,
+        ];
+        let passes = |code: &Code| crate::outage::passes(*code as i32);
+        assert_eq!(meant.iter().find(|code| !passes(code)), None);
+        assert_eq!(
+            (-300..200).filter(|number| crate::outage::passes(*number)).count(),
+            meant.len()
+        );
+    }
+
+    unsafe extern "C" {
+        fn rd_kafka_mock_push_request_errors_array(
+            cluster: *mut sys::rd_kafka_mock_cluster_t,
+            api: i16,
+            count: usize,
+            errors: *const i32,
+        );
+    }
+
+    #[test]
+    fn a_broker_that_is_newer_than_this_program_is_answered_with_an_error() {
+        const OFFSET_FETCH: i16 = 9;
+        let client: BaseConsumer = ClientConfig::new()
+            .set("test.mock.num.brokers", "1")
+            .set("group.id", "g")
+            .create()
+            .unwrap();
+        let patience = Duration::from_secs(20);
+        assert!(topics(&client, None, patience).is_ok());
+        let mut list = TopicPartitionList::new();
+        list.add_partition("t", 0);
+        assert_eq!(committed(&client, &list, patience), Ok(()));
+        for number in [120, 4711] {
+            let errors = [number; 1];
+            // SAFETY: the mock cluster lives as long as its client; the numbers are copied.
+            unsafe {
+                let brokers = sys::rd_kafka_handle_mock_cluster(client.client().native_ptr());
+                rd_kafka_mock_push_request_errors_array(brokers, OFFSET_FETCH, 1, errors.as_ptr());
+            }
+            let answer = committed(&client, &list, patience);
+            assert_eq!(answer, Err(KafkaError::OffsetFetch(Code::Unknown)), "{number}");
+        }
+    }
 
     #[test]
     fn metadata_that_is_no_text_does_not_end_the_process() {
@@ -411,6 +724,35 @@ mod tests {
         assert_eq!((read[0].topic.as_str(), read[0].partition), ("views", 3));
         assert_eq!(read[0].metadata, "\u{0}\u{fffd}");
         assert!(elements(&TopicPartitionList::new()).is_empty());
+    }
+
+    #[test]
+    fn an_error_code_that_nobody_knows_is_read_as_a_number() {
+        let mut list = TopicPartitionList::new();
+        list.add_partition("views", 3);
+        for strange in [99, 120, 4711, i32::MIN] {
+            // SAFETY: the list has an element; the message is all zero but for its code.
+            let error = unsafe {
+                (*(*list.ptr()).elems.cast::<RawElement>()).err = strange;
+                let mut message: RawMessage = std::mem::zeroed();
+                message.err = strange;
+                Message(&message).error()
+            };
+            assert_eq!(error, Some((Code::Unknown, String::new())));
+            assert_eq!(elements(&list)[0].error, Some(Code::Unknown));
+        }
+    }
+
+    #[test]
+    fn a_leader_epoch_stays_with_its_element() {
+        let mut list = TopicPartitionList::new();
+        set_leader_epoch(&mut list, Some(1));
+        for epoch in [None, Some(0), Some(7)] {
+            list.add_partition("views", 3);
+            set_leader_epoch(&mut list, epoch);
+        }
+        let read: Vec<_> = elements(&list).iter().map(|of| of.leader_epoch).collect();
+        assert_eq!(read, [None, Some(0), Some(7)]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::intake::Intake;
 use super::queue::{self, Intake as _, Message, Queue};
 use crate::clock::{self, Interval};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Records, TopicPartition};
+use crate::record::{Committable, Records, TopicPartition};
 use crate::source::client::{self, Event, words};
 use crate::source::positions::plan::{Placed, Plan};
 use crate::source::positions::topics::Sharing;
@@ -116,6 +116,10 @@ pub struct Reader {
     probe: Interval,
     /// When another member joined under this one's instance id.
     pub(in crate::source) fenced: Option<Instant>,
+    /// When the group's members are looked at again, because a look told nothing; `None`: they agree.
+    pub(in crate::source) agreement: Option<Interval>,
+    /// The members do not agree: what was owned is lost, and this is said next.
+    pub(in crate::source) dissent: Option<Error>,
 }
 
 impl Reader {
@@ -124,7 +128,7 @@ impl Reader {
     /// Errors: `Invalid`, settings that librdkafka refuses.
     pub fn join(plan: Arc<Plan>, worker: usize) -> Result<Self> {
         let identity = plan.identity(worker);
-        let client = Closing::new(client::member(&plan.set[0], identity, plan.member.queue_bytes)?);
+        let client = Closing::new(client::member(&plan.set[0], identity, &plan.member)?);
         let queue = Queue::of(&client)?;
         let max_batch = plan.set.iter().map(|source| source.max_batch).min().unwrap_or(1);
         let discovery = plan
@@ -154,6 +158,8 @@ impl Reader {
             disconnected: None,
             probe: Interval::new(Duration::from_secs(1)),
             fenced: None,
+            agreement: None,
+            dissent: None,
             plan,
         };
         reader.subscribe_first()?;
@@ -190,8 +196,9 @@ impl Reader {
 
     /// Serves the group and waits up to `wait` for records. `batch` is filled where `Polled::Batch` says so.
     ///
-    /// Errors: `Kafka`, a position that the log does not hold, a topic that was deleted, a permission that was withdrawn; `Fenced`, another
-    /// process with this instance's id; `Bug`, a batch that was not `processed`. A broker that is away is none.
+    /// Errors: `Kafka`, a position that the log does not hold, a topic that was deleted, a permission that was withdrawn, members that do not agree;
+    /// `Corrupt`, a topic with state behind it has another number of partitions; `Fenced`, another process with this instance's id; `Bug`, a batch
+    /// that was not `processed`. A broker that is away is none.
     pub fn poll(&mut self, wait: Duration, batch: &mut Batch) -> Result<Polled> {
         if self.intake.has_outstanding() {
             return Err(Error::new(
@@ -210,6 +217,7 @@ impl Reader {
                 return Ok(told);
             }
             self.discover_when_due()?;
+            self.look_around_when_due()?;
             // A partition that was just found is told before its first records are handed over.
             if let Some(told) = self.told.pop_front() {
                 return Ok(told);
@@ -219,7 +227,9 @@ impl Reader {
                 return Ok(self.told.pop_front().unwrap_or(Polled::Finished));
             }
             self.intake.begin();
-            if !self.queue.serve(self.bounded(wait), &mut self.intake) {
+            // As long as nothing is read, only the group has something to say.
+            let reads = self.intake.slots().next().is_some();
+            if !reads || !self.queue.serve(self.bounded(wait), &mut self.intake) {
                 self.serve(self.bounded(wait))?;
             }
             self.rest_at_stops();
@@ -297,16 +307,15 @@ impl Reader {
         true
     }
 
-    fn uncommitted(&self, is_wanted: impl Fn(&TopicPartition) -> bool) -> Vec<super::commit::Position> {
+    fn uncommitted(&self, is_wanted: impl Fn(&TopicPartition) -> bool) -> Vec<Committable> {
         self.intake
             .positions()
             .filter(|(slot, next)| slot.committed != Some(*next) && is_wanted(&slot.at))
-            .map(|(slot, next)| {
-                (
-                    slot.at.clone(),
-                    next,
-                    self.plan.pointer(slot.source, &slot.at, slot.stop),
-                )
+            .map(|(slot, next)| Committable {
+                partition: slot.at.clone(),
+                next,
+                leader_epoch: slot.leader_epoch_at(next),
+                metadata: self.plan.pointer(slot.source, &slot.at, slot.stop),
             })
             .collect()
     }
@@ -322,11 +331,16 @@ impl Reader {
             return Ok(());
         };
         let partitions = self.with_followers(&partitions);
+        let membership = self.fenced;
         if let Some(limit) = commit.filter(|_| self.plan.commits()) {
             let positions = self.uncommitted(|at| partitions.contains(at));
             if !self.commit_and_wait(positions, clock::now() + limit)? {
                 self.told.push_back(Polled::Committed(Err(Refusal::passing(NO_ANSWER))));
             }
+        }
+        if self.fenced != membership {
+            // It joined again meanwhile, under another membership: all is lost, and told, and nobody waits for this answer.
+            return Ok(());
         }
         let owned: Vec<_> = partitions
             .into_iter()
@@ -336,7 +350,7 @@ impl Reader {
     }
 
     /// Whether every commit was answered by the deadline; how is told.
-    fn commit_and_wait(&mut self, positions: Vec<super::commit::Position>, deadline: Instant) -> Result<bool> {
+    fn commit_and_wait(&mut self, positions: Vec<Committable>, deadline: Instant) -> Result<bool> {
         if !positions.is_empty() {
             let sent = self.commits.begin(
                 &self.client,
@@ -415,6 +429,7 @@ impl Reader {
 
     /// Serves what librdkafka has to tell. A message that comes this way came before the partition was led into our queue: it is taken in first.
     pub(in crate::source) fn serve(&mut self, wait: Duration) -> Result<()> {
+        client::tend(&self.client);
         let mut wait = wait;
         loop {
             let before = self.client.context().served();
@@ -488,7 +503,10 @@ impl Reader {
         for outcome in outcomes {
             // Where checkpoints are the truth the answer may be older than they are.
             if outcome.result.is_ok() && !self.plan.is_kept() {
-                for (at, next, _) in &outcome.positions {
+                for Committable {
+                    partition: at, next, ..
+                } in &outcome.positions
+                {
                     if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
                         slot.committed = Some(*next);
                     }

@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::commit::Snapshot;
 use super::demands::Demand;
 use super::intake::Slot;
+use super::queue;
 use super::reader::{Polled, Reader};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
@@ -20,6 +21,8 @@ use crate::source::positions::plan::{Placed, own, own_metadata};
 use crate::source::positions::start::Origin;
 use crate::source::positions::topics::Sharing;
 
+/// How long librdkafka's main thread may take to begin what is asked of it.
+const SEEK: Duration = Duration::from_secs(5);
 /// How long one look at committed offsets may hold the worker up; after that it gets to act, and the look is repeated.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -27,10 +30,17 @@ impl Reader {
     /// Answers the next demand, or tells the worker what it has to do first.
     pub(in crate::source) fn answer(&mut self) -> Result<Option<Polled>> {
         loop {
+            if let Some(dissent) = self.dissent.take() {
+                return Err(dissent);
+            }
             match self.demands.next() {
                 None => return Ok(None),
                 Some(Demand::Assign(partitions)) => {
                     let partitions = self.with_followers(&partitions.clone());
+                    if let Some(lost) = self.disagree()? {
+                        return Ok(Some(lost));
+                    }
+                    self.refuse_grown(&partitions)?;
                     let placed = match self.assign(&partitions) {
                         Ok(placed) => placed,
                         Err(error) if error.kind == Kind::TimedOut => {
@@ -107,10 +117,12 @@ impl Reader {
             .map(|(placed, _)| (placed.partition.clone(), placed.from))
             .collect();
         self.fetch_from(&places)?;
+        self.look_for_truncation(&resolved)?;
         self.incarnation += 1;
         for (placed, committed) in &resolved {
             let at = placed.partition.clone();
-            let mut slot = Slot::new(placed.source, at, placed.from, placed.stop, *committed);
+            let slot = Slot::new(placed.source, at, placed.from, placed.stop, *committed);
+            let mut slot = slot.behind(placed.leader_epoch);
             slot.incarnation = self.incarnation;
             self.intake.add(slot);
         }
@@ -137,6 +149,31 @@ impl Reader {
         self.client
             .incremental_assign(&list)
             .map_err(|error| failed(words(&error)))
+    }
+
+    /// Asks the leaders whether their logs still hold the records before the positions that partitions begin at: librdkafka does that for a position
+    /// that is sought, and not for one that is assigned. What was cut off comes in place of a record.
+    fn look_for_truncation(&self, resolved: &[(Placed, Option<i64>)]) -> Result<()> {
+        let failed = |error: &_| Error::new(Kind::Kafka, "failed to take over partitions", words(error));
+        let mut list = TopicPartitionList::new();
+        for (placed, _) in resolved.iter().filter(|(placed, _)| placed.leader_epoch.is_some()) {
+            let mut element = list.add_partition(&placed.partition.topic, placed.partition.partition);
+            element
+                .set_offset(Offset::Offset(placed.from))
+                .map_err(|error| failed(&error))?;
+            queue::set_leader_epoch(&mut list, placed.leader_epoch);
+        }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        let sought = self
+            .client
+            .seek_partitions(list, SEEK)
+            .map_err(|error| failed(&error))?;
+        for missed in queue::elements(&sought).into_iter().filter(|of| of.error.is_some()) {
+            tracing::debug!(topic = missed.topic, partition = missed.partition, why = ?missed.error, "not looked for truncation");
+        }
+        Ok(())
     }
 
     /// Where assigned partitions start: this pipeline's position, read again because another member may have moved it; the plan's number; the
@@ -173,6 +210,10 @@ impl Reader {
                 placed.origin = Origin::Committed;
             }
             placed.metadata = held.as_ref().and_then(own_metadata);
+            placed.leader_epoch = match committed {
+                Some(_) => held.as_ref().and_then(|held| held.leader_epoch),
+                None => placed.leader_epoch.filter(|_| placed.origin == Origin::GroupOffset),
+            };
             (placed, committed)
         });
         Ok(resolved.collect())
@@ -187,6 +228,8 @@ impl Reader {
             origin: Origin::FoundLater,
             stop: self.plan.is_bounded().then_some(begin),
             metadata: None,
+            passed_over: None,
+            leader_epoch: None,
         }
     }
 
@@ -197,10 +240,7 @@ impl Reader {
         let positions: Vec<_> = resolved
             .iter()
             .filter(|(_, committed)| committed.is_none())
-            .map(|(placed, _)| {
-                let pointer = self.plan.pointer(placed.source, &placed.partition, placed.stop);
-                (placed.partition.clone(), placed.from, pointer)
-            })
+            .map(|(placed, _)| self.plan.first(placed))
             .collect();
         if !positions.is_empty() {
             let sent = self.commits.begin(

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use super::commit::{Position, Snapshot};
+use super::commit::Snapshot;
 use super::queue;
 use super::reader::Reader;
 use crate::error::{Error, Kind, Result};
-use crate::record::TopicPartition;
+use crate::record::{Committable, TopicPartition};
 use crate::source::positions::metadata;
 use crate::source::positions::topics::Sharing;
 
@@ -21,6 +21,8 @@ pub struct Owned {
     pub source: usize,
     /// The next offset to process: what a commit would say.
     pub next: i64,
+    /// The epoch of the leader that took the record before it, where that is known.
+    pub leader_epoch: Option<i32>,
     /// Where this assignment began to read, or was last rewound to.
     pub start: i64,
     /// What the group holds as this pipeline's, as far as this reader knows.
@@ -39,6 +41,7 @@ impl Reader {
             partition: slot.at.clone(),
             source: slot.source,
             next,
+            leader_epoch: slot.leader_epoch_at(next),
             start: slot.start,
             committed: slot.committed,
             incarnation: slot.incarnation,
@@ -80,8 +83,8 @@ impl Reader {
 
     /// Begins to commit these positions, with what rides with each, in one request; partitions that are not owned any more are left out. Never waits:
     /// `Polled::Committed` tells how it went. `false`: there is nothing to commit, and nothing will be told.
-    pub fn begin_commit_of(&mut self, positions: Vec<(TopicPartition, i64, String)>) -> bool {
-        let is_owned = |(at, _, _): &Position| self.intake.slot(&at.topic, at.partition).is_some();
+    pub fn begin_commit_of(&mut self, positions: Vec<Committable>) -> bool {
+        let is_owned = |of: &Committable| self.owns(&of.partition);
         let positions: Vec<_> = positions.into_iter().filter(is_owned).collect();
         if positions.is_empty() {
             return false;
@@ -97,13 +100,18 @@ impl Reader {
 
     /// A checkpoint that is durable holds these positions, and is the truth about them. The group is told for the eyes of monitoring, where it is to
     /// be: `Polled::Committed` tells later how that went, and nothing depends on it.
-    pub fn kept(&mut self, positions: Vec<Position>) {
-        let known: Vec<_> = positions.iter().map(|(at, next, _)| (at.clone(), *next)).collect();
+    pub fn kept(&mut self, positions: Vec<Committable>) {
+        let known: Vec<_> = positions.iter().map(|of| (of.partition.clone(), of.next)).collect();
         self.committed_by_others(&known);
-        self.plan.keep(positions.iter().cloned());
+        let kept = positions.iter().cloned();
+        self.plan.keep(kept.map(|of| (of.partition, of.next, of.metadata)));
         if self.plan.tells_group() {
             self.begin_commit_of(positions);
         }
+    }
+
+    fn owns(&self, at: &TopicPartition) -> bool {
+        self.intake.slot(&at.topic, at.partition).is_some()
     }
 
     /// Somebody else committed these positions for this reader.

@@ -5,11 +5,15 @@ use std::time::Duration;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::intake::Trouble;
+use super::queue;
 use super::reader::{Polled, Reader};
-use crate::config::Subscription;
+use crate::clock::Interval;
+use crate::config::{KafkaSource, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::client;
+use crate::source::positions::agreement::outgrown;
+use crate::source::positions::counts;
 use crate::source::positions::lookup::{Lookup, Which};
 use crate::source::positions::plan::{Placed, no_offset};
 use crate::source::positions::start::{self, Facts};
@@ -17,6 +21,10 @@ use crate::source::positions::topics::{self, Sharing};
 
 /// How long a look around may hold the worker up.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the group's members are not looked at after a look that told nothing.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// What fails where a topic's number of partitions is not what it was.
+const GO_ON: &str = "failed to go on";
 
 impl Reader {
     pub(in crate::source) fn discover_when_due(&mut self) -> Result<()> {
@@ -44,10 +52,11 @@ impl Reader {
                 for follower in followers {
                     let count = self.count(&follower)?;
                     if count > led {
-                        return Err(outgrown(&follower, count, &leader, led));
+                        return Err(outgrown("read", (follower.as_str(), count), (leader.as_str(), led)));
                     }
                     self.counts.insert(follower, count);
                 }
+                self.look_around_again();
                 self.follow_up(&leader)
             }
         }
@@ -57,7 +66,11 @@ impl Reader {
     fn discover_by_hand(&mut self) -> Result<()> {
         let subscription = self.plan.set.first().map(|source| source.subscription.clone());
         let mut counts = match subscription {
-            Some(Subscription::Pattern(pattern)) => topics::matching(&pattern, &self.lookup(PATIENCE).all_topics()?),
+            Some(Subscription::Pattern(pattern)) => {
+                let found = topics::matching(&pattern, &self.lookup(PATIENCE).all_topics()?);
+                topics::refuse_shared(&self.plan.set[0], &self.plan.member.beside, &found)?;
+                found
+            }
             _ => Default::default(),
         };
         if counts.is_empty() {
@@ -85,12 +98,75 @@ impl Reader {
             return Ok(());
         };
         let found = topics::matching(&pattern, &self.lookup(PATIENCE).all_topics()?);
+        topics::refuse_shared(&self.plan.set[0], &self.plan.member.beside, &found)?;
         let names = found.keys().cloned().collect();
         self.counts = found;
         if names != self.subscribed {
             self.subscribe(names)?;
         }
         Ok(())
+    }
+
+    /// New partitions of a topic whose keys have state are not taken.
+    pub(in crate::source) fn refuse_grown(&self, partitions: &[TopicPartition]) -> Result<()> {
+        let counts = self.plan.counts();
+        let grown = partitions.iter().find_map(|at| {
+            let before = counts.get(&*at.topic).filter(|before| at.partition >= **before)?;
+            Some((&*at.topic, *before))
+        });
+        let Some((topic, before)) = grown else { return Ok(()) };
+        // The number of now tells more than that of the partition; the partition is proof enough where nobody answers.
+        let count = self.lookup(PATIENCE).partitions(topic).ok().flatten();
+        let highest = partitions
+            .iter()
+            .filter(|at| &*at.topic == topic)
+            .map(|at| at.partition + 1)
+            .max();
+        Err(counts::changed(
+            GO_ON,
+            topic,
+            before,
+            count.max(highest).unwrap_or(before),
+        ))
+    }
+
+    /// Another generation of the group may have other members. Those that do not follow the same topic read partitions that this one reads: what it
+    /// has is lost then, without a commit, and the next poll says why.
+    pub(in crate::source) fn disagree(&mut self) -> Result<Option<Polled>> {
+        let (Some(onlooker), Sharing::Led { leader, .. }) = (&self.plan.onlooker, &self.plan.sharing) else {
+            return Ok(None);
+        };
+        let dissent = match onlooker.check(&self.plan.set, leader) {
+            Ok(agreed) => {
+                self.agreement = agreed.is_none().then(|| Interval::new(LOOK_AGAIN));
+                return Ok(None);
+            }
+            Err(dissent) => dissent,
+        };
+        let owned: Vec<_> = self.intake.slots().map(|slot| slot.at.clone()).collect();
+        if owned.is_empty() {
+            return Err(dissent);
+        }
+        owned.iter().for_each(|at| self.forget(at));
+        self.dissent = Some(dissent);
+        Ok(Some(Polled::Lost(owned)))
+    }
+
+    /// Looks at the group's members again where the last look told nothing.
+    pub(in crate::source) fn look_around_when_due(&mut self) -> Result<()> {
+        if self.agreement.as_mut().is_some_and(Interval::due)
+            && let Some(lost) = self.disagree()?
+        {
+            self.told.push_back(lost);
+        }
+        Ok(())
+    }
+
+    /// Members may have come that this one was not told of.
+    fn look_around_again(&mut self) {
+        if self.plan.onlooker.is_some() && self.agreement.is_none() {
+            self.agreement = Some(Interval::new(Duration::ZERO));
+        }
     }
 
     /// Takes the partitions that a follower got since, where this member has the leader's of the same number.
@@ -113,12 +189,15 @@ impl Reader {
         Ok(())
     }
 
-    /// The number of partitions of a topic that must be there. A broker that has just started may not know all topics yet, so it is asked
-    /// more than once before the topic counts as deleted.
+    /// The number of partitions of a topic that must be there, and must be what it was where its keys have state. A broker that has just started
+    /// may not know all topics yet, so it is asked more than once before the topic counts as deleted.
     fn count(&self, topic: &str) -> Result<i32> {
         for _ in 0..4 {
             if let Some(count) = self.lookup(PATIENCE).partitions(topic)? {
-                return Ok(count);
+                return match self.plan.counts().get(topic) {
+                    Some(before) if *before != count => Err(counts::changed(GO_ON, topic, *before, count)),
+                    _ => Ok(count),
+                };
             }
             std::thread::sleep(Duration::from_millis(250));
         }
@@ -158,7 +237,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The log does not hold a partition's position: the source's policy says where to go on. librdkafka says it once, and fetches no more.
+    /// The log does not hold a partition's position, or holds other records before it than those that were read: the source's policy says where to go
+    /// on. librdkafka says it once, and fetches no more.
     fn leave_gap(&mut self, trouble: &Trouble) -> Result<()> {
         let Some(slot) = self
             .intake
@@ -178,13 +258,17 @@ impl Reader {
         let (at, next, index, stop) = (slot.at.clone(), slot.next, slot.source, slot.stop);
         let source = &self.plan.set[index];
         let facts = self.bounds(&at, next)?;
-        if (facts.begin..=facts.high).contains(&next) {
+        let is_cut = is_truncation(&trouble.text);
+        if !is_cut && (facts.begin..=facts.high).contains(&next) {
             return self.move_to(&[(at, next)]);
         }
         let Some((from, origin)) = start::out_of_range(source.on_out_of_range, &facts) else {
-            return Err(no_offset(source, &at, next, &facts, "read"));
+            return Err(match is_cut {
+                true => truncated(source, &at, next, &facts, &trouble.text),
+                false => no_offset(source, &at, next, &facts, "read"),
+            });
         };
-        tracing::warn!(partition = %at, next, from, "the log does not hold the position");
+        tracing::warn!(partition = %at, next, from, why = trouble.text, "the log does not hold the position");
         self.move_to(&[(at.clone(), from)])?;
         self.told.push_back(Polled::Assigned(vec![Placed {
             source: index,
@@ -193,6 +277,8 @@ impl Reader {
             origin,
             stop,
             metadata: None,
+            passed_over: None,
+            leader_epoch: None,
         }]));
         Ok(())
     }
@@ -223,13 +309,35 @@ fn one(offsets: Vec<Option<i64>>) -> i64 {
     offsets.first().copied().flatten().unwrap_or(0)
 }
 
-fn outgrown(follower: &str, count: i32, leader: &str, led: i32) -> Error {
+/// Whether librdkafka means that the log was truncated below a position: it reports that as any other position that a log does not hold.
+fn is_truncation(text: &str) -> bool {
+    text.contains(queue::words(Code::LogTruncation as i32))
+}
+
+/// After an unclean election the log may be as long as before, with other records in it.
+fn truncated(source: &KafkaSource, at: &TopicPartition, next: i64, facts: &Facts, said: &str) -> Error {
+    let said = said.split(". Reset").next().unwrap_or(said);
     Error::new(
         Kind::Kafka,
-        format!("failed to share out topic `{follower}`: it has grown beyond `{leader}`"),
-        format!(
-            "{follower} has {count} partitions now, {leader} has {led}, and the group shares out those of {leader}"
-        ),
+        format!("failed to read source `{}`: the log of {at} was truncated below offset {next}", source.name),
+        format!("{said}; it holds {}..{} now", facts.begin, facts.high),
     )
-    .hint("start all processes of the pipeline again: the largest topic then leads")
+    .hint("records that were read are gone, and others may stand in their place; on-out-of-range = \"earliest\" or \"latest\" goes on all the same")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncation_is_told_from_a_position_that_retention_passed() {
+        let truncations = [
+            "Partition log truncation detected at offset 10 (leader epoch 2): broker end offset is 5 (offset leader epoch 2). Reset to INVALID.: Local: Partition log truncation detected (broker 3)",
+            "No epoch found less or equal to offset 10 (leader epoch 2): broker end offset is -1 (offset leader epoch -1). Reset using configured policy.: Local: Partition log truncation detected (broker 3)",
+        ];
+        assert!(truncations.iter().all(|text| is_truncation(text)));
+        let passed =
+            "fetch failed due to requested offset not available on the broker: Broker: Offset out of range (broker 1)";
+        assert!(!is_truncation(passed));
+    }
 }

@@ -50,6 +50,7 @@ pub(super) fn committed(
 fn found(kept: &Kept, at: &TopicPartition) -> Option<Committed> {
     kept.get(at).map(|(offset, metadata)| Committed {
         offset: *offset,
+        leader_epoch: None,
         metadata: metadata.clone(),
     })
 }

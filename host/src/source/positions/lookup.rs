@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::start::Committed;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::outage;
 use crate::record::TopicPartition;
 use crate::source::client::{Client, words};
 use crate::source::member::queue::{self, Element};
@@ -62,24 +63,23 @@ impl<'a> Lookup<'a> {
 
     /// The number of partitions of each topic there is.
     pub(in crate::source) fn all_topics(&self) -> Result<BTreeMap<String, i32>> {
-        let metadata = self.ask("the topics", |client, wait| Ok(client.fetch_metadata(None, wait)?))?;
-        Ok(metadata
-            .topics()
-            .iter()
-            .filter(|topic| topic.error().is_none())
-            .map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32))
+        let topics = self.ask("the topics", |client, wait| Ok(queue::topics(client, None, wait)?))?;
+        Ok(topics
+            .into_iter()
+            .filter(|topic| topic.error.is_none())
+            .map(|topic| (topic.name, topic.partitions.len() as i32))
             .collect())
     }
 
     /// The number of partitions of a topic; `None`: there is no such topic.
     pub(in crate::source) fn partitions(&self, topic: &str) -> Result<Option<i32>> {
         self.ask("the topics", |client, wait| {
-            let metadata = client.fetch_metadata(Some(topic), wait)?;
-            let found = metadata.topics().iter().find(|found| found.name() == topic);
-            match found.and_then(|found| found.error()).map(Code::from) {
+            let topics = queue::topics(client, Some(topic), wait)?;
+            let found = topics.iter().find(|found| found.name == topic);
+            match found.and_then(|found| found.error) {
                 Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Ok(None),
                 Some(code) => Err(KafkaError::MetadataFetch(code).into()),
-                None => Ok(found.map(|found| found.partitions().len() as i32)),
+                None => Ok(found.map(|found| found.partitions.len() as i32)),
             }
         })
     }
@@ -87,7 +87,8 @@ impl<'a> Lookup<'a> {
     /// The group's offsets, in the order asked for; waits for transactions that are about to move them.
     pub(in crate::source) fn committed(&self, of: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
         let read = self.each("the group's offsets", of, |client, wait| {
-            client.committed_offsets(list(of, Offset::Invalid)?, wait)
+            let list = list(of, Offset::Invalid)?;
+            queue::committed(client, &list, wait).map(|()| list)
         })?;
         Ok(read.into_iter().map(committed).collect())
     }
@@ -101,7 +102,8 @@ impl<'a> Lookup<'a> {
             Which::Time(at) => Offset::Offset(at.max(0)),
         };
         let read = self.each("the logs' offsets", of, |client, wait| {
-            client.offsets_for_times(list(of, asked)?, wait)
+            let list = list(of, asked)?;
+            queue::offsets_for_times(client, &list, wait).map(|()| list)
         })?;
         Ok(read
             .into_iter()
@@ -221,13 +223,13 @@ fn lacks_leader(error: &KafkaError) -> bool {
 fn leaderless(client: &Client, of: &[TopicPartition], wait: Duration) -> KafkaResult<NotNow> {
     let topics: BTreeSet<&str> = of.iter().map(|at| &*at.topic).collect();
     for topic in topics {
-        let metadata = client.fetch_metadata(Some(topic), wait)?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        let partitions = found.map_or(&[][..], |found| found.partitions());
+        let topics = queue::topics(client, Some(topic), wait)?;
+        let found = topics.iter().find(|found| found.name == topic);
+        let partitions = found.map_or(&[][..], |found| &found.partitions);
         for at in of.iter().filter(|at| *at.topic == *topic) {
-            match partitions.iter().find(|found| found.id() == at.partition) {
+            match partitions.iter().find(|(number, _)| *number == at.partition) {
                 None => return Ok(KafkaError::OffsetFetch(Code::UnknownPartition).into()),
-                Some(found) if found.leader() < 0 => {
+                Some((_, leader)) if *leader < 0 => {
                     return Ok(NotNow {
                         error: KafkaError::OffsetFetch(Code::LeaderNotAvailable),
                         leaderless: Some(at.clone()),
@@ -248,40 +250,16 @@ fn slice_of(deadline: Instant) -> Duration {
         .clamp(Duration::from_millis(10), Duration::from_millis(1500))
 }
 
-/// Whether the same question may be answered a little later. librdkafka takes leave of a broker that the metadata no longer lists, and of the
-/// questions to it: `DestroyBroker`.
+/// Whether the same question may be answered a little later. Where a log-in or its encryption failed, the client's reason says whether it was refused.
 pub(in crate::source) fn is_passing(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::OperationTimedOut
-                | Code::RequestTimedOut
-                | Code::BrokerTransportFailure
-                | Code::AllBrokersDown
-                | Code::DestroyBroker
-                | Code::BrokerNotAvailable
-                | Code::Resolve
-                | Code::SSL
-                | Code::Authentication
-                | Code::WaitingForCoordinator
-                | Code::CoordinatorLoadInProgress
-                | Code::CoordinatorNotAvailable
-                | Code::NotCoordinator
-                | Code::LeaderNotAvailable
-                | Code::NotLeaderForPartition
-                | Code::UnstableOffsetCommit
-                | Code::OffsetNotAvailable
-                | Code::FencedLeaderEpoch
-                | Code::UnknownLeaderEpoch
-                | Code::KafkaStorageError
-                | Code::NetworkException
-        )
-    )
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| matches!(code, Code::SSL | Code::Authentication) || outage::passes(code as i32))
 }
 
 fn committed(element: Element) -> Option<Committed> {
     (element.offset >= 0).then_some(Committed {
         offset: element.offset,
+        leader_epoch: element.leader_epoch,
         metadata: element.metadata,
     })
 }

@@ -1,25 +1,27 @@
 //! The plan of a run: every partition's start and stop as a number, resolved once, for all of them at once, before anything is processed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::agreement::Onlooker;
+use super::counts::{self, Keyed};
 use super::kept::{self, Kept};
 use super::lookup::{Lookup, PATIENCE, Which};
 use super::metadata::{self, KeptStop};
 use super::start::{self, Committed, Facts, Origin, Unresolved};
 use super::topics::{self, Layout, Sharing};
-use crate::config::{CommitOffsets, KafkaSource, Start, Stop};
+use crate::config::{CommitOffsets, KafkaSource, PartitionCounts, Start, Stop, Truth};
 use crate::error::{Error, Kind, Result};
-use crate::record::TopicPartition;
+use crate::record::{Committable, TopicPartition};
 use crate::source::client::{self, Client, Identity, lock};
 use crate::source::member::commit;
 
 /// The members commit what was not committed in this time.
 const FIRST_POINTERS: Duration = Duration::from_secs(5);
 
-/// Who reads: what the members of a process have in common.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who reads: what the members of a process have in common, and what it knows of the set that they read.
+#[derive(Debug, Clone)]
 pub struct Member {
     /// The pipeline's name.
     pub pipeline: String,
@@ -29,6 +31,12 @@ pub struct Member {
     pub workers: usize,
     /// Bytes that one consumer may hold of records read and not yet handed over.
     pub queue_bytes: u64,
+    /// Where the set's records come to state.
+    pub keyed: Keyed,
+    /// The pipeline's sources of other sets that are read in the same group.
+    pub beside: Vec<KafkaSource>,
+    /// How long a worker may go without asking the group for anything; after that its partitions are somebody else's.
+    pub poll_interval: Duration,
 }
 
 /// A partition, where it starts and why, and where it stops.
@@ -46,6 +54,10 @@ pub struct Placed {
     pub stop: Option<i64>,
     /// What rides with the group's offset there; `None`: the group has none, or not one of ours.
     pub metadata: Option<String>,
+    /// What somebody else committed to the group, where the settings pass over it.
+    pub passed_over: Option<i64>,
+    /// The epoch of the leader that took the record before `from`, where the group's offset says so.
+    pub leader_epoch: Option<i32>,
 }
 
 /// Where the partitions of a set start and stop, and what the workers of this process tell each other about them.
@@ -54,6 +66,10 @@ pub struct Plan {
     pub(in crate::source) set: Vec<KafkaSource>,
     pub(in crate::source) member: Member,
     pub(in crate::source) sharing: Sharing,
+    /// Where the group shares out one topic and others follow it.
+    pub(in crate::source) onlooker: Option<Onlooker>,
+    /// Topics whose number of partitions must stay as it is.
+    counts: PartitionCounts,
     placed: BTreeMap<TopicPartition, Placed>,
     /// Positions that a worker gave up, for the next one: all there is where nothing is committed.
     handed_over: Mutex<BTreeMap<TopicPartition, i64>>,
@@ -73,7 +89,8 @@ pub type AskKept<'a> = dyn Fn(&[TopicPartition]) -> Result<Kept> + 'a;
 /// is no position of ours.
 ///
 /// Errors are of kind `Kafka`: no broker answers within 15 s, a topic, partition or offset that the file names does not exist, nothing says
-/// where to start. `Invalid`: sources that cannot be read together.
+/// where to start, topics that meet have numbers of partitions that do not fit, the group's members do not agree with this process. `Corrupt`: a topic has
+/// another number of partitions than its state was made with. `Invalid`: sources that cannot be read together.
 pub fn plan(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> Result<Plan> {
     // At the start there is no later: what only took too long is a broker that is not there.
     resolve(set, member, kept).map_err(|error| match error.kind {
@@ -93,23 +110,22 @@ fn resolve(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> 
             "a set has at least one",
         ));
     };
-    let client = client::bystander(first)?;
+    let client = Arc::new(client::bystander(first)?);
     let lookup = |source: usize| lookup(&client, &set[source]);
-    let layout = topics::lay_out(set, &lookup)?;
+    let layout = topics::lay_out(set, &member.beside, &lookup)?;
+    let counts = counts::fixed(set, &member.keyed, &layout)?;
     let all: Vec<_> = layout.partitions.iter().map(|(_, at)| at.clone()).collect();
     let kept = kept.map(|kept| kept(&all)).transpose()?;
+    let (sharing, onlooker) = shared(set, &layout, &client, kept.is_some())?;
     let mut facts = read_facts(set, &layout, &lookup(0), kept.as_ref())?;
     measure_open_ends(set, &layout, &mut facts)?;
     let placed = place(set, &layout, &facts)?;
     let plan = Plan {
         set: set.to_vec(),
         member: member.clone(),
-        // Without a group that would share them out, the workers do.
-        sharing: if kept.is_some() {
-            Sharing::ByHand
-        } else {
-            layout.sharing
-        },
+        sharing,
+        onlooker,
+        counts,
         placed: placed
             .into_iter()
             .map(|placed| (placed.partition.clone(), placed))
@@ -121,6 +137,33 @@ fn resolve(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> 
     plan.check_pointers()?;
     plan.commit_first_pointers(&client, &layout.partitions, &facts);
     Ok(plan)
+}
+
+/// Whether a set can be read with the topics as they are now; nothing is committed. Errors: as [`plan`].
+pub fn check(set: &[KafkaSource], member: &Member) -> Result<()> {
+    let Some(first) = set.first() else { return Ok(()) };
+    let client = Arc::new(client::bystander(first)?);
+    let layout = topics::lay_out(set, &member.beside, &|source: usize| lookup(&client, &set[source]))?;
+    counts::fixed(set, &member.keyed, &layout)?;
+    let is_kept = first.truth == Truth::Checkpoint;
+    shared(set, &layout, &client, is_kept).map(|_sharing| ())
+}
+
+/// How the set is shared out, and who looks whether the group's members agree on that.
+fn shared(
+    set: &[KafkaSource],
+    layout: &Layout,
+    client: &Arc<Client>,
+    is_kept: bool,
+) -> Result<(Sharing, Option<Onlooker>)> {
+    // Without a group that would share them out, the workers do.
+    if is_kept {
+        return Ok((Sharing::ByHand, None));
+    }
+    match Onlooker::of(client, set, &layout.sharing) {
+        Some(onlooker) => Ok((onlooker.share(set, &layout.counts)?, Some(onlooker))),
+        None => Ok((layout.sharing.clone(), None)),
+    }
 }
 
 fn lookup<'a>(client: &'a Client, source: &KafkaSource) -> Lookup<'a> {
@@ -235,13 +278,20 @@ fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<Pl
         for ((partition, facts), stop) in partitions.into_iter().zip(facts).zip(stops) {
             let (from, origin) =
                 start(source, &partition, facts).map_err(|why| unresolved(source, &partition, facts, why))?;
+            let leader_epoch = match origin {
+                Origin::Committed => facts.own().and_then(|own| own.leader_epoch),
+                Origin::GroupOffset => facts.committed.as_ref().and_then(|held| held.leader_epoch),
+                _ => None,
+            };
             placed.push(Placed {
                 source: index,
                 partition,
                 from,
                 origin,
                 stop,
+                leader_epoch,
                 metadata: facts.own().map(|own| own.metadata.clone()),
+                passed_over: facts.passed_over(from, origin),
             });
         }
     }
@@ -323,6 +373,11 @@ impl Plan {
         self.placed.values().cloned().collect()
     }
 
+    /// How many partitions each topic has whose records come to state; the number must stay as it is.
+    pub fn counts(&self) -> &PartitionCounts {
+        &self.counts
+    }
+
     /// Whether the run ends by itself: each source has a stop, and each partition got one.
     pub fn is_bounded(&self) -> bool {
         self.set.iter().all(|source| source.stop.is_some()) && self.placed.values().all(|placed| placed.stop.is_some())
@@ -376,6 +431,16 @@ impl Plan {
         metadata::pointer(&task, self.kept_stop(source, stop))
     }
 
+    /// The first position of a partition, with a pointer of ours.
+    pub(in crate::source) fn first(&self, placed: &Placed) -> Committable {
+        Committable {
+            partition: placed.partition.clone(),
+            next: placed.from,
+            leader_epoch: placed.leader_epoch,
+            metadata: self.pointer(placed.source, &placed.partition, placed.stop),
+        }
+    }
+
     /// The stop as it is kept, and the setting that said so.
     pub(in crate::source) fn kept_stop(&self, source: usize, stop: Option<i64>) -> Option<KeptStop> {
         let setting = self.set[source].stop.as_ref();
@@ -415,10 +480,7 @@ impl Plan {
             .iter()
             .zip(facts)
             .filter(|(_, facts)| facts.own().is_none())
-            .filter_map(|((source, at), _)| {
-                let placed = self.placed(at)?;
-                Some((at.clone(), placed.from, self.pointer(*source, at, placed.stop)))
-            })
+            .filter_map(|((_, at), _)| Some(self.first(self.placed(at)?)))
             .collect::<Vec<_>>();
         if firsts.is_empty() {
             return;

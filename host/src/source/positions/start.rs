@@ -51,6 +51,8 @@ impl fmt::Display for Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::source) struct Committed {
     pub(in crate::source) offset: i64,
+    /// The epoch of the leader that took the record before it.
+    pub(in crate::source) leader_epoch: Option<i32>,
     pub(in crate::source) metadata: String,
 }
 
@@ -84,6 +86,13 @@ impl Facts {
     pub(in crate::source) fn own(&self) -> Option<&Committed> {
         let of_group = self.committed.as_ref().filter(|committed| committed.is_ours());
         self.kept.as_ref().or(of_group)
+    }
+
+    /// What the group holds where a start by the settings goes elsewhere: an offset of somebody else, which only `group-offsets` uses.
+    pub(in crate::source) fn passed_over(&self, from: i64, origin: Origin) -> Option<i64> {
+        let by_setting = !matches!(origin, Origin::Committed | Origin::GroupOffset | Origin::OutOfRange(_));
+        let foreign = self.committed.as_ref().filter(|committed| !committed.is_ours())?;
+        (by_setting && foreign.offset != from).then_some(foreign.offset)
     }
 }
 
@@ -212,6 +221,7 @@ mod tests {
             cluster: Cluster {
                 brokers: String::new(),
                 properties: [].into(),
+                login: Default::default(),
             },
             subscription: Subscription::Topics(vec!["views".to_owned()]),
             group: "g".to_owned(),
@@ -238,6 +248,7 @@ mod tests {
             high: 200,
             committed: committed.map(|(offset, metadata)| Committed {
                 offset,
+                leader_epoch: None,
                 metadata: metadata.to_owned(),
             }),
             at_start_time: None,
@@ -344,6 +355,25 @@ mod tests {
     }
 
     #[test]
+    fn an_offset_of_somebody_else_is_passed_over_by_a_fixed_start_and_by_nothing_else() {
+        let foreign = facts(Some((160, "theirs")));
+        let passed = |facts: &Facts| {
+            let mut passed = Vec::new();
+            for begin in all_starts() {
+                let (from, origin) = start(&source(begin, Otherwise::Fail, OutOfRange::Fail), &at(), facts).unwrap();
+                passed.push(facts.passed_over(from, origin));
+            }
+            passed
+        };
+        let some = Some(160);
+        assert_eq!(passed(&foreign), [None, some, some, some, some, None]);
+        assert_eq!(passed(&facts(Some((160, "sb1:-:views/3:0:-")))), [None; 6]);
+        // The same place is no other one.
+        assert_eq!(foreign.passed_over(160, Origin::Latest), None);
+        assert_eq!(foreign.passed_over(100, Origin::FoundLater), some);
+    }
+
+    #[test]
     fn a_time_that_was_found_is_the_start() {
         let found = Facts {
             at_start_time: Some(123),
@@ -408,6 +438,7 @@ mod tests {
         let stop = stop.map(|(at, setting)| metadata::KeptStop { at, setting });
         Committed {
             offset,
+            leader_epoch: None,
             metadata: metadata::pointer("views/3", stop),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lookup::Lookup;
-use crate::config::{KafkaSource, Subscription};
+use crate::config::{KafkaSource, PartitionCounts, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 
@@ -12,7 +12,8 @@ use crate::record::TopicPartition;
 pub(in crate::source) enum Sharing {
     /// The group shares out the leader's partitions; those of the same number of the followers go with them.
     ///
-    /// The group's assignor spreads each topic by itself. Topics that meet must stay together by number, so the group sees one only.
+    /// The group's assignor spreads each topic by itself. Topics that meet must stay together by number, so the group sees one only. Which one it
+    /// is must be the same for all members: see `agreement`.
     Led { leader: String, followers: Vec<String> },
     /// The group shares out each topic that matches.
     Matching,
@@ -26,57 +27,63 @@ pub(in crate::source) struct Layout {
     pub(in crate::source) sharing: Sharing,
     /// Index of the source, and its partition; by source, topic, number.
     pub(in crate::source) partitions: Vec<(usize, TopicPartition)>,
+    /// Index of the source, its topic, and how many partitions that has, whichever of them are read.
+    pub(in crate::source) counts: Vec<(usize, String, i32)>,
 }
 
-/// Looks up what a set reads. A topic or partition that the file names must exist; a pattern may match nothing yet.
-pub(in crate::source) fn lay_out<'a>(set: &[KafkaSource], lookup: &dyn Fn(usize) -> Lookup<'a>) -> Result<Layout> {
-    let mut partitions = Vec::new();
+/// Looks up what a set reads. A topic or partition that the file names must exist; a pattern may match nothing yet. `beside`: the sources of other sets
+/// in the same group.
+pub(in crate::source) fn lay_out<'a>(
+    set: &[KafkaSource],
+    beside: &[KafkaSource],
+    lookup: &dyn Fn(usize) -> Lookup<'a>,
+) -> Result<Layout> {
+    let (mut partitions, mut counts) = (Vec::new(), Vec::new());
     for (index, source) in set.iter().enumerate() {
-        partitions.extend(of_source(source, &lookup(index))?.into_iter().map(|at| (index, at)));
+        let topics = topics_of(source, &lookup(index))?;
+        refuse_shared(source, beside, &topics)?;
+        partitions.extend(of_source(source, &topics)?.into_iter().map(|at| (index, at)));
+        counts.extend(topics.into_iter().map(|(topic, count)| (index, topic, count)));
     }
     refuse_doubles(set, &partitions)?;
     Ok(Layout {
-        sharing: sharing(set, &partitions)?,
+        sharing: sharing(set)?,
         partitions,
+        counts,
     })
 }
 
-fn of_source(source: &KafkaSource, lookup: &Lookup<'_>) -> Result<Vec<TopicPartition>> {
+/// The topics that a source reads now, and how many partitions each of them has.
+fn topics_of(source: &KafkaSource, lookup: &Lookup<'_>) -> Result<PartitionCounts> {
+    let counted = |name: &String| Ok((name.clone(), existing(source, name, lookup)?));
     match &source.subscription {
-        Subscription::Topics(names) => {
-            let mut partitions = Vec::new();
-            for name in names.iter().collect::<BTreeSet<_>>() {
-                partitions.extend(numbered(name, existing(source, name, lookup)?));
-            }
-            Ok(partitions)
-        }
-        Subscription::Pattern(pattern) => {
-            let topics = matching(pattern, &lookup.all_topics()?);
-            Ok(topics
-                .into_iter()
-                .flat_map(|(name, count)| numbered(&name, count))
-                .collect())
-        }
-        Subscription::Partitions(named) => {
-            let mut partitions = Vec::new();
-            for (name, numbers) in named {
-                let count = existing(source, name, lookup)?;
-                for number in numbers.iter().copied().collect::<BTreeSet<_>>() {
-                    if !(0..count).contains(&number) {
-                        return Err(missing_partition(source, name, number, count));
-                    }
-                    partitions.push(TopicPartition::new(name.as_str(), number));
-                }
-            }
-            Ok(partitions)
-        }
+        Subscription::Topics(names) => names.iter().map(counted).collect(),
+        Subscription::Pattern(pattern) => Ok(matching(pattern, &lookup.all_topics()?)),
+        Subscription::Partitions(named) => named.keys().map(counted).collect(),
     }
 }
 
+fn of_source(source: &KafkaSource, topics: &PartitionCounts) -> Result<Vec<TopicPartition>> {
+    let Subscription::Partitions(named) = &source.subscription else {
+        return Ok(topics.iter().flat_map(|(name, count)| numbered(name, *count)).collect());
+    };
+    let mut partitions = Vec::new();
+    for (name, numbers) in named {
+        let count = topics.get(name).copied().unwrap_or(0);
+        for number in numbers.iter().copied().collect::<BTreeSet<_>>() {
+            if !(0..count).contains(&number) {
+                return Err(missing_partition(source, name, number, count));
+            }
+            partitions.push(TopicPartition::new(name.as_str(), number));
+        }
+    }
+    Ok(partitions)
+}
+
 /// The topics whose whole name matches; internal ones never do.
-pub(in crate::source) fn matching(pattern: &regex::Regex, topics: &BTreeMap<String, i32>) -> BTreeMap<String, i32> {
+pub(in crate::source) fn matching(pattern: &regex::Regex, topics: &PartitionCounts) -> PartitionCounts {
     let Ok(whole) = regex::Regex::new(&format!(r"\A(?:{})\z", pattern.as_str())) else {
-        return BTreeMap::new();
+        return PartitionCounts::new();
     };
     topics
         .iter()
@@ -113,7 +120,7 @@ pub(in crate::source) fn numbered(topic: &str, count: i32) -> impl Iterator<Item
     (0..count).map(move |number| TopicPartition::new(topic.clone(), number))
 }
 
-fn sharing(set: &[KafkaSource], partitions: &[(usize, TopicPartition)]) -> Result<Sharing> {
+fn sharing(set: &[KafkaSource]) -> Result<Sharing> {
     if set
         .iter()
         .all(|source| matches!(source.subscription, Subscription::Partitions(_)))
@@ -123,24 +130,19 @@ fn sharing(set: &[KafkaSource], partitions: &[(usize, TopicPartition)]) -> Resul
     if set.len() == 1 && matches!(set[0].subscription, Subscription::Pattern(_)) {
         return Ok(Sharing::Matching);
     }
-    if !set
-        .iter()
-        .all(|source| matches!(source.subscription, Subscription::Topics(_)))
-    {
-        let names = set
-            .iter()
-            .map(|source| source.name.as_str())
-            .collect::<Vec<_>>()
-            .join("`, `");
-        return Err(Error::new(
-            Kind::Invalid,
-            format!("sources `{names}` cannot meet in one operator"),
-            "their partitions are kept together by number, which needs `topics` in each of them, or `partitions` in each of them",
-        ));
+    let mut names = Vec::new();
+    for source in set {
+        let Subscription::Topics(of_source) = &source.subscription else {
+            return Err(cannot_meet(set));
+        };
+        for name in of_source {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
     }
-    let mut topics = counts(partitions).into_iter().collect::<Vec<_>>();
-    topics.sort_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then(a.cmp(b)));
-    let mut names = topics.into_iter().map(|(name, _)| name);
+    // In the order of the file: all members see the same one, whatever the topics were when they looked.
+    let mut names = names.into_iter();
     match names.next() {
         Some(leader) => Ok(Sharing::Led {
             leader,
@@ -150,12 +152,45 @@ fn sharing(set: &[KafkaSource], partitions: &[(usize, TopicPartition)]) -> Resul
     }
 }
 
-fn counts(partitions: &[(usize, TopicPartition)]) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for (_, at) in partitions {
-        *counts.entry(at.topic.to_string()).or_default() += 1;
+fn cannot_meet(set: &[KafkaSource]) -> Error {
+    let names: Vec<_> = set.iter().map(|source| source.name.as_str()).collect();
+    Error::new(
+        Kind::Invalid,
+        format!("sources `{}` cannot meet in one operator", names.join("`, `")),
+        "their partitions are kept together by number, which needs `topics` in each of them, or `partitions` in each of them",
+    )
+}
+
+/// A topic that sources of two sets read in one group is shared out between the two: each would get a part of its records. The file shows that
+/// where both name their topics; what a pattern matches shows only here.
+pub(in crate::source) fn refuse_shared(
+    source: &KafkaSource,
+    beside: &[KafkaSource],
+    topics: &PartitionCounts,
+) -> Result<()> {
+    let is_pattern = |source: &KafkaSource| matches!(source.subscription, Subscription::Pattern(_));
+    for other in beside.iter().filter(|other| is_pattern(source) || is_pattern(other)) {
+        let shared = match &other.subscription {
+            Subscription::Topics(names) => topics.keys().find(|topic| names.contains(topic)).cloned(),
+            Subscription::Partitions(named) => topics.keys().find(|topic| named.contains_key(*topic)).cloned(),
+            Subscription::Pattern(pattern) => matching(pattern, topics).into_keys().next(),
+        };
+        if let Some(topic) = shared {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!(
+                    "sources `{}` and `{}` both read topic `{topic}`",
+                    source.name, other.name
+                ),
+                format!(
+                    "they share group `{}`, which would give each of them a part of its records",
+                    source.group
+                ),
+            )
+            .hint("give one of them another `group`, or patterns that have no topic in common"));
+        }
     }
-    counts
+    Ok(())
 }
 
 /// A partition that two sources of a set read would have two positions under one name.
@@ -229,6 +264,7 @@ pub(in crate::source) fn refuse_unknown(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::live::source;
 
     #[test]
     fn a_pattern_matches_whole_names_and_no_internal_topics() {
@@ -245,6 +281,34 @@ mod tests {
         assert_eq!(of("a|ab"), ["a", "ab"]);
         assert_eq!(of("^a$"), ["a"]);
         assert_eq!(of(".*").len(), 5);
+    }
+
+    #[test]
+    fn the_first_topic_that_the_file_names_leads_however_large_the_others_are() {
+        let set = [source("", &["c", "a"]), source("", &["b", "c"])];
+        let led = Sharing::Led {
+            leader: "c".to_owned(),
+            followers: vec!["a".to_owned(), "b".to_owned()],
+        };
+        assert_eq!(sharing(&set), Ok(led));
+    }
+
+    #[test]
+    fn a_topic_that_patterns_of_two_sets_match_is_refused_and_what_only_one_of_them_matches_is_not() {
+        let pattern = |name: &str, text: &str| KafkaSource {
+            name: name.to_owned(),
+            subscription: Subscription::Pattern(regex::Regex::new(text).unwrap()),
+            ..source("", &[])
+        };
+        let topics = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 1)).collect();
+        let (left, right) = (pattern("left", "[ab]"), pattern("right", "a|c"));
+        let beside = std::slice::from_ref(&right);
+        assert!(refuse_shared(&left, beside, &topics(&["b"])).is_ok());
+        assert!(refuse_shared(&left, &[], &topics(&["a", "b"])).is_ok());
+        let error = refuse_shared(&left, beside, &topics(&["a", "b"])).unwrap_err();
+        assert_eq!(error.kind, Kind::Invalid);
+        assert_eq!(error.what, "sources `left` and `right` both read topic `a`");
+        assert!(refuse_shared(&left, &[source("", &["a"])], &topics(&["a"])).is_err());
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Emits 32 MiB in one output on records whose value is `flood`, four million empty outputs where it is `flood-records`, and passes the others.
+//! Emits 32 MiB in one output on records whose value is `flood`, four million empty outputs where it is
+//! `flood-records`, on `fan COUNT KIB rest` so many outputs of so many KiB, each `rest` and blanks, and passes the
+//! others. So `fan 16 1024 fan 8 1024 end` floods twice, where two of it stand in a row.
 
 use sandbar_sdk::prelude::*;
 
@@ -16,12 +18,28 @@ impl Plugin for FloodsOutput {
                     out.emit(NULL, NULL);
                 }
             }
-            _ => {
-                out.pass(event);
-            }
+            value => match fan(value) {
+                Some((count, filled)) => {
+                    for _ in 0..count {
+                        out.emit(event.key(), &filled);
+                    }
+                }
+                None => {
+                    out.pass(event);
+                }
+            },
         }
         Ok(())
     }
+}
+
+fn fan(value: &[u8]) -> Option<(usize, Vec<u8>)> {
+    let told = std::str::from_utf8(value).ok()?.trim_end().strip_prefix("fan ")?;
+    let mut words = told.splitn(3, ' ');
+    let (count, kib) = (words.next()?.parse().ok()?, words.next()?.parse::<usize>().ok()?);
+    let mut filled = words.next()?.as_bytes().to_vec();
+    filled.resize(kib << 10, b' ');
+    Some((count, filled))
 }
 
 sandbar_sdk::plugin!(FloodsOutput);

@@ -1,7 +1,8 @@
 //! Keeps a list and a map by key as the words of a record's value tell it to, and emits what it then reads of them.
 //!
-//! `push:x`, `clear-list`, `put:k=x`, `delete:k`, `clear-map`, `set:x`, `unset` write; `items`, `get:k`, `scan:prefix`, `value` emit what they find;
-//! `refuse` refuses the record behind the words before it, `trap` traps, `retry` asks for the call again.
+//! `push:x`, `clear-list`, `put:k=x`, `delete:k`, `clear-map`, `set:x`, `set-other:x`, `unset` write; `items`, `get:k`,
+//! `scan:prefix`, `value`, `other` emit what they find; `refuse` refuses the record behind the words before it, `trap`
+//! traps, `retry` asks for the call again.
 
 use sandbar_sdk::prelude::*;
 use std::fmt::Write;
@@ -14,6 +15,8 @@ struct Keeps {
     map: Map<String, String>,
     #[serde(skip)]
     value: Value<Vec<u8>, Raw>,
+    #[serde(skip)]
+    other: Value<String>,
 }
 
 impl Plugin for Keeps {
@@ -28,6 +31,7 @@ impl Plugin for Keeps {
             .add("value", |keeps| &mut keeps.value)
             .version(2)
             .readable_from(1);
+        stores.add("other", |keeps| &mut keeps.other);
     }
 
     fn process(&mut self, event: &Event, out: &mut Outputs) -> Result<(), Refusal> {
@@ -44,6 +48,7 @@ impl Plugin for Keeps {
                 "delete" => self.map.delete(event, rest)?,
                 "clear-map" => self.map.clear(event)?,
                 "set" => self.value.set(event, &rest.as_bytes().to_vec())?,
+                "set-other" => self.other.set(event, &rest.to_owned())?,
                 "unset" => self.value.delete(event)?,
                 "refuse" => return Err(dead_letter("told to refuse")),
                 "retry" => return Err(retry("told to retry")),
@@ -67,6 +72,7 @@ impl Keeps {
                 let text = value.as_deref().map(String::from_utf8_lossy);
                 _ = write!(said, "{text:?}");
             }
+            "other" => _ = write!(said, "{:?}", self.other.get(event)?),
             "scan" => {
                 for entry in self.map.scan(event, rest.as_bytes())? {
                     let (key, value) = entry?;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{
-    CommitOffsets, Delivery, EventTime, FileFormat, KafkaSource, Location, OnError, Otherwise, Partitioner, Pipeline,
-    Source, Start, Stop, Subscription, Target,
+    CommitOffsets, Delivery, EventTime, FileFormat, KafkaSource, Location, OnError, OnRefused, Otherwise, Partitioner,
+    Pipeline, Source, Start, Stop, Subscription, Target,
 };
 
 use super::parse;
@@ -43,7 +43,9 @@ fn the_least_file_has_the_defaults_of_the_contract() {
     assert_eq!(source.max_batch, 1000);
     assert_eq!(source.event_time, EventTime::Record);
     assert_eq!(pipeline.delivery, Delivery::None);
+    assert_eq!(pipeline.sinks[0].on_refused, OnRefused::Fail);
     assert_eq!(pipeline.queue_bytes, 64 << 20);
+    assert_eq!(pipeline.batch_bytes, 256 << 20);
     assert_eq!(pipeline.state_dir, PathBuf::from(".sandbar/p"));
     assert!(pipeline.workers >= 1);
 }
@@ -54,6 +56,7 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!((pipeline.name.as_str(), pipeline.workers), ("page-views", 2));
     assert_eq!(pipeline.instance.as_deref(), Some("a"));
     assert_eq!(pipeline.queue_bytes, 32 << 20);
+    assert_eq!(pipeline.batch_bytes, 96 << 20);
     assert_eq!(pipeline.delivery, Delivery::AtLeastOnce);
     let names: Vec<_> = pipeline.sources.iter().map(Source::name).collect();
     assert_eq!(names, ["views", "clicks", "some"]);
@@ -99,6 +102,11 @@ fn every_key_of_the_contract_is_read() {
         (OnError::DeadLetter, 128 << 20)
     );
     assert_eq!(count.limits.call_time, Duration::from_millis(500));
+    assert_eq!(
+        count.limits.batch_bytes,
+        96 << 20,
+        "the worker's, for each operator the same"
+    );
     assert_eq!(pipeline.operators[0].config, "");
 
     assert!(
@@ -106,6 +114,8 @@ fn every_key_of_the_contract_is_read() {
     );
     assert!(matches!(&pipeline.sinks[1].target, Target::File(None)));
     let dead = pipeline.dead_letters.unwrap();
+    assert_eq!(pipeline.sinks[0].on_refused, OnRefused::DeadLetter);
+    assert_eq!(pipeline.sinks[1].on_refused, OnRefused::Fail);
     assert!(matches!(&dead.target, Target::Kafka { cluster, .. } if cluster.brokers == "10.0.0.3:9092"));
     let checkpoint = pipeline.checkpoint.unwrap();
     assert_eq!(

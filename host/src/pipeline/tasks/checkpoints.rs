@@ -2,13 +2,14 @@
 //!
 //! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run stops and says so.
 
-use super::lifecycle::Notice;
+use super::restore::UnderWay;
 use crate::checkpoint::{BaseRef, Ground, Pointer, Store, StoreShape};
 use crate::clock::{self, Interval};
 use crate::config::{Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::lifecycle::Notice;
 use crate::plugin::{self, Plugin};
-use crate::state::{Home, TaskState, View, store_id};
+use crate::state::{Home, StoreId, TaskState, View, store_id};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,14 +28,20 @@ pub struct Checkpoints {
     shapes: Arc<[StoreShape]>,
     declared: Arc<[(String, plugin::Store)]>,
     allow_dropped: bool,
+    /// The restores of this process that are under way.
+    pub(in crate::pipeline) under_way: Arc<UnderWay>,
 }
 
 /// A task's state, at the checkpoint that its committed offsets name.
-pub(super) struct Restored {
+pub(in crate::pipeline) struct Restored {
     /// `None`: no operator keeps any.
-    pub(super) state: Option<TaskState>,
+    pub(in crate::pipeline) state: Option<TaskState>,
     /// What later checkpoints build on.
-    pub(super) base: Option<BaseRef>,
+    pub(in crate::pipeline) base: Option<BaseRef>,
+    /// What it has of the stores that are declared.
+    pub(in crate::pipeline) stores: Vec<StoreShape>,
+    /// Stores whose entries it has still, and which its checkpoint must not have any more.
+    pub(in crate::pipeline) dropped: Vec<StoreId>,
 }
 
 /// The committed state of a pipeline's tasks, built from its checkpoints beside what runs.
@@ -53,7 +60,7 @@ impl Rebuilt {
         };
         let store = Store::look_into(&checkpoint.location, &pipeline.name)?;
         let home = Home::open(into, pipeline.state_memory)?;
-        let tasks = super::committed(pipeline)?.into_iter().map(|(pointer, _)| {
+        let tasks = crate::pipeline::committed(pipeline)?.into_iter().map(|(pointer, _)| {
             let history = store.history(&pointer, None)?;
             let mut state = match &history.ground {
                 Ground::Base(base) => from_base(
@@ -61,7 +68,7 @@ impl Rebuilt {
                     &pointer.task,
                     &store,
                     base,
-                    &mut RestoreProgress::new(&pointer.task, 0, &|_| {}),
+                    &mut RestoreProgress::new(&pointer.task, 0, &|_| {}, &UnderWay::default()),
                 )?,
                 Ground::Empty | Ground::Local => empty(&home, &pointer.task)?,
             };
@@ -103,7 +110,13 @@ impl Checkpoints {
                 .collect(),
             declared: declared.into(),
             allow_dropped: pipeline.allow_dropped_state,
+            under_way: Arc::default(),
         })
+    }
+
+    /// Whether some operator keeps state.
+    pub(in crate::pipeline) fn keeps_state(&self) -> bool {
+        !self.declared.is_empty()
     }
 
     /// Where the checkpoints are.
@@ -117,20 +130,15 @@ impl Checkpoints {
     }
 
     /// Where bases go, and a new folder to take one in.
-    pub(super) fn scratch(&self) -> Option<(&Store, PathBuf)> {
+    pub(in crate::pipeline) fn scratch(&self) -> Option<(&Store, PathBuf)> {
         Some((self.store.as_ref()?, self.home.as_ref()?.scratch()))
-    }
-
-    /// What a manifest says of the stores.
-    pub(super) fn shapes(&self) -> Vec<StoreShape> {
-        self.shapes.to_vec()
     }
 
     /// The state of a task at `pointer`, to which the committed offsets `own` belong; those of `joined` came to the task later.
     ///
     /// The local files serve where they stand at the pointer or before it; else the newest base does. Then the deltas follow.
     /// `tell` hears of one that takes long.
-    pub(super) fn restore(
+    pub(in crate::pipeline) fn restore(
         &self,
         task: &str,
         pointer: &Pointer,
@@ -141,24 +149,24 @@ impl Checkpoints {
         let home = self.home.as_ref().filter(|_| !self.declared.is_empty());
         let (Some(store), Some(_)) = (&self.store, &pointer.bundle) else {
             let state = home.map(|home| empty(home, task)).transpose()?;
-            return Ok(Restored { state, base: None });
+            return Ok(self.anew(state));
         };
         let local = home.map(|home| local(home, task)).transpose()?.flatten();
         let applied: Option<Pointer> = local
             .as_ref()
             .and_then(TaskState::applied)
             .and_then(|text| text.parse().ok());
+        self.under_way.moved();
         let history = store.history(pointer, applied.as_ref())?;
         check_offsets(task, pointer, &history.offsets, own)?;
         check_joined(task, pointer, &history.offsets, joined)?;
         self.check_stores(task, &history.stores)?;
         let Some(home) = home else {
-            return Ok(Restored {
-                state: None,
-                base: None,
-            });
+            return Ok(self.anew(None));
         };
-        let mut progress = RestoreProgress::new(task, history.deltas.iter().map(|delta| delta.length).sum(), tell);
+        self.under_way.moved();
+        let deltas = history.deltas.iter().map(|delta| delta.length).sum();
+        let mut progress = RestoreProgress::new(task, deltas, tell, &self.under_way);
         let (mut state, base) = match (history.ground, local) {
             (Ground::Local, Some(local)) => (local, history.base),
             (Ground::Base(base), local) => {
@@ -171,23 +179,68 @@ impl Checkpoints {
             }
         };
         for delta in &history.deltas {
+            if self.under_way.is_over() {
+                let what = format!("failed to restore task `{task}`");
+                return Err(Error::new(Kind::TimedOut, what, "the run is over"));
+            }
             state.redo(&store.delta(delta)?, &delta.pointer.to_string())?;
             progress.redone(delta.length);
         }
         progress.end();
+        let (stores, dropped) = self.stores(&state, &history.stores)?;
         let state = Some(state);
-        Ok(Restored { state, base })
+        Ok(Restored {
+            state,
+            base,
+            stores,
+            dropped,
+        })
+    }
+
+    /// A task that begins with nothing.
+    fn anew(&self, state: Option<TaskState>) -> Restored {
+        Restored {
+            state,
+            base: None,
+            stores: self.shapes.to_vec(),
+            dropped: Vec::new(),
+        }
+    }
+
+    /// What the state has of the declared stores, given what its checkpoint says, and the stores of which it has
+    /// entries that belong to none: nobody declares them any more, or nobody did before.
+    fn stores(&self, state: &TaskState, stored: &[StoreShape]) -> Result<(Vec<StoreShape>, Vec<StoreId>)> {
+        let gone = stored.iter().filter(|stored| !self.declares(stored));
+        let mut dropped: Vec<StoreId> = gone.map(id).collect();
+        let mut stores = self.shapes.to_vec();
+        for shape in &mut stores {
+            match stored.iter().find(|stored| stored.is_of(shape)) {
+                Some(stored) if state.has_entries(id(shape))? => shape.age(stored),
+                Some(_) => {}
+                None => dropped.push(id(shape)),
+            }
+        }
+        let mut left = Vec::new();
+        for store in dropped {
+            if state.has_entries(store)? {
+                left.push(store);
+            }
+        }
+        Ok((stores, left))
+    }
+
+    /// Whether to bring a task to `pointer` takes more than to make an empty folder.
+    pub(in crate::pipeline) fn takes_time(&self, task: &str, pointer: &Pointer) -> bool {
+        self.store.is_some() && pointer.bundle.is_some() || self.under_way.has(task)
     }
 
     /// Whether an operator has that store.
-    pub(super) fn declares(&self, stored: &StoreShape) -> bool {
-        let is_it =
-            |(operator, store): &(String, plugin::Store)| *operator == stored.operator && store.name == stored.store;
-        self.declared.iter().any(is_it)
+    pub(in crate::pipeline) fn declares(&self, stored: &StoreShape) -> bool {
+        self.shapes.iter().any(|shape| shape.is_of(stored))
     }
 
     /// What was stored must be readable by what is declared now.
-    pub(super) fn check_stores(&self, task: &str, stored: &[StoreShape]) -> Result<()> {
+    pub(in crate::pipeline) fn check_stores(&self, task: &str, stored: &[StoreShape]) -> Result<()> {
         for stored in stored {
             let declared = self
                 .declared
@@ -250,6 +303,7 @@ fn from_base(
 struct RestoreProgress<'a> {
     task: &'a str,
     tell: &'a dyn Fn(Notice),
+    under_way: &'a UnderWay,
     begun: Instant,
     due: Interval,
     base: (u64, u64),
@@ -257,10 +311,11 @@ struct RestoreProgress<'a> {
 }
 
 impl<'a> RestoreProgress<'a> {
-    fn new(task: &'a str, deltas: u64, tell: &'a dyn Fn(Notice)) -> Self {
+    fn new(task: &'a str, deltas: u64, tell: &'a dyn Fn(Notice), under_way: &'a UnderWay) -> Self {
         Self {
             task,
             tell,
+            under_way,
             begun: clock::now(),
             due: Interval::new(LONG),
             base: (0, 0),
@@ -279,6 +334,7 @@ impl<'a> RestoreProgress<'a> {
     }
 
     fn tell_if_due(&mut self) {
+        self.under_way.moved();
         if self.due.due() {
             self.tell_now();
         }
@@ -349,6 +405,7 @@ fn readable(stored: &StoreShape, declared: &plugin::Store) -> Result<(), String>
             kind,
             codec: &stored.codec,
             schema_version: stored.schema_version,
+            oldest_version: stored.oldest_version(),
         },
         declared,
     )
@@ -361,7 +418,12 @@ fn shape(operator: &str, store: &plugin::Store) -> StoreShape {
         kind: store.kind.to_string(),
         codec: store.codec.clone(),
         schema_version: store.schema_version,
+        oldest_version: None,
     }
+}
+
+pub(in crate::pipeline) fn id(shape: &StoreShape) -> StoreId {
+    store_id(&shape.operator, &shape.store)
 }
 
 /// The stores of all operators. Two of one id would share their entries.
@@ -388,7 +450,7 @@ fn declared(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<(String, plug
 #[cfg(test)]
 impl Checkpoints {
     /// State folder and checkpoints of a pipeline with one store, in a folder.
-    pub(super) fn in_folder(folder: &Path) -> Self {
+    pub(in crate::pipeline) fn in_folder(folder: &Path) -> Self {
         let counts = plugin::Store {
             name: "counts".to_owned(),
             kind: plugin::StoreKind::Value,
@@ -396,13 +458,19 @@ impl Checkpoints {
             schema_version: 1,
             readable_from: 1,
         };
+        Self::declaring(folder, vec![counts], false)
+    }
+
+    /// The same with these stores of operator `count`.
+    pub(in crate::pipeline) fn declaring(folder: &Path, stores: Vec<plugin::Store>, allow_dropped: bool) -> Self {
         let store = crate::config::Location::Folder(folder.join("checkpoints"));
         Self {
             home: Some(Home::open(&folder.join("state"), 16 << 20).unwrap()),
             store: Some(Store::open(&store, "pages").unwrap()),
-            shapes: [shape("count", &counts)].into(),
-            declared: [("count".to_owned(), counts)].into(),
-            allow_dropped: false,
+            under_way: Arc::default(),
+            shapes: stores.iter().map(|store| shape("count", store)).collect(),
+            declared: stores.into_iter().map(|store| ("count".to_owned(), store)).collect(),
+            allow_dropped,
         }
     }
 }

@@ -4,25 +4,32 @@
 //! event time → calls, in the order of the route → refusals → stage everything
 //! ```
 //!
-//! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks. What a batch changes in the
-//! state is kept once all of its outputs are staged, and undone where it comes to nothing.
+//! Outputs that Kafka refused for good, and that were told to be left out (`refused`), are taken out before anything is staged.
+//!
+//! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks.
+//! What a batch changes in the state is kept once all of its outputs are staged, and undone where it comes to nothing.
+//! A batch of which more would become than a worker has memory for goes its way in pieces, for each of which that
+//! holds.
 
-use super::flow::{Call, From, Route};
+use super::piece::Piece;
+use super::refused::LeftOut;
 use crate::clock;
-use crate::config::{EventTime, OnError, Pipeline, Source};
+use crate::config::{EventTime, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, OperatorMetrics, Progress, SinkMetrics, WorkerMetrics};
+use crate::pipeline::flow::{Call, From, Route};
 use crate::plugin::{CallError, Operator, Outcome, Refusal, Refused, Stats};
 use crate::record::{Records, TopicPartition};
-use crate::sink::{Writer, dead_letter};
+use crate::sink::Writer;
 use crate::source::event_time::Pointer;
 use crate::state::TaskState;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long one waiting for a sink or a plugin may last before the worker gets to see to its group.
-const WAIT: Duration = Duration::from_millis(50);
+pub(super) const WAIT: Duration = Duration::from_millis(50);
+/// How long a batch may be computed before the worker gets to see to its group; no call is cut short for it.
+const TURN: Duration = Duration::from_millis(500);
 /// Pauses between two calls of a plugin that asked to be called again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -47,6 +54,10 @@ impl Task<'_> {
             state.undo();
         }
     }
+
+    fn overlay_bytes(&self) -> usize {
+        self.state.as_ref().map_or(0, TaskState::overlay_bytes)
+    }
 }
 
 /// What became of a batch.
@@ -54,46 +65,62 @@ impl Task<'_> {
 pub enum Done {
     /// All of its outputs are staged.
     Processed,
-    /// A sink takes nothing, or a plugin asks to be called again: see to the group, then call `go_on`. A batch that is given up here, with
-    /// `give_up`, is not processed: its positions must not be committed.
+    /// A sink takes nothing, a plugin asks to be called again, the batch takes its time, or there is more of it than goes
+    /// its way at once: see to the group, then call `go_on`. A batch that is given up here, with `give_up`, is not
+    /// processed: its positions must not be committed.
     Waiting,
 }
 
 /// Where a batch stands on its route, so that a wait repeats nothing of what was done before it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Stand {
+pub(super) struct Stand {
     /// Calls of the route that are answered.
     calls: usize,
     /// Records of the next call that are answered, where it is made in parts.
     part: usize,
+    /// The search for records at fault took too long: each record is called by itself, and the group is seen to between them.
+    is_one_by_one: bool,
     /// When a plugin that asked for it is called again, and the pause after that.
     retry: Option<(Instant, Duration)>,
+    /// What is left out is out.
+    pub(super) is_sifted: bool,
     /// Stages that are done, and records of the next one that are handed over.
-    stages: usize,
-    staged: usize,
+    pub(super) stages: usize,
+    pub(super) staged: usize,
 }
 
 /// What a worker runs its tasks' batches through. Its instances are its own; nothing here is shared with another worker.
 pub struct Tasks {
-    pipeline: Arc<Pipeline>,
-    routes: Vec<Route>,
-    operators: Vec<Placed>,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) routes: Vec<Route>,
+    pub(super) operators: Vec<Placed>,
     /// For each source the pointer to its event time, for each call of its route the outcome; memory that is used again.
     event_times: Vec<Option<Pointer>>,
-    outcomes: Vec<Vec<Outcome>>,
+    pub(super) outcomes: Vec<Vec<Outcome>>,
     max_batch: Vec<usize>,
-    dead: Records,
-    sinks: Vec<SinkMetrics>,
-    progress: Arc<Progress>,
+    pub(super) dead: Records,
+    /// Outputs that Kafka refused since the last commit.
+    pub(in crate::pipeline) left_out: LeftOut,
+    /// For each stage of the route what is left, where something was taken out.
+    pub(super) sifted: Vec<Option<Records>>,
+    pub(in crate::pipeline) sinks: Vec<SinkMetrics>,
+    pub(super) progress: Arc<Progress>,
     missing: Vec<u32>,
-    stand: Stand,
+    pub(super) stand: Stand,
+    /// When the group was last seen to.
+    attended: Instant,
+    piece: Piece,
+    /// What the overlay took when the batch began.
+    overlay_bytes: usize,
+    /// The call that went beyond the memory that a batch may take, and how.
+    beyond: Option<(usize, String)>,
     metrics: WorkerMetrics,
 }
 
 /// An operator with what is counted of it.
-struct Placed {
+pub(super) struct Placed {
     operator: Operator,
-    metrics: OperatorMetrics,
+    pub(super) metrics: OperatorMetrics,
     before: Stats,
 }
 
@@ -113,6 +140,8 @@ impl Tasks {
                 operator,
                 metrics: metrics::operator(&pipeline.name, &config.name),
             });
+        let metrics = metrics::worker(&pipeline.name);
+        metrics.batch_limit.set(pipeline.batch_bytes as f64);
         Ok(Self {
             operators: operators.collect(),
             event_times: pipeline.sources.iter().map(event_time).collect::<Result<_>>()?,
@@ -122,15 +151,21 @@ impl Tasks {
                 .collect(),
             max_batch: pipeline.sources.iter().map(max_batch).collect(),
             dead: Records::default(),
+            left_out: LeftOut::new(pipeline.clone()),
+            sifted: Vec::new(),
             sinks: pipeline
                 .sinks
                 .iter()
                 .chain(&pipeline.dead_letters)
                 .map(|sink| metrics::sink(&pipeline.name, &sink.name))
                 .collect(),
-            metrics: metrics::worker(&pipeline.name),
+            metrics,
             missing: Vec::new(),
             stand: Stand::default(),
+            attended: clock::now(),
+            piece: Piece::default(),
+            overlay_bytes: 0,
+            beyond: None,
             routes,
             pipeline,
             progress,
@@ -147,16 +182,24 @@ impl Tasks {
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
+        self.piece.begin(records.len());
         self.begin(task);
+        self.overlay_bytes = task.overlay_bytes();
         self.stand = Stand::default();
         self.tell_event_time(source, records);
         self.go_on(source, task, records, writer)
     }
 
-    /// Nothing of a batch is done yet: what is not kept of the state, and the dead letters, are those of one that came to nothing.
+    /// Nothing of a piece is done yet: what is not kept of the state, and the dead letters, are those of one that came
+    /// to nothing.
     fn begin(&mut self, task: &mut Task<'_>) {
         task.undo();
         self.dead.clear();
+    }
+
+    /// Whether a piece of the batch at hand was staged before the one that is on its way.
+    pub fn has_put_out(&self) -> bool {
+        self.piece.is_later()
     }
 
     /// Takes the batch that `process` began on from where it waits. Errors as there.
@@ -167,16 +210,67 @@ impl Tasks {
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
-        let done = self.compute(source, task, records).and_then(|done| match done {
-            Done::Processed => self.stage_all(source, records, writer),
-            Done::Waiting => Ok(Done::Waiting),
-        });
-        match done {
-            Ok(Done::Processed) => task.keep(),
-            Ok(Done::Waiting) => {}
-            Err(_) => task.undo(),
+        self.attended = clock::now();
+        let done = self.go_on_with_piece(source, task, records, writer);
+        match (done, self.beyond.take()) {
+            (Ok(_), Some((call, how))) => {
+                self.metrics.batches_cut.increment(1);
+                self.piece.cut(records, call, how);
+            }
+            (Ok(Done::Processed), None) => {
+                self.metrics.batch_bytes.record(self.taken(source, task) as f64);
+                task.keep();
+                if !self.piece.step(records) {
+                    return Ok(Done::Processed);
+                }
+            }
+            (Ok(Done::Waiting), None) => return Ok(Done::Waiting),
+            (Err(error), _) => {
+                task.undo();
+                return Err(error);
+            }
         }
+        // Another piece comes, and each may take its time: the group is seen to before.
+        self.begin(task);
+        self.stand = Stand::default();
+        Ok(Done::Waiting)
+    }
+
+    fn go_on_with_piece(
+        &mut self,
+        source: usize,
+        task: &mut Task<'_>,
+        records: &mut Records,
+        writer: &mut Writer,
+    ) -> Result<Done> {
+        if self.piece.is_whole() {
+            return self.go_through(source, task, records, writer);
+        }
+        let mut piece = self.piece.lend();
+        let done = self.go_through(source, task, &mut piece, writer);
+        self.piece.give_back(piece);
         done
+    }
+
+    fn go_through(
+        &mut self,
+        source: usize,
+        task: &mut Task<'_>,
+        records: &mut Records,
+        writer: &mut Writer,
+    ) -> Result<Done> {
+        match self.compute(source, task, records)? {
+            Done::Processed => self.stage_all(source, task.partition, records, writer),
+            Done::Waiting => Ok(Done::Waiting),
+        }
+    }
+
+    /// Bytes that the piece took so far on its way: what the answered calls handed over, the dead letters, and what all
+    /// pieces of the batch changed, which cannot be committed before the last of them.
+    fn taken(&self, source: usize, task: &Task<'_>) -> usize {
+        let handed_over = self.outcomes[source].iter().take(self.stand.calls).map(Outcome::memory);
+        let changed = task.overlay_bytes().saturating_sub(self.overlay_bytes);
+        handed_over.sum::<usize>() + changed + self.dead.memory()
     }
 
     /// Gives up the batch that waits: what it changed in the state was never changed.
@@ -190,8 +284,16 @@ impl Tasks {
                 return Ok(Done::Waiting);
             }
             self.stand.calls += 1;
+            if self.stand.calls < self.routes[source].calls.len() && self.is_due() {
+                return Ok(Done::Waiting);
+            }
         }
         Ok(Done::Processed)
+    }
+
+    /// Whether the group was not seen to for long.
+    fn is_due(&self) -> bool {
+        clock::now().duration_since(self.attended) >= TURN
     }
 
     fn tell_event_time(&mut self, source: usize, records: &mut Records) {
@@ -205,17 +307,54 @@ impl Tasks {
     /// One call of the route, cut so that no plugin sees more records than the source allows.
     fn call(&mut self, source: usize, index: usize, task: &mut Task<'_>, records: &mut Records) -> Result<Done> {
         let call = self.routes[source].calls[index];
-        let max_batch = self.max_batch[source];
+        if let Some(how) = self.piece.went_beyond(index) {
+            let reason = how.to_owned();
+            return self.leave_out(source, index, task, records, reason);
+        }
+        let taken = self.taken(source, task);
+        let max_batch = if self.stand.is_one_by_one {
+            1
+        } else {
+            self.max_batch[source]
+        };
         let mut outcomes = std::mem::take(&mut self.outcomes[source]);
         let (before, rest) = outcomes.split_at_mut(index);
         let (input, outcome) = (pick(call.from, records, before), &mut rest[0]);
         let done = if input.len() <= max_batch {
-            self.call_whole(call, task, input, outcome)
+            self.call_whole(call, task, input, outcome, taken)
         } else {
-            self.call_in_parts(call, task, input, outcome, max_batch)
+            self.call_in_parts(call, task, input, outcome, (max_batch, taken))
         };
         self.outcomes[source] = outcomes;
+        if let Some((beyond, _)) = &mut self.beyond {
+            *beyond = index;
+        }
         done
+    }
+
+    /// The piece's only record caused more in this call than there is memory for: nothing of it goes beyond this
+    /// operator.
+    fn leave_out(
+        &mut self,
+        source: usize,
+        index: usize,
+        task: &mut Task<'_>,
+        records: &Records,
+        reason: String,
+    ) -> Result<Done> {
+        let operator = self.routes[source].calls[index].operator;
+        let outcome = Outcome {
+            refused: vec![Refused {
+                record: 0,
+                how: Refusal::Fault,
+                reason,
+            }],
+            ..Outcome::default()
+        };
+        self.refuse(operator, task.partition, records, &outcome)?;
+        let into = &mut self.outcomes[source][index];
+        into.clear(self.operators[operator].operator.output_count());
+        Ok(Done::Processed)
     }
 
     fn call_in_parts(
@@ -224,14 +363,19 @@ impl Tasks {
         task: &mut Task<'_>,
         records: &mut Records,
         outcome: &mut Outcome,
-        max_batch: usize,
+        (max_batch, taken): (usize, usize),
     ) -> Result<Done> {
         let (mut part, mut put_out) = (Records::default(), Outcome::default());
         for from in (self.stand.part..records.len()).step_by(max_batch) {
+            if from > self.stand.part && self.is_due() {
+                self.stand.part = from;
+                return Ok(Done::Waiting);
+            }
             self.stand.part = from;
             part.clear();
             (from..records.len().min(from + max_batch)).for_each(|index| part.push_from(records, index));
-            if self.call_whole(call, task, &mut part, &mut put_out)? == Done::Waiting {
+            let before = if from == 0 { 0 } else { outcome.memory() };
+            if self.call_whole(call, task, &mut part, &mut put_out, taken + before)? == Done::Waiting {
                 return Ok(Done::Waiting);
             }
             if from == 0 {
@@ -250,8 +394,9 @@ impl Tasks {
         task: &mut Task<'_>,
         records: &mut Records,
         outcome: &mut Outcome,
+        taken: usize,
     ) -> Result<Done> {
-        let done = self.call_once_due(call, task, records, outcome)?;
+        let done = self.call_once_due(call, task, records, outcome, taken)?;
         if done == Done::Processed {
             self.count_call(call.operator);
             self.refuse(call.operator, task.partition, records, outcome)?;
@@ -266,6 +411,7 @@ impl Tasks {
         task: &mut Task<'_>,
         records: &mut Records,
         outcome: &mut Outcome,
+        taken: usize,
     ) -> Result<Done> {
         let placed = &mut self.operators[call.operator];
         let name = &self.pipeline.operators[call.operator].name;
@@ -282,6 +428,9 @@ impl Tasks {
             records,
             input: call.input,
             partition: task.partition.partition,
+            room: usize::try_from(self.pipeline.batch_bytes)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(taken),
         };
         let answer = placed.operator.process(asked, task.state, outcome);
         let left_changes = placed.operator.left_changes();
@@ -295,7 +444,15 @@ impl Tasks {
                 self.stand.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
                 self.wait(task, left_changes)
             }
-            Err(CallError::GivenUp) => self.wait(task, left_changes),
+            Err(CallError::GivenUp) => {
+                self.stand.is_one_by_one = true;
+                self.wait(task, left_changes)
+            }
+            // Which call of the route it is stands where that is known; the piece begins anew, smaller.
+            Err(CallError::NoRoom(how)) => {
+                self.beyond = Some((0, how));
+                Ok(Done::Waiting)
+            }
             Err(CallError::State(error)) => Err(error),
             Err(CallError::Fail(reason)) => {
                 let first = records.offsets.first().copied().unwrap_or(-1);
@@ -319,57 +476,11 @@ impl Tasks {
             self.begin(task);
             self.stand = Stand {
                 retry: self.stand.retry,
+                is_one_by_one: self.stand.is_one_by_one,
                 ..Stand::default()
             };
         }
         Ok(Done::Waiting)
-    }
-
-    /// Sends each refused record the way that the plugin, or for a fault `on-error`, says.
-    fn refuse(
-        &mut self,
-        operator: usize,
-        partition: &TopicPartition,
-        records: &Records,
-        outcome: &Outcome,
-    ) -> Result<()> {
-        let config = &self.pipeline.operators[operator];
-        for refused in &outcome.refused {
-            let index = refused.record as usize;
-            let way = match (refused.how, config.on_error) {
-                (Refusal::Skip, _) | (Refusal::Fault, OnError::Skip) => Refusal::Skip,
-                (Refusal::DeadLetter, _) | (Refusal::Fault, OnError::DeadLetter) => Refusal::DeadLetter,
-                (Refusal::Fail, _) | (Refusal::Fault, OnError::Fail) => Refusal::Fail,
-            };
-            if way == Refusal::Fail || (way == Refusal::DeadLetter && self.pipeline.dead_letters.is_none()) {
-                return Err(stopped_by(
-                    &config.name,
-                    partition,
-                    records.offsets[index],
-                    refused,
-                    way,
-                ));
-            }
-            let metrics = &self.operators[operator].metrics;
-            if way == Refusal::Skip {
-                metrics.skipped.increment(1);
-                continue;
-            }
-            metrics.dead_letters.increment(1);
-            let why = dead_letter::Why {
-                pipeline: &self.pipeline.name,
-                operator: &config.name,
-                kind: if refused.how == Refusal::Fault {
-                    dead_letter::Kind::Fault
-                } else {
-                    dead_letter::Kind::DeadLetter
-                },
-                partition,
-                reason: &refused.reason,
-            };
-            dead_letter::append(&mut self.dead, records, index, &why);
-        }
-        Ok(())
     }
 
     fn count_call(&mut self, operator: usize) {
@@ -392,53 +503,6 @@ impl Tasks {
             .increment(now.memory_limits - before.memory_limits);
         metrics.bad_outcomes.increment(now.bad_outcomes - before.bad_outcomes);
         *before = now;
-    }
-
-    fn stage_all(&mut self, source: usize, records: &Records, writer: &mut Writer) -> Result<Done> {
-        let stages = &self.routes[source].stages;
-        while self.stand.stages <= stages.len() {
-            // Behind the last stage come the dead letters, whose sink stands behind the pipeline's.
-            let (sink, output) = match stages.get(self.stand.stages) {
-                Some(stage) => (stage.sink, output_of(stage.from, records, &self.outcomes[source])),
-                None => (self.pipeline.sinks.len(), &self.dead),
-            };
-            if !output.is_empty() {
-                self.stand.staged = stage(sink, output, self.stand.staged, writer)?;
-                if self.stand.staged < output.len() {
-                    return Ok(Done::Waiting);
-                }
-                self.count_staged(sink, output);
-            }
-            (self.stand.stages, self.stand.staged) = (self.stand.stages + 1, 0);
-        }
-        Ok(Done::Processed)
-    }
-
-    fn count_staged(&self, sink: usize, records: &Records) {
-        self.sinks[sink].records.increment(records.len() as u64);
-        self.sinks[sink].bytes.increment(records.byte_count() as u64);
-        self.progress
-            .records_out
-            .fetch_add(records.len() as u64, Ordering::Relaxed);
-    }
-}
-
-/// Hands records over to a sink from `staged` on; where its queue is full, waits a while for acknowledgements to make room. How many are handed
-/// over in all.
-fn stage(sink: usize, records: &Records, staged: usize, writer: &mut Writer) -> Result<usize> {
-    let until = clock::now() + WAIT;
-    let mut staged = writer.stage(sink, records, staged)?;
-    while staged < records.len() && clock::now() < until {
-        writer.poll(Duration::from_millis(10))?;
-        staged = writer.stage(sink, records, staged)?;
-    }
-    Ok(staged)
-}
-
-fn output_of<'a>(from: From, records: &'a Records, outcomes: &'a [Outcome]) -> &'a Records {
-    match from {
-        From::Source => records,
-        From::Call { call, output } => &outcomes[call].outputs[output],
     }
 }
 
@@ -471,20 +535,5 @@ fn max_batch(source: &Source) -> usize {
     match source {
         Source::Kafka(source) => source.max_batch,
         Source::File(source) => source.max_batch,
-    }
-}
-
-fn stopped_by(operator: &str, partition: &TopicPartition, offset: i64, refused: &Refused, way: Refusal) -> Error {
-    let error = Error::new(
-        Kind::Guest,
-        format!("failed to process record {partition} offset {offset} in operator `{operator}`"),
-        &refused.reason,
-    );
-    match (refused.how, way) {
-        (_, Refusal::DeadLetter) => {
-            error.hint("the plugin sends it to the dead letters: give the pipeline a [dead-letters] topic")
-        }
-        (Refusal::Fault, _) => error.hint("on-error = \"skip\" or \"dead-letter\" goes on without such a record"),
-        _ => error,
     }
 }

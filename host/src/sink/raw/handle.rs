@@ -1,91 +1,76 @@
-//! librdkafka's producer, called directly: everything of this station that the compiler cannot check.
+//! The producer and its topics: everything that is asked of librdkafka, and librdkafka's own words for what went wrong.
 //!
-//! Never decides anything: errors leave as librdkafka's code and text, and [`super::producer`] judges them. Always: a handle's topics are released before the
-//! handle, and its reports (which callbacks point at) after it.
-//!
-//! The `rdkafka` crate's own producer is not used because it makes an event of each delivered record; here a success costs nothing
-//! (`delivery.report.only.error`), and what is in flight is librdkafka's own count.
-#![expect(unsafe_code, reason = "the producer is driven through librdkafka's C interface")]
+//! Always: a handle's topics are released before the client, and the client's reports (which callbacks point at) after it.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use super::codes::{ALL_BROKERS_DOWN, UNKNOWN_TOPIC};
+use super::reports::{Reports, on_delivery, on_error, on_log};
+use crate::login::Native;
+use crate::sink::codes::{HUNG, UNKNOWN_TOPIC};
 use rdkafka::TopicPartitionList;
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as code;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
 
-/// How much longer than its limit a call may take before it counts as one that never comes back.
+/// How much longer than its limit a call may take before it is left behind.
 const HELD: Duration = Duration::from_secs(1);
+/// So many calls of one producer may be left behind at a time: each holds a client, with its threads and connections, until it comes back.
+const LEFT_BEHIND: usize = 8;
 const PURGED_IN_QUEUE: i32 = code::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
 const PURGED_IN_FLIGHT: i32 = code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT as i32;
-const AUTHENTICATION: i32 = code::RD_KAFKA_RESP_ERR__AUTHENTICATION as i32;
-const SSL: i32 = code::RD_KAFKA_RESP_ERR__SSL as i32;
-const NO_ERROR: i32 = code::RD_KAFKA_RESP_ERR_NO_ERROR as i32;
+pub(super) const NO_ERROR: i32 = code::RD_KAFKA_RESP_ERR_NO_ERROR as i32;
 
 /// librdkafka's code of an error and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) code: i32,
-    pub(super) text: String,
-}
-
-/// A record that can never be delivered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Undelivered {
-    pub(super) topic: String,
-    pub(super) partition: i32,
-    pub(super) failure: Failure,
-}
-
-/// What callbacks told since the last look.
-#[derive(Debug, Default)]
-pub(super) struct Reports {
-    /// The first record that was not delivered and will not be; later ones follow from it. A record that was only thrown away with its transaction
-    /// makes room for one that tells why.
-    pub(super) undelivered: Option<Undelivered>,
-    /// A broker refused the log-in or its encryption failed.
-    pub(super) refused: Option<String>,
-    /// Why the last connection failed.
-    pub(super) broken: Option<String>,
-    /// No broker is connected.
-    pub(super) all_down: bool,
-}
-
-impl Reports {
-    /// The cluster answered: what was told of connections is past.
-    pub(super) fn forget_connections(&mut self) {
-        (self.all_down, self.refused, self.broken) = (false, None, None);
-    }
+pub(in crate::sink) struct Failure {
+    pub(in crate::sink) code: i32,
+    pub(in crate::sink) text: String,
 }
 
 /// One record on its way out, borrowed from its batch.
-pub(super) struct Message<'a> {
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) value: Option<&'a [u8]>,
+pub(in crate::sink) struct Message<'a> {
+    pub(in crate::sink) key: Option<&'a [u8]>,
+    pub(in crate::sink) value: Option<&'a [u8]>,
     /// Milliseconds since 1970; librdkafka takes 0 for "now".
-    pub(super) timestamp: i64,
+    pub(in crate::sink) timestamp: i64,
+    /// Comes back with a report of it.
+    pub(in crate::sink) tag: u64,
 }
 
 /// A producer and its topics.
-pub(super) struct Handle {
-    client: NonNull<sys::rd_kafka_t>,
+pub(in crate::sink) struct Handle {
     topics: Vec<NonNull<sys::rd_kafka_topic_t>>,
-    reports: Box<Mutex<Reports>>,
-    /// A call of ours stays in the client for as long as it likes: it must outlive everything.
-    is_held: AtomicBool,
+    client: Arc<Client>,
 }
 
 // SAFETY: librdkafka's client and topic handles may be used from any thread, and nothing else in a handle is bound to one.
 unsafe impl Send for Handle {}
 
+/// librdkafka's producer. The last of those who hold it destroys it: its handle, or a call that was left behind.
+struct Client {
+    native: NonNull<sys::rd_kafka_t>,
+    reports: Box<Mutex<Reports>>,
+}
+
+// SAFETY: librdkafka's clients may be used from any thread, by several at a time; the reports have a lock.
+unsafe impl Send for Client {}
+// SAFETY: as above.
+unsafe impl Sync for Client {}
+
+// SAFETY: the client lives as long as its handle.
+unsafe impl Native for Handle {
+    fn pointer(&self) -> *mut sys::rd_kafka_t {
+        self.client.native.as_ptr()
+    }
+}
+
 impl Handle {
     /// A producer with these properties. It connects by itself in threads of its own.
-    pub(super) fn new(properties: &[(String, String)]) -> Result<Self, String> {
+    pub(in crate::sink) fn new(properties: &[(String, String)]) -> Result<Self, String> {
         let reports: Box<Mutex<Reports>> = Box::default();
         let mut text = [0 as c_char; 512];
         // SAFETY: `conf` is fresh and owned here until `rd_kafka_new` takes it; the strings outlive each call; the reports behind the opaque pointer
@@ -106,11 +91,9 @@ impl Handle {
             sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
             let kind = sys::rd_kafka_type_t::RD_KAFKA_PRODUCER;
             match NonNull::new(sys::rd_kafka_new(kind, conf, text.as_mut_ptr(), text.len())) {
-                Some(client) => Ok(Self {
-                    client,
+                Some(native) => Ok(Self {
                     topics: Vec::new(),
-                    reports,
-                    is_held: AtomicBool::new(false),
+                    client: Arc::new(Client { native, reports }),
                 }),
                 None => {
                     sys::rd_kafka_conf_destroy(conf);
@@ -120,20 +103,24 @@ impl Handle {
         }
     }
 
+    pub(super) fn native(&self) -> *mut sys::rd_kafka_t {
+        self.client.native.as_ptr()
+    }
+
     /// Adds a topic and gives its index. librdkafka keeps the first partitioner that a topic is added with.
-    pub(super) fn add_topic(&mut self, name: &str, partitioner: &str) -> Result<usize, String> {
+    pub(in crate::sink) fn add_topic(&mut self, name: &str, partitioner: &str) -> Result<usize, String> {
         let (name, value) = (terminated(name)?, terminated(partitioner)?);
         let mut text = [0 as c_char; 512];
         // SAFETY: the client lives; the copy of its topic settings is ours until `rd_kafka_topic_new` takes it, which it does whatever it returns.
         let topic = unsafe {
-            let conf = sys::rd_kafka_default_topic_conf_dup(self.client.as_ptr());
+            let conf = sys::rd_kafka_default_topic_conf_dup(self.native());
             let property = c"partitioner".as_ptr();
             let set = sys::rd_kafka_topic_conf_set(conf, property, value.as_ptr(), text.as_mut_ptr(), text.len());
             if set != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
                 sys::rd_kafka_topic_conf_destroy(conf);
                 return Err(owned(text.as_ptr()));
             }
-            NonNull::new(sys::rd_kafka_topic_new(self.client.as_ptr(), name.as_ptr(), conf))
+            NonNull::new(sys::rd_kafka_topic_new(self.native(), name.as_ptr(), conf))
         };
         self.topics
             .push(topic.ok_or_else(|| "librdkafka refused the topic".to_owned())?);
@@ -141,13 +128,13 @@ impl Handle {
     }
 
     /// Asks the cluster whether the topic is there, for `limit` at most.
-    pub(super) fn look_up(&self, topic: usize, limit: Duration) -> Result<(), Failure> {
+    pub(in crate::sink) fn look_up(&self, topic: usize, limit: Duration) -> Result<(), Failure> {
         let mut answer: *const sys::rd_kafka_metadata = ptr::null();
         let rkt = self.topics[topic].as_ptr();
         // SAFETY: client and topic live; on success `answer` is ours to read and to release, with `topic_cnt` entries behind `topics`. The entry's error is
         // read as a number because a broker may send one that the generated enum does not know.
         let code = unsafe {
-            let asked = sys::rd_kafka_metadata(self.client.as_ptr(), 0, rkt, &mut answer, milliseconds(limit));
+            let asked = sys::rd_kafka_metadata(self.native(), 0, rkt, &mut answer, milliseconds(limit));
             if asked as i32 != NO_ERROR {
                 return Err(Failure::of(asked));
             }
@@ -168,7 +155,7 @@ impl Handle {
     }
 
     /// Copies a record into the queue; it never waits.
-    pub(super) fn produce<'h>(
+    pub(in crate::sink) fn produce<'h>(
         &self,
         topic: usize,
         message: &Message<'_>,
@@ -182,7 +169,7 @@ impl Handle {
         // the headers become librdkafka's when it succeeds, and stay ours when it does not.
         let code = unsafe {
             sys::rd_kafka_producev(
-                self.client.as_ptr(),
+                self.native(),
                 vtype::RD_KAFKA_VTYPE_RKT as c_uint,
                 self.topics[topic].as_ptr(),
                 vtype::RD_KAFKA_VTYPE_MSGFLAGS as c_uint,
@@ -195,6 +182,8 @@ impl Handle {
                 value_len,
                 vtype::RD_KAFKA_VTYPE_TIMESTAMP as c_uint,
                 message.timestamp,
+                vtype::RD_KAFKA_VTYPE_OPAQUE as c_uint,
+                ptr::without_provenance_mut::<c_void>(message.tag as usize),
                 vtype::RD_KAFKA_VTYPE_HEADERS as c_uint,
                 headers,
                 vtype::RD_KAFKA_VTYPE_END as c_uint,
@@ -211,34 +200,34 @@ impl Handle {
     }
 
     /// Serves the callbacks, for `limit` at most.
-    pub(super) fn poll(&self, limit: Duration) {
+    pub(in crate::sink) fn poll(&self, limit: Duration) {
         // SAFETY: the client lives; callbacks touch the reports only, through their lock.
-        unsafe { sys::rd_kafka_poll(self.client.as_ptr(), milliseconds(limit)) };
+        unsafe { sys::rd_kafka_poll(self.native(), milliseconds(limit)) };
     }
 
     /// Serves the callbacks for `limit` at most and sends meanwhile what waits for company in a batch.
-    pub(super) fn flush(&self, limit: Duration) {
+    pub(in crate::sink) fn flush(&self, limit: Duration) {
         // SAFETY: as `poll`. What it returns says whether the queue is empty, which `in_flight` says as well.
-        unsafe { sys::rd_kafka_flush(self.client.as_ptr(), milliseconds(limit)) };
+        unsafe { sys::rd_kafka_flush(self.native(), milliseconds(limit)) };
     }
 
     /// Records not acknowledged, and reports not served.
-    pub(super) fn in_flight(&self) -> usize {
+    pub(in crate::sink) fn in_flight(&self) -> usize {
         // SAFETY: the client lives.
-        let count = unsafe { sys::rd_kafka_outq_len(self.client.as_ptr()) };
+        let count = unsafe { sys::rd_kafka_outq_len(self.native()) };
         usize::try_from(count).unwrap_or(0)
     }
 
     /// What the callbacks told.
-    pub(super) fn reports(&self) -> MutexGuard<'_, Reports> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(in crate::sink) fn reports(&self) -> MutexGuard<'_, Reports> {
+        self.client.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The error after which this producer sends nothing more, if there was one.
-    pub(super) fn fatal(&self) -> Option<Failure> {
+    pub(in crate::sink) fn fatal(&self) -> Option<Failure> {
         let mut text = [0 as c_char; 512];
         // SAFETY: the client lives and `text` is as long as we say.
-        let code = unsafe { sys::rd_kafka_fatal_error(self.client.as_ptr(), text.as_mut_ptr(), text.len()) } as i32;
+        let code = unsafe { sys::rd_kafka_fatal_error(self.native(), text.as_mut_ptr(), text.len()) } as i32;
         (code != NO_ERROR).then(|| Failure {
             code,
             // SAFETY: librdkafka ended the text with a zero when it gave an error.
@@ -249,56 +238,59 @@ impl Handle {
 
 /// A step of a transaction that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Setback {
-    pub(super) failure: Failure,
+pub(in crate::sink) struct Setback {
+    pub(in crate::sink) failure: Failure,
     /// The same call may succeed a little later.
-    pub(super) is_retriable: bool,
+    pub(in crate::sink) is_retriable: bool,
     /// This producer does nothing more.
-    pub(super) is_fatal: bool,
+    pub(in crate::sink) is_fatal: bool,
 }
 
 /// Transactions. Each call waits for `limit` at most.
 impl Handle {
     /// Makes this producer the only one of its transactional id: what the one before left open is aborted, or its commit waited for. May be called again.
-    pub(super) fn init_transactions(&self, limit: Duration) -> Result<(), Setback> {
+    pub(in crate::sink) fn init_transactions(&self, limit: Duration) -> Result<(), Setback> {
         // SAFETY: the client lives; the error that it gives is ours.
-        unsafe {
-            outcome(sys::rd_kafka_init_transactions(
-                self.client.as_ptr(),
-                milliseconds(limit),
-            ))
-        }
+        unsafe { outcome(sys::rd_kafka_init_transactions(self.native(), milliseconds(limit))) }
     }
 
     /// Begins a transaction; asks nobody.
-    pub(super) fn begin_transaction(&self) -> Result<(), Setback> {
+    pub(in crate::sink) fn begin_transaction(&self) -> Result<(), Setback> {
         // SAFETY: as `init_transactions`.
-        unsafe { outcome(sys::rd_kafka_begin_transaction(self.client.as_ptr())) }
+        unsafe { outcome(sys::rd_kafka_begin_transaction(self.native())) }
     }
 
     /// Makes offsets part of the transaction. `group`: a membership as the consumer wrote it.
     ///
     /// Where no broker is left librdkafka waits for one without limit (`rd_kafka_coord_req_fsm` of 2.12.1), whatever it is told. So it is asked in a
-    /// thread that may stay behind; the client is never destroyed then, and another one has to go on.
-    pub(super) fn send_offsets(
+    /// thread that may stay behind and holds the client until it comes back; another one has to go on. `left_behind` counts those that did not come
+    /// back yet; where they are too many the setback is fatal.
+    pub(in crate::sink) fn send_offsets(
         &self,
         offsets: &TopicPartitionList,
         group: &[u8],
         limit: Duration,
+        left_behind: &Arc<AtomicUsize>,
     ) -> Result<(), Setback> {
-        let (client, offsets, group) = (Client(self.client), offsets.clone(), group.to_vec());
+        let hanging = left_behind.load(Ordering::Relaxed);
+        if hanging >= LEFT_BEHIND {
+            return Err(hung(hanging));
+        }
+        let (client, offsets, group) = (self.client.clone(), offsets.clone(), group.to_vec());
+        let call = Call::begin(left_behind);
         let (answer, answered) = mpsc::channel();
         let asking = std::thread::Builder::new()
             .name("send-offsets".to_owned())
             .spawn(move || {
-                let _nobody_waits_any_more = answer.send(send_offsets(&client, &offsets, &group, limit));
+                let outcome = send_offsets(&client, &offsets, &group, limit);
+                drop((client, call));
+                let _nobody_waits_any_more = answer.send(outcome);
             });
         if asking.is_ok()
             && let Ok(outcome) = answered.recv_timeout(limit + HELD)
         {
             return outcome;
         }
-        self.is_held.store(asking.is_ok(), Ordering::Relaxed);
         Err(Setback {
             failure: Failure::of(code::RD_KAFKA_RESP_ERR__TIMED_OUT),
             is_retriable: true,
@@ -307,25 +299,15 @@ impl Handle {
     }
 
     /// Commits the transaction. May be called again.
-    pub(super) fn commit_transaction(&self, limit: Duration) -> Result<(), Setback> {
+    pub(in crate::sink) fn commit_transaction(&self, limit: Duration) -> Result<(), Setback> {
         // SAFETY: as `init_transactions`.
-        unsafe {
-            outcome(sys::rd_kafka_commit_transaction(
-                self.client.as_ptr(),
-                milliseconds(limit),
-            ))
-        }
+        unsafe { outcome(sys::rd_kafka_commit_transaction(self.native(), milliseconds(limit))) }
     }
 
     /// Aborts the transaction; what waits is thrown away. May be called again.
-    pub(super) fn abort_transaction(&self, limit: Duration) -> Result<(), Setback> {
+    pub(in crate::sink) fn abort_transaction(&self, limit: Duration) -> Result<(), Setback> {
         // SAFETY: as `init_transactions`.
-        unsafe {
-            outcome(sys::rd_kafka_abort_transaction(
-                self.client.as_ptr(),
-                milliseconds(limit),
-            ))
-        }
+        unsafe { outcome(sys::rd_kafka_abort_transaction(self.native(), milliseconds(limit))) }
     }
 }
 
@@ -358,11 +340,43 @@ unsafe fn outcome(error: *mut sys::rd_kafka_error_t) -> Result<(), Setback> {
     }
 }
 
-/// A client that outlives the call, as `Handle::is_held` sees to.
-struct Client(NonNull<sys::rd_kafka_t>);
+/// Sets the leader epoch of the list's last element.
+pub(in crate::sink) fn set_leader_epoch(list: &mut TopicPartitionList, epoch: Option<i32>) {
+    let (Some(last), Some(epoch)) = (list.count().checked_sub(1), epoch) else {
+        return;
+    };
+    // SAFETY: the list has an element of that number.
+    unsafe { sys::rd_kafka_topic_partition_set_leader_epoch((*list.ptr()).elems.add(last), epoch) };
+}
 
-// SAFETY: librdkafka's clients may be used from any thread.
-unsafe impl Send for Client {}
+/// A call that is under way, counted until it comes back.
+struct Call(Arc<AtomicUsize>);
+
+impl Call {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn hung(calls: usize) -> Setback {
+    Setback {
+        failure: Failure {
+            code: HUNG,
+            text: format!(
+                "{calls} requests that commit positions hang in the Kafka client, and none of them comes back"
+            ),
+        },
+        is_retriable: false,
+        is_fatal: true,
+    }
+}
 
 fn send_offsets(client: &Client, offsets: &TopicPartitionList, group: &[u8], limit: Duration) -> Result<(), Setback> {
     let mut membership = ptr::null_mut();
@@ -375,7 +389,7 @@ fn send_offsets(client: &Client, offsets: &TopicPartitionList, group: &[u8], lim
             group.len(),
         ))?;
         let sent = outcome(sys::rd_kafka_send_offsets_to_transaction(
-            client.0.as_ptr(),
+            client.native.as_ptr(),
             offsets.ptr(),
             membership,
             milliseconds(limit),
@@ -387,29 +401,28 @@ fn send_offsets(client: &Client, offsets: &TopicPartitionList, group: &[u8], lim
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if *self.is_held.get_mut() {
-            // The reports go on being written to.
-            Box::leak(std::mem::take(&mut self.reports));
-            return;
+        for topic in self.topics.drain(..) {
+            // SAFETY: each topic is released once, while the client lives.
+            unsafe { sys::rd_kafka_topic_destroy(topic.as_ptr()) };
         }
-        // SAFETY: each handle is released once, topics first; no callback runs after `rd_kafka_destroy`, so the reports may go after it.
-        unsafe {
-            for topic in self.topics.drain(..) {
-                sys::rd_kafka_topic_destroy(topic.as_ptr());
-            }
-            sys::rd_kafka_destroy(self.client.as_ptr());
-        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // SAFETY: nobody else holds it, so that it is destroyed once; no callback runs after it, so the reports may go then.
+        unsafe { sys::rd_kafka_destroy(self.native.as_ptr()) };
     }
 }
 
 impl Failure {
     /// The record was thrown away with its transaction: another one tells why.
-    pub(super) fn is_purge(&self) -> bool {
+    pub(in crate::sink) fn is_purge(&self) -> bool {
         matches!(self.code, PURGED_IN_QUEUE | PURGED_IN_FLIGHT)
     }
 
     /// What librdkafka says about one of its own codes.
-    pub(super) fn of(error: sys::rd_kafka_resp_err_t) -> Self {
+    pub(in crate::sink) fn of(error: sys::rd_kafka_resp_err_t) -> Self {
         // SAFETY: librdkafka has a text that lives forever for each code.
         let text = unsafe { owned(sys::rd_kafka_err2str(error)) };
         Self {
@@ -447,11 +460,11 @@ fn parts(bytes: Option<&[u8]>) -> (*const c_void, usize) {
     bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()))
 }
 
-fn milliseconds(limit: Duration) -> c_int {
+pub(super) fn milliseconds(limit: Duration) -> c_int {
     c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX)
 }
 
-fn terminated(text: &str) -> Result<CString, String> {
+pub(super) fn terminated(text: &str) -> Result<CString, String> {
     CString::new(text).map_err(|_| format!("`{}` has a zero byte", text.replace('\0', "\\0")))
 }
 
@@ -459,7 +472,7 @@ fn terminated(text: &str) -> Result<CString, String> {
 ///
 /// # Safety
 /// `text` is null or ends with a zero byte.
-unsafe fn owned(text: *const c_char) -> String {
+pub(super) unsafe fn owned(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
@@ -467,71 +480,9 @@ unsafe fn owned(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-/// # Safety
-/// `opaque` is what [`Handle::new`] set: reports that live as long as the client.
-unsafe fn reports_behind<'a>(opaque: *mut c_void) -> MutexGuard<'a, Reports> {
-    // SAFETY: the caller's promise.
-    let reports = unsafe { &*opaque.cast::<Mutex<Reports>>() };
-    reports.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// librdkafka calls this for each record that can never be delivered.
-unsafe extern "C" fn on_delivery(
-    _client: *mut sys::rd_kafka_t,
-    message: *const sys::rd_kafka_message_t,
-    opaque: *mut c_void,
-) {
-    // SAFETY: librdkafka hands a message that lives during the call, with its topic, and the opaque pointer that we set. The error is read as a number
-    // because a broker may send one that the generated enum does not know.
-    unsafe {
-        let code = ptr::addr_of!((*message).err).cast::<i32>().read();
-        let mut reports = reports_behind(opaque);
-        let is_first = |known: &Undelivered| !known.failure.is_purge();
-        if code != NO_ERROR && !reports.undelivered.as_ref().is_some_and(is_first) {
-            reports.undelivered = Some(Undelivered {
-                topic: owned(sys::rd_kafka_topic_name((*message).rkt)),
-                partition: (*message).partition,
-                failure: Failure {
-                    code,
-                    text: owned(sys::rd_kafka_message_errstr(message)),
-                },
-            });
-        }
-    }
-}
-
-/// librdkafka calls this when something fails that belongs to no record.
-unsafe extern "C" fn on_error(_client: *mut sys::rd_kafka_t, code: c_int, reason: *const c_char, opaque: *mut c_void) {
-    // SAFETY: librdkafka hands a text that lives during the call and the opaque pointer that we set.
-    let (reason, mut reports) = unsafe { (owned(reason), reports_behind(opaque)) };
-    match code {
-        ALL_BROKERS_DOWN => reports.all_down = true,
-        AUTHENTICATION | SSL => reports.refused = Some(reason),
-        _ => reports.broken = Some(reason),
-    }
-}
-
-/// librdkafka calls this, from any of its threads, to say what it does.
-unsafe extern "C" fn on_log(
-    _client: *const sys::rd_kafka_t,
-    level: c_int,
-    facility: *const c_char,
-    text: *const c_char,
-) {
-    // SAFETY: librdkafka hands texts that live during the call.
-    let (facility, text) = unsafe { (owned(facility), owned(text)) };
-    match level {
-        // Properties are shared by sources and sinks, so some are always the other side's.
-        _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", "{facility}: {text}"),
-        ..=4 => tracing::warn!(target: "librdkafka", "{facility}: {text}"),
-        5..=6 => tracing::info!(target: "librdkafka", "{facility}: {text}"),
-        _ => tracing::debug!(target: "librdkafka", "{facility}: {text}"),
-    }
-}
-
 /// What stands for a membership in tests: a group that nobody joined.
 #[cfg(test)]
-pub(super) fn no_membership(group: &str) -> Vec<u8> {
+pub(in crate::sink) fn no_membership(group: &str) -> Vec<u8> {
     let group = terminated(group).unwrap();
     let (mut start, mut size) = (ptr::null_mut(), 0);
     // SAFETY: the name outlives the call, which copies it; the membership and its bytes are ours to release.
@@ -548,6 +499,7 @@ pub(super) fn no_membership(group: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rdkafka::mocking::MockCluster;
 
     /// Kafka's own vectors (`UtilsTest.testMurmur2`); a Java producer takes the hash without its sign, modulo the number of partitions.
     const JAVA: [(&[u8], i32); 6] = [
@@ -558,6 +510,44 @@ mod tests {
         (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
         (b"abc", 479470107),
     ];
+
+    #[test]
+    fn what_hangs_is_counted_until_it_comes_back_and_is_bounded() {
+        const LIMIT: Duration = Duration::from_secs(60);
+        let cluster = MockCluster::new(1).unwrap();
+        let properties = [
+            ("bootstrap.servers".to_owned(), cluster.bootstrap_servers()),
+            ("transactional.id".to_owned(), "id".to_owned()),
+        ];
+        let handle = Handle::new(&properties).unwrap();
+        handle.init_transactions(LIMIT).unwrap();
+        handle.begin_transaction().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset("t", 0, rdkafka::Offset::Offset(1)).unwrap();
+        let send =
+            |limit, left_behind: &Arc<AtomicUsize>| handle.send_offsets(&list, &no_membership("g"), limit, left_behind);
+        let too_many = Arc::new(AtomicUsize::new(LEFT_BEHIND));
+        let setback = send(LIMIT, &too_many).unwrap_err();
+        assert!(
+            setback.is_fatal && !setback.is_retriable && setback.failure.code == HUNG,
+            "{setback:?}"
+        );
+        assert_eq!(too_many.load(Ordering::Relaxed), LEFT_BEHIND, "none was added");
+
+        let left_behind = Arc::<AtomicUsize>::default();
+        cluster.broker_down(1).unwrap();
+        assert!(send(Duration::from_millis(300), &left_behind).is_err());
+        assert!(left_behind.load(Ordering::Relaxed) <= 1);
+        cluster.broker_up(1).unwrap();
+        let until = crate::clock::now() + LIMIT;
+        while left_behind.load(Ordering::Relaxed) > 0 {
+            assert!(crate::clock::now() < until, "it comes back with the broker");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let client = Arc::downgrade(&handle.client);
+        drop(handle);
+        assert!(client.upgrade().is_none(), "nobody holds the client any more");
+    }
 
     #[test]
     fn a_key_goes_to_the_partition_that_java_takes() {

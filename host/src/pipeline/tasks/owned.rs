@@ -3,22 +3,24 @@
 //! Always: between two commits a task's overlay holds exactly the changes of the records behind its committed offsets.
 
 use super::checkpoints::{Checkpoints, Restored};
-use super::lifecycle::Notice;
-use crate::checkpoint::{BaseRef, Pointer, Stops, TaskFrame, Upload};
+use super::restore::{Heard, Restoring};
+use crate::checkpoint::{BaseRef, Pointer, Stops, StoreShape, TaskFrame, Upload};
 use crate::clock;
-use crate::config::{KafkaSource, Offsets, Subscription};
+use crate::config::{KafkaSource, Offsets, PartitionCounts, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::metrics;
+use crate::pipeline::lifecycle::Notice;
+use crate::pipeline::start::keyed::named_after;
 use crate::record::TopicPartition;
 use crate::source::{Origin, Placed};
-use crate::state::TaskState;
+use crate::state::{StoreId, TaskState};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Overlays of one worker that are larger than this do not wait for the interval.
-pub(super) const OVERLAY_LIMIT: usize = 32 << 20;
+pub(in crate::pipeline) const OVERLAY_LIMIT: usize = 32 << 20;
 
 /// A restore goes through as many deltas at most, or about as many bytes of them.
 const DELTAS_A_BASE: u64 = 100;
@@ -26,7 +28,7 @@ const DELTA_BYTES_A_BASE: u64 = 64 << 20;
 
 /// How the partitions of a set become tasks.
 #[derive(Debug, Clone)]
-pub(super) struct Naming {
+pub(in crate::pipeline) struct Naming {
     /// The set's first source.
     source: String,
     /// Topics that meet: equal numbers are one task. Else each partition stands for itself.
@@ -34,7 +36,7 @@ pub(super) struct Naming {
 }
 
 impl Naming {
-    pub(super) fn of(set: &[&KafkaSource]) -> Self {
+    pub(in crate::pipeline) fn of(set: &[&KafkaSource]) -> Self {
         let by_name = |source: &&KafkaSource| matches!(source.subscription, Subscription::Topics(_));
         Self {
             source: set.first().map(|source| source.name.clone()).unwrap_or_default(),
@@ -43,7 +45,7 @@ impl Naming {
     }
 
     /// The task of a partition. A topic is told apart by its hash, for a name must fit into the metadata of an offset.
-    pub(super) fn task(&self, at: &TopicPartition) -> String {
+    pub(in crate::pipeline) fn task(&self, at: &TopicPartition) -> String {
         let (source, number) = (&self.source, at.partition);
         if self.together {
             return format!("{source}/{number}");
@@ -61,11 +63,11 @@ fn names_one_topic(source: &KafkaSource) -> bool {
 }
 
 /// A task and where it stands.
-pub(super) struct Task {
+pub(in crate::pipeline) struct Task {
     /// Lent to a plugin during a call; there at any other time.
     state: Option<TaskState>,
     /// The checkpoint that its committed offsets name.
-    pub(super) pointer: Pointer,
+    pub(in crate::pipeline) pointer: Pointer,
     /// Of the last bundle, committed or not: a number is never given twice.
     seq: u64,
     base: Option<BaseRef>,
@@ -76,6 +78,10 @@ pub(super) struct Task {
     committed: Instant,
     /// A partition joined it that its checkpoint does not know: the next round covers it, whether or not anything was read.
     has_joined: bool,
+    /// What it has of each store.
+    stores: Vec<StoreShape>,
+    /// Stores that go with the next commit, whether or not anything is read.
+    dropped: Vec<StoreId>,
 }
 
 /// A base that is being written, and the folder that it is written from, which holds on to the state's files: it goes when the upload ended or
@@ -92,8 +98,14 @@ impl Drop for Basing {
 }
 
 impl Task {
-    fn new(state: Option<TaskState>, pointer: Pointer, base: Option<BaseRef>) -> Self {
-        Self {
+    fn new(restored: Restored, pointer: Pointer) -> Self {
+        let Restored {
+            state,
+            base,
+            stores,
+            dropped,
+        } = restored;
+        let mut task = Self {
             state,
             seq: pointer.seq,
             // Those of the runs before count too: restarts that follow each other closely must not do without bases.
@@ -104,6 +116,17 @@ impl Task {
             basing: None,
             committed: clock::now(),
             has_joined: false,
+            stores,
+            dropped,
+        };
+        task.drop_stores();
+        task
+    }
+
+    /// Until the drop is committed it is among what is not.
+    fn drop_stores(&mut self) {
+        if let Some(state) = &mut self.state {
+            self.dropped.iter().for_each(|store| state.drop_store(*store));
         }
     }
 
@@ -139,29 +162,43 @@ impl Task {
 }
 
 /// The tasks of one worker, by name.
-pub(super) struct Owned {
+pub(in crate::pipeline) struct Owned {
     shared: Checkpoints,
     tell: Box<dyn Fn(Notice) + Send>,
     tasks: BTreeMap<String, Task>,
+    /// How many partitions the topics of a set have whose keys have state; by the source that its tasks are called after.
+    counts: BTreeMap<String, PartitionCounts>,
+    /// Tasks that are taken over and have no state yet, in their turn.
+    restoring: VecDeque<Restoring>,
+    /// How many pieces of all restores were done when this worker last looked.
+    pieces: u64,
     /// The state of what is no task.
     none: Option<TaskState>,
 }
 
 impl Owned {
     /// `tell` hears of restores that take long.
-    pub(super) fn new(shared: Checkpoints, tell: impl Fn(Notice) + Send + 'static) -> Self {
+    pub(in crate::pipeline) fn new(shared: Checkpoints, tell: impl Fn(Notice) + Send + 'static) -> Self {
         Self {
             shared,
             tell: Box::new(tell),
             tasks: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            restoring: VecDeque::new(),
+            pieces: 0,
             none: None,
         }
     }
 
-    /// Takes over the tasks of partitions that were assigned, each with its state brought back.
+    /// Notes how many partitions the topics of a set have, for its bundles.
+    pub(in crate::pipeline) fn note_counts(&mut self, naming: &Naming, counts: PartitionCounts) {
+        self.counts.insert(naming.source.clone(), counts);
+    }
+
+    /// Takes over the tasks of partitions that were assigned. The state of each is brought back by [`restore`](Self::restore), as far as that takes time.
     ///
-    /// Errors: `Corrupt`, the offsets of a task name different checkpoints, or its checkpoint cannot be had.
-    pub(super) fn take(&mut self, naming: &Naming, placed: &[Placed]) -> Result<()> {
+    /// Errors: `Corrupt`, the offsets of a task name different checkpoints.
+    pub(in crate::pipeline) fn take(&mut self, naming: &Naming, placed: &[Placed]) -> Result<()> {
         let mut arrived: BTreeMap<String, Vec<Held>> = BTreeMap::new();
         for placed in placed {
             let is_moved = matches!(placed.origin, Origin::OutOfRange(_));
@@ -172,25 +209,71 @@ impl Owned {
             );
             arrived.entry(naming.task(&placed.partition)).or_default().push(held);
         }
-        arrived.retain(|name, _| match self.tasks.get_mut(name) {
-            Some(task) => {
-                task.has_joined = task.pointer.bundle.is_some();
-                false
-            }
-            None => true,
-        });
+        arrived.retain(|name, _| !self.has_joined_by(name));
         arrived
             .iter()
             .try_for_each(|(name, partitions)| self.go_back(name, partitions))
     }
 
+    /// Whether a task of that name is here already; then partitions joined it.
+    fn has_joined_by(&mut self, name: &str) -> bool {
+        if let Some(task) = self.tasks.get_mut(name) {
+            task.has_joined = task.pointer.bundle.is_some();
+            return true;
+        }
+        match self.restoring.iter_mut().find(|of| of.task == name) {
+            Some(of) => {
+                of.has_joined = of.pointer.bundle.is_some();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether a task waits for its state. Nothing is processed meanwhile.
+    pub(in crate::pipeline) fn is_restoring(&self) -> bool {
+        !self.restoring.is_empty()
+    }
+
+    /// Goes on with what is to be brought back, and waits up to `limit` for it. Whether it came nearer.
+    ///
+    /// Errors: `Corrupt`, a checkpoint cannot be had.
+    pub(in crate::pipeline) fn restore(&mut self, limit: Duration) -> Result<bool> {
+        let Some(next) = self.restoring.front_mut() else {
+            return Ok(false);
+        };
+        match next.hear(&self.shared, limit)? {
+            None => {
+                let pieces = self.shared.under_way.pieces();
+                Ok(std::mem::replace(&mut self.pieces, pieces) != pieces)
+            }
+            Some(Heard::Progress(notice)) => {
+                (self.tell)(notice);
+                Ok(true)
+            }
+            Some(Heard::Done(restored)) => {
+                if let Some(done) = self.restoring.pop_front() {
+                    self.put(done, restored?);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn put(&mut self, done: Restoring, restored: Restored) {
+        let mut task = Task::new(restored, done.pointer);
+        task.seq = task.seq.max(done.seq);
+        task.has_joined = done.has_joined;
+        self.tasks.insert(done.task, task);
+    }
+
     /// Takes over a task that has no committed offsets, with no state.
-    pub(super) fn begin(&mut self, name: &str) -> Result<()> {
+    pub(in crate::pipeline) fn begin(&mut self, name: &str) -> Result<()> {
         self.go_back(name, &[])
     }
 
     /// Without checkpoints nothing else empties the overlays: they go to the local files when they are large.
-    pub(super) fn spill(&mut self) -> Result<()> {
+    pub(in crate::pipeline) fn spill(&mut self) -> Result<()> {
         if self.overlay_bytes() < OVERLAY_LIMIT {
             return Ok(());
         }
@@ -202,19 +285,26 @@ impl Owned {
         Ok(())
     }
 
-    /// Whether a partition waits to be covered by a checkpoint of its task.
-    pub(super) fn has_joined(&self) -> bool {
-        self.tasks.values().any(|task| task.has_joined)
+    /// Whether a task waits for a checkpoint though nothing was read: a partition joined it, or stores of it are
+    /// dropped.
+    pub(in crate::pipeline) fn owes_round(&self) -> bool {
+        let owes = |task: &Task| task.has_joined || !task.dropped.is_empty();
+        self.tasks.values().any(owes)
+    }
+
+    /// Whether a task is here, with its state.
+    pub(in crate::pipeline) fn has(&self, name: &str) -> bool {
+        self.tasks.contains_key(name)
     }
 
     /// The state of a task.
-    pub(super) fn state(&mut self, name: &str) -> &mut Option<TaskState> {
+    pub(in crate::pipeline) fn state(&mut self, name: &str) -> &mut Option<TaskState> {
         self.tasks.get_mut(name).map_or(&mut self.none, |task| &mut task.state)
     }
 
     /// What a bundle holds: every task, idle ones too.
-    pub(super) fn frames(&mut self, mut held: BTreeMap<String, (Offsets, Stops)>) -> Vec<TaskFrame> {
-        let shapes = self.shared.shapes();
+    pub(in crate::pipeline) fn frames(&mut self, mut held: BTreeMap<String, (Offsets, Stops)>) -> Vec<TaskFrame> {
+        let counts = &self.counts;
         let frame = |(name, task): (&String, &mut Task)| {
             task.seq += 1;
             let mut delta = Vec::new();
@@ -230,7 +320,8 @@ impl Owned {
                 base: task.base.clone(),
                 offsets,
                 stops,
-                stores: shapes.clone(),
+                partition_counts: counts.get(named_after(name)).cloned().unwrap_or_default(),
+                stores: task.stores.clone(),
                 delta,
             }
         };
@@ -238,7 +329,7 @@ impl Owned {
     }
 
     /// A commit went through: what it covered is no longer uncommitted.
-    pub(super) fn apply(&mut self, pointers: &[Pointer]) -> Result<()> {
+    pub(in crate::pipeline) fn apply(&mut self, pointers: &[Pointer]) -> Result<()> {
         for pointer in pointers {
             if let Some(task) = self.tasks.get_mut(&pointer.task) {
                 if let Some(state) = &mut task.state {
@@ -247,6 +338,7 @@ impl Owned {
                 task.pointer = pointer.clone();
                 task.committed = clock::now();
                 task.has_joined = false;
+                task.dropped.clear();
                 task.deltas += 1;
                 task.renew_base(&pointer.task, &self.shared);
             }
@@ -255,38 +347,64 @@ impl Owned {
     }
 
     /// What is not committed did not happen.
-    pub(super) fn drop_overlays(&mut self) {
-        let states = self.tasks.values_mut().filter_map(|task| task.state.as_mut());
-        states.for_each(TaskState::drop_overlay);
+    pub(in crate::pipeline) fn drop_overlays(&mut self) {
+        for task in self.tasks.values_mut() {
+            if let Some(state) = &mut task.state {
+                state.drop_overlay();
+            }
+            task.drop_stores();
+        }
     }
 
-    /// Brings a task to what is committed for its partitions: at once where it stands there.
-    pub(super) fn go_back(&mut self, name: &str, partitions: &[Held]) -> Result<()> {
+    /// Brings a task to what is committed for its partitions: at once where it stands there, or is on its way there, or begins empty.
+    pub(in crate::pipeline) fn go_back(&mut self, name: &str, partitions: &[Held]) -> Result<()> {
         let pointer = common_pointer(name, partitions)?;
-        let (own, joined) = by_pointer(partitions, &pointer);
-        let stands = |task: &Task| task.pointer == pointer || pointer.bundle.is_none() && task.pointer.bundle.is_none();
-        if self.tasks.get(name).is_some_and(stands) {
+        let stands = |at: &Pointer| *at == pointer || pointer.bundle.is_none() && at.bundle.is_none();
+        let is_on_its_way = |of: &Restoring| of.task == name && stands(&of.pointer);
+        if self.tasks.get(name).is_some_and(|task| stands(&task.pointer)) || self.restoring.iter().any(is_on_its_way) {
             return Ok(());
         }
+        let (own, joined) = by_pointer(partitions, &pointer);
         // The folder is opened once only.
-        let seq = self.tasks.remove(name).map_or(0, |task| task.seq);
-        let Restored { state, base } = self.shared.restore(name, &pointer, &own, &joined, &*self.tell)?;
-        let mut task = Task::new(state, pointer, base);
-        task.seq = task.seq.max(seq);
-        task.has_joined = task.pointer.bundle.is_some() && !joined.is_empty();
-        self.tasks.insert(name.to_owned(), task);
+        let seq = self.forget(name);
+        let has_joined = pointer.bundle.is_some() && !joined.is_empty();
+        let to = Restoring {
+            task: name.to_owned(),
+            pointer,
+            seq,
+            has_joined,
+            own,
+            joined,
+            heard: None,
+        };
+        if self.shared.takes_time(name, &to.pointer) {
+            self.restoring.push_back(to);
+            return Ok(());
+        }
+        let restored = self
+            .shared
+            .restore(name, &to.pointer, &to.own, &to.joined, &*self.tell)?;
+        self.put(to, restored);
         Ok(())
     }
 
+    /// Gives a task up; gives the number of the last bundle that it was given.
+    fn forget(&mut self, name: &str) -> u64 {
+        let known = self.tasks.remove(name).map_or(0, |task| task.seq);
+        let on_its_way = self.restoring.iter().find(|of| of.task == name).map_or(0, |of| of.seq);
+        self.restoring.retain(|of| of.task != name);
+        known.max(on_its_way)
+    }
+
     /// These partitions are somebody else's: their tasks go, with whatever was not committed.
-    pub(super) fn give_up(&mut self, naming: &Naming, partitions: &[TopicPartition]) {
+    pub(in crate::pipeline) fn give_up(&mut self, naming: &Naming, partitions: &[TopicPartition]) {
         for at in partitions {
-            self.tasks.remove(&naming.task(at));
+            self.forget(&naming.task(at));
         }
     }
 
     /// Tells how old the tasks' commits are, and how much they keep.
-    pub(super) fn tell(&self, pipeline: &str) {
+    pub(in crate::pipeline) fn tell(&self, pipeline: &str) {
         for (name, task) in &self.tasks {
             let told = metrics::task(pipeline, name);
             told.age.set(clock::now().duration_since(task.committed).as_secs_f64());
@@ -298,7 +416,7 @@ impl Owned {
         }
     }
 
-    pub(super) fn overlay_bytes(&self) -> usize {
+    pub(in crate::pipeline) fn overlay_bytes(&self) -> usize {
         let states = self.tasks.values().filter_map(|task| task.state.as_ref());
         states.map(TaskState::overlay_bytes).sum()
     }
@@ -306,7 +424,7 @@ impl Owned {
 
 /// A partition, its committed offset, and what rides with it; without that it was never committed. No offset: the log does not hold it any more,
 /// and `on-out-of-range` moved it.
-pub(super) type Held = (TopicPartition, Option<i64>, Option<String>);
+pub(in crate::pipeline) type Held = (TopicPartition, Option<i64>, Option<String>);
 
 /// The checkpoint that all partitions of a task name. One that was never committed with the others, for it was found later, names none.
 fn common_pointer(task: &str, partitions: &[Held]) -> Result<Pointer> {
@@ -359,6 +477,9 @@ fn by_pointer(partitions: &[Held], pointer: &Pointer) -> (Offsets, Offsets) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::{self, StoreKind};
+    use crate::record::Column;
+    use crate::state::store_id;
     use std::path::Path;
 
     const WAIT: Duration = Duration::from_secs(60);
@@ -451,8 +572,158 @@ mod tests {
         let mut after = Owned::new(shared, |_| {});
         let held = (TopicPartition::new("views", 0), Some(1), Some(pointer));
         after.go_back(TASK, &[held]).unwrap();
+        assert!(after.is_restoring() && !after.has(TASK));
+        while after.is_restoring() {
+            after.restore(WAIT).unwrap();
+        }
         commit(&mut after);
         assert_eq!(after.tasks[TASK].base, base);
         assert_eq!(scratches(folder.path()), 0, "no base is made anew");
+    }
+
+    fn store(name: &str, kind: StoreKind, (version, readable_from): (u32, u32)) -> plugin::Store {
+        plugin::Store {
+            name: name.to_owned(),
+            kind,
+            codec: "raw".to_owned(),
+            schema_version: version,
+            readable_from,
+        }
+    }
+
+    fn id(name: &str) -> StoreId {
+        store_id("count", name)
+    }
+
+    /// A pipeline that is stopped and started again, each time with other stores.
+    struct Restarts {
+        folder: tempfile::TempDir,
+        committed: Option<String>,
+    }
+
+    impl Restarts {
+        fn new() -> Self {
+            Self {
+                folder: tempfile::tempdir().unwrap(),
+                committed: None,
+            }
+        }
+
+        /// The task of a pipeline with these stores, on the state of before.
+        fn start(&self, stores: Vec<plugin::Store>, allow_dropped: bool) -> Result<Owned> {
+            let shared = Checkpoints::declaring(self.folder.path(), stores, allow_dropped);
+            let mut owned = Owned::new(shared, |_| {});
+            let held = |pointer: &String| (TopicPartition::new("views", 0), Some(1), Some(pointer.clone()));
+            let held: Vec<Held> = self.committed.iter().map(held).collect();
+            owned.go_back(TASK, &held).map(|()| owned)
+        }
+
+        /// Changes something, and commits it.
+        fn stop(&mut self, mut owned: Owned, act: impl FnOnce(&mut TaskState)) {
+            let state = owned.state(TASK).as_mut().unwrap();
+            act(state);
+            state.keep();
+            commit(&mut owned);
+            self.committed = Some(owned.tasks[TASK].pointer.to_string());
+        }
+
+        /// What is kept is in the checkpoints alone.
+        fn lose_local_files(&self) {
+            std::fs::remove_dir_all(self.folder.path().join("state")).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_old_schema_version_is_carried_along_until_nothing_of_it_is_left() {
+        let one = |versions| vec![store("one", StoreKind::Value, versions)];
+        let mut runs = Restarts::new();
+        let first = runs.start(one((1, 1)), false).unwrap();
+        runs.stop(first, |state| {
+            state.put(id("one"), b"a", b"1");
+            state.put(id("one"), b"b", b"1");
+        });
+        for touched in [b"a", b"a"] {
+            let second = runs.start(one((2, 1)), false).unwrap();
+            runs.stop(second, |state| state.put(id("one"), touched, b"2"));
+        }
+        for is_local in [true, false] {
+            if !is_local {
+                runs.lose_local_files();
+            }
+            let error = runs.start(one((3, 2)), false).err().unwrap();
+            assert_eq!(error.kind, Kind::Corrupt);
+            assert_eq!(
+                error.why,
+                "store `one` was written with schema version 2, and entries that were not written since have version 1 \
+                 or later; the plugin has version 3 and reads versions 2 to 3"
+            );
+            assert!(runs.start(one((1, 1)), false).is_err(), "nor is there a way back");
+        }
+        let third = runs.start(one((3, 1)), false).unwrap();
+        runs.stop(third, |state| state.delete(id("one"), b"a"));
+        assert!(
+            runs.start(one((3, 2)), false).is_err(),
+            "what nobody touched is still there"
+        );
+        let third = runs.start(one((3, 1)), false).unwrap();
+        runs.stop(third, |state| state.delete(id("one"), b"b"));
+        // Only a start looks whether anything is left.
+        let third = runs.start(one((3, 1)), false).unwrap();
+        runs.stop(third, |state| state.put(id("one"), b"c", b"3"));
+        assert!(runs.start(one((3, 3)), false).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_was_dropped_comes_back_empty_and_may_be_of_another_kind() {
+        let value = |name: &str| store(name, StoreKind::Value, (1, 1));
+        let mut runs = Restarts::new();
+        let first = runs.start(vec![value("gone"), value("stays")], false).unwrap();
+        runs.stop(first, |state| {
+            state.put(id("gone"), b"k", b"old");
+            state.put(id("stays"), b"k", b"old");
+        });
+        assert!(
+            runs.start(vec![value("stays")], false).is_err(),
+            "it is not dropped unasked"
+        );
+        let mut second = runs.start(vec![value("stays")], true).unwrap();
+        assert!(second.owes_round(), "it is dropped whether or not anything is read");
+        second.drop_overlays();
+        assert!(second.owes_round(), "a commit that failed dropped nothing");
+        runs.stop(second, |_| {});
+        for is_local in [true, false] {
+            if !is_local {
+                runs.lose_local_files();
+            }
+            let third = runs.start(vec![store("gone", StoreKind::List, (1, 1)), value("stays")], false);
+            let mut third = third.unwrap();
+            assert!(!third.owes_round());
+            let state = third.state(TASK).as_mut().unwrap();
+            assert!(!state.has_entries(id("gone")).unwrap(), "local files: {is_local}");
+            assert!(state.has_entries(id("stays")).unwrap());
+        }
+    }
+
+    #[test]
+    fn entries_of_no_store_are_nobodys_when_a_store_of_that_name_comes() {
+        let value = |name: &str| store(name, StoreKind::Value, (1, 1));
+        let mut runs = Restarts::new();
+        // As it was left when dropping a store did not take its entries away.
+        let first = runs.start(vec![value("stays")], false).unwrap();
+        runs.stop(first, |state| {
+            state.put(id("stays"), b"k", b"old");
+            state.put(id("gone"), b"k", b"old");
+        });
+        let mut second = runs.start(vec![value("gone"), value("stays")], false).unwrap();
+        let state = second.state(TASK).as_mut().unwrap();
+        let (mut keys, mut found) = (Column::default(), Column::default());
+        keys.push(Some(b"k"));
+        state.values(id("gone"), &keys, &mut found).unwrap();
+        assert_eq!(found.get(0), None, "from the first record on");
+        runs.stop(second, |_| {});
+        runs.lose_local_files();
+        let mut third = runs.start(vec![value("gone"), value("stays")], false).unwrap();
+        let state = third.state(TASK).as_mut().unwrap();
+        assert!(!state.has_entries(id("gone")).unwrap());
     }
 }

@@ -1,0 +1,330 @@
+//! The present state of signing in, shared by all clients of a cluster: a token, and what stands in files.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::endpoint::Endpoint;
+use super::secret::Secret;
+use super::token::Token;
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+
+/// How often files are looked at, and a token is asked for again that could not be had.
+const LOOK: Duration = Duration::from_secs(5);
+const USER: &str = "sasl.username";
+const PASSWORD: &str = "sasl.password";
+
+/// How the clients of a cluster sign in, where that changes while they live. Clones share one state.
+#[derive(Clone, Default)]
+pub struct Login(Option<Arc<Shared>>);
+
+/// Where tokens come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The token itself, wherever it stands.
+    Token(Secret),
+    /// An OIDC provider.
+    Endpoint(Endpoint),
+}
+
+struct Shared {
+    source: Option<Source>,
+    extensions: Vec<(String, String)>,
+    /// Properties whose values stand in files.
+    files: BTreeMap<String, Secret>,
+    /// User and password as they were when the pipeline was read.
+    credentials: Option<(String, String)>,
+    /// Grows with each change.
+    version: AtomicU64,
+    is_looking: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Token>,
+    /// What the files held when they could last be read.
+    values: BTreeMap<String, String>,
+    next_look: Option<Instant>,
+}
+
+/// What a client signs in with now.
+#[derive(Clone)]
+pub(super) struct Present {
+    pub(super) version: u64,
+    pub(super) token: Option<Token>,
+    pub(super) extensions: Vec<(String, String)>,
+    /// User and password, where one of them stands in a file.
+    pub(super) credentials: Option<(String, String)>,
+}
+
+impl State {
+    /// Until the next look: sooner where the token is short-lived, and never at once.
+    fn pause(&self) -> Duration {
+        let Some(token) = &self.token else { return LOOK };
+        let left = u64::try_from(token.renew_after() - clock::wall_ms()).unwrap_or(0);
+        Duration::from_millis(left).clamp(LOOK / 5, LOOK)
+    }
+}
+
+/// Two clusters are the same where their clients sign in in the same way.
+impl PartialEq for Login {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => {
+                (&one.source, &one.extensions, &one.files) == (&other.source, &other.extensions, &other.files)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Login {}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Login")
+    }
+}
+
+impl Login {
+    /// `texts`: all properties as they were when the pipeline was read.
+    pub(super) fn new(
+        source: Option<Source>,
+        extensions: Vec<(String, String)>,
+        files: BTreeMap<String, Secret>,
+        texts: &BTreeMap<String, String>,
+    ) -> Self {
+        if source.is_none() && files.is_empty() {
+            return Self(None);
+        }
+        Self(Some(Arc::new(Shared {
+            source,
+            extensions,
+            credentials: credentials(&files, texts),
+            files,
+            version: AtomicU64::new(0),
+            is_looking: AtomicBool::new(false),
+            state: Mutex::default(),
+        })))
+    }
+
+    /// The properties for a new client: what stands in files is read now, and stays as it was where it cannot be.
+    pub fn renew(&self, properties: &mut BTreeMap<String, String>) {
+        if let Some(shared) = &self.0 {
+            shared.look_at_files();
+            properties.extend(shared.state().values.clone());
+        }
+    }
+
+    /// What a new client signs in with. Waits for a token.
+    pub(super) fn present(&self) -> Result<Option<Present>> {
+        let Some(shared) = &self.0 else { return Ok(None) };
+        let now = clock::wall_ms();
+        let is_fresh = |token: &Token| now < token.renew_after();
+        if shared.source.is_some() && !shared.state().token.as_ref().is_some_and(is_fresh) {
+            let looked = shared.look_for_token();
+            match looked {
+                Ok(()) => {}
+                // A client that is made later than the first gets its token when there is one.
+                Err(why) if shared.state().token.is_some() => no_news(&why),
+                Err(why) => return Err(failed(why)),
+            }
+        }
+        Ok(Some(shared.present()))
+    }
+
+    /// What a client signs in with from now on, if that is newer than what it `seen`. Waits for nothing: what is due is begun.
+    pub(super) fn newer(&self, seen: u64) -> Option<Present> {
+        let shared = self.0.as_ref()?;
+        if shared.is_due() && !shared.is_looking.swap(true, Ordering::Relaxed) {
+            let looking = shared.clone();
+            let thread = std::thread::Builder::new().name("login".to_owned());
+            // Where no thread is to be had the next look tries again.
+            if thread.spawn(move || looking.look()).is_err() {
+                shared.is_looking.store(false, Ordering::Relaxed);
+            }
+        }
+        (shared.version.load(Ordering::Acquire) > seen).then(|| shared.present())
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn present(&self) -> Present {
+        let state = self.state();
+        Present {
+            version: self.version.load(Ordering::Acquire),
+            token: state.token.clone(),
+            extensions: self.extensions.clone(),
+            credentials: self.credentials.clone().map(|(user, password)| {
+                let now = |name: &str, before| state.values.get(name).cloned().unwrap_or(before);
+                (now(USER, user), now(PASSWORD, password))
+            }),
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let mut state = self.state();
+        let now = clock::now();
+        let is_due = state.next_look.is_some_and(|next| now >= next);
+        if is_due || state.next_look.is_none() {
+            state.next_look = Some(now + state.pause());
+        }
+        is_due
+    }
+
+    fn look(&self) {
+        self.look_at_files();
+        if self.wants_token()
+            && let Err(why) = self.look_for_token()
+        {
+            no_news(&why);
+        }
+        self.is_looking.store(false, Ordering::Relaxed);
+    }
+
+    fn look_at_files(&self) {
+        for (name, file) in &self.files {
+            match file.read() {
+                Ok(value) => self.learn(name, value),
+                Err(why) => tracing::warn!("`{name}` cannot be read again: {why}; it stays as it was"),
+            }
+        }
+    }
+
+    fn learn(&self, name: &str, value: String) {
+        let before = self.state().values.insert(name.to_owned(), value.clone());
+        if before.is_none_or(|before| before == value) {
+            return;
+        }
+        self.version.fetch_add(1, Ordering::Release);
+        match name {
+            USER | PASSWORD => tracing::warn!("`{name}` changed: new connections use it"),
+            _ => tracing::warn!(
+                "`{name}` changed: clients that are made from now on use it, and this run's are made anew at its next start"
+            ),
+        }
+    }
+
+    /// One that stands in a file may be another one at any time.
+    fn wants_token(&self) -> bool {
+        let state = self.state();
+        match (&self.source, &state.token) {
+            (None, _) => false,
+            (Some(Source::Token(Secret::File(_))), _) | (_, None) => true,
+            (Some(_), Some(token)) => clock::wall_ms() >= token.renew_after(),
+        }
+    }
+
+    fn look_for_token(&self) -> Result<(), String> {
+        let token = match &self.source {
+            None => return Ok(()),
+            Some(Source::Token(secret)) => Token::read(&secret.read()?, None)?,
+            Some(Source::Endpoint(endpoint)) => ask(endpoint)?,
+        };
+        let mut state = self.state();
+        let is_same = state.token.as_ref().is_some_and(|known| known.text == token.text);
+        state.token = Some(token);
+        if !is_same {
+            self.version.fetch_add(1, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+/// User and password, where one of them may change.
+fn credentials(files: &BTreeMap<String, Secret>, texts: &BTreeMap<String, String>) -> Option<(String, String)> {
+    let may_change = [USER, PASSWORD].iter().any(|name| files.contains_key(*name));
+    may_change.then(|| Some((texts.get(USER)?.clone(), texts.get(PASSWORD)?.clone())))?
+}
+
+/// In a thread of its own: whoever asks may be in the middle of other waits of the same kind.
+fn ask(endpoint: &Endpoint) -> Result<Token, String> {
+    let endpoint = endpoint.clone();
+    let asking = std::thread::Builder::new()
+        .name("token".to_owned())
+        .spawn(move || endpoint.ask())
+        .map_err(|error| error.to_string())?;
+    asking
+        .join()
+        .unwrap_or_else(|_| Err("the thread that asks is gone".to_owned()))
+}
+
+fn no_news(why: &str) {
+    tracing::warn!("no new token for Kafka: {why}; the one that there is stays, and it is tried again");
+}
+
+fn failed(why: String) -> Error {
+    Error::new(Kind::Kafka, "failed to get a token for Kafka", why)
+        .hint("see the sasl.oauthbearer.* properties under [kafka.properties]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_token(token: Secret) -> Login {
+        Login::new(
+            Some(Source::Token(token)),
+            Vec::new(),
+            BTreeMap::new(),
+            &BTreeMap::new(),
+        )
+    }
+
+    #[test]
+    fn what_changes_in_a_file_is_news_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, "one").unwrap();
+        let files = BTreeMap::from([("sasl.password".to_owned(), Secret::File(path.clone()))]);
+        let texts = [(USER, "me"), (PASSWORD, "old")];
+        let mut properties: BTreeMap<_, _> = texts.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let login = Login::new(None, Vec::new(), files, &properties);
+        login.renew(&mut properties);
+        assert_eq!(properties["sasl.password"], "one");
+        let seen = login.present().unwrap().unwrap().version;
+        assert!(login.newer(seen).is_none());
+        std::fs::write(&path, "two\n").unwrap();
+        login.0.as_ref().unwrap().look();
+        let news = login.newer(seen).unwrap();
+        assert_eq!(news.credentials, Some(("me".to_owned(), "two".to_owned())));
+        assert!(login.newer(news.version).is_none());
+        // In the middle of being written anew it may be gone for a moment.
+        std::fs::remove_file(&path).unwrap();
+        login.0.as_ref().unwrap().look();
+        assert!(login.newer(news.version).is_none());
+        login.renew(&mut properties);
+        assert_eq!(properties["sasl.password"], "two");
+    }
+
+    #[test]
+    fn a_token_from_a_file_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let login = with_token(Secret::File(path.clone()));
+        let error = login.present().err().unwrap();
+        assert_eq!(error.what, "failed to get a token for Kafka");
+        std::fs::write(&path, "one").unwrap();
+        let first = login.present().unwrap().unwrap();
+        assert_eq!(first.token.unwrap().text, "one");
+        std::fs::write(&path, "two").unwrap();
+        login.0.as_ref().unwrap().look();
+        assert_eq!(login.newer(first.version).unwrap().token.unwrap().text, "two");
+    }
+
+    #[test]
+    fn clusters_are_the_same_where_clients_sign_in_the_same_way() {
+        let of = |text: &str| with_token(Secret::Text(text.into()));
+        assert!(of("a") == of("a") && of("a") != of("b") && of("a") != Login::default());
+        assert!(Login::default() == Login::new(None, Vec::new(), BTreeMap::new(), &BTreeMap::new()));
+    }
+}

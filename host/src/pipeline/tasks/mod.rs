@@ -1,0 +1,8 @@
+//! The tasks that a worker owns: the state that each keeps, the checkpoints that it stands on, and how it comes back.
+
+pub(super) mod checkpoints;
+mod restore;
+pub(super) mod owned;
+
+pub(super) use checkpoints::Checkpoints;
+pub(super) use owned::{Naming, Owned};

@@ -1,0 +1,35 @@
+//! How much of the state is asked for at once, where the sizes of values are known only once they are there.
+
+use super::changes::VALUE_BYTES;
+use crate::record::Column;
+
+/// Fewer at once would cost a look-up each.
+const LEAST: usize = 16;
+/// More at once save nothing.
+const MOST: usize = 128;
+
+/// Goes by the values that came last: as many as fill what is left if the next ones are like them. At first each may
+/// have what a value may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Portion {
+    bytes_each: usize,
+}
+
+impl Portion {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes_each: VALUE_BYTES,
+        }
+    }
+
+    /// Values to ask for where there is room for so many bytes.
+    pub(super) fn next(self, room: usize) -> usize {
+        (room / self.bytes_each.max(1)).clamp(LEAST, MOST)
+    }
+
+    pub(super) fn learn(&mut self, found: &Column) {
+        if !found.is_empty() {
+            self.bytes_each = found.bytes.len() / found.len();
+        }
+    }
+}
