@@ -210,7 +210,7 @@ fn a_partition_follows_from_the_key_and_keeps_its_order_through_a_full_queue() {
             push(
                 &mut records,
                 Some(key.as_bytes()),
-                Some(&index.to_be_bytes().repeat(20)),
+                Some(&index.to_be_bytes().repeat(100)),
                 1,
             );
         });
@@ -221,7 +221,7 @@ fn a_partition_follows_from_the_key_and_keeps_its_order_through_a_full_queue() {
             fulls += usize::from(staged < records.len());
             writer.poll(Duration::from_millis(10)).unwrap();
         }
-        assert!(fulls > 0, "the queue of 64 KiB was never full");
+        assert!(fulls > 0, "the queue of 2 MiB was never full");
         assert!(writer.drain(LIMIT).unwrap());
         let seen = read(&brokers, &topic, 7, records.len());
         for (key, partition) in keys {

@@ -615,7 +615,11 @@ mod tests {
             let mut owned = Owned::new(shared, |_| {});
             let held = |pointer: &String| (TopicPartition::new("views", 0), Some(1), Some(pointer.clone()));
             let held: Vec<Held> = self.committed.iter().map(held).collect();
-            owned.go_back(TASK, &held).map(|()| owned)
+            owned.go_back(TASK, &held)?;
+            while owned.is_restoring() {
+                owned.restore(WAIT)?;
+            }
+            Ok(owned)
         }
 
         /// Changes something, and commits it.

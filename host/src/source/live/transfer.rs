@@ -409,7 +409,13 @@ fn a_member_that_is_fenced_while_it_gives_partitions_up_loses_them_all_and_goes_
     let mut has_lost = false;
     let until = clock::now() + LIMIT;
     while !has_lost || first.owned().is_empty() || second.owned().is_empty() {
-        assert!(clock::now() < until, "both go on");
+        assert!(
+            clock::now() < until,
+            "both go on: {has_lost} {:?} {:?} {:?}",
+            first.fenced,
+            first.owned(),
+            second.owned()
+        );
         for reader in [&mut first, &mut second] {
             let polled = poll(reader, &mut batch);
             has_lost |= matches!(&polled, Polled::Lost(lost) if !lost.is_empty());
