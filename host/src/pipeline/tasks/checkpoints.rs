@@ -465,13 +465,26 @@ impl Checkpoints {
     pub(in crate::pipeline) fn declaring(folder: &Path, stores: Vec<plugin::Store>, allow_dropped: bool) -> Self {
         let store = crate::config::Location::Folder(folder.join("checkpoints"));
         Self {
-            home: Some(Home::open(&folder.join("state"), 16 << 20).unwrap()),
+            home: Some(home(&folder.join("state"))),
             store: Some(Store::open(&store, "pages").unwrap()),
             under_way: Arc::default(),
             shapes: stores.iter().map(|store| shape("count", store)).collect(),
             declared: stores.into_iter().map(|store| ("count".to_owned(), store)).collect(),
             allow_dropped,
         }
+    }
+}
+
+/// A state folder, once whoever had it lets go of it: the thread of a restore does so a moment after it said that it is through.
+#[cfg(test)]
+fn home(folder: &Path) -> Home {
+    let until = clock::now() + Duration::from_secs(60);
+    loop {
+        match Home::open(folder, 16 << 20) {
+            Ok(home) => return home,
+            Err(error) => assert!(clock::now() < until, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
