@@ -1,4 +1,5 @@
-//! Checked settings: what the stations are told. Made once, by `pipeline::spec`, from what a person wrote; a value that stands here is valid.
+//! Checked settings: what the stations are told. Made once, by `pipeline::spec`, from what a person wrote; a value that
+//! stands here is valid.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,7 +38,8 @@ impl Cluster {
         properties
     }
 
-    /// Why a cluster could not be reached, from the last that its client heard; `refused`: it answered, and turned the client away.
+    /// Why a cluster could not be reached, from the last that its client heard; `refused`: it answered, and turned the
+    /// client away.
     pub fn unreachable(&self, heard: &str, refused: bool) -> Error {
         let why = if heard.is_empty() { "no broker answered" } else { heard };
         if refused {
@@ -319,7 +321,8 @@ pub enum Target {
     File(Option<PathBuf>),
 }
 
-/// What happens to an output that Kafka refuses for good: for its time, its size, or a null key where the topic is compacted.
+/// What happens to an output that Kafka refuses for good: for its time, its size, or a null key where the topic is
+/// compacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnRefused {
     /// The pipeline stops.
@@ -386,7 +389,8 @@ pub enum Location {
 }
 
 impl Location {
-    /// What a person wrote: a folder, `file://…` or `s3://bucket/prefix`; the error is why it is neither. `properties` are a bucket's.
+    /// What a person wrote: a folder, `file://…` or `s3://bucket/prefix`; the error is why it is neither. `properties`
+    /// are a bucket's.
     pub fn parse(text: &str, properties: BTreeMap<String, String>) -> Result<Self, &'static str> {
         match text.split_once("://") {
             None if text.is_empty() => Err("it is empty"),
@@ -439,7 +443,8 @@ pub struct Pipeline {
     pub workers: usize,
     /// A stable id of this process among the pipeline's members on this machine; set: static group membership.
     pub instance: Option<String>,
-    /// Bytes that the queues of this process may hold, of records read and not processed and of outputs not acknowledged.
+    /// Bytes that the queues of this process may hold, of records read and not processed and of outputs not
+    /// acknowledged.
     pub queue_bytes: u64,
     /// Bytes that a batch may take on its way through all plugins of a worker, until it is handed to the sinks.
     pub batch_bytes: u64,

@@ -7,8 +7,9 @@
 //!   → … commit: drain the outputs, then commit the positions
 //! ```
 //!
-//! Loose files are words that everyone shares. Stations (`source`, `plugin`, `sink`, `checkpoint`) know them and never each other;
-//! `pipeline` ties the stations, `server` and `cli` stand around it. ARCHITECTURE.md says it at length, `tests/guarantees` holds it.
+//! Loose files are words that everyone shares. Stations (`source`, `plugin`, `sink`, `checkpoint`) know them and never
+//! each other; `pipeline` ties the stations, `server` and `cli` stand around it. ARCHITECTURE.md says it at length,
+//! `tests/guarantees` holds it.
 
 pub mod record;
 pub mod error;

@@ -1,6 +1,7 @@
 //! Every metric: its name, its unit, its meaning. Names are public; a change is a line in CHANGELOG.md.
 //!
-//! A worker keeps the handles of what it touches and adds to them once a batch. Where `--http` is absent nothing records them.
+//! A worker keeps the handles of what it touches and adds to them once a batch. Where `--http` is absent nothing
+//! records them.
 
 use crate::pulse::Pulses;
 use crate::record::TopicPartition;

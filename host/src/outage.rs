@@ -27,8 +27,8 @@ const PASSING: [i32; 19] = [
     88,   // offsets that a transaction is about to move
 ];
 
-/// In librdkafka's words: a connection that ended before its log-in did. A broker that restarts cuts connections in any state, and librdkafka calls
-/// that "authentication" as it calls a wrong password.
+/// In librdkafka's words: a connection that ended before its log-in did. A broker that restarts cuts connections in any
+/// state, and librdkafka calls that "authentication" as it calls a wrong password.
 const CUT_OFF: [&str; 4] = [
     "Disconnected",
     "Local: Broker transport failure",

@@ -74,7 +74,8 @@ pub struct Watch {
 impl Watch {
     /// Looks again, `passed` after the last time; gives the worker that stands still the longest.
     ///
-    /// The caller says how long it was, and counts no time in which the process itself stood still: then nobody could have turned.
+    /// The caller says how long it was, and counts no time in which the process itself stood still: then nobody could
+    /// have turned.
     pub fn look(&mut self, pulses: &Pulses, passed: Duration) -> Option<Standstill> {
         let all = lock(&pulses.all);
         self.seen.resize(all.len(), (0, Duration::ZERO));

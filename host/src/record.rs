@@ -1,7 +1,7 @@
 //! The words of the host: partitions, and records in columns. No I/O.
 //!
-//! Records travel through Sandbar a batch at a time and in columns, laid out as the plugin interface lays them out, so that a batch
-//! crosses the sandbox's wall without a copy or an allocation a record.
+//! Records travel through Sandbar a batch at a time and in columns, laid out as the plugin interface lays them out, so
+//! that a batch crosses the sandbox's wall without a copy or an allocation a record.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,8 +38,9 @@ pub struct Committable {
     pub partition: TopicPartition,
     /// The next offset to read.
     pub next: i64,
-    /// The epoch of the leader that took the record before `next`, so that a reader who begins there finds out whether the log was truncated below it.
-    /// `None`: nobody knows; what stands before `next` is no record, or the broker does not tell.
+    /// The epoch of the leader that took the record before `next`, so that a reader who begins there finds out whether
+    /// the log was truncated below it. `None`: nobody knows; what stands before `next` is no record, or the broker does
+    /// not tell.
     pub leader_epoch: Option<i32>,
     /// What rides with it.
     pub metadata: String,
@@ -47,8 +48,8 @@ pub struct Committable {
 
 /// A column of byte strings in which an entry may be absent: Kafka's null key or null value.
 ///
-/// Always: `ends` never falls, its last entry is `bytes.len()`, and `absent` ascends. Entry `i` is `bytes[ends[i-1]..ends[i]]`, with
-/// `ends[-1] = 0`; an absent entry repeats the end before it.
+/// Always: `ends` never falls, its last entry is `bytes.len()`, and `absent` ascends. Entry `i` is
+/// `bytes[ends[i-1]..ends[i]]`, with `ends[-1] = 0`; an absent entry repeats the end before it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Column {
     /// The entries' bytes, one after the other.
@@ -164,7 +165,8 @@ impl Headers {
 
 /// Records of one partition in the order of their offsets, or what operators made of them.
 ///
-/// Always: the columns are equally long; every record of a batch stems from the same partition, and `offsets` says from which record of it.
+/// Always: the columns are equally long; every record of a batch stems from the same partition, and `offsets` says from
+/// which record of it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Records {
     /// Kafka's keys.

@@ -1,5 +1,5 @@
-//! Clients of other people: each writes, reads in a group, describes and alters. `tests/setup clients` installs them into target/clients;
-//! what is not there is skipped, and said.
+//! Clients of other people: each writes, reads in a group, describes and alters. `tests/setup clients` installs them
+//! into target/clients; what is not there is skipped, and said.
 
 use crate::client::{LIMIT, fresh};
 use sandbar_tests::kafka;

@@ -1,5 +1,6 @@
-//! What a Kafka broker does, as a list of cases. Each is a function of a bootstrap address and runs twice: against the embedded
-//! broker, and against Apache Kafka where `SANDBAR_TEST_KAFKA` names one. Where the two differ, Kafka is right.
+//! What a Kafka broker does, as a list of cases. Each is a function of a bootstrap address and runs twice: against the
+//! embedded broker, and against Apache Kafka where `SANDBAR_TEST_KAFKA` names one. Where the two differ, Kafka is
+//! right.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -46,7 +47,8 @@ fn on_kafka(case: fn(&str)) {
     }
 }
 
-/// Whether a case is at an Apache Kafka of before version 4, which does otherwise in a few places; the embedded broker does as Kafka 4 does.
+/// Whether a case is at an Apache Kafka of before version 4, which does otherwise in a few places; the embedded broker
+/// does as Kafka 4 does.
 fn is_before_kafka_4(bootstrap: &str) -> bool {
     std::env::var("SANDBAR_TEST_KAFKA").is_ok_and(|kafka| kafka == bootstrap)
         && sandbar_tests::kafka::version().starts_with("3.")

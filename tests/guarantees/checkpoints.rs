@@ -1,6 +1,8 @@
-//! A savepoint is complete in itself: `run --from` goes back to its positions and its state, whatever else was lost, or starts nothing at all.
+//! A savepoint is complete in itself: `run --from` goes back to its positions and its state, whatever else was lost, or
+//! starts nothing at all.
 //!
-//! Going back repeats the outputs since, on purpose: the auditor counts them, and finds each key's count going on from the savepoint's.
+//! Going back repeats the outputs since, on purpose: the auditor counts them, and finds each key's count going on from
+//! the savepoint's.
 
 use crate::exactly_once::complete;
 use crate::flow::stop;

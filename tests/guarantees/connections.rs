@@ -8,7 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A way to a broker that cuts the first connections in the middle of their log-in: the first request is answered, the second one is not.
+/// A way to a broker that cuts the first connections in the middle of their log-in: the first request is answered, the
+/// second one is not.
 struct Cutter {
     address: String,
     cut: Arc<AtomicUsize>,

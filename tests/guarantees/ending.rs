@@ -1,4 +1,5 @@
-//! How runs end: by a record that stops them, by their last stop, by a signal while nobody answers; and what may not wait for them meanwhile.
+//! How runs end: by a record that stops them, by their last stop, by a signal while nobody answers; and what may not
+//! wait for them meanwhile.
 
 use crate::exactly_once::complete;
 use crate::flow::{Flow, stop, wait_left};
@@ -252,7 +253,8 @@ fn a_broker_that_stands_still_at_the_start_ends_it_in_fifteen_seconds_and_a_sign
     }
 }
 
-/// The look-ups of a start go to the leaders: where one is away they are repeated, and a start that gives up says whose.
+/// The look-ups of a start go to the leaders: where one is away they are repeated, and a start that gives up says
+/// whose.
 #[test]
 fn a_start_waits_for_leaders_and_names_the_partition_that_has_none() {
     let kafka = Kafka::start(3);

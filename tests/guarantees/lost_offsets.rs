@@ -1,4 +1,5 @@
-//! Kafka forgets the offsets of a group that stood still for a week: where checkpoints know them, the start says so, however its partitions are named.
+//! Kafka forgets the offsets of a group that stood still for a week: where checkpoints know them, the start says so,
+//! however its partitions are named.
 
 use crate::exactly_once::complete;
 use crate::flow::{Flow, stop};

@@ -1,7 +1,8 @@
-//! `offsets = "checkpoint"`: the checkpoints are the truth about positions, the group is told for monitoring or not at all, and never asked.
+//! `offsets = "checkpoint"`: the checkpoints are the truth about positions, the group is told for monitoring or not at
+//! all, and never asked.
 //!
-//! Flink's `setCommitOffsetsOnCheckpoints`, true and false. At least once: an output may repeat, but state and positions are those of one prefix
-//! of the input, so that each count of each key is put out, and none beyond.
+//! Flink's `setCommitOffsetsOnCheckpoints`, true and false. At least once: an output may repeat, but state and
+//! positions are those of one prefix of the input, so that each count of each key is put out, and none beyond.
 
 use crate::flow::{Flow, stop};
 use sandbar_tests::client::{Isolation, Record};

@@ -1,4 +1,5 @@
-//! An output that Kafka refuses for good costs itself and nothing else, where the file says so; else the error names it and says what to do.
+//! An output that Kafka refuses for good costs itself and nothing else, where the file says so; else the error names it
+//! and says what to do.
 
 use crate::flow::Flow;
 use sandbar_tests::client::{Isolation, Record};

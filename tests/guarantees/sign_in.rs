@@ -1,4 +1,5 @@
-//! Signing in to a cluster: tokens of OAUTHBEARER wherever they come from, secrets that change while a run goes on, and what is not built.
+//! Signing in to a cluster: tokens of OAUTHBEARER wherever they come from, secrets that change while a run goes on, and
+//! what is not built.
 
 use crate::flow::{Flow, stop};
 use sandbar_tests::issuer::{CLIENT, Issuer, token};

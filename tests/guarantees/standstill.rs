@@ -1,5 +1,6 @@
-//! A member that takes long, or stands still, holds up nobody for longer than is stated: the group goes on without waiting for a batch full of records at
-//! fault or for a restore, and a process whose worker stands still says so and ends.
+//! A member that takes long, or stands still, holds up nobody for longer than is stated: the group goes on without
+//! waiting for a batch full of records at fault or for a restore, and a process whose worker stands still says so and
+//! ends.
 
 use crate::exactly_once::complete;
 use crate::flow::{Flow, stop};

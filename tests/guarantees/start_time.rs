@@ -1,4 +1,5 @@
-//! A run over a few records takes no longer than its questions to the cluster: nothing in it waits for a timer of librdkafka.
+//! A run over a few records takes no longer than its questions to the cluster: nothing in it waits for a timer of
+//! librdkafka.
 
 use sandbar_tests::client::{Client, Record};
 use sandbar_tests::pipeline_file::{PipelineFile, unique};

@@ -1,4 +1,5 @@
-//! `sandbar state`: what the operators keep, asked beside the process that runs, after it, and where only the checkpoints are left.
+//! `sandbar state`: what the operators keep, asked beside the process that runs, after it, and where only the
+//! checkpoints are left.
 
 use crate::flow::stop;
 use sandbar_tests::client::{Isolation, Record};

@@ -1,5 +1,5 @@
-//! Topics that are read together: one of them leads, whatever each process saw of the cluster; a key's partition is the task that has its state; and no
-//! topic belongs to two sources.
+//! Topics that are read together: one of them leads, whatever each process saw of the cluster; a key's partition is the
+//! task that has its state; and no topic belongs to two sources.
 
 use crate::exactly_once::complete;
 use crate::flow::{Flow, stop};

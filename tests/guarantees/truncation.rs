@@ -1,11 +1,13 @@
-//! A log that was truncated: after an unclean election other records stand where some stood that were read. `on-out-of-range` decides then.
+//! A log that was truncated: after an unclean election other records stand where some stood that were read.
+//! `on-out-of-range` decides then.
 
 use crate::flow::{Flow, stop};
 use sandbar_tests::client::Record;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::wait::{self, seconds};
 
-/// A topic on brokers 2 and 3 whose log was truncated from 100 to 50 records below a position that a pipeline committed, and has grown beyond it since.
+/// A topic on brokers 2 and 3 whose log was truncated from 100 to 50 records below a position that a pipeline
+/// committed, and has grown beyond it since.
 fn truncated(kafka: &Kafka, name: &str) -> Flow {
     let mut flow = Flow::on(kafka, name, 1, "");
     flow.input = format!("{}-pair", flow.input);

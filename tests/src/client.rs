@@ -1,4 +1,5 @@
-//! The oracle: another client than the host's code path. Plain producers, transactions, readers by assignment, admin requests, offsets.
+//! The oracle: another client than the host's code path. Plain producers, transactions, readers by assignment, admin
+//! requests, offsets.
 
 use crate::wait;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -380,8 +381,8 @@ impl Client {
             .unwrap_or_else(|error| panic!("failed to delete group {group}: {error:?}"));
     }
 
-    /// Changes what a group without members holds for a topic: `to` says for each partition and offset which one it is then, `None` that it is
-    /// gone. What rides with the offsets stays.
+    /// Changes what a group without members holds for a topic: `to` says for each partition and offset which one it is
+    /// then, `None` that it is gone. What rides with the offsets stays.
     pub fn tamper(&self, group: &str, topic: &str, to: impl Fn(i32, i64) -> Option<i64>) {
         let held = self.committed(group, topic);
         self.delete_group(group);

@@ -1,4 +1,5 @@
-//! A token endpoint as OIDC providers have it: client credentials in, tokens out. Its tokens are unsigned, as the test broker takes them.
+//! A token endpoint as OIDC providers have it: client credentials in, tokens out. Its tokens are unsigned, as the test
+//! broker takes them.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,5 @@
-//! A real Apache Kafka, started from its jars: one node, or several, on loopback ports, in a folder that is removed afterwards.
+//! A real Apache Kafka, started from its jars: one node, or several, on loopback ports, in a folder that is removed
+//! afterwards.
 
 use crate::client::Client;
 use crate::guard::{Folder, Guarded};
@@ -17,8 +18,9 @@ pub const SASL_USER: (&str, &str) = ("alice", "alice-secret");
 const CLUSTER_ID: &str = "5L6g3nShT-eMCtK--X86sw";
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// What every node says about itself. `group.min.session.timeout.ms` lets kill tests be quick; without retention and time limits the
-/// broker keeps records whatever their timestamps; the cleaner's buffer alone would take 128 MiB of heap.
+/// What every node says about itself. `group.min.session.timeout.ms` lets kill tests be quick; without retention and
+/// time limits the broker keeps records whatever their timestamps; the cleaner's buffer alone would take 128 MiB of
+/// heap.
 const COMMON: &str = "\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
@@ -114,7 +116,8 @@ impl Kafka {
         format!("127.0.0.1:{}", self.nodes[0].sasl_port)
     }
 
-    /// `host:port` of the listener that takes unsigned tokens (SASL/OAUTHBEARER). A connection lives for as long as its token.
+    /// `host:port` of the listener that takes unsigned tokens (SASL/OAUTHBEARER). A connection lives for as long as its
+    /// token.
     pub fn oauth_bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.nodes[0].oauth_port)
     }
@@ -147,7 +150,8 @@ impl Kafka {
         self.nodes[number - 1].signal("CONT");
     }
 
-    /// Starts a killed node again on its own data and waits until the cluster is whole: every replica in sync, so that another node may die.
+    /// Starts a killed node again on its own data and waits until the cluster is whole: every replica in sync, so that
+    /// another node may die.
     pub fn restart(&self, number: usize) {
         self.nodes[number - 1].start();
         self.wait_ready();
@@ -288,7 +292,8 @@ impl Node {
     }
 }
 
-/// The version of Apache Kafka that the tests run on: `KAFKA_VERSION`, or the usual one, which stands in the file that Maven reads.
+/// The version of Apache Kafka that the tests run on: `KAFKA_VERSION`, or the usual one, which stands in the file that
+/// Maven reads.
 pub fn version() -> String {
     let usual = || {
         let pom = include_str!("../kafka/pom.xml");

@@ -1,4 +1,5 @@
-//! The tools of the tests: a real Apache Kafka, the program as a process, and a client of our own that serves as the oracle.
+//! The tools of the tests: a real Apache Kafka, the program as a process, and a client of our own that serves as the
+//! oracle.
 //!
 //! Nothing here links the host: a guarantee is shown on the program that a person runs, by what another client sees.
 

@@ -114,7 +114,8 @@ impl Process {
         self.process.ended().is_none()
     }
 
-    /// Waits until the condition holds for what it printed; fails with all of that when it does not, or when the process ends before.
+    /// Waits until the condition holds for what it printed; fails with all of that when it does not, or when the
+    /// process ends before.
     pub fn wait_for(&mut self, what: &str, limit: Duration, holds: impl Fn(&[String]) -> bool) {
         let deadline = Instant::now() + limit;
         loop {
@@ -204,7 +205,8 @@ pub struct Placed {
     pub origin: String,
 }
 
-/// The start positions among the lines: `views/3  from 4711  committed`, or with `-o json` objects whose event is `start`.
+/// The start positions among the lines: `views/3  from 4711  committed`, or with `-o json` objects whose event is
+/// `start`.
 pub fn placed(lines: &[String]) -> Vec<Placed> {
     lines
         .iter()

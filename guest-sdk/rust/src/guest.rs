@@ -10,8 +10,8 @@ use crate::{Batch, BatchPlugin, Description, Failure, Outputs, log};
 /// The one instance of a plugin in its sandbox; there are no threads in there.
 pub type Slot<P> = RefCell<Option<P>>;
 
-/// Exports a type that implements [`Plugin`](crate::Plugin) or [`BatchPlugin`](crate::BatchPlugin) as the component's plugin. Its
-/// name and version are those of the crate.
+/// Exports a type that implements [`Plugin`](crate::Plugin) or [`BatchPlugin`](crate::BatchPlugin) as the component's
+/// plugin. Its name and version are those of the crate.
 #[macro_export]
 macro_rules! plugin {
     ($plugin:ty) => {

@@ -2,9 +2,10 @@
 //!
 //! # The parts
 //!
-//! Owns the author's side of the interface in `wit/`: what a batch and an outcome are in Rust, and the glue between them and the
-//! author's code. Never does I/O: a plugin reaches nothing but the batch, its own state and its log. Always: a record is either processed or refused,
-//! and what a refused record had emitted or written to the state is taken back.
+//! Owns the author's side of the interface in `wit/`: what a batch and an outcome are in Rust, and the glue between
+//! them and the author's code. Never does I/O: a plugin reaches nothing but the batch, its own state and its log.
+//! Always: a record is either processed or refused, and what a refused record had emitted or written to the state is
+//! taken back.
 
 mod plugin;
 mod description;

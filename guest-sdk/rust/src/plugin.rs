@@ -6,17 +6,17 @@ use crate::{Batch, Description, Event, Failure, Outputs, Refusal, Stores};
 
 /// A plugin that looks at one record after the other.
 ///
-/// The struct is its own configuration: the pipeline's `config` is read into it through serde. Fields that are not configuration are
-/// marked `#[serde(skip)]`. What it remembers between calls is a cache at most, since the host replaces an instance whenever it must; what has to
-/// last is kept in [stores](Plugin::stores).
+/// The struct is its own configuration: the pipeline's `config` is read into it through serde. Fields that are not
+/// configuration are marked `#[serde(skip)]`. What it remembers between calls is a cache at most, since the host
+/// replaces an instance whenever it must; what has to last is kept in [stores](Plugin::stores).
 pub trait Plugin: DeserializeOwned + 'static {
     /// Declares more than the name and version of the crate, one input `in`, one output `out`.
     fn describe(description: Description) -> Description {
         description
     }
 
-    /// Declares the state that it keeps by key: `stores.add("total", |plugin| &mut plugin.total)` for a field `total: Value<u64>`, which is no
-    /// configuration and so is marked `#[serde(skip)]`.
+    /// Declares the state that it keeps by key: `stores.add("total", |plugin| &mut plugin.total)` for a field `total:
+    /// Value<u64>`, which is no configuration and so is marked `#[serde(skip)]`.
     fn stores(stores: &mut Stores<Self>) {
         let _ = stores;
     }
@@ -32,7 +32,8 @@ pub trait Plugin: DeserializeOwned + 'static {
     /// Processes a record: what it becomes goes to `out`. A record for which nothing is emitted is dropped.
     ///
     /// # Errors
-    /// A [`Refusal`] of this record, or of the whole call. Any error that `?` meets becomes a dead letter with the error's text.
+    /// A [`Refusal`] of this record, or of the whole call. Any error that `?` meets becomes a dead letter with the
+    /// error's text.
     fn process(&mut self, event: &Event, out: &mut Outputs) -> Result<(), Refusal>;
 }
 

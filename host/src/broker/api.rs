@@ -15,11 +15,11 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use std::fmt::Display;
 use std::net::SocketAddr;
 
-/// The requests and versions that are understood. An upper end below Kafka's own leaves out topics named by id, several groups
-/// in one request, and the second kind of transactions, in which a write itself adds its partition.
+/// The requests and versions that are understood. An upper end below Kafka's own leaves out topics named by id, several
+/// groups in one request, and the second kind of transactions, in which a write itself adds its partition.
 const VERSIONS: &[(ApiKey, i16, i16)] = &[
-    // librdkafka takes a broker that does not list version 0 for one that knows no compression; Kafka lists it for that reason, and
-    // like Kafka we refuse it when it comes.
+    // librdkafka takes a broker that does not list version 0 for one that knows no compression; Kafka lists it for that
+    // reason, and like Kafka we refuse it when it comes.
     (ApiKey::Produce, 0, 11),
     (ApiKey::Fetch, 4, 12),
     (ApiKey::ListOffsets, 1, 7),
@@ -176,7 +176,8 @@ fn versions() -> ApiVersionsResponse {
     ApiVersionsResponse::default().with_api_keys(VERSIONS.iter().map(range).collect())
 }
 
-/// A version of ApiVersions that is too new is answered with the list in the oldest form, so that the client can ask again.
+/// A version of ApiVersions that is too new is answered with the list in the oldest form, so that the client can ask
+/// again.
 fn unsupported(key: ApiKey, version: i16, correlation_id: i32) -> Result<Option<Bytes>> {
     if key != ApiKey::ApiVersions {
         return Err(invalid(format!("{key:?} version {version} is not supported")));

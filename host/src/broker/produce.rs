@@ -9,7 +9,8 @@ use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
-/// Answers Produce: each partition's batch is in the log before this returns. Nothing for a client that wants no answer.
+/// Answers Produce: each partition's batch is in the log before this returns. Nothing for a client that wants no
+/// answer.
 pub(super) fn produce(state: &mut State, request: ProduceRequest) -> Option<ProduceResponse> {
     let wants_answer = request.acks != 0;
     let allowed = allow(&request);
@@ -53,8 +54,8 @@ fn append(
     Ok((log.append(batch, header)?, log.beginning()))
 }
 
-/// Whether a batch belongs to an open transaction of its producer that the partition is in. Kafka's words for a client of before
-/// Kafka 4, which knows no others.
+/// Whether a batch belongs to an open transaction of its producer that the partition is in. Kafka's words for a client
+/// of before Kafka 4, which knows no others.
 fn check_transaction(
     state: &State,
     topic: &str,

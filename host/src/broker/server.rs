@@ -78,7 +78,8 @@ async fn converse(node: &Node, mut socket: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads one request; nothing at the end of the stream or after a long silence. No more memory is taken than came bytes.
+/// Reads one request; nothing at the end of the stream or after a long silence. No more memory is taken than came
+/// bytes.
 async fn read_request<'a>(
     node: &'a Node,
     socket: &mut TcpStream,

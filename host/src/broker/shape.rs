@@ -1,7 +1,8 @@
 //! The shape of every request, walked over its bytes before it is decoded.
 //!
-//! The decoder of `kafka-protocol` allocates as many elements as an array's length says. This walk makes sure that the bytes
-//! behind each length are really there and that the elements are not too many, so no request can make us allocate what it did not send.
+//! The decoder of `kafka-protocol` allocates as many elements as an array's length says. This walk makes sure that the
+//! bytes behind each length are really there and that the elements are not too many, so no request can make us allocate
+//! what it did not send.
 
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::ApiKey;
@@ -43,8 +44,9 @@ pub(super) fn check(key: ApiKey, version: i16, body: &[u8]) -> Result<()> {
     walk.tags_if_flexible()
 }
 
-/// The first version with tags and short lengths, and the fields: `1 2 4 8` bytes of a number, `u` a uuid, `s` a string, `b` bytes,
-/// `[…]` an array of structures, `{…}` of plain values. `@3` means from version 3 on, `@0-2` up to version 2.
+/// The first version with tags and short lengths, and the fields: `1 2 4 8` bytes of a number, `u` a uuid, `s` a
+/// string, `b` bytes, `[…]` an array of structures, `{…}` of plain values. `@3` means from version 3 on, `@0-2` up to
+/// version 2.
 fn shape_of(key: ApiKey) -> Option<(i16, &'static str)> {
     Some(match key {
         ApiKey::Produce => (9, "s 2 4 [s [4 b]]"),

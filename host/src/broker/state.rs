@@ -1,6 +1,8 @@
-//! What the broker knows: topics and their logs, committed positions, groups, producer ids, transactions. One thread owns it all.
+//! What the broker knows: topics and their logs, committed positions, groups, producer ids, transactions. One thread
+//! owns it all.
 //!
-//! What always holds: a change is in the journal before it is made here, so that what was answered is what is found again.
+//! What always holds: a change is in the journal before it is made here, so that what was answered is what is found
+//! again.
 
 use super::configs::topic::TopicConfig;
 use super::disk::journal::{Event, Journal, Position};

@@ -1,8 +1,9 @@
 //! How old the objects of a store are, whatever clocks do.
 //!
-//! The store's own clock says when an object was written. Where it is a folder that is this machine's clock, and a clock that jumps forward makes
-//! everything old at once, a bundle too whose commit is under way. So it is believed only as far as every look at it during the last while agrees,
-//! by the monotonic clock; and what this process itself wrote is as old as the monotonic clock says.
+//! The store's own clock says when an object was written. Where it is a folder that is this machine's clock, and a
+//! clock that jumps forward makes everything old at once, a bundle too whose commit is under way. So it is believed
+//! only as far as every look at it during the last while agrees, by the monotonic clock; and what this process itself
+//! wrote is as old as the monotonic clock says.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

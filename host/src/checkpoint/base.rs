@@ -1,8 +1,9 @@
 //! Bases: all files of a task's state, so that a restore need not begin with the first delta.
 //!
-//! A base is an object that lists files. Files are named by the base that brought them and by their content; a base lists those of the base
-//! before it too, so that only new files are uploaded. Whether a file is known is decided by the base that the committed state stands on,
-//! which cannot be collected under it, and never by what happens to lie in the store.
+//! A base is an object that lists files. Files are named by the base that brought them and by their content; a base
+//! lists those of the base before it too, so that only new files are uploaded. Whether a file is known is decided by
+//! the base that the committed state stands on, which cannot be collected under it, and never by what happens to lie in
+//! the store.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -56,7 +57,8 @@ pub(super) struct StoredFile {
 }
 
 impl Store {
-    /// Begins to write a base: the files of a task's state at the committed pointer `at`, as they lie in a folder. The folder must not change.
+    /// Begins to write a base: the files of a task's state at the committed pointer `at`, as they lie in a folder. The
+    /// folder must not change.
     pub fn put_base(&self, task: &str, at: &Pointer, files: &Path) -> Upload<BaseRef> {
         let (store, task, at, files) = (self.clone(), task.to_owned(), at.clone(), files.to_owned());
         Upload::new(
@@ -162,7 +164,8 @@ impl Store {
         Ok(self.base(base)?.bytes())
     }
 
-    /// Writes a base's files into a folder, which is made; each is checked. `progress` is told bytes done and bytes in all.
+    /// Writes a base's files into a folder, which is made; each is checked. `progress` is told bytes done and bytes in
+    /// all.
     ///
     /// # Errors
     /// `Corrupt`: an object is missing or damaged, or the folder is not writable.

@@ -1,11 +1,12 @@
-//! The bundle: what one commit of one worker changed, as one immutable object. Stored bytes: a golden file holds their form.
+//! The bundle: what one commit of one worker changed, as one immutable object. Stored bytes: a golden file holds their
+//! form.
 //!
 //! ```text
 //! "sandbar" and the version, 8 bytes · length of the manifest, u32 LE · SHA-256 of the manifest, 32 bytes · manifest, JSON · the tasks' deltas
 //! ```
 //!
-//! The manifest names each delta's place and SHA-256, the head holds the manifest's, a pointer repeats the first half of that: a byte that
-//! changed anywhere is found, and every length is checked before it is used.
+//! The manifest names each delta's place and SHA-256, the head holds the manifest's, a pointer repeats the first half
+//! of that: a byte that changed anywhere is found, and every length is checked before it is used.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -93,7 +94,8 @@ pub struct TaskFrame {
     pub base: Option<BaseRef>,
     /// The positions that this state belongs to: the next offset of each partition of the task.
     pub offsets: Offsets,
-    /// Where a bounded run ends, for each partition of the task that has a stop: the offset and the setting that said so, as text.
+    /// Where a bounded run ends, for each partition of the task that has a stop: the offset and the setting that said
+    /// so, as text.
     pub stops: Stops,
     /// How many partitions the topics have whose keys have state in the task.
     pub partition_counts: PartitionCounts,

@@ -31,7 +31,8 @@ const AT_ONCE: usize = 16;
 pub struct Listed {
     store: Store,
     begun: Instant,
-    /// Files by the base that brought them. Listed first: a base that comes later names young ones only, or those of a base that stays.
+    /// Files by the base that brought them. Listed first: a base that comes later names young ones only, or those of a
+    /// base that stays.
     files: BTreeMap<String, Vec<Object>>,
     bases: Vec<Object>,
     bundles: Vec<Object>,
@@ -81,11 +82,12 @@ impl Store {
 }
 
 impl Listed {
-    /// Deletes what is not reached from `committed` (the pointers of ALL tasks of the pipeline), nor from the `keep` - 1 states before each, and
-    /// is older than `min_age`: at least twice the time that a transaction may take.
+    /// Deletes what is not reached from `committed` (the pointers of ALL tasks of the pipeline), nor from the `keep` -
+    /// 1 states before each, and is older than `min_age`: at least twice the time that a transaction may take.
     ///
     /// # Errors
-    /// `Corrupt`: a committed pointer does not resolve, and nothing was deleted; or the store cannot be read or written.
+    /// `Corrupt`: a committed pointer does not resolve, and nothing was deleted; or the store cannot be read or
+    /// written.
     pub fn collect(self, committed: &[Pointer], keep: usize, min_age: Duration) -> Result<Collected> {
         // By the clock of now: what is listed was written before.
         let oldest_kept = self.store.ages.old_before(min_age);
@@ -225,7 +227,8 @@ impl Listed {
         Ok(())
     }
 
-    /// Whether everything that a state is built from is there. One that is not is no error here: it was collected, or never finished.
+    /// Whether everything that a state is built from is there. One that is not is no error here: it was collected, or
+    /// never finished.
     fn is_whole(&self, pointer: &Pointer) -> Result<bool> {
         let mut at = pointer.clone();
         while let Some(name) = &at.bundle {
@@ -252,8 +255,9 @@ impl Listed {
         Ok(listed || self.store.objects.look(&self.store.bundle_path(name))?.is_some())
     }
 
-    /// The states of each task that old bundles hold. Young ones stay whatever they hold, and are many where commits are frequent: they are read
-    /// only where an old one is of a task that is not `committed`, for what those are built from has to stay as well.
+    /// The states of each task that old bundles hold. Young ones stay whatever they hold, and are many where commits
+    /// are frequent: they are read only where an old one is of a task that is not `committed`, for what those are built
+    /// from has to stay as well.
     fn states(&self, committed: &BTreeSet<String>, oldest_kept: i64) -> Result<BTreeMap<String, Vec<Pointer>>> {
         let (old, young): (Vec<_>, Vec<_>) = (self.bundles.iter()).partition(|bundle| bundle.modified < oldest_kept);
         let mut states = BTreeMap::new();
@@ -404,7 +408,8 @@ mod tests {
         let pending = chain.commit_on(Some(&base));
         listed.collect(std::slice::from_ref(&first), 1, HOUR).unwrap();
         assert!(store.history(&pending, None).is_ok());
-        // The commit went through between the listing and the reading of the pointers: it counts, though the listing is older.
+        // The commit went through between the listing and the reading of the pointers: it counts, though the listing is
+        // older.
         let listed = store.list_for_collection().unwrap();
         let later = chain.commit();
         listed.collect(std::slice::from_ref(&later), 1, Duration::ZERO).unwrap();

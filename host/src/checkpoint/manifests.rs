@@ -1,7 +1,8 @@
 //! The manifests that are kept in memory: they never change, and a way back asks for the same ones again and again.
 //!
-//! Always: they have a limit in bytes, not in number, since one of many tasks is as large as a thousand small ones. The newest stay, for those are
-//! asked for again; and the newest of all does however large it is, since every task of its worker asks for it.
+//! Always: they have a limit in bytes, not in number, since one of many tasks is as large as a thousand small ones. The
+//! newest stay, for those are asked for again; and the newest of all does however large it is, since every task of its
+//! worker asks for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,10 +1,11 @@
 //! The promise to come back: in which order outputs, state and positions become durable, and where the state is kept.
 //!
-//! Owns the order (`protocol`, pure), the text that names a state (`pointer`), the bytes of a commit (`bundle`) and the store: a folder or a
-//! bucket, its objects and their paths. Never reads a clock to decide an order, never looks into a delta, never asks Kafka: committed pointers
-//! are handed in. Always: a position is committed only after every output of the records before it was acknowledged; a pointer is handed out
-//! only for bytes that are durable and were read back; nothing that a committed pointer reaches is ever deleted; what is damaged or missing is
-//! an error that names the object.
+//! Owns the order (`protocol`, pure), the text that names a state (`pointer`), the bytes of a commit (`bundle`) and the
+//! store: a folder or a bucket, its objects and their paths. Never reads a clock to decide an order, never looks into a
+//! delta, never asks Kafka: committed pointers are handed in. Always: a position is committed only after every output
+//! of the records before it was acknowledged; a pointer is handed out only for bytes that are durable and were read
+//! back; nothing that a committed pointer reaches is ever deleted; what is damaged or missing is an error that names
+//! the object.
 
 pub mod protocol;
 pub mod pointer;

@@ -1,8 +1,9 @@
 //! Savepoints: the state and positions of a pipeline at one moment, complete in itself, and never collected.
 //!
-//! A savepoint has the objects of a store, below a folder of its own, and `savepoint.json`, which is written last: without it there is none.
-//! No path in it leads out of it, so it can be moved as a whole. It may be taken while the pipeline runs: what committed pointers reach is
-//! copied, and pointers are read again where something was collected meanwhile.
+//! A savepoint has the objects of a store, below a folder of its own, and `savepoint.json`, which is written last:
+//! without it there is none. No path in it leads out of it, so it can be moved as a whole. It may be taken while the
+//! pipeline runs: what committed pointers reach is copied, and pointers are read again where something was collected
+//! meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -61,7 +62,8 @@ pub enum Place {
     At(Location),
 }
 
-/// A task's committed pointer, and the positions that its group holds: those of a task that has no bundle yet stand nowhere else.
+/// A task's committed pointer, and the positions that its group holds: those of a task that has no bundle yet stand
+/// nowhere else.
 pub type Committed = (Pointer, Offsets);
 
 impl Store {
@@ -70,11 +72,12 @@ impl Store {
         new_name(0)
     }
 
-    /// Takes a savepoint of what is committed. `committed` reads the committed pointers of all tasks; it is asked again where something that
-    /// they reached was collected under the copy.
+    /// Takes a savepoint of what is committed. `committed` reads the committed pointers of all tasks; it is asked again
+    /// where something that they reached was collected under the copy.
     ///
     /// # Errors
-    /// `Corrupt`: there is a savepoint of that name, a pointer does not resolve, or one of the two places cannot be read or written.
+    /// `Corrupt`: there is a savepoint of that name, a pointer does not resolve, or one of the two places cannot be
+    /// read or written.
     pub fn save(&self, place: &Place, mut committed: impl FnMut() -> Result<Vec<Committed>>) -> Result<Savepoint> {
         let target = self.savepoint_store(place)?;
         if target.objects.look(&target.path(MANIFEST))?.is_some() {
@@ -151,8 +154,8 @@ impl Store {
         Ok(())
     }
 
-    /// Within one place nothing is transferred. Into a store everything is written anew, so that it is young there: it must not be
-    /// collected before it is committed. What is transferred is checked on the way.
+    /// Within one place nothing is transferred. Into a store everything is written anew, so that it is young there: it
+    /// must not be collected before it is committed. What is transferred is checked on the way.
     fn copy_file(&self, target: &Store, file: &StoredFile) -> Result<()> {
         let (from, to) = (self.file_path(&file.object), target.file_path(&file.object));
         if self.objects.is_same_place(&target.objects) && target.is_savepoint() {
@@ -259,8 +262,8 @@ impl Store {
         objects.iter().try_for_each(|object| store.objects.delete(object))
     }
 
-    /// Copies a savepoint's objects into this store, so that its pointers resolve here. They are to be committed at once: until then they are
-    /// kept by their age alone.
+    /// Copies a savepoint's objects into this store, so that its pointers resolve here. They are to be committed at
+    /// once: until then they are kept by their age alone.
     pub fn import(&self, place: &Place) -> Result<Savepoint> {
         let savepoint = self.savepoint(place)?;
         let source = self.savepoint_store(place)?;

@@ -1,4 +1,5 @@
-//! The checkpoint store of one pipeline: which objects there are, under which paths, and the upload of a commit's bundle.
+//! The checkpoint store of one pipeline: which objects there are, under which paths, and the upload of a commit's
+//! bundle.
 //!
 //! ```text
 //! <store>/<pipeline>/bundles/<name>          what a commit changed
@@ -8,7 +9,8 @@
 //! <store>/<pipeline>/savepoints/<name>/…     bundles, bases and files of its own, and savepoint.json
 //! ```
 //!
-//! Names are never used twice, and objects never change: two attempts at a commit, or two processes, cannot meet in one object.
+//! Names are never used twice, and objects never change: two attempts at a commit, or two processes, cannot meet in one
+//! object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -121,7 +123,8 @@ impl Store {
         self.objects.place()
     }
 
-    /// Begins to write one commit of a worker: what its tasks changed, as one object. The pointers come in the order of the tasks.
+    /// Begins to write one commit of a worker: what its tasks changed, as one object. The pointers come in the order of
+    /// the tasks.
     pub fn put(&self, worker: usize, tasks: Vec<TaskFrame>) -> Upload {
         let store = self.clone();
         Upload::new(self.objects.begin_blocking(move || store.put_now(worker, tasks)))
@@ -207,8 +210,8 @@ impl Store {
         self.manifests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the store holds of the state that a pointer names: its positions, its stores, where its delta lies. `None`: the pointer names no
-    /// bundle.
+    /// What the store holds of the state that a pointer names: its positions, its stores, where its delta lies. `None`:
+    /// the pointer names no bundle.
     pub fn resolve(&self, pointer: &Pointer) -> Result<Option<Entry>> {
         let Some(name) = &pointer.bundle else { return Ok(None) };
         let checked = self.manifest(name)?;
@@ -228,13 +231,15 @@ impl Store {
         }
     }
 
-    /// The newest state of each task, whoever wrote it: the truth where positions are kept in checkpoints. Tasks are in order.
+    /// The newest state of each task, whoever wrote it: the truth where positions are kept in checkpoints. Tasks are in
+    /// order.
     pub fn newest(&self) -> Result<Vec<(Pointer, Entry)>> {
         self.newest_until(|_tasks| false)
     }
 
-    /// The same, and what is older is not read once `is_enough` says so of the tasks found: a bundle holds all tasks of its worker, so that a few
-    /// of them tell of every task, however many there are. From now on what others write is a stranger's.
+    /// The same, and what is older is not read once `is_enough` says so of the tasks found: a bundle holds all tasks of
+    /// its worker, so that a few of them tell of every task, however many there are. From now on what others write is a
+    /// stranger's.
     ///
     /// Names tell the order: whoever goes on from a bundle gives its own ones later names, see [`Names::next`].
     pub fn newest_until(&self, is_enough: impl Fn(&BTreeSet<&str>) -> bool) -> Result<Vec<(Pointer, Entry)>> {

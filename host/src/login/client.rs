@@ -92,7 +92,8 @@ unsafe fn set_token(
     let said: Vec<CString> = said.map(|text| terminated(text)).collect::<Result<_, _>>()?;
     let mut said: Vec<*const c_char> = said.iter().map(|text| text.as_ptr()).collect();
     let mut why = [0 as c_char; 512];
-    // SAFETY: the client lives; all texts end with a zero byte and live during the call, which copies them; `why` is as long as we say.
+    // SAFETY: the client lives; all texts end with a zero byte and live during the call, which copies them; `why` is as
+    // long as we say.
     let code = unsafe {
         sys::rd_kafka_oauthbearer_set_token(
             client,
@@ -114,7 +115,8 @@ unsafe fn set_token(
 
 unsafe fn set_password(client: *mut sys::rd_kafka_t, user: &str, password: &str) -> Result<(), String> {
     let (user, password) = (terminated(user)?, terminated(password)?);
-    // SAFETY: the client lives; both texts end with a zero byte and live during the call, which copies them; the error that it gives is ours.
+    // SAFETY: the client lives; both texts end with a zero byte and live during the call, which copies them; the error
+    // that it gives is ours.
     unsafe {
         let error = sys::rd_kafka_sasl_set_credentials(client, user.as_ptr(), password.as_ptr());
         if error.is_null() {

@@ -138,7 +138,8 @@ impl Login {
         Ok(Some(shared.present()))
     }
 
-    /// What a client signs in with from now on, if that is newer than what it `seen`. Waits for nothing: what is due is begun.
+    /// What a client signs in with from now on, if that is newer than what it `seen`. Waits for nothing: what is due is
+    /// begun.
     pub(super) fn newer(&self, seen: u64) -> Option<Present> {
         let shared = self.0.as_ref()?;
         if shared.is_due() && !shared.is_looking.swap(true, Ordering::Relaxed) {

@@ -1,7 +1,7 @@
 //! Which ways to sign in are built, and what properties of librdkafka say of them.
 //!
-//! The names are librdkafka's, and one of ours: `sasl.oauthbearer.token`, a token from the environment, a file or a command. librdkafka's own client of
-//! token endpoints is not built, so what is said about tokens does not reach it.
+//! The names are librdkafka's, and one of ours: `sasl.oauthbearer.token`, a token from the environment, a file or a
+//! command. librdkafka's own client of token endpoints is not built, so what is said about tokens does not reach it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! A reader and a writer in one commit, on a real Kafka: positions and outputs of a member, and what becomes of one that is a member no more.
+//! A reader and a writer in one commit, on a real Kafka: positions and outputs of a member, and what becomes of one
+//! that is a member no more.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Who reads what: the names of a pipeline file, resolved to indexes. Pure.
 //!
-//! A batch of a source visits the operators behind it in the order of `Route::calls`, each call reading the source's records or what an
-//! earlier call put out, and then the sinks of `Route::stages`. So all of a batch is computed before any of it is staged.
+//! A batch of a source visits the operators behind it in the order of `Route::calls`, each call reading the source's
+//! records or what an earlier call put out, and then the sinks of `Route::stages`. So all of a batch is computed before
+//! any of it is staged.
 
 use crate::config::{Input, KafkaSource, OnRefused, Operator, Pipeline, Sink, Source, Subscription};
 use crate::error::{Error, Kind, Result};
@@ -66,8 +67,8 @@ pub struct Ports {
 
 /// The routes of a pipeline, one a source, in their order. `ports` has what each operator's plugin declares.
 ///
-/// Errors: an operator with another number of inputs than its plugin declares, an output that the plugin does not have, state where records of one
-/// key do not stay together (`Invalid`).
+/// Errors: an operator with another number of inputs than its plugin declares, an output that the plugin does not have,
+/// state where records of one key do not stay together (`Invalid`).
 pub fn routes(pipeline: &Pipeline, ports: &[Ports]) -> Result<Vec<Route>> {
     for (operator, ports) in pipeline.operators.iter().zip(ports) {
         let (given, declared) = (operator.inputs.len(), ports.inputs.len().max(1));
@@ -116,7 +117,8 @@ fn route(pipeline: &Pipeline, ports: &[Ports], source: &str) -> Result<Route> {
     Ok(route)
 }
 
-/// To go on without an output that Kafka refused, the records since the last commit are done again: without checkpoints state would count them twice.
+/// To go on without an output that Kafka refused, the records since the last commit are done again: without checkpoints
+/// state would count them twice.
 fn check_refusals(pipeline: &Pipeline, ports: &[Ports]) -> Result<()> {
     let goes_on = |sink: &&Sink| sink.on_refused != OnRefused::Fail;
     let keeps_state = |(_, ports): &(&Operator, &Ports)| !ports.stores.is_empty();
@@ -221,7 +223,8 @@ pub fn keepers(routes: &[Route], ports: &[Ports]) -> Vec<(usize, Vec<usize>)> {
     with_sources.collect()
 }
 
-/// Where in the route so far the records of `input` arise: nowhere, at the source, or at each call of the operator that it names.
+/// Where in the route so far the records of `input` arise: nowhere, at the source, or at each call of the operator that
+/// it names.
 fn reached(pipeline: &Pipeline, ports: &[Ports], route: &Route, source: &str, input: &Input) -> Result<Vec<From>> {
     if input.from == source && input.output.is_none() {
         return Ok(vec![From::Source]);

@@ -72,7 +72,8 @@ impl Member {
             Source::File(_) => None,
         });
         let kafka: Vec<_> = kafka.collect();
-        // Sources that meet commit in the same way: `pipeline::spec` sees to it. With checkpoints the worker's rounds commit.
+        // Sources that meet commit in the same way: `pipeline::spec` sees to it. With checkpoints the worker's rounds
+        // commit.
         let every = kafka
             .iter()
             .filter(|source| source.commit_offsets == CommitOffsets::Periodic)
@@ -92,7 +93,8 @@ impl Member {
         }
     }
 
-    /// The group took these without waiting for an answer, and may give some of them back at once: the revocation that was under way is over for them.
+    /// The group took these without waiting for an answer, and may give some of them back at once: the revocation that
+    /// was under way is over for them.
     pub(super) fn lost(&mut self, partitions: &[TopicPartition]) {
         self.revoking.retain(|at| !partitions.contains(at));
     }

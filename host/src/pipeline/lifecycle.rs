@@ -1,4 +1,5 @@
-//! The life of a run: it processes until it is asked to stop or has nothing left to read, and tells what it does on the way.
+//! The life of a run: it processes until it is asked to stop or has nothing left to read, and tells what it does on the
+//! way.
 
 use crate::clock;
 use crate::record::TopicPartition;
@@ -97,7 +98,8 @@ pub enum Notice {
         /// Partitions that somebody else has already.
         lost: Vec<String>,
     },
-    /// A task's state is fetched from the checkpoints, and that takes more than a second. Told once a second, and at the end.
+    /// A task's state is fetched from the checkpoints, and that takes more than a second. Told once a second, and at
+    /// the end.
     Restore {
         /// The task.
         task: String,

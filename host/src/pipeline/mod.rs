@@ -1,7 +1,7 @@
 //! Ties the stations for one pipeline: what a tenant declares, the loop, the threads, the life of a run.
 //!
-//! Owns the order of things. Never touches Kafka, Wasm or files itself: the stations do.
-//! Always: a task's records are touched by one worker thread, and a batch is computed as a whole before any of it is staged.
+//! Owns the order of things. Never touches Kafka, Wasm or files itself: the stations do. Always: a task's records are
+//! touched by one worker thread, and a batch is computed as a whole before any of it is staged.
 
 pub mod spec;
 pub mod flow;

@@ -1,4 +1,5 @@
-//! Commits without checkpoints: the commands of `checkpoint::protocol` for one member of a group, which commits positions and nothing else.
+//! Commits without checkpoints: the commands of `checkpoint::protocol` for one member of a group, which commits
+//! positions and nothing else.
 
 use super::lane::Lane;
 use super::lifecycle::Notice;

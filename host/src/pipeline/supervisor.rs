@@ -31,7 +31,8 @@ use std::time::{Duration, Instant};
 
 /// How often a start looks whether it was asked to stop.
 const START_LOOK: Duration = Duration::from_millis(5);
-/// After a signal, the workers have so long; then the process ends without them, as if it were killed: what is committed is whole.
+/// After a signal, the workers have so long; then the process ends without them, as if it were killed: what is
+/// committed is whole.
 const STOP_LIMIT: Duration = Duration::from_secs(9);
 /// How long restores that nobody waits for any more may take to end their piece.
 const RESTORE_END: Duration = Duration::from_millis(500);
@@ -69,8 +70,8 @@ fn ports(plugins: &[Plugin]) -> Vec<Ports> {
         .collect()
 }
 
-/// Runs a pipeline until it is asked to stop, or until every partition reached its stop. `from`: it begins at that savepoint, whatever it has
-/// committed since; it needs checkpoints.
+/// Runs a pipeline until it is asked to stop, or until every partition reached its stop. `from`: it begins at that
+/// savepoint, whatever it has committed since; it needs checkpoints.
 ///
 /// Errors: whatever hinders the start, a record that stops the pipeline, an output that can never be delivered.
 pub fn run(
@@ -161,8 +162,9 @@ struct Ready {
 /// The sets, each by its sources, and where their partitions start.
 type Plans = Vec<(Vec<usize>, Arc<Plan>)>;
 
-/// Makes everything ready. A cluster or a store that does not answer may take its time, and nothing is owed to anybody yet: whoever asks the run
-/// to stop meanwhile does not wait for them. `None`: it was asked to; what is under way ends with the process.
+/// Makes everything ready. A cluster or a store that does not answer may take its time, and nothing is owed to anybody
+/// yet: whoever asks the run to stop meanwhile does not wait for them. `None`: it was asked to; what is under way ends
+/// with the process.
 fn ready_unless_stopped(
     pipeline: &Arc<Pipeline>,
     from: Option<Place>,
@@ -335,9 +337,11 @@ fn cluster(pipeline: &Pipeline) -> Option<Cluster> {
     })
 }
 
-/// Whether the topics of a pipeline, as they are now, can be read together: a start would say the same. Nothing is changed.
+/// Whether the topics of a pipeline, as they are now, can be read together: a start would say the same. Nothing is
+/// changed.
 ///
-/// Errors: `Kafka`, a cluster does not answer, a topic is missing, or numbers of partitions do not fit; `Invalid`, two sources read one topic.
+/// Errors: `Kafka`, a cluster does not answer, a topic is missing, or numbers of partitions do not fit; `Invalid`, two
+/// sources read one topic.
 pub fn check_topics(pipeline: &Pipeline, plugins: &[Plugin], routes: &[Route]) -> Result<()> {
     let keepers = flow::keepers(routes, &ports(plugins));
     for set in flow::sets(pipeline) {

@@ -1,8 +1,8 @@
-//! Ends the process when one of its workers stands still: a disk that hangs, a store that never answers, a defect. Its partitions then go to others,
-//! and what it had not committed they do again.
+//! Ends the process when one of its workers stands still: a disk that hangs, a store that never answers, a defect. Its
+//! partitions then go to others, and what it had not committed they do again.
 //!
-//! Always: no bounded wait of a worker is as long as the patience here, and the group's patience is longer, so that the process says why it ends
-//! before the group takes its partitions.
+//! Always: no bounded wait of a worker is as long as the patience here, and the group's patience is longer, so that the
+//! process says why it ends before the group takes its partitions.
 
 use super::worker::Shared;
 use crate::clock;
@@ -35,8 +35,8 @@ pub(super) fn poll_interval(pipeline: &Pipeline) -> Duration {
     patience(pipeline) * 2 + BESIDE_CALLS
 }
 
-/// Watches the workers until the run is over, or one of them stands still: then the run fails, and the others leave. Where only files are read no
-/// group waits for anybody, and a person may look at the output for as long as they like.
+/// Watches the workers until the run is over, or one of them stands still: then the run fails, and the others leave.
+/// Where only files are read no group waits for anybody, and a person may look at the output for as long as they like.
 pub(super) fn start(shared: &Shared) -> Result<()> {
     let is_in_group = |source: &Source| matches!(source, Source::Kafka(_));
     if !shared.pipeline.sources.iter().any(is_in_group) {

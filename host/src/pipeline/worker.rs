@@ -4,7 +4,8 @@
 //! loop: poll the lanes → process the batch → when the interval comes round: drain, commit
 //! ```
 //!
-//! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `positions`, and with checkpoints in `round`.
+//! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `positions`, and with
+//! checkpoints in `round`.
 
 use super::batch::{Done, Task, Tasks, most_bytes};
 use super::lane::{Lane, Member};
@@ -35,8 +36,9 @@ pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 pub(super) const REVOCATION_LIMIT: Duration = Duration::from_secs(20);
 /// How long the commit of a revocation may take. A signal that comes meanwhile waits for it, so it is short.
 pub(super) const REVOCATION_COMMIT_LIMIT: Duration = Duration::from_secs(5);
-/// After a signal, each counted from it, so that a stop takes less than 10 s whatever hangs and however many groups there are:
-/// a batch that waits for a sink or a plugin is given up, then the outputs, the last commits, and the groups' good-byes.
+/// After a signal, each counted from it, so that a stop takes less than 10 s whatever hangs and however many groups
+/// there are: a batch that waits for a sink or a plugin is given up, then the outputs, the last commits, and the
+/// groups' good-byes.
 pub(super) const STOP_BATCH_LIMIT: Duration = Duration::from_secs(3);
 pub(super) const STOP_DRAIN_LIMIT: Duration = Duration::from_secs(5);
 pub(super) const STOP_COMMIT_LIMIT: Duration = Duration::from_secs(6);
@@ -152,8 +154,8 @@ impl Worker {
         })
     }
 
-    /// Runs until every lane is finished or the run is to stop; then commits and leaves. A failure does the same, without what failed: the
-    /// records before it are not read again.
+    /// Runs until every lane is finished or the run is to stop; then commits and leaves. A failure does the same,
+    /// without what failed: the records before it are not read again.
     pub fn run(mut self) -> Result<()> {
         let worked = self.work();
         if let Err(error) = &worked {
@@ -162,8 +164,9 @@ impl Worker {
         let left = self.leave();
         self.pulse.end();
         if self.shared.stop.is_requested() {
-            // A producer whose broker hangs takes as long as its requests to be taken down in order; the end of the process does it at once.
-            // The rest must go: the supervisor waits until no worker holds an end of its channel.
+            // A producer whose broker hangs takes as long as its requests to be taken down in order; the end of the
+            // process does it at once. The rest must go: the supervisor waits until no worker holds an end of its
+            // channel.
             let Self { lanes, writer, .. } = self;
             std::mem::forget((lanes, writer));
         }
@@ -193,7 +196,8 @@ impl Worker {
         Ok(())
     }
 
-    /// The groups are seen to while tasks wait for their state. That alone is no turn: what they wait for has to come nearer.
+    /// The groups are seen to while tasks wait for their state. That alone is no turn: what they wait for has to come
+    /// nearer.
     fn bring_back(&mut self) -> Result<()> {
         self.see_to_groups()?;
         if self.owned.restore(RESTORE_LOOK)? {
@@ -228,7 +232,8 @@ impl Worker {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return stopped;
         };
-        // Where it failed before it left: an output can never be delivered. Nothing is committed, and the group need not wait.
+        // Where it failed before it left: an output can never be delivered. Nothing is committed, and the group need
+        // not wait.
         let close_limit = self.shared.stop.left(STOP_CLOSE_LIMIT);
         let left = member.leave(None, close_limit).map(|_not_committed| ());
         stopped.and(left)
@@ -357,7 +362,8 @@ impl Worker {
         Ok(())
     }
 
-    /// A run that ends by itself ends with its last positions committed: until they are, it commits, and goes on where the group disagrees.
+    /// A run that ends by itself ends with its last positions committed: until they are, it commits, and goes on where
+    /// the group disagrees.
     fn finish(&mut self, lane: usize) -> Result<()> {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return Ok(());
@@ -393,8 +399,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes the batch through its route. While a sink or a plugin keeps it waiting, the groups are seen to: nobody else may have to wait for them.
-    /// `Waiting`: it was given up, for a signal or because the group took its partition.
+    /// Takes the batch through its route. While a sink or a plugin keeps it waiting, the groups are seen to: nobody
+    /// else may have to wait for them. `Waiting`: it was given up, for a signal or because the group took its
+    /// partition.
     fn take_through(&mut self, lane: usize, source: usize) -> Result<Done> {
         let task = self.lanes[lane].task(&self.batch.partition);
         let done = self.take_through_as(lane, source, &task);
@@ -422,8 +429,8 @@ impl Worker {
         done
     }
 
-    /// A batch that was given up may have put out a part of its outputs: no round may commit them. What was done since the last commit is done
-    /// again; where the run is to stop, by the next start.
+    /// A batch that was given up may have put out a part of its outputs: no round may commit them. What was done since
+    /// the last commit is done again; where the run is to stop, by the next start.
     fn take_back(&mut self) -> Result<()> {
         self.is_torn = self.shared.stop.is_requested();
         if self.is_torn {

@@ -101,7 +101,8 @@ impl Instance {
             .map_err(NotOpened::Refused)
     }
 
-    /// Calls the plugin with a batch. The inner error is the plugin's own, for the whole call; after the outer one the instance is spoilt.
+    /// Calls the plugin with a batch. The inner error is the plugin's own, for the whole call; after the outer one the
+    /// instance is spoilt.
     pub(super) fn process(&mut self, batch: &Batch) -> Result<Result<Outcome, Failure>, Fault> {
         self.calls += 1;
         self.within(self.call_time, |guest, store| guest.call_process(store, batch))

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use wasmtime::{ResourceLimiter, Result};
 
-/// Bytes of a component's file. Stops the upload that fills memory before it is looked at, and bounds what compiling can cost.
+/// Bytes of a component's file. Stops the upload that fills memory before it is looked at, and bounds what compiling
+/// can cost.
 pub(super) const COMPONENT_BYTES: u64 = 64 << 20;
 
-/// Time of `describe`, of `open` and of start functions. They may prepare tables, and they run once, so they get more than a call; a guest
-/// that loops there would otherwise hang the start of a pipeline.
+/// Time of `describe`, of `open` and of start functions. They may prepare tables, and they run once, so they get more
+/// than a call; a guest that loops there would otherwise hang the start of a pipeline.
 pub(super) const OPEN_TIME: Duration = Duration::from_secs(10);
 
 /// Bytes of a configuration schema. Stops a description that costs more to check than a plugin to run.
@@ -18,7 +19,8 @@ pub(super) const SCHEMA_BYTES: usize = 256 << 10;
 /// describes.
 pub(super) const STATE_SCHEMA_BYTES: usize = 64 << 10;
 
-/// Inputs, outputs or metrics that a plugin declares. They become columns' indexes and metric series, which are one byte and not free.
+/// Inputs, outputs or metrics that a plugin declares. They become columns' indexes and metric series, which are one
+/// byte and not free.
 pub(super) const DECLARED: usize = 64;
 
 /// Characters of a name that a plugin declares. Names become labels of metrics and parts of messages.
@@ -35,8 +37,8 @@ pub(super) const LOG_PER_SECOND: f64 = 100.0;
 /// The messages that may come at once.
 pub(super) const LOG_BURST: f64 = 500.0;
 
-/// Core instances and memories of one component, far more than any tool makes. Their records are the host's memory, which the cap on linear
-/// memory does not count.
+/// Core instances and memories of one component, far more than any tool makes. Their records are the host's memory,
+/// which the cap on linear memory does not count.
 const INSTANCES: usize = 64;
 const MEMORIES: usize = 16;
 /// Tables and the elements of one. An element is eight bytes of the host's memory.
@@ -45,8 +47,8 @@ const TABLE_ELEMENTS: usize = 20_000;
 
 /// Counts what a guest has of memory, and says no at its limit.
 ///
-/// A refused `memory.grow` returns -1, as the specification has it, and the guest may live with that. One that cannot aborts, so the refusal
-/// is remembered: the trap that follows is then told as what it is, a memory limit.
+/// A refused `memory.grow` returns -1, as the specification has it, and the guest may live with that. One that cannot
+/// aborts, so the refusal is remembered: the trap that follows is then told as what it is, a memory limit.
 #[derive(Debug)]
 pub(super) struct Ceiling {
     memory_bytes: usize,
@@ -113,8 +115,8 @@ impl ResourceLimiter for Ceiling {
     }
 }
 
-/// Text of a guest's, fit for a log line, a terminal or a header: at most `bytes` long, and without control characters save line breaks, so
-/// that it cannot move a cursor or forge a line.
+/// Text of a guest's, fit for a log line, a terminal or a header: at most `bytes` long, and without control characters
+/// save line breaks, so that it cannot move a cursor or forge a line.
 pub(super) fn tame(text: &str, bytes: usize) -> String {
     let end = text.floor_char_boundary(bytes);
     let mut tamed: String = text[..end]

@@ -91,8 +91,8 @@ impl Plugin {
 
     /// Places the plugin in a pipeline, for one worker: checks the configuration and opens the first instance.
     ///
-    /// A configuration that the declared schema or the plugin itself refuses is the pipeline file's mistake (`Kind::Invalid`); a plugin that
-    /// traps, loops or breaks its limits while it opens is refused (`Kind::Plugin`).
+    /// A configuration that the declared schema or the plugin itself refuses is the pipeline file's mistake
+    /// (`Kind::Invalid`); a plugin that traps, loops or breaks its limits while it opens is refused (`Kind::Plugin`).
     pub fn operator(&self, name: &str, config: &str, limits: Limits) -> Result<Operator> {
         let config = configuration::check(name, self.loaded.schema.as_ref(), config)?;
         Operator::open(self.clone(), name, config, limits)
@@ -165,7 +165,8 @@ fn log_of(path: &Path) -> Log {
     Log::new(&path.file_stem().unwrap_or_default().to_string_lossy())
 }
 
-/// Runs `describe` in an instance that is thrown away, within the default limits: what a pipeline grants is not known yet.
+/// Runs `describe` in an instance that is thrown away, within the default limits: what a pipeline grants is not known
+/// yet.
 fn describe(path: &Path, pre: &ProcessorPre<Guest>) -> Result<Description> {
     let mut instance = Instance::new(pre, Limits::default(), Arc::new([]), log_of(path))
         .map_err(|failed| refused(path, format!("an instance could not be made: it {}", failed.0.reason)))?;

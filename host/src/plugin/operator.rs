@@ -1,4 +1,5 @@
-//! A plugin placed in a pipeline, for one worker: calls it with batches, replaces what a fault spoilt, and finds the record at fault.
+//! A plugin placed in a pipeline, for one worker: calls it with batches, replaces what a fault spoilt, and finds the
+//! record at fault.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,8 +59,8 @@ pub enum CallError {
     Retry(String),
     /// The pipeline cannot go on: the plugin said so, or it can no longer be opened.
     Fail(String),
-    /// The search for records at fault was given up, because it took long or somebody had enough of it; the call is as if it had not been made. A call
-    /// with a single record never is.
+    /// The search for records at fault was given up, because it took long or somebody had enough of it; the call is as
+    /// if it had not been made. A call with a single record never is.
     GivenUp,
     /// What became of the records takes more than there is room for. A sentence about the plugin, begun by "it".
     NoRoom(String),
@@ -124,36 +125,39 @@ impl Operator {
         Ok(operator)
     }
 
-    /// The same, but a call ends with the first record at fault and tries nothing behind it: for `on-error = "fail"`, where the pipeline stops
-    /// there anyway and should not wait for the other records to loop as well.
+    /// The same, but a call ends with the first record at fault and tries nothing behind it: for `on-error = "fail"`,
+    /// where the pipeline stops there anyway and should not wait for the other records to loop as well.
     #[must_use]
     pub fn stop_at_fault(mut self) -> Self {
         self.stop_at_fault = true;
         self
     }
 
-    /// The same, but no more records at fault are looked for once `enough` says so: each may take a whole call's time, and a run that is to stop
-    /// cannot wait for all of them.
+    /// The same, but no more records at fault are looked for once `enough` says so: each may take a whole call's time,
+    /// and a run that is to stop cannot wait for all of them.
     #[must_use]
     pub fn give_up_when(mut self, enough: impl Fn() -> bool + Send + 'static) -> Self {
         self.enough = Some(Box::new(enough));
         self
     }
 
-    /// The same, but an output that has another key than the record that caused it counts as nonsense: for what stands before kept state.
+    /// The same, but an output that has another key than the record that caused it counts as nonsense: for what stands
+    /// before kept state.
     #[must_use]
     pub fn watch_keys(mut self) -> Self {
         self.keeps_key = true;
         self
     }
 
-    /// Calls the plugin with a batch. `state` is that of the batch's task, which a plugin that declares stores reads as it stood before the
-    /// call, and changes by what it returns; another plugin does not see it. It is there again after the call, whatever became of that.
+    /// Calls the plugin with a batch. `state` is that of the batch's task, which a plugin that declares stores reads as
+    /// it stood before the call, and changes by what it returns; another plugin does not see it. It is there again
+    /// after the call, whatever became of that.
     ///
-    /// A trap, a deadline, a memory limit or an outcome that cannot be: the instance is dropped, a new one made, and the batch halved until the
-    /// record at fault stands alone; it is refused as a fault, and the other records keep their outputs in their order. No record is blamed for
-    /// what an instance had become: it was tried alone in a fresh one. An error means that nothing came of the call; `into` is empty then,
-    /// and where [`Operator::left_changes`] says so the state has to be undone.
+    /// A trap, a deadline, a memory limit or an outcome that cannot be: the instance is dropped, a new one made, and
+    /// the batch halved until the record at fault stands alone; it is refused as a fault, and the other records keep
+    /// their outputs in their order. No record is blamed for what an instance had become: it was tried alone in a fresh
+    /// one. An error means that nothing came of the call; `into` is empty then, and where [`Operator::left_changes`]
+    /// says so the state has to be undone.
     pub fn process(
         &mut self,
         call: Call<'_>,
@@ -325,7 +329,8 @@ impl Operator {
         Ok(())
     }
 
-    /// One call. The outer error is the plugin's own or ends the pipeline; the inner one spoilt the instance, which is gone.
+    /// One call. The outer error is the plugin's own or ends the pipeline; the inner one spoilt the instance, which is
+    /// gone.
     fn attempt(
         &mut self,
         records: &mut Records,
@@ -364,7 +369,8 @@ impl Operator {
         }
     }
 
-    /// The call itself. An error is the state's; the inner one is the plugin's own, the one between spoilt the instance.
+    /// The call itself. An error is the state's; the inner one is the plugin's own, the one between spoilt the
+    /// instance.
     fn call(
         &mut self,
         instance: &mut Instance,

@@ -26,7 +26,8 @@ pub(super) const BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32
 pub(super) const BESIDE_A_BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD as i32;
 /// The producer can no longer keep its promise of order and no duplicates.
 pub(super) const FATAL: i32 = code::RD_KAFKA_RESP_ERR__FATAL as i32;
-/// A newer producer with the same transactional id took over, or the coordinator gave an old transaction up: it raises the epoch for either.
+/// A newer producer with the same transactional id took over, or the coordinator gave an old transaction up: it raises
+/// the epoch for either.
 pub(super) const FENCED: i32 = code::RD_KAFKA_RESP_ERR__FENCED as i32;
 /// The same, as brokers say it.
 pub(super) const PRODUCER_FENCED: i32 = code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED as i32;

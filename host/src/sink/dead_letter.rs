@@ -1,4 +1,5 @@
-//! What a dead letter looks like: the record as it was, as far as it fits, and in headers who refused it, why, and where it came from.
+//! What a dead letter looks like: the record as it was, as far as it fits, and in headers who refused it, why, and
+//! where it came from.
 //!
 //! The names of the headers are a promise to programs that read dead letters:
 //!
@@ -17,9 +18,9 @@
 //! | `sandbar-headers-bytes` | the record's headers had so many bytes, and were left out |
 //! | `sandbar-key-bytes`, `sandbar-value-bytes` | key or value had so many bytes, and is cut |
 //!
-//! A dead letter must not share the fault of its record, so it always fits: its own time is the present, it has a key, and what its topic does not take
-//! is cut. Else key, value and headers are the record's own; its headers come first. Where a dead letter that was sent through again dies again, the
-//! last header of a name is the newest.
+//! A dead letter must not share the fault of its record, so it always fits: its own time is the present, it has a key,
+//! and what its topic does not take is cut. Else key, value and headers are the record's own; its headers come first.
+//! Where a dead letter that was sent through again dies again, the last header of a name is the newest.
 
 use crate::clock;
 use crate::record::{Records, TopicPartition};

@@ -1,7 +1,8 @@
-//! What librdkafka tells of records that it could not deliver: which of them Kafka refused for good, and which failed only beside those.
+//! What librdkafka tells of records that it could not deliver: which of them Kafka refused for good, and which failed
+//! only beside those.
 //!
-//! A broker takes a batch or refuses it whole. It says which records it was for; where it does not, or is too old to, every record of the batch
-//! carries the same error, and which one it was is found out by sending each by itself.
+//! A broker takes a batch or refuses it whole. It says which records it was for; where it does not, or is too old to,
+//! every record of the batch carries the same error, and which one it was is found out by sending each by itself.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -40,7 +41,8 @@ pub(super) struct Refusals {
 }
 
 impl Print {
-    /// The print of a record. A header's name counts up to its first zero byte, which is what librdkafka gives back of it.
+    /// The print of a record. A header's name counts up to its first zero byte, which is what librdkafka gives back of
+    /// it.
     pub fn of<'a>(
         key: Option<&[u8]>,
         value: Option<&[u8]>,
@@ -97,7 +99,8 @@ pub struct RefusedOutput {
     pub reason: String,
     /// What a person can do.
     pub advice: Option<&'static str>,
-    /// Not so: another record of its batch may be the one, and each is sent by itself from now on until the next commit.
+    /// Not so: another record of its batch may be the one, and each is sent by itself from now on until the next
+    /// commit.
     pub is_exact: bool,
 }
 

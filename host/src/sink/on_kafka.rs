@@ -1,4 +1,5 @@
-//! What the sink promises, on a real cluster: `SANDBAR_TEST_KAFKA=host:port cargo test on_kafka`. Without an address they say so and pass.
+//! What the sink promises, on a real cluster: `SANDBAR_TEST_KAFKA=host:port cargo test on_kafka`. Without an address
+//! they say so and pass.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Which output is which: a number goes with each record into librdkafka, and comes back with its report.
 //!
-//! Always: a number that is not [`UNKNOWN`] says of which record of which source partition it is an output, and of which sink.
+//! Always: a number that is not [`UNKNOWN`] says of which record of which source partition it is an output, and of
+//! which sink.
 
 use std::collections::HashMap;
 

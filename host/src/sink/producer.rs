@@ -1,8 +1,9 @@
 //! Writes to the topics of one cluster: idempotent, acknowledged by all in-sync replicas, each partition in order.
 //!
-//! A broker that goes away never fails a record: it waits (`message.timeout.ms = 0`) and the queue fills, which is what holds the worker back. What
-//! can never be delivered is an error that stops the worker, because to go on would lose it. In transactions (`super::transaction`) a record waits for as
-//! long as its transaction may; what is lost with a transaction is told as `TimedOut`, for the transaction can be aborted and done again.
+//! A broker that goes away never fails a record: it waits (`message.timeout.ms = 0`) and the queue fills, which is what
+//! holds the worker back. What can never be delivered is an error that stops the worker, because to go on would lose
+//! it. In transactions (`super::transaction`) a record waits for as long as its transaction may; what is lost with a
+//! transaction is told as `TimedOut`, for the transaction can be aborted and done again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +26,8 @@ use crate::record::Records;
 const REACH: Duration = Duration::from_secs(10);
 /// One question to the cluster while starting.
 const ASK: Duration = Duration::from_millis(500);
-/// How often a cluster has to say that a topic is missing before we believe it: a topic just created is not known to every broker at once.
+/// How often a cluster has to say that a topic is missing before we believe it: a topic just created is not known to
+/// every broker at once.
 const DENIALS: u32 = 4;
 /// Between two of these questions.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -40,7 +42,8 @@ const PROBE: Duration = Duration::from_millis(20);
 const LIMITS: Duration = Duration::from_secs(1);
 /// librdkafka's own default of `batch.size`.
 const BATCH_BYTES: usize = 1_000_000;
-/// A queue holds two records of the size that topics take where nobody says otherwise, however many workers share the memory.
+/// A queue holds two records of the size that topics take where nobody says otherwise, however many workers share the
+/// memory.
 const LEAST_QUEUE: u64 = 2 << 20;
 /// How long a cause may take to follow the records that were thrown away because of it.
 const CAUSE: Duration = Duration::from_millis(100);
@@ -121,7 +124,8 @@ impl Producer {
         })
     }
 
-    /// A new handle in place of the old one, with the same topics under the same numbers. What the old one still had in its queue is lost.
+    /// A new handle in place of the old one, with the same topics under the same numbers. What the old one still had in
+    /// its queue is lost.
     pub(super) fn renew(&mut self) -> Result<()> {
         let mut settings = self.settings.clone();
         if self.is_careful {
@@ -136,8 +140,8 @@ impl Producer {
             topic.add_to(&mut fresh)?;
         }
         let old = std::mem::replace(&mut self.handle, fresh);
-        // It takes as long as its requests to be taken down, for ever where a broker hangs; nobody waits for it. Where no thread is to be had, it is
-        // taken down here.
+        // It takes as long as its requests to be taken down, for ever where a broker hangs; nobody waits for it. Where
+        // no thread is to be had, it is taken down here.
         let taken_down = std::thread::Builder::new().spawn(move || drop(old));
         if let Err(error) = taken_down {
             tracing::debug!(%error, "no thread for an old producer");
@@ -205,8 +209,9 @@ impl Producer {
         Ok(())
     }
 
-    /// The first answer came from an address of the file, which librdkafka leaves for the brokers that the answer named. Whatever it wants of those
-    /// before one is connected, the producer's id and the coordinator, it wants again half a second later; so one more answer is waited for.
+    /// The first answer came from an address of the file, which librdkafka leaves for the brokers that the answer
+    /// named. Whatever it wants of those before one is connected, the producer's id and the coordinator, it wants again
+    /// half a second later; so one more answer is waited for.
     fn await_named_broker(&self, deadline: Instant) {
         while !self.topics.is_empty() && self.handle.look_up(0, ASK).is_err() && clock::now() < deadline {
             std::thread::sleep(SHORT_PAUSE);
@@ -260,8 +265,9 @@ impl Producer {
         }
     }
 
-    /// After "queue full": `true` where acknowledgements will make room. Where nothing is in flight the record is tried again, and one that does not fit
-    /// into an empty queue never will: that is an error, since to wait for it would be to hang.
+    /// After "queue full": `true` where acknowledgements will make room. Where nothing is in flight the record is tried
+    /// again, and one that does not fit into an empty queue never will: that is an error, since to wait for it would be
+    /// to hang.
     fn makes_room(&mut self, topic: usize, message: &Message<'_>, records: &Records, index: usize) -> Result<bool> {
         self.serve()?;
         if self.handle.in_flight() > 0 {
@@ -298,7 +304,8 @@ impl Producer {
             let Some(mut lost) = self.handle.reports().undelivered.clone() else {
                 return Ok(());
             };
-            // Thrown away with its transaction: the record that this began with may be on its way, or librdkafka knows why.
+            // Thrown away with its transaction: the record that this began with may be on its way, or librdkafka knows
+            // why.
             if lost.failure.is_purge() && clock::now() < deadline {
                 let Some(cause) = self.cause_of_loss() else {
                     self.handle.poll(Duration::from_millis(1));
@@ -316,8 +323,8 @@ impl Producer {
         !self.handle.reports().refusals.told.is_empty()
     }
 
-    /// What was refused for good since the last look, each with whether it is known to be the one. Where one is not, each record is sent by itself
-    /// from the next handle on, until a commit.
+    /// What was refused for good since the last look, each with whether it is known to be the one. Where one is not,
+    /// each record is sent by itself from the next handle on, until a commit.
     pub(super) fn take_refusals(&mut self) -> Vec<(Refusal, bool)> {
         self.handle.poll(Duration::ZERO);
         let refusals = std::mem::take(&mut self.handle.reports().refusals);
@@ -355,7 +362,8 @@ impl Producer {
         self.handle.in_flight()
     }
 
-    /// Why the cluster cannot be reached. librdkafka tells when all brokers are lost and not when one is back, so a lost one is asked.
+    /// Why the cluster cannot be reached. librdkafka tells when all brokers are lost and not when one is back, so a
+    /// lost one is asked.
     pub(super) fn disconnected(&mut self) -> Option<String> {
         self.handle.poll(Duration::ZERO);
         if !self.handle.reports().all_down {
@@ -384,10 +392,11 @@ fn properties(cluster: &Cluster, kbytes: &str, client_id: &str) -> Vec<(String, 
         ("client.id", client_id),
         ("compression.type", "lz4"),
         ("linger.ms", "5"),
-        // The topic's own limit decides what is too large; a batch stays below every broker's default limit by `batch.size`.
+        // The topic's own limit decides what is too large; a batch stays below every broker's default limit by
+        // `batch.size`.
         ("message.max.bytes", "100000000"),
-        // Bytes are the bound. This one keeps small records in the processor's cache from their queuing to their acknowledgement: a longer queue costs a
-        // third more for each.
+        // Bytes are the bound. This one keeps small records in the processor's cache from their queuing to their
+        // acknowledgement: a longer queue costs a third more for each.
         ("queue.buffering.max.messages", "20000"),
         ("topic.metadata.refresh.interval.ms", "60000"),
         // A connection that a wall between forgot is noticed, though nothing is sent on it.
@@ -435,8 +444,8 @@ fn message(place: Place, records: &Records, index: usize) -> Message<'_> {
     }
 }
 
-/// A record without a time (Kafka's -1) gets the present, as from a Java producer. librdkafka takes 0 for "now", so the start of 1970 becomes the millisecond
-/// after it, the nearest that can be sent.
+/// A record without a time (Kafka's -1) gets the present, as from a Java producer. librdkafka takes 0 for "now", so the
+/// start of 1970 becomes the millisecond after it, the nearest that can be sent.
 pub(super) fn librdkafka_time(timestamp: i64) -> i64 {
     match timestamp {
         ..0 => 0,

@@ -1,8 +1,9 @@
 //! Transactions of a producer: one after the other, each with outputs and positions.
 //!
-//! Always: a transaction begins only on a producer whose last one was committed cleanly, or that has had none. Clean also means fast: librdkafka
-//! repeats a request that got no answer and tells nobody, and the late first one could then tear the next transaction. It repeats none within 400 ms
-//! (with the back-off set here; from its `rdkafka_txnmgr.c`, version 2.12.1), so what took that long is followed by a new producer, whose epoch is higher.
+//! Always: a transaction begins only on a producer whose last one was committed cleanly, or that has had none. Clean
+//! also means fast: librdkafka repeats a request that got no answer and tells nobody, and the late first one could then
+//! tear the next transaction. It repeats none within 400 ms (with the back-off set here; from its `rdkafka_txnmgr.c`,
+//! version 2.12.1), so what took that long is followed by a new producer, whose epoch is higher.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,8 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// A writer's transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transactional {
-    /// The transactional id: stable across restarts, so that a restart ends what the run before left open; never used by two at once.
+    /// The transactional id: stable across restarts, so that a restart ends what the run before left open; never used
+    /// by two at once.
     pub id: String,
     /// The broker aborts a transaction that is older. At least a second.
     pub timeout: Duration,
@@ -46,7 +48,8 @@ pub enum Sent {
     Done,
     /// They are, but it took so long that only a new producer may go on after the commit.
     Slow,
-    /// They are not, and that is ordinary: a rebalance is under way, the cluster is away, the transaction grew too old. It can only be aborted.
+    /// They are not, and that is ordinary: a rebalance is under way, the cluster is away, the transaction grew too old.
+    /// It can only be aborted.
     Stale(String),
     /// They are not, for a reason that may well come again. It can only be aborted.
     Refused(String),
@@ -303,7 +306,8 @@ impl Producer {
         }
     }
 
-    /// Whether somebody else took over. An epoch that is too old says so, but for a transaction that was too old: the broker raises its epoch too.
+    /// Whether somebody else took over. An epoch that is too old says so, but for a transaction that was too old: the
+    /// broker raises its epoch too.
     fn is_fenced(&self, setback: &Setback) -> bool {
         is_old_epoch(setback.failure.code) && !self.may_have_expired()
     }
@@ -312,7 +316,8 @@ impl Producer {
         self.transactions.as_ref().is_some_and(Transactions::may_have_expired)
     }
 
-    /// What follows from a record that was not delivered: a record that cannot be delivered ever is final; what was lost with its transaction is not.
+    /// What follows from a record that was not delivered: a record that cannot be delivered ever is final; what was
+    /// lost with its transaction is not.
     pub(super) fn kind_of_loss(&self, code: i32, fatal: Option<i32>) -> Kind {
         match fatal {
             _ if self.transactions.is_none() || is_final(code) => Kind::Kafka,
@@ -322,7 +327,8 @@ impl Producer {
         }
     }
 
-    /// Why librdkafka gave the transaction up, if it did: an attempt to begin another one, which is refused while one is open, says so.
+    /// Why librdkafka gave the transaction up, if it did: an attempt to begin another one, which is refused while one
+    /// is open, says so.
     pub(super) fn cause_of_loss(&self) -> Option<Failure> {
         if !self.has_transaction() {
             return None;

@@ -1,5 +1,5 @@
-//! What a transactional writer promises, on a real cluster (`SANDBAR_TEST_KAFKA`, see `on_kafka`); what a broker does on request only, on
-//! librdkafka's own.
+//! What a transactional writer promises, on a real cluster (`SANDBAR_TEST_KAFKA`, see `on_kafka`); what a broker does
+//! on request only, on librdkafka's own.
 
 use std::process::Command;
 use std::time::Duration;
@@ -293,7 +293,8 @@ fn a_transaction_that_grew_too_old_is_lost_and_is_no_other_process() {
     let mut writer = open_with(&sinks, short).unwrap();
     write(&mut writer, &records(10)).unwrap();
     assert!(writer.drain(LIMIT).unwrap());
-    // The broker looks for old ones in intervals of its own: while the transaction is open, what comes after it is not stable.
+    // The broker looks for old ones in intervals of its own: while the transaction is open, what comes after it is not
+    // stable.
     let until = clock::now() + LIMIT;
     let mut plain = Writer::open(
         &sinks,

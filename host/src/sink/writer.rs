@@ -23,9 +23,11 @@ pub struct Options {
     pub queue_bytes: u64,
     /// The name that brokers log for this writer's connections.
     pub client_id: String,
-    /// The files of this process: every writer gets a clone of one, so that workers share a file and it is emptied once.
+    /// The files of this process: every writer gets a clone of one, so that workers share a file and it is emptied
+    /// once.
     pub files: Files,
-    /// Set: outputs and positions become visible together, in transactions. All sinks are topics of one cluster then, the positions' own.
+    /// Set: outputs and positions become visible together, in transactions. All sinks are topics of one cluster then,
+    /// the positions' own.
     pub transactional: Option<Transactional>,
 }
 
@@ -46,13 +48,15 @@ enum Destination {
 }
 
 impl Writer {
-    /// Connects and checks that every topic is there; takes 10 s at most. With transactions also waits until this writer is the only one of its
-    /// transactional id, and what the one before left open is settled; takes 40 s at most.
+    /// Connects and checks that every topic is there; takes 10 s at most. With transactions also waits until this
+    /// writer is the only one of its transactional id, and what the one before left open is settled; takes 40 s at
+    /// most.
     ///
     /// # Errors
-    /// `Kafka`: no broker answers, the log-in is refused, a topic or the transactional id is missing or not allowed. `Invalid`: librdkafka refuses a
-    /// property, two sinks write one topic with different partitioners, or the sinks cannot be written in one transaction. `Failed`: a file cannot be
-    /// written. `Fenced`: another process uses the transactional id right now.
+    /// `Kafka`: no broker answers, the log-in is refused, a topic or the transactional id is missing or not allowed.
+    /// `Invalid`: librdkafka refuses a property, two sinks write one topic with different partitioners, or the sinks
+    /// cannot be written in one transaction. `Failed`: a file cannot be written. `Fenced`: another process uses the
+    /// transactional id right now.
     pub fn open(sinks: &[Sink], options: &Options) -> Result<Self> {
         let mut clusters = distinct_clusters(sinks);
         let transactional = options.transactional.as_ref();
@@ -93,15 +97,15 @@ impl Writer {
         })
     }
 
-    /// Hands over the records of a batch from index `staged` on, in order, without waiting. Gives how many of the batch are handed over in all; fewer than
-    /// there are means that the queue is full: [`poll`](Self::poll), then call again with that number. `from` is the partition that the records they are
-    /// outputs of stem from.
+    /// Hands over the records of a batch from index `staged` on, in order, without waiting. Gives how many of the batch
+    /// are handed over in all; fewer than there are means that the queue is full: [`poll`](Self::poll), then call again
+    /// with that number. `from` is the partition that the records they are outputs of stem from.
     ///
     /// With transactions, the first record after a commit begins the next one.
     ///
     /// # Errors
-    /// `Kafka` where a record can never be delivered, `Failed` where a file cannot be written. What was handed over before stays so. With transactions
-    /// also as [`poll`](Self::poll).
+    /// `Kafka` where a record can never be delivered, `Failed` where a file cannot be written. What was handed over
+    /// before stays so. With transactions also as [`poll`](Self::poll).
     pub fn stage(&mut self, sink: usize, from: &TopicPartition, records: &Records, staged: usize) -> Result<usize> {
         match &mut self.sinks[sink] {
             Destination::File(file) => file.stage(records, staged),
@@ -117,7 +121,8 @@ impl Writer {
         self.producers.iter().any(Producer::has_refusals)
     }
 
-    /// What topics refused for good since the last look. With transactions it is complete once the transaction was aborted.
+    /// What topics refused for good since the last look. With transactions it is complete once the transaction was
+    /// aborted.
     pub fn take_refusals(&mut self) -> Vec<RefusedOutput> {
         let refused = self.producers.iter_mut().flat_map(Producer::take_refusals);
         let told = refused.map(|(refusal, is_exact)| RefusedOutput {
@@ -133,7 +138,8 @@ impl Writer {
         told.collect()
     }
 
-    /// Throws away what is on its way and not acknowledged: what was done since the last commit is to be done again. With transactions the abort does it.
+    /// Throws away what is on its way and not acknowledged: what was done since the last commit is to be done again.
+    /// With transactions the abort does it.
     pub fn take_back(&mut self) -> Result<()> {
         self.producers.iter_mut().try_for_each(Producer::take_back)
     }
@@ -156,11 +162,13 @@ impl Writer {
         }
     }
 
-    /// Serves reports, and waits until some record is acknowledged, `wait` at most. Does not wait where none is in flight.
+    /// Serves reports, and waits until some record is acknowledged, `wait` at most. Does not wait where none is in
+    /// flight.
     ///
     /// # Errors
-    /// `Kafka`: a staged record can never be delivered. With transactions also `TimedOut`: the transaction is lost, and can be done again after
-    /// [`abort`](Self::abort) and [`recycle`](Self::recycle); `Fenced`: a newer process uses the transactional id.
+    /// `Kafka`: a staged record can never be delivered. With transactions also `TimedOut`: the transaction is lost, and
+    /// can be done again after [`abort`](Self::abort) and [`recycle`](Self::recycle); `Fenced`: a newer process uses
+    /// the transactional id.
     pub fn poll(&mut self, wait: Duration) -> Result<()> {
         let deadline = clock::now() + wait;
         let before = self.in_flight();
@@ -181,7 +189,8 @@ impl Writer {
         self.producers.iter().map(Producer::in_flight).sum()
     }
 
-    /// Sends what waits and waits for the acknowledgements, `limit` at most. `true`: every staged record is acknowledged.
+    /// Sends what waits and waits for the acknowledgements, `limit` at most. `true`: every staged record is
+    /// acknowledged.
     ///
     /// # Errors
     /// As [`poll`](Self::poll).
@@ -207,8 +216,8 @@ impl Writer {
         self.producers.iter().any(Producer::has_transaction)
     }
 
-    /// Makes positions part of the transaction, and begins it where nothing was staged: partition, next offset to read and what rides with it.
-    /// `group` is the membership that the reader gave, fresh. No positions: nothing is done.
+    /// Makes positions part of the transaction, and begins it where nothing was staged: partition, next offset to read
+    /// and what rides with it. `group` is the membership that the reader gave, fresh. No positions: nothing is done.
     pub fn send_offsets(&mut self, offsets: &[Committable], group: &[u8], limit: Duration) -> Sent {
         match self.producers.first_mut() {
             Some(producer) => producer.send_offsets(offsets, group, limit),
@@ -224,26 +233,29 @@ impl Writer {
         }
     }
 
-    /// Aborts the transaction, if one is open, and throws away what is in flight. How it went does not matter: [`recycle`](Self::recycle) must follow,
-    /// and makes sure of it.
+    /// Aborts the transaction, if one is open, and throws away what is in flight. How it went does not matter:
+    /// [`recycle`](Self::recycle) must follow, and makes sure of it.
     pub fn abort(&mut self, limit: Duration) {
         for producer in &mut self.producers {
             producer.abort(limit);
         }
     }
 
-    /// Throws the producer away and makes a new one, which waits for or aborts what the old one left; after that no late request of the old one has an
-    /// effect. Must follow anything but [`Committed::Clean`]. Called again after `limit` it goes on.
+    /// Throws the producer away and makes a new one, which waits for or aborts what the old one left; after that no
+    /// late request of the old one has an effect. Must follow anything but [`Committed::Clean`]. Called again after
+    /// `limit` it goes on.
     ///
     /// # Errors
-    /// `TimedOut`: not yet, call it again. `Fenced`: another process uses the transactional id. `Kafka`: it is not allowed any more.
+    /// `TimedOut`: not yet, call it again. `Fenced`: another process uses the transactional id. `Kafka`: it is not
+    /// allowed any more.
     pub fn recycle(&mut self, limit: Duration) -> Result<()> {
         self.producers
             .iter_mut()
             .try_for_each(|producer| producer.recycle(limit))
     }
 
-    /// Why a cluster cannot be reached, while it cannot; for readiness. Asks the cluster where it has to, at most once a second and for 20 ms.
+    /// Why a cluster cannot be reached, while it cannot; for readiness. Asks the cluster where it has to, at most once
+    /// a second and for 20 ms.
     pub fn disconnected(&mut self) -> Option<String> {
         self.producers.iter_mut().find_map(Producer::disconnected)
     }

@@ -37,7 +37,8 @@ pub(super) enum Event {
 
 /// Receives librdkafka's callbacks and only keeps them: the reader answers, later and from its own thread.
 ///
-/// Always: once `is_closing`, rebalances are answered on the spot, because a consumer with an unanswered one never closes.
+/// Always: once `is_closing`, rebalances are answered on the spot, because a consumer with an unanswered one never
+/// closes.
 #[derive(Default)]
 pub(super) struct Context {
     events: Mutex<VecDeque<Event>>,
@@ -225,7 +226,8 @@ fn reading(source: &KafkaSource) -> Settings {
     ]
 }
 
-/// Half of the budget for what is queued. What is fetched at once is counted compressed, and may be many times that when it is unpacked.
+/// Half of the budget for what is queued. What is fetched at once is counted compressed, and may be many times that
+/// when it is unpacked.
 fn memory(queue_bytes: u64) -> Settings {
     let queued_kib = (queue_bytes / 2 / 1024).clamp(64, 2_000_000);
     let fetched = (queue_bytes / 16).clamp(64 << 10, 50 << 20);

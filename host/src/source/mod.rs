@@ -1,9 +1,10 @@
 //! Reads records: from Kafka as a member of a group, from a file where a person develops.
 //!
-//! It owns start and stop positions, membership, the positions of what was processed and their commits, and the bound on what is read ahead.
-//! It never decides when to commit: the worker does, after the outputs were acknowledged.
-//! Always: a position that is committed lies behind processed records only; a partition's records come in order, each once an assignment;
-//! a position that the log does not hold is an error or a policy of the pipeline's, never a silent jump.
+//! It owns start and stop positions, membership, the positions of what was processed and their commits, and the bound
+//! on what is read ahead. It never decides when to commit: the worker does, after the outputs were acknowledged.
+//! Always: a position that is committed lies behind processed records only; a partition's records come in order, each
+//! once an assignment; a position that the log does not hold is an error or a policy of the pipeline's, never a silent
+//! jump.
 
 mod positions;
 mod client;

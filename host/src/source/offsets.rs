@@ -1,4 +1,5 @@
-//! The positions of a pipeline's sources as the cluster has them: read them beside the range of the log, set them while nobody runs.
+//! The positions of a pipeline's sources as the cluster has them: read them beside the range of the log, set them while
+//! nobody runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,7 +83,8 @@ pub enum To {
     Exactly(Offsets),
 }
 
-/// The positions of all partitions of these sources, in order. A source whose topic or partition does not exist is an error.
+/// The positions of all partitions of these sources, in order. A source whose topic or partition does not exist is an
+/// error.
 pub fn read(sources: &[KafkaSource]) -> Result<Vec<Position>> {
     let mut positions = Vec::new();
     for source in sources {
@@ -111,7 +113,8 @@ pub struct Survey {
     pub without: Vec<TopicPartition>,
 }
 
-/// What the groups of these sources hold, partition by partition. Offsets that a transaction has not decided yet are waited for.
+/// What the groups of these sources hold, partition by partition. Offsets that a transaction has not decided yet are
+/// waited for.
 pub fn survey(sources: &[KafkaSource]) -> Result<Survey> {
     let mut all = Survey::default();
     for source in sources {
@@ -138,9 +141,10 @@ pub fn marked(sources: &[KafkaSource]) -> Result<Vec<Marked>> {
     Ok(survey(sources)?.marked)
 }
 
-/// Waits while the offsets of these sources are part of a transaction that a member left open when it died: nobody may read them before it is
-/// over, and brokers end it after its time-out, so there is as much patience as they allow a transaction to live. Offsets that cannot be read for
-/// another reason are not waited for: whoever reads them next says so.
+/// Waits while the offsets of these sources are part of a transaction that a member left open when it died: nobody may
+/// read them before it is over, and brokers end it after its time-out, so there is as much patience as they allow a
+/// transaction to live. Offsets that cannot be read for another reason are not waited for: whoever reads them next says
+/// so.
 ///
 /// # Errors
 /// `Kafka`: a cluster does not answer, or the transaction outlives every time-out.
@@ -195,8 +199,8 @@ fn is_pending(source: &KafkaSource) -> Result<bool> {
     Ok(answers(&impatient))
 }
 
-/// Waits until nobody is in a source's group, as far as can be seen. A member that was killed counts until its session is over; so much patience
-/// there is.
+/// Waits until nobody is in a source's group, as far as can be seen. A member that was killed counts until its session
+/// is over; so much patience there is.
 ///
 /// # Errors
 /// `Kafka`: it has members still, or no broker answers.
@@ -228,8 +232,8 @@ pub fn wait_until_empty(source: &KafkaSource, give_up: impl Fn() -> bool) -> Res
     }
 }
 
-/// Commits positions with what rides with each, as nobody's member: all of them in one request, which the group takes as a whole. Kafka refuses
-/// while the group has members. `source` tells the cluster and the group.
+/// Commits positions with what rides with each, as nobody's member: all of them in one request, which the group takes
+/// as a whole. Kafka refuses while the group has members. `source` tells the cluster and the group.
 pub fn commit_marked(source: &KafkaSource, positions: &[(TopicPartition, i64, String)]) -> Result<()> {
     let (client, _) = contact::connect(&source.cluster, &source.group)?;
     commit(&client, source, positions)?;
@@ -249,8 +253,8 @@ pub fn commit_marked(source: &KafkaSource, positions: &[(TopicPartition, i64, St
     }
 }
 
-/// Sets positions and returns them as they are afterwards; a task is named after the first source of its set. All are checked before the first is
-/// committed; Kafka refuses while the group has members.
+/// Sets positions and returns them as they are afterwards; a task is named after the first source of its set. All are
+/// checked before the first is committed; Kafka refuses while the group has members.
 pub fn set(sets: &[Vec<KafkaSource>], to: &To) -> Result<Vec<Position>> {
     let mut clients = Vec::new();
     let named = sets

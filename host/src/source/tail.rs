@@ -1,4 +1,5 @@
-//! Partitions of one topic read without a group, for `sandbar consume`: from a chosen place to the end of now, or on and on.
+//! Partitions of one topic read without a group, for `sandbar consume`: from a chosen place to the end of now, or on
+//! and on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -146,7 +147,8 @@ fn chosen(topic: &str, all: Vec<i32>, only: &[i32]) -> Result<Vec<i32>> {
     }
 }
 
-/// Begin, end and first offset to read, by partition. The ends are read before times are looked up, so that nothing falls between.
+/// Begin, end and first offset to read, by partition. The ends are read before times are looked up, so that nothing
+/// falls between.
 fn places(client: &Client, topic: &str, partitions: &[i32], from: From) -> Result<BTreeMap<i32, (i64, i64, i64)>> {
     let mut places = BTreeMap::new();
     for &partition in partitions {

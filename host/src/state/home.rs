@@ -6,7 +6,8 @@
 //! DIR/tasks/TASK    a task's RocksDB; the '/' of a task's name is a '-' there
 //! ```
 //!
-//! Always: a task's folder appears and goes as a whole, by a rename; what begins with a dot is rubbish and swept away at the next start.
+//! Always: a task's folder appears and goes as a whole, by a rename; what begins with a dot is rubbish and swept away
+//! at the next start.
 
 use super::rocks::{self, Shared};
 use super::task::TaskState;
@@ -18,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a task may still be open in this process: somebody looks at it, or another worker lost it, and is in a commit that may wait for Kafka for
-/// as long as a request, an abort and a new producer may take.
+/// How long a task may still be open in this process: somebody looks at it, or another worker lost it, and is in a
+/// commit that may wait for Kafka for as long as a request, an abort and a new producer may take.
 const LET_GO: Duration = Duration::from_secs(15);
 
 /// The state folder of this process, locked until the last clone is gone.
@@ -64,7 +65,8 @@ impl Home {
 
     /// Opens a task's state, or makes an empty one.
     ///
-    /// [`Kind::Corrupt`] if its local files are damaged or of a layout that this program does not read: [`forget`](Self::forget) and restore.
+    /// [`Kind::Corrupt`] if its local files are damaged or of a layout that this program does not read:
+    /// [`forget`](Self::forget) and restore.
     pub fn task(&self, task: &str) -> Result<TaskState> {
         let folder = self.folder(task)?;
         let what = || format!("failed to open the local state of task `{task}`");
@@ -93,8 +95,8 @@ impl Home {
         }
     }
 
-    /// Makes the files of a base, a folder on the same disk (see [`scratch`](Self::scratch)), the task's local state and opens it. What the
-    /// task had is deleted; `files` is moved.
+    /// Makes the files of a base, a folder on the same disk (see [`scratch`](Self::scratch)), the task's local state
+    /// and opens it. What the task had is deleted; `files` is moved.
     pub fn install(&self, task: &str, files: &Path) -> Result<TaskState> {
         self.forget(task)?;
         let what = || format!("failed to move a base into the local state of task `{task}`");
@@ -102,7 +104,8 @@ impl Home {
         self.task(task)
     }
 
-    /// A new path on the disk of the tasks, for a base that is fetched or taken; what is left there is swept away at the next start.
+    /// A new path on the disk of the tasks, for a base that is fetched or taken; what is left there is swept away at
+    /// the next start.
     pub fn scratch(&self) -> PathBuf {
         self.inner.tasks.join(format!(".scratch-{:016x}", clock::random()))
     }

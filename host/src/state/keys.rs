@@ -6,7 +6,8 @@
 //! 0x01 | store (4) | length of key, u32 BE | key | user key    an entry of a map store
 //! ```
 //!
-//! Always: the keys of a store lie together; the entries of a map under one key lie together, in order of their user keys.
+//! Always: the keys of a store lie together; the entries of a map under one key lie together, in order of their user
+//! keys.
 
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -38,8 +39,8 @@ impl fmt::Display for StoreId {
     }
 }
 
-/// The id of a store: the first 4 bytes of SHA-256 of operator, zero byte, store. Two stores of a pipeline may collide: whoever
-/// declares them checks that they do not.
+/// The id of a store: the first 4 bytes of SHA-256 of operator, zero byte, store. Two stores of a pipeline may collide:
+/// whoever declares them checks that they do not.
 pub fn store_id(operator: &str, store: &str) -> StoreId {
     let hash = Sha256::new()
         .chain_update(operator)

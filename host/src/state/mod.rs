@@ -6,13 +6,16 @@
 //! … commit: the overlay, encoded, is the delta that a checkpoint stores; once committed it is applied in one write batch with its pointer
 //! ```
 //!
-//! Always: what RocksDB holds is exactly the state that its pointer names, never ahead of what Kafka committed; a task's state is touched by
-//! one thread (a [`View`] reads what is applied, from any thread); stored bytes, keys and deltas, are versioned and have golden tests.
+//! Always: what RocksDB holds is exactly the state that its pointer names, never ahead of what Kafka committed; a
+//! task's state is touched by one thread (a [`View`] reads what is applied, from any thread); stored bytes, keys and
+//! deltas, are versioned and have golden tests.
 //!
-//! Never: it knows no plugin and no checkpoint store; which pointer counts, and where a delta comes from, is said to it.
+//! Never: it knows no plugin and no checkpoint store; which pointer counts, and where a delta comes from, is said to
+//! it.
 //!
-//! Errors: [`Kind::Corrupt`](crate::error::Kind::Corrupt) from a task means that its local files are damaged or of another layout: `forget` them
-//! and restore. A full disk or a file that may not be written is [`Kind::Unwritable`](crate::error::Kind::Unwritable): nothing is lost, nothing to forget.
+//! Errors: [`Kind::Corrupt`](crate::error::Kind::Corrupt) from a task means that its local files are damaged or of
+//! another layout: `forget` them and restore. A full disk or a file that may not be written is
+//! [`Kind::Unwritable`](crate::error::Kind::Unwritable): nothing is lost, nothing to forget.
 
 mod home;
 mod task;

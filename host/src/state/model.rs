@@ -1,4 +1,5 @@
-//! The state against a plain model: random changes, reads, commits, restores and crashes, from a seed that is printed when it fails.
+//! The state against a plain model: random changes, reads, commits, restores and crashes, from a seed that is printed
+//! when it fails.
 
 use super::{Home, Most, StoreId, TaskState, store_id};
 use crate::record::Column;

@@ -1,10 +1,11 @@
 //! The overlay: a task's changes since the last commit, in memory. It is the delta that a checkpoint stores.
 //!
-//! Keys and values lie in one arena, found through a hash table of slots, so that a change of a value costs no allocation of its own; only the
-//! entries of maps, which are read in order, have a tree beside it.
+//! Keys and values lie in one arena, found through a hash table of slots, so that a change of a value costs no
+//! allocation of its own; only the entries of maps, which are read in order, have a tree beside it.
 //!
-//! Always: `undo` leaves exactly what the last `keep` left. What a batch changes first is logged: slots that it made stand behind
-//! `kept_slots`, the arena's bytes of before are untouched or in the log, and each slot is logged once a batch.
+//! Always: `undo` leaves exactly what the last `keep` left. What a batch changes first is logged: slots that it made
+//! stand behind `kept_slots`, the arena's bytes of before are untouched or in the log, and each slot is logged once a
+//! batch.
 
 use super::keys;
 use foldhash::quality::RandomState;
@@ -146,7 +147,8 @@ impl Overlay {
         self.dropped.push(prefix.to_vec());
     }
 
-    /// The entries of a map that it knows, in order: those that begin with `prefix` and stand behind `after`, with their whole keys.
+    /// The entries of a map that it knows, in order: those that begin with `prefix` and stand behind `after`, with
+    /// their whole keys.
     pub(super) fn ordered<'a>(
         &'a self,
         prefix: &'a [u8],
@@ -285,7 +287,8 @@ impl Overlay {
         dropped.chain(changed)
     }
 
-    /// Forgets everything and keeps about as much memory as was in use, or half of what it has: commits of a task may be large by turns.
+    /// Forgets everything and keeps about as much memory as was in use, or half of what it has: commits of a task may
+    /// be large by turns.
     pub(super) fn clear(&mut self) {
         let bytes = (2 * self.arena.len()).max(self.arena.capacity() / 2);
         let slots = (2 * self.slots.len()).max(self.slots.capacity() / 2);
@@ -414,7 +417,8 @@ impl Overlay {
         (slot.state, slot.value) = (State::Deleted, Room::default());
     }
 
-    /// Makes room for so many bytes more behind the value. Bytes that it has are never written over, so the log needs no copy.
+    /// Makes room for so many bytes more behind the value. Bytes that it has are never written over, so the log needs
+    /// no copy.
     fn grow(&mut self, index: u32, more: usize) {
         let value = self.slots[index as usize].value;
         let needed = value.length + more;

@@ -1,16 +1,18 @@
 //! How RocksDB is opened, limited and asked, and what its errors mean.
 //!
-//! **One database a task.** A task moves, is restored, forgotten and based on its own; a database shared by tasks would make each of these
-//! a rewrite of ranges. Caches and write buffers are shared, so that many tasks do not take many times the memory.
+//! **One database a task.** A task moves, is restored, forgotten and based on its own; a database shared by tasks would
+//! make each of these a rewrite of ranges. Caches and write buffers are shared, so that many tasks do not take many
+//! times the memory.
 //!
-//! **The log is kept, and not synced.** After kill -9 the kernel still has every byte that was written: the database opens at the pointer of
-//! its last apply and nothing has to be redone. Without the log it would open at its last flush, which may lie far behind, beyond the bundles that
-//! are kept. A sync an apply would guard against a power cut alone, at milliseconds a task and commit; it is not needed for that: the
-//! database then opens at an *older* pointer, and the deltas behind it are in the checkpoint store. What would hurt is a hole, an apply that is lost
-//! before one that is not: `task.rs` numbers the applies and finds it.
+//! **The log is kept, and not synced.** After kill -9 the kernel still has every byte that was written: the database
+//! opens at the pointer of its last apply and nothing has to be redone. Without the log it would open at its last
+//! flush, which may lie far behind, beyond the bundles that are kept. A sync an apply would guard against a power cut
+//! alone, at milliseconds a task and commit; it is not needed for that: the database then opens at an *older* pointer,
+//! and the deltas behind it are in the checkpoint store. What would hurt is a hole, an apply that is lost before one
+//! that is not: `task.rs` numbers the applies and finds it.
 //!
-//! Always: one limit for the process. Half of it is the caches of values (`cache.rs`); against the rest count blocks, indexes, filters and
-//! write buffers together.
+//! Always: one limit for the process. Half of it is the caches of values (`cache.rs`); against the rest count blocks,
+//! indexes, filters and write buffers together.
 
 use super::cache::Budget;
 use super::files::{Files, Grant};
@@ -43,7 +45,8 @@ impl Shared {
         let values = limit / 2;
         let limit = limit - values;
         let cache = Cache::new_lru_cache(limit);
-        // A stall would stop a worker in the middle of an apply for what another task's buffer holds: flushing early is enough.
+        // A stall would stop a worker in the middle of an apply for what another task's buffer holds: flushing early is
+        // enough.
         let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(limit / 8 * 5, false, cache.clone());
         Self {
             cache,
@@ -126,7 +129,8 @@ fn merge_lists(options: &mut Options, too_long: &TooLong) {
     options.set_merge_operator_associative("sandbar.list.1", merge);
 }
 
-/// Opens a database as it stands, also while another process has it open: nothing is written, and what it commits later is not seen.
+/// Opens a database as it stands, also while another process has it open: nothing is written, and what it commits later
+/// is not seen.
 pub(super) fn open_to_read(folder: &Path) -> Result<DB, rocksdb::Error> {
     let mut options = Options::default();
     merge_lists(&mut options, &TooLong::default());
@@ -140,8 +144,8 @@ const LIMIT_MIN: usize = 8 << 20;
 const BUFFER_MIN: usize = 1 << 20;
 /// A write buffer is a skip list: what does not fit the processor's cache is slow to fill and to read.
 const BUFFER_MAX: usize = 32 << 20;
-/// Buffers that are flushed before they are merged into the level below. Keys drawn evenly touch all of that level, so three times the usual
-/// four are a third of the work of the compaction; what a read pays is a filter a file.
+/// Buffers that are flushed before they are merged into the level below. Keys drawn evenly touch all of that level, so
+/// three times the usual four are a third of the work of the compaction; what a read pays is a filter a file.
 const FLUSHED_MAX: i32 = 12;
 /// Bytes of a part of an index or a filter.
 const PART: usize = 4096;

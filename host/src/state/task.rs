@@ -2,8 +2,9 @@
 //!
 //! Always: the changes of a commit and its pointer reach RocksDB in one write batch; reads see the writes.
 //!
-//! Applies are numbered. Each merges its number into an entry of its own, and every 256th (and the first of a process) starts that entry anew
-//! and is synced, with all before it. So a power cut can only lose the last applies, or leave a gap in the numbers, which opening finds.
+//! Applies are numbered. Each merges its number into an entry of its own, and every 256th (and the first of a process)
+//! starts that entry anew and is synced, with all before it. So a power cut can only lose the last applies, or leave a
+//! gap in the numbers, which opening finds.
 
 use super::cache::{Budget, Cache};
 use super::files::Grant;
@@ -24,10 +25,12 @@ use std::sync::Arc;
 
 /// Applies between two that are synced.
 const STEPS_UNSYNCED: usize = 256;
-/// A cleared map with more entries than this is deleted as a range: a range costs every later read a little, an entry only itself.
+/// A cleared map with more entries than this is deleted as a range: a range costs every later read a little, an entry
+/// only itself.
 const ENTRIES_DELETED_ONE_BY_ONE: usize = 1024;
-/// One of so many multi-gets of values leaves the blocks that it read in RocksDB's cache. Those of keys that are seldom asked for would drive filters and
-/// indexes out, which every multi-get reads; what is asked for again is in the cache of values anyway.
+/// One of so many multi-gets of values leaves the blocks that it read in RocksDB's cache. Those of keys that are seldom
+/// asked for would drive filters and indexes out, which every multi-get reads; what is asked for again is in the cache
+/// of values anyway.
 const MULTI_GETS_CACHED: u64 = 8;
 /// What so many entries of the cache of values take stays in the processor's own until they are used.
 const FETCHED_AT_ONCE: usize = 512;
@@ -123,7 +126,8 @@ enum Below {
 }
 
 impl TaskState {
-    /// A task's state over its database: reads the pointer, and makes sure of layout, name and that no apply is missing.
+    /// A task's state over its database: reads the pointer, and makes sure of layout, name and that no apply is
+    /// missing.
     pub(super) fn new(task: &str, opened: Opened, budget: &Arc<Budget>) -> Result<Self> {
         let Opened { db, too_long, files } = opened;
         let what = || format!("failed to open the local state of task `{task}`");
@@ -171,8 +175,8 @@ impl TaskState {
         self.pointer.as_deref()
     }
 
-    /// Looks the keys' values up: one entry a key, absent where there is none. What neither overlay nor cache knows is ONE multi-get. `into` is
-    /// cleared first.
+    /// Looks the keys' values up: one entry a key, absent where there is none. What neither overlay nor cache knows is
+    /// ONE multi-get. `into` is cleared first.
     pub fn values(&mut self, store: StoreId, keys: &Column, into: &mut Column) -> Result<()> {
         self.key.clear();
         keys::store(store, &mut self.key);
@@ -349,7 +353,8 @@ impl TaskState {
         delta::encode(self.overlay.changes(), into);
     }
 
-    /// Writes the overlay and the pointer in one write batch; the overlay is empty then. For a commit that went through.
+    /// Writes the overlay and the pointer in one write batch; the overlay is empty then. For a commit that went
+    /// through.
     pub fn apply(&mut self, pointer: &str) -> Result<()> {
         if self.overlay.is_pending() {
             return Err(Error::new(
@@ -371,7 +376,8 @@ impl TaskState {
         self.overlay.clear();
     }
 
-    /// Applies a stored delta with its pointer, when a task is restored. The bytes are checked before any of them is used.
+    /// Applies a stored delta with its pointer, when a task is restored. The bytes are checked before any of them is
+    /// used.
     pub fn redo(&mut self, delta: &[u8], pointer: &str) -> Result<()> {
         if !self.is_clean() {
             return Err(Error::new(
@@ -385,7 +391,8 @@ impl TaskState {
         self.write(changes, delta.len(), pointer)
     }
 
-    /// Makes a folder at `into`, which must not be there, with all files of what is applied: hard links where the disk allows them.
+    /// Makes a folder at `into`, which must not be there, with all files of what is applied: hard links where the disk
+    /// allows them.
     pub fn snapshot(&self, into: &Path) -> Result<()> {
         let taken = Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(into));
         taken.map_err(|error| rocks::error(format!("failed to take a snapshot of task `{}`", self.task), &error))
@@ -461,7 +468,8 @@ impl TaskState {
         }
     }
 
-    /// Takes the whole store of the prefix in `self.key` into the cache, if it fits and so much was missed that this is the cheaper way.
+    /// Takes the whole store of the prefix in `self.key` into the cache, if it fits and so much was missed that this is
+    /// the cheaper way.
     fn load_if_due(&mut self) -> Result<()> {
         if !self.cache.wants_whole(self.lookup.misses.len(), self.applied_keys()) {
             return Ok(());

@@ -1,7 +1,8 @@
 //! A view of what is applied, from any thread: for `state get`, `state scan` and `state count`, and for metrics.
 //!
-//! It sees no overlay: what it shows is what the last commit left. It never keeps a task's files open once the task is closed; one that was
-//! [`look`]ed up in the state folder of another process, or of none, stands still at what was applied when it was opened.
+//! It sees no overlay: what it shows is what the last commit left. It never keeps a task's files open once the task is
+//! closed; one that was [`look`]ed up in the state folder of another process, or of none, stands still at what was
+//! applied when it was opened.
 
 use super::keys::{self, StoreId};
 use super::rocks;
@@ -35,8 +36,9 @@ enum Held {
     Own(Arc<DB>),
 }
 
-/// What the tasks in a state folder hold, in order of their names: beside the process that has the folder, or without one. Nothing there is
-/// changed or locked. A task that never committed is left out, and a folder that is not there holds no task.
+/// What the tasks in a state folder hold, in order of their names: beside the process that has the folder, or without
+/// one. Nothing there is changed or locked. A task that never committed is left out, and a folder that is not there
+/// holds no task.
 ///
 /// # Errors
 /// `Corrupt`: a task's files are damaged or of another layout; `Failed`: they cannot be read.

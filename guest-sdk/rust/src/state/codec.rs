@@ -30,7 +30,8 @@ pub trait Codec<T>: 'static {
     }
 }
 
-/// Whatever serde takes, in the [postcard](https://postcard.jamesmunns.com/wire-format) format: a byte for a small number, no field names.
+/// Whatever serde takes, in the [postcard](https://postcard.jamesmunns.com/wire-format) format: a byte for a small
+/// number, no field names.
 #[derive(Debug, Clone, Copy)]
 pub struct Postcard;
 

@@ -11,8 +11,8 @@ use super::stores::{Changes, Kept, Store};
 use crate::bindings::sandbar::plugin::types::StoreKind;
 use crate::{Column, Event, Refusal, fail};
 
-/// Entries for each key of the stream, under keys of their own, in the order of those. An entry is asked of the host when it is read first in a
-/// batch; writing reads nothing.
+/// Entries for each key of the stream, under keys of their own, in the order of those. An entry is asked of the host
+/// when it is read first in a batch; writing reads nothing.
 pub struct Map<K, V, C = Postcard> {
     store: u8,
     name: &'static str,
@@ -116,8 +116,8 @@ impl<K: MapKey, V: 'static, C: Codec<V>> Map<K, V, C> {
         Ok(())
     }
 
-    /// The entries of the event's key whose own keys' bytes begin with `prefix`, in the order of these bytes. They are fetched in pages as they are
-    /// taken.
+    /// The entries of the event's key whose own keys' bytes begin with `prefix`, in the order of these bytes. They are
+    /// fetched in pages as they are taken.
     ///
     /// # Errors
     /// A record without a key is a dead letter.

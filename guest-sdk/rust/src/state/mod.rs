@@ -1,8 +1,8 @@
 //! State by key: what a plugin remembers from one event to the next, through restarts, crashes and moves.
 //!
-//! Owns the typed stores and a batch's own writes, which it lays over what the state held before the call. Never writes anything: a call
-//! gives back changes, the last ones of the batch. Always: a read sees every write of the events before, wherever the batch was cut, and none
-//! of an event that was refused.
+//! Owns the typed stores and a batch's own writes, which it lays over what the state held before the call. Never writes
+//! anything: a call gives back changes, the last ones of the batch. Always: a read sees every write of the events
+//! before, wherever the batch was cut, and none of an event that was refused.
 
 mod codec;
 mod schema;

@@ -62,7 +62,8 @@ impl<P: 'static> Stores<P> {
         stores
     }
 
-    /// Declares the store that `field` finds in the plugin. The name is what its state is found by in later versions of the plugin.
+    /// Declares the store that `field` finds in the plugin. The name is what its state is found by in later versions of
+    /// the plugin.
     pub fn add<S: Store>(&mut self, name: &'static str, field: fn(&mut P) -> &mut S) -> &mut Declared<P> {
         let at = self.all.len();
         self.all.push(Declared {
@@ -125,8 +126,9 @@ impl<P: 'static> Stores<P> {
 }
 
 impl<P> Declared<P> {
-    /// The version of what the bytes mean; 1 unless it is said. It reads no older one unless [`Declared::readable_from`] says so: the host
-    /// refuses to start on state of a version that the plugin does not read.
+    /// The version of what the bytes mean; 1 unless it is said. It reads no older one unless
+    /// [`Declared::readable_from`] says so: the host refuses to start on state of a version that the plugin does not
+    /// read.
     pub fn version(&mut self, version: u32) -> &mut Self {
         (self.version, self.readable_from) = (version, version);
         self

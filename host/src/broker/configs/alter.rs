@@ -1,4 +1,5 @@
-//! IncrementalAlterConfigs and its elder, AlterConfigs: topics' settings change, all that one request says of a topic or nothing of it.
+//! IncrementalAlterConfigs and its elder, AlterConfigs: topics' settings change, all that one request says of a topic
+//! or nothing of it.
 
 use super::describe::{OF_BROKER, OF_TOPIC, missing, unexpected};
 use super::topic::{TopicConfig, parts};

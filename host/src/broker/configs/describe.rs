@@ -22,7 +22,8 @@ pub(in crate::broker) const OF_BROKER: i8 = 4;
 const FROM_TOPIC: i8 = 1;
 const FROM_DEFAULT: i8 = 5;
 
-/// Answers DescribeConfigs. Whoever asks twice for all of one thing hears it once, so that an answer is no larger than what there is.
+/// Answers DescribeConfigs. Whoever asks twice for all of one thing hears it once, so that an answer is no larger than
+/// what there is.
 pub(in crate::broker) fn describe(state: &State, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let mut seen = BTreeSet::new();
     let is_first = |resource: &DescribeConfigsResource| {

@@ -1,4 +1,5 @@
-//! The settings that this broker has: of which kind they are, what they can be, and what they are as long as nobody sets them.
+//! The settings that this broker has: of which kind they are, what they can be, and what they are as long as nobody
+//! sets them.
 
 use crate::broker::disk::log::BATCH_LIMIT;
 use crate::broker::groups::offsets::METADATA_LIMIT;
@@ -72,8 +73,8 @@ pub(in crate::broker) const TOPIC: &[TopicSetting] = &[
     same("retention.ms", "log.retention.ms", "-1", Kind::Long),
 ];
 
-/// How Kafka cuts a log into files, which is one file here. CreateTopics takes them, for Kafka Streams sends them with every topic, and
-/// forgets them: no client can see a difference.
+/// How Kafka cuts a log into files, which is one file here. CreateTopics takes them, for Kafka Streams sends them with
+/// every topic, and forgets them: no client can see a difference.
 pub(in crate::broker) const OF_FILES: &[&str] = &[
     "segment.bytes",
     "segment.ms",

@@ -5,7 +5,8 @@ use crate::broker::disk::limits::Limits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The settings that somebody gave a topic; what is not among them is as for all topics. Always: each is one that the broker keeps to.
+/// The settings that somebody gave a topic; what is not among them is as for all topics. Always: each is one that the
+/// broker keeps to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(transparent)]
 pub(in crate::broker) struct TopicConfig(BTreeMap<String, String>);

@@ -1,7 +1,7 @@
 //! The journal: everything that the broker must still know after its end and that no log says.
 //!
-//! One file of lines, each a checksum and an event. An event is in the file before it is answered. When the file has grown to a
-//! multiple of what it says, it is replaced by a shorter one that says the same.
+//! One file of lines, each a checksum and an event. An event is in the file before it is answered. When the file has
+//! grown to a multiple of what it says, it is replaced by a shorter one that says the same.
 
 use crate::broker::configs::topic::TopicConfig;
 use crate::broker::transactions::transaction::Transaction;

@@ -1,6 +1,7 @@
 //! What outlives the process: a file a partition, a journal for everything else.
 //!
-//! Owns the bytes on disk and their checks. Never answers a request. Always: what is read back is whole, or cut at the last whole batch.
+//! Owns the bytes on disk and their checks. Never answers a request. Always: what is read back is whole, or cut at the
+//! last whole batch.
 
 pub(in crate::broker) mod storage;
 pub(in crate::broker) mod journal;

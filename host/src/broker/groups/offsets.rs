@@ -38,8 +38,8 @@ pub(in crate::broker) fn commit(state: &mut State, request: OffsetCommitRequest)
     respond(request, codes, outcome)
 }
 
-/// Answers OffsetFetch: the positions asked for, or all of the group. A client that wants stable ones has to come again for those
-/// that an open transaction may change.
+/// Answers OffsetFetch: the positions asked for, or all of the group. A client that wants stable ones has to come again
+/// for those that an open transaction may change.
 pub(in crate::broker) fn fetch(state: &State, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let nothing = Positions::new();
     let positions = state.committed.get(request.group_id.as_str()).unwrap_or(&nothing);

@@ -20,7 +20,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 
-/// The session time-outs that are accepted, in milliseconds. Kafka's default lower bound is 6000; tests want shorter ones.
+/// The session time-outs that are accepted, in milliseconds. Kafka's default lower bound is 6000; tests want shorter
+/// ones.
 pub(in crate::broker) const SESSIONS_MS: std::ops::RangeInclusive<i32> = 100..=1_800_000;
 /// Groups with members at one time.
 const GROUPS: usize = 10_000;

@@ -1,4 +1,5 @@
-//! How transactions end: by their producer, by a successor, by the clock, or at the start of a broker whose predecessor was killed.
+//! How transactions end: by their producer, by a successor, by the clock, or at the start of a broker whose predecessor
+//! was killed.
 
 use super::transaction::{Phase, Transaction};
 use crate::broker::disk::batch::Outcome;
@@ -7,10 +8,12 @@ use crate::broker::state::State;
 use crate::clock;
 use kafka_protocol::error::ResponseError;
 
-/// A transactional id that was not used for so long is forgotten, Kafka's own default of `transactional.id.expiration.ms`.
+/// A transactional id that was not used for so long is forgotten, Kafka's own default of
+/// `transactional.id.expiration.ms`.
 pub(in crate::broker) const EXPIRATION_MS: i64 = 7 * 24 * 3600 * 1000;
 
-/// Decides an open transaction. When this returns well the decision stands, whatever happens; what it entails is mostly done too.
+/// Decides an open transaction. When this returns well the decision stands, whatever happens; what it entails is mostly
+/// done too.
 pub(in crate::broker) fn end(state: &mut State, id: &str, outcome: Outcome, fences: bool) -> Result<(), ResponseError> {
     let open = state
         .transactions
@@ -62,8 +65,8 @@ pub(in crate::broker) fn complete_all(state: &mut State) -> Result<(), ResponseE
     ids.iter().try_for_each(|id| complete(state, id))
 }
 
-/// Writes what a decided transaction needs: its markers, its positions, and last the line that says that all is there. Begun again
-/// after a failure it may write a marker twice, which changes nothing for any reader.
+/// Writes what a decided transaction needs: its markers, its positions, and last the line that says that all is there.
+/// Begun again after a failure it may write a marker twice, which changes nothing for any reader.
 fn complete(state: &mut State, id: &str) -> Result<(), ResponseError> {
     let Some(decided) = state.transactions.get(id).cloned() else {
         return Ok(());

@@ -15,13 +15,14 @@ use kafka_protocol::messages::{
     EndTxnRequest, EndTxnResponse, InitProducerIdRequest, InitProducerIdResponse, ProducerId,
 };
 
-/// The time-outs that are accepted, in milliseconds; the upper end is Kafka's own default of `transaction.max.timeout.ms`.
+/// The time-outs that are accepted, in milliseconds; the upper end is Kafka's own default of
+/// `transaction.max.timeout.ms`.
 pub(in crate::broker) const TIMEOUTS_MS: std::ops::RangeInclusive<i32> = 1..=900_000;
 /// Transactional ids at one time; for one more, the one that was idle for longest is forgotten.
 const IDS: usize = 10_000;
 
-/// Answers InitProducerId: a new id for an idempotent producer, the next incarnation of a transactional one. What its predecessor left
-/// open is aborted first.
+/// Answers InitProducerId: a new id for an idempotent producer, the next incarnation of a transactional one. What its
+/// predecessor left open is aborted first.
 pub(in crate::broker) fn init_producer(
     state: &mut State,
     request: &InitProducerIdRequest,

@@ -1,4 +1,5 @@
-//! The way of a batch: from the source through the operators to the sinks, as a whole or in pieces that fit into memory.
+//! The way of a batch: from the source through the operators to the sinks, as a whole or in pieces that fit into
+//! memory.
 
 mod piece;
 mod refusal;

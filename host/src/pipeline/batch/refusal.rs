@@ -1,4 +1,5 @@
-//! Records that a plugin refused, or that were at fault in it: each goes the way that the plugin, or for a fault `on-error`, says.
+//! Records that a plugin refused, or that were at fault in it: each goes the way that the plugin, or for a fault
+//! `on-error`, says.
 
 use super::task::Tasks;
 use crate::config::OnError;

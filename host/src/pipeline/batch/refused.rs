@@ -1,10 +1,11 @@
 //! Outputs that Kafka refuses for good: what becomes of them, and how they are known again.
 //!
-//! Kafka refuses an output together with its neighbours in a batch, and with its transaction. So what was done since the last commit is taken back
-//! and done again without it: it is known by its sink, its source record and its content, and taken out before anything is staged. What was learned
-//! is forgotten with the commit that passes those records.
+//! Kafka refuses an output together with its neighbours in a batch, and with its transaction. So what was done since
+//! the last commit is taken back and done again without it: it is known by its sink, its source record and its content,
+//! and taken out before anything is staged. What was learned is forgotten with the commit that passes those records.
 //!
-//! Always: only what Kafka itself refused is left out, and never its neighbours; what cannot be told apart stops the pipeline.
+//! Always: only what Kafka itself refused is left out, and never its neighbours; what cannot be told apart stops the
+//! pipeline.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::pipeline::worker::Worker;
 use crate::record::{Records, TopicPartition};
 use crate::sink::{Print, RefusedOutput, Writer, dead_letter};
 
-/// Outputs of one record for one sink that may be refused one after the other: a plugin that puts out something else each time would go on for ever.
+/// Outputs of one record for one sink that may be refused one after the other: a plugin that puts out something else
+/// each time would go on for ever.
 const MOST_OF_A_RECORD: usize = 1000;
 
 /// What is left out until the next commit.
@@ -49,7 +51,8 @@ impl LeftOut {
         self.known.is_empty()
     }
 
-    /// Forgets what stems from records that are committed, and from partitions that are not there any more. `next`: where a partition is committed.
+    /// Forgets what stems from records that are committed, and from partitions that are not there any more. `next`:
+    /// where a partition is committed.
     pub(in crate::pipeline) fn forget(&mut self, next: impl Fn(&TopicPartition) -> Option<i64>) {
         self.known
             .retain(|(_, from, offset), _| next(from).is_some_and(|next| *offset >= next));
@@ -100,7 +103,8 @@ impl LeftOut {
         }
     }
 
-    /// Learns what Kafka refused. An error where a sink's `on-refused` says so, or where it cannot be told what was refused.
+    /// Learns what Kafka refused. An error where a sink's `on-refused` says so, or where it cannot be told what was
+    /// refused.
     pub(in crate::pipeline) fn learn(&mut self, refused: Vec<RefusedOutput>, metrics: &[SinkMetrics]) -> Result<()> {
         for output in refused {
             let Some((sink, partition, offset)) = output.origin.clone() else {
@@ -169,9 +173,11 @@ fn failed(output: &RefusedOutput, sink: Option<&Sink>) -> Error {
 }
 
 impl Worker {
-    /// Whether a failure of the writer is one of an output alone, which is learned when what was done since the last commit is taken back.
+    /// Whether a failure of the writer is one of an output alone, which is learned when what was done since the last
+    /// commit is taken back.
     ///
-    /// Without checkpoints that is done at once: nothing is kept where an output may be left out, so no state counts twice.
+    /// Without checkpoints that is done at once: nothing is kept where an output may be left out, so no state counts
+    /// twice.
     pub(in crate::pipeline) fn was_refused(&mut self) -> Result<bool> {
         if !self.writer.has_refusals() {
             return Ok(false);
@@ -227,8 +233,8 @@ impl Worker {
     }
 }
 
-/// Bytes that a dead letter may have: what its topic takes, as far as the cluster says. Else Kafka's usual limit where a letter that is too large could
-/// not be written again, and none where it could.
+/// Bytes that a dead letter may have: what its topic takes, as far as the cluster says. Else Kafka's usual limit where
+/// a letter that is too large could not be written again, and none where it could.
 pub(in crate::pipeline) fn most_bytes(pipeline: &Pipeline, writer: &Writer) -> usize {
     let is_kafka = |sink: &Sink| matches!(sink.target, Target::Kafka { .. });
     if !pipeline.dead_letters.as_ref().is_some_and(is_kafka) {

@@ -69,8 +69,8 @@ impl Tasks {
     }
 }
 
-/// Hands records over to a sink from `staged` on; where its queue is full, waits a while for acknowledgements to make room. How many are handed
-/// over in all.
+/// Hands records over to a sink from `staged` on; where its queue is full, waits a while for acknowledgements to make
+/// room. How many are handed over in all.
 fn stage(
     sink: usize,
     partition: &TopicPartition,

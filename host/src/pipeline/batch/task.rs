@@ -4,7 +4,8 @@
 //! event time → calls, in the order of the route → refusals → stage everything
 //! ```
 //!
-//! Outputs that Kafka refused for good, and that were told to be left out (`refused`), are taken out before anything is staged.
+//! Outputs that Kafka refused for good, and that were told to be left out (`refused`), are taken out before anything is
+//! staged.
 //!
 //! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks.
 //! What a batch changes in the state is kept once all of its outputs are staged, and undone where it comes to nothing.
@@ -38,7 +39,8 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub struct Task<'a> {
     /// The partition that the records stem from.
     pub partition: &'a TopicPartition,
-    /// What the task's operators keep; there for every pipeline in which one keeps something. It is there again after every call.
+    /// What the task's operators keep; there for every pipeline in which one keeps something. It is there again after
+    /// every call.
     pub state: &'a mut Option<TaskState>,
 }
 
@@ -65,8 +67,8 @@ impl Task<'_> {
 pub enum Done {
     /// All of its outputs are staged.
     Processed,
-    /// A sink takes nothing, a plugin asks to be called again, the batch takes its time, or there is more of it than goes
-    /// its way at once: see to the group, then call `go_on`. A batch that is given up here, with `give_up`, is not
+    /// A sink takes nothing, a plugin asks to be called again, the batch takes its time, or there is more of it than
+    /// goes its way at once: see to the group, then call `go_on`. A batch that is given up here, with `give_up`, is not
     /// processed: its positions must not be committed.
     Waiting,
 }
@@ -78,7 +80,8 @@ pub(super) struct Stand {
     calls: usize,
     /// Records of the next call that are answered, where it is made in parts.
     part: usize,
-    /// The search for records at fault took too long: each record is called by itself, and the group is seen to between them.
+    /// The search for records at fault took too long: each record is called by itself, and the group is seen to between
+    /// them.
     is_one_by_one: bool,
     /// When a plugin that asked for it is called again, and the pause after that.
     retry: Option<(Instant, Duration)>,
@@ -89,12 +92,14 @@ pub(super) struct Stand {
     pub(super) staged: usize,
 }
 
-/// What a worker runs its tasks' batches through. Its instances are its own; nothing here is shared with another worker.
+/// What a worker runs its tasks' batches through. Its instances are its own; nothing here is shared with another
+/// worker.
 pub struct Tasks {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) routes: Vec<Route>,
     pub(super) operators: Vec<Placed>,
-    /// For each source the pointer to its event time, for each call of its route the outcome; memory that is used again.
+    /// For each source the pointer to its event time, for each call of its route the outcome; memory that is used
+    /// again.
     event_times: Vec<Option<Pointer>>,
     pub(super) outcomes: Vec<Vec<Outcome>>,
     max_batch: Vec<usize>,
@@ -469,8 +474,8 @@ impl Tasks {
         }
     }
 
-    /// A call that came to nothing in the middle left a part of its changes. They cannot be told from those of the calls before it, so all are
-    /// undone, and the batch goes its way from the beginning.
+    /// A call that came to nothing in the middle left a part of its changes. They cannot be told from those of the
+    /// calls before it, so all are undone, and the batch goes its way from the beginning.
     fn wait(&mut self, task: &mut Task<'_>, left_changes: bool) -> Result<Done> {
         if left_changes {
             self.begin(task);
@@ -513,7 +518,8 @@ fn pick<'a>(from: From, records: &'a mut Records, outcomes: &'a mut [Outcome]) -
     }
 }
 
-/// What a later part of a batch put out stands behind what the parts before it did; the records that it refused are dealt with already.
+/// What a later part of a batch put out stands behind what the parts before it did; the records that it refused are
+/// dealt with already.
 fn extend(outcome: &mut Outcome, later: &Outcome) {
     for (into, from) in outcome.outputs.iter_mut().zip(&later.outputs) {
         (0..from.len()).for_each(|index| into.push_from(from, index));

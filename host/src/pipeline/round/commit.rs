@@ -10,13 +10,15 @@ use crate::sink::{Committed, Sent};
 use crate::source::{Reader, Refusal};
 use std::time::Duration;
 
-/// How long one request of a commit may take: a run that is asked to stop meanwhile has ten seconds. What takes longer is settled by what is committed.
+/// How long one request of a commit may take: a run that is asked to stop meanwhile has ten seconds. What takes longer
+/// is settled by what is committed.
 const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a round waits to be a member of its groups again.
 const MEMBERSHIP_LIMIT: Duration = Duration::from_secs(1);
 
 impl Worker {
-    /// Membership first, then what the group says: so a partition that was lost before the membership was taken is known to be.
+    /// Membership first, then what the group says: so a partition that was lost before the membership was taken is
+    /// known to be.
     pub(super) fn check_membership(&mut self) -> Result<Event> {
         let until = clock::now() + self.stop_limit(MEMBERSHIP_LIMIT);
         let members = loop {

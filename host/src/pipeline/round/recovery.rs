@@ -1,6 +1,7 @@
 //! The ways back from a round that did not go through, and out of the groups.
 //!
-//! Always: after anything but a clean commit the producer is a new one before anything else is done, and what is committed says where to go on.
+//! Always: after anything but a clean commit the producer is a new one before anything else is done, and what is
+//! committed says where to go on.
 
 use crate::checkpoint::{Event, Halt, Metadata};
 use crate::error::{Error, Kind, Result};

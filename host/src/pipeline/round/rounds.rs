@@ -1,4 +1,5 @@
-//! The rounds of one worker: what the protocol decides is done here step by step, and the groups are attended while a step waits.
+//! The rounds of one worker: what the protocol decides is done here step by step, and the groups are attended while a
+//! step waits.
 
 use super::recovery::halted;
 use super::seal::Sealed;
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 /// How long one wait inside a round may last before the worker gets to see to its groups.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long the abort of a transaction may take: one that is not answered is left to the next producer, which waits for it.
+/// How long the abort of a transaction may take: one that is not answered is left to the next producer, which waits for
+/// it.
 const ABORT_LIMIT: Duration = Duration::from_secs(2);
 
 /// How often a process that must be alone looks whether it is.
@@ -163,7 +165,8 @@ impl Worker {
                 Err(error) => return self.lost(error),
             }
             self.attend()?;
-            // A cluster that is away is no failure of the checkpoint: the run waits for it, unless somebody waits for the run.
+            // A cluster that is away is no failure of the checkpoint: the run waits for it, unless somebody waits for
+            // the run.
             if self.disconnected && !self.is_revoking() && !self.shared.stop.is_requested() {
                 until = until.max(clock::now() + LOOK);
             }

@@ -49,7 +49,8 @@ impl SealedPartition {
     }
 }
 
-/// What a bundle says of each task's partitions; their stops only where it is the truth, since the group's offsets carry them else.
+/// What a bundle says of each task's partitions; their stops only where it is the truth, since the group's offsets
+/// carry them else.
 fn by_task(partitions: &[SealedPartition], with_stops: bool) -> BTreeMap<String, (Offsets, Stops)> {
     let mut held: BTreeMap<String, (Offsets, Stops)> = BTreeMap::new();
     for partition in partitions {
@@ -128,8 +129,8 @@ impl Worker {
         now
     }
 
-    /// Leaves out of a round that is committed the tasks that were lost since: where they came back, others may have gone on with them, and
-    /// what was taken over then is what is committed now.
+    /// Leaves out of a round that is committed the tasks that were lost since: where they came back, others may have
+    /// gone on with them, and what was taken over then is what is committed now.
     pub(super) fn forget_lost(&mut self) {
         let now = self.incarnations();
         if let Some(sealed) = self.sealed() {

@@ -1,4 +1,5 @@
-//! The committed offsets against the checkpoints, before anything is planned: the plan would commit first positions for what has none.
+//! The committed offsets against the checkpoints, before anything is planned: the plan would commit first positions for
+//! what has none.
 
 use super::keyed::{Keepers, Recorded, recorded};
 use crate::checkpoint::bundle::Entry;
@@ -8,8 +9,8 @@ use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::offsets::{self, Survey};
 
-/// Where checkpoints of this pipeline exist its offsets must be there, all that they know, and be its own: what to do without them is for a person
-/// to say. What is there says how many partitions the topics had.
+/// Where checkpoints of this pipeline exist its offsets must be there, all that they know, and be its own: what to do
+/// without them is for a person to say. What is there says how many partitions the topics had.
 ///
 /// Errors: `Corrupt`; `Kafka`, the group cannot be read.
 pub(in crate::pipeline) fn check_committed(
@@ -32,7 +33,8 @@ pub(in crate::pipeline) fn check_committed(
     offsets::wait_until_stable(&sources)?;
     let survey = offsets::survey(&sources)?;
     refuse_foreign(&sources, &survey)?;
-    // A partition that another member has just found is there when it is looked for again: its first offset is older than its first checkpoint.
+    // A partition that another member has just found is there when it is looked for again: its first offset is older
+    // than its first checkpoint.
     let lost = match lost(store, &unknown(&survey))? {
         None => None,
         Some(_) => lost(store, &unknown(&offsets::survey(&sources)?))?,
@@ -49,8 +51,8 @@ pub(in crate::pipeline) fn check_committed(
     }
 }
 
-/// Topics that the file names were there when the checkpoints were written: without an offset of its own the pipeline does not begin anew. What a
-/// pattern matches, or is named partition by partition, may be new.
+/// Topics that the file names were there when the checkpoints were written: without an offset of its own the pipeline
+/// does not begin anew. What a pattern matches, or is named partition by partition, may be new.
 fn refuse_foreign(sources: &[KafkaSource], survey: &Survey) -> Result<()> {
     let names_topics = |name: &str| {
         let mut named = sources
@@ -84,9 +86,9 @@ fn is_own(metadata: &str) -> bool {
     matches!(Metadata::read(Some(metadata.as_bytes())), Ok(Metadata::Ours(_)))
 }
 
-/// A partition without an offset that a checkpoint has one of, however it is subscribed to. Any other was found since, or is new to the pipeline. A checkpoint that was never
-/// committed counts too: its partitions had a first offset before it was written. The checkpoints are looked through only where a partition has
-/// no offset at all.
+/// A partition without an offset that a checkpoint has one of, however it is subscribed to. Any other was found since,
+/// or is new to the pipeline. A checkpoint that was never committed counts too: its partitions had a first offset
+/// before it was written. The checkpoints are looked through only where a partition has no offset at all.
 fn lost(store: &Store, without: &[TopicPartition]) -> Result<Option<(TopicPartition, i64, Entry)>> {
     if without.is_empty() {
         return Ok(None);

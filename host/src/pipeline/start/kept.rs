@@ -1,6 +1,8 @@
-//! `offsets = "checkpoint"`: the newest bundles are the truth about positions, and a round is committed by its durable bundle.
+//! `offsets = "checkpoint"`: the newest bundles are the truth about positions, and a round is committed by its durable
+//! bundle.
 //!
-//! Always: a bundle is written only after the outputs of its records were acknowledged, and before the first record is processed there is one.
+//! Always: a bundle is written only after the outputs of its records were acknowledged, and before the first record is
+//! processed there is one.
 
 use super::keyed::named_after;
 use crate::checkpoint::bundle::Entry;
@@ -17,13 +19,15 @@ use crate::state;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Whether checkpoints are the truth about positions: for all sources of a pipeline or for none, as `pipeline::spec` sees to.
+/// Whether checkpoints are the truth about positions: for all sources of a pipeline or for none, as `pipeline::spec`
+/// sees to.
 pub(in crate::pipeline) fn is_truth(pipeline: &Pipeline) -> bool {
     let is_kept = |source: &Source| matches!(source, Source::Kafka(source) if source.truth == Truth::Checkpoint);
     pipeline.sources.iter().any(is_kept)
 }
 
-/// Plans a set, from the newest bundles where they are the truth. What they do not hold yet is resolved once and written.
+/// Plans a set, from the newest bundles where they are the truth. What they do not hold yet is resolved once and
+/// written.
 pub(in crate::pipeline) fn plan(
     pipeline: &Pipeline,
     set: &[KafkaSource],
@@ -126,7 +130,8 @@ struct First {
     stop: Option<String>,
 }
 
-/// Writes where partitions start of which no bundle tells, so that a crash before the first round starts at the same places.
+/// Writes where partitions start of which no bundle tells, so that a crash before the first round starts at the same
+/// places.
 fn begin(pipeline: &Pipeline, store: &Store, naming: &Naming, newest: &[(Pointer, Entry)], plan: &Plan) -> Result<()> {
     let mut tasks: BTreeMap<String, Vec<First>> = BTreeMap::new();
     for placed in plan.lines() {
@@ -187,7 +192,8 @@ pub(super) fn write(pipeline: &Pipeline, store: &Store, frames: Vec<TaskFrame>) 
 }
 
 impl Worker {
-    /// The bundle is durable, and that is the commit. The groups are told for the eyes of monitoring, and not waited for.
+    /// The bundle is durable, and that is the commit. The groups are told for the eyes of monitoring, and not waited
+    /// for.
     pub(in crate::pipeline) fn keep(&mut self) -> Event {
         for lane in 0..self.lanes.len() {
             let positions = self.positions(lane);
@@ -200,7 +206,8 @@ impl Worker {
         Event::Committed
     }
 
-    /// What a group answered that was told for the eyes of monitoring: counted, told once for a row of failures, and never more.
+    /// What a group answered that was told for the eyes of monitoring: counted, told once for a row of failures, and
+    /// never more.
     pub(in crate::pipeline) fn monitored(&mut self, lane: usize, outcome: Result<usize, String>) {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return;

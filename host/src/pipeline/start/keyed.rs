@@ -1,4 +1,5 @@
-//! Where records come to state, as the source station wants to know it: which topics meet, and how many partitions they had.
+//! Where records come to state, as the source station wants to know it: which topics meet, and how many partitions they
+//! had.
 
 use crate::checkpoint::{Metadata, Store};
 use crate::config::{KafkaSource, PartitionCounts, Pipeline, Source};
@@ -10,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The operators that keep state, each with the sources whose records come to it: see `flow::keepers`.
 pub(in crate::pipeline) type Keepers = [(usize, Vec<usize>)];
 
-/// How many partitions topics had when the newest checkpoints were written; by the source that the tasks are called after.
+/// How many partitions topics had when the newest checkpoints were written; by the source that the tasks are called
+/// after.
 pub(in crate::pipeline) type Recorded = BTreeMap<String, PartitionCounts>;
 
 /// What a set has to do with state. `set`: indexes of its sources in the pipeline.
@@ -58,8 +60,8 @@ pub(in crate::pipeline) fn beside(pipeline: &Pipeline, set: &[usize]) -> Vec<Kaf
         .collect()
 }
 
-/// What the checkpoints that the committed offsets name say of the numbers of partitions. Those of all tasks of a set say the same, so one is
-/// enough; one that was written by an older program says nothing.
+/// What the checkpoints that the committed offsets name say of the numbers of partitions. Those of all tasks of a set
+/// say the same, so one is enough; one that was written by an older program says nothing.
 ///
 /// Errors: `Corrupt`, a checkpoint is missing or damaged.
 pub(super) fn recorded(store: &Store, survey: &Survey) -> Result<Recorded> {

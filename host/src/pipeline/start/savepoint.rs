@@ -4,9 +4,9 @@
 //! read, checked → laid out over the partitions there are → objects copied → one bundle of all tasks → offsets committed
 //! ```
 //!
-//! Always: until the last step nothing has changed that a start looks at, and the last step is one: the commit of the group, or the bundle itself
-//! where checkpoints are the truth about positions. Where the sources of a pipeline have several groups each of these is committed by itself; a
-//! task belongs to one.
+//! Always: until the last step nothing has changed that a start looks at, and the last step is one: the commit of the
+//! group, or the bundle itself where checkpoints are the truth about positions. Where the sources of a pipeline have
+//! several groups each of these is committed by itself; a task belongs to one.
 
 use super::kept::{is_truth, write};
 use super::keyed::{Keepers, named_after, names};
@@ -47,11 +47,12 @@ struct Target {
 }
 
 impl Import {
-    /// Reads and checks a savepoint, lays it out over the partitions there are, and waits until nobody is in the groups. Nothing is changed yet.
+    /// Reads and checks a savepoint, lays it out over the partitions there are, and waits until nobody is in the
+    /// groups. Nothing is changed yet.
     ///
     /// # Errors
-    /// `Corrupt`: the savepoint is missing, or has a store or a source that the pipeline has not.
-    /// `Kafka`: a group has members, a partition of the savepoint does not exist, or its log does not hold the position.
+    /// `Corrupt`: the savepoint is missing, or has a store or a source that the pipeline has not. `Kafka`: a group has
+    /// members, a partition of the savepoint does not exist, or its log does not hold the position.
     pub(in crate::pipeline) fn prepare(
         pipeline: &Pipeline,
         checkpoints: &Checkpoints,
@@ -96,7 +97,8 @@ impl Import {
     /// Makes it what the pipeline committed last.
     ///
     /// # Errors
-    /// `Corrupt`: an object of the savepoint is missing or damaged, or the store cannot be written. `Kafka`: a group does not take the offsets.
+    /// `Corrupt`: an object of the savepoint is missing or damaged, or the store cannot be written. `Kafka`: a group
+    /// does not take the offsets.
     pub(in crate::pipeline) fn carry_out(&self, pipeline: &Pipeline, store: &Store) -> Result<()> {
         store.import(&self.place)?;
         kill::point("mid-import");
@@ -124,7 +126,8 @@ impl Import {
         self.origins.get(&(source.to_owned(), at.clone())).cloned()
     }
 
-    /// The tasks of a set: every partition there is, at the savepoint's position. One that it does not know starts at its beginning.
+    /// The tasks of a set: every partition there is, at the savepoint's position. One that it does not know starts at
+    /// its beginning.
     fn lay_out(
         &mut self,
         set: &[KafkaSource],
@@ -158,8 +161,8 @@ impl Import {
         Ok(())
     }
 
-    /// A savepoint has all partitions that there were: where one came later, keys come to another one than the one that has their state. Partitions that
-    /// are named one by one may be more than before.
+    /// A savepoint has all partitions that there were: where one came later, keys come to another one than the one that
+    /// has their state. Partitions that are named one by one may be more than before.
     fn refuse_grown(&self, source: &KafkaSource, logs: &[Position], savepoint: &Savepoint) -> Result<()> {
         let Subscription::Topics(topics) = &source.subscription else {
             return Ok(());
@@ -286,7 +289,8 @@ impl Target {
     }
 }
 
-/// Whether a task's positions may be those of task `name` of a set: its own, or without state, which is all that hinders them from moving.
+/// Whether a task's positions may be those of task `name` of a set: its own, or without state, which is all that
+/// hinders them from moving.
 fn serves(task: &SavedTask, name: &str, set: &[KafkaSource]) -> bool {
     let is_of_set = || set.iter().any(|source| source.name == named_after(&task.task));
     task.task == name || task.stores.is_empty() && is_of_set()

@@ -1,6 +1,8 @@
-//! What the workers of a process share of checkpoints: the state folder, the store, and how a task's state is brought back.
+//! What the workers of a process share of checkpoints: the state folder, the store, and how a task's state is brought
+//! back.
 //!
-//! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run stops and says so.
+//! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run
+//! stops and says so.
 
 use super::restore::UnderWay;
 use crate::checkpoint::{BaseRef, Ground, Pointer, Store, StoreShape};
@@ -90,7 +92,8 @@ impl Rebuilt {
 impl Checkpoints {
     /// Opens the state folder and the store of checkpoints.
     ///
-    /// Errors: `Corrupt`, the folder is in use or cannot be written, the store cannot be written; `Invalid`, two stores have one id.
+    /// Errors: `Corrupt`, the folder is in use or cannot be written, the store cannot be written; `Invalid`, two stores
+    /// have one id.
     pub fn open(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Self> {
         let declared = declared(pipeline, plugins)?;
         let keeps = pipeline.checkpoint.is_some() || !declared.is_empty();
@@ -134,10 +137,11 @@ impl Checkpoints {
         Some((self.store.as_ref()?, self.home.as_ref()?.scratch()))
     }
 
-    /// The state of a task at `pointer`, to which the committed offsets `own` belong; those of `joined` came to the task later.
+    /// The state of a task at `pointer`, to which the committed offsets `own` belong; those of `joined` came to the
+    /// task later.
     ///
-    /// The local files serve where they stand at the pointer or before it; else the newest base does. Then the deltas follow.
-    /// `tell` hears of one that takes long.
+    /// The local files serve where they stand at the pointer or before it; else the newest base does. Then the deltas
+    /// follow. `tell` hears of one that takes long.
     pub(in crate::pipeline) fn restore(
         &self,
         task: &str,
@@ -475,7 +479,8 @@ impl Checkpoints {
     }
 }
 
-/// A state folder, once whoever had it lets go of it: the thread of a restore does so a moment after it said that it is through.
+/// A state folder, once whoever had it lets go of it: the thread of a restore does so a moment after it said that it is
+/// through.
 #[cfg(test)]
 fn home(folder: &Path) -> Home {
     let until = clock::now() + Duration::from_secs(60);

@@ -76,7 +76,8 @@ pub(in crate::pipeline) struct Task {
     delta_bytes: u64,
     basing: Option<Basing>,
     committed: Instant,
-    /// A partition joined it that its checkpoint does not know: the next round covers it, whether or not anything was read.
+    /// A partition joined it that its checkpoint does not know: the next round covers it, whether or not anything was
+    /// read.
     has_joined: bool,
     /// What it has of each store.
     stores: Vec<StoreShape>,
@@ -84,8 +85,8 @@ pub(in crate::pipeline) struct Task {
     dropped: Vec<StoreId>,
 }
 
-/// A base that is being written, and the folder that it is written from, which holds on to the state's files: it goes when the upload ended or
-/// the task is given up. An upload that goes on then fails, and nobody waits for it.
+/// A base that is being written, and the folder that it is written from, which holds on to the state's files: it goes
+/// when the upload ended or the task is given up. An upload that goes on then fails, and nobody waits for it.
 struct Basing {
     upload: Upload<BaseRef>,
     folder: PathBuf,
@@ -130,8 +131,8 @@ impl Task {
         }
     }
 
-    /// Takes over a base that is written, and begins one where a restore would have many deltas to go through. In the background: a task that
-    /// fails to have one has the base before it, and more deltas.
+    /// Takes over a base that is written, and begins one where a restore would have many deltas to go through. In the
+    /// background: a task that fails to have one has the base before it, and more deltas.
     fn renew_base(&mut self, name: &str, shared: &Checkpoints) {
         if let Some(basing) = &mut self.basing {
             let Some(written) = basing.upload.wait(Duration::ZERO) else {
@@ -166,7 +167,8 @@ pub(in crate::pipeline) struct Owned {
     shared: Checkpoints,
     tell: Box<dyn Fn(Notice) + Send>,
     tasks: BTreeMap<String, Task>,
-    /// How many partitions the topics of a set have whose keys have state; by the source that its tasks are called after.
+    /// How many partitions the topics of a set have whose keys have state; by the source that its tasks are called
+    /// after.
     counts: BTreeMap<String, PartitionCounts>,
     /// Tasks that are taken over and have no state yet, in their turn.
     restoring: VecDeque<Restoring>,
@@ -195,7 +197,8 @@ impl Owned {
         self.counts.insert(naming.source.clone(), counts);
     }
 
-    /// Takes over the tasks of partitions that were assigned. The state of each is brought back by [`restore`](Self::restore), as far as that takes time.
+    /// Takes over the tasks of partitions that were assigned. The state of each is brought back by
+    /// [`restore`](Self::restore), as far as that takes time.
     ///
     /// Errors: `Corrupt`, the offsets of a task name different checkpoints.
     pub(in crate::pipeline) fn take(&mut self, naming: &Naming, placed: &[Placed]) -> Result<()> {
@@ -356,7 +359,8 @@ impl Owned {
         }
     }
 
-    /// Brings a task to what is committed for its partitions: at once where it stands there, or is on its way there, or begins empty.
+    /// Brings a task to what is committed for its partitions: at once where it stands there, or is on its way there, or
+    /// begins empty.
     pub(in crate::pipeline) fn go_back(&mut self, name: &str, partitions: &[Held]) -> Result<()> {
         let pointer = common_pointer(name, partitions)?;
         let stands = |at: &Pointer| *at == pointer || pointer.bundle.is_none() && at.bundle.is_none();
@@ -422,11 +426,12 @@ impl Owned {
     }
 }
 
-/// A partition, its committed offset, and what rides with it; without that it was never committed. No offset: the log does not hold it any more,
-/// and `on-out-of-range` moved it.
+/// A partition, its committed offset, and what rides with it; without that it was never committed. No offset: the log
+/// does not hold it any more, and `on-out-of-range` moved it.
 pub(in crate::pipeline) type Held = (TopicPartition, Option<i64>, Option<String>);
 
-/// The checkpoint that all partitions of a task name. One that was never committed with the others, for it was found later, names none.
+/// The checkpoint that all partitions of a task name. One that was never committed with the others, for it was found
+/// later, names none.
 fn common_pointer(task: &str, partitions: &[Held]) -> Result<Pointer> {
     let mut common: Option<(&TopicPartition, Pointer)> = None;
     for (at, _, metadata) in partitions {

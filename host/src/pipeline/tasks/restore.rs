@@ -1,7 +1,8 @@
-//! Tasks whose state is being brought back: one after the other, each in a thread of its own, so that the worker sees to its groups meanwhile.
+//! Tasks whose state is being brought back: one after the other, each in a thread of its own, so that the worker sees
+//! to its groups meanwhile.
 //!
-//! Always: a task's folder is used by one restore at a time, in the whole process. One that nobody waits for any more goes on to its end, and whoever
-//! gets the task next finds its files.
+//! Always: a task's folder is used by one restore at a time, in the whole process. One that nobody waits for any more
+//! goes on to its end, and whoever gets the task next finds its files.
 
 use super::checkpoints::{Checkpoints, Restored};
 use crate::checkpoint::Pointer;
@@ -113,8 +114,8 @@ impl UnderWay {
         self.pieces.load(Ordering::Relaxed)
     }
 
-    /// The run is over: those that are under way end with the piece that they are at. Waits up to `limit` for it, so that the process does not end under
-    /// a database that is written to.
+    /// The run is over: those that are under way end with the piece that they are at. Waits up to `limit` for it, so
+    /// that the process does not end under a database that is written to.
     pub(in crate::pipeline) fn end(&self, limit: Duration) {
         self.is_over.store(true, Ordering::Relaxed);
         let are_there = |tasks: &mut BTreeSet<String>| !tasks.is_empty();

@@ -1,5 +1,5 @@
-//! A batch as a guest is sent it: the columns of the host's records are moved into it for the call and moved back after, so that the only
-//! copy that a call costs is the one into the guest's memory.
+//! A batch as a guest is sent it: the columns of the host's records are moved into it for the call and moved back
+//! after, so that the only copy that a call costs is the one into the guest's memory.
 
 use std::mem::{swap, take};
 
@@ -70,8 +70,9 @@ impl Sent {
         }
     }
 
-    /// Groups the records by key and looks up what the state has for the keys, for the `take` that follows. `false`: it has more than `most` bytes,
-    /// and there is nothing to take. Nothing of a look-up before this one is left, whatever becomes of it.
+    /// Groups the records by key and looks up what the state has for the keys, for the `take` that follows. `false`: it
+    /// has more than `most` bytes, and there is nothing to take. Nothing of a look-up before this one is left, whatever
+    /// becomes of it.
     pub(in crate::plugin) fn look_up(&mut self, records: &Records, state: &mut TaskState, most: usize) -> Result<bool> {
         let Some(keyed) = &mut self.keyed else { return Ok(true) };
         keyed.forget_values();
@@ -151,8 +152,8 @@ impl Sent {
         }
     }
 
-    /// One entry for each event that has a key: where no state is kept, nothing is grouped. An absent key has no bytes, so these
-    /// move as they are in any case, and the ends too where no key is absent.
+    /// One entry for each event that has a key: where no state is kept, nothing is grouped. An absent key has no bytes,
+    /// so these move as they are in any case, and the ends too where no key is absent.
     fn take_keys(&mut self, records: &mut Records, count: usize) {
         let keys = &mut records.keys;
         swap(&mut self.batch.keys.bytes, &mut keys.bytes);

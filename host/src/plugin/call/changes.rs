@@ -11,11 +11,12 @@ use crate::plugin::stores::StoreKind;
 use crate::record::Column;
 use crate::state::{LIST_BYTES, StoreId, TaskState, store_id};
 
-/// Bytes of a key or a user key that something is kept under. RocksDB holds keys in memory in many places; a record with a longer key is
-/// refused where a plugin would keep something for it.
+/// Bytes of a key or a user key that something is kept under. RocksDB holds keys in memory in many places; a record
+/// with a longer key is refused where a plugin would keep something for it.
 pub(in crate::plugin) const KEY_BYTES: usize = 4 << 10;
 
-/// Bytes of a value or an item. It travels with each batch that has its key, and lies in the overlay and in a delta as a whole.
+/// Bytes of a value or an item. It travels with each batch that has its key, and lies in the overlay and in a delta as
+/// a whole.
 pub(in crate::plugin) const VALUE_BYTES: usize = 1 << 20;
 
 /// The numbers of the interface's `change-kind`.
@@ -46,7 +47,8 @@ impl Declared {
     }
 }
 
-/// Whether changes may be what a call whose batch has these keys asks for. The error completes "returned an outcome that …".
+/// Whether changes may be what a call whose batch has these keys asks for. The error completes "returned an outcome
+/// that …".
 pub(super) fn check(given: &Changes, keys: &Column, stores: &[Declared]) -> Result<(), String> {
     let count = given.store.len();
     for (name, length) in [

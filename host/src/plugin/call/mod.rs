@@ -1,7 +1,8 @@
 //! What crosses the sandbox's wall in a call, both ways.
 //!
-//! Owns the columns that a guest is sent, what it reads and what it gave back: grouping by key, the values that travel, checks, and what becomes
-//! of outputs and changes. Never calls a guest. Always: nothing of a guest's is used before it was checked.
+//! Owns the columns that a guest is sent, what it reads and what it gave back: grouping by key, the values that travel,
+//! checks, and what becomes of outputs and changes. Never calls a guest. Always: nothing of a guest's is used before it
+//! was checked.
 
 mod keys;
 mod portion;

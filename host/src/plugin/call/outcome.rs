@@ -1,6 +1,7 @@
 //! What a call came to: each number of the guest's is checked, then its columns become the host's records.
 //!
-//! An event is atomic: where the plugin both refused an event and made outputs of it, the refusal stands and the outputs are dropped.
+//! An event is atomic: where the plugin both refused an event and made outputs of it, the refusal stands and the
+//! outputs are dropped.
 
 use super::batch::{column, nullable};
 use super::changes::{self, Declared};
@@ -14,7 +15,8 @@ use crate::record::{Column, Headers, Records};
 /// What a call came to. Cleared and filled again by each call.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The plugin's outputs, one batch for each that it declares. A record's offset is that of the record that caused it.
+    /// The plugin's outputs, one batch for each that it declares. A record's offset is that of the record that caused
+    /// it.
     pub outputs: Vec<Records>,
     /// The records that were not processed as usual, in the order of the call's records. None of them has an output.
     pub refused: Vec<Refused>,
@@ -27,7 +29,8 @@ pub struct Refused {
     pub record: u32,
     /// What the plugin said, or did.
     pub how: Refusal,
-    /// Why, for people; at most some kilobytes, without control characters. May have several lines: a fault's has the guest's backtrace.
+    /// Why, for people; at most some kilobytes, without control characters. May have several lines: a fault's has the
+    /// guest's backtrace.
     pub reason: String,
 }
 

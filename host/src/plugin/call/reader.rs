@@ -1,4 +1,5 @@
-//! What a guest may read of the state during a call, beside the values that travel: every argument is checked, every answer has a limit.
+//! What a guest may read of the state during a call, beside the values that travel: every argument is checked, every
+//! answer has a limit.
 
 use std::sync::Arc;
 

@@ -382,7 +382,8 @@ struct Ran {
 
 const KEYS: [&str; 4] = ["a", "b", "", "long key"];
 
-/// Processes the rows in batches of sizes that `cut` says; some batches are undone and come again, some are followed by a commit.
+/// Processes the rows in batches of sizes that `cut` says; some batches are undone and come again, some are followed by
+/// a commit.
 fn run(operator: &mut Operator, rows: &[(Option<&str>, String)], chance: &mut Chance, most: usize) -> Ran {
     let (mut kept, mut ran, mut at) = (Kept::new(), Ran::default(), 0);
     while at < rows.len() {

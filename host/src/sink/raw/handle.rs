@@ -1,6 +1,7 @@
 //! The producer and its topics: everything that is asked of librdkafka, and librdkafka's own words for what went wrong.
 //!
-//! Always: a handle's topics are released before the client, and the client's reports (which callbacks point at) after it.
+//! Always: a handle's topics are released before the client, and the client's reports (which callbacks point at) after
+//! it.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr::{self, NonNull};
@@ -18,7 +19,8 @@ use rdkafka_sys::rd_kafka_vtype_t as vtype;
 
 /// How much longer than its limit a call may take before it is left behind.
 const HELD: Duration = Duration::from_secs(1);
-/// So many calls of one producer may be left behind at a time: each holds a client, with its threads and connections, until it comes back.
+/// So many calls of one producer may be left behind at a time: each holds a client, with its threads and connections,
+/// until it comes back.
 const LEFT_BEHIND: usize = 8;
 const PURGED_IN_QUEUE: i32 = code::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
 const PURGED_IN_FLIGHT: i32 = code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT as i32;
@@ -47,7 +49,8 @@ pub(in crate::sink) struct Handle {
     client: Arc<Client>,
 }
 
-// SAFETY: librdkafka's client and topic handles may be used from any thread, and nothing else in a handle is bound to one.
+// SAFETY: librdkafka's client and topic handles may be used from any thread, and nothing else in a handle is bound to
+// one.
 unsafe impl Send for Handle {}
 
 /// librdkafka's producer. The last of those who hold it destroys it: its handle, or a call that was left behind.
@@ -73,8 +76,9 @@ impl Handle {
     pub(in crate::sink) fn new(properties: &[(String, String)]) -> Result<Self, String> {
         let reports: Box<Mutex<Reports>> = Box::default();
         let mut text = [0 as c_char; 512];
-        // SAFETY: `conf` is fresh and owned here until `rd_kafka_new` takes it; the strings outlive each call; the reports behind the opaque pointer
-        // are boxed, so they do not move, and `Drop` releases the client before them. `text` is as long as we say.
+        // SAFETY: `conf` is fresh and owned here until `rd_kafka_new` takes it; the strings outlive each call; the
+        // reports behind the opaque pointer are boxed, so they do not move, and `Drop` releases the client before them.
+        // `text` is as long as we say.
         unsafe {
             let conf = sys::rd_kafka_conf_new();
             for (name, value) in properties {
@@ -111,7 +115,8 @@ impl Handle {
     pub(in crate::sink) fn add_topic(&mut self, name: &str, partitioner: &str) -> Result<usize, String> {
         let (name, value) = (terminated(name)?, terminated(partitioner)?);
         let mut text = [0 as c_char; 512];
-        // SAFETY: the client lives; the copy of its topic settings is ours until `rd_kafka_topic_new` takes it, which it does whatever it returns.
+        // SAFETY: the client lives; the copy of its topic settings is ours until `rd_kafka_topic_new` takes it, which
+        // it does whatever it returns.
         let topic = unsafe {
             let conf = sys::rd_kafka_default_topic_conf_dup(self.native());
             let property = c"partitioner".as_ptr();
@@ -131,8 +136,9 @@ impl Handle {
     pub(in crate::sink) fn look_up(&self, topic: usize, limit: Duration) -> Result<(), Failure> {
         let mut answer: *const sys::rd_kafka_metadata = ptr::null();
         let rkt = self.topics[topic].as_ptr();
-        // SAFETY: client and topic live; on success `answer` is ours to read and to release, with `topic_cnt` entries behind `topics`. The entry's error is
-        // read as a number because a broker may send one that the generated enum does not know.
+        // SAFETY: client and topic live; on success `answer` is ours to read and to release, with `topic_cnt` entries
+        // behind `topics`. The entry's error is read as a number because a broker may send one that the generated enum
+        // does not know.
         let code = unsafe {
             let asked = sys::rd_kafka_metadata(self.native(), 0, rkt, &mut answer, milliseconds(limit));
             if asked as i32 != NO_ERROR {
@@ -165,8 +171,9 @@ impl Handle {
         let (key, key_len) = parts(message.key);
         let (value, value_len) = parts(message.value);
         let flags: c_int = sys::RD_KAFKA_MSG_F_COPY;
-        // SAFETY: the list of types and values ends with END and each value has its type's C form; key and value live during the call, which copies them;
-        // the headers become librdkafka's when it succeeds, and stay ours when it does not.
+        // SAFETY: the list of types and values ends with END and each value has its type's C form; key and value live
+        // during the call, which copies them; the headers become librdkafka's when it succeeds, and stay ours when it
+        // does not.
         let code = unsafe {
             sys::rd_kafka_producev(
                 self.native(),
@@ -248,7 +255,8 @@ pub(in crate::sink) struct Setback {
 
 /// Transactions. Each call waits for `limit` at most.
 impl Handle {
-    /// Makes this producer the only one of its transactional id: what the one before left open is aborted, or its commit waited for. May be called again.
+    /// Makes this producer the only one of its transactional id: what the one before left open is aborted, or its
+    /// commit waited for. May be called again.
     pub(in crate::sink) fn init_transactions(&self, limit: Duration) -> Result<(), Setback> {
         // SAFETY: the client lives; the error that it gives is ours.
         unsafe { outcome(sys::rd_kafka_init_transactions(self.native(), milliseconds(limit))) }
@@ -262,9 +270,10 @@ impl Handle {
 
     /// Makes offsets part of the transaction. `group`: a membership as the consumer wrote it.
     ///
-    /// Where no broker is left librdkafka waits for one without limit (`rd_kafka_coord_req_fsm` of 2.12.1), whatever it is told. So it is asked in a
-    /// thread that may stay behind and holds the client until it comes back; another one has to go on. `left_behind` counts those that did not come
-    /// back yet; where they are too many the setback is fatal.
+    /// Where no broker is left librdkafka waits for one without limit (`rd_kafka_coord_req_fsm` of 2.12.1), whatever it
+    /// is told. So it is asked in a thread that may stay behind and holds the client until it comes back; another one
+    /// has to go on. `left_behind` counts those that did not come back yet; where they are too many the setback is
+    /// fatal.
     pub(in crate::sink) fn send_offsets(
         &self,
         offsets: &TopicPartitionList,
@@ -312,7 +321,8 @@ impl Handle {
 }
 
 unsafe extern "C" {
-    /// librdkafka's own function. The generated one gives an enum, and a broker may send a number that is none of its values.
+    /// librdkafka's own function. The generated one gives an enum, and a broker may send a number that is none of its
+    /// values.
     #[link_name = "rd_kafka_error_code"]
     fn error_code(error: *const sys::rd_kafka_error_t) -> i32;
 }
@@ -380,8 +390,8 @@ fn hung(calls: usize) -> Setback {
 
 fn send_offsets(client: &Client, offsets: &TopicPartitionList, group: &[u8], limit: Duration) -> Result<(), Setback> {
     let mut membership = ptr::null_mut();
-    // SAFETY: the client lives; the list lives during the call, which copies it; the membership is made of as many bytes as we say, and is ours to
-    // destroy where it was made.
+    // SAFETY: the client lives; the list lives during the call, which copies it; the membership is made of as many
+    // bytes as we say, and is ours to destroy where it was made.
     unsafe {
         outcome(sys::rd_kafka_consumer_group_metadata_read(
             &mut membership,
@@ -410,7 +420,8 @@ impl Drop for Handle {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // SAFETY: nobody else holds it, so that it is destroyed once; no callback runs after it, so the reports may go then.
+        // SAFETY: nobody else holds it, so that it is destroyed once; no callback runs after it, so the reports may go
+        // then.
         unsafe { sys::rd_kafka_destroy(self.native.as_ptr()) };
     }
 }
@@ -501,7 +512,8 @@ mod tests {
     use super::*;
     use rdkafka::mocking::MockCluster;
 
-    /// Kafka's own vectors (`UtilsTest.testMurmur2`); a Java producer takes the hash without its sign, modulo the number of partitions.
+    /// Kafka's own vectors (`UtilsTest.testMurmur2`); a Java producer takes the hash without its sign, modulo the
+    /// number of partitions.
     const JAVA: [(&[u8], i32); 6] = [
         (b"21", -973932308),
         (b"foobar", -790332482),

@@ -15,8 +15,8 @@ impl Handle {
         if names.is_empty() || names.len() != topics.len() {
             return found;
         }
-        // SAFETY: the client lives; queue, options and resources are made here and released here, after the answer; what is read of the answer lives
-        // until it is destroyed, and is copied.
+        // SAFETY: the client lives; queue, options and resources are made here and released here, after the answer;
+        // what is read of the answer lives until it is destroyed, and is copied.
         unsafe {
             let kind = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
             let queue = sys::rd_kafka_queue_new(self.native());
@@ -44,7 +44,8 @@ impl Handle {
 }
 
 unsafe extern "C" {
-    /// librdkafka's own function. The generated one gives an enum, and a broker may send a number that is none of its values.
+    /// librdkafka's own function. The generated one gives an enum, and a broker may send a number that is none of its
+    /// values.
     #[link_name = "rd_kafka_ConfigResource_error"]
     fn resource_error(resource: *const sys::rd_kafka_ConfigResource_t) -> i32;
 }
@@ -52,7 +53,8 @@ unsafe extern "C" {
 /// # Safety
 /// `event` is one that librdkafka gave and nobody destroyed.
 unsafe fn read(event: *mut sys::rd_kafka_event_t, topics: &[&str], found: &mut [Option<usize>]) {
-    // SAFETY: the event lives, and so does all that is read of it; lists have as many entries as is said, names and values end with a zero byte.
+    // SAFETY: the event lives, and so does all that is read of it; lists have as many entries as is said, names and
+    // values end with a zero byte.
     unsafe {
         let result = sys::rd_kafka_event_DescribeConfigs_result(event);
         if result.is_null() {

@@ -28,8 +28,8 @@ pub(in crate::sink) struct Undelivered {
 /// What callbacks told since the last look.
 #[derive(Debug, Default)]
 pub(in crate::sink) struct Reports {
-    /// The first record that was not delivered and will not be; later ones follow from it. A record that was only thrown away with its transaction
-    /// makes room for one that tells why.
+    /// The first record that was not delivered and will not be; later ones follow from it. A record that was only
+    /// thrown away with its transaction makes room for one that tells why.
     pub(in crate::sink) undelivered: Option<Undelivered>,
     /// What was refused for good.
     pub(in crate::sink) refusals: Refusals,
@@ -62,8 +62,8 @@ pub(super) unsafe extern "C" fn on_delivery(
     message: *const sys::rd_kafka_message_t,
     opaque: *mut c_void,
 ) {
-    // SAFETY: librdkafka hands a message that lives during the call, with its topic, and the opaque pointer that we set. The error is read as a number
-    // because a broker may send one that the generated enum does not know.
+    // SAFETY: librdkafka hands a message that lives during the call, with its topic, and the opaque pointer that we
+    // set. The error is read as a number because a broker may send one that the generated enum does not know.
     unsafe {
         let code = ptr::addr_of!((*message).err).cast::<i32>().read();
         if code == NO_ERROR {
@@ -124,7 +124,8 @@ unsafe fn refusal(message: *const sys::rd_kafka_message_t, code: i32) -> Refusal
 /// As [`on_delivery`]; what is returned lives as long as the message.
 unsafe fn headers<'a>(message: *const sys::rd_kafka_message_t) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
     let (mut list, mut found) = (ptr::null_mut(), Vec::new());
-    // SAFETY: the message lives; a list that is given stays the message's. Each name ends with a zero byte, each value is as long as is said.
+    // SAFETY: the message lives; a list that is given stays the message's. Each name ends with a zero byte, each value
+    // is as long as is said.
     unsafe {
         if sys::rd_kafka_message_headers(message, &mut list) as i32 != NO_ERROR {
             return found;

@@ -1,4 +1,5 @@
-//! The station on a real Kafka: set SANDBAR_TEST_KAFKA to a bootstrap address, else these tests say that they were skipped.
+//! The station on a real Kafka: set SANDBAR_TEST_KAFKA to a bootstrap address, else these tests say that they were
+//! skipped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,7 +62,8 @@ pub(crate) fn topic(address: &str, name: &str, partitions: i32) -> String {
     name
 }
 
-/// Records `from..to` of a partition: value is the number, time is 1000 times it and one more: librdkafka takes 0 for "now".
+/// Records `from..to` of a partition: value is the number, time is 1000 times it and one more: librdkafka takes 0 for
+/// "now".
 fn produce_with(producer: &BaseProducer, topic: &str, partition: i32, numbers: std::ops::Range<i64>) {
     for number in numbers {
         let value = format!("{number}");

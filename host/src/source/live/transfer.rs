@@ -408,7 +408,8 @@ fn a_member_that_is_fenced_while_it_gives_partitions_up_loses_them_all_and_goes_
     first.release(Some(Duration::from_secs(5))).unwrap();
     let mut has_lost = false;
     let until = clock::now() + LIMIT;
-    // The group may give what was released to nobody until its members change again: a static member's return is no change to Kafka.
+    // The group may give what was released to nobody until its members change again: a static member's return is no
+    // change to Kafka.
     while !has_lost || first.owned().is_empty() {
         assert!(clock::now() < until, "it goes on: {has_lost} {:?}", first.owned());
         for reader in [&mut first, &mut second] {

@@ -1,4 +1,5 @@
-//! Commits of positions to the group: asynchronous, one in flight at a time, each with a snapshot of what was processed when it was asked for.
+//! Commits of positions to the group: asynchronous, one in flight at a time, each with a snapshot of what was processed
+//! when it was asked for.
 
 use rdkafka::Offset;
 use std::time::Duration;
@@ -54,7 +55,8 @@ impl Refusal {
 
 /// The commits of one consumer.
 ///
-/// Always: an outcome belongs to the commit that is in flight, because there is only one; a commit that waits is never older than it.
+/// Always: an outcome belongs to the commit that is in flight, because there is only one; a commit that waits is never
+/// older than it.
 #[derive(Debug, Default)]
 pub(in crate::source) struct Commits {
     in_flight: Option<Snapshot>,

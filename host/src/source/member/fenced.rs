@@ -1,10 +1,12 @@
 //! What follows when a static member learns that another one joined under its instance id.
 //!
-//! It may be its own predecessor, killed, whose request to join reached the broker late: nobody is behind it, and without this member its partitions
-//! would wait for a session and the run for ever. Or it is another process. To join again tells them apart: it fences the other off, and where that one
-//! lives it does the same, so that the second time is the end of one of the two.
+//! It may be its own predecessor, killed, whose request to join reached the broker late: nobody is behind it, and
+//! without this member its partitions would wait for a session and the run for ever. Or it is another process. To join
+//! again tells them apart: it fences the other off, and where that one lives it does the same, so that the second time
+//! is the end of one of the two.
 //!
-//! Always: what was read before is lost to this member, as with any partition that the group took; the new member begins at what is committed.
+//! Always: what was read before is lost to this member, as with any partition that the group took; the new member
+//! begins at what is committed.
 
 use std::time::Duration;
 

@@ -1,7 +1,9 @@
-//! What a worker has of its partitions: where each one stands, and the records that were taken in and not yet handed over.
+//! What a worker has of its partitions: where each one stands, and the records that were taken in and not yet handed
+//! over.
 //!
-//! Records of one fetch are gathered into runs, one a partition, so that partitions that alternate in the queue still give large batches.
-//! Always: a partition's runs are in offset order and hold no record twice; nothing below its next offset or at its stop or beyond gets in.
+//! Records of one fetch are gathered into runs, one a partition, so that partitions that alternate in the queue still
+//! give large batches. Always: a partition's runs are in offset order and hold no record twice; nothing below its next
+//! offset or at its stop or beyond gets in.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -79,8 +81,9 @@ impl Slot {
         self
     }
 
-    /// The leader epoch that belongs to a position: that of the record right before it. Behind a transaction's marker or a gap of compaction nobody
-    /// tells it, and an older one would make a truncation of a new leader's first records.
+    /// The leader epoch that belongs to a position: that of the record right before it. Behind a transaction's marker
+    /// or a gap of compaction nobody tells it, and an older one would make a truncation of a new leader's first
+    /// records.
     pub(in crate::source) fn leader_epoch_at(&self, position: i64) -> Option<i32> {
         let (at, epoch) = self.leader_epoch?;
         (at == position).then_some(epoch)

@@ -1,11 +1,14 @@
-//! The queue that all fetched messages of a consumer go through, and the few other things that rdkafka hides: the one file with unsafe code.
+//! The queue that all fetched messages of a consumer go through, and the few other things that rdkafka hides: the one
+//! file with unsafe code.
 //!
-//! Error codes are read as numbers. The generated bindings and the `rdkafka` crate read them as an enum with gaps, and a broker that is newer than
-//! they are may send one that lies in a gap: such a value must not exist in Rust at all. Here it becomes `Code::Unknown`, and is told with its number.
+//! Error codes are read as numbers. The generated bindings and the `rdkafka` crate read them as an enum with gaps, and
+//! a broker that is newer than they are may send one that lies in a gap: such a value must not exist in Rust at all.
+//! Here it becomes `Code::Unknown`, and is told with its number.
 //!
-//! A message is copied out of librdkafka's memory while it is served, and freed at once: a message that is kept pins its whole fetch
-//! response. We serve by callback and not by `rd_kafka_consume_batch_queue`: the latter counts an end-of-partition event as a record (librdkafka
-//! 2.12.1, its issue 4844), and the next rebalance would then resume behind a record that nobody read. It also waits until a batch is full.
+//! A message is copied out of librdkafka's memory while it is served, and freed at once: a message that is kept pins
+//! its whole fetch response. We serve by callback and not by `rd_kafka_consume_batch_queue`: the latter counts an
+//! end-of-partition event as a record (librdkafka 2.12.1, its issue 4844), and the next rebalance would then resume
+//! behind a record that nobody read. It also waits until a batch is full.
 #![expect(
     unsafe_code,
     reason = "librdkafka's queues, message fields and offset metadata have no safe interface in rdkafka"
@@ -36,7 +39,8 @@ pub(in crate::source) trait Intake {
 /// A message, or an error that came in its place, in librdkafka's memory.
 pub(in crate::source) struct Message<'a>(&'a RawMessage);
 
-/// Tells whether two messages lie in the same partition without comparing names. Valid among the messages of one serving only.
+/// Tells whether two messages lie in the same partition without comparing names. Valid among the messages of one
+/// serving only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::source) struct Place(usize, i32);
 
@@ -138,9 +142,9 @@ unsafe fn bytes<'a>(start: *const c_void, size: usize) -> Option<&'a [u8]> {
 
 /// One queue for the messages of all partitions. Must be dropped before the consumer that it was made of.
 ///
-/// It is served through the queue of one of the partitions that are led into it: only that way librdkafka takes a limited number of messages
-/// out at a time (`consume.callback.max.messages`). Served directly, it takes all of them out, looks empty to the fetchers meanwhile, and
-/// they fetch more and more.
+/// It is served through the queue of one of the partitions that are led into it: only that way librdkafka takes a
+/// limited number of messages out at a time (`consume.callback.max.messages`). Served directly, it takes all of them
+/// out, looks empty to the fetchers meanwhile, and they fetch more and more.
 pub(in crate::source) struct Queue {
     queue: ptr::NonNull<sys::rd_kafka_queue_t>,
     client: *mut sys::rd_kafka_t,
@@ -175,8 +179,8 @@ impl Queue {
 
     /// Leads a partition's messages here instead of into the consumer's own queue.
     ///
-    /// To be called before the partition is assigned, and after the main thread of librdkafka has carried out an earlier revocation of
-    /// it, which would undo this. Then no message goes the other way.
+    /// To be called before the partition is assigned, and after the main thread of librdkafka has carried out an
+    /// earlier revocation of it, which would undo this. Then no message goes the other way.
     pub(in crate::source) fn lead(&mut self, topic: &str, partition: i32) -> bool {
         let Ok(topic) = CString::new(topic) else {
             return false;
@@ -215,8 +219,8 @@ impl Queue {
             .retain(|(of, number)| (of.as_c_str(), *number) != (topic, partition));
     }
 
-    /// Waits until something is queued, at most `wait`, then hands over what is there until `intake` has enough. `false`: no partition is led
-    /// here, and nothing was waited for.
+    /// Waits until something is queued, at most `wait`, then hands over what is there until `intake` has enough.
+    /// `false`: no partition is led here, and nothing was waited for.
     pub(in crate::source) fn serve<I: Intake>(&mut self, wait: Duration, intake: &mut I) -> bool {
         let gate = self
             .led
@@ -232,7 +236,8 @@ impl Queue {
         };
         let mut wait = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
         loop {
-            // SAFETY: the topic's handle is alive; the callback gets `serving` back, which outlives the call, on this thread only.
+            // SAFETY: the topic's handle is alive; the callback gets `serving` back, which outlives the call, on this
+            // thread only.
             let served = unsafe {
                 sys::rd_kafka_consume_callback(
                     topic.as_ptr(),
@@ -368,7 +373,8 @@ pub(in crate::source) fn elements(list: &TopicPartitionList) -> Vec<Element> {
     if count == 0 {
         return Vec::new();
     }
-    // SAFETY: the list is alive and has `count` elements; names end with NUL; metadata is null or `metadata_size` bytes.
+    // SAFETY: the list is alive and has `count` elements; names end with NUL; metadata is null or `metadata_size`
+    // bytes.
     unsafe {
         slice::from_raw_parts((*list.ptr()).elems.cast::<RawElement>(), count)
             .iter()
@@ -538,7 +544,8 @@ pub(in crate::source) fn code(number: i32) -> Code {
 
 /// librdkafka's words for a code; whatever the number, there are some.
 pub(in crate::source) fn words(code: i32) -> &'static str {
-    // SAFETY: for each number librdkafka gives a text; that of a known code lives forever, and nobody asks for another one.
+    // SAFETY: for each number librdkafka gives a text; that of a known code lives forever, and nobody asks for another
+    // one.
     unsafe { CStr::from_ptr(raw_words(code)) }.to_str().unwrap_or_default()
 }
 
@@ -581,7 +588,8 @@ pub(in crate::source) fn topics<C: ConsumerContext>(
     let only = only.map(CString::new).transpose()?;
     let native = client.client().native_ptr();
     let mut answer: *const sys::rd_kafka_metadata = ptr::null();
-    // SAFETY: the client lives; the topic's handle is ours and destroyed once; on success the answer is ours to read and to release.
+    // SAFETY: the client lives; the topic's handle is ours and destroyed once; on success the answer is ours to read
+    // and to release.
     unsafe {
         let topic = only.as_ref().map_or(ptr::null_mut(), |name| {
             sys::rd_kafka_topic_new(native, name.as_ptr(), ptr::null_mut())

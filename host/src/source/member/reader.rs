@@ -53,7 +53,8 @@ pub enum Polled {
     Idle,
     /// The batch was filled. Call `processed` when its outputs are staged, before the next poll.
     Batch,
-    /// These partitions are read from now on; or one of them goes on elsewhere, because its log does not hold its position.
+    /// These partitions are read from now on; or one of them goes on elsewhere, because its log does not hold its
+    /// position.
     Assigned(Vec<Placed>),
     /// The group takes these partitions. Drain the outputs, then call `release`; told again until then.
     Revoking(Vec<TopicPartition>),
@@ -196,9 +197,10 @@ impl Reader {
 
     /// Serves the group and waits up to `wait` for records. `batch` is filled where `Polled::Batch` says so.
     ///
-    /// Errors: `Kafka`, a position that the log does not hold, a topic that was deleted, a permission that was withdrawn, members that do not agree;
-    /// `Corrupt`, a topic with state behind it has another number of partitions; `Fenced`, another process with this instance's id; `Bug`, a batch
-    /// that was not `processed`. A broker that is away is none.
+    /// Errors: `Kafka`, a position that the log does not hold, a topic that was deleted, a permission that was
+    /// withdrawn, members that do not agree; `Corrupt`, a topic with state behind it has another number of partitions;
+    /// `Fenced`, another process with this instance's id; `Bug`, a batch that was not `processed`. A broker that is
+    /// away is none.
     pub fn poll(&mut self, wait: Duration, batch: &mut Batch) -> Result<Polled> {
         if self.intake.has_outstanding() {
             return Err(Error::new(
@@ -254,8 +256,8 @@ impl Reader {
         }
     }
 
-    /// Serves the group while the worker waits with a batch in hand, which may be taken from it: see [`has_batch`](Self::has_batch). Hands over no
-    /// records. Errors: as `poll`.
+    /// Serves the group while the worker waits with a batch in hand, which may be taken from it: see
+    /// [`has_batch`](Self::has_batch). Hands over no records. Errors: as `poll`.
     pub fn attend(&mut self) -> Result<Option<Polled>> {
         self.serve(Duration::ZERO)?;
         Ok(self.answer()?.or_else(|| self.told.pop_front()))
@@ -277,7 +279,8 @@ impl Reader {
         self.intake.processed();
     }
 
-    /// Whether every processed position is held by the group, or by checkpoints where those are the truth; or is to be held by nobody.
+    /// Whether every processed position is held by the group, or by checkpoints where those are the truth; or is to be
+    /// held by nobody.
     pub fn is_committed(&self) -> bool {
         let is_held = || self.uncommitted(|_| true).is_empty();
         if self.plan.is_kept() {
@@ -286,8 +289,9 @@ impl Reader {
         !self.plan.commits() || (self.commits.is_idle() && is_held())
     }
 
-    /// Begins to commit all processed positions; their outputs must be acknowledged. Never waits: `Polled::Committed` tells how it went, for a
-    /// later commit too where that took this one's place. `false`: nothing is new, and nothing will be told.
+    /// Begins to commit all processed positions; their outputs must be acknowledged. Never waits: `Polled::Committed`
+    /// tells how it went, for a later commit too where that took this one's place. `false`: nothing is new, and nothing
+    /// will be told.
     pub fn begin_commit(&mut self) -> bool {
         if !self.plan.commits() {
             return false;
@@ -320,9 +324,9 @@ impl Reader {
             .collect()
     }
 
-    /// Answers `Polled::Revoking`: commits the revoked partitions, waiting up to `commit`, then gives them up. `None` where the outputs could not
-    /// be drained: nothing is committed. A commit that fails or takes too long is no error: the next member reads those records again, and
-    /// `Polled::Committed` tells of it.
+    /// Answers `Polled::Revoking`: commits the revoked partitions, waiting up to `commit`, then gives them up. `None`
+    /// where the outputs could not be drained: nothing is committed. A commit that fails or takes too long is no error:
+    /// the next member reads those records again, and `Polled::Committed` tells of it.
     pub fn release(&mut self, commit: Option<Duration>) -> Result<()> {
         if !self.is_revoking() {
             return Ok(());
@@ -339,7 +343,8 @@ impl Reader {
             }
         }
         if self.fenced != membership {
-            // It joined again meanwhile, under another membership: all is lost, and told, and nobody waits for this answer.
+            // It joined again meanwhile, under another membership: all is lost, and told, and nobody waits for this
+            // answer.
             return Ok(());
         }
         let owned: Vec<_> = partitions
@@ -367,8 +372,9 @@ impl Reader {
         Ok(self.commits.is_idle())
     }
 
-    /// Leaves: commits what was processed, waiting up to `commit`, and gives the partitions back to the group; all of it takes `limit` at most.
-    /// `commit` is `None` where the outputs could not be drained: nothing is committed. Gives why the commit failed, if it did.
+    /// Leaves: commits what was processed, waiting up to `commit`, and gives the partitions back to the group; all of
+    /// it takes `limit` at most. `commit` is `None` where the outputs could not be drained: nothing is committed. Gives
+    /// why the commit failed, if it did.
     pub fn leave(mut self, commit: Option<Duration>, limit: Duration) -> Result<Option<String>> {
         let closed = clock::now() + limit;
         let committed = match commit.filter(|_| self.plan.commits()) {
@@ -427,7 +433,8 @@ impl Reader {
         self.positions().into_iter().map(behind).sum()
     }
 
-    /// Serves what librdkafka has to tell. A message that comes this way came before the partition was led into our queue: it is taken in first.
+    /// Serves what librdkafka has to tell. A message that comes this way came before the partition was led into our
+    /// queue: it is taken in first.
     pub(in crate::source) fn serve(&mut self, wait: Duration) -> Result<()> {
         client::tend(&self.client);
         let mut wait = wait;

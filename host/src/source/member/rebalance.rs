@@ -1,6 +1,7 @@
 //! What the group demands of a member, and how the reader answers.
 //!
-//! Always: each demand is answered exactly once, in order; a partition is assigned at a number, never at "where the group stands".
+//! Always: each demand is answered exactly once, in order; a partition is assigned at a number, never at "where the
+//! group stands".
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -134,7 +135,8 @@ impl Reader {
     /// Tells librdkafka to fetch partitions, into our queue.
     pub(in crate::source) fn fetch_from(&mut self, places: &[(TopicPartition, i64)]) -> Result<()> {
         let failed = |why: String| Error::new(Kind::Kafka, "failed to take over partitions", why);
-        // A question to librdkafka's main thread: when it is answered, an earlier revocation, which undoes the forwarding, was carried out.
+        // A question to librdkafka's main thread: when it is answered, an earlier revocation, which undoes the
+        // forwarding, was carried out.
         self.client.assignment().map_err(|error| failed(words(&error)))?;
         let mut list = TopicPartitionList::with_capacity(places.len());
         for (at, from) in places {
@@ -151,8 +153,9 @@ impl Reader {
             .map_err(|error| failed(words(&error)))
     }
 
-    /// Asks the leaders whether their logs still hold the records before the positions that partitions begin at: librdkafka does that for a position
-    /// that is sought, and not for one that is assigned. What was cut off comes in place of a record.
+    /// Asks the leaders whether their logs still hold the records before the positions that partitions begin at:
+    /// librdkafka does that for a position that is sought, and not for one that is assigned. What was cut off comes in
+    /// place of a record.
     fn look_for_truncation(&self, resolved: &[(Placed, Option<i64>)]) -> Result<()> {
         let failed = |error: &_| Error::new(Kind::Kafka, "failed to take over partitions", words(error));
         let mut list = TopicPartitionList::new();
@@ -176,8 +179,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Where assigned partitions start: this pipeline's position, read again because another member may have moved it; the plan's number; the
-    /// beginning of a partition that the plan does not know. With what the group holds as ours.
+    /// Where assigned partitions start: this pipeline's position, read again because another member may have moved it;
+    /// the plan's number; the beginning of a partition that the plan does not know. With what the group holds as ours.
     pub(in crate::source) fn resolve(
         &self,
         partitions: &[TopicPartition],
@@ -219,7 +222,8 @@ impl Reader {
         Ok(resolved.collect())
     }
 
-    /// A run that ends by itself ends with the partitions that it began with: one found later is at its stop from the start.
+    /// A run that ends by itself ends with the partitions that it began with: one found later is at its stop from the
+    /// start.
     fn found_later(&self, at: &TopicPartition, begin: i64) -> Placed {
         Placed {
             source: self.plan.source_of(&at.topic).unwrap_or(0),
@@ -288,8 +292,8 @@ impl Reader {
         }
     }
 
-    /// Reads partitions on from other offsets. A seek does not do it: behind an error there is nothing that could be sought. Never while the group
-    /// waits for an answer: this would look like one.
+    /// Reads partitions on from other offsets. A seek does not do it: behind an error there is nothing that could be
+    /// sought. Never while the group waits for an answer: this would look like one.
     pub(in crate::source) fn move_to(&mut self, places: &[(TopicPartition, i64)]) -> Result<()> {
         let failed = |error: &_| Error::new(Kind::Kafka, "failed to read on from other offsets", words(error));
         let partitions: Vec<_> = places.iter().map(|(at, _)| at.clone()).collect();
@@ -310,8 +314,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Partitions were given up unasked: a revocation that waits takes that for its answer, seen or not, and another member may have its
-    /// partitions by now.
+    /// Partitions were given up unasked: a revocation that waits takes that for its answer, seen or not, and another
+    /// member may have its partitions by now.
     fn answered_early(&mut self) -> Result<()> {
         self.serve(Duration::ZERO)?;
         self.demands.count_as_lost();

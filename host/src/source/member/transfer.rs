@@ -1,6 +1,8 @@
-//! Positions that somebody else commits for a reader, or moves: a transaction with the outputs, a checkpoint that names them.
+//! Positions that somebody else commits for a reader, or moves: a transaction with the outputs, a checkpoint that names
+//! them.
 //!
-//! Never decides what is committed. Always: a partition's incarnation is new each time that it is taken, so that nobody commits what was read before.
+//! Never decides what is committed. Always: a partition's incarnation is new each time that it is taken, so that nobody
+//! commits what was read before.
 
 use std::time::Duration;
 
@@ -49,13 +51,14 @@ impl Reader {
         owned.collect()
     }
 
-    /// This reader's membership, fresh, as bytes for a writer's `send_offsets`. Ask [`is_asked`](Self::is_asked) and compare incarnations after it, so
-    /// that what was lost before it was taken is known.
+    /// This reader's membership, fresh, as bytes for a writer's `send_offsets`. Ask [`is_asked`](Self::is_asked) and
+    /// compare incarnations after it, so that what was lost before it was taken is known.
     ///
     /// Where partitions are assigned by hand there is none, and the group's name stands for it.
     ///
     /// # Errors
-    /// `TimedOut`: it is no member right now, or its first positions are still being committed, which could then overtake the transaction's.
+    /// `TimedOut`: it is no member right now, or its first positions are still being committed, which could then
+    /// overtake the transaction's.
     pub fn group_metadata(&self) -> Result<Vec<u8>> {
         let not_now = |why| Error::new(Kind::TimedOut, "failed to take the group's membership", why);
         if self.plan.commits() && !self.commits.is_idle() {
@@ -81,8 +84,9 @@ impl Reader {
         self.plan.kept_stop(slot.source, slot.stop).map(metadata::text)
     }
 
-    /// Begins to commit these positions, with what rides with each, in one request; partitions that are not owned any more are left out. Never waits:
-    /// `Polled::Committed` tells how it went. `false`: there is nothing to commit, and nothing will be told.
+    /// Begins to commit these positions, with what rides with each, in one request; partitions that are not owned any
+    /// more are left out. Never waits: `Polled::Committed` tells how it went. `false`: there is nothing to commit, and
+    /// nothing will be told.
     pub fn begin_commit_of(&mut self, positions: Vec<Committable>) -> bool {
         let is_owned = |of: &Committable| self.owns(&of.partition);
         let positions: Vec<_> = positions.into_iter().filter(is_owned).collect();
@@ -98,8 +102,8 @@ impl Reader {
         true
     }
 
-    /// A checkpoint that is durable holds these positions, and is the truth about them. The group is told for the eyes of monitoring, where it is to
-    /// be: `Polled::Committed` tells later how that went, and nothing depends on it.
+    /// A checkpoint that is durable holds these positions, and is the truth about them. The group is told for the eyes
+    /// of monitoring, where it is to be: `Polled::Committed` tells later how that went, and nothing depends on it.
     pub fn kept(&mut self, positions: Vec<Committable>) {
         let known: Vec<_> = positions.iter().map(|of| (of.partition.clone(), of.next)).collect();
         self.committed_by_others(&known);
@@ -123,7 +127,8 @@ impl Reader {
         }
     }
 
-    /// Reads on from these positions: what was read beyond them is dropped, a batch in hand too. Partitions that are not owned are left out. Where the group waits for an answer, nothing is read before it got one.
+    /// Reads on from these positions: what was read beyond them is dropped, a batch in hand too. Partitions that are
+    /// not owned are left out. Where the group waits for an answer, nothing is read before it got one.
     ///
     /// # Errors
     /// `Kafka`: librdkafka refuses.
@@ -157,7 +162,8 @@ impl Reader {
         self.move_to(&places)
     }
 
-    /// What the group holds for the owned partitions, offset and metadata, whoever committed it; waits for transactions that are about to move it.
+    /// What the group holds for the owned partitions, offset and metadata, whoever committed it; waits for transactions
+    /// that are about to move it.
     ///
     /// # Errors
     /// `TimedOut`: not within `limit`. `Kafka`: it is not allowed.

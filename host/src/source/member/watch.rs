@@ -1,4 +1,5 @@
-//! What changes under a running reader: new partitions and topics, topics that go away, positions that fall out of the log.
+//! What changes under a running reader: new partitions and topics, topics that go away, positions that fall out of the
+//! log.
 
 use std::time::Duration;
 
@@ -130,8 +131,8 @@ impl Reader {
         ))
     }
 
-    /// Another generation of the group may have other members. Those that do not follow the same topic read partitions that this one reads: what it
-    /// has is lost then, without a commit, and the next poll says why.
+    /// Another generation of the group may have other members. Those that do not follow the same topic read partitions
+    /// that this one reads: what it has is lost then, without a commit, and the next poll says why.
     pub(in crate::source) fn disagree(&mut self) -> Result<Option<Polled>> {
         let (Some(onlooker), Sharing::Led { leader, .. }) = (&self.plan.onlooker, &self.plan.sharing) else {
             return Ok(None);
@@ -189,8 +190,9 @@ impl Reader {
         Ok(())
     }
 
-    /// The number of partitions of a topic that must be there, and must be what it was where its keys have state. A broker that has just started
-    /// may not know all topics yet, so it is asked more than once before the topic counts as deleted.
+    /// The number of partitions of a topic that must be there, and must be what it was where its keys have state. A
+    /// broker that has just started may not know all topics yet, so it is asked more than once before the topic counts
+    /// as deleted.
     fn count(&self, topic: &str) -> Result<i32> {
         for _ in 0..4 {
             if let Some(count) = self.lookup(PATIENCE).partitions(topic)? {
@@ -237,8 +239,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The log does not hold a partition's position, or holds other records before it than those that were read: the source's policy says where to go
-    /// on. librdkafka says it once, and fetches no more.
+    /// The log does not hold a partition's position, or holds other records before it than those that were read: the
+    /// source's policy says where to go on. librdkafka says it once, and fetches no more.
     fn leave_gap(&mut self, trouble: &Trouble) -> Result<()> {
         let Some(slot) = self
             .intake
@@ -309,7 +311,8 @@ fn one(offsets: Vec<Option<i64>>) -> i64 {
     offsets.first().copied().flatten().unwrap_or(0)
 }
 
-/// Whether librdkafka means that the log was truncated below a position: it reports that as any other position that a log does not hold.
+/// Whether librdkafka means that the log was truncated below a position: it reports that as any other position that a
+/// log does not hold.
 fn is_truncation(text: &str) -> bool {
     text.contains(queue::words(Code::LogTruncation as i32))
 }

@@ -1,8 +1,9 @@
 //! Which topic of a set the group shares out, and whether all members of the group hold with that.
 //!
-//! The first topic that the file names leads, unless the members that are there follow another one: then this process follows it too. So a program or
-//! a file of another version joins without a stop. Never does it depend on numbers of partitions: two processes see different ones while a topic grows.
-//! Always: what members read is taken from a group that stands still; on the move it tells nothing.
+//! The first topic that the file names leads, unless the members that are there follow another one: then this process
+//! follows it too. So a program or a file of another version joins without a stop. Never does it depend on numbers of
+//! partitions: two processes see different ones while a topic grows. Always: what members read is taken from a group
+//! that stands still; on the move it tells nothing.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,7 +18,8 @@ use crate::config::KafkaSource;
 use crate::error::{Error, Kind, Result};
 use crate::source::client::{Client, words};
 
-/// How long one look at the group may take: a broker that is away keeps the answer back, and the worker waits meanwhile.
+/// How long one look at the group may take: a broker that is away keeps the answer back, and the worker waits
+/// meanwhile.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a start waits for a group on the move to stand still.
 const ON_THE_MOVE: Duration = Duration::from_secs(3);
@@ -61,8 +63,8 @@ impl Onlooker {
         })
     }
 
-    /// How the set is shared out: what the group's members follow leads, else the first topic of the file. Members that do not agree may be dead
-    /// ones, so they are waited for as long as a session lasts.
+    /// How the set is shared out: what the group's members follow leads, else the first topic of the file. Members that
+    /// do not agree may be dead ones, so they are waited for as long as a session lasts.
     ///
     /// Errors: `Kafka`, the members do not agree, or the leader has fewer partitions than a topic that follows it.
     pub(super) fn share(&self, set: &[KafkaSource], counts: &[(usize, String, i32)]) -> Result<Sharing> {
@@ -185,7 +187,8 @@ fn is_only(topics: &BTreeSet<String>, leader: &str) -> bool {
     topics.len() == 1 && topics.contains(leader)
 }
 
-/// The topic that all members follow; `None`: there are none. `Err`: one of them that does otherwise than the first, or reads more than one.
+/// The topic that all members follow; `None`: there are none. `Err`: one of them that does otherwise than the first, or
+/// reads more than one.
 fn followed<'a>(topics: &'a [String], seen: &'a [Seen]) -> Result<Option<&'a str>, &'a Seen> {
     let Some(first) = seen.first() else { return Ok(None) };
     let Some(leader) = topics.iter().find(|topic| is_only(&first.topics, topic)) else {
@@ -230,7 +233,8 @@ pub(in crate::source) fn outgrown(verb: &str, follower: (&str, i32), leader: (&s
     ))
 }
 
-/// The topics of a subscription as it stands in Kafka's consumer protocol, which begins alike in all of its versions; `None`: it is no such thing.
+/// The topics of a subscription as it stands in Kafka's consumer protocol, which begins alike in all of its versions;
+/// `None`: it is no such thing.
 fn subscription(bytes: &[u8]) -> Option<BTreeSet<String>> {
     let mut rest = bytes;
     let _version: [u8; 2] = take(&mut rest)?;

@@ -1,7 +1,8 @@
-//! How many partitions topics have, where that decides which task has the state of a key: equal where topics meet, and the same for good.
+//! How many partitions topics have, where that decides which task has the state of a key: equal where topics meet, and
+//! the same for good.
 //!
-//! A producer places a record by its key and the number of partitions. So a key of two topics comes to one task only where both have equally many,
-//! and it comes to its state only while that number stays.
+//! A producer places a record by its key and the number of partitions. So a key of two topics comes to one task only
+//! where both have equally many, and it comes to its state only while that number stays.
 
 use super::topics::Layout;
 use crate::config::{KafkaSource, PartitionCounts, Subscription};
@@ -27,7 +28,8 @@ pub struct Keyed {
 
 /// The numbers that must stay as they are; empty where nothing is kept.
 ///
-/// Errors: `Kafka`, topics that meet have different numbers; `Corrupt`, a topic has another number than its checkpoints say.
+/// Errors: `Kafka`, topics that meet have different numbers; `Corrupt`, a topic has another number than its checkpoints
+/// say.
 pub(super) fn fixed(set: &[KafkaSource], keyed: &Keyed, layout: &Layout) -> Result<PartitionCounts> {
     let mut fixed = PartitionCounts::new();
     for meeting in &keyed.meetings {
@@ -76,7 +78,8 @@ fn unequal(set: &[KafkaSource], meeting: &Meeting, one: (&str, i32), other: (&st
     ))
 }
 
-/// A topic that has another number of partitions than the state behind it was written for. `what` begins the error: "failed to start".
+/// A topic that has another number of partitions than the state behind it was written for. `what` begins the error:
+/// "failed to start".
 pub fn refuse_changed(what: &str, before: &PartitionCounts, now: &PartitionCounts) -> Result<()> {
     let first = before.iter().find_map(|(topic, before)| {
         let now = now.get(topic).filter(|now| *now != before)?;

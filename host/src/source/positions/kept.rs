@@ -19,7 +19,8 @@ pub type Kept = BTreeMap<TopicPartition, (i64, String)>;
 /// A position for each of some partitions, where there is one.
 type Found = Vec<Option<Committed>>;
 
-/// What the group holds, and what checkpoints hold. The group is asked only where something needs it: the user may not have the right.
+/// What the group holds, and what checkpoints hold. The group is asked only where something needs it: the user may not
+/// have the right.
 pub(super) fn committed(
     set: &[KafkaSource],
     all: &[TopicPartition],
@@ -94,7 +95,8 @@ impl Plan {
         (self.set.iter()).all(|source| matches!(source.subscription, Subscription::Partitions(_)))
     }
 
-    /// The partitions of a worker where nobody else shares them out: named ones in turn, others by number, so that topics that meet stay together.
+    /// The partitions of a worker where nobody else shares them out: named ones in turn, others by number, so that
+    /// topics that meet stay together.
     pub(in crate::source) fn share(&self, all: Vec<TopicPartition>, worker: usize) -> Vec<TopicPartition> {
         let workers = self.member.workers.max(1);
         let all = all.into_iter().enumerate();

@@ -53,7 +53,8 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    /// Where a transaction is about to move an offset, the answer is `TimedOut` at once: it may take that transaction's whole time-out.
+    /// Where a transaction is about to move an offset, the answer is `TimedOut` at once: it may take that transaction's
+    /// whole time-out.
     pub(in crate::source) fn without_transactions(self) -> Self {
         Self {
             waits_for_transactions: false,
@@ -219,7 +220,8 @@ fn lacks_leader(error: &KafkaError) -> bool {
     )
 }
 
-/// Which partition has no leader, asked anew: librdkafka goes by what it heard up to minutes ago, and does not ask by itself.
+/// Which partition has no leader, asked anew: librdkafka goes by what it heard up to minutes ago, and does not ask by
+/// itself.
 fn leaderless(client: &Client, of: &[TopicPartition], wait: Duration) -> KafkaResult<NotNow> {
     let topics: BTreeSet<&str> = of.iter().map(|at| &*at.topic).collect();
     for topic in topics {
@@ -250,7 +252,8 @@ fn slice_of(deadline: Instant) -> Duration {
         .clamp(Duration::from_millis(10), Duration::from_millis(1500))
 }
 
-/// Whether the same question may be answered a little later. Where a log-in or its encryption failed, the client's reason says whether it was refused.
+/// Whether the same question may be answered a little later. Where a log-in or its encryption failed, the client's
+/// reason says whether it was refused.
 pub(in crate::source) fn is_passing(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
     code.is_some_and(|code| matches!(code, Code::SSL | Code::Authentication) || outage::passes(code as i32))

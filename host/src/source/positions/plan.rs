@@ -1,4 +1,5 @@
-//! The plan of a run: every partition's start and stop as a number, resolved once, for all of them at once, before anything is processed.
+//! The plan of a run: every partition's start and stop as a number, resolved once, for all of them at once, before
+//! anything is processed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -82,15 +83,16 @@ pub struct Plan {
 /// Gives what checkpoints hold of partitions.
 pub type AskKept<'a> = dyn Fn(&[TopicPartition]) -> Result<Kept> + 'a;
 
-/// Looks the topics of a set up, resolves all starts and stops to numbers and commits each partition's first pointer, so that a crash
-/// before the first commit starts at the same place. Once a process, before its workers join.
+/// Looks the topics of a set up, resolves all starts and stops to numbers and commits each partition's first pointer,
+/// so that a crash before the first commit starts at the same place. Once a process, before its workers join.
 ///
-/// `kept`: where checkpoints are the truth, gives what the newest ones hold of the set's partitions. Nothing is committed then, and what the group holds
-/// is no position of ours.
+/// `kept`: where checkpoints are the truth, gives what the newest ones hold of the set's partitions. Nothing is
+/// committed then, and what the group holds is no position of ours.
 ///
-/// Errors are of kind `Kafka`: no broker answers within 15 s, a topic, partition or offset that the file names does not exist, nothing says
-/// where to start, topics that meet have numbers of partitions that do not fit, the group's members do not agree with this process. `Corrupt`: a topic has
-/// another number of partitions than its state was made with. `Invalid`: sources that cannot be read together.
+/// Errors are of kind `Kafka`: no broker answers within 15 s, a topic, partition or offset that the file names does not
+/// exist, nothing says where to start, topics that meet have numbers of partitions that do not fit, the group's members
+/// do not agree with this process. `Corrupt`: a topic has another number of partitions than its state was made with.
+/// `Invalid`: sources that cannot be read together.
 pub fn plan(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> Result<Plan> {
     // At the start there is no later: what only took too long is a broker that is not there.
     resolve(set, member, kept).map_err(|error| match error.kind {
@@ -170,7 +172,8 @@ fn lookup<'a>(client: &'a Client, source: &KafkaSource) -> Lookup<'a> {
     Lookup::new(client, format!("failed to start source `{}`", source.name), PATIENCE)
 }
 
-/// Ends are read before anything is looked up by time: a record that arrives in between lies behind the end, never before the start.
+/// Ends are read before anything is looked up by time: a record that arrives in between lies behind the end, never
+/// before the start.
 fn read_facts(set: &[KafkaSource], layout: &Layout, lookup: &Lookup<'_>, kept: Option<&Kept>) -> Result<Vec<Facts>> {
     let all: Vec<_> = layout.partitions.iter().map(|(_, at)| at.clone()).collect();
     let (committed, own) = kept::committed(set, &all, lookup, kept)?;
@@ -227,7 +230,8 @@ fn by_time(
         .collect())
 }
 
-/// A position behind the last stable offset is in the log all the same while transactions are open: only then the true end is asked for.
+/// A position behind the last stable offset is in the log all the same while transactions are open: only then the true
+/// end is asked for.
 fn measure_open_ends(set: &[KafkaSource], layout: &Layout, facts: &mut [Facts]) -> Result<()> {
     let beyond: Vec<_> = layout
         .partitions
@@ -471,7 +475,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Accepted only while the group is empty. Where it lives, its members commit the first pointers of what they are assigned.
+    /// Accepted only while the group is empty. Where it lives, its members commit the first pointers of what they are
+    /// assigned.
     fn commit_first_pointers(&self, client: &Client, partitions: &[(usize, TopicPartition)], facts: &[Facts]) {
         if !self.commits() {
             return;

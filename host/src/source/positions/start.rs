@@ -88,7 +88,8 @@ impl Facts {
         self.kept.as_ref().or(of_group)
     }
 
-    /// What the group holds where a start by the settings goes elsewhere: an offset of somebody else, which only `group-offsets` uses.
+    /// What the group holds where a start by the settings goes elsewhere: an offset of somebody else, which only
+    /// `group-offsets` uses.
     pub(in crate::source) fn passed_over(&self, from: i64, origin: Origin) -> Option<i64> {
         let by_setting = !matches!(origin, Origin::Committed | Origin::GroupOffset | Origin::OutOfRange(_));
         let foreign = self.committed.as_ref().filter(|committed| !committed.is_ours())?;
@@ -126,8 +127,9 @@ pub(in crate::source) fn start(
     }
 }
 
-/// The same where other partitions of the source have positions of this pipeline: one without was found later and starts at its
-/// beginning, as it would have in the run before. An offset that the settings or the group name for it still counts.
+/// The same where other partitions of the source have positions of this pipeline: one without was found later and
+/// starts at its beginning, as it would have in the run before. An offset that the settings or the group name for it
+/// still counts.
 pub(in crate::source) fn restart(
     source: &KafkaSource,
     at: &TopicPartition,

@@ -12,8 +12,8 @@ use crate::record::TopicPartition;
 pub(in crate::source) enum Sharing {
     /// The group shares out the leader's partitions; those of the same number of the followers go with them.
     ///
-    /// The group's assignor spreads each topic by itself. Topics that meet must stay together by number, so the group sees one only. Which one it
-    /// is must be the same for all members: see `agreement`.
+    /// The group's assignor spreads each topic by itself. Topics that meet must stay together by number, so the group
+    /// sees one only. Which one it is must be the same for all members: see `agreement`.
     Led { leader: String, followers: Vec<String> },
     /// The group shares out each topic that matches.
     Matching,
@@ -31,8 +31,8 @@ pub(in crate::source) struct Layout {
     pub(in crate::source) counts: Vec<(usize, String, i32)>,
 }
 
-/// Looks up what a set reads. A topic or partition that the file names must exist; a pattern may match nothing yet. `beside`: the sources of other sets
-/// in the same group.
+/// Looks up what a set reads. A topic or partition that the file names must exist; a pattern may match nothing yet.
+/// `beside`: the sources of other sets in the same group.
 pub(in crate::source) fn lay_out<'a>(
     set: &[KafkaSource],
     beside: &[KafkaSource],
@@ -161,8 +161,8 @@ fn cannot_meet(set: &[KafkaSource]) -> Error {
     )
 }
 
-/// A topic that sources of two sets read in one group is shared out between the two: each would get a part of its records. The file shows that
-/// where both name their topics; what a pattern matches shows only here.
+/// A topic that sources of two sets read in one group is shared out between the two: each would get a part of its
+/// records. The file shows that where both name their topics; what a pattern matches shows only here.
 pub(in crate::source) fn refuse_shared(
     source: &KafkaSource,
     beside: &[KafkaSource],
