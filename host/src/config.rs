@@ -217,6 +217,10 @@ pub struct FileSource {
 
 /// A place that records come from.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a few of them in a process, and most are Kafka"
+)]
 pub enum Source {
     /// Kafka.
     Kafka(KafkaSource),

@@ -58,6 +58,10 @@ fn describe() {
         "offset commits that failed; the next one supersedes"
     );
     describe_counter!("sandbar_rebalances_total", "assignments changed");
+    describe_plugins();
+}
+
+fn describe_plugins() {
     describe_counter!("sandbar_plugin_calls_total", "calls into a plugin");
     describe_histogram!(
         "sandbar_plugin_call_seconds",

@@ -128,7 +128,11 @@ impl Refusing {
             assert_eq!(header(letter, "sandbar-sink"), "out");
             assert_eq!(header(letter, "sandbar-kind"), "refused");
             assert_eq!(header(letter, "sandbar-topic"), self.flow.input);
-            assert!(!header(letter, "sandbar-reason").is_empty());
+            let reason = header(letter, "sandbar-reason");
+            assert!(
+                reason.starts_with("Broker: "),
+                "Kafka's words, and nothing of the record: {reason}"
+            );
             match self.fault {
                 Fault::Time => assert_eq!(header(letter, "sandbar-timestamp"), "1000000000000"),
                 Fault::NullKey => assert_eq!(

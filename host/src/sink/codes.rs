@@ -18,6 +18,8 @@ pub(super) const TOPIC_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZ
 pub(super) const CLUSTER_NOT_ALLOWED: i32 = code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED as i32;
 /// The record, or the batch that it was put in, is too large.
 pub(super) const TOO_LARGE: i32 = code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32;
+/// The batch is larger than a file of the topic's log may be.
+pub(super) const BATCH_TOO_LARGE: i32 = code::RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE as i32;
 /// The record's timestamp is not one that the topic takes.
 pub(super) const BAD_TIMESTAMP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP as i32;
 /// The topic's own rules refuse the record.

@@ -50,11 +50,12 @@ impl Print {
         time: u8,
     ) -> Self {
         let mut hasher = DefaultHasher::new();
-        key.unwrap_or_default().hash(&mut hasher);
-        value.unwrap_or_default().hash(&mut hasher);
+        // Null is not empty: a compacted topic takes the one and not the other.
+        key.hash(&mut hasher);
+        value.hash(&mut hasher);
         for (name, value) in headers {
             name.split(|byte| *byte == 0).next().hash(&mut hasher);
-            value.unwrap_or_default().hash(&mut hasher);
+            value.hash(&mut hasher);
         }
         Self {
             content: hasher.finish(),
@@ -66,15 +67,20 @@ impl Print {
 impl Refusals {
     /// Whether it is known to be the record, and not another one of its batch.
     pub(super) fn is_exact(&self, refusal: &Refusal) -> bool {
-        let is_told = refusal.failure.code != codes::TOO_LARGE
-            && self.exact.contains(&(refusal.topic.clone(), refusal.partition));
+        let is_told =
+            !is_too_large(refusal.failure.code) && self.exact.contains(&(refusal.topic.clone(), refusal.partition));
         refusal.is_local || is_told
     }
 }
 
 /// Whether the record itself is at fault, so that it will be refused as often as it is sent.
 pub(super) fn is_refusal(code: i32) -> bool {
-    matches!(code, codes::TOO_LARGE | codes::BAD_TIMESTAMP | codes::BAD_RECORD)
+    is_too_large(code) || matches!(code, codes::BAD_TIMESTAMP | codes::BAD_RECORD)
+}
+
+/// Whether it is the size that is refused, of the record or of the batch that it was put in.
+pub(super) fn is_too_large(code: i32) -> bool {
+    matches!(code, codes::TOO_LARGE | codes::BATCH_TOO_LARGE)
 }
 
 /// Whether a later report may tell more of what went wrong.
@@ -130,5 +136,7 @@ mod tests {
         ] {
             assert_ne!(told, other);
         }
+        let of_key = |key| Print::of(key, Some(b"v"), std::iter::empty(), 0);
+        assert_ne!(of_key(None), of_key(Some(b"")), "null is not empty");
     }
 }

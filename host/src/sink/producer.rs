@@ -318,9 +318,19 @@ impl Producer {
     }
 
     /// Whether something was refused for good since the last look.
+    ///
+    /// A producer that keeps the order without transactions says that it is at its end a moment before it says why.
     pub(super) fn has_refusals(&self) -> bool {
-        self.handle.poll(Duration::ZERO);
-        !self.handle.reports().refusals.told.is_empty()
+        let deadline = clock::now() + CAUSE;
+        let mut patience = Duration::ZERO;
+        loop {
+            self.handle.poll(patience);
+            let is_told = !self.handle.reports().refusals.told.is_empty();
+            if is_told || self.handle.fatal().is_none() || clock::now() >= deadline {
+                return is_told;
+            }
+            patience = Duration::from_millis(1);
+        }
     }
 
     /// What was refused for good since the last look, each with whether it is known to be the one. Where one is not,
@@ -552,7 +562,7 @@ pub(super) fn advice(code: i32) -> Option<&'static str> {
             "the topic was deleted or shrunk; create it (`sandbar topics create`) and start again: the positions of these records are not committed"
         }
         codes::QUEUE_FULL => "raise `queue-memory`: the workers of a process share half of it out among their outputs",
-        codes::TOO_LARGE => {
+        codes::TOO_LARGE | codes::BATCH_TOO_LARGE => {
             "raise the topic's `max.message.bytes`, or set `batch.size` under `[kafka.properties]` below it where each record alone is small enough"
         }
         codes::TOPIC_NOT_ALLOWED => "grant WRITE on the topic to this user",
@@ -562,7 +572,9 @@ pub(super) fn advice(code: i32) -> Option<&'static str> {
         codes::BAD_TIMESTAMP => {
             "the topic refuses event times this far from its clock: see its `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`"
         }
-        codes::BAD_RECORD => "a compacted topic takes records with a key only",
+        codes::BAD_RECORD => {
+            "a compacted topic takes records with a key only; of several such records in one batch Kafka says the same where their times are outside the topic's bounds"
+        }
         codes::FATAL => {
             "start again: positions are committed only after their outputs were acknowledged, so nothing is lost"
         }

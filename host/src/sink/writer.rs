@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::codes;
-use super::delivery::{Print, RefusedOutput};
+use super::delivery::{Print, RefusedOutput, is_too_large};
 use super::file::{FileSink, Files};
 use super::origin::{Origins, time_of};
 use super::producer::{Producer, advice, librdkafka_time};
@@ -130,7 +129,7 @@ impl Writer {
             topic: refusal.topic,
             print: refusal.print,
             bytes: refusal.bytes,
-            is_too_large: refusal.failure.code == codes::TOO_LARGE,
+            is_too_large: is_too_large(refusal.failure.code),
             advice: advice(refusal.failure.code),
             reason: refusal.failure.text,
             is_exact,

@@ -18,23 +18,28 @@ use crate::pipeline::worker::Worker;
 use crate::record::{Records, TopicPartition};
 use crate::sink::{Print, RefusedOutput, Writer, dead_letter};
 
-/// Outputs of one record for one sink that may be refused one after the other: a plugin that puts out something else
-/// each time would go on for ever.
-const MOST_OF_A_RECORD: usize = 1000;
+/// Times that outputs of one record for one sink may be refused one after the other: a plugin that puts out something
+/// else each time would go on for ever.
+const MOST_TIMES: usize = 1000;
 
 /// What is left out until the next commit.
 pub(in crate::pipeline) struct LeftOut {
     pipeline: Arc<Pipeline>,
-    known: HashMap<(usize, TopicPartition, i64), Vec<Known>>,
+    known: HashMap<Place, Vec<Known>>,
     /// Bytes that a dead letter may have.
     pub(in crate::pipeline) most_bytes: usize,
     /// What was done since the last commit can be done again.
     pub(in crate::pipeline) can_do_again: bool,
 }
 
+/// A sink, the partition of a source record and its offset.
+type Place = (usize, TopicPartition, i64);
+
 struct Known {
     print: Print,
     reason: String,
+    /// How many refusals of outputs of its record there were before it was learned.
+    time: usize,
 }
 
 impl LeftOut {
@@ -105,44 +110,62 @@ impl LeftOut {
 
     /// Learns what Kafka refused. An error where a sink's `on-refused` says so, or where it cannot be told what was
     /// refused.
-    pub(in crate::pipeline) fn learn(&mut self, refused: Vec<RefusedOutput>, metrics: &[SinkMetrics]) -> Result<()> {
+    pub(super) fn learn(&mut self, refused: Vec<RefusedOutput>, metrics: &[SinkMetrics]) -> Result<()> {
+        let tried = self.most_bytes;
+        let mut learned: HashMap<Place, Vec<RefusedOutput>> = HashMap::new();
         for output in refused {
-            let Some((sink, partition, offset)) = output.origin.clone() else {
+            let Some(place) = output.origin.clone() else {
                 return Err(failed(&output, None));
             };
-            let Some(config) = self.pipeline.sinks.get(sink) else {
-                self.shrink(&output)?;
+            let Some(config) = self.pipeline.sinks.get(place.0) else {
+                self.shrink(&output, tried)?;
                 continue;
             };
             if config.on_refused == OnRefused::Fail {
                 return Err(failed(&output, Some(config)));
             }
-            if !output.is_exact {
-                continue;
+            if output.is_exact {
+                metrics[place.0].refused.increment(1);
+                learned.entry(place).or_default().push(output);
             }
-            let known = self.known.entry((sink, partition, offset)).or_default();
-            if known.len() >= MOST_OF_A_RECORD || known.iter().any(|known| known.print == output.print) {
-                return Err(failed(&output, Some(config)).hint(
+        }
+        learned
+            .into_iter()
+            .try_for_each(|(place, outputs)| self.learn_of(place, outputs))
+    }
+
+    /// Learns what was refused at once of one record: equal outputs of it are no surprise, and one that was to be left
+    /// out is.
+    fn learn_of(&mut self, place: Place, outputs: Vec<RefusedOutput>) -> Result<()> {
+        let config = self.pipeline.sinks.get(place.0);
+        let known = self.known.entry(place).or_default();
+        let time = known.last().map_or(0, |known| known.time + 1);
+        for output in outputs {
+            let before = known.iter().find(|known| known.print == output.print);
+            if time >= MOST_TIMES || before.is_some_and(|before| before.time < time) {
+                return Err(failed(&output, config).hint(
                     "it was refused again although it was to be left out: its plugin puts out something else each time",
                 ));
             }
-            metrics[sink].refused.increment(1);
-            known.push(Known {
-                print: output.print,
-                reason: output.reason,
-            });
+            if before.is_none() {
+                known.push(Known {
+                    print: output.print,
+                    reason: output.reason,
+                    time,
+                });
+            }
         }
         Ok(())
     }
 
-    /// A dead letter that its topic does not take is cut to half of what it had.
-    fn shrink(&mut self, output: &RefusedOutput) -> Result<()> {
-        let tried = output.bytes.min(self.most_bytes);
+    /// A dead letter that its topic does not take is cut to half of what it had. `most`: what it could have.
+    fn shrink(&mut self, output: &RefusedOutput, most: usize) -> Result<()> {
+        let tried = output.bytes.min(most);
         if !output.is_too_large || !self.can_do_again || tried <= dead_letter::LEAST_BYTES {
             return Err(failed(output, self.pipeline.dead_letters.as_ref()));
         }
         if output.is_exact {
-            self.most_bytes = (tried / 2).max(dead_letter::LEAST_BYTES);
+            self.most_bytes = self.most_bytes.min((tried / 2).max(dead_letter::LEAST_BYTES));
         }
         Ok(())
     }

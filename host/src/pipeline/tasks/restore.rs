@@ -31,6 +31,7 @@ pub(in crate::pipeline) struct Restoring {
 }
 
 /// What a restore says.
+#[expect(clippy::large_enum_variant, reason = "one of them is on its way at a time")]
 pub(in crate::pipeline) enum Heard {
     /// How far it is.
     Progress(Notice),

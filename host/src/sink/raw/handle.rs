@@ -234,7 +234,7 @@ impl Handle {
     pub(in crate::sink) fn fatal(&self) -> Option<Failure> {
         let mut text = [0 as c_char; 512];
         // SAFETY: the client lives and `text` is as long as we say.
-        let code = unsafe { sys::rd_kafka_fatal_error(self.native(), text.as_mut_ptr(), text.len()) } as i32;
+        let code = unsafe { fatal_error(self.native(), text.as_mut_ptr(), text.len()) };
         (code != NO_ERROR).then(|| Failure {
             code,
             // SAFETY: librdkafka ended the text with a zero when it gave an error.
@@ -325,6 +325,10 @@ unsafe extern "C" {
     /// values.
     #[link_name = "rd_kafka_error_code"]
     fn error_code(error: *const sys::rd_kafka_error_t) -> i32;
+
+    /// As above.
+    #[link_name = "rd_kafka_fatal_error"]
+    fn fatal_error(client: *mut sys::rd_kafka_t, text: *mut c_char, size: usize) -> i32;
 }
 
 /// What a call that gives an error object came to.

@@ -81,18 +81,25 @@ pub(super) unsafe extern "C" fn on_delivery(
             reports.undelivered = Some(Undelivered {
                 topic: owned(sys::rd_kafka_topic_name((*message).rkt)),
                 partition: (*message).partition,
-                failure: failure(message, code),
+                failure: failure(code),
             });
         }
     }
 }
 
-/// # Safety
-/// As [`on_delivery`].
-unsafe fn failure(message: *const sys::rd_kafka_message_t, code: i32) -> Failure {
-    // SAFETY: the message lives, and its text is copied.
-    let text = unsafe { owned(sys::rd_kafka_message_errstr(message)) };
+/// What librdkafka says of a code. Not what it says of the message (`rd_kafka_message_errstr`): of a record that was on
+/// its way out it takes the value for the text.
+fn failure(code: i32) -> Failure {
+    // SAFETY: librdkafka has a text for each number, which is copied here.
+    let text = unsafe { owned(text_of(code)) };
     Failure { code, text }
+}
+
+unsafe extern "C" {
+    /// librdkafka's own function. The generated one takes an enum, and a broker may send a number that is none of its
+    /// values.
+    #[link_name = "rd_kafka_err2str"]
+    fn text_of(code: i32) -> *const c_char;
 }
 
 /// # Safety
@@ -114,7 +121,7 @@ unsafe fn refusal(message: *const sys::rd_kafka_message_t, code: i32) -> Refusal
                 + value.map_or(0, <[u8]>::len)
                 + headers.iter().map(of_headers).sum::<usize>(),
             print: Print::of(key, value, headers.into_iter(), time_in(tag)),
-            failure: failure(message, code),
+            failure: failure(code),
             is_local: false,
         }
     }

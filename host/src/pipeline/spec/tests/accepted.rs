@@ -84,7 +84,11 @@ fn every_key_of_the_contract_is_read() {
         some.start,
         Start::Offsets([("views".to_owned(), [(0, 23), (3, 31)].into())].into())
     );
+}
 
+#[test]
+fn every_key_of_operators_sinks_and_checkpoints_is_read() {
+    let pipeline = parse(include_str!("whole.toml"), &[]).unwrap();
     let operators: Vec<_> = pipeline
         .operators
         .iter()
