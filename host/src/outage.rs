@@ -5,12 +5,13 @@
 /// Errors after which the same question may be answered a little later: the broker is away, moves, or has just come.
 ///
 /// librdkafka takes leave of a broker that the metadata no longer lists, and of the questions to it: -137.
-const PASSING: [i32; 19] = [
+const PASSING: [i32; 20] = [
     -195, // the connection broke
     -193, // a host's name was not found
     -187, // all brokers are down
     -185, // timed out
     -180, // waiting for a coordinator
+    -166, // timed out before it was asked
     -137, // the handle of the broker was destroyed
     5,    // no leader
     6,    // not the leader

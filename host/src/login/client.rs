@@ -1,5 +1,8 @@
-//! Gives librdkafka's clients what they sign in with.
-#![expect(unsafe_code, reason = "there is no other way to librdkafka's setters")]
+//! What goes through C: gives librdkafka's clients what they sign in with, and ends a command that hangs.
+#![expect(
+    unsafe_code,
+    reason = "there is no other way to librdkafka's setters, nor to a group of processes"
+)]
 
 use std::ffi::{CStr, CString, c_char};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,4 +135,16 @@ unsafe fn set_password(client: *mut sys::rd_kafka_t, user: &str, password: &str)
 
 fn terminated(text: &str) -> Result<CString, String> {
     CString::new(text).map_err(|_| "it has a zero byte".to_owned())
+}
+
+/// Ends all processes of the group that `leader` leads. The caller has not reaped the leader: its id is still its own.
+pub(super) fn end_group(leader: u32) {
+    // 0 and 1 would name our own group, and everybody.
+    let Some(leader) = libc::pid_t::try_from(leader).ok().filter(|leader| *leader > 1) else {
+        return;
+    };
+    // SAFETY: takes numbers only. A group that is gone is what is wanted.
+    unsafe {
+        libc::kill(-leader, libc::SIGKILL);
+    }
 }

@@ -1,12 +1,14 @@
 //! The token endpoint of an OIDC provider, asked with client credentials (RFC 6749, 4.4).
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{Certificate, Client, Response, redirect};
+use reqwest::{Certificate, Client, Response, Url, redirect};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::secret::Secret;
 use super::token::Token;
@@ -19,7 +21,7 @@ const MOST_BYTES: usize = 256 << 10;
 /// Where tokens are issued, and to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    pub(super) url: String,
+    pub(super) url: Address,
     pub(super) client_id: Secret,
     pub(super) client_secret: Secret,
     pub(super) scope: Option<String>,
@@ -27,12 +29,48 @@ pub(super) struct Endpoint {
     pub(super) trusted: Option<Secret>,
 }
 
+/// An address. What may hold a secret in it, a user or a query, is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Address(pub(super) String);
+
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = Url::parse(&self.0).ok();
+        let Some((url, host)) = url.as_ref().and_then(|url| Some((url, url.host_str()?))) else {
+            return out.write_str("the address of the token endpoint");
+        };
+        write!(out, "{}://{host}", url.scheme())?;
+        if let Some(port) = url.port() {
+            write!(out, ":{port}")?;
+        }
+        out.write_str(url.path())
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
 /// An answer that is a token.
 #[derive(Deserialize)]
 struct Issued {
     access_token: String,
+    /// A number of seconds; some providers write it as a text, and what is neither says nothing.
     #[serde(default)]
-    expires_in: Option<f64>,
+    expires_in: Value,
+}
+
+impl Issued {
+    fn lifetime(&self) -> Option<Duration> {
+        let seconds = match &self.expires_in {
+            Value::String(text) => text.trim().parse().ok()?,
+            value => value.as_f64()?,
+        };
+        let is_span = seconds.is_finite() && seconds >= 0.0;
+        is_span.then(|| Duration::from_secs(seconds.min(1e9) as u64))
+    }
 }
 
 impl Endpoint {
@@ -43,6 +81,8 @@ impl Endpoint {
             .build()
             .map_err(|error| error.to_string())?;
         let answer = runtime.block_on(self.answer());
+        // A look-up of a name may hang beyond our patience, and dropping the runtime would wait for it.
+        runtime.shutdown_background();
         answer.map_err(|why| format!("{}: {why}", self.url))
     }
 
@@ -54,14 +94,14 @@ impl Endpoint {
         }
         let answer = self
             .client()?
-            .post(&self.url)
+            .post(&self.url.0)
             .header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials)))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
             .body(body)
             .send()
             .await
-            .map_err(|error| innermost(&error))?;
+            .map_err(innermost)?;
         let status = answer.status();
         let text = text(answer).await?;
         if !status.is_success() {
@@ -69,11 +109,7 @@ impl Endpoint {
         }
         let issued: Issued =
             serde_json::from_slice(&text).map_err(|_| "its answer has no `access_token`".to_owned())?;
-        let lifetime = issued
-            .expires_in
-            .filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
-        let lifetime = lifetime.map(|seconds| Duration::from_secs(seconds.min(1e9) as u64));
-        Token::read(&issued.access_token, lifetime)
+        Token::read(&issued.access_token, issued.lifetime())
     }
 
     /// Secrets go to this address and to no other: a redirection is not followed.
@@ -84,16 +120,16 @@ impl Endpoint {
             .redirect(redirect::Policy::none());
         if let Some(trusted) = &self.trusted {
             let pem = trusted.read()?;
-            let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| innermost(&error))?;
+            let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(innermost)?;
             client = client.tls_certs_merge(certificates);
         }
-        client.build().map_err(|error| innermost(&error))
+        client.build().map_err(innermost)
     }
 }
 
 async fn text(mut answer: Response) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(|error| innermost(&error))? {
+    while let Some(piece) = answer.chunk().await.map_err(innermost)? {
         if text.len() + piece.len() > MOST_BYTES {
             return Err(format!("its answer has more than {MOST_BYTES} bytes"));
         }
@@ -104,7 +140,7 @@ async fn text(mut answer: Response) -> Result<Vec<u8>, String> {
 
 /// What a refusal says of itself: `error` and `error_description` of RFC 6749.
 fn told(answer: &[u8]) -> String {
-    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let words = ["error", "error_description"].map(|name| answer[name].as_str().unwrap_or_default());
     let words: Vec<_> = words.into_iter().filter(|words| !words.is_empty()).collect();
     match words.is_empty() {
@@ -114,8 +150,9 @@ fn told(answer: &[u8]) -> String {
 }
 
 /// The cause behind the causes, which says what happened; an address may hold a secret and is not repeated.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
+fn innermost(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut innermost: &dyn std::error::Error = &error;
     while let Some(cause) = innermost.source() {
         innermost = cause;
     }
@@ -141,7 +178,7 @@ mod tests {
     /// Answers one request, and gives what was asked.
     fn server(answer: String) -> (String, std::thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/token", listener.local_addr().unwrap());
+        let url = format!("http://{}/token?key=hunter2", listener.local_addr().unwrap());
         let serving = std::thread::Builder::new()
             .spawn(move || {
                 let (mut stream, _) = listener.accept().unwrap();
@@ -163,7 +200,7 @@ mod tests {
         let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n");
         let (url, serving) = server(format!("{head}location: http://127.0.0.1:1/\r\n\r\n{body}"));
         let endpoint = Endpoint {
-            url,
+            url: Address(url),
             client_id: Secret::Text("me".into()),
             client_secret: Secret::Text("hunter2".into()),
             scope: Some("kafka read/write".into()),
@@ -184,10 +221,64 @@ mod tests {
             "{token:?}"
         );
         let basic = format!("Basic {}", STANDARD.encode("me:hunter2"));
-        assert!(asked.starts_with("POST /token ") && asked.contains(&basic), "{asked}");
+        assert!(
+            asked.starts_with("POST /token?key=hunter2 ") && asked.contains(&basic),
+            "{asked}"
+        );
         assert!(
             asked.ends_with("grant_type=client_credentials&scope=kafka+read%2Fwrite"),
             "{asked}"
+        );
+    }
+
+    #[test]
+    fn a_lifetime_is_a_number_or_a_text_that_is_one() {
+        let lifetime = |expires: &str| {
+            let answer = format!(r#"{{"access_token":"opaque"{expires}}}"#);
+            serde_json::from_str::<Issued>(&answer).unwrap().lifetime()
+        };
+        for (expires, seconds) in [
+            (r#","expires_in":3599"#, Some(3599)),
+            (r#","expires_in":3599.5"#, Some(3599)),
+            (r#","expires_in":"3599""#, Some(3599)),
+            (r#","expires_in":1e300"#, Some(1_000_000_000)),
+            (r#","expires_in":"soon""#, None),
+            (r#","expires_in":"NaN""#, None),
+            (r#","expires_in":"inf""#, None),
+            (r#","expires_in":-1"#, None),
+            (r#","expires_in":null"#, None),
+            (r#","expires_in":[1]"#, None),
+            ("", None),
+        ] {
+            assert_eq!(lifetime(expires), seconds.map(Duration::from_secs), "{expires}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_may_be_secret() {
+        for (address, shown) in [
+            (
+                "https://me:hunter2@issuer:8443/a/token?key=hunter2#hunter2",
+                "https://issuer:8443/a/token",
+            ),
+            ("http://[::1]:80/token", "http://[::1]/token"),
+            ("https://hunter2@", "the address of the token endpoint"),
+        ] {
+            let address = Address(address.to_owned());
+            assert_eq!(address.to_string(), shown);
+            assert_eq!(format!("{address:?}"), shown);
+        }
+        let endpoint = Endpoint {
+            url: Address("http://me:hunter2@127.0.0.1:1/token?key=hunter2".into()),
+            client_id: Secret::Text("me".into()),
+            client_secret: Secret::Text("hunter2".into()),
+            scope: None,
+            trusted: None,
+        };
+        let error = endpoint.ask().unwrap_err();
+        assert!(
+            error.starts_with("http://127.0.0.1:1/token: ") && !error.contains("hunter2"),
+            "{error}"
         );
     }
 

@@ -102,6 +102,12 @@ impl Login {
         if source.is_none() && files.is_empty() {
             return Self(None);
         }
+        // What differs from these is news, at the first look too: until then clients sign in with them.
+        let values = texts.iter().filter(|(name, _)| files.contains_key(*name));
+        let state = State {
+            values: values.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            ..State::default()
+        };
         Self(Some(Arc::new(Shared {
             source,
             extensions,
@@ -109,7 +115,7 @@ impl Login {
             files,
             version: AtomicU64::new(0),
             is_looking: AtomicBool::new(false),
-            state: Mutex::default(),
+            state: Mutex::new(state),
         })))
     }
 
@@ -121,19 +127,26 @@ impl Login {
         }
     }
 
-    /// What a new client signs in with. Waits for a token.
+    /// What a new client signs in with. Waits for a token only if there is none, or the one that there is ended: whoever
+    /// makes a client may process records, and a token that is to be renewed is still good.
     pub(super) fn present(&self) -> Result<Option<Present>> {
         let Some(shared) = &self.0 else { return Ok(None) };
         let now = clock::wall_ms();
-        let is_fresh = |token: &Token| now < token.renew_after();
-        if shared.source.is_some() && !shared.state().token.as_ref().is_some_and(is_fresh) {
-            let looked = shared.look_for_token();
-            match looked {
+        let known = shared
+            .state()
+            .token
+            .as_ref()
+            .map(|token| (token.renew_after(), token.until));
+        match known {
+            _ if shared.source.is_none() => {}
+            Some((renew_after, _)) if now < renew_after => {}
+            Some((_, until)) if now < until => shared.begin_look(),
+            _ => match shared.look_for_token() {
                 Ok(()) => {}
                 // A client that is made later than the first gets its token when there is one.
-                Err(why) if shared.state().token.is_some() => no_news(&why),
+                Err(why) if known.is_some() => no_news(&why),
                 Err(why) => return Err(failed(why)),
-            }
+            },
         }
         Ok(Some(shared.present()))
     }
@@ -142,13 +155,8 @@ impl Login {
     /// begun.
     pub(super) fn newer(&self, seen: u64) -> Option<Present> {
         let shared = self.0.as_ref()?;
-        if shared.is_due() && !shared.is_looking.swap(true, Ordering::Relaxed) {
-            let looking = shared.clone();
-            let thread = std::thread::Builder::new().name("login".to_owned());
-            // Where no thread is to be had the next look tries again.
-            if thread.spawn(move || looking.look()).is_err() {
-                shared.is_looking.store(false, Ordering::Relaxed);
-            }
+        if shared.is_due() {
+            shared.begin_look();
         }
         (shared.version.load(Ordering::Acquire) > seen).then(|| shared.present())
     }
@@ -182,6 +190,19 @@ impl Shared {
         is_due
     }
 
+    /// Looks in a thread of its own, unless one looks already.
+    fn begin_look(self: &Arc<Self>) {
+        if self.is_looking.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let looking = self.clone();
+        let thread = std::thread::Builder::new().name("login".to_owned());
+        // If no thread is to be had the next look tries again.
+        if thread.spawn(move || looking.look()).is_err() {
+            self.is_looking.store(false, Ordering::Relaxed);
+        }
+    }
+
     fn look(&self) {
         self.look_at_files();
         if self.wants_token()
@@ -202,11 +223,18 @@ impl Shared {
     }
 
     fn learn(&self, name: &str, value: String) {
-        let before = self.state().values.insert(name.to_owned(), value.clone());
-        if before.is_none_or(|before| before == value) {
+        let mut state = self.state();
+        if state.values.get(name) == Some(&value) {
             return;
         }
+        // Whoever writes a file anew may have emptied it for a moment; the next look sees what was written.
+        if value.is_empty() {
+            tracing::warn!("the file of `{name}` is empty; it stays as it was");
+            return;
+        }
+        state.values.insert(name.to_owned(), value);
         self.version.fetch_add(1, Ordering::Release);
+        drop(state);
         match name {
             USER | PASSWORD => tracing::warn!("`{name}` changed: new connections use it"),
             _ => tracing::warn!(
@@ -271,6 +299,7 @@ fn failed(why: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login::endpoint::Address;
 
     fn with_token(token: Secret) -> Login {
         Login::new(
@@ -299,12 +328,72 @@ mod tests {
         let news = login.newer(seen).unwrap();
         assert_eq!(news.credentials, Some(("me".to_owned(), "two".to_owned())));
         assert!(login.newer(news.version).is_none());
-        // In the middle of being written anew it may be gone for a moment.
-        std::fs::remove_file(&path).unwrap();
+        // In the middle of being written anew it may be empty or gone for a moment.
+        for moment in [Some(""), Some("\n"), None] {
+            match moment {
+                Some(text) => std::fs::write(&path, text).unwrap(),
+                None => std::fs::remove_file(&path).unwrap(),
+            }
+            login.0.as_ref().unwrap().look();
+            assert!(login.newer(news.version).is_none(), "{moment:?}");
+            login.renew(&mut properties);
+            assert_eq!(properties["sasl.password"], "two", "{moment:?}");
+        }
+        std::fs::write(&path, "three").unwrap();
         login.0.as_ref().unwrap().look();
-        assert!(login.newer(news.version).is_none());
-        login.renew(&mut properties);
-        assert_eq!(properties["sasl.password"], "two");
+        let news = login.newer(news.version).unwrap();
+        assert_eq!(news.credentials, Some(("me".to_owned(), "three".to_owned())));
+    }
+
+    #[test]
+    fn what_a_file_holds_after_an_empty_first_look_is_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        let files = BTreeMap::from([(PASSWORD.to_owned(), Secret::File(path.clone()))]);
+        let texts = [(USER, "me"), (PASSWORD, "old")];
+        let mut properties: BTreeMap<_, _> = texts.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let login = Login::new(None, Vec::new(), files, &properties);
+        // What stands there as it did when the pipeline was read is none.
+        for text in ["", "old"] {
+            std::fs::write(&path, text).unwrap();
+            login.renew(&mut properties);
+            assert_eq!(properties[PASSWORD], "old", "{text:?}");
+        }
+        let seen = login.present().unwrap().unwrap().version;
+        assert_eq!(seen, 0);
+        std::fs::write(&path, "new").unwrap();
+        login.0.as_ref().unwrap().look();
+        let news = login.newer(seen).unwrap();
+        assert_eq!(news.credentials, Some(("me".to_owned(), "new".to_owned())));
+    }
+
+    #[test]
+    fn nobody_waits_for_another_token_while_one_is_good() {
+        // It takes connections and never answers.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = Endpoint {
+            url: Address(format!("http://{}/token", silent.local_addr().unwrap())),
+            client_id: Secret::Text("me".into()),
+            client_secret: Secret::Text("hunter2".into()),
+            scope: None,
+            trusted: None,
+        };
+        let source = Some(Source::Endpoint(endpoint));
+        let login = Login::new(source, Vec::new(), BTreeMap::new(), &BTreeMap::new());
+        let shared = login.0.as_ref().unwrap();
+        let mut token = Token::read("old", Some(Duration::from_secs(3600))).unwrap();
+        token.since -= 24 * 3600 * 1000;
+        shared.state().token = Some(token);
+        let present = login.present().unwrap().unwrap();
+        assert_eq!(present.token.unwrap().text, "old");
+        assert!(
+            shared.is_looking.load(Ordering::Relaxed),
+            "no look was begun, or it was waited for"
+        );
+        drop(silent);
+        let is_done = || !shared.is_looking.load(Ordering::Relaxed);
+        assert!(!clock::sleep_unless(Duration::from_secs(60), is_done), "it looks still");
+        assert_eq!(login.present().unwrap().unwrap().token.unwrap().text, "old");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use super::client::end_group;
 use crate::clock;
 
 /// A secret is no longer than this.
@@ -71,17 +73,25 @@ fn output(command: &[String]) -> Result<String, String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        // What it starts is ended with it: it would keep the pipe open, and our reader waiting.
+        .process_group(0)
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
-    let printed = printed(&mut child);
-    // Where it goes on it is ended: nobody reads it any more.
-    let _it_is_gone = child.kill();
-    let _it_is_reaped = child.wait();
-    printed.map_err(failed)
+    match printed(&mut child) {
+        Ok((text, status)) if status.success() => Ok(without_line_break(&text).to_owned()),
+        Ok((_, status)) => Err(failed(format!("it ended with {status}"))),
+        Err(why) => {
+            // It is not reaped yet, so its id is nobody else's.
+            end_group(child.id());
+            let _it_is_gone = child.kill();
+            let _it_is_reaped = child.wait();
+            Err(failed(why))
+        }
+    }
 }
 
-/// What a child prints to its end, which must be a good one, in time.
-fn printed(child: &mut Child) -> Result<String, String> {
+/// What a child prints to its end, and how it ended, in time. If this fails the child is not reaped.
+fn printed(child: &mut Child) -> Result<(String, ExitStatus), String> {
     let Some(out) = child.stdout.take() else {
         return Err("it has no output".to_owned());
     };
@@ -99,8 +109,7 @@ fn printed(child: &mut Child) -> Result<String, String> {
         .map_err(|error| error.to_string())?;
     loop {
         match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(without_line_break(&text).to_owned()),
-            Ok(Some(status)) => return Err(format!("it ended with {status}")),
+            Ok(Some(status)) => return Ok((text, status)),
             Ok(None) if clock::now() < until => std::thread::sleep(Duration::from_millis(5)),
             Ok(None) => return Err(format!("it did not end within {PATIENCE:?}")),
             Err(error) => return Err(error.to_string()),
@@ -138,5 +147,19 @@ mod tests {
         assert!(Secret::Command(Vec::new()).read().is_err());
         let shown = format!("{:?}", Secret::Text("hunter2".into()));
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_ended_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("grandchild");
+        // The grandchild keeps the pipe open; `sh` itself ends at once.
+        let error = command(&format!("sleep 600 & echo $! > '{}'", path.display())).unwrap_err();
+        assert!(error.contains("within"), "{error}");
+        let grandchild = std::fs::read_to_string(&path).unwrap();
+        let stat = PathBuf::from(format!("/proc/{}/stat", grandchild.trim()));
+        // One that nobody reaped is gone as well.
+        let is_gone = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        assert!(!clock::sleep_unless(Duration::from_secs(60), is_gone), "it lives");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Address, Endpoint};
 use super::present::{Login, Source};
 use super::secret::Secret;
 
@@ -170,7 +170,7 @@ fn endpoint(url: String, properties: &Properties) -> Result<Endpoint, Refusal> {
         client_secret: of_client("secret")?,
         scope: properties.get("sasl.oauthbearer.scope").map(text),
         trusted: trusted.or(at),
-        url,
+        url: Address(url),
     })
 }
 

@@ -665,6 +665,7 @@ mod tests {
             Code::AllBrokersDown,
             Code::OperationTimedOut,
             Code::WaitingForCoordinator,
+            Code::TimedOutQueue,
             Code::DestroyBroker,
             Code::LeaderNotAvailable,
             Code::NotLeaderForPartition,
