@@ -158,6 +158,23 @@ fn a_record_with_much_state_sees_its_own_and_nobody_elses() {
 }
 
 #[test]
+fn no_record_answers_for_what_others_of_its_batch_changed() {
+    let mut counted = Counted::on(Kafka::shared(), "shares", 1, 1);
+    counted.file.plugin = component("keeps");
+    counted.file.top = "workers = 1\nbatch-memory = \"1MiB\"".into();
+    // Each a tenth of what a batch may take, and all of them in one batch.
+    let large = format!("set:{} other", "x".repeat(100_000));
+    let record = |number: usize| Record::keyed(&counted.input, &format!("key-{number}"), &large);
+    counted.client.producer().send(&(0..24).map(record).collect::<Vec<_>>());
+    let mut run = counted.file.run();
+    wait::until_true("each has its output", seconds(60), || {
+        assert!(run.is_running(), "{}", run.lines().join("\n"));
+        counted.client.read(&counted.output, Isolation::Committed).len() == 24
+    });
+    stop(run);
+}
+
+#[test]
 fn what_a_batch_may_take_stands_in_inspect_and_in_the_metrics() {
     let plugin = component("pass-through").display().to_string();
     let inspected = process::run(&["inspect", &plugin, "-o", "json"]);

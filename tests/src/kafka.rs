@@ -16,7 +16,7 @@ use std::time::Duration;
 pub const SASL_USER: (&str, &str) = ("alice", "alice-secret");
 
 const CLUSTER_ID: &str = "5L6g3nShT-eMCtK--X86sw";
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(180);
 
 /// What every node says about itself. `group.min.session.timeout.ms` lets kill tests be quick; without retention and
 /// time limits the broker keeps records whatever their timestamps; the cleaner's buffer alone would take 128 MiB of

@@ -52,6 +52,14 @@ impl Store {
     /// # Errors
     /// `Corrupt`: an object on the way is missing or damaged, or the store cannot be read.
     pub fn history(&self, pointer: &Pointer, local: Option<&Pointer>) -> Result<History> {
+        self.history_step_by_step(pointer, local, &|| {})
+    }
+
+    /// The same; `step` is called at each checkpoint on the way, for whoever watches whether it goes on.
+    ///
+    /// # Errors
+    /// As [`Store::history`].
+    pub fn history_step_by_step(&self, pointer: &Pointer, local: Option<&Pointer>, step: &dyn Fn()) -> Result<History> {
         let (mut at, mut deltas) = (pointer.clone(), Vec::new());
         let (offsets, stores, named) = match self.resolve(pointer)? {
             Some(entry) => (entry.offsets, entry.stores, entry.base),
@@ -60,6 +68,7 @@ impl Store {
         // The newest base on the way, and how many deltas stand on it.
         let mut base: Option<(BaseRef, usize)> = None;
         let ground = loop {
+            step();
             if local == Some(&at) {
                 break Ground::Local;
             }

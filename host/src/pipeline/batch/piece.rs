@@ -31,6 +31,11 @@ impl Piece {
         self.to - self.from == self.of
     }
 
+    /// Whether it is a record alone.
+    pub(in crate::pipeline) fn is_one_record(&self) -> bool {
+        self.to - self.from == 1
+    }
+
     /// Whether a piece before it was staged.
     pub(in crate::pipeline) fn is_later(&self) -> bool {
         self.from > 0

@@ -117,6 +117,8 @@ pub struct Tasks {
     piece: Piece,
     /// What the overlay took when the batch began.
     overlay_bytes: usize,
+    /// The same when the piece at hand began.
+    overlay_bytes_of_piece: usize,
     /// The call that went beyond the memory that a batch may take, and how.
     beyond: Option<(usize, String)>,
     metrics: WorkerMetrics,
@@ -170,6 +172,7 @@ impl Tasks {
             attended: clock::now(),
             piece: Piece::default(),
             overlay_bytes: 0,
+            overlay_bytes_of_piece: 0,
             beyond: None,
             routes,
             pipeline,
@@ -190,6 +193,7 @@ impl Tasks {
         self.piece.begin(records.len());
         self.begin(task);
         self.overlay_bytes = task.overlay_bytes();
+        self.overlay_bytes_of_piece = self.overlay_bytes;
         self.stand = Stand::default();
         self.tell_event_time(source, records);
         self.go_on(source, task, records, writer)
@@ -225,6 +229,7 @@ impl Tasks {
             (Ok(Done::Processed), None) => {
                 self.metrics.batch_bytes.record(self.taken(source, task) as f64);
                 task.keep();
+                self.overlay_bytes_of_piece = task.overlay_bytes();
                 if !self.piece.step(records) {
                     return Ok(Done::Processed);
                 }
@@ -274,7 +279,12 @@ impl Tasks {
     /// pieces of the batch changed, which cannot be committed before the last of them.
     fn taken(&self, source: usize, task: &Task<'_>) -> usize {
         let handed_over = self.outcomes[source].iter().take(self.stand.calls).map(Outcome::memory);
-        let changed = task.overlay_bytes().saturating_sub(self.overlay_bytes);
+        // A record alone answers for what it takes itself, and not for what the pieces before it changed.
+        let before = match self.piece.is_one_record() {
+            true => self.overlay_bytes_of_piece,
+            false => self.overlay_bytes,
+        };
+        let changed = task.overlay_bytes().saturating_sub(before);
         handed_over.sum::<usize>() + changed + self.dead.memory()
     }
 

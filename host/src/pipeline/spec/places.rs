@@ -4,7 +4,7 @@ use crate::config;
 use crate::error::Result;
 
 use super::check::Scope;
-use super::file::{File, Kafka, OnRefused, Partitioner};
+use super::file::{CommitOffsets, File, Kafka, OnRefused, Partitioner};
 use super::graph::Graph;
 use super::properties;
 use super::text::document::Span;
@@ -69,6 +69,18 @@ fn on_refused(keys: &Keys<'_>, raw: &At<OnRefused>, file: &File, scope: &Scope<'
         );
         let why = "to go on without an output, the records since the last commit are read again, and a file is not";
         return Err(refuse(what, why).hint("read a topic, or remove `on-refused`"));
+    }
+    let is_never = |source: &super::file::Source| {
+        source.commit_offsets.as_ref().map(|commits| commits.value) == Some(CommitOffsets::Never)
+    };
+    let never = file.source.0.iter().find(|(_, source)| is_never(source));
+    if let Some((name, _)) = never.filter(|_| raw.value != OnRefused::Fail && file.checkpoint.is_none()) {
+        let what = format!(
+            "`{part}.on-refused` does not go with `commit-offsets = \"never\"` of source `{}`",
+            name.value
+        );
+        let why = "to go on without an output, the records since the last commit are read again, and there is none";
+        return Err(refuse(what, why).hint("let it commit, add [checkpoint], or remove `on-refused`"));
     }
     match raw.value {
         OnRefused::Fail => Ok(config::OnRefused::Fail),

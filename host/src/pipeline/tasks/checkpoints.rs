@@ -161,7 +161,7 @@ impl Checkpoints {
             .and_then(TaskState::applied)
             .and_then(|text| text.parse().ok());
         self.under_way.moved();
-        let history = store.history(pointer, applied.as_ref())?;
+        let history = store.history_step_by_step(pointer, applied.as_ref(), &|| self.under_way.moved())?;
         check_offsets(task, pointer, &history.offsets, own)?;
         check_joined(task, pointer, &history.offsets, joined)?;
         self.check_stores(task, &history.stores)?;

@@ -217,6 +217,15 @@ impl Intake {
         }
     }
 
+    /// What was read before belongs to another log: its leader's epoch says nothing of the position any more.
+    pub(in crate::source) fn forget_epoch(&mut self, at: &TopicPartition) {
+        if let Some(index) = self.index(&at.topic, at.partition)
+            && let Some(slot) = self.slots[index].as_mut()
+        {
+            (slot.leader_epoch, slot.newest_epoch) = (None, None);
+        }
+    }
+
     /// Where a partition may be committed: behind its last processed record; its position, where nothing is in between.
     fn settled(&self, index: usize) -> Option<i64> {
         let slot = self.slots.get(index)?.as_ref()?;

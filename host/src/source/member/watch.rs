@@ -272,6 +272,7 @@ impl Reader {
         };
         tracing::warn!(partition = %at, next, from, why = trouble.text, "the log does not hold the position");
         self.move_to(&[(at.clone(), from)])?;
+        self.intake.forget_epoch(&at);
         self.told.push_back(Polled::Assigned(vec![Placed {
             source: index,
             partition: at,
