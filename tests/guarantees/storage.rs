@@ -4,6 +4,7 @@
 
 use crate::exactly_once::{complete, under_load};
 use crate::flow::stop;
+use sandbar_tests::client::Isolation;
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{Process, event};
@@ -62,11 +63,14 @@ fn a_store_that_refuses_writes_for_a_while_fails_checkpoints_and_the_run_goes_on
         for _ in 0..2 {
             goes_on(&counted, &mut run);
             let blocked = Blocked::new(&counted);
-            // What was committed before may still come to the reader; then nothing more is shown, while records come.
+            let failed = failures(&run);
+            wait::until_true("a checkpoint fails", seconds(30), || failures(&run) > failed);
+            // What was committed before may still come to a reader; then nothing more is shown, while records come.
+            let shown = || counted.client.read(&counted.output, Isolation::Committed).len();
             wait::until_true("nothing is shown that no checkpoint holds", seconds(60), || {
-                let (failed, before) = (failures(&run), counted.visible());
-                wait::until_true("a checkpoint fails", seconds(30), || failures(&run) > failed);
-                counted.visible() == before
+                let before = shown();
+                std::thread::sleep(seconds(1));
+                shown() == before
             });
             assert!(run.is_running(), "{}", run.lines().join("\n"));
             drop(blocked);
