@@ -1,5 +1,6 @@
-//! What Sandbar is measured against: the same job as a hand-written loop on rdkafka, without any plugin. Batches from librdkafka's queue,
-//! a byte search instead of JSON, partitions by hand, a drain a second. A ceiling for whatever builds on librdkafka.
+//! What Sandbar is measured against: the same job as a hand-written loop on rdkafka, without any plugin. Batches from
+//! librdkafka's queue, a byte search instead of JSON, partitions by hand, a drain a second. A ceiling for whatever
+//! builds on librdkafka.
 #![expect(unsafe_code, reason = "librdkafka's batch calls have no safe wrapper")]
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -168,7 +169,8 @@ fn slow(value: &[u8]) -> u64 {
         .fold(0, |number, byte| number * 10 + u64::from(byte - b'0'))
 }
 
-/// Every output acknowledged, as before a commit. The loop commits nothing, which makes it a little cheaper than it would be.
+/// Every output acknowledged, as before a commit. The loop commits nothing, which makes it a little cheaper than it
+/// would be.
 fn drain(producer: &BaseProducer) {
     while producer.in_flight_count() > 0 {
         producer.poll(Duration::from_millis(1));

@@ -1,7 +1,8 @@
 //! What a plugin's call costs a record: `sandbar-call-bench [RECORDS [KEYS]]`, after `make plugins`.
 //!
-//! Batches of 1,000 records of 120 bytes; `count-by-key` with so many distinct keys in all, of which a batch has nearly all. State is kept after
-//! each batch and applied every 100,000 records. Best of five rounds; "call" is the guest with the copies into and out of it.
+//! Batches of 1,000 records of 120 bytes; `count-by-key` with so many distinct keys in all, of which a batch has nearly
+//! all. State is kept after each batch and applied every 100,000 records. Best of five rounds; "call" is the guest with
+//! the copies into and out of it.
 
 #![allow(
     clippy::print_stdout,

@@ -93,7 +93,8 @@ pub(crate) struct Between<'a> {
     pub(crate) memory: &'a str,
 }
 
-/// Writes a pipeline of one worker that commits each second; its compiled plugins are kept in `folder`. `source` is what its source has besides.
+/// Writes a pipeline of one worker that commits each second; its compiled plugins are kept in `folder`. `source` is
+/// what its source has besides.
 pub(crate) fn pipeline(folder: &Path, between: &Between<'_>, plugin: &str, delivery: &str, source: &str) -> String {
     let Between {
         brokers,

@@ -1,8 +1,8 @@
-//! One command prints the table: `make bench`, or `sandbar-bench [RECORDS [ROUNDS [JOB…]]]`; another what a start costs with a large state:
-//! `sandbar-bench restore [MIB]`.
+//! One command prints the table: `make bench`, or `sandbar-bench [RECORDS [ROUNDS [JOB…]]]`; another what a start costs
+//! with a large state: `sandbar-bench restore [MIB]`.
 //!
-//! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run: Kafka on one core,
-//! the process on the other.
+//! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run:
+//! Kafka on one core, the process on the other.
 
 #![allow(
     clippy::print_stdout,

@@ -1,8 +1,8 @@
 //! How long a start takes with a large state: `sandbar-bench restore [MIB]`, or `make bench-restore`.
 //!
-//! Twice, with that much state and with almost none, so that what a start costs anyway stands beside: the process is killed with records left to
-//! read and started again, once with its local files and once without, and the time is taken until its group's offsets move. The state's bytes
-//! are those of its keys, 1 KiB each.
+//! Twice, with that much state and with almost none, so that what a start costs anyway stands beside: the process is
+//! killed with records left to read and started again, once with its local files and once without, and the time is
+//! taken until its group's offsets move. The state's bytes are those of its keys, 1 KiB each.
 
 use crate::jobs::{self, Between};
 use crate::{CORE, KAFKA_CORE, PARTITIONS, load, pin, program, workload};
@@ -60,7 +60,8 @@ fn seen(kafka: &Kafka, mib: usize) -> Seen {
         memory: "64MiB",
     };
     let file = jobs::pipeline(folder.path(), &between, "count-by-key", "exactly-once", "");
-    // A member with a name of its own takes the place of the one that was killed; others wait until that one's session is over.
+    // A member with a name of its own takes the place of the one that was killed; others wait until that one's session
+    // is over.
     let text = std::fs::read_to_string(&file).expect("the pipeline file");
     std::fs::write(&file, format!("instance = \"restarted\"\n{text}")).expect("the pipeline file");
     let keys = mib << 10;

@@ -1,8 +1,9 @@
 //! What the keyed state of a running count costs a record: `sandbar-state-bench [CACHE-MIB [RECORDS [KEYS…]]]`.
 //!
-//! Four tasks, batches of 1,000 records; each looks the distinct keys' values up, puts the new counts, keeps them; every 100,000 records are a
-//! commit of all tasks. With few keys the overlay answers, with many RocksDB does. Keys are drawn evenly, the worst that can be for caches, or,
-//! where the number begins with `w`, as in `make bench`: the r-th with weight 1/r^0.6.
+//! Four tasks, batches of 1,000 records; each looks the distinct keys' values up, puts the new counts, keeps them;
+//! every 100,000 records are a commit of all tasks. With few keys the overlay answers, with many RocksDB does. Keys are
+//! drawn evenly, the worst that can be for caches, or, where the number begins with `w`, as in `make bench`: the r-th
+//! with weight 1/r^0.6.
 
 #![allow(
     clippy::print_stdout,
@@ -199,7 +200,8 @@ fn timed(span: &mut Duration, work: impl FnOnce()) -> Duration {
     took
 }
 
-/// User and system time of all threads, the background ones too: fields 14 and 15 of proc(5), in hundredths of a second.
+/// User and system time of all threads, the background ones too: fields 14 and 15 of proc(5), in hundredths of a
+/// second.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("the times of this process");
     let behind = stat.rsplit(')').next().unwrap_or_default();

@@ -25,7 +25,8 @@ use serde_json::value::RawValue;
 
 use crate::record::{Column, Records};
 
-/// Adds the record of a line. Its offset is 0: the reader of a file knows better. A line without a timestamp gets `now_ms`.
+/// Adds the record of a line. Its offset is 0: the reader of a file knows better. A line without a timestamp gets
+/// `now_ms`.
 ///
 /// # Errors
 /// Why the line is not a record, for a person; `into` is then as it was.
@@ -51,7 +52,8 @@ pub fn read(line: &[u8], now_ms: i64, into: &mut Records) -> Result<(), String> 
     Ok(())
 }
 
-/// Adds the line of record `index`, with its end of line; with `place` (a topic and a partition) also where the record lies.
+/// Adds the line of record `index`, with its end of line; with `place` (a topic and a partition) also where the record
+/// lies.
 pub fn write(records: &Records, index: usize, place: Option<(&str, i32)>, into: &mut Vec<u8>) {
     into.push(b'{');
     if let Some((topic, partition)) = place {
@@ -227,8 +229,9 @@ fn write_entry(name: &str, column: &Column, index: usize, into: &mut Vec<u8>) {
     }
 }
 
-/// Whether the text may stand in a line as it is: an object or an array (a number or a word would come back the same too, but a text `5` would look like a
-/// number to other programs), on one line, without space around that a reader would lose.
+/// Whether the text may stand in a line as it is: an object or an array (a number or a word would come back the same
+/// too, but a text `5` would look like a number to other programs), on one line, without space around that a reader
+/// would lose.
 fn stands_as_json(text: &str) -> bool {
     let bytes = text.as_bytes();
     let enclosed = matches!(

@@ -44,8 +44,8 @@ pub fn point(name: &str) {
 #[inline(always)]
 pub fn point(_name: &str) {}
 
-/// How often something happens: `usual`, or the milliseconds that the environment variable `name` says. What comes each ten minutes has to come
-/// while a test looks on.
+/// How often something happens: `usual`, or the milliseconds that the environment variable `name` says. What comes each
+/// ten minutes has to come while a test looks on.
 #[cfg(feature = "kill-points")]
 pub fn every(name: &str, usual: Duration) -> Duration {
     let given = std::env::var(name).ok().and_then(|text| text.parse().ok());

@@ -1,4 +1,5 @@
-//! What survives the end of the embedded broker, and what its folder allows. Not cases: Apache Kafka is not ours to kill here.
+//! What survives the end of the embedded broker, and what its folder allows. Not cases: Apache Kafka is not ours to
+//! kill here.
 
 use crate::client::{
     LIMIT, Record, admin, config, numbered, options, produce, producer, read, send, topic, until, wait,

@@ -1,4 +1,5 @@
-//! A transactional producer by hand, and readers that show what a client library hides: error codes, aborted lists, markers.
+//! A transactional producer by hand, and readers that show what a client library hides: error codes, aborted lists,
+//! markers.
 
 use crate::client::until;
 use crate::wire::{batch_with, call, call_flexible, produce_as, string};

@@ -1,4 +1,5 @@
-//! Transactions of the embedded broker outlive its end, however sudden: the open ones stay open, the decided ones stay decided.
+//! Transactions of the embedded broker outlive its end, however sudden: the open ones stay open, the decided ones stay
+//! decided.
 
 use crate::client::{LIMIT, Record, fresh, next, numbered, owned, producer, reader, send, topic, until};
 use crate::offsets::{position as positions, stranger};
@@ -187,8 +188,8 @@ fn a_time_out_outlives_a_kill() {
     assert!(successor.epoch > writer.epoch + 1, "an epoch is never given twice");
 }
 
-/// Writes transactions of one record in each of three partitions and a position, all of which say the transaction's number, until the
-/// broker is gone. The numbers of those whose commit was acknowledged go into the list.
+/// Writes transactions of one record in each of three partitions and a position, all of which say the transaction's
+/// number, until the broker is gone. The numbers of those whose commit was acknowledged go into the list.
 fn write_until_killed(address: &str, name: &str, first: i64, acknowledged: &Mutex<Vec<i64>>) -> KafkaResult<()> {
     let (writer, _) = producer(address, &[("transactional.id", "id"), ("linger.ms", "0")]);
     let client = stranger(address, GROUP, &[]);
@@ -253,8 +254,8 @@ fn killed_at_any_moment_every_transaction_is_whole() {
         until("it writes", || acknowledged.lock().unwrap().len() > before);
         std::thread::sleep(Duration::from_micros(7919 * round as u64 % 40_000 + 5_000));
         process.kill();
-        // The client's `send_offsets_to_transaction` waits for a broker without limit where none is left, whatever its time-out says: a writer
-        // that was caught there is left alone. Nothing is acknowledged to it any more.
+        // The client's `send_offsets_to_transaction` waits for a broker without limit where none is left, whatever its
+        // time-out says: a writer that was caught there is left alone. Nothing is acknowledged to it any more.
         let patience = Instant::now() + Duration::from_secs(10);
         while !writing.is_finished() && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(20));

@@ -44,8 +44,8 @@ pub(crate) fn producer_id(bootstrap: &str) -> i64 {
 
 /// Joins a group as a member that subscribes to a topic; answers when the group lets it in.
 pub(crate) fn join(bootstrap: &str, group: &str, topic: &str, session_ms: i32) -> Vec<u8> {
-    // A subscription of version 1: one topic, no data of the assignor, nothing owned. (Version 0 says nothing of what is owned, and
-    // librdkafka 2.12 as the leader reads a null pointer then.)
+    // A subscription of version 1: one topic, no data of the assignor, nothing owned. (Version 0 says nothing of what
+    // is owned, and librdkafka 2.12 as the leader reads a null pointer then.)
     let mut subscription = 1i16.to_be_bytes().to_vec();
     subscription.extend(1i32.to_be_bytes());
     subscription.extend(string(topic));

@@ -1,4 +1,5 @@
-//! Checkpoints and savepoints in a bucket of S3: the program, a real Kafka, and a server that speaks S3 (crates s3s and s3s-fs).
+//! Checkpoints and savepoints in a bucket of S3: the program, a real Kafka, and a server that speaks S3 (crates s3s and
+//! s3s-fs).
 
 use crate::checkpoints::{complete_again, run_from, save};
 use crate::exactly_once::{complete, under_load};

@@ -1,4 +1,5 @@
-//! What a person may change of a pipeline between two runs, and what not: its checkpoints and its offsets go on belonging together.
+//! What a person may change of a pipeline between two runs, and what not: its checkpoints and its offsets go on
+//! belonging together.
 
 use crate::exactly_once::complete;
 use crate::flow::stop;

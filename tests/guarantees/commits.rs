@@ -157,7 +157,8 @@ fn a_failed_commit_is_told_and_superseded_and_ends_nothing() {
         flow.committed()[&0] == 30
     });
     stop(run);
-    // The group may have given the partition anew while the broker was away: what was not committed came again, nothing is missing.
+    // The group may have given the partition anew while the broker was away: what was not committed came again, nothing
+    // is missing.
     let mut numbers = flow.sorted();
     numbers.dedup();
     assert_eq!(numbers, (0..30).collect::<Vec<_>>());

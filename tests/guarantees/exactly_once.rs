@@ -1,4 +1,5 @@
-//! Outputs, state and positions are those of one prefix of the input, whatever dies. `SANDBAR_KILLS` sets how often (usually 5).
+//! Outputs, state and positions are those of one prefix of the input, whatever dies. `SANDBAR_KILLS` sets how often
+//! (usually 5).
 //!
 //! A read-committed reader runs along, and in the end every output is recomputed from the input.
 
@@ -213,8 +214,8 @@ fn topics_that_meet_count_into_one_state_whatever_dies() {
     assert_eq!(watch.seen, sent, "nothing is added at the end");
 }
 
-/// Records go on coming, so many at a time, while `faults` does its worst and a reader runs along; then a last run finishes, and everything is
-/// recomputed.
+/// Records go on coming, so many at a time, while `faults` does its worst and a reader runs along; then a last run
+/// finishes, and everything is recomputed.
 pub fn under_load(counted: &Counted, records: i64, each: Duration, faults: impl FnOnce() + Send) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

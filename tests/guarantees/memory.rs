@@ -6,7 +6,8 @@ use sandbar_tests::kafka::Kafka;
 use sandbar_tests::wait::seconds;
 use std::time::{Duration, Instant};
 
-/// The queues of a process take 64 MiB, a batch and its outputs cross the plugin's memory, and the program itself takes its part.
+/// The queues of a process take 64 MiB, a batch and its outputs cross the plugin's memory, and the program itself takes
+/// its part.
 const LIMIT_KIB: u64 = 320 << 10;
 const RECORDS: i64 = 400;
 

@@ -1,7 +1,8 @@
-//! Every start with every stop on every kind of log: what is read is what the rules say, computed from the log as another client sees it.
+//! Every start with every stop on every kind of log: what is read is what the rules say, computed from the log as
+//! another client sees it.
 //!
-//! Rows 1 to 8, 10, 11, 43, 44 and 47 of the conformance list. The usual run takes cases until each pair of choices has met
-//! (`SANDBAR_MATRIX=triples`: each three; `full`: all of them).
+//! Rows 1 to 8, 10, 11, 43, 44 and 47 of the conformance list. The usual run takes cases until each pair of choices has
+//! met (`SANDBAR_MATRIX=triples`: each three; `full`: all of them).
 
 use sandbar_tests::client::{Client, Isolation, Producer, Record};
 use sandbar_tests::kafka::Kafka;
@@ -200,7 +201,8 @@ impl Log {
         self
     }
 
-    /// a/0: plain, committed, aborted, plain, open, and a plain one behind it; a/1 ends with a commit marker, a/2 with aborted records.
+    /// a/0: plain, committed, aborted, plain, open, and a plain one behind it; a/1 ends with a commit marker, a/2 with
+    /// aborted records.
     fn fill_with_transactions(&self, producer: &Producer) -> Producer {
         let transactions = self.client.transactions(&self.prefix);
         let transact = |place, numbers, commit: bool| {
@@ -300,7 +302,8 @@ impl Log {
         ])
     }
 
-    /// From where to where each partition is to be read; `None` where nothing says where to start. The rules, and nothing but the rules.
+    /// From where to where each partition is to be read; `None` where nothing says where to start. The rules, and
+    /// nothing but the rules.
     fn expected_positions(&self) -> Option<BTreeMap<Place, (i64, i64)>> {
         let place = |place| Some((place, (self.start(place)?, self.stop(place))));
         self.places().into_iter().map(place).collect()

@@ -1,4 +1,5 @@
-//! Where checkpoints and state are kept: a place that stands still, refuses writes, is full, is somebody else's; and Kafka refusing positions.
+//! Where checkpoints and state are kept: a place that stands still, refuses writes, is full, is somebody else's; and
+//! Kafka refusing positions.
 //!
 //! A run goes on within `tolerable-failures`, then it ends with a sentence; nothing is lost, and a restart is exact.
 

@@ -1,5 +1,5 @@
-//! Lists, maps and values by key come back as they were, whatever dies: each output says all that its key holds, and a model in the test says
-//! what it must be.
+//! Lists, maps and values by key come back as they were, whatever dies: each output says all that its key holds, and a
+//! model in the test says what it must be.
 
 use crate::flow::stop;
 use sandbar_tests::client::{Isolation, Record};

@@ -1,4 +1,5 @@
-//! The layout's rules as a table: each fails with the sentence that explains it, and each is shown to fail on a snippet.
+//! The layout's rules as a table: each fails with the sentence that explains it, and each is shown to fail on a
+//! snippet.
 
 use sandbar_tests::root;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,8 @@ struct Rule {
     broken: &'static [(&'static str, &'static str)],
 }
 
-/// From the bottom to the top: a module imports from lower rows and from itself. Whatever is not named is a loose file, below all.
+/// From the bottom to the top: a module imports from lower rows and from itself. Whatever is not named is a loose file,
+/// below all.
 const LAYERS: &[&[&str]] = &[
     &["source", "plugin", "state", "sink", "checkpoint", "broker"],
     &["pipeline"],

@@ -1,7 +1,9 @@
-//! `make torture`: faults at random, for as long as is asked for. `SANDBAR_KILLS` sets how many kills (usually 1,000), `SANDBAR_SECONDS` how
-//! long at most, `SANDBAR_SEED` repeats the same choices, `SANDBAR_LANES` says how many pipelines suffer side by side.
+//! `make torture`: faults at random, for as long as is asked for. `SANDBAR_KILLS` sets how many kills (usually 1,000),
+//! `SANDBAR_SECONDS` how long at most, `SANDBAR_SEED` repeats the same choices, `SANDBAR_LANES` says how many pipelines
+//! suffer side by side.
 //!
-//! Each pipeline lives for 25 kills under load, with a read-committed reader running along, and is then recomputed from its input.
+//! Each pipeline lives for 25 kills under load, with a read-committed reader running along, and is then recomputed from
+//! its input.
 
 use crate::exactly_once::{POINTS, RARE_POINTS, complete, under_load};
 use crate::flow::stop;
@@ -63,8 +65,8 @@ struct Report {
     pauses: u64,
     /// Local files deleted.
     wiped: u64,
-    /// Members with an instance id that ended, as they have to, because the broker says that another one has it: after a pause longer than
-    /// their session that may be a request to join of their own which they gave up.
+    /// Members with an instance id that ended, as they have to, because the broker says that another one has it: after
+    /// a pause longer than their session that may be a request to join of their own which they gave up.
     fenced: u64,
     /// What a member said that ended by itself.
     ended: Vec<String>,

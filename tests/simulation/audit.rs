@@ -22,7 +22,8 @@ impl Audit {
         }
     }
 
-    /// Reads up to the last stable offset. I1: each output once and in order, and right; at least once: none left out. I9: none that was aborted.
+    /// Reads up to the last stable offset. I1: each output once and in order, and right; at least once: none left out.
+    /// I9: none that was aborted.
     pub(crate) fn read(&mut self, broker: &mut Broker) {
         for place in places() {
             let log = broker.outputs.get_mut(&place).expect("a log");

@@ -1,4 +1,5 @@
-//! The simulated broker: inputs, outputs with their transactions, the group and its offsets. It judges nothing; `audit` does.
+//! The simulated broker: inputs, outputs with their transactions, the group and its offsets. It judges nothing; `audit`
+//! does.
 
 use crate::random::Random;
 use std::collections::{BTreeMap, VecDeque};

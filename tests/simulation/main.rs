@@ -1,6 +1,6 @@
-//! The commit protocol and the state, as they run, in a simulated world: crashes, processes that stand still, answers that are lost, requests that come
-//! late, rebalances, collections. A seed decides everything; a failure prints it, and `SANDBAR_SEED` replays it;
-//! `SANDBAR_WORLDS` says how many there are to be.
+//! The commit protocol and the state, as they run, in a simulated world: crashes, processes that stand still, answers
+//! that are lost, requests that come late, rebalances, collections. A seed decides everything; a failure prints it, and
+//! `SANDBAR_SEED` replays it; `SANDBAR_WORLDS` says how many there are to be.
 
 #![allow(
     missing_docs,
@@ -210,7 +210,8 @@ fn incarnations_not_compared_are_found_out() {
     is_found(LeftOut::Incarnations, &["I1", "I2", "I4", "I5", "I6"]);
 }
 
-/// One world in a thousand shows it: so in worlds where commits are often settled late, which hold where the condition is kept.
+/// One world in a thousand shows it: so in worlds where commits are often settled late, which hold where the condition
+/// is kept.
 #[test]
 fn incarnations_not_compared_when_a_commit_is_settled_are_found_out() {
     let settles_late = |env: &mut Env| env.settles_late = true;

@@ -217,7 +217,8 @@ impl Process {
         env.point("end-txn-sent")?;
         let one_in = if env.settles_late { 1 } else { 10 };
         if event == Event::CommitUnknown && env.fails_once_in(one_in) {
-            // Past the session, before it is settled, and then nobody tells it for a while: others go on with its tasks.
+            // Past the session, before it is settled, and then nobody tells it for a while: others go on with its
+            // tasks.
             let stands_still = env.random.between(SESSION, 3 * SESSION);
             self.stands_still = Some(stands_still);
             self.settles_at = env.now + stands_still + env.random.between(0, SESSION);
@@ -345,7 +346,8 @@ impl Process {
         Ok(Some(Event::Rewound))
     }
 
-    /// Brings a task to what is committed: by deltas from its local files or from a base. What comes out must be the fold of the prefix.
+    /// Brings a task to what is committed: by deltas from its local files or from a base. What comes out must be the
+    /// fold of the prefix.
     pub(crate) fn restore(&mut self, env: &mut Env, number: usize, mut task: Task) -> Result<Task, Crash> {
         let (_, pointer) = env.broker.committed[&(number, 0)].clone();
         let local = task.applied.clone();

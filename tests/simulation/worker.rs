@@ -305,7 +305,8 @@ impl Process {
         Ok(())
     }
 
-    /// A batch of one partition: counts its keys, stages the outputs. Now and then the guest fails, which leaves no change.
+    /// A batch of one partition: counts its keys, stages the outputs. Now and then the guest fails, which leaves no
+    /// change.
     fn process(&mut self, env: &mut Env) -> Result<(), Crash> {
         if self.tasks.is_empty() {
             return Ok(());

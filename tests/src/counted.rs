@@ -1,7 +1,8 @@
 //! A running count per key, and the auditor that recomputes every output from the input.
 //!
-//! Input and output have as many partitions and the same partitioner, and a task keeps the order of its partition: so partition `n` of the
-//! output is owed exactly what partition `n` of the input makes of it, record by record, in that order.
+//! Input and output have as many partitions and the same partitioner, and a task keeps the order of its partition: so
+//! partition `n` of the output is owed exactly what partition `n` of the input makes of it, record by record, in that
+//! order.
 
 use crate::client::{Client, Isolation, Producer, Reader, Record};
 use crate::kafka::Kafka;
@@ -28,7 +29,8 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// A pipeline over `partitions` partitions and `keys` keys, exactly-once with a commit each 100 ms unless the test says otherwise.
+    /// A pipeline over `partitions` partitions and `keys` keys, exactly-once with a commit each 100 ms unless the test
+    /// says otherwise.
     pub fn on(kafka: &Kafka, name: &str, partitions: i32, keys: i64) -> Self {
         Self::at(&kafka.bootstrap(), name, partitions, keys)
     }
@@ -105,7 +107,8 @@ impl Counted {
         self.is_complete_behind(&BTreeMap::new())
     }
 
-    /// The same where the output has only what the records from these offsets on make of it: each partition's, by number.
+    /// The same where the output has only what the records from these offsets on make of it: each partition's, by
+    /// number.
     pub fn is_complete_behind(&self, offsets: &BTreeMap<i32, i64>) -> bool {
         let owed = owed(&self.client.read(&self.input, Isolation::Committed));
         let shown = by_partition(self.client.read(&self.output, Isolation::Committed));
@@ -136,7 +139,8 @@ impl Counted {
 
     /// How many outputs are repeated, once each is there.
     ///
-    /// Panics where one is skipped, or comes again in another order: each is the next one, or goes back to one that was there.
+    /// Panics where one is skipped, or comes again in another order: each is the next one, or goes back to one that was
+    /// there.
     pub fn repeated(&self) -> Option<u64> {
         let owed = owed(&self.client.read(&self.input, Isolation::Committed));
         let shown = by_partition(self.client.read(&self.output, Isolation::Committed));

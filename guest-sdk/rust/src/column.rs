@@ -55,8 +55,8 @@ impl<T: Bytes> Bytes for Option<T> {
 
 /// A column of byte strings in which an entry may be absent (null).
 ///
-/// Always: `ends` never falls, its last entry is `bytes.len()`, and `absent` ascends. Entry `i` is `bytes[ends[i-1]..ends[i]]`, with
-/// `ends[-1] = 0`; an absent entry repeats the end before it.
+/// Always: `ends` never falls, its last entry is `bytes.len()`, and `absent` ascends. Entry `i` is
+/// `bytes[ends[i-1]..ends[i]]`, with `ends[-1] = 0`; an absent entry repeats the end before it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Column {
     pub(crate) bytes: Vec<u8>,

@@ -2,7 +2,8 @@
 
 use crate::bindings::sandbar::plugin::types;
 
-/// What a plugin is, without running it on data. Its stores are those of [`Plugin::stores`](crate::Plugin::stores); it has no timers.
+/// What a plugin is, without running it on data. Its stores are those of [`Plugin::stores`](crate::Plugin::stores); it
+/// has no timers.
 #[derive(Debug, Clone)]
 pub struct Description(types::Description);
 
@@ -43,7 +44,8 @@ impl Description {
         self.metric(name, types::MetricKind::Counter, help)
     }
 
-    /// Declares the next metric, a figure that stands until the next one; [`Outputs::gauge`](crate::Outputs::gauge) takes its index.
+    /// Declares the next metric, a figure that stands until the next one; [`Outputs::gauge`](crate::Outputs::gauge)
+    /// takes its index.
     #[must_use]
     pub fn gauge(self, name: &str, help: &str) -> Self {
         self.metric(name, types::MetricKind::Gauge, help)

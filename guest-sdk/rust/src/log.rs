@@ -1,4 +1,5 @@
-//! The plugin's log. It carries the pipeline's and the operator's name; too much of it is dropped by the host, and counted.
+//! The plugin's log. It carries the pipeline's and the operator's name; too much of it is dropped by the host, and
+//! counted.
 
 use crate::bindings::sandbar::plugin::log::{self, Level};
 

@@ -44,8 +44,8 @@ impl Outputs {
         self.row(event.key(), event.value(), event.timestamp(), event.index() as u32)
     }
 
-    /// Emits a new record to the first output, with the timestamp of the event and without headers. The key and the value are bytes,
-    /// text, or an option of them; [`NULL`](crate::NULL) is null.
+    /// Emits a new record to the first output, with the timestamp of the event and without headers. The key and the
+    /// value are bytes, text, or an option of them; [`NULL`](crate::NULL) is null.
     #[inline]
     pub fn emit(&mut self, key: impl Bytes, value: impl Bytes) -> Emitted<'_> {
         self.row(key.bytes(), value.bytes(), self.timestamp, self.event)
@@ -66,7 +66,8 @@ impl Outputs {
         Ok(self.rest_of_row(self.timestamp, self.event))
     }
 
-    /// Emits a record whose value is `value` as text, written straight into the column: `out.emit_text(event.key(), 7)`.
+    /// Emits a record whose value is `value` as text, written straight into the column: `out.emit_text(event.key(),
+    /// 7)`.
     #[inline]
     pub fn emit_text(&mut self, key: impl Bytes, value: impl Display) -> Emitted<'_> {
         // Memory takes whatever is written.
@@ -112,7 +113,8 @@ impl Outputs {
         self.causes = (0..count as u32).collect();
     }
 
-    /// From here on emissions are caused by `event`, and have its timestamp. A [`BatchPlugin`](crate::BatchPlugin) calls it.
+    /// From here on emissions are caused by `event`, and have its timestamp. A [`BatchPlugin`](crate::BatchPlugin)
+    /// calls it.
     #[inline]
     pub fn at(&mut self, event: &Event) {
         self.event = event.index() as u32;
@@ -120,7 +122,8 @@ impl Outputs {
         self.before = self.causes.len();
     }
 
-    /// Refuses the event that [`Outputs::at`] named, and takes back what it had emitted. A [`BatchPlugin`](crate::BatchPlugin) calls it.
+    /// Refuses the event that [`Outputs::at`] named, and takes back what it had emitted. A
+    /// [`BatchPlugin`](crate::BatchPlugin) calls it.
     ///
     /// # Errors
     /// The call's failure where the refusal asks for the whole call again.

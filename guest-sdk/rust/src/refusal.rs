@@ -54,7 +54,8 @@ impl Refusal {
     }
 }
 
-// `Refusal` is no `Error` itself: the blanket conversion, which makes `?` take every error, would overlap with `From<T> for T`.
+// `Refusal` is no `Error` itself: the blanket conversion, which makes `?` take every error, would overlap with `From<T>
+// for T`.
 impl<E: Error> From<E> for Refusal {
     fn from(error: E) -> Self {
         dead_letter(with_causes(&error))

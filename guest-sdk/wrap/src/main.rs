@@ -1,5 +1,6 @@
-//! `sandbar-wrap CORE.wasm COMPONENT.wasm`: makes a component out of a core module that carries its world in a custom section, as the
-//! bindings of every language leave it there. Brings no adapter, so a module that imports WASI is an error.
+//! `sandbar-wrap CORE.wasm COMPONENT.wasm`: makes a component out of a core module that carries its world in a custom
+//! section, as the bindings of every language leave it there. Brings no adapter, so a module that imports WASI is an
+//! error.
 
 use std::env;
 use std::error::Error;

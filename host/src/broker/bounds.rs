@@ -48,7 +48,8 @@ pub(super) fn list(state: &State, request: ListOffsetsRequest, version: i16) -> 
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
-/// Answers OffsetForLeaderEpoch: there is one epoch and nothing is ever cut off, so no client's position is ever invalid.
+/// Answers OffsetForLeaderEpoch: there is one epoch and nothing is ever cut off, so no client's position is ever
+/// invalid.
 pub(super) fn epochs(state: &State, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {

@@ -47,7 +47,8 @@ impl Store {
         Ok(stored.collect())
     }
 
-    /// Reads every byte that these pointers reach and says of each object whether it is what it has to be; `told` hears of each as it is done.
+    /// Reads every byte that these pointers reach and says of each object whether it is what it has to be; `told` hears
+    /// of each as it is done.
     ///
     /// # Errors
     /// None for what is damaged or missing: that is a flaw of its object. A store that cannot be opened failed before.

@@ -5,21 +5,22 @@
 pub enum Command {
     /// Begin to write the bundle: the changes of all tasks since the last commit. Not answered.
     Seal,
-    /// Wait until every staged output is acknowledged; answer with `Drained` or `DrainTimedOut`, with checkpoints also with `NothingNew`,
-    /// `OutputFailed`, `Expired` or `Fenced`.
+    /// Wait until every staged output is acknowledged; answer with `Drained` or `DrainTimedOut`, with checkpoints also
+    /// with `NothingNew`, `OutputFailed`, `Expired` or `Fenced`.
     Drain,
     /// Wait until the bundle is durable; answer with `Stored` or `StoreFailed`.
     AwaitBundle,
-    /// Compare every task's incarnation with the one it read under and take fresh group metadata; answer with `Current` or `Stale`.
+    /// Compare every task's incarnation with the one it read under and take fresh group metadata; answer with `Current`
+    /// or `Stale`.
     CheckMembership,
-    /// Send next offset and pointer of all partitions of every task, idle ones too, to the transaction, with that metadata; answer with
-    /// `OffsetsSent`, `OffsetsSlow`, `Stale`, `OffsetsRefused`, `Expired` or `Fenced`.
+    /// Send next offset and pointer of all partitions of every task, idle ones too, to the transaction, with that
+    /// metadata; answer with `OffsetsSent`, `OffsetsSlow`, `Stale`, `OffsetsRefused`, `Expired` or `Fenced`.
     SendOffsets,
-    /// Commit the transaction, again as long as the client asks for it and the limit allows; answer with `Committed`, `CommittedSlow`,
-    /// `CommitRefused`, `CommitUnknown`, `Expired` or `Fenced`.
+    /// Commit the transaction, again as long as the client asks for it and the limit allows; answer with `Committed`,
+    /// `CommittedSlow`, `CommitRefused`, `CommitUnknown`, `Expired` or `Fenced`.
     CommitTransaction,
-    /// Commit next offset and pointer of all partitions of every task in one request, and attend the groups until the answer; answer with
-    /// `Committed`, `CommitRefused` (by a rebalance, say), `OffsetsRefused` or `CommitUnknown`.
+    /// Commit next offset and pointer of all partitions of every task in one request, and attend the groups until the
+    /// answer; answer with `Committed`, `CommitRefused` (by a rebalance, say), `OffsetsRefused` or `CommitUnknown`.
     CommitOffsets,
     /// Write each task's overlay with its new pointer into the local state; answer with `Applied`.
     Apply,
@@ -27,21 +28,22 @@ pub enum Command {
     DropOverlays,
     /// Abort the transaction, if one is open; a limit is enough, since a `Recycle` or the end follows. Not answered.
     Abort,
-    /// Throw the producer away and initialise a new one, which waits for or aborts what the old one left; answer with `Recycled` or
-    /// `RecycleFailed`.
+    /// Throw the producer away and initialise a new one, which waits for or aborts what the old one left; answer with
+    /// `Recycled` or `RecycleFailed`.
     Recycle,
-    /// Read the committed pointers of the tasks in the bundle that are still this worker's, with require-stable, and compare; answer with
-    /// `SettledNew` (one is new), `SettledOld` (else, one is old), `SettledOther`, `Unsettled` or `Foreign`.
+    /// Read the committed pointers of the tasks in the bundle that are still this worker's, with require-stable, and
+    /// compare; answer with `SettledNew` (one is new), `SettledOld` (else, one is old), `SettledOther`, `Unsettled` or
+    /// `Foreign`.
     Settle,
-    /// Read what is committed for every task that stays, with require-stable, and go on there: where the pointer is not the local one, the
-    /// state is restored to it. Answer with `Rewound`, `RewindFailed` or `Foreign`.
+    /// Read what is committed for every task that stays, with require-stable, and go on there: where the pointer is not
+    /// the local one, the state is restored to it. Answer with `Rewound`, `RewindFailed` or `Foreign`.
     Rewind,
     /// Positions only: begin to commit the positions of what was processed; the answer comes as `Answered`.
     Commit,
     /// Positions only: commit the revoked partitions, wait for it, and give them up.
     CommitAndRelease,
-    /// Give the revoked partitions of all groups up, with the overlays of their tasks: what was not committed their next owner reads again.
-    /// Not answered.
+    /// Give the revoked partitions of all groups up, with the overlays of their tasks: what was not committed their
+    /// next owner reads again. Not answered.
     Release,
     /// Forget the lost partitions and the overlays of their tasks: nothing of them may be committed. Not answered.
     Forget,

@@ -1,7 +1,8 @@
 //! What the protocol is told.
 
-/// What happened, at a batch boundary. The first four come by themselves, at any time; so may `OutputFailed`, `Expired`, `Fenced` and `Foreign`,
-/// which also stand for the answer to a command that is under way. The others answer a command, and mean nothing where it was not given.
+/// What happened, at a batch boundary. The first four come by themselves, at any time; so may `OutputFailed`,
+/// `Expired`, `Fenced` and `Foreign`, which also stand for the answer to a command that is under way. The others answer
+/// a command, and mean nothing where it was not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The interval came round, or the overlays are large.
@@ -16,7 +17,8 @@ pub enum Event {
     Drained,
     /// The outputs were not all acknowledged within the limit.
     DrainTimedOut,
-    /// Instead of `Drained`, with checkpoints: nothing was processed since the last commit, so there is nothing to commit.
+    /// Instead of `Drained`, with checkpoints: nothing was processed since the last commit, so there is nothing to
+    /// commit.
     NothingNew,
     /// Positions only: the group answered an interval's commit, well or badly.
     Answered,
@@ -28,13 +30,15 @@ pub enum Event {
     StoreFailed,
     /// Every task's incarnation is the one it read under, and the group metadata is that of a joined member.
     Current,
-    /// They are not, or the group refused the offsets because a rebalance is under way: `IllegalGeneration`, `UnknownMemberId`. Ordinary.
+    /// They are not, or the group refused the offsets because a rebalance is under way: `IllegalGeneration`,
+    /// `UnknownMemberId`. Ordinary.
     Stale,
     /// The offsets are part of the transaction.
     OffsetsSent,
     /// They are, but it took so long that a retry may be under way still.
     OffsetsSlow,
-    /// The offsets were refused for a reason that does not pass, as a rebalance does; a transaction can only be aborted.
+    /// The offsets were refused for a reason that does not pass, as a rebalance does; a transaction can only be
+    /// aborted.
     OffsetsRefused,
     /// The broker aborted the transaction because it grew too old: a refusal of the epoch when its time-out has passed.
     Expired,

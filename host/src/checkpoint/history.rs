@@ -1,7 +1,9 @@
-//! The way back: from a pointer through its parents to a ground that its state can be built on, and the deltas from there.
+//! The way back: from a pointer through its parents to a ground that its state can be built on, and the deltas from
+//! there.
 //!
-//! A pointer carries the hash of its bundle, and each bundle the pointer to its parent: the way back is a chain of hashes. Numbers only fall on
-//! it, so it ends. What is missing or damaged on it is an error; it is never taken for the end.
+//! A pointer carries the hash of its bundle, and each bundle the pointer to its parent: the way back is a chain of
+//! hashes. Numbers only fall on it, so it ends. What is missing or damaged on it is an error; it is never taken for the
+//! end.
 
 use super::bundle::{self, BaseRef, Entry, StoreShape};
 use super::pointer::Pointer;
@@ -46,8 +48,8 @@ pub struct Delta {
 }
 
 impl Store {
-    /// How to build the state of `pointer`, given what the local files hold: they are the ground if they are that state or an ancestor of it,
-    /// else the newest base on the way.
+    /// How to build the state of `pointer`, given what the local files hold: they are the ground if they are that state
+    /// or an ancestor of it, else the newest base on the way.
     ///
     /// # Errors
     /// `Corrupt`: an object on the way is missing or damaged, or the store cannot be read.

@@ -1,7 +1,7 @@
 //! Objects in a folder or a bucket, behind blocking calls: the one place that knows `object_store`.
 //!
-//! Everything is carried out by a thread of its own; a caller waits for the answer or goes on and asks later. A folder's writes are on the
-//! disk (file and folder synced) when they are answered.
+//! Everything is carried out by a thread of its own; a caller waits for the answer or goes on and asks later. A
+//! folder's writes are on the disk (file and folder synced) when they are answered.
 
 use std::future::Future;
 use std::ops::Range;
@@ -267,8 +267,9 @@ impl Objects {
         self.found("delete", name, deleted).map(|_| ())
     }
 
-    /// Deletes what writes and deletions leave in folders, where it is older than a moment: halves of objects that a crash cut short, and
-    /// folders that are empty. A bucket keeps such things out of sight. What cannot be deleted stays for the next time.
+    /// Deletes what writes and deletions leave in folders, where it is older than a moment: halves of objects that a
+    /// crash cut short, and folders that are empty. A bucket keeps such things out of sight. What cannot be deleted
+    /// stays for the next time.
     pub(super) fn sweep(&self, folders: &[String], older_than: i64) {
         let Some(root) = &self.folder else { return };
         let entries = folders

@@ -1,7 +1,9 @@
-//! The pointer: what rides in a committed offset's metadata and names the state that belongs to it. Stored text: golden tests hold its form.
+//! The pointer: what rides in a committed offset's metadata and names the state that belongs to it. Stored text: golden
+//! tests hold its form.
 //!
-//! `sb1:<bundle>:<task>:<seq>:<hash>`; before the first checkpoint `sb1:-:<task>:0:-`. A bounded run's source puts its stop behind it.
-//! The hash is that of the bundle's manifest, which holds the hashes of everything else: a pointer vouches for every byte of the state.
+//! `sb1:<bundle>:<task>:<seq>:<hash>`; before the first checkpoint `sb1:-:<task>:0:-`. A bounded run's source puts its
+//! stop behind it. The hash is that of the bundle's manifest, which holds the hashes of everything else: a pointer
+//! vouches for every byte of the state.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,7 +29,8 @@ const STOP: usize = 1 + 19 + 1 + 8;
 pub struct Pointer {
     /// The bundle that holds the task's last change; `None`: there was no checkpoint yet, its state is empty.
     pub bundle: Option<String>,
-    /// The task: `<source>/<number>`, or `<source>/<number>.<hash of the topic>` where each partition stands for itself.
+    /// The task: `<source>/<number>`, or `<source>/<number>.<hash of the topic>` where each partition stands for
+    /// itself.
     pub task: String,
     /// Counts the task's checkpoints, from 1; 0 where there is no bundle.
     pub seq: u64,
@@ -73,7 +76,8 @@ impl Pointer {
         }
     }
 
-    /// Bytes of the longest metadata that a task of this name may ever need, its source's stop included; [`LIMIT`] is what there is.
+    /// Bytes of the longest metadata that a task of this name may ever need, its source's stop included; [`LIMIT`] is
+    /// what there is.
     pub fn longest(task: &str) -> usize {
         PREFIX.len() + super::store::NAME_LENGTH + 1 + task.len() + 1 + 20 + 1 + HASH_DIGITS + STOP
     }
@@ -149,7 +153,8 @@ pub(super) fn is_name(text: &str) -> bool {
     (2..=NAME_LIMIT).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// `<source>/<number>`; where each partition stands for itself a hash of its topic follows: `<source>/<number>.<8 hex digits>`.
+/// `<source>/<number>`; where each partition stands for itself a hash of its topic follows: `<source>/<number>.<8 hex
+/// digits>`.
 fn is_task(text: &str) -> bool {
     let Some((_, number)) = text.rsplit_once('/') else {
         return false;

@@ -6,12 +6,12 @@
 //! 2. drain: every output staged so far is acknowledged
 //! 3. commit the positions of the records processed so far
 //!
-//! A round is asked for by the interval, by a partition that is taken away, or by the end of the run. An interval's commit is answered
-//! later and nobody waits for it; the commit of a revocation or of the end is waited for, with a limit, by who carries it out.
-//! A failed commit changes nothing: the next one supersedes it.
+//! A round is asked for by the interval, by a partition that is taken away, or by the end of the run. An interval's
+//! commit is answered later and nobody waits for it; the commit of a revocation or of the end is waited for, with a
+//! limit, by who carries it out. A failed commit changes nothing: the next one supersedes it.
 //!
-//! **With checkpoints** (`Mode::AtLeastOnce`, `Mode::ExactlyOnce`), one machine a worker, over all its groups and tasks. Nothing is processed
-//! while a round is under way:
+//! **With checkpoints** (`Mode::AtLeastOnce`, `Mode::ExactlyOnce`), one machine a worker, over all its groups and
+//! tasks. Nothing is processed while a round is under way:
 //!
 //! ```text
 //!              at least once                exactly once
@@ -24,12 +24,14 @@
 //!   7  Apply   the overlays become the local state
 //! ```
 //!
-//! At least once, a round that fails leaves everything as it is: the next one carries the same changes and more, so nothing is dropped but
-//! when an output is lost. Exactly once, it takes the outputs back: the transaction is aborted, the overlays are dropped, the producer is
-//! recycled, and the tasks that stay go on from what is committed. One that may have gone through is settled: recycled first, so that Kafka
-//! has decided, then the committed pointers say which of the two it was.
+//! At least once, a round that fails leaves everything as it is: the next one carries the same changes and more, so
+//! nothing is dropped but when an output is lost. Exactly once, it takes the outputs back: the transaction is aborted,
+//! the overlays are dropped, the producer is recycled, and the tasks that stay go on from what is committed. One that
+//! may have gone through is settled: recycled first, so that Kafka has decided, then the committed pointers say which
+//! of the two it was.
 //!
-//! Invariants, held by the tests below over every sequence of events (of eight for positions, of any length with checkpoints):
+//! Invariants, held by the tests below over every sequence of events (of eight for positions, of any length with
+//! checkpoints):
 //!
 //! - P1: nothing is committed unless everything was drained since the last record was processed.
 //! - P2: no commit begins over a task that was lost since the round began, or that another incarnation owns.
@@ -118,7 +120,8 @@ impl Default for Protocol {
 }
 
 impl Protocol {
-    /// A machine that halts when more than `tolerable_failures` rounds fail one after the other; positions only, it never does.
+    /// A machine that halts when more than `tolerable_failures` rounds fail one after the other; positions only, it
+    /// never does.
     pub fn new(mode: Mode, tolerable_failures: u32) -> Self {
         Self {
             mode,
@@ -213,7 +216,8 @@ impl Protocol {
         self.wait(Phase::Draining, &[Command::Seal, Command::Drain])
     }
 
-    /// A round under way carries what was read of the revoked partitions; where everything was dropped already, they can go at once.
+    /// A round under way carries what was read of the revoked partitions; where everything was dropped already, they
+    /// can go at once.
     fn revoke(&mut self) -> &'static [Command] {
         if self.phase == Phase::Rewinding {
             return &[Command::Release];
@@ -227,8 +231,8 @@ impl Protocol {
         self.begin()
     }
 
-    /// Exactly once, the outputs of the lost tasks are in the transaction: it goes as a whole. A commit that began already is valid, or the
-    /// group refuses it.
+    /// Exactly once, the outputs of the lost tasks are in the transaction: it goes as a whole. A commit that began
+    /// already is valid, or the group refuses it.
     fn lose(&mut self) -> &'static [Command] {
         use Command::*;
         match (self.mode, self.phase) {
@@ -318,7 +322,8 @@ impl Protocol {
         }
     }
 
-    /// At least once, a rebalance refuses a commit: ordinary. Exactly once, it was refused before; this is something else.
+    /// At least once, a rebalance refuses a commit: ordinary. Exactly once, it was refused before; this is something
+    /// else.
     fn refuse(&mut self) -> &'static [Command] {
         use Command::*;
         if self.mode == Mode::ExactlyOnce && !self.is_ending {
@@ -328,7 +333,8 @@ impl Protocol {
         }
     }
 
-    /// At least once, it does not matter which it was: the next commit carries these changes and more, whatever the pointer.
+    /// At least once, it does not matter which it was: the next commit carries these changes and more, whatever the
+    /// pointer.
     fn doubt(&mut self) -> &'static [Command] {
         if self.mode == Mode::ExactlyOnce && !self.is_ending {
             self.wait(Phase::Recycling(Then::Settle), &[Command::Recycle])
@@ -383,7 +389,8 @@ impl Protocol {
         }
     }
 
-    /// The round did not commit. At least once, the next one will; exactly once, everything since the last commit is taken back.
+    /// The round did not commit. At least once, the next one will; exactly once, everything since the last commit is
+    /// taken back.
     fn give_up(&mut self) -> &'static [Command] {
         if self.mode == Mode::ExactlyOnce {
             self.start_over()
@@ -404,8 +411,8 @@ impl Protocol {
         }
     }
 
-    /// Counts a failure that is not ordinary; the run ends where it is one too many, else `then`. A round that ends the run, or could not
-    /// have committed any more, is not counted.
+    /// Counts a failure that is not ordinary; the run ends where it is one too many, else `then`. A round that ends the
+    /// run, or could not have committed any more, is not counted.
     fn fail(&mut self, then: impl FnOnce(&mut Self) -> &'static [Command]) -> &'static [Command] {
         if self.has_lost {
             return then(self);

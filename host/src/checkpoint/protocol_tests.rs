@@ -1,5 +1,5 @@
-//! The protocol's invariants, over every sequence of events of any length: each state that it can be in is visited together with what an
-//! observer knows of the world, and each event is tried there, those that nobody asked for too.
+//! The protocol's invariants, over every sequence of events of any length: each state that it can be in is visited
+//! together with what an observer knows of the world, and each event is tried there, those that nobody asked for too.
 
 use super::{Command, Event, Halt, Mode, Protocol};
 use std::collections::HashSet;

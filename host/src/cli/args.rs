@@ -75,7 +75,8 @@ impl Verb {
     }
 }
 
-/// The verb and where its results go. The exit code where there is nothing to run: help was asked for, or the line is wrong.
+/// The verb and where its results go. The exit code where there is nothing to run: help was asked for, or the line is
+/// wrong.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<(Verb, Output), ExitCode> {
     let words: Vec<OsString> = words.collect();
     let line = Line::try_parse_from(&words).map_err(|error| explain(&error, asks_for_json(&words)))?;

@@ -1,8 +1,9 @@
 //! The command line: a file per verb, in the order in which a person meets them.
 //!
-//! Owns arguments, help texts, tables, JSON on the screen, signals and exit codes. Never decides anything about records or positions:
-//! a verb calls a station or the pipeline and prints what it said. Always: standard output carries results and nothing else, errors and
-//! logs go to standard error, and a broken pipe on standard output ends the program quietly.
+//! Owns arguments, help texts, tables, JSON on the screen, signals and exit codes. Never decides anything about records
+//! or positions: a verb calls a station or the pipeline and prints what it said. Always: standard output carries
+//! results and nothing else, errors and logs go to standard error, and a broken pipe on standard output ends the
+//! program quietly.
 
 mod args;
 mod output;

@@ -40,7 +40,8 @@ enum Action {
     Set {
         #[command(flatten)]
         pipeline: Pipeline,
-        /// Where to: earliest, latest, a FILE, or SOURCE/PARTITION=OFFSET, again and again (TOPIC/PARTITION=OFFSET where a source has several topics)
+        /// Where to: earliest, latest, a FILE, or SOURCE/PARTITION=OFFSET, again and again (TOPIC/PARTITION=OFFSET
+        /// where a source has several topics)
         #[arg(long, value_name = "WHERE", required = true, num_args = 1.., value_parser = target)]
         to: Vec<Target>,
     },
@@ -169,7 +170,8 @@ fn as_json(position: &Position) -> Value {
     })
 }
 
-/// Committed positions by topic and partition. Two groups that disagree about a partition cannot both be told in this form.
+/// Committed positions by topic and partition. Two groups that disagree about a partition cannot both be told in this
+/// form.
 fn export(positions: &[Position]) -> Result<Value> {
     let mut topics: BTreeMap<&str, BTreeMap<i32, i64>> = BTreeMap::new();
     for position in positions {

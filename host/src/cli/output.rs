@@ -42,7 +42,8 @@ impl Output {
         }
     }
 
-    /// Tells what happens while a verb runs: beside its results, or on standard error where standard output belongs to somebody else.
+    /// Tells what happens while a verb runs: beside its results, or on standard error where standard output belongs to
+    /// somebody else.
     pub(super) fn tell(self, value: &Value, human: impl FnOnce() -> String, stdout_is_taken: bool) -> Result<()> {
         if !stdout_is_taken {
             return self.show(value, human);
@@ -71,7 +72,8 @@ impl Output {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
-            // Whoever read has enough (`| head`): there is nobody left to tell anything, so this is the end and no error.
+            // Whoever read has enough (`| head`): there is nobody left to tell anything, so this is the end and no
+            // error.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => Err(Error::new(Kind::Failed, "failed to write to standard output", error)),
         }

@@ -32,7 +32,8 @@ enum Action {
     Create {
         #[command(flatten)]
         pipeline: Pipeline,
-        /// A name beside the checkpoints, or a place: ./folder, file://… or s3://bucket/prefix; by default a name that begins with the time
+        /// A name beside the checkpoints, or a place: ./folder, file://… or s3://bucket/prefix; by default a name that
+        /// begins with the time
         #[arg(long, value_name = "SAVEPOINT")]
         name: Option<String>,
     },
@@ -80,7 +81,8 @@ impl Savepoint {
     }
 }
 
-/// What a person gave: a name beside the checkpoints, or a place. A bucket is reached with the settings of the pipeline's own.
+/// What a person gave: a name beside the checkpoints, or a place. A bucket is reached with the settings of the
+/// pipeline's own.
 pub(super) fn place(text: &str, beside: &Location) -> Result<Place> {
     if !text.contains('/') && !text.contains('\\') {
         return Ok(Place::Named(text.to_owned()));

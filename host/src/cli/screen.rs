@@ -1,4 +1,5 @@
-//! What a person, or a program, sees of a run: a line for each notice, and on a terminal rates, lag, and a bar while it catches up.
+//! What a person, or a program, sees of a run: a line for each notice, and on a terminal rates, lag, and a bar while it
+//! catches up.
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;

@@ -46,7 +46,8 @@ impl Stop {
     }
 }
 
-/// Calls `ask` at each signal from now on; when it says that it had been asked before, the process ends at once with 130 or 143.
+/// Calls `ask` at each signal from now on; when it says that it had been asked before, the process ends at once with
+/// 130 or 143.
 pub(super) fn listen(ask: impl Fn() -> bool + Send + 'static) -> Result<()> {
     let failed = |error: std::io::Error| Error::new(Kind::Failed, "failed to listen for signals", error);
     let runtime = tokio::runtime::Builder::new_current_thread()

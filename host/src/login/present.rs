@@ -127,8 +127,8 @@ impl Login {
         }
     }
 
-    /// What a new client signs in with. Waits for a token only if there is none, or the one that there is ended: whoever
-    /// makes a client may process records, and a token that is to be renewed is still good.
+    /// What a new client signs in with. Waits for a token only if there is none, or the one that there is ended:
+    /// whoever makes a client may process records, and a token that is to be renewed is still good.
     pub(super) fn present(&self) -> Result<Option<Present>> {
         let Some(shared) = &self.0 else { return Ok(None) };
         let now = clock::wall_ms();

@@ -1,4 +1,5 @@
-//! What a pipeline's groups, or its newest checkpoints, hold as committed: per task the pointer to its state, and its positions.
+//! What a pipeline's groups, or its newest checkpoints, hold as committed: per task the pointer to its state, and its
+//! positions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,11 +17,12 @@ use crate::source::offsets::{self, Committed, Marked, Position, To};
 
 /// From one collection to the next.
 const EVERY: Duration = Duration::from_secs(10 * 60);
-/// Twice the time that brokers allow a transaction by default: whoever wrote an object that is older can commit it no more.
+/// Twice the time that brokers allow a transaction by default: whoever wrote an object that is older can commit it no
+/// more.
 const MIN_AGE: Duration = Duration::from_secs(2 * 15 * 60);
 
-/// The committed pointer of each task and the positions that belong to it, in the order of the tasks. A task whose partitions have no offset yet
-/// is left out, and so is a partition that joined its task after the last checkpoint.
+/// The committed pointer of each task and the positions that belong to it, in the order of the tasks. A task whose
+/// partitions have no offset yet is left out, and so is a partition that joined its task after the last checkpoint.
 ///
 /// # Errors
 /// `Kafka`: a group cannot be read; `Corrupt`: an offset is not this pipeline's, or a task's partitions do not agree.
@@ -35,7 +37,8 @@ pub fn committed(pipeline: &Pipeline) -> Result<Vec<(Pointer, Offsets)>> {
     by_task(&offsets::marked(&sources)?)
 }
 
-/// The positions of all Kafka sources beside the range of their logs: the groups', or those of the newest checkpoints where they are the truth.
+/// The positions of all Kafka sources beside the range of their logs: the groups', or those of the newest checkpoints
+/// where they are the truth.
 ///
 /// # Errors
 /// `Kafka`: a cluster cannot be asked; `Corrupt`: the checkpoints cannot be read.
@@ -61,7 +64,8 @@ pub fn positions(pipeline: &Pipeline) -> Result<Vec<Position>> {
     Ok(positions)
 }
 
-/// Sets the positions of the Kafka sources while nobody is in their groups, with no state, and returns them as they are afterwards.
+/// Sets the positions of the Kafka sources while nobody is in their groups, with no state, and returns them as they are
+/// afterwards.
 ///
 /// # Errors
 /// `Kafka`: a group has members, or a cluster cannot be asked.
@@ -126,8 +130,8 @@ fn by_task(marked: &[Marked]) -> Result<Vec<(Pointer, Offsets)>> {
     Ok(tasks.into_values().collect())
 }
 
-/// Deletes now and then what no committed pointer reaches any more, until the run is to stop. Every process of a pipeline does it: what one of them
-/// listed before it read the pointers, nobody can commit any more.
+/// Deletes now and then what no committed pointer reaches any more, until the run is to stop. Every process of a
+/// pipeline does it: what one of them listed before it read the pointers, nobody can commit any more.
 pub(super) fn collect_until(stop: &Stop, pipeline: &Pipeline, store: &Store) {
     let every = kill::every("SANDBAR_COLLECTION_MS", EVERY);
     loop {

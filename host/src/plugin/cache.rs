@@ -1,6 +1,7 @@
 //! Compiled plugins on disk, so that a start does not compile again.
 //!
-//! An entry is native code that the process will run, so reading it is as trusting as loading a library. That is sound because
+//! An entry is native code that the process will run, so reading it is as trusting as loading a library. That is sound
+//! because
 //!
 //! 1. the folder is made for this user alone (0700), each entry too (0600), and neither is read where anybody else could have written it or
 //!    where it belongs to another user: who can forge an entry is this user or root, and both can replace the program itself;
@@ -8,7 +9,8 @@
 //!    depends on, so code for another machine or another configuration is never found;
 //! 3. the header holds a digest of the code, so a damaged or half written entry (a full disk, a crash) is not run but made again.
 //!
-//! Entries are written beside their place and renamed into it: readers and writers in other processes see a whole entry or none.
+//! Entries are written beside their place and renamed into it: readers and writers in other processes see a whole entry
+//! or none.
 
 #![expect(
     unsafe_code,
@@ -56,8 +58,9 @@ impl Cache {
         let key = self.key(digest);
         let entry = self.read(&self.path(&key)).ok()?;
         let code = code_of(&entry, &key)?;
-        // SAFETY: the bytes are what `serialize` gave for an engine of these settings: they were written by this user, in a place where only
-        // this user can write, under a key of this component and these settings, and their digest is that of the day when they were written.
+        // SAFETY: the bytes are what `serialize` gave for an engine of these settings: they were written by this user,
+        // in a place where only this user can write, under a key of this component and these settings, and their digest
+        // is that of the day when they were written.
         match unsafe { Component::deserialize(engine, code) } {
             Ok(component) => Some(component),
             Err(why) => {
@@ -130,7 +133,8 @@ fn code_of<'a>(entry: &'a [u8], key: &[u8; DIGEST]) -> Option<&'a [u8]> {
 
 /// An error unless the file or folder belongs to this process's user, and nobody else can write it.
 fn mine_alone(about: &fs::Metadata) -> io::Result<()> {
-    // The kernel gives a process's own folder the process's effective user; the standard library has no other way to ask.
+    // The kernel gives a process's own folder the process's effective user; the standard library has no other way to
+    // ask.
     let user = fs::metadata("/proc/self")?.uid();
     if about.uid() == user && about.mode() & 0o022 == 0 {
         return Ok(());
@@ -146,7 +150,8 @@ pub(super) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Lets what can be hashed be digested: 64 bits would do for a table, and not for a name that must never be found twice.
+/// Lets what can be hashed be digested: 64 bits would do for a table, and not for a name that must never be found
+/// twice.
 struct Digesting(Sha256);
 
 impl Hasher for Digesting {

@@ -1,7 +1,7 @@
 //! A plugin's configuration against the JSON schema that the plugin declares.
 //!
-//! What the schema refuses is the pipeline file's mistake (`Kind::Invalid`), told with the place in the configuration. References to other
-//! documents are not followed: checking a file never talks to anybody.
+//! What the schema refuses is the pipeline file's mistake (`Kind::Invalid`), told with the place in the configuration.
+//! References to other documents are not followed: checking a file never talks to anybody.
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
@@ -33,7 +33,8 @@ pub(super) fn compile(schema: &str) -> Result<Option<Validator>, String> {
         .map_err(|why| unfit(why.to_string()))
 }
 
-/// The text to open instances with. A plugin with a schema always gets JSON, `{}` where the file has no configuration; one without gets none.
+/// The text to open instances with. A plugin with a schema always gets JSON, `{}` where the file has no configuration;
+/// one without gets none.
 pub(super) fn check(operator: &str, schema: Option<&Validator>, config: &str) -> Result<String> {
     let wrong = |why: String| {
         Error::new(

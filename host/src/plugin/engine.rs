@@ -16,7 +16,8 @@ use super::host_calls::Guest;
 use super::loaded::Plugin;
 use crate::error::{Error, Kind, Result};
 
-/// How often deadlines are looked at. A call overruns its time by at most this, and by one bulk operation over its whole memory.
+/// How often deadlines are looked at. A call overruns its time by at most this, and by one bulk operation over its
+/// whole memory.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Compiles plugins and holds what their instances share. One a process; clones are the same engine.
@@ -33,8 +34,8 @@ pub(super) struct Shared {
 }
 
 impl Engine {
-    /// An engine that keeps compiled plugins in `cache_dir`, where one is given. A cache that cannot be used is a warning and costs time,
-    /// nothing else. Fails where the machine cannot run WebAssembly or start a thread.
+    /// An engine that keeps compiled plugins in `cache_dir`, where one is given. A cache that cannot be used is a
+    /// warning and costs time, nothing else. Fails where the machine cannot run WebAssembly or start a thread.
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Self> {
         let wasmtime = wasmtime::Engine::new(&settings()).map_err(unusable)?;
         let mut linker = Linker::new(&wasmtime);
@@ -51,8 +52,8 @@ impl Engine {
         })
     }
 
-    /// Reads, checks and compiles a plugin, and asks it what it is. Every way in which a file is no plugin has its own sentence
-    /// (`Kind::Plugin`); what a component imports is looked at before it is compiled.
+    /// Reads, checks and compiles a plugin, and asks it what it is. Every way in which a file is no plugin has its own
+    /// sentence (`Kind::Plugin`); what a component imports is looked at before it is compiled.
     pub fn load(&self, path: &Path) -> Result<Plugin> {
         Plugin::load(self.shared.clone(), path)
     }
@@ -86,10 +87,11 @@ fn engine_and_memory(config: &mut Config) {
         .cranelift_opt_level(OptLevel::Speed)
         // The bits of a NaN are the one thing in which two machines may differ; a replay must not.
         .cranelift_nan_canonicalization(true)
-        // Instances live for hours, so pooling would save nothing, and it is where memory leaked from one guest to another.
+        // Instances live for hours, so pooling would save nothing, and it is where memory leaked from one guest to
+        // another.
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
-        // The whole 32-bit range is reserved (address space, not memory) with a guard behind it: an access needs no bounds check, and memory
-        // that grows never moves.
+        // The whole 32-bit range is reserved (address space, not memory) with a guard behind it: an access needs no
+        // bounds check, and memory that grows never moves.
         .memory_reservation(4 << 30)
         .memory_guard_size(32 << 20)
         .memory_may_move(false)
@@ -109,8 +111,8 @@ fn interruption_and_traps(config: &mut Config) {
         .wasm_backtrace_max_frames(NonZeroUsize::new(16));
 }
 
-/// On is what compilers emit today by default: the first version and its small additions, and SIMD. What is off was not asked for by anybody
-/// and is where the advisories of the last years were.
+/// On is what compilers emit today by default: the first version and its small additions, and SIMD. What is off was not
+/// asked for by anybody and is where the advisories of the last years were.
 fn proposals(config: &mut Config) {
     config
         .wasm_simd(true)

@@ -1,4 +1,5 @@
-//! What a guest may ask of the host: to write to its log, and to read of the task's state what cannot travel with the batch.
+//! What a guest may ask of the host: to write to its log, and to read of the task's state what cannot travel with the
+//! batch.
 
 use std::time::Instant;
 

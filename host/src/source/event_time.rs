@@ -1,6 +1,7 @@
 //! Event time from inside a record's value: a JSON pointer (RFC 6901) to a number or a text.
 //!
-//! Never builds the value in memory: the parser walks to the place and skips the rest. Always: a record in which no time is found keeps the one it had.
+//! Never builds the value in memory: the parser walks to the place and skips the rest. Always: a record in which no
+//! time is found keeps the one it had.
 
 use std::fmt;
 
@@ -41,9 +42,10 @@ impl Pointer {
             .ok_or_else(|| wrong("`~` stands for itself as `~0`, and `/` in a name as `~1`"))
     }
 
-    /// Sets each record's timestamp to the time in its value: an integer of milliseconds since 1970, or an RFC 3339 text, which is cut to milliseconds. The
-    /// indexes of records without one (no value, not JSON, nothing there, something else there, a time before 1970, which Kafka has not) are added to
-    /// `problems`; they keep their timestamp.
+    /// Sets each record's timestamp to the time in its value: an integer of milliseconds since 1970, or an RFC 3339
+    /// text, which is cut to milliseconds. The indexes of records without one (no value, not JSON, nothing there,
+    /// something else there, a time before 1970, which Kafka has not) are added to `problems`; they keep their
+    /// timestamp.
     pub fn apply(&self, records: &mut Records, problems: &mut Vec<u32>) {
         for (index, (value, timestamp)) in records.values.iter().zip(&mut records.timestamps).enumerate() {
             match value.and_then(|value| self.find(value)) {

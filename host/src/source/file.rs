@@ -1,7 +1,8 @@
 //! A source that reads a file or standard input, for development.
 //!
-//! A thread of its own reads ahead by a batch or two, so that a worker that waits for a silent pipe still answers when it is told to stop. Always: the
-//! offset of a record is the number of its line, from 0; blank lines count, and are skipped where lines are JSON.
+//! A thread of its own reads ahead by a batch or two, so that a worker that waits for a silent pipe still answers when
+//! it is told to stop. Always: the offset of a record is the number of its line, from 0; blank lines count, and are
+//! skipped where lines are JSON.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -63,10 +64,12 @@ impl FileReader {
         Ok(Self { batches })
     }
 
-    /// Puts the next records in place of those in `into`, which stays empty where a pipe has nothing yet. `false`: the file has ended.
+    /// Puts the next records in place of those in `into`, which stays empty where a pipe has nothing yet. `false`: the
+    /// file has ended.
     ///
     /// # Errors
-    /// `Invalid`: a line is wrong or longer than 64 MiB, with its number; the records before it came first. `Failed`: the file cannot be read on.
+    /// `Invalid`: a line is wrong or longer than 64 MiB, with its number; the records before it came first. `Failed`:
+    /// the file cannot be read on.
     pub fn poll(&mut self, into: &mut Records) -> Result<bool> {
         into.clear();
         match self.batches.recv_timeout(WAIT) {
@@ -127,7 +130,8 @@ impl Lines {
         }
     }
 
-    /// Reads records until the batch is full or the next line would have to be waited for. `false`: there are no more lines.
+    /// Reads records until the batch is full or the next line would have to be waited for. `false`: there are no more
+    /// lines.
     fn fill(&mut self, batch: &mut Records) -> Result<bool> {
         while batch.len() < self.max_batch && (batch.is_empty() || self.input.buffer().contains(&b'\n')) {
             if !self.read_line()? {

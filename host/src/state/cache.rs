@@ -1,14 +1,15 @@
 //! What RocksDB said about values: a cache in front of it, for keys that come again after a commit.
 //!
-//! A lookup of RocksDB costs microseconds, one here a tenth of it. Entries stand in a ring, in the order in which they came; what is in the way
-//! of a new one is forgotten, or, if it was used, moved to the front (the "second chance" of a clock). So what is used stays, without a list to
-//! keep in order, and an entry costs its key, its value and some twelve bytes.
+//! A lookup of RocksDB costs microseconds, one here a tenth of it. Entries stand in a ring, in the order in which they
+//! came; what is in the way of a new one is forgotten, or, if it was used, moved to the front (the "second chance" of a
+//! clock). So what is used stays, without a list to keep in order, and an entry costs its key, its value and some
+//! twelve bytes.
 //!
 //! A store that fits is kept *whole*: what is not here is not in RocksDB either, and nothing has to be asked.
 //!
-//! Always: an entry says what is applied. Reads that missed add entries; an apply changes those that are there, and adds what a whole store does
-//! not have yet; whatever else changes the database clears it. A store ceases to be whole when an entry of any is forgotten. Only values are
-//! here: lists and maps are never looked up through it.
+//! Always: an entry says what is applied. Reads that missed add entries; an apply changes those that are there, and
+//! adds what a whole store does not have yet; whatever else changes the database clears it. A store ceases to be whole
+//! when an entry of any is forgotten. Only values are here: lists and maps are never looked up through it.
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
@@ -48,17 +49,19 @@ pub(super) struct Cache {
     fetched: Vec<u32>,
     /// What the keys of the stores begin with that are here as a whole.
     whole: Vec<Box<[u8]>>,
-    /// Misses since a store was last loaded, and the part of the applied entries that is loaded when so many were missed.
+    /// Misses since a store was last loaded, and the part of the applied entries that is loaded when so many were
+    /// missed.
     misses: u64,
     reluctance: u64,
 }
 
-/// Entries one behind the other: length of key, room for the value in eights, uses and length of the value (u16 LE), key, room.
+/// Entries one behind the other: length of key, room for the value in eights, uses and length of the value (u16 LE),
+/// key, room.
 #[derive(Default)]
 struct Ring {
     arena: Vec<u8>,
-    /// Where the next one is written: behind all others, or, when they reached the end of the arena and began anew at its start, before the
-    /// oldest.
+    /// Where the next one is written: behind all others, or, when they reached the end of the arena and began anew at
+    /// its start, before the oldest.
     next: usize,
     began_anew: bool,
     /// Where the oldest one begins, and where those of before the beginning anew end; 0 without.
@@ -79,8 +82,8 @@ const VALUE_MAX: usize = u8::MAX as usize * ROOM_UNIT;
 const MOVED_MAX: usize = 8;
 /// A share below this holds no entry of the largest size.
 const SHARE_MIN: usize = 64 << 10;
-/// A store is loaded when misses amount to this part of what is applied. A key that is asked for costs some sixteen times one that is read in order,
-/// so by then the misses have cost half of what loading will.
+/// A store is loaded when misses amount to this part of what is applied. A key that is asked for costs some sixteen
+/// times one that is read in order, so by then the misses have cost half of what loading will.
 const MISSED_PART: u64 = 32;
 /// More are never read at once: the worker stands still meanwhile, for a few seconds at most, once.
 const WHOLE_MAX: u64 = 8 << 20;
@@ -107,7 +110,8 @@ impl Cache {
         }
     }
 
-    /// Asks the memory for what will be asked for next, all at once: one key after the other would wait for each, twice. A hint, no more.
+    /// Asks the memory for what will be asked for next, all at once: one key after the other would wait for each,
+    /// twice. A hint, no more.
     pub(super) fn fetch<'a>(&mut self, keys: impl Iterator<Item = &'a [u8]>) {
         if self.bytes() < IN_THE_PROCESSOR {
             return;
@@ -125,8 +129,8 @@ impl Cache {
         std::hint::black_box(lines.fold(0, u8::wrapping_add));
     }
 
-    /// What is applied under a key, if it knows: the outer `None` says that it does not. An entry that is used often is moved to the front as
-    /// often, three times at most, before it is forgotten.
+    /// What is applied under a key, if it knows: the outer `None` says that it does not. An entry that is used often is
+    /// moved to the front as often, three times at most, before it is forgotten.
     pub(super) fn get(&mut self, key: &[u8]) -> Option<Option<&[u8]>> {
         match self.find(key) {
             Some(start) => {
@@ -182,7 +186,8 @@ impl Cache {
         self.whole.clear();
     }
 
-    /// So many keys were not known, of about so many that are applied: whether reading a whole store would have been cheaper, and may fit.
+    /// So many keys were not known, of about so many that are applied: whether reading a whole store would have been
+    /// cheaper, and may fit.
     pub(super) fn wants_whole(&mut self, misses: usize, applied: u64) -> bool {
         self.misses += misses as u64;
         let is_due = self.misses >= applied / MISSED_PART * self.reluctance;
@@ -244,7 +249,8 @@ impl Cache {
     fn make_room(&mut self, length: usize) -> usize {
         let limit = self.budget.of_one();
         if self.bytes() > limit + limit / 4 {
-            // Other tasks came and its share fell, or its entries became small and many: the arena never shrinks otherwise.
+            // Other tasks came and its share fell, or its entries became small and many: the arena never shrinks
+            // otherwise.
             self.clear();
         }
         let mut moved = 0;
@@ -294,7 +300,8 @@ impl Drop for Cache {
 }
 
 impl Ring {
-    /// Where an entry of this length may be written, unless the oldest ones are in the way. The arena grows up to `limit`.
+    /// Where an entry of this length may be written, unless the oldest ones are in the way. The arena grows up to
+    /// `limit`.
     fn reserve(&mut self, length: usize, limit: usize) -> Option<usize> {
         if !self.began_anew {
             let end = self.next + length;
@@ -463,7 +470,8 @@ mod tests {
         drop(first);
     }
 
-    /// Against a map: whatever is learnt, applied and forgotten, an answer is right, also when entries moved and the ring began anew.
+    /// Against a map: whatever is learnt, applied and forgotten, an answer is right, also when entries moved and the
+    /// ring began anew.
     #[test]
     fn no_answer_is_ever_wrong() {
         use std::collections::HashMap;

@@ -62,7 +62,8 @@ fn is_whole(world: &World, mut pointer: Pointer, task: usize) -> bool {
     true
 }
 
-/// At least once, a commit in doubt may leave a sibling of the local pointer behind: who restores sees that and takes the bundle.
+/// At least once, a commit in doubt may leave a sibling of the local pointer behind: who restores sees that and takes
+/// the bundle.
 fn local(case: &Case, world: &World) -> bool {
     case.mode != crate::Mode::ExactlyOnce
         || (0..case.tasks).all(|task| {

@@ -304,7 +304,8 @@ impl Case {
         }
     }
 
-    /// Whether the collector may delete it: no committed pointer reaches it, and it is so old that nobody can commit it any more.
+    /// Whether the collector may delete it: no committed pointer reaches it, and it is so old that nobody can commit it
+    /// any more.
     fn is_garbage(&self, world: &World, pointer: Pointer) -> bool {
         let is_listed = world.bundle(pointer).is_some_and(|bundle| bundle.is_durable);
         let is_reached =

@@ -1,5 +1,6 @@
-//! `s3-server FOLDER [REFUSED]`: serves the folders below FOLDER as buckets of S3 on a free port of loopback, to the access key `sandbar` with
-//! the secret `sandbar-secret`. Prints its address, and ends when its standard input does. Answers 503 to the first REFUSED connections.
+//! `s3-server FOLDER [REFUSED]`: serves the folders below FOLDER as buckets of S3 on a free port of loopback, to the
+//! access key `sandbar` with the secret `sandbar-secret`. Prints its address, and ends when its standard input does.
+//! Answers 503 to the first REFUSED connections.
 
 #![allow(
     clippy::print_stdout,

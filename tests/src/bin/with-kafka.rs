@@ -1,6 +1,6 @@
-//! `with-kafka COMMAND ARGS…`: runs a command beside a fresh Apache Kafka, whose address stands in `SANDBAR_TEST_KAFKA` (and in
-//! `SANDBAR_TEST_KAFKA_SASL` that of the listener which asks for a password, in `SANDBAR_TEST_KAFKA_PID` its process). Ends with the command's exit
-//! code.
+//! `with-kafka COMMAND ARGS…`: runs a command beside a fresh Apache Kafka, whose address stands in `SANDBAR_TEST_KAFKA`
+//! (and in `SANDBAR_TEST_KAFKA_SASL` that of the listener which asks for a password, in `SANDBAR_TEST_KAFKA_PID` its
+//! process). Ends with the command's exit code.
 
 use sandbar_tests::kafka::Kafka;
 use std::process::{Command, ExitCode};

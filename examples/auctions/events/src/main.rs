@@ -1,5 +1,5 @@
-//! Prints the events of an auction house as JSON lines, `auction-events [COUNT]`: people, auctions and bids of the Nexmark benchmark,
-//! the same ones each time.
+//! Prints the events of an auction house as JSON lines, `auction-events [COUNT]`: people, auctions and bids of the
+//! Nexmark benchmark, the same ones each time.
 
 use nexmark::EventGenerator;
 use nexmark::config::NexmarkConfig;

@@ -12,7 +12,8 @@ pub fn pointer<'a>(document: &'a [u8], pointer: &str) -> Result<Option<Raw<'a>>,
     Pointer::new(pointer)?.find(document)
 }
 
-/// A pointer into JSON documents such as `/user/tags/0`; `~1` is a slash and `~0` a tilde in a name, the empty text is the document.
+/// A pointer into JSON documents such as `/user/tags/0`; `~1` is a slash and `~0` a tilde in a name, the empty text is
+/// the document.
 ///
 /// As a field of a plugin it is read from the configuration like a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +42,8 @@ impl Pointer {
         Ok(Self(steps.split('/').map(Step::new).collect::<Result<_, _>>()?))
     }
 
-    /// The value that the pointer leads to, `None` where there is none. Of equal names in an object the last one counts, as for most
-    /// readers of JSON.
+    /// The value that the pointer leads to, `None` where there is none. Of equal names in an object the last one
+    /// counts, as for most readers of JSON.
     ///
     /// # Errors
     /// The document, also far from the value, is not JSON, or it is nested deeper than 128 levels.

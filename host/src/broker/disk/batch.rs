@@ -14,8 +14,8 @@ const COVERED: usize = 21;
 /// The only record format since Kafka 0.11.
 pub(in crate::broker) const MAGIC: i8 = 2;
 
-/// Bytes of a marker: a batch of one record whose key is a version and an outcome, and whose value a version and the epoch of the
-/// coordinator, which here never changes.
+/// Bytes of a marker: a batch of one record whose key is a version and an outcome, and whose value a version and the
+/// epoch of the coordinator, which here never changes.
 const MARKER: usize = HEADER + 17;
 /// Transactional and control.
 const MARKER_ATTRIBUTES: i16 = 0x30;

@@ -6,8 +6,8 @@ use std::collections::{HashMap, VecDeque};
 
 /// A producer has at most five requests under way, so no older batch can come again.
 const REMEMBERED: usize = 5;
-/// Above this many producers the half that wrote longest ago is forgotten; what they repeat then counts as new, as in Kafka
-/// after `producer.id.expiration.ms`.
+/// Above this many producers the half that wrote longest ago is forgotten; what they repeat then counts as new, as in
+/// Kafka after `producer.id.expiration.ms`.
 const PRODUCERS: usize = 10_000;
 
 /// The producers of one partition. Always what a walk through the partition's log would give.
@@ -43,8 +43,8 @@ struct Written {
 }
 
 impl Producers {
-    /// Whether a batch may be written: `Some(offset)` where it already is, nothing where it is the next one. A producer that never
-    /// wrote here, as each without an id, may begin anywhere.
+    /// Whether a batch may be written: `Some(offset)` where it already is, nothing where it is the next one. A producer
+    /// that never wrote here, as each without an id, may begin anywhere.
     pub(in crate::broker) fn check(&self, batch: &Header) -> Result<Option<i64>, ResponseError> {
         let Some(producer) = self.known.get(&batch.producer_id) else {
             return Ok(None);

@@ -1,8 +1,9 @@
 //! The log of one partition: one file of whole batches, appended and never changed.
 //!
-//! What always holds: a batch is in the file before it is acknowledged, so the end of the process, however sudden, loses nothing
-//! that was acknowledged (the end of the machine may: nothing is forced to disk, as in Kafka's default). Offsets are contiguous.
-//! In memory there is only a sparse index, the producers' last sequence numbers, and which transactions are open or were aborted.
+//! What always holds: a batch is in the file before it is acknowledged, so the end of the process, however sudden,
+//! loses nothing that was acknowledged (the end of the machine may: nothing is forced to disk, as in Kafka's default).
+//! Offsets are contiguous. In memory there is only a sparse index, the producers' last sequence numbers, and which
+//! transactions are open or were aborted.
 
 use super::batch::{self, HEADER, Header, Outcome};
 use super::idempotence::Producers;
@@ -68,8 +69,8 @@ pub(in crate::broker) struct Found {
 }
 
 impl Log {
-    /// Opens a log whose records before `beginning` were deleted. What follows the last whole and intact batch is the torn rest
-    /// of a write that was never acknowledged, and is cut off.
+    /// Opens a log whose records before `beginning` were deleted. What follows the last whole and intact batch is the
+    /// torn rest of a write that was never acknowledged, and is cut off.
     pub(in crate::broker) fn open(file: File, beginning: i64) -> io::Result<Self> {
         let mut log = Self {
             size: 0,
@@ -112,7 +113,8 @@ impl Log {
         }
     }
 
-    /// Appends a batch that `check_sent` accepted and gives the offset of its first record: the old one if it was written before.
+    /// Appends a batch that `check_sent` accepted and gives the offset of its first record: the old one if it was
+    /// written before.
     pub(in crate::broker) fn append(&mut self, batch: &[u8], mut header: Header) -> Result<i64, ResponseError> {
         if let Some(written) = self.producers.check(&header)? {
             return Ok(written);
@@ -125,7 +127,8 @@ impl Log {
         Ok(header.base_offset)
     }
 
-    /// Ends a producer's transaction here by a marker, whether it wrote something or not. Its incarnation counts from now on.
+    /// Ends a producer's transaction here by a marker, whether it wrote something or not. Its incarnation counts from
+    /// now on.
     pub(in crate::broker) fn mark(
         &mut self,
         producer_id: i64,

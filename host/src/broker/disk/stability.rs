@@ -1,4 +1,5 @@
-//! What a partition knows of transactions: which are open in it, and which were aborted. Always what a walk through its log would give.
+//! What a partition knows of transactions: which are open in it, and which were aborted. Always what a walk through its
+//! log would give.
 
 use super::batch::{Header, Outcome};
 use std::collections::BTreeMap;
@@ -96,7 +97,8 @@ mod tests {
         }
     }
 
-    /// Producer 1 writes at 0 and 3 and aborts at 5, producer 2 writes at 1 and aborts at 2, producer 3 writes at 4 and commits at 6.
+    /// Producer 1 writes at 0 and 3 and aborts at 5, producer 2 writes at 1 and aborts at 2, producer 3 writes at 4 and
+    /// commits at 6.
     fn interleaved() -> Transactions {
         let mut transactions = Transactions::default();
         for (producer, offset, outcome) in [

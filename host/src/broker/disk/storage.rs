@@ -1,4 +1,5 @@
-//! Where the files lie: a folder of its own that no second broker may open, or nameless files that vanish with the process.
+//! Where the files lie: a folder of its own that no second broker may open, or nameless files that vanish with the
+//! process.
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -18,7 +19,8 @@ pub(in crate::broker) enum Storage {
     Folder { path: PathBuf, _lock: File },
 }
 
-/// How long a predecessor may take to let go: it may be ending, or a child that it just started may still hold its files.
+/// How long a predecessor may take to let go: it may be ending, or a child that it just started may still hold its
+/// files.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Storage {
@@ -70,7 +72,8 @@ impl Storage {
         }
     }
 
-    /// Removes the folders of topics that the journal does not know: their creation was never acknowledged, or their deletion was.
+    /// Removes the folders of topics that the journal does not know: their creation was never acknowledged, or their
+    /// deletion was.
     pub(in crate::broker) fn sweep<'a>(&self, known: impl Iterator<Item = (&'a str, Uuid)>) -> io::Result<()> {
         let Self::Folder { path, .. } = self else { return Ok(()) };
         let known: Vec<String> = known.map(|(topic, id)| folder_name(topic, id)).collect();

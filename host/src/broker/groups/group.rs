@@ -1,6 +1,7 @@
 //! One consumer group of the classic protocol: a state machine over joins, syncs, heartbeats, leaves and the clock.
 //!
-//! It follows Kafka's own coordinator step by step; no wire type of a request comes in here but the two answers that wait.
+//! It follows Kafka's own coordinator step by step; no wire type of a request comes in here but the two answers that
+//! wait.
 
 use super::member::{Answer, Joining, Member, join_error, refused};
 use bytes::Bytes;
@@ -173,8 +174,8 @@ impl Group {
         Ok(())
     }
 
-    /// Whether positions may be committed in a transaction. Unlike others they are taken from a client that says nothing of itself,
-    /// since it may be of a time before it could, and in the middle of a rebalance.
+    /// Whether positions may be committed in a transaction. Unlike others they are taken from a client that says
+    /// nothing of itself, since it may be of a time before it could, and in the middle of a rebalance.
     pub(in crate::broker) fn may_commit_in_transaction(
         &self,
         member: &StrBytes,
@@ -281,8 +282,8 @@ impl Group {
         self.wait_to_join(&id, now)
     }
 
-    /// A static member came back under a new id; if the group's protocol stays, it keeps its assignment and nobody else notices,
-    /// even if what it says in that protocol has changed (cooperative members say what they own).
+    /// A static member came back under a new id; if the group's protocol stays, it keeps its assignment and nobody else
+    /// notices, even if what it says in that protocol has changed (cooperative members say what they own).
     fn replace_static(&mut self, index: usize, joining: Joining, now: Instant) -> Answer<JoinGroupResponse> {
         let member = &mut self.members[index];
         let old = std::mem::replace(&mut member.id, joining.member.clone());

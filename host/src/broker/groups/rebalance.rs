@@ -36,7 +36,8 @@ impl Group {
         }
     }
 
-    /// Begins the next generation with those who joined; static members that did not yet keep their place until their session ends.
+    /// Begins the next generation with those who joined; static members that did not yet keep their place until their
+    /// session ends.
     pub(in crate::broker) fn complete_join(&mut self, now: Instant) {
         self.members
             .retain(|member| member.joining.is_some() || member.instance.is_some());

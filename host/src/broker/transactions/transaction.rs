@@ -1,4 +1,5 @@
-//! A transactional id: its producer, and the transaction that is open or was last. A state machine that knows no file and no request.
+//! A transactional id: its producer, and the transaction that is open or was last. A state machine that knows no file
+//! and no request.
 
 use crate::broker::disk::batch::Outcome;
 use crate::broker::disk::journal::Position;
@@ -16,8 +17,8 @@ pub(in crate::broker) struct Transaction {
     pub producer_id: i64,
     /// The producer's incarnation; whoever comes with an older one is fenced.
     pub epoch: i16,
-    /// The epoch whose producer may still come for this one, as long as no other came: it asked before and lost the answer, or its
-    /// transaction was aborted meanwhile. -1 for none.
+    /// The epoch whose producer may still come for this one, as long as no other came: it asked before and lost the
+    /// answer, or its transaction was aborted meanwhile. -1 for none.
     pub previous_epoch: i16,
     /// How long a transaction may stay open.
     pub timeout_ms: i32,
@@ -68,8 +69,8 @@ impl Transaction {
         }
     }
 
-    /// The next incarnation. A producer that says which one it is gets the next, or again the one that it got for the same words; if
-    /// another came meanwhile it is fenced.
+    /// The next incarnation. A producer that says which one it is gets the next, or again the one that it got for the
+    /// same words; if another came meanwhile it is fenced.
     pub(in crate::broker) fn succeeded(
         &self,
         claimed: Option<i16>,

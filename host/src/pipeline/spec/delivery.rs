@@ -1,4 +1,5 @@
-//! What goes together: `[checkpoint]`, `delivery`, `offsets` and `commit-offsets`. Whatever the table of the contract does not list is refused.
+//! What goes together: `[checkpoint]`, `delivery`, `offsets` and `commit-offsets`. Whatever the table of the contract
+//! does not list is refused.
 
 use std::time::Duration;
 

@@ -17,7 +17,8 @@ const MIB: u64 = 1 << 20;
 
 /// A pipeline of Sandbar: where records come from, which plugins see them, and where they go.
 ///
-/// Durations are texts such as "500ms", "5s", "1m", "2h"; sizes such as "10KiB", "64MiB". A path is relative to this file.
+/// Durations are texts such as "500ms", "5s", "1m", "2h"; sizes such as "10KiB", "64MiB". A path is relative to this
+/// file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct File {
@@ -49,9 +50,11 @@ pub(super) struct File {
     /// Where records go, by name.
     #[serde(default)]
     pub(super) sink: Named<Sink>,
-    /// Where records go that a plugin refused, or on which it failed, and outputs that Kafka refused. What does not fit there is cut.
+    /// Where records go that a plugin refused, or on which it failed, and outputs that Kafka refused. What does not fit
+    /// there is cut.
     pub(super) dead_letters: Option<At<DeadLetters>>,
-    /// Checkpoints; absent: none, and the state of a partition begins empty after a crash and whenever the partition moves to another worker or process.
+    /// Checkpoints; absent: none, and the state of a partition begins empty after a crash and whenever the partition
+    /// moves to another worker or process.
     pub(super) checkpoint: Option<At<Checkpoint>>,
     /// The local working copy.
     #[serde(default)]
@@ -66,7 +69,8 @@ pub(super) enum Delivery {
     ExactlyOnce,
     /// State and positions agree; outputs may repeat. With `[checkpoint]`.
     AtLeastOnce,
-    /// A position is committed only after its outputs were acknowledged; an output may repeat, none is lost. Without `[checkpoint]`.
+    /// A position is committed only after its outputs were acknowledged; an output may repeat, none is lost. Without
+    /// `[checkpoint]`.
     None,
 }
 
@@ -76,20 +80,25 @@ pub(super) enum Delivery {
 pub(super) struct Kafka {
     /// `host:port` of one or more brokers, comma-separated.
     pub(super) brokers: Option<At<Brokers>>,
-    /// Passed to librdkafka; those that the host owns, and ways to sign in that are not built, are refused by name. A secret is `{ env = "NAME" }` or `{ file = "path" }`, which is read again when it changes; `sasl.oauthbearer.token` may be `{ command = ["program", "argument"] }`.
+    /// Passed to librdkafka; those that the host owns, and ways to sign in that are not built, are refused by name. A
+    /// secret is `{ env = "NAME" }` or `{ file = "path" }`, which is read again when it changes;
+    /// `sasl.oauthbearer.token` may be `{ command = ["program", "argument"] }`.
     #[serde(default)]
     pub(super) properties: Named<Property>,
 }
 
-/// A source: topics of Kafka, or a file for development. Exactly one of `topics`, `topic-pattern`, `partitions` and `file`.
+/// A source: topics of Kafka, or a file for development. Exactly one of `topics`, `topic-pattern`, `partitions` and
+/// `file`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Source {
-    /// All partitions of these topics, which must exist. The group shares out the first topic that the file names; partitions of the others go with
-    /// those of the same number, so none has more of them than the first. Behind an operator that keeps state all have equally many, for good.
+    /// All partitions of these topics, which must exist. The group shares out the first topic that the file names;
+    /// partitions of the others go with those of the same number, so none has more of them than the first. Behind an
+    /// operator that keeps state all have equally many, for good.
     pub(super) topics: Option<At<Vec<Topic>>>,
-    /// All partitions of the topics whose whole name this regular expression matches, now and later. Two sources in one group must not match the
-    /// same topic. No operator behind it may keep state: which of their partitions belong together is not known.
+    /// All partitions of the topics whose whole name this regular expression matches, now and later. Two sources in one
+    /// group must not match the same topic. No operator behind it may keep state: which of their partitions belong
+    /// together is not known.
     pub(super) topic_pattern: Option<At<String>>,
     /// These partitions and no others: { views = [0, 3] }.
     pub(super) partitions: Option<At<Named<Vec<Whole<0, { i32::MAX as i64 }>>>>>,
@@ -127,15 +136,17 @@ pub(super) struct Source {
     /// Records in one call of a plugin, at most.
     #[serde(default)]
     pub(super) max_batch: At<Whole<1, 100_000, 1_000>>,
-    /// How often new partitions and topics are looked for; they start at their beginning. Behind a topic whose keys have state, a new partition ends
-    /// the run: keys come to other partitions than those that have their state.
+    /// How often new partitions and topics are looked for; they start at their beginning. Behind a topic whose keys
+    /// have state, a new partition ends the run: keys come to other partitions than those that have their state.
     #[serde(default)]
     pub(super) discovery_interval: At<Period<10, HOUR, 300_000>>,
-    /// Where event time comes from: "record" (Kafka's timestamp), or a JSON pointer into the value, such as "/created_at".
+    /// Where event time comes from: "record" (Kafka's timestamp), or a JSON pointer into the value, such as
+    /// "/created_at".
     #[serde(default = "record")]
     #[schemars(regex(pattern = r"^(record|/.*)$"))]
     pub(super) event_time: At<String>,
-    /// How much later than the newest event an event may come and still be in time. Takes effect with timers and windows.
+    /// How much later than the newest event an event may come and still be in time. Takes effect with timers and
+    /// windows.
     #[expect(dead_code, reason = "checked here, used by windows when they come")]
     #[serde(default)]
     pub(super) max_out_of_orderness: At<Period<0, YEAR, 5_000>>,
@@ -215,7 +226,8 @@ pub(super) enum CommitOffsets {
 pub(super) struct Operator {
     /// The component's file.
     pub(super) plugin: At<PathBuf>,
-    /// What it reads, in the order of the plugin's inputs: sources, operators ("parse"), an operator's named output ("parse.rejected").
+    /// What it reads, in the order of the plugin's inputs: sources, operators ("parse"), an operator's named output
+    /// ("parse.rejected").
     pub(super) inputs: At<Vec<At<String>>>,
     /// Handed to the plugin as JSON, checked against the schema that it declares.
     pub(super) config: Option<At<serde_json::Value>>,
@@ -265,7 +277,8 @@ pub(super) struct Sink {
     /// How a record's partition follows from its key.
     #[serde(default)]
     pub(super) partitioner: At<Partitioner>,
-    /// What happens to an output that Kafka refuses for good: for its time, its size, or a null key where the topic is compacted.
+    /// What happens to an output that Kafka refuses for good: for its time, its size, or a null key where the topic is
+    /// compacted.
     #[serde(default)]
     pub(super) on_refused: At<OnRefused>,
     /// Overrides `[kafka]`: the brokers are replaced, properties are merged.
@@ -296,7 +309,8 @@ pub(super) enum Partitioner {
     Crc32,
 }
 
-/// Where records go that a plugin refused, and outputs that Kafka refused; their topic takes 16 KiB at least. Exactly one of `topic` and `file`.
+/// Where records go that a plugin refused, and outputs that Kafka refused; their topic takes 16 KiB at least. Exactly
+/// one of `topic` and `file`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct DeadLetters {
@@ -318,7 +332,8 @@ pub(super) struct Checkpoint {
     /// From the start of one to the start of the next.
     #[serde(default)]
     pub(super) interval: At<Period<10, DAY, 1_000>>,
-    /// Where checkpoints are kept, for all members of the pipeline: a folder, file://…, s3://bucket/prefix (`AWS_*` variables or `properties`). Default: the folder `checkpoints`.
+    /// Where checkpoints are kept, for all members of the pipeline: a folder, file://…, s3://bucket/prefix (`AWS_*`
+    /// variables or `properties`). Default: the folder `checkpoints`.
     pub(super) store: Option<At<Text>>,
     /// How many checkpoints of each task are kept, the last one among them.
     #[serde(default)]
@@ -329,7 +344,8 @@ pub(super) struct Checkpoint {
     /// How many checkpoints in a row may fail before the pipeline stops.
     #[serde(default)]
     pub(super) tolerable_failures: At<Whole<0, 1_000_000, 0>>,
-    /// Settings of an S3 store, such as `region` and `endpoint`, over the `AWS_*` variables; a secret is `{ env = "NAME" }` or `{ file = "path" }`.
+    /// Settings of an S3 store, such as `region` and `endpoint`, over the `AWS_*` variables; a secret is `{ env =
+    /// "NAME" }` or `{ file = "path" }`.
     #[serde(default)]
     pub(super) properties: Named<Property>,
 }

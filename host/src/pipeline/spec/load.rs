@@ -16,7 +16,8 @@ use super::text::sets;
 /// Reads and checks a pipeline file; `sets` are `dotted.path=VALUE` and win over what stands in it.
 ///
 /// # Errors
-/// [`Kind::Invalid`] for a file that is missing or wrong, with the place; [`Kind::Usage`] for a `--set` that is no `dotted.path=VALUE`.
+/// [`Kind::Invalid`] for a file that is missing or wrong, with the place; [`Kind::Usage`] for a `--set` that is no
+/// `dotted.path=VALUE`.
 pub fn load(path: &Path, sets: &[String]) -> Result<Pipeline> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::new(Kind::Invalid, format!("failed to read `{}`", path.display()), error))?;

@@ -1,8 +1,9 @@
 //! From the text of `pipeline.toml` to [`crate::config::Pipeline`].
 //!
-//! Owns: every key, its default and its range; the sentences in which a file is refused; the schema of the file, made from the same structs.
-//! Never: asks Kafka, opens a plugin, or writes anything. It reads the pipeline file and the files that this one names, and nothing else.
-//! Always: a value that leaves here is valid and of a combination that is built; a secret stands in no error, no schema and no `Debug` text.
+//! Owns: every key, its default and its range; the sentences in which a file is refused; the schema of the file, made
+//! from the same structs. Never: asks Kafka, opens a plugin, or writes anything. It reads the pipeline file and the
+//! files that this one names, and nothing else. Always: a value that leaves here is valid and of a combination that is
+//! built; a secret stands in no error, no schema and no `Debug` text.
 
 mod load;
 mod check;

@@ -85,7 +85,8 @@ const PLACES: &[&str] = &[".url", ".location", ".name", ".file"];
 /// Whether the value of a property of this name is a secret.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    // The settings of the unsecured test mechanism hold a name, those of a real one hold a secret in the middle of a text.
+    // The settings of the unsecured test mechanism hold a name, those of a real one hold a secret in the middle of a
+    // text.
     let secret = SECRETS.iter().any(|part| name.contains(part)) || name == "sasl.oauthbearer.config";
     secret && !PLACES.iter().any(|end| name.ends_with(end))
 }
@@ -134,7 +135,8 @@ fn not_built(refusal: Refusal, given: &BTreeMap<String, Given>, scope: &Scope<'_
     refusal.hint.into_iter().fold(error, Error::hint)
 }
 
-/// Where the values of properties come from; refuses those of the host, secrets that stand in the file, and references that lead nowhere.
+/// Where the values of properties come from; refuses those of the host, secrets that stand in the file, and references
+/// that lead nowhere.
 fn sourced(table: &str, properties: &Named<Property>, scope: &Scope<'_>) -> Result<BTreeMap<String, Given>> {
     let value = |(name, property): &(At<String>, Property)| {
         refuse_owned(table, name, scope)?;

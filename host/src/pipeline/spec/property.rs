@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-/// A property: text, a number, true or false, `{ env = "NAME" }` or `{ file = "path" }`; a token may be `{ command = ["program", "argument"] }`.
+/// A property: text, a number, true or false, `{ env = "NAME" }` or `{ file = "path" }`; a token may be `{ command =
+/// ["program", "argument"] }`.
 #[derive(Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(super) enum Property {

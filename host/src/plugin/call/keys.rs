@@ -1,4 +1,5 @@
-//! Groups a batch's events by key: the distinct keys in the order of their first event, and for each event the index of its key.
+//! Groups a batch's events by key: the distinct keys in the order of their first event, and for each event the index of
+//! its key.
 
 use std::hash::{BuildHasher, Hasher};
 

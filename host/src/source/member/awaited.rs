@@ -1,8 +1,9 @@
-//! Partitions that the group gave to this member while nobody can tell where they stand: a member that died in a transaction left offsets that are
-//! open for as long as that transaction lives.
+//! Partitions that the group gave to this member while nobody can tell where they stand: a member that died in a
+//! transaction left offsets that are open for as long as that transaction lives.
 //!
-//! Always: the group has its answer meanwhile, so that the partitions that stay go on. Nothing that is awaited is owned; what is revoked or lost is
-//! awaited no more, and nothing is taken up while the group waits for another answer, which it would count as that one.
+//! Always: the group has its answer meanwhile, so that the partitions that stay go on. Nothing that is awaited is
+//! owned; what is revoked or lost is awaited no more, and nothing is taken up while the group waits for another answer,
+//! which it would count as that one.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,8 @@ use rdkafka::consumer::Consumer;
 
 /// How long it is not asked where they stand, at the least.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How many times as long as a look the pause after it is: nothing is read while it is asked, and the answer is silence while offsets are open.
+/// How many times as long as a look the pause after it is: nothing is read while it is asked, and the answer is silence
+/// while offsets are open.
 const PAUSE_PER_LOOK: u32 = 4;
 /// How long the first look may take. The ones after it have twice as long each, for a cluster that is far away.
 const LOOK: Duration = Duration::from_millis(200);

@@ -1,7 +1,8 @@
 //! What the group demands of a member and was not answered yet, in the order in which it has to be answered.
 //!
-//! Always: no revocation waits behind an assignment. An assignment may wait for offsets, and librdkafka, which counts any answer as the one
-//! that it waits for, would join again meanwhile: then a membership that is valid again would commit partitions that were lost before it.
+//! Always: no revocation waits behind an assignment. An assignment may wait for offsets, and librdkafka, which counts
+//! any answer as the one that it waits for, would join again meanwhile: then a membership that is valid again would
+//! commit partitions that were lost before it.
 
 use crate::record::TopicPartition;
 use std::collections::VecDeque;
@@ -21,7 +22,8 @@ pub(in crate::source) enum Demand {
 pub(in crate::source) struct Demands(VecDeque<Demand>);
 
 impl Demands {
-    /// Takes one in. What is revoked before it was assigned will not be assigned, and nothing of what is lost with the membership.
+    /// Takes one in. What is revoked before it was assigned will not be assigned, and nothing of what is lost with the
+    /// membership.
     pub(in crate::source) fn push(&mut self, demand: Demand) {
         let Demand::Revoke { partitions, is_lost } = &demand else {
             return self.0.push_back(demand);

@@ -1,6 +1,7 @@
 //! The text that rides with every offset that we commit: the pointer. Stored bytes: golden tests below hold its form.
 //!
-//! `sb1:-:<task>:0:-`, and for a bounded run `:<stop>@<setting>` behind it, so that a restart ends where the first start said.
+//! `sb1:-:<task>:0:-`, and for a bounded run `:<stop>@<setting>` behind it, so that a restart ends where the first
+//! start said.
 
 use sha2::{Digest, Sha256};
 

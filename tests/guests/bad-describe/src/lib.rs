@@ -1,5 +1,5 @@
-//! Declares an empty name, a version of two lines, outputs without a name and with the same one, a metric with a name of a mebibyte, and
-//! a schema that is no JSON.
+//! Declares an empty name, a version of two lines, outputs without a name and with the same one, a metric with a name
+//! of a mebibyte, and a schema that is no JSON.
 
 use sandbar_sdk::prelude::*;
 

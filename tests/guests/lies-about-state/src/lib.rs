@@ -1,5 +1,5 @@
-//! Passes every record and keeps its value by key, and returns changes that cannot be, or reads what it may not, where a record's value names one
-//! of the lies below.
+//! Passes every record and keeps its value by key, and returns changes that cannot be, or reads what it may not, where
+//! a record's value names one of the lies below.
 
 use sandbar_sdk::bindings::sandbar::plugin::batches::{Batch, Changes, Outcome, Outputs};
 use sandbar_sdk::bindings::sandbar::plugin::state_reader;

@@ -1,5 +1,5 @@
-//! Refuses records by their value: `skip…`, `dead…` and `fail…` the record, `retry…` the whole call. An output is emitted before
-//! each refusal, which must not come out.
+//! Refuses records by their value: `skip…`, `dead…` and `fail…` the record, `retry…` the whole call. An output is
+//! emitted before each refusal, which must not come out.
 
 use sandbar_sdk::prelude::*;
 

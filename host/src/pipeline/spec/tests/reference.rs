@@ -1,4 +1,5 @@
-//! `docs/pipeline.md` is made from the schema: `UPDATE_DOCS=1 cargo test --release -p sandbar reference` writes it anew.
+//! `docs/pipeline.md` is made from the schema: `UPDATE_DOCS=1 cargo test --release -p sandbar reference` writes it
+//! anew.
 
 use std::fmt::Write;
 use std::path::Path;

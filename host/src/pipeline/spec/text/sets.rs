@@ -72,7 +72,8 @@ fn keys(path: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A `--set` changes the sources, operators and sinks of the file and makes none: a new one would be a slip of the finger.
+/// A `--set` changes the sources, operators and sinks of the file and makes none: a new one would be a slip of the
+/// finger.
 fn known_part(table: &Table, keys: &[String], span: &Span, document: &Document) -> Result<()> {
     let [kind, name, ..] = keys else { return Ok(()) };
     if !matches!(kind.as_str(), "source" | "operator" | "sink") {
