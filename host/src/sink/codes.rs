@@ -24,6 +24,12 @@ pub(super) const BATCH_TOO_LARGE: i32 = code::RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_
 pub(super) const BAD_TIMESTAMP: i32 = code::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP as i32;
 /// The topic's own rules refuse the record.
 pub(super) const BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32;
+/// The brokers do not know the compression.
+pub(super) const UNKNOWN_COMPRESSION: i32 = code::RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE as i32;
+/// The topic's logs are of a format that cannot hold what is asked for.
+pub(super) const OLD_FORMAT: i32 = code::RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT as i32;
+/// A policy of the cluster refuses it.
+pub(super) const AGAINST_POLICY: i32 = code::RD_KAFKA_RESP_ERR_POLICY_VIOLATION as i32;
 /// Nothing is wrong with the record; another one of its batch was refused.
 pub(super) const BESIDE_A_BAD_RECORD: i32 = code::RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD as i32;
 /// The producer can no longer keep its promise of order and no duplicates.

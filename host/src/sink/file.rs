@@ -1,7 +1,8 @@
 //! Files and standard output as sinks: JSON lines, for development.
 //!
-//! A file is emptied when the first sink of a process opens it, as a shell's `>` does. Workers share it: a batch is written whole lines at a time under a
-//! lock. What was staged is with the operating system when `stage` returns, so nothing is ever in flight; a crash of the machine may lose it.
+//! A file is emptied when the first sink of a process opens it, as a shell's `>` does. Workers share it: a batch is
+//! written whole lines at a time under a lock. What was staged is with the operating system when `stage` returns, so
+//! nothing is ever in flight; a crash of the machine may lose it.
 
 use std::collections::BTreeMap;
 use std::fmt;

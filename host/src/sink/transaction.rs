@@ -454,6 +454,9 @@ fn is_final(code: i32) -> bool {
             | codes::TOO_LARGE
             | codes::BAD_TIMESTAMP
             | codes::BAD_RECORD
+            | codes::UNKNOWN_COMPRESSION
+            | codes::OLD_FORMAT
+            | codes::AGAINST_POLICY
             | codes::TOPIC_NOT_ALLOWED
             | codes::CLUSTER_NOT_ALLOWED
             | codes::TRANSACTIONAL_ID_NOT_ALLOWED

@@ -532,6 +532,26 @@ fn a_topic_that_may_not_be_written_is_final_and_a_lost_producer_id_is_not() {
 }
 
 #[test]
+fn a_record_that_every_broker_would_refuse_in_the_same_way_is_final() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let mut writer = open(&cluster.bootstrap_servers(), "t", "id");
+    let codes = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT,
+    ];
+    for code in codes {
+        cluster.request_errors(RDKafkaApiKey::Produce, &[code]);
+        let lost = write(&mut writer, &records(100)).and_then(|()| writer.drain(LIMIT));
+        let error = lost.unwrap_err();
+        assert_eq!(error.kind, Kind::Kafka, "{code:?}: {error}");
+        writer.abort(LIMIT);
+        recycle(&mut writer);
+    }
+}
+
+#[test]
 fn what_only_a_rebalance_refuses_is_told_from_what_will_be_refused_again() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("t", 1, 1).unwrap();
