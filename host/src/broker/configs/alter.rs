@@ -30,19 +30,15 @@ pub(in crate::broker) fn alter(
 ) -> IncrementalAlterConfigsResponse {
     let twice = twice(request.resources.iter().map(|of| (of.resource_type, &of.resource_name)));
     let responses = request.resources.into_iter().map(|of| {
-        let answer = Altered::default().with_resource_type(of.resource_type);
+        let asked = Asked {
+            resource: (of.resource_type, &of.resource_name),
+            twice: &twice,
+            validate_only: request.validate_only,
+        };
         let names = of.configs.iter().map(|change| &change.name);
-        let outcome = once(&twice, of.resource_type, &of.resource_name, names).and_then(|()| {
-            let edit = |config| altered(config, &of.configs);
-            change(
-                state,
-                (of.resource_type, &of.resource_name),
-                request.validate_only,
-                edit,
-            )
-        });
-        let (code, why) = told(outcome);
-        answer
+        let (code, why) = asked.answer(state, names, |config| altered(config, &of.configs));
+        Altered::default()
+            .with_resource_type(of.resource_type)
             .with_resource_name(of.resource_name)
             .with_error_code(code)
             .with_error_message(why)
@@ -54,19 +50,15 @@ pub(in crate::broker) fn alter(
 pub(in crate::broker) fn replace(state: &mut State, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let twice = twice(request.resources.iter().map(|of| (of.resource_type, &of.resource_name)));
     let responses = request.resources.into_iter().map(|of| {
-        let answer = Replaced::default().with_resource_type(of.resource_type);
+        let asked = Asked {
+            resource: (of.resource_type, &of.resource_name),
+            twice: &twice,
+            validate_only: request.validate_only,
+        };
         let names = of.configs.iter().map(|setting| &setting.name);
-        let outcome = once(&twice, of.resource_type, &of.resource_name, names).and_then(|()| {
-            let edit = |_| replaced(&of.configs);
-            change(
-                state,
-                (of.resource_type, &of.resource_name),
-                request.validate_only,
-                edit,
-            )
-        });
-        let (code, why) = told(outcome);
-        answer
+        let (code, why) = asked.answer(state, names, |_| replaced(&of.configs));
+        Replaced::default()
+            .with_resource_type(of.resource_type)
             .with_resource_name(of.resource_name)
             .with_error_code(code)
             .with_error_message(why)
@@ -74,33 +66,70 @@ pub(in crate::broker) fn replace(state: &mut State, request: AlterConfigsRequest
     AlterConfigsResponse::default().with_responses(responses.collect())
 }
 
-/// Changes a topic's settings: in the journal first.
-fn change(
-    state: &mut State,
-    (kind, name): (i8, &StrBytes),
+/// What a request asks of one resource: its kind and name.
+struct Asked<'a> {
+    resource: (i8, &'a StrBytes),
+    /// What the request names more than once.
+    twice: &'a BTreeSet<(i8, StrBytes)>,
     validate_only: bool,
-    edit: impl FnOnce(TopicConfig) -> Result<TopicConfig, Refusal>,
-) -> Result<(), Refusal> {
-    if kind != OF_TOPIC {
-        return Err(unexpected_change(kind));
+}
+
+impl Asked<'_> {
+    /// The code and the words of the answer; the settings are edited if nothing speaks against it.
+    fn answer<'a>(
+        &self,
+        state: &mut State,
+        settings: impl Iterator<Item = &'a StrBytes>,
+        edit: impl FnOnce(TopicConfig) -> Result<TopicConfig, Refusal>,
+    ) -> (i16, Option<StrBytes>) {
+        match self.once(settings).and_then(|()| self.change(state, edit)) {
+            Ok(()) => (0, None),
+            Err((error, why)) => (error.code(), Some(why.into())),
+        }
     }
-    let topic = state.topics.get(name.as_str()).ok_or_else(|| missing(name))?;
-    let config = edit(topic.config.clone())?;
-    if validate_only || config == topic.config {
-        return Ok(());
+
+    /// Refuses what is named more than once: nobody can say which of the two counts.
+    fn once<'a>(&self, mut settings: impl Iterator<Item = &'a StrBytes>) -> Result<(), Refusal> {
+        let refused = |why: &str| Err((ResponseError::InvalidRequest, why.to_owned()));
+        let (kind, name) = self.resource;
+        if self.twice.contains(&(kind, name.clone())) {
+            return refused("Each resource must appear at most once.");
+        }
+        let mut seen = BTreeSet::new();
+        match settings.all(|setting| seen.insert(setting)) {
+            true => Ok(()),
+            false => refused("Error due to duplicate config keys"),
+        }
     }
-    let event = Event::Configured {
-        topic: name.to_string(),
-        config: config.clone(),
-    };
-    state
-        .record(&[event])
-        .map_err(|error| (error, "the settings could not be written".to_owned()))?;
-    if let Some(topic) = state.topics.get_mut(name.as_str()) {
-        topic.configure(config);
+
+    /// Changes a topic's settings: in the journal first.
+    fn change(
+        &self,
+        state: &mut State,
+        edit: impl FnOnce(TopicConfig) -> Result<TopicConfig, Refusal>,
+    ) -> Result<(), Refusal> {
+        let (kind, name) = self.resource;
+        if kind != OF_TOPIC {
+            return Err(unexpected_change(kind));
+        }
+        let topic = state.topics.get(name.as_str()).ok_or_else(|| missing(name))?;
+        let config = edit(topic.config.clone())?;
+        if self.validate_only || config == topic.config {
+            return Ok(());
+        }
+        let event = Event::Configured {
+            topic: name.to_string(),
+            config: config.clone(),
+        };
+        state
+            .record(&[event])
+            .map_err(|error| (error, "the settings could not be written".to_owned()))?;
+        if let Some(topic) = state.topics.get_mut(name.as_str()) {
+            topic.configure(config);
+        }
+        state.tidy();
+        Ok(())
     }
-    state.tidy();
-    Ok(())
 }
 
 fn replaced(settings: &[Setting]) -> Result<TopicConfig, Refusal> {
@@ -160,31 +189,6 @@ fn twice<'a>(resources: impl Iterator<Item = (i8, &'a StrBytes)>) -> BTreeSet<(i
         .map(|(kind, name)| (kind, name.clone()))
         .filter(|of| !seen.insert(of.clone()))
         .collect()
-}
-
-/// Refuses what is named more than once: nobody can say which of the two counts.
-fn once<'a>(
-    twice: &BTreeSet<(i8, StrBytes)>,
-    kind: i8,
-    name: &StrBytes,
-    mut settings: impl Iterator<Item = &'a StrBytes>,
-) -> Result<(), Refusal> {
-    let refused = |why: &str| Err((ResponseError::InvalidRequest, why.to_owned()));
-    if twice.contains(&(kind, name.clone())) {
-        return refused("Each resource must appear at most once.");
-    }
-    let mut seen = BTreeSet::new();
-    match settings.all(|setting| seen.insert(setting)) {
-        true => Ok(()),
-        false => refused("Error due to duplicate config keys"),
-    }
-}
-
-fn told(outcome: Result<(), Refusal>) -> (i16, Option<StrBytes>) {
-    match outcome {
-        Ok(()) => (0, None),
-        Err((error, why)) => (error.code(), Some(why.into())),
-    }
 }
 
 fn null(name: &str) -> Refusal {

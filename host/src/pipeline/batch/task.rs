@@ -92,6 +92,15 @@ pub(super) struct Stand {
     pub(super) staged: usize,
 }
 
+/// A call that is due: of a plugin, with these records, and the outcome that it fills.
+struct Due<'a> {
+    call: Call,
+    records: &'a mut Records,
+    outcome: &'a mut Outcome,
+    /// Bytes that the piece took on its way before it.
+    taken: usize,
+}
+
 /// What a worker runs its tasks' batches through. Its instances are its own; nothing here is shared with another
 /// worker.
 pub struct Tasks {
@@ -334,11 +343,16 @@ impl Tasks {
         };
         let mut outcomes = std::mem::take(&mut self.outcomes[source]);
         let (before, rest) = outcomes.split_at_mut(index);
-        let (input, outcome) = (pick(call.from, records, before), &mut rest[0]);
-        let done = if input.len() <= max_batch {
-            self.call_whole(call, task, input, outcome, taken)
+        let mut due = Due {
+            call,
+            records: pick(call.from, records, before),
+            outcome: &mut rest[0],
+            taken,
+        };
+        let done = if due.records.len() <= max_batch {
+            self.call_whole(&mut due, task)
         } else {
-            self.call_in_parts(call, task, input, outcome, (max_batch, taken))
+            self.call_in_parts(due, task, max_batch)
         };
         self.outcomes[source] = outcomes;
         if let Some((beyond, _)) = &mut self.beyond {
@@ -372,14 +386,13 @@ impl Tasks {
         Ok(Done::Processed)
     }
 
-    fn call_in_parts(
-        &mut self,
-        call: Call,
-        task: &mut Task<'_>,
-        records: &mut Records,
-        outcome: &mut Outcome,
-        (max_batch, taken): (usize, usize),
-    ) -> Result<Done> {
+    fn call_in_parts(&mut self, due: Due<'_>, task: &mut Task<'_>, max_batch: usize) -> Result<Done> {
+        let Due {
+            call,
+            records,
+            outcome,
+            taken,
+        } = due;
         let (mut part, mut put_out) = (Records::default(), Outcome::default());
         for from in (self.stand.part..records.len()).step_by(max_batch) {
             if from > self.stand.part && self.is_due() {
@@ -390,7 +403,13 @@ impl Tasks {
             part.clear();
             (from..records.len().min(from + max_batch)).for_each(|index| part.push_from(records, index));
             let before = if from == 0 { 0 } else { outcome.memory() };
-            if self.call_whole(call, task, &mut part, &mut put_out, taken + before)? == Done::Waiting {
+            let mut of_part = Due {
+                call,
+                records: &mut part,
+                outcome: &mut put_out,
+                taken: taken + before,
+            };
+            if self.call_whole(&mut of_part, task)? == Done::Waiting {
                 return Ok(Done::Waiting);
             }
             if from == 0 {
@@ -403,36 +422,28 @@ impl Tasks {
         Ok(Done::Processed)
     }
 
-    fn call_whole(
-        &mut self,
-        call: Call,
-        task: &mut Task<'_>,
-        records: &mut Records,
-        outcome: &mut Outcome,
-        taken: usize,
-    ) -> Result<Done> {
-        let done = self.call_once_due(call, task, records, outcome, taken)?;
+    fn call_whole(&mut self, due: &mut Due<'_>, task: &mut Task<'_>) -> Result<Done> {
+        let done = self.call_again_when_due(due, task)?;
         if done == Done::Processed {
-            self.count_call(call.operator);
-            self.refuse(call.operator, task.partition, records, outcome)?;
+            self.count_call(due.call.operator);
+            self.refuse(due.call.operator, task.partition, due.records, due.outcome)?;
         }
         Ok(done)
     }
 
     /// A plugin that says "a dependency is down" is called again with the same records, later and later.
-    fn call_once_due(
-        &mut self,
-        call: Call,
-        task: &mut Task<'_>,
-        records: &mut Records,
-        outcome: &mut Outcome,
-        taken: usize,
-    ) -> Result<Done> {
+    fn call_again_when_due(&mut self, due: &mut Due<'_>, task: &mut Task<'_>) -> Result<Done> {
+        let Due {
+            call,
+            records,
+            outcome,
+            taken,
+        } = due;
         let placed = &mut self.operators[call.operator];
         let name = &self.pipeline.operators[call.operator].name;
         let mut pause = RETRY_PAUSE;
-        if let Some((due, next_pause)) = self.stand.retry {
-            let left = due.saturating_duration_since(clock::now());
+        if let Some((at, next_pause)) = self.stand.retry {
+            let left = at.saturating_duration_since(clock::now());
             std::thread::sleep(left.min(WAIT));
             if left > WAIT {
                 return Ok(Done::Waiting);
@@ -445,7 +456,7 @@ impl Tasks {
             partition: task.partition.partition,
             room: usize::try_from(self.pipeline.batch_bytes)
                 .unwrap_or(usize::MAX)
-                .saturating_sub(taken),
+                .saturating_sub(*taken),
         };
         let answer = placed.operator.process(asked, task.state, outcome);
         let left_changes = placed.operator.left_changes();
