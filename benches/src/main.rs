@@ -2,7 +2,8 @@
 //! with a large state: `sandbar-bench restore [MIB]`.
 //!
 //! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run:
-//! Kafka on one core, the process on the other.
+//! Kafka on one core, the process on the other. `SANDBAR_BESIDE`, the path of another `sandbar`, is measured in the same
+//! rounds, such as the one of the tree before.
 
 #![allow(
     clippy::print_stdout,
@@ -71,6 +72,8 @@ struct Bench {
     /// Records that a run reads.
     count: usize,
     rounds: usize,
+    /// Another `sandbar` that does the same jobs.
+    beside: Option<String>,
     /// CPU-seconds of the job `count`.
     counted: Cell<Option<f64>>,
 }
@@ -84,6 +87,7 @@ fn table(count: usize, rounds: usize, asked: &[String]) {
         folder: tempfile::tempdir().expect("a folder"),
         count,
         rounds,
+        beside: std::env::var("SANDBAR_BESIDE").ok(),
         counted: Cell::default(),
     };
     bench.client.create_topic(INPUT, PARTITIONS);
@@ -106,20 +110,28 @@ fn table(count: usize, rounds: usize, asked: &[String]) {
 impl Bench {
     fn job(&self, job: &Job) {
         let mut costs = vec![Vec::new(); job.deliveries.len() + 1];
+        let mut beside = vec![Vec::new(); job.deliveries.len()];
         let rounds = if job.is_long { 1 } else { self.rounds };
         for round in 0..rounds {
             eprintln!("round {round} of {}", job.name);
-            self.round(job, round, &mut costs);
+            self.round(job, round, &mut costs, &mut beside);
         }
-        // The best of the rounds: what else the machine did only ever adds.
-        let best = costs.iter().map(|costs| {
-            let best = costs.iter().min_by(|a, b| a.cpu_seconds.total_cmp(&b.cpu_seconds));
-            best.expect("a round")
-        });
-        let best: Vec<&Cost> = best.collect();
+        let best: Vec<&Cost> = costs.iter().filter_map(|costs| least(costs)).collect();
         let who = std::iter::once("bare loop").chain(job.deliveries.iter().copied());
         for (who, cost) in who.zip(&best) {
             row(job.name, who, self.count, cost, best[0]);
+        }
+        for ((delivery, beside), cost) in job.deliveries.iter().zip(&beside).zip(&best[1..]) {
+            let Some(beside) = least(beside) else { continue };
+            row(
+                job.name,
+                &format!("{delivery}, the program beside"),
+                self.count,
+                beside,
+                best[0],
+            );
+            let times = cost.cpu_seconds / beside.cpu_seconds;
+            println!("{}, {delivery}: {times:.2} times the program beside", job.name);
         }
         if job.name == "count" {
             self.counted.set(best.last().map(|cost| cost.cpu_seconds));
@@ -146,7 +158,7 @@ impl Bench {
         verdict(job.name, what, figure, goal);
     }
 
-    fn round(&self, job: &Job, round: usize, costs: &mut [Vec<Cost>]) {
+    fn round(&self, job: &Job, round: usize, costs: &mut [Vec<Cost>], beside: &mut [Vec<Cost>]) {
         let name = |who: &str| format!("bench-{}-{round}-{who}", job.name);
         let create = |who: &str| {
             self.client.create_topic(&name(who), PARTITIONS);
@@ -156,15 +168,20 @@ impl Bench {
         if job.keys == workload::USERS {
             costs[0].push(self.bare(INPUT, &create("loop"), job.plugin, [0; PARTITIONS as usize].into()));
             for (at, delivery) in job.deliveries.iter().enumerate() {
-                self.forget_tasks();
-                let to = create(delivery);
-                let between = Between {
-                    brokers: &brokers,
-                    from: INPUT,
-                    to: &to,
-                    memory: job.memory,
+                let run = |program: &str, to: &str| {
+                    self.forget_tasks();
+                    let between = Between {
+                        brokers: &brokers,
+                        from: INPUT,
+                        to,
+                        memory: job.memory,
+                    };
+                    self.sandbar(program, &between, job.plugin, delivery)
                 };
-                costs[at + 1].push(self.sandbar(&between, job.plugin, delivery));
+                costs[at + 1].push(run(&program(), &create(delivery)));
+                if let Some(other) = &self.beside {
+                    beside[at].push(run(other, &create(&format!("{delivery}-beside"))));
+                }
             }
             return;
         }
@@ -179,14 +196,14 @@ impl Bench {
         self.forget_tasks();
         workload::fill(&brokers, &from, workload::Records::each(job.keys).take(job.keys));
         let delivery = job.deliveries[0];
-        let filled = self.sandbar(&between, job.plugin, delivery);
+        let filled = self.sandbar(&program(), &between, job.plugin, delivery);
         row(job.name, "filling", job.keys, &filled, &filled);
         let begins = (0..PARTITIONS).map(|at| self.client.bounds(&from, at, Isolation::Committed).1);
         let begins: Vec<i64> = begins.collect();
         let records = workload::Records::new(42, job.keys);
         workload::fill(&brokers, &from, records.take(self.count));
         costs[0].push(self.bare(&from, &create("loop"), job.plugin, begins));
-        costs[1].push(self.sandbar(&between, job.plugin, delivery));
+        costs[1].push(self.sandbar(&program(), &between, job.plugin, delivery));
     }
 
     fn bare(&self, from: &str, to: &str, plugin: &str, begins: Vec<i64>) -> Cost {
@@ -199,9 +216,9 @@ impl Bench {
         )
     }
 
-    fn sandbar(&self, between: &Between<'_>, plugin: &str, delivery: &str) -> Cost {
+    fn sandbar(&self, program: &str, between: &Between<'_>, plugin: &str, delivery: &str) -> Cost {
         let file = jobs::pipeline(self.folder.path(), between, plugin, delivery, "stop = \"latest\"");
-        measure::run(CORE, &program(), &["run", &file, "-o", "json"])
+        measure::run(CORE, program, &["run", &file, "-o", "json"])
     }
 
     /// The pipelines share the folder where compiled plugins are, and with it the names of tasks.
@@ -261,6 +278,11 @@ fn start_up(folder: &Path, kafka: &Kafka) {
         run.wait().expect("the program's end");
     }
     verdict("start-up", "seconds to the first output", best, START_UP_SECONDS_MAX);
+}
+
+/// The best of the rounds: what else the machine did only ever adds.
+fn least(costs: &[Cost]) -> Option<&Cost> {
+    costs.iter().min_by(|a, b| a.cpu_seconds.total_cmp(&b.cpu_seconds))
 }
 
 fn verdict(name: &str, what: &str, figure: f64, goal: f64) {
