@@ -71,7 +71,7 @@ torture: setup
 	@$(MAKE) --no-print-directory components
 	$(CARGO) test --release $(TESTED) --test guarantees -- torture one_of_three_brokers --nocapture --test-threads=1
 
-# Licences, sources, one version of each crate where possible.
+# Licences, sources, one version of each crate if possible.
 deny:
 	$(CARGO) deny --all-features check
 

@@ -2,7 +2,7 @@
 //!
 //! Four tasks, batches of 1,000 records; each looks the distinct keys' values up, puts the new counts, keeps them;
 //! every 100,000 records are a commit of all tasks. With few keys the overlay answers, with many RocksDB does. Keys are
-//! drawn evenly, the worst that can be for caches, or, where the number begins with `w`, as in `make bench`: the r-th
+//! drawn evenly, the worst that can be for caches, or, if the number begins with `w`, as in `make bench`: the r-th
 //! with weight 1/r^0.6.
 
 #![allow(

@@ -16,7 +16,7 @@ pub struct Cluster {
     pub brokers: String,
     /// Passed to librdkafka; secrets are resolved, properties that the host owns were refused.
     pub properties: BTreeMap<String, String>,
-    /// How its clients sign in, where that changes.
+    /// How its clients sign in, if that changes.
     pub login: Login,
 }
 
@@ -92,7 +92,7 @@ pub enum Start {
     Offsets(Offsets),
 }
 
-/// Where nothing else says where to start.
+/// What to do if nothing else says where to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Otherwise {
     /// At the first record of the log.
@@ -110,7 +110,7 @@ pub enum Stop {
     GroupOffsets,
     /// At the last stable offset of now.
     Latest,
-    /// At the first record of this time or later, the end where there is none.
+    /// At the first record of this time or later, the end if there is none.
     Timestamp(i64),
     /// At these offsets; a partition that is not listed has no stop.
     Offsets(Offsets),
@@ -169,7 +169,7 @@ pub struct KafkaSource {
     pub group: String,
     /// Where a partition starts.
     pub start: Start,
-    /// Where nothing else says.
+    /// What to do if nothing else says where to start.
     pub otherwise: Otherwise,
     /// Where the run ends; `None`: never.
     pub stop: Option<Stop>,
@@ -292,7 +292,7 @@ pub struct Operator {
     pub plugin: PathBuf,
     /// What it reads, in the order of the plugin's inputs.
     pub inputs: Vec<Input>,
-    /// Handed to the plugin, as JSON text; empty where the file has none.
+    /// Handed to the plugin, as JSON text; empty if the file has none.
     pub config: String,
     /// What happens to a record on which it fails.
     pub on_error: OnError,
@@ -325,7 +325,7 @@ pub enum Target {
     File(Option<PathBuf>),
 }
 
-/// What happens to an output that Kafka refuses for good: for its time, its size, or a null key where the topic is
+/// What happens to an output that Kafka refuses for good: for its time, its size, or a null key if the topic is
 /// compacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnRefused {
@@ -460,7 +460,7 @@ pub struct Pipeline {
     pub sinks: Vec<Sink>,
     /// Where refused records go.
     pub dead_letters: Option<Sink>,
-    /// Checkpoints, where there are any.
+    /// Checkpoints, if there are any.
     pub checkpoint: Option<Checkpoint>,
     /// Folder of the local working copy: the state of the tasks, the compile cache.
     pub state_dir: PathBuf,

@@ -62,7 +62,7 @@ impl Kind {
     }
 }
 
-/// One sentence of what failed, one of why with the values, and where there is one a hint of what to do.
+/// One sentence of what failed, one of why with the values, and, if there is one, a hint of what to do.
 ///
 /// `what` completes "error: " and begins with "failed to …" or names the thing; lower case, no full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct Error {
     pub kind: Kind,
     /// What failed.
     pub what: String,
-    /// Why, with the values; empty where `what` says it all. May have several lines.
+    /// Why, with the values; empty if `what` says it all. May have several lines.
     pub why: String,
     /// What the person can do.
     pub hint: Option<String>,

@@ -7,9 +7,9 @@
 //! | field | read | written |
 //! |---|---|---|
 //! | `key`, `value` | a string: its text; `null` or absent: Kafka's null; anything else: its JSON text as it stands in the line | an object or array that is JSON on one line: as it is; other UTF-8: a string |
-//! | `key-base64`, `value-base64` | bytes, in place of the one above | where the bytes are not UTF-8 |
+//! | `key-base64`, `value-base64` | bytes, in place of the one above | if the bytes are not UTF-8 |
 //! | `timestamp` | milliseconds since 1970; absent: the time of reading | always |
-//! | `headers` | an object, or an array of `[name, value]` where a name repeats; an entry is a string, `null`, or `{"base64":"…"}` | where there are any |
+//! | `headers` | an object, or an array of `[name, value]` if a name repeats; an entry is a string, `null`, or `{"base64":"…"}` | if there are any |
 //! | `topic`, `partition`, `offset` | ignored, so that what `consume` prints can be produced again | by `consume` |
 //!
 //! Any other field is an error. Always: what `write` wrote, `read` reads back to the same bytes.

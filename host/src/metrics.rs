@@ -1,6 +1,6 @@
 //! Every metric: its name, its unit, its meaning. Names are public; a change is a line in CHANGELOG.md.
 //!
-//! A worker keeps the handles of what it touches and adds to them once a batch. Where `--http` is absent nothing
+//! A worker keeps the handles of what it touches and adds to them once a batch. If `--http` is absent, nothing
 //! records them.
 
 use crate::pulse::Pulses;

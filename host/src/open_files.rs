@@ -4,11 +4,11 @@
     reason = "the limits of the process are read and set by the C library alone"
 )]
 
-/// What is taken where the limit cannot be read: what nearly every system gives at least.
+/// What is taken if the limit cannot be read: what nearly every system gives at least.
 const USUAL: u64 = 1024;
 
 /// Raises the limit as far as it may go without anybody's leave: a pipeline has a database a task and sockets a broker,
-/// and systems begin with 1,024 for the sake of old programs. Where that fails the limit stays as it is.
+/// and systems begin with 1,024 for the sake of old programs. If that fails, the limit stays as it is.
 pub fn raise() {
     let Some(mut limits) = read() else { return };
     limits.rlim_cur = limits.rlim_max;

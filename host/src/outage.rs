@@ -1,4 +1,4 @@
-//! What passes by itself where a cluster is concerned: the one list that sources and sinks judge Kafka's errors by.
+//! Which errors of a cluster pass by themselves: the one list that sources and sinks judge Kafka's errors by.
 //!
 //! Numbers are those of Kafka's protocol; negative ones are librdkafka's own.
 

@@ -88,7 +88,7 @@ impl Column {
         self.absent.extend(other.absent.iter().map(|index| entries + index));
     }
 
-    /// Entry `index`, `None` where it is absent. Panics when there is no such entry, as a slice does.
+    /// Entry `index`, `None` if it is absent. Panics when there is no such entry, as a slice does.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         if !self.absent.is_empty() && self.absent.binary_search(&(index as u32)).is_ok() {
             return None;
@@ -122,7 +122,7 @@ impl Column {
     }
 }
 
-/// The headers of a batch's records, in order; empty where no record has any.
+/// The headers of a batch's records, in order; empty if no record has any.
 ///
 /// Always: `of` ascends and is as long as `names` and `values`; a name is never absent.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl Records {
             + self.headers.values.bytes.len()
     }
 
-    /// The memory that they take, which is not nothing where each of them is empty.
+    /// The memory that they take, which is more than nothing even if each of them is empty.
     pub fn memory(&self) -> usize {
         let headers = &self.headers;
         self.keys.memory()

@@ -1,5 +1,5 @@
 //! What a Kafka broker does, as a list of cases. Each is a function of a bootstrap address and runs twice: against the
-//! embedded broker, and against Apache Kafka where `SANDBAR_TEST_KAFKA` names one. Where the two differ, Kafka is
+//! embedded broker, and against Apache Kafka if `SANDBAR_TEST_KAFKA` names one. If the two differ, Kafka is
 //! right.
 #![allow(
     clippy::unwrap_used,

@@ -196,7 +196,7 @@ pub(crate) struct Fetched {
     pub code: i16,
     pub high_watermark: i64,
     pub last_stable_offset: i64,
-    /// Producer and first offset of each aborted transaction; none where the reader did not ask for it.
+    /// Producer and first offset of each aborted transaction; none if the reader did not ask for it.
     pub aborted: Option<Vec<(i64, i64)>>,
     pub records: Vec<u8>,
 }
@@ -233,7 +233,7 @@ pub(crate) fn fetch(bootstrap: &str, topic: &str, partition: i32, offset: i64, c
     }
 }
 
-/// ListOffsets by a time, or -1 for the end: the offset, -1 where there is none.
+/// ListOffsets by a time, or -1 for the end: the offset, -1 if there is none.
 pub(crate) fn offset_at(bootstrap: &str, topic: &str, partition: i32, time: i64, committed: bool) -> i64 {
     let mut body = (-1i32).to_be_bytes().to_vec();
     body.push(u8::from(committed));

@@ -254,7 +254,7 @@ fn killed_at_any_moment_every_transaction_is_whole() {
         until("it writes", || acknowledged.lock().unwrap().len() > before);
         std::thread::sleep(Duration::from_micros(7919 * round as u64 % 40_000 + 5_000));
         process.kill();
-        // The client's `send_offsets_to_transaction` waits for a broker without limit where none is left, whatever its
+        // The client's `send_offsets_to_transaction` waits for a broker without limit if none is left, whatever its
         // time-out says: a writer that was caught there is left alone. Nothing is acknowledged to it any more.
         let patience = Instant::now() + Duration::from_secs(10);
         while !writing.is_finished() && Instant::now() < patience {

@@ -253,7 +253,7 @@ fn a_broker_that_stands_still_at_the_start_ends_it_in_fifteen_seconds_and_a_sign
     }
 }
 
-/// The look-ups of a start go to the leaders: where one is away they are repeated, and a start that gives up says
+/// The look-ups of a start go to the leaders: if one is away, they are repeated, and a start that gives up says
 /// whose.
 #[test]
 fn a_start_waits_for_leaders_and_names_the_partition_that_has_none() {

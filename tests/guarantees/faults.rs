@@ -1,5 +1,5 @@
-//! What the machines around a run do to it: members that sleep, brokers that sleep or die, files that are gone. All on clusters of their own
-//! where a broker suffers.
+//! What the machines around a run do to it: members that sleep, brokers that sleep or die, files that are gone. All on
+//! clusters of their own if a broker suffers.
 
 use crate::exactly_once::{complete, under_load};
 use crate::flow::stop;
@@ -126,7 +126,8 @@ fn a_member_that_never_comes_back_holds_readers_no_longer_than_its_transaction_l
 fn a_survivor_goes_on_while_the_partitions_of_a_dead_member_wait_for_its_transaction() {
     let mut counted = Counted::on(Kafka::shared(), "survivor", 4, 200);
     counted.file.top = "workers = 1".into();
-    // A survivor that is starved past its session has nothing of its own any more: all partitions come back in one assignment, and wait together.
+    // A survivor that is starved past its session has nothing of its own any more: all partitions come back in one
+    // assignment, and wait together.
     counted.file.source = counted.file.source.replace("\"1s\"", "\"6s\"");
     // So that many batches are needed for what is sent behind the death.
     counted.file.source.push_str("\nmax-batch = 10");
@@ -209,7 +210,8 @@ fn a_kill_while_partitions_are_handed_over_loses_and_doubles_nothing() {
 
 /// Lets a member join until the armed one dies in the revocation; the member that lives on.
 ///
-/// A commit that fails at the revocation rewinds, and the revocation is a loss then, with nothing to commit: the next one is waited for.
+/// A commit that fails at the revocation rewinds, and the revocation is a loss then, with nothing to commit: the next
+/// one is waited for.
 fn joins_until_it_dies(counted: &Counted, armed: &mut Process, member: &str) -> Process {
     for _ in 0..20 {
         let other = counted.file.run_member(member);

@@ -1,4 +1,4 @@
-//! Kafka forgets the offsets of a group that stood still for a week: where checkpoints know them, the start says so,
+//! Kafka forgets the offsets of a group that stood still for a week: if checkpoints know them, the start says so,
 //! however its partitions are named.
 
 use crate::exactly_once::complete;

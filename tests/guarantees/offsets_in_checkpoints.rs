@@ -414,7 +414,7 @@ fn counted_over(partitions: i32, name: &str, source: &str) -> Counted {
     counted
 }
 
-/// Waits until everything that was sent is put out and stored, ends the run by `end` and, where it lives, by a signal.
+/// Waits until everything that was sent is put out and stored, ends the run by `end` and, if it lives, by a signal.
 fn complete(counted: &Counted, mut run: Process, end: fn(&mut Process)) {
     wait::until_true("every count is put out", seconds(60), || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));

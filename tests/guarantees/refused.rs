@@ -1,4 +1,4 @@
-//! An output that Kafka refuses for good costs itself and nothing else, where the file says so; else the error names it
+//! An output that Kafka refuses for good costs itself and nothing else, if the file says so; else the error names it
 //! and says what to do.
 
 use crate::flow::Flow;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-/// Record `n` of a partition is stamped `EPOCH + n` seconds where times are in order.
+/// Record `n` of a partition is stamped `EPOCH + n` seconds if times are in order.
 const EPOCH: i64 = 1_700_000_000_000;
 const START_TIME: i64 = EPOCH + 6_000;
 const STOP_TIME: i64 = EPOCH + 9_000;
@@ -265,7 +265,7 @@ impl Log {
         }
     }
 
-    /// What a foreign tool committed: everywhere where the stop asks for it, else for two partitions.
+    /// What a foreign tool committed: everywhere if the stop asks for it, else for two partitions.
     fn commits(&self) -> BTreeMap<Place, i64> {
         let second = if self.case.shape == Shape::Truncated { 9 } else { 7 };
         let mut commits = BTreeMap::from([(('a', 0), 5), (('a', 1), second)]);
@@ -302,7 +302,7 @@ impl Log {
         ])
     }
 
-    /// From where to where each partition is to be read; `None` where nothing says where to start. The rules, and
+    /// From where to where each partition is to be read; `None` if nothing says where to start. The rules, and
     /// nothing but the rules.
     fn expected_positions(&self) -> Option<BTreeMap<Place, (i64, i64)>> {
         let place = |place| Some((place, (self.start(place)?, self.stop(place))));
@@ -339,7 +339,7 @@ impl Log {
         }
     }
 
-    /// Kafka's look-up; where no marker stands between, it is checked by hand.
+    /// Kafka's look-up; if no marker stands between, it is checked by hand.
     fn at(&self, (topic, partition): Place, time: i64) -> Option<i64> {
         let found = self
             .client

@@ -1,4 +1,4 @@
-//! `sandbar state`: what the operators keep, asked beside the process that runs, after it, and where only the
+//! `sandbar state`: what the operators keep, asked beside the process that runs, after it, and when only the
 //! checkpoints are left.
 
 use crate::flow::stop;

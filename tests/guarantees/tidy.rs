@@ -337,7 +337,7 @@ fn name(file: &File) -> String {
     file.path.clone()
 }
 
-/// The code without comments and without the tests at its end; nothing where the whole file is a test.
+/// The code without comments and without the tests at its end; nothing if the whole file is a test.
 fn code(file: &File) -> String {
     if file.is_test {
         return String::new();

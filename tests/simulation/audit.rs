@@ -94,7 +94,7 @@ impl Audit {
         }
     }
 
-    /// Where nothing is open any more: what the reader saw is what is committed.
+    /// When nothing is open any more: what the reader saw is what is committed.
     pub(crate) fn all_read(&mut self, broker: &mut Broker) {
         self.read(broker);
         for place in places() {

@@ -210,7 +210,7 @@ fn incarnations_not_compared_are_found_out() {
     is_found(LeftOut::Incarnations, &["I1", "I2", "I4", "I5", "I6"]);
 }
 
-/// One world in a thousand shows it: so in worlds where commits are often settled late, which hold where the condition
+/// One world in a thousand shows it: so in worlds in which commits are often settled late, which hold if the condition
 /// is kept.
 #[test]
 fn incarnations_not_compared_when_a_commit_is_settled_are_found_out() {

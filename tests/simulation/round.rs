@@ -14,7 +14,7 @@ const BASE_EVERY: u64 = 16;
 const TRIES: u32 = 10;
 
 impl Process {
-    /// Begins the bundle: the deltas of all tasks. Nothing where nothing was processed.
+    /// Begins the bundle: the deltas of all tasks. Nothing if nothing was processed.
     pub(crate) fn seal(&mut self, env: &mut Env) -> Result<(), Crash> {
         self.sealed = None;
         if !self.is_dirty() {

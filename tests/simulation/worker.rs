@@ -369,7 +369,7 @@ impl Process {
         Ok(())
     }
 
-    /// What the refusal of the epoch means: the broker's time-out, where it has passed, or another instance.
+    /// What the refusal of the epoch means: the broker's time-out, if it has passed, or another instance.
     pub(crate) fn refused(&self, env: &Env) -> Event {
         match self.began {
             Some(began) if began + TRANSACTION_TIMEOUT < env.now => Event::Expired,

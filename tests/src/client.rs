@@ -82,7 +82,7 @@ impl Record {
         self
     }
 
-    /// The value as text, empty where it is null.
+    /// The value as text, empty if it is null.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(self.value.as_deref().unwrap_or_default()).into_owned()
     }
@@ -149,7 +149,7 @@ impl Client {
         }
     }
 
-    /// How many brokers the cluster has now; 0 where none answers.
+    /// How many brokers the cluster has now; 0 if none answers.
     pub fn broker_count(&self) -> usize {
         self.asker
             .fetch_metadata(None, Duration::from_secs(1))
@@ -400,7 +400,7 @@ impl Client {
         wait::until("the group takes the offsets", LIMIT, commit);
     }
 
-    /// How many members a group has; 0 where it is unknown.
+    /// How many members a group has; 0 if it is unknown.
     pub fn members(&self, group: &str) -> usize {
         // A coordinator that has just begun has nothing to tell yet.
         let listed = || self.asker.fetch_group_list(Some(group), LIMIT).ok();

@@ -107,7 +107,7 @@ impl Counted {
         self.is_complete_behind(&BTreeMap::new())
     }
 
-    /// The same where the output has only what the records from these offsets on make of it: each partition's, by
+    /// The same, if the output has only what the records from these offsets on make of it: each partition's, by
     /// number.
     pub fn is_complete_behind(&self, offsets: &BTreeMap<i32, i64>) -> bool {
         let owed = owed(&self.client.read(&self.input, Isolation::Committed));
@@ -139,7 +139,7 @@ impl Counted {
 
     /// How many outputs are repeated, once each is there.
     ///
-    /// Panics where one is skipped, or comes again in another order: each is the next one, or goes back to one that was
+    /// Panics if one is skipped, or comes again in another order: each is the next one, or goes back to one that was
     /// there.
     pub fn repeated(&self) -> Option<u64> {
         let owed = owed(&self.client.read(&self.input, Isolation::Committed));

@@ -51,7 +51,7 @@ impl PipelineFile {
         }
     }
 
-    /// The group that the pipeline reads in, where the source names none.
+    /// The group that the pipeline reads in, if the source names none.
     pub fn group(&self) -> String {
         format!("sandbar.{}", self.name)
     }

@@ -67,7 +67,7 @@ impl Process {
         Self::of(command)
     }
 
-    /// Starts `sandbar ARGS` where a process may have so many files open unless it asks for more.
+    /// Starts `sandbar ARGS` as a process that may have so many files open unless it asks for more.
     pub fn start_with_open_files<S: AsRef<OsStr>>(arguments: &[S], files: u32) -> Self {
         let mut command = Command::new("sh");
         command
@@ -235,7 +235,7 @@ fn placed_in_json(line: &str) -> Option<Placed> {
     })
 }
 
-/// The line as a JSON object, where it tells of this event.
+/// The line as a JSON object, if it tells of this event.
 pub fn event(line: &str, name: &str) -> Option<serde_json::Value> {
     let object: serde_json::Value = serde_json::from_str(line).ok()?;
     (object["event"] == name).then_some(object)

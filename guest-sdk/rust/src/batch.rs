@@ -51,7 +51,7 @@ impl Batch {
         (0..self.len()).map(|index| self.event(index))
     }
 
-    /// The key of event `index`, `None` where it is null.
+    /// The key of event `index`, `None` if it is null.
     #[must_use]
     #[inline]
     pub fn key(&self, index: usize) -> Option<&[u8]> {
@@ -91,7 +91,7 @@ impl Batch {
         self.seed
     }
 
-    /// The keys, an entry an event: moved where the host sent one an event, else copied.
+    /// The keys, an entry an event: moved if the host sent one an event, else copied.
     pub(crate) fn into_key_per_event(self) -> (Column, Self) {
         let mut batch = self;
         let is_one_an_event =

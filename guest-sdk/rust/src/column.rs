@@ -5,7 +5,7 @@ use crate::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, Nullab
 /// A null key or a null value: `out.emit(NULL, "text")`.
 pub const NULL: Option<&[u8]> = None;
 
-/// What a key or a value can be given as: bytes, text, or an option of them, where nothing is null.
+/// What a key or a value can be given as: bytes, text, or an option of them, of which `None` is null.
 pub trait Bytes {
     /// The bytes; `None` is null.
     fn bytes(&self) -> Option<&[u8]>;
@@ -87,7 +87,7 @@ impl Column {
         self.ends.push(self.bytes.len() as u32);
     }
 
-    /// Entry `index`, `None` where it is absent. Panics when there is no such entry, as a slice does.
+    /// Entry `index`, `None` if it is absent. Panics when there is no such entry, as a slice does.
     #[must_use]
     #[inline]
     pub fn get(&self, index: usize) -> Option<&[u8]> {

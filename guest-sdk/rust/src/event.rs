@@ -17,21 +17,21 @@ impl<'a> Event<'a> {
         Self { batch, index }
     }
 
-    /// The key, `None` where it is null.
+    /// The key, `None` if it is null.
     #[must_use]
     #[inline]
     pub fn key(&self) -> Option<&'a [u8]> {
         self.batch.key(self.index)
     }
 
-    /// The value, `None` where it is null (Kafka's tombstone).
+    /// The value, `None` if it is null (Kafka's tombstone).
     #[must_use]
     #[inline]
     pub fn value(&self) -> Option<&'a [u8]> {
         self.batch.values.get(self.index)
     }
 
-    /// The value where it is present.
+    /// The value, if it is present.
     ///
     /// # Errors
     /// A null value is a dead letter.
@@ -75,7 +75,7 @@ impl<'a> Event<'a> {
         self.batch.headers.of(self.index)
     }
 
-    /// The value of the last header of this name: where a name repeats, Kafka's clients read the last.
+    /// The value of the last header of this name: if a name repeats, Kafka's clients read the last.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         let named = self.headers().filter(|(is, _)| *is == name.as_bytes());

@@ -126,7 +126,7 @@ impl Outputs {
     /// [`BatchPlugin`](crate::BatchPlugin) calls it.
     ///
     /// # Errors
-    /// The call's failure where the refusal asks for the whole call again.
+    /// The call's failure if the refusal asks for the whole call again.
     pub fn refuse(&mut self, event: &Event, refusal: Refusal) -> Result<(), Failure> {
         let (how, reason) = match refusal {
             Refusal::Skip(reason) => (types::Refusal::Skip, reason),

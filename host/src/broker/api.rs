@@ -65,7 +65,7 @@ struct Call {
     client_id: StrBytes,
 }
 
-/// Answers one request; nothing where the client wants no answer. An error ends the connection, as in Kafka.
+/// Answers one request; nothing if the client wants no answer. An error ends the connection, as in Kafka.
 pub(super) async fn answer(node: &Node, mut request: Bytes, ends: Ends) -> Result<Option<Bytes>> {
     if request.len() < 8 {
         return Err(invalid("it is shorter than any header"));

@@ -1,7 +1,7 @@
 //! The embedded broker: a small Kafka in our own process, for development, the demo and tests.
 //!
 //! It owns connections, logs, groups, committed positions and transactions, and its files. It never forwards,
-//! replicates or invents: a request that it does not support gets Kafka's own refusal, and topics exist only where they
+//! replicates or invents: a request that it does not support gets Kafka's own refusal, and topics exist only if they
 //! were created.
 //!
 //! What always holds: what was acknowledged is in a file before the acknowledgement leaves, so it survives the end of

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 pub struct Settings {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The folder for its data, made where it is missing; without one the data goes when the broker goes.
+    /// The folder for its data, made if it is missing; without one the data goes when the broker goes.
     pub data_dir: Option<PathBuf>,
 }
 

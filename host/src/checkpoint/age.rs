@@ -1,6 +1,6 @@
 //! How old the objects of a store are, whatever clocks do.
 //!
-//! The store's own clock says when an object was written. Where it is a folder that is this machine's clock, and a
+//! The store's own clock says when an object was written. If it is a folder, that is this machine's clock, and a
 //! clock that jumps forward makes everything old at once, a bundle too whose commit is under way. So it is believed
 //! only as far as every look at it during the last while agrees, by the monotonic clock; and what this process itself
 //! wrote is as old as the monotonic clock says.
@@ -78,7 +78,7 @@ impl Seen {
         {}
         let now_by = |(at, store_ms): &(Instant, i64)| store_ms.saturating_add(milliseconds(now.duration_since(*at)));
         let believed = self.looks.iter().map(now_by).min();
-        // Nothing is old where nobody ever looked.
+        // Nothing is old if nobody ever looked.
         believed.map_or(i64::MIN, |believed| believed.saturating_sub(milliseconds(age)))
     }
 }

@@ -19,7 +19,7 @@ pub struct Stored {
     pub bytes: u64,
     /// When it was written, in milliseconds since 1970 by the store's clock.
     pub written: i64,
-    /// What it says of itself; the error where it cannot be read.
+    /// What it says of itself; the error if it cannot be read.
     pub manifest: Result<Arc<Checked>>,
 }
 

@@ -2,11 +2,12 @@
 //!
 //! An object goes only if all of this holds:
 //!
-//! - no committed pointer reaches it, nor one of the `keep` - 1 states before each. The pointers are read *after* the listing, which the types
-//!   below enforce: a commit between the two is then seen, and its objects are not.
-//! - it is older than an age, by the store's own clock as far as that is believed (`age`), and by the monotonic clock where this process wrote it:
-//!   whoever wrote it can commit it no more.
-//! - a base has a newer base of its task before it. One that waits to be named by the next commit, however long, is newer than that.
+//! - no committed pointer reaches it, nor one of the `keep` - 1 states before each. The pointers are read *after* the
+//!   listing, which the types below enforce: a commit between the two is then seen, and its objects are not.
+//! - it is older than an age, by the store's own clock as far as that is believed (`age`), and by the monotonic clock
+//!   if this process wrote it: whoever wrote it can commit it no more.
+//! - a base has a newer base of its task before it. One that waits to be named by the next commit, however long, is
+//!   newer than that.
 //! - a file is named by no base that stays, and no file that came with it is young.
 //!
 //! A committed pointer that does not resolve stops the collection before anything is deleted.
@@ -195,7 +196,7 @@ impl Listed {
     /// All that the state of a pointer is built from.
     fn keep_alive(&self, pointer: &Pointer, alive: &mut Alive) -> Result<()> {
         let history = self.store.history(pointer, None)?;
-        // Its offsets count also where there is no state.
+        // Its offsets count even if there is no state.
         alive.bundles.extend(pointer.bundle.clone());
         alive
             .bundles
@@ -255,8 +256,8 @@ impl Listed {
         Ok(listed || self.store.objects.look(&self.store.bundle_path(name))?.is_some())
     }
 
-    /// The states of each task that old bundles hold. Young ones stay whatever they hold, and are many where commits
-    /// are frequent: they are read only where an old one is of a task that is not `committed`, for what those are built
+    /// The states of each task that old bundles hold. Young ones stay whatever they hold, and are many when commits
+    /// are frequent: they are read only if an old one is of a task that is not `committed`, for what those are built
     /// from has to stay as well.
     fn states(&self, committed: &BTreeSet<String>, oldest_kept: i64) -> Result<BTreeMap<String, Vec<Pointer>>> {
         let (old, young): (Vec<_>, Vec<_>) = (self.bundles.iter()).partition(|bundle| bundle.modified < oldest_kept);

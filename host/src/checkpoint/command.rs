@@ -35,7 +35,7 @@ pub enum Command {
     /// compare; answer with `SettledNew` (one is new), `SettledOld` (else, one is old), `SettledOther`, `Unsettled` or
     /// `Foreign`.
     Settle,
-    /// Read what is committed for every task that stays, with require-stable, and go on there: where the pointer is not
+    /// Read what is committed for every task that stays, with require-stable, and go on there: if the pointer is not
     /// the local one, the state is restored to it. Answer with `Rewound`, `RewindFailed` or `Foreign`.
     Rewind,
     /// Positions only: begin to commit the positions of what was processed; the answer comes as `Answered`.

@@ -2,7 +2,7 @@
 
 /// What happened, at a batch boundary. The first four come by themselves, at any time; so may `OutputFailed`,
 /// `Expired`, `Fenced` and `Foreign`, which also stand for the answer to a command that is under way. The others answer
-/// a command, and mean nothing where it was not given.
+/// a command, and mean nothing if it was not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The interval came round, or the overlays are large.

@@ -32,7 +32,7 @@ pub struct History {
     pub base: Option<BaseRef>,
     /// What changed since, the oldest first.
     pub deltas: Vec<Delta>,
-    /// The positions that belong to the state; empty where the pointer names no bundle.
+    /// The positions that belong to the state; empty if the pointer names no bundle.
     pub offsets: Offsets,
     /// The stores that the state has.
     pub stores: Vec<StoreShape>,

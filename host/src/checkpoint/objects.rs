@@ -48,7 +48,7 @@ pub(super) struct Objects {
     driver: Arc<Driver>,
     /// As the person wrote it, for errors.
     place: Arc<str>,
-    /// The folder, where it is one.
+    /// The folder, if it is one.
     folder: Option<PathBuf>,
 }
 
@@ -61,7 +61,7 @@ struct Driver {
 }
 
 impl Objects {
-    /// Opens a place without asking it anything; a folder is made where there is none.
+    /// Opens a place without asking it anything; a folder is made if there is none.
     pub(super) fn open(location: &Location) -> Result<Self> {
         let place: Arc<str> = location.to_string().into();
         let store: Arc<dyn ObjectStore> = match location {
@@ -267,7 +267,7 @@ impl Objects {
         self.found("delete", name, deleted).map(|_| ())
     }
 
-    /// Deletes what writes and deletions leave in folders, where it is older than a moment: halves of objects that a
+    /// Deletes what writes and deletions leave in folders, if it is older than a moment: halves of objects that a
     /// crash cut short, and folders that are empty. A bucket keeps such things out of sight. What cannot be deleted
     /// stays for the next time.
     pub(super) fn sweep(&self, folders: &[String], older_than: i64) {

@@ -1,5 +1,5 @@
 //! What a store does, done in a folder and in a bucket: the same table on both. The bucket is that of a server of its
-//! own (crates s3s and s3s-fs), `cargo build --release -p sandbar-s3`; where it was not built these tests say so and go
+//! own (crates s3s and s3s-fs), `cargo build --release -p sandbar-s3`; if it was not built, these tests say so and go
 //! on with the folder alone.
 
 use std::io::{BufRead, BufReader};

@@ -29,12 +29,12 @@ const STOP: usize = 1 + 19 + 1 + 8;
 pub struct Pointer {
     /// The bundle that holds the task's last change; `None`: there was no checkpoint yet, its state is empty.
     pub bundle: Option<String>,
-    /// The task: `<source>/<number>`, or `<source>/<number>.<hash of the topic>` where each partition stands for
+    /// The task: `<source>/<number>`, or `<source>/<number>.<hash of the topic>` if each partition stands for
     /// itself.
     pub task: String,
-    /// Counts the task's checkpoints, from 1; 0 where there is no bundle.
+    /// Counts the task's checkpoints, from 1; 0 if there is no bundle.
     pub seq: u64,
-    /// First 16 hex digits of the SHA-256 of the bundle's manifest; `None` where there is no bundle.
+    /// First 16 hex digits of the SHA-256 of the bundle's manifest; `None` if there is no bundle.
     pub hash: Option<String>,
 }
 
@@ -153,7 +153,7 @@ pub(super) fn is_name(text: &str) -> bool {
     (2..=NAME_LIMIT).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// `<source>/<number>`; where each partition stands for itself a hash of its topic follows: `<source>/<number>.<8 hex
+/// `<source>/<number>`; if each partition stands for itself, a hash of its topic follows: `<source>/<number>.<8 hex
 /// digits>`.
 fn is_task(text: &str) -> bool {
     let Some((_, number)) = text.rsplit_once('/') else {

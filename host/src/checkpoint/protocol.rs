@@ -38,12 +38,13 @@
 //! - P3: a run that left or halted does nothing any more.
 //! - P4: no offsets are sent and none committed before the round's bundle is durable.
 //! - P5: exactly once, after anything but a clean commit nothing is processed before the producer was recycled.
-//! - P6: exactly once, after an unknown outcome nothing is processed before it was settled, or everything was read again from what is committed.
-//! - P7: overlays are applied only where the commit is known to have gone through.
-//! - P8: where overlays were dropped nothing is processed before the positions went back to what is committed.
+//! - P6: exactly once, after an unknown outcome nothing is processed before it was settled, or everything was read
+//!   again from what is committed.
+//! - P7: overlays are applied only if the commit is known to have gone through.
+//! - P8: when overlays were dropped, nothing is processed before the positions went back to what is committed.
 //! - P9: a revocation is answered by one `Release`, and not while a transaction is open; or the run ends.
-//! - P10: at most `tolerable_failures` rounds fail one after the other; the next failure halts. Outputs that are not acknowledged in time are no
-//!   failure: a cluster that is away ends no run.
+//! - P10: at most `tolerable_failures` rounds fail one after the other; the next failure halts. Outputs that are not
+//!   acknowledged in time are no failure: a cluster that is away ends no run.
 
 use super::command::{Command, Halt};
 use super::event::Event;
@@ -216,7 +217,7 @@ impl Protocol {
         self.wait(Phase::Draining, &[Command::Seal, Command::Drain])
     }
 
-    /// A round under way carries what was read of the revoked partitions; where everything was dropped already, they
+    /// A round under way carries what was read of the revoked partitions; if everything was dropped already, they
     /// can go at once.
     fn revoke(&mut self) -> &'static [Command] {
         if self.phase == Phase::Rewinding {
@@ -411,7 +412,7 @@ impl Protocol {
         }
     }
 
-    /// Counts a failure that is not ordinary; the run ends where it is one too many, else `then`. A round that ends the
+    /// Counts a failure that is not ordinary; the run ends if it is one too many, else `then`. A round that ends the
     /// run, or could not have committed any more, is not counted.
     fn fail(&mut self, then: impl FnOnce(&mut Self) -> &'static [Command]) -> &'static [Command] {
         if self.has_lost {

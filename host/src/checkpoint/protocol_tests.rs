@@ -40,7 +40,7 @@ const EVENTS: [Event; 32] = [
 ];
 const TOLERABLE: u32 = 2;
 
-/// What may answer `command`; empty where nothing does.
+/// What may answer `command`; empty if nothing does.
 fn answers(command: Command) -> &'static [Event] {
     use Event::*;
     match command {

@@ -2,7 +2,7 @@
 //!
 //! A savepoint has the objects of a store, below a folder of its own, and `savepoint.json`, which is written last:
 //! without it there is none. No path in it leads out of it, so it can be moved as a whole. It may be taken while the
-//! pipeline runs: what committed pointers reach is copied, and pointers are read again where something was collected
+//! pipeline runs: what committed pointers reach is copied, and pointers are read again if something was collected
 //! meanwhile.
 
 use std::collections::BTreeSet;
@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// Takes a savepoint of what is committed. `committed` reads the committed pointers of all tasks; it is asked again
-    /// where something that they reached was collected under the copy.
+    /// if something that they reached was collected under the copy.
     ///
     /// # Errors
     /// `Corrupt`: there is a savepoint of that name, a pointer does not resolve, or one of the two places cannot be
@@ -130,7 +130,7 @@ impl Store {
         if let Ground::Base(base) = &history.ground {
             self.copy_base(target, base, done)?;
         }
-        // Where nothing is kept there is no delta, and yet the pointer has to resolve.
+        // If nothing is kept, there is no delta, and yet the pointer has to resolve.
         let pointers = history.deltas.iter().map(|delta| &delta.pointer).chain([pointer]);
         for name in pointers.filter_map(|pointer| pointer.bundle.as_ref()) {
             if done.insert(name.clone()) {
@@ -195,7 +195,7 @@ impl Store {
         Ok(savepoint)
     }
 
-    /// The savepoints below this store, by name; the error where one cannot be read or was never finished.
+    /// The savepoints below this store, by name; the error if one cannot be read or was never finished.
     pub fn savepoints(&self) -> Result<Vec<(String, Result<Savepoint>)>> {
         let mut found = Vec::new();
         for name in self.objects.folders(&self.path("savepoints"))? {

@@ -29,7 +29,7 @@ use crate::error::{Error, Kind, Result};
 
 /// Characters of a name, at most.
 pub(super) const NAME_LENGTH: usize = 26;
-/// What is read of a bundle to see its manifest; more only where that is longer.
+/// What is read of a bundle to see its manifest; more only if that is longer.
 const MANIFEST_START: u64 = 64 << 10;
 
 /// The checkpoint store of one pipeline, or a savepoint, which has the same objects.
@@ -231,7 +231,7 @@ impl Store {
         }
     }
 
-    /// The newest state of each task, whoever wrote it: the truth where positions are kept in checkpoints. Tasks are in
+    /// The newest state of each task, whoever wrote it: the truth if positions are kept in checkpoints. Tasks are in
     /// order.
     pub fn newest(&self) -> Result<Vec<(Pointer, Entry)>> {
         self.newest_until(|_tasks| false)

@@ -1,4 +1,4 @@
-//! What goes to the screen: tables, JSON, errors. Colour on a terminal only, and never where `NO_COLOR` is set.
+//! What goes to the screen: tables, JSON, errors. Colour on a terminal only, and never if `NO_COLOR` is set.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 

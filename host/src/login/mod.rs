@@ -1,4 +1,4 @@
-//! How a client signs in to a cluster, where that is more than properties that never change: tokens of OAUTHBEARER, and
+//! How a client signs in to a cluster, if that is more than properties that never change: tokens of OAUTHBEARER, and
 //! secrets that stand in files.
 //!
 //! Owns: which ways to sign in are built, where a token comes from, and when it and the files are looked at again.

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const USER: &str = "sasl.username";
 const PASSWORD: &str = "sasl.password";
 
-/// How the clients of a cluster sign in, where that changes while they live. Clones share one state.
+/// How the clients of a cluster sign in, if that changes while they live. Clones share one state.
 #[derive(Clone, Default)]
 pub struct Login(Option<Arc<Shared>>);
 
@@ -57,12 +57,12 @@ pub(super) struct Present {
     pub(super) version: u64,
     pub(super) token: Option<Token>,
     pub(super) extensions: Vec<(String, String)>,
-    /// User and password, where one of them stands in a file.
+    /// User and password, if one of them stands in a file.
     pub(super) credentials: Option<(String, String)>,
 }
 
 impl State {
-    /// Until the next look: sooner where the token is short-lived, and never at once.
+    /// Until the next look: sooner if the token is short-lived, and never at once.
     fn pause(&self) -> Duration {
         let Some(token) = &self.token else { return LOOK };
         let left = u64::try_from(token.renew_after() - clock::wall_ms()).unwrap_or(0);
@@ -70,7 +70,7 @@ impl State {
     }
 }
 
-/// Two clusters are the same where their clients sign in in the same way.
+/// Two clusters are the same if their clients sign in in the same way.
 impl PartialEq for Login {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -119,7 +119,7 @@ impl Login {
         })))
     }
 
-    /// The properties for a new client: what stands in files is read now, and stays as it was where it cannot be.
+    /// The properties for a new client: what stands in files is read now, and stays as it was if it cannot be read.
     pub fn renew(&self, properties: &mut BTreeMap<String, String>) {
         if let Some(shared) = &self.0 {
             shared.look_at_files();
@@ -269,7 +269,7 @@ impl Shared {
     }
 }
 
-/// User and password, where one of them may change.
+/// User and password, if one of them may change.
 fn credentials(files: &BTreeMap<String, Secret>, texts: &BTreeMap<String, String>) -> Option<(String, String)> {
     let may_change = [USER, PASSWORD].iter().any(|name| files.contains_key(*name));
     may_change.then(|| Some((texts.get(USER)?.clone(), texts.get(PASSWORD)?.clone())))?

@@ -12,7 +12,7 @@ use super::secret::Secret;
 /// Properties and where their values come from.
 pub(super) type Properties = BTreeMap<String, Secret>;
 
-/// Why a property is refused: its name, why, and where there is one what to do.
+/// Why a property is refused: its name, why, and, if there is one, what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The property.
@@ -85,7 +85,7 @@ fn refuse_what_is_not_built(properties: &Properties) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The mechanism of SASL, where there is SASL; only one that is built leaves here.
+/// The mechanism of SASL, if there is SASL; only one that is built leaves here.
 fn mechanism(properties: &Properties) -> Result<Option<String>, Refusal> {
     let named = ["sasl.mechanism", "sasl.mechanisms"]
         .into_iter()

@@ -38,7 +38,7 @@ pub fn committed(pipeline: &Pipeline) -> Result<Vec<(Pointer, Offsets)>> {
 }
 
 /// The positions of all Kafka sources beside the range of their logs: the groups', or those of the newest checkpoints
-/// where they are the truth.
+/// if they are the truth.
 ///
 /// # Errors
 /// `Kafka`: a cluster cannot be asked; `Corrupt`: the checkpoints cannot be read.

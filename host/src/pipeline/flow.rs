@@ -68,7 +68,7 @@ pub struct Ports {
 /// The routes of a pipeline, one a source, in their order. `ports` has what each operator's plugin declares.
 ///
 /// Errors: an operator with another number of inputs than its plugin declares, an output that the plugin does not have,
-/// state where records of one key do not stay together (`Invalid`).
+/// state although records of one key do not stay together (`Invalid`).
 pub fn routes(pipeline: &Pipeline, ports: &[Ports]) -> Result<Vec<Route>> {
     for (operator, ports) in pipeline.operators.iter().zip(ports) {
         let (given, declared) = (operator.inputs.len(), ports.inputs.len().max(1));

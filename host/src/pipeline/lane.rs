@@ -99,7 +99,7 @@ impl Member {
         self.revoking.retain(|at| !partitions.contains(at));
     }
 
-    /// Why the last commit failed, if it did. Nothing happens where it left already.
+    /// Why the last commit failed, if it did. Nothing happens if it left already.
     pub(super) fn leave(&mut self, commit_limit: Option<Duration>, close_limit: Duration) -> Checked<Option<String>> {
         self.reader
             .take()

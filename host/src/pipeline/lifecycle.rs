@@ -31,7 +31,7 @@ impl Stop {
             .is_some_and(|since| clock::now().duration_since(*since) >= patience)
     }
 
-    /// What is left of `limit` since it was asked to stop; all of it where nobody asked.
+    /// What is left of `limit` since it was asked to stop; all of it if nobody asked.
     pub fn left(&self, limit: Duration) -> Duration {
         self.since
             .get()

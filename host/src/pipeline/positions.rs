@@ -26,7 +26,7 @@ impl Worker {
         Ok(())
     }
 
-    /// One command; what happened by it, where the protocol waits for that.
+    /// One command; what happened by it, if the protocol waits for that.
     fn carry_out(&mut self, lane: usize, command: Command, event: Event) -> Result<Option<Event>> {
         if command == Command::Drain {
             return self.drain_for(event).map(Some);

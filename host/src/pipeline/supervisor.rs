@@ -291,7 +291,7 @@ fn tasks(shared: &Shared, plugins: &[Plugin], routes: &[Route]) -> Result<Tasks>
     )
 }
 
-/// Where a fault stops the pipeline, the records behind it need not be tried.
+/// If a fault stops the pipeline, the records behind it need not be tried.
 fn place(config: &config::Operator, plugin: &Plugin, stop: Arc<Stop>) -> Result<Operator> {
     let operator = plugin
         .operator(&config.name, &config.config, config.limits)?

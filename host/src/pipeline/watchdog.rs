@@ -30,13 +30,13 @@ pub(super) fn patience(pipeline: &Pipeline) -> Duration {
     kill::every("SANDBAR_STANDSTILL_MS", LEAST.max(longest * 3 + BESIDE_CALLS))
 }
 
-/// How long the group waits for a worker that does not ask it for anything: five minutes, where no call may take long.
+/// How long the group waits for a worker that does not ask it for anything: five minutes, if no call may take long.
 pub(super) fn poll_interval(pipeline: &Pipeline) -> Duration {
     patience(pipeline) * 2 + BESIDE_CALLS
 }
 
 /// Watches the workers until the run is over, or one of them stands still: then the run fails, and the others leave.
-/// Where only files are read no group waits for anybody, and a person may look at the output for as long as they like.
+/// If only files are read, no group waits for anybody, and a person may look at the output for as long as they like.
 pub(super) fn start(shared: &Shared) -> Result<()> {
     let is_in_group = |source: &Source| matches!(source, Source::Kafka(_));
     if !shared.pipeline.sources.iter().any(is_in_group) {

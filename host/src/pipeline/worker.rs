@@ -232,7 +232,7 @@ impl Worker {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return stopped;
         };
-        // Where it failed before it left: an output can never be delivered. Nothing is committed, and the group need
+        // If that failed, an output can never be delivered. Nothing is committed, and the group need
         // not wait.
         let close_limit = self.shared.stop.left(STOP_CLOSE_LIMIT);
         let left = member.leave(None, close_limit).map(|_not_committed| ());
@@ -362,7 +362,7 @@ impl Worker {
         Ok(())
     }
 
-    /// A run that ends by itself ends with its last positions committed: until they are, it commits, and goes on where
+    /// A run that ends by itself ends with its last positions committed: until they are, it commits, and goes on if
     /// the group disagrees.
     fn finish(&mut self, lane: usize) -> Result<()> {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
@@ -430,7 +430,7 @@ impl Worker {
     }
 
     /// A batch that was given up may have put out a part of its outputs: no round may commit them. What was done since
-    /// the last commit is done again; where the run is to stop, by the next start.
+    /// the last commit is done again; if the run is to stop, by the next start.
     fn take_back(&mut self) -> Result<()> {
         self.is_torn = self.shared.stop.is_requested();
         if self.is_torn {

@@ -3,11 +3,13 @@
 //! An entry is native code that the process will run, so reading it is as trusting as loading a library. That is sound
 //! because
 //!
-//! 1. the folder is made for this user alone (0700), each entry too (0600), and neither is read where anybody else could have written it or
-//!    where it belongs to another user: who can forge an entry is this user or root, and both can replace the program itself;
-//! 2. an entry's name and header hold a key over the component's digest, wasmtime's version and every setting and CPU feature that the code
-//!    depends on, so code for another machine or another configuration is never found;
-//! 3. the header holds a digest of the code, so a damaged or half written entry (a full disk, a crash) is not run but made again.
+//! 1. the folder is made for this user alone (0700), each entry too (0600), and neither is read if anybody else could
+//!    have written it or if it belongs to another user: who can forge an entry is this user or root, and both can
+//!    replace the program itself;
+//! 2. an entry's name and header hold a key over the component's digest, wasmtime's version and every setting and CPU
+//!    feature that the code depends on, so code for another machine or another configuration is never found;
+//! 3. the header holds a digest of the code, so a damaged or half written entry (a full disk, a crash) is not run but
+//!    made again.
 //!
 //! Entries are written beside their place and renamed into it: readers and writers in other processes see a whole entry
 //! or none.
@@ -53,7 +55,7 @@ impl Cache {
         }
     }
 
-    /// The compiled form of the component of this digest, where there is an entry to be trusted.
+    /// The compiled form of the component of this digest, if there is an entry to be trusted.
     pub(super) fn get(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let key = self.key(digest);
         let entry = self.read(&self.path(&key)).ok()?;

@@ -59,7 +59,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the component imports and exports; an error where it is no plugin of world `processor`.
+/// What the component imports and exports; an error if it is no plugin of world `processor`.
 pub(super) fn recognise(path: &Path, bytes: &[u8]) -> Result<Names> {
     is_component(path, bytes)?;
     let names = names(bytes).map_err(|why| {

@@ -33,7 +33,7 @@ pub(super) fn compile(schema: &str) -> Result<Option<Validator>, String> {
         .map_err(|why| unfit(why.to_string()))
 }
 
-/// The text to open instances with. A plugin with a schema always gets JSON, `{}` where the file has no configuration;
+/// The text to open instances with. A plugin with a schema always gets JSON, `{}` if the file has no configuration;
 /// one without gets none.
 pub(super) fn check(operator: &str, schema: Option<&Validator>, config: &str) -> Result<String> {
     let wrong = |why: String| {

@@ -34,8 +34,8 @@ pub(super) struct Shared {
 }
 
 impl Engine {
-    /// An engine that keeps compiled plugins in `cache_dir`, where one is given. A cache that cannot be used is a
-    /// warning and costs time, nothing else. Fails where the machine cannot run WebAssembly or start a thread.
+    /// An engine that keeps compiled plugins in `cache_dir`, if one is given. A cache that cannot be used is a
+    /// warning and costs time, nothing else. Fails if the machine cannot run WebAssembly or start a thread.
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Self> {
         let wasmtime = wasmtime::Engine::new(&settings()).map_err(unusable)?;
         let mut linker = Linker::new(&wasmtime);

@@ -11,7 +11,7 @@ use super::limits::{REASON_BYTES, size, tame};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) kind: FaultKind,
-    /// A sentence about the plugin, begun by "it", and the guest's backtrace where there is one.
+    /// A sentence about the plugin, begun by "it", and the guest's backtrace if there is one.
     pub(super) reason: String,
 }
 

@@ -54,7 +54,7 @@ impl Log {
         self.last_error = None;
     }
 
-    /// The last error that the guest logged in this call: where it trapped, that is its panic message.
+    /// The last error that the guest logged in this call: if it trapped, that is its panic message.
     pub(super) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }

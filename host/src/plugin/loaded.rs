@@ -69,7 +69,7 @@ impl Plugin {
     }
 
     /// How the bytes of its stores are to be shown, as world `described-state` of the interface has it: one text a
-    /// store; nothing where the plugin does not say it. A guest's text, of which only the length was checked.
+    /// store; nothing if the plugin does not say it. A guest's text, of which only the length was checked.
     pub fn state_schemas(&self) -> &[String] {
         &self.loaded.state_schemas
     }

@@ -126,7 +126,7 @@ impl Operator {
     }
 
     /// The same, but a call ends with the first record at fault and tries nothing behind it: for `on-error = "fail"`,
-    /// where the pipeline stops there anyway and should not wait for the other records to loop as well.
+    /// when the pipeline stops there anyway and should not wait for the other records to loop as well.
     #[must_use]
     pub fn stop_at_fault(mut self) -> Self {
         self.stop_at_fault = true;
@@ -156,8 +156,8 @@ impl Operator {
     /// A trap, a deadline, a memory limit or an outcome that cannot be: the instance is dropped, a new one made, and
     /// the batch halved until the record at fault stands alone; it is refused as a fault, and the other records keep
     /// their outputs in their order. No record is blamed for what an instance had become: it was tried alone in a fresh
-    /// one. An error means that nothing came of the call; `into` is empty then, and where [`Operator::left_changes`]
-    /// says so the state has to be undone.
+    /// one. An error means that nothing came of the call; `into` is empty then, and if [`Operator::left_changes`]
+    /// says so, the state has to be undone.
     pub fn process(
         &mut self,
         call: Call<'_>,

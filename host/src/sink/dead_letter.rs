@@ -20,7 +20,7 @@
 //!
 //! A dead letter must not share the fault of its record, so it always fits: its own time is the present, it has a key,
 //! and what its topic does not take is cut. Else key, value and headers are the record's own; its headers come first.
-//! Where a dead letter that was sent through again dies again, the last header of a name is the newest.
+//! If a dead letter that was sent through again dies again, the last header of a name is the newest.
 
 use crate::clock;
 use crate::record::{Records, TopicPartition};
@@ -31,7 +31,7 @@ const REASON_BYTES: usize = 4096;
 const FRAME_BYTES: usize = 256;
 /// What a header costs beside its bytes.
 const HEADER_BYTES: usize = 10;
-/// What a topic takes where nobody says otherwise: Kafka's own default.
+/// What a topic takes if nobody says otherwise: Kafka's own default.
 pub const USUAL_BYTES: usize = 1_048_588;
 /// A dead letter fits into so many bytes whatever it is of; a topic that takes less is none for dead letters.
 pub const LEAST_BYTES: usize = 16 << 10;
@@ -82,7 +82,7 @@ impl Kind {
     }
 }
 
-/// Adds record `index` of `from` to the dead letters in `into`, cut to `most` bytes where it has more.
+/// Adds record `index` of `from` to the dead letters in `into`, cut to `most` bytes if it has more.
 pub fn append(into: &mut Records, from: &Records, index: usize, why: &Why<'_>, most: usize) {
     let at = into.len() as u32;
     let mut said = said(from, index, why);
@@ -187,7 +187,7 @@ impl Letter<'_> {
     }
 }
 
-/// The reason, cut between two characters where it is too long.
+/// The reason, cut between two characters if it is too long.
 fn bounded(reason: &str) -> std::borrow::Cow<'_, str> {
     if reason.len() <= REASON_BYTES {
         return reason.into();

@@ -1,7 +1,7 @@
 //! What librdkafka tells of records that it could not deliver: which of them Kafka refused for good, and which failed
 //! only beside those.
 //!
-//! A broker takes a batch or refuses it whole. It says which records it was for; where it does not, or is too old to,
+//! A broker takes a batch or refuses it whole. It says which records it was for; if it does not, or is too old to,
 //! every record of the batch carries the same error, and which one it was is found out by sending each by itself.
 
 use std::collections::BTreeSet;

@@ -31,7 +31,7 @@ const ASK: Duration = Duration::from_millis(500);
 const DENIALS: u32 = 4;
 /// Between two of these questions.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The same where the cluster has answered before.
+/// The same, if the cluster has answered before.
 const SHORT_PAUSE: Duration = Duration::from_millis(10);
 /// One step of a flush: librdkafka wakes on errors only, so a longer one would be slept through.
 const FLUSH: Duration = Duration::from_millis(1);
@@ -42,7 +42,7 @@ const PROBE: Duration = Duration::from_millis(20);
 const LIMITS: Duration = Duration::from_secs(1);
 /// librdkafka's own default of `batch.size`.
 const BATCH_BYTES: usize = 1_000_000;
-/// A queue holds two records of the size that topics take where nobody says otherwise, however many workers share the
+/// A queue holds two records of the size that topics take if nobody says otherwise, however many workers share the
 /// memory.
 const LEAST_QUEUE: u64 = 2 << 20;
 /// How long a cause may take to follow the records that were thrown away because of it.
@@ -140,7 +140,7 @@ impl Producer {
             topic.add_to(&mut fresh)?;
         }
         let old = std::mem::replace(&mut self.handle, fresh);
-        // It takes as long as its requests to be taken down, for ever where a broker hangs; nobody waits for it. Where
+        // It takes as long as its requests to be taken down, for ever if a broker hangs; nobody waits for it. If
         // no thread is to be had, it is taken down here.
         let taken_down = std::thread::Builder::new().spawn(move || drop(old));
         if let Err(error) = taken_down {
@@ -265,7 +265,7 @@ impl Producer {
         }
     }
 
-    /// After "queue full": `true` where acknowledgements will make room. Where nothing is in flight the record is tried
+    /// After "queue full": `true` if acknowledgements will make room. If nothing is in flight, the record is tried
     /// again, and one that does not fit into an empty queue never will: that is an error, since to wait for it would be
     /// to hang.
     fn makes_room(&mut self, topic: usize, message: &Message<'_>, records: &Records, index: usize) -> Result<bool> {
@@ -333,7 +333,7 @@ impl Producer {
         }
     }
 
-    /// What was refused for good since the last look, each with whether it is known to be the one. Where one is not,
+    /// What was refused for good since the last look, each with whether it is known to be the one. If one is not,
     /// each record is sent by itself from the next handle on, until a commit.
     pub(super) fn take_refusals(&mut self) -> Vec<(Refusal, bool)> {
         self.handle.poll(Duration::ZERO);
@@ -346,7 +346,7 @@ impl Producer {
         taken
     }
 
-    /// Throws away what is on its way, where no transaction takes it back: it is done again.
+    /// Throws away what is on its way, if no transaction takes it back: it is done again.
     pub(super) fn take_back(&mut self) -> Result<()> {
         match self.transactions {
             Some(_) => Ok(()),

@@ -26,7 +26,7 @@ const SLOW: Duration = Duration::from_millis(400);
 const BACK_OFF: &str = "1000";
 /// How long a start waits until it is the only one of its transactional id.
 const OPEN: Duration = Duration::from_secs(30);
-/// Between two calls where librdkafka asks for another.
+/// Between two calls when librdkafka asks for another.
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// A writer's transactions.
@@ -115,7 +115,7 @@ impl Transactional {
         set("socket.timeout.ms", timeout.min(socket).to_string());
         set("retry.backoff.ms", BACK_OFF.to_owned());
         set("retry.backoff.max.ms", BACK_OFF.to_owned());
-        // Follows the back-off where nothing is said, and a leader that moved is to be found sooner.
+        // Follows the back-off if nothing is said, and a leader that moved is to be found sooner.
         set("topic.metadata.refresh.fast.interval.ms", "100".to_owned());
     }
 }
@@ -157,7 +157,7 @@ impl Producer {
         matches!(state, Some(State::Open { .. }))
     }
 
-    /// Begins a transaction where none is open. Without transactions there is nothing to do.
+    /// Begins a transaction if none is open. Without transactions there is nothing to do.
     pub(super) fn begin(&mut self) -> Result<()> {
         let Some(transactions) = &mut self.transactions else {
             return Ok(());

@@ -103,7 +103,7 @@ impl Writer {
     /// With transactions, the first record after a commit begins the next one.
     ///
     /// # Errors
-    /// `Kafka` where a record can never be delivered, `Failed` where a file cannot be written. What was handed over
+    /// `Kafka` if a record can never be delivered, `Failed` if a file cannot be written. What was handed over
     /// before stays so. With transactions also as [`poll`](Self::poll).
     pub fn stage(&mut self, sink: usize, from: &TopicPartition, records: &Records, staged: usize) -> Result<usize> {
         match &mut self.sinks[sink] {
@@ -161,7 +161,7 @@ impl Writer {
         }
     }
 
-    /// Serves reports, and waits until some record is acknowledged, `wait` at most. Does not wait where none is in
+    /// Serves reports, and waits until some record is acknowledged, `wait` at most. Does not wait if none is in
     /// flight.
     ///
     /// # Errors
@@ -215,7 +215,7 @@ impl Writer {
         self.producers.iter().any(Producer::has_transaction)
     }
 
-    /// Makes positions part of the transaction, and begins it where nothing was staged: partition, next offset to read
+    /// Makes positions part of the transaction, and begins it if nothing was staged: partition, next offset to read
     /// and what rides with it. `group` is the membership that the reader gave, fresh. No positions: nothing is done.
     pub fn send_offsets(&mut self, offsets: &[Committable], group: &[u8], limit: Duration) -> Sent {
         match self.producers.first_mut() {
@@ -253,7 +253,7 @@ impl Writer {
             .try_for_each(|producer| producer.recycle(limit))
     }
 
-    /// Why a cluster cannot be reached, while it cannot; for readiness. Asks the cluster where it has to, at most once
+    /// Why a cluster cannot be reached, while it cannot; for readiness. Asks the cluster if it has to, at most once
     /// a second and for 20 ms.
     pub fn disconnected(&mut self) -> Option<String> {
         self.producers.iter_mut().find_map(Producer::disconnected)

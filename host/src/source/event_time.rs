@@ -16,7 +16,7 @@ pub struct Pointer {
     steps: Vec<Step>,
 }
 
-/// One step of a pointer: a member's name, which is an element's number as well where it looks like one.
+/// One step of a pointer: a member's name, which is an element's number as well if it looks like one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Step {
     name: String,

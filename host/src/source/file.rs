@@ -2,7 +2,7 @@
 //!
 //! A thread of its own reads ahead by a batch or two, so that a worker that waits for a silent pipe still answers when
 //! it is told to stop. Always: the offset of a record is the number of its line, from 0; blank lines count, and are
-//! skipped where lines are JSON.
+//! skipped if lines are JSON.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -19,7 +19,7 @@ use crate::record::Records;
 
 /// Bytes of a line, at most.
 const LINE_BYTES: usize = 64 << 20;
-/// Bytes read at once; a batch ends where the next line is not read yet, so this bounds it as well.
+/// Bytes read at once; a batch ends when the next line is not read yet, so this bounds it as well.
 const BUFFER_BYTES: usize = 256 << 10;
 /// Batches read ahead.
 const AHEAD: usize = 2;
@@ -64,7 +64,7 @@ impl FileReader {
         Ok(Self { batches })
     }
 
-    /// Puts the next records in place of those in `into`, which stays empty where a pipe has nothing yet. `false`: the
+    /// Puts the next records in place of those in `into`, which stays empty if a pipe has nothing yet. `false`: the
     /// file has ended.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Lines {
                 Ok(true) => (),
                 Ok(false) => return,
                 Err(error) => {
-                    // Where nobody listens any more, nobody misses it.
+                    // If nobody listens any more, nobody misses it.
                     _ = to.send(Err(error));
                     return;
                 }
@@ -208,7 +208,7 @@ mod tests {
         }
     }
 
-    /// All batches, and the error where one came.
+    /// All batches, and the error if one came.
     fn read(content: &[u8], format: FileFormat) -> (Vec<Records>, Option<Error>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("in");

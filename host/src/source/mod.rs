@@ -1,4 +1,4 @@
-//! Reads records: from Kafka as a member of a group, from a file where a person develops.
+//! Reads records: from Kafka as a member of a group, from a file when a person develops.
 //!
 //! It owns start and stop positions, membership, the positions of what was processed and their commits, and the bound
 //! on what is read ahead. It never decides when to commit: the worker does, after the outputs were acknowledged.

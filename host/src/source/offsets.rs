@@ -237,7 +237,7 @@ pub fn wait_until_empty(source: &KafkaSource, give_up: impl Fn() -> bool) -> Res
 pub fn commit_marked(source: &KafkaSource, positions: &[(TopicPartition, i64, String)]) -> Result<()> {
     let (client, _) = contact::connect(&source.cluster, &source.group)?;
     commit(&client, source, positions)?;
-    // Librdkafka tells of an error only where all partitions have one.
+    // Librdkafka tells of an error only if all partitions have one.
     let partitions: Vec<_> = positions.iter().map(|(at, _, _)| at.clone()).collect();
     let held = elements(&client, source, &partitions)?;
     let is_there = |(at, next, metadata): &&(TopicPartition, i64, String)| {

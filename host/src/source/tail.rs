@@ -27,7 +27,7 @@ pub enum From {
     Latest,
     /// At this offset, which the log must hold or end with.
     Offset(i64),
-    /// At the first record of this time (milliseconds since 1970) or later, the end where there is none.
+    /// At the first record of this time (milliseconds since 1970) or later, the end if there is none.
     Timestamp(i64),
 }
 

@@ -6,7 +6,7 @@
 //!         | put and append: length, varint | bytes
 //! ```
 //!
-//! Version 1 drops no store. Version 2 is written only where one is dropped, so that a program that does not know it
+//! Version 1 drops no store. Version 2 is written only if one is dropped, so that a program that does not know it
 //! says so, and whatever else is written can be read by it.
 //!
 //! Always: decoding checks every length, kind and key and the sum, and nothing of a delta is used before all of it was

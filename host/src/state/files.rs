@@ -14,7 +14,7 @@ const LEAST: i64 = 20;
 /// More than the table files of a task of a hundred gigabytes.
 const MOST: i64 = 4096;
 
-/// What is left to be granted; below nothing where the least was granted too often.
+/// What is left to be granted; below nothing if the least was granted too often.
 #[derive(Clone)]
 pub(super) struct Files {
     left: Arc<AtomicI64>,

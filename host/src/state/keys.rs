@@ -76,7 +76,7 @@ pub(super) fn map(id: StoreId, key: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(key);
 }
 
-/// The store's own key: what stands behind the store's id, or `None` where this is no entry.
+/// The store's own key: what stands behind the store's id, or `None` if this is no entry.
 pub(super) fn own(key: &[u8]) -> Option<&[u8]> {
     (key.first() == Some(&ENTRY)).then(|| key.get(HEAD..)).flatten()
 }
@@ -115,7 +115,7 @@ pub(super) fn frame_length(item: &[u8]) -> usize {
     4 + item.len()
 }
 
-/// Writes an item's frame, its length and its bytes, where there is just room for it.
+/// Writes an item's frame, its length and its bytes; `into` has just room for it.
 pub(super) fn frame(item: &[u8], into: &mut [u8]) {
     let (length, bytes) = into.split_at_mut(4);
     length.copy_from_slice(&(item.len() as u32).to_le_bytes());

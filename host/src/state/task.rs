@@ -175,7 +175,7 @@ impl TaskState {
         self.pointer.as_deref()
     }
 
-    /// Looks the keys' values up: one entry a key, absent where there is none. What neither overlay nor cache knows is
+    /// Looks the keys' values up: one entry a key, absent if there is none. What neither overlay nor cache knows is
     /// ONE multi-get. `into` is cleared first.
     pub fn values(&mut self, store: StoreId, keys: &Column, into: &mut Column) -> Result<()> {
         self.key.clear();
@@ -391,7 +391,7 @@ impl TaskState {
         self.write(changes, delta.len(), pointer)
     }
 
-    /// Makes a folder at `into`, which must not be there, with all files of what is applied: hard links where the disk
+    /// Makes a folder at `into`, which must not be there, with all files of what is applied: hard links if the disk
     /// allows them.
     pub fn snapshot(&self, into: &Path) -> Result<()> {
         let taken = Checkpoint::new(&self.db).and_then(|checkpoint| checkpoint.create_checkpoint(into));

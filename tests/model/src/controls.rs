@@ -34,7 +34,7 @@ fn broken(case: &Case, depth: usize) -> Vec<(&'static str, Vec<Action>)> {
         .collect()
 }
 
-/// The world after `trace`; `None` where a step of it cannot be.
+/// The world after `trace`; `None` if a step of it cannot be.
 fn replay(case: &Case, trace: &[Action]) -> Option<World> {
     trace.iter().try_fold(World::new(case), |world, action| {
         let mut actions = Vec::new();

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Keyed by auction, where an event has one, so that an auction's bids stay in their order.
+/// Keyed by auction, if an event has one, so that an auction's bids stay in their order.
 fn write_events(count: usize, mut out: impl Write) -> io::Result<()> {
     let config = NexmarkConfig {
         base_time: BASE_TIME_MS,

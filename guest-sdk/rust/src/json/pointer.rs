@@ -42,7 +42,7 @@ impl Pointer {
         Ok(Self(steps.split('/').map(Step::new).collect::<Result<_, _>>()?))
     }
 
-    /// The value that the pointer leads to, `None` where there is none. Of equal names in an object the last one
+    /// The value that the pointer leads to, `None` if there is none. Of equal names in an object the last one
     /// counts, as for most readers of JSON.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl<'a> Raw<'a> {
         self.0
     }
 
-    /// The value as the number nearest to it, infinite beyond the range of `f64`; `None` where it is no number.
+    /// The value as the number nearest to it, infinite beyond the range of `f64`; `None` if it is no number.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
         match self.0.as_bytes() {
@@ -104,7 +104,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The value read into a type, such as `u64`, `String`, or a struct; `None` where it is not such a value.
+    /// The value read into a type, such as `u64`, `String`, or a struct; `None` if it is not such a value.
     #[must_use]
     pub fn to<T: Deserialize<'a>>(&self) -> Option<T> {
         serde_json::from_str(self.0).ok()

@@ -62,7 +62,7 @@ impl Flaw {
     }
 }
 
-/// The steps that are left to the wanted value; `None` where it cannot be reached from here.
+/// The steps that are left to the wanted value; `None` if it cannot be reached from here.
 type Way<'p> = Option<&'p [Step]>;
 
 pub(super) struct Reader<'a> {

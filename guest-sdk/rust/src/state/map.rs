@@ -29,7 +29,7 @@ type Of<T> = PhantomData<fn() -> T>;
 /// The index of a key, and the bytes of an entry's own.
 type Place = (u32, Vec<u8>);
 
-/// Bytes of an entry; absent where there is none.
+/// Bytes of an entry; absent if there is none.
 type Bytes = Option<Vec<u8>>;
 
 /// What is known of an entry.

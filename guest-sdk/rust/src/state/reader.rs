@@ -48,7 +48,7 @@ impl Page {
         }
     }
 
-    /// Fetches the next page where this one is used up.
+    /// Fetches the next page if this one is used up.
     pub(super) fn fill(&mut self, store: u8, key: &[u8], prefix: &[u8]) {
         if self.at < self.keys.len() || !self.more {
             return;

@@ -56,7 +56,7 @@ struct Met {
 }
 
 impl Seen {
-    /// The variant of an enum that is read next, and whether nobody saw it yet. Where all were seen they come in turns:
+    /// The variant of an enum that is read next, and whether nobody saw it yet. When all were seen, they come in turns:
     /// what they hold may have variants that were not.
     fn next(&mut self, name: &'static str, variants: &'static [&'static str]) -> (usize, bool) {
         let met = self.enums.entry(name).or_insert_with(|| Met {

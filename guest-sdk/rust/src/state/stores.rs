@@ -33,7 +33,7 @@ pub trait Store: Kept {
 
 /// What the glue does with a store.
 pub trait Kept: 'static {
-    /// A call begins: the store's number and name, the number of keys, and where values travel a value for each key.
+    /// A call begins: the store's number and name, the number of keys, and, if values travel, a value for each key.
     #[doc(hidden)]
     fn begin(&mut self, store: u8, name: &'static str, keys: usize, values: Column);
     /// The writes of this event were never made; it is the last one that wrote, or wrote nothing.

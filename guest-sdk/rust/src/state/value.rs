@@ -189,7 +189,7 @@ impl<T: 'static, C: 'static> Kept for Value<T, C> {
                 is_changed: false,
             }
         }));
-        // Where no values travelled, in a test of the author's, nothing is stored.
+        // If no values travelled, in a test of the author's, nothing is stored.
         let nothing = Key {
             now: Now::Absent,
             is_stored: false,

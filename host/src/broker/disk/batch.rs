@@ -58,7 +58,7 @@ pub(in crate::broker) struct Header {
 }
 
 impl Header {
-    /// Reads the header at the front of `bytes`; nothing where they are too few or the length is impossible.
+    /// Reads the header at the front of `bytes`; nothing if they are too few or the length is impossible.
     pub(in crate::broker) fn read(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER] = bytes.first_chunk()?;
         let length = i32::from_be_bytes(at(bytes, 8));

@@ -43,7 +43,7 @@ struct Written {
 }
 
 impl Producers {
-    /// Whether a batch may be written: `Some(offset)` where it already is, nothing where it is the next one. A producer
+    /// Whether a batch may be written: `Some(offset)` if it already is, nothing if it is the next one. A producer
     /// that never wrote here, as each without an id, may begin anywhere.
     pub(in crate::broker) fn check(&self, batch: &Header) -> Result<Option<i64>, ResponseError> {
         let Some(producer) = self.known.get(&batch.producer_id) else {

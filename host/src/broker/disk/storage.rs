@@ -24,7 +24,7 @@ pub(in crate::broker) enum Storage {
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Storage {
-    /// Opens a folder, made where it is missing, for this process alone.
+    /// Opens a folder, made if it is missing, for this process alone.
     pub(in crate::broker) fn open(folder: Option<&Path>) -> Result<Self> {
         let Some(path) = folder else { return Ok(Self::Temporary) };
         let failed = |error: io::Error| Error::new(Kind::Failed, format!("failed to open {}", path.display()), error);
@@ -49,7 +49,7 @@ impl Storage {
         }
     }
 
-    /// Opens the file of a partition's log, made where it is missing.
+    /// Opens the file of a partition's log, made if it is missing.
     pub(in crate::broker) fn log(&self, topic: &str, id: Uuid, partition: usize) -> io::Result<File> {
         let Self::Folder { path, .. } = self else {
             return tempfile::tempfile();
@@ -92,7 +92,7 @@ fn folder_name(topic: &str, id: Uuid) -> String {
     format!("{}-{}", &topic[..topic.len().min(200)], id.simple())
 }
 
-/// Takes the lock; `false` where somebody else keeps it all the while.
+/// Takes the lock; `false` if somebody else keeps it all the while.
 fn lock_within(file: &File, patience: Duration) -> io::Result<bool> {
     let until = clock::now() + patience;
     loop {

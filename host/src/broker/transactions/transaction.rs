@@ -128,7 +128,7 @@ impl Transaction {
         }
     }
 
-    /// The same, open for more; it begins where none is open.
+    /// The same, open for more; it begins if none is open.
     pub(in crate::broker) fn opened(&self, now_ms: i64) -> Result<Self, ResponseError> {
         let mut opened = self.clone();
         opened.changed_ms = now_ms;

@@ -12,7 +12,7 @@ pub(in crate::pipeline) struct Piece {
     from: usize,
     to: usize,
     of: usize,
-    /// Its records, where it is not the whole batch.
+    /// Its records, if it is not the whole batch.
     records: Records,
     /// The calls of the route that went beyond on its only record, and what their plugins did.
     beyond: Vec<(usize, String)>,
@@ -41,7 +41,7 @@ impl Piece {
         self.from > 0
     }
 
-    /// Lends its records, where it is not the whole batch; they have to be given back.
+    /// Lends its records, if it is not the whole batch; they have to be given back.
     pub(in crate::pipeline) fn lend(&mut self) -> Records {
         std::mem::take(&mut self.records)
     }
@@ -50,7 +50,7 @@ impl Piece {
         self.records = records;
     }
 
-    /// Call `call` of the route went beyond: half of the piece is tried, or, where it is one record, that call leaves
+    /// Call `call` of the route went beyond: half of the piece is tried, or, if it is one record, that call leaves
     /// it out.
     pub(in crate::pipeline) fn cut(&mut self, batch: &Records, call: usize, how: String) {
         let count = self.to - self.from;
@@ -71,7 +71,7 @@ impl Piece {
         self.from < self.of
     }
 
-    /// What the plugin did that call `call` asks, where it went beyond.
+    /// What the plugin did that call `call` asks, if it went beyond.
     pub(in crate::pipeline) fn went_beyond(&self, call: usize) -> Option<&str> {
         let found = self.beyond.iter().find(|(beyond, _)| *beyond == call);
         found.map(|(_, how)| how.as_str())

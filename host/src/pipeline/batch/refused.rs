@@ -108,7 +108,7 @@ impl LeftOut {
         }
     }
 
-    /// Learns what Kafka refused. An error where a sink's `on-refused` says so, or where it cannot be told what was
+    /// Learns what Kafka refused. An error if a sink's `on-refused` says so, or if it cannot be told what was
     /// refused.
     pub(super) fn learn(&mut self, refused: Vec<RefusedOutput>, metrics: &[SinkMetrics]) -> Result<()> {
         let tried = self.most_bytes;
@@ -199,7 +199,7 @@ impl Worker {
     /// Whether a failure of the writer is one of an output alone, which is learned when what was done since the last
     /// commit is taken back.
     ///
-    /// Without checkpoints that is done at once: nothing is kept where an output may be left out, so no state counts
+    /// Without checkpoints that is done at once: nothing is kept if an output may be left out, so no state counts
     /// twice.
     pub(in crate::pipeline) fn was_refused(&mut self) -> Result<bool> {
         if !self.writer.has_refusals() {
@@ -226,7 +226,7 @@ impl Worker {
         self.writer.take_back()
     }
 
-    /// Goes on at what is committed, where positions are all that is.
+    /// Goes on at what is committed, when nothing but positions is committed.
     fn read_again(&mut self) -> Result<()> {
         for lane in &mut self.lanes {
             let Lane::Kafka(member) = lane else { continue };
@@ -256,8 +256,8 @@ impl Worker {
     }
 }
 
-/// Bytes that a dead letter may have: what its topic takes, as far as the cluster says. Else Kafka's usual limit where
-/// a letter that is too large could not be written again, and none where it could.
+/// Bytes that a dead letter may have: what its topic takes, as far as the cluster says. Else Kafka's usual limit if
+/// a letter that is too large could not be written again, and none if it could.
 pub(in crate::pipeline) fn most_bytes(pipeline: &Pipeline, writer: &Writer) -> usize {
     let is_kafka = |sink: &Sink| matches!(sink.target, Target::Kafka { .. });
     if !pipeline.dead_letters.as_ref().is_some_and(is_kafka) {

@@ -69,7 +69,7 @@ impl Tasks {
     }
 }
 
-/// Hands records over to a sink from `staged` on; where its queue is full, waits a while for acknowledgements to make
+/// Hands records over to a sink from `staged` on; if its queue is full, waits a while for acknowledgements to make
 /// room. How many are handed over in all.
 fn stage(
     sink: usize,

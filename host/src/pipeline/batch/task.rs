@@ -8,7 +8,7 @@
 //! staged.
 //!
 //! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks.
-//! What a batch changes in the state is kept once all of its outputs are staged, and undone where it comes to nothing.
+//! What a batch changes in the state is kept once all of its outputs are staged, and undone if it comes to nothing.
 //! A batch of which more would become than a worker has memory for goes its way in pieces, for each of which that
 //! holds.
 
@@ -78,7 +78,7 @@ pub enum Done {
 pub(super) struct Stand {
     /// Calls of the route that are answered.
     calls: usize,
-    /// Records of the next call that are answered, where it is made in parts.
+    /// Records of the next call that are answered, if it is made in parts.
     part: usize,
     /// The search for records at fault took too long: each record is called by itself, and the group is seen to between
     /// them.
@@ -115,7 +115,7 @@ pub struct Tasks {
     pub(super) dead: Records,
     /// Outputs that Kafka refused since the last commit.
     pub(in crate::pipeline) left_out: LeftOut,
-    /// For each stage of the route what is left, where something was taken out.
+    /// For each stage of the route what is left, if something was taken out.
     pub(super) sifted: Vec<Option<Records>>,
     pub(in crate::pipeline) sinks: Vec<SinkMetrics>,
     pub(super) progress: Arc<Progress>,

@@ -181,7 +181,8 @@ impl Worker {
         }
     }
 
-    /// Where the bundle is the commit. No group shares its tasks out, so nobody but this process may write them.
+    /// If the bundle is the commit, begins to write it. No group shares its tasks out, so nobody but this process may
+    /// write them.
     fn write_what_waits(&mut self) -> Result<()> {
         let Some(rounds) = &mut self.rounds else { return Ok(()) };
         let Some(sealed) = &mut rounds.sealed else {

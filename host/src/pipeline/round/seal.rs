@@ -49,7 +49,7 @@ impl SealedPartition {
     }
 }
 
-/// What a bundle says of each task's partitions; their stops only where it is the truth, since the group's offsets
+/// What a bundle says of each task's partitions; their stops only if it is the truth, since the group's offsets
 /// carry them else.
 fn by_task(partitions: &[SealedPartition], with_stops: bool) -> BTreeMap<String, (Offsets, Stops)> {
     let mut held: BTreeMap<String, (Offsets, Stops)> = BTreeMap::new();
@@ -68,7 +68,7 @@ fn by_task(partitions: &[SealedPartition], with_stops: bool) -> BTreeMap<String,
 }
 
 impl Worker {
-    /// Freezes what is to be committed, and begins to write it. Nothing where nothing was read since the last commit.
+    /// Freezes what is to be committed, and begins to write it. Nothing if nothing was read since the last commit.
     pub(super) fn seal(&mut self) {
         let begun = clock::now();
         let mut partitions = Vec::new();
@@ -129,7 +129,7 @@ impl Worker {
         now
     }
 
-    /// Leaves out of a round that is committed the tasks that were lost since: where they came back, others may have
+    /// Leaves out of a round that is committed the tasks that were lost since: if they came back, others may have
     /// gone on with them, and what was taken over then is what is committed now.
     pub(super) fn forget_lost(&mut self) {
         let now = self.incarnations();

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::offsets::{self, Survey};
 
-/// Where checkpoints of this pipeline exist its offsets must be there, all that they know, and be its own: what to do
+/// If checkpoints of this pipeline exist, its offsets must be there, all that they know, and be its own: what to do
 /// without them is for a person to say. What is there says how many partitions the topics had.
 ///
 /// Errors: `Corrupt`; `Kafka`, the group cannot be read.
@@ -88,7 +88,7 @@ fn is_own(metadata: &str) -> bool {
 
 /// A partition without an offset that a checkpoint has one of, however it is subscribed to. Any other was found since,
 /// or is new to the pipeline. A checkpoint that was never committed counts too: its partitions had a first offset
-/// before it was written. The checkpoints are looked through only where a partition has no offset at all.
+/// before it was written. The checkpoints are looked through only if a partition has no offset at all.
 fn lost(store: &Store, without: &[TopicPartition]) -> Result<Option<(TopicPartition, i64, Entry)>> {
     if without.is_empty() {
         return Ok(None);

@@ -26,7 +26,7 @@ pub(in crate::pipeline) fn is_truth(pipeline: &Pipeline) -> bool {
     pipeline.sources.iter().any(is_kept)
 }
 
-/// Plans a set, from the newest bundles where they are the truth. What they do not hold yet is resolved once and
+/// Plans a set, from the newest bundles if they are the truth. What they do not hold yet is resolved once and
 /// written.
 pub(in crate::pipeline) fn plan(
     pipeline: &Pipeline,

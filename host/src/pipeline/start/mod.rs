@@ -1,7 +1,7 @@
 //! Where a run begins: a savepoint, then what this pipeline committed, then the settings of its sources.
 //!
 //! Owns what happens before the first record. Never reads one. Always: positions and the state that belongs to them are
-//! taken from one place; where they do not agree, or are gone although checkpoints know them, the start ends and a
+//! taken from one place; if they do not agree, or are gone although checkpoints know them, the start ends and a
 //! person decides.
 
 mod check;

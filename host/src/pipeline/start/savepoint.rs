@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Always: until the last step nothing has changed that a start looks at, and the last step is one: the commit of the
-//! group, or the bundle itself where checkpoints are the truth about positions. Where the sources of a pipeline have
-//! several groups each of these is committed by itself; a task belongs to one.
+//! group, or the bundle itself if checkpoints are the truth about positions. If the sources of a pipeline have
+//! several groups, each of these is committed by itself; a task belongs to one.
 
 use super::kept::{is_truth, write};
 use super::keyed::{Keepers, named_after, names};
@@ -161,7 +161,7 @@ impl Import {
         Ok(())
     }
 
-    /// A savepoint has all partitions that there were: where one came later, keys come to another one than the one that
+    /// A savepoint has all partitions that there were: if one came later, keys come to another one than the one that
     /// has their state. Partitions that are named one by one may be more than before.
     fn refuse_grown(&self, source: &KafkaSource, logs: &[Position], savepoint: &Savepoint) -> Result<()> {
         let Subscription::Topics(topics) = &source.subscription else {
@@ -178,7 +178,7 @@ impl Import {
         Ok(())
     }
 
-    /// The savepoint's position, where the log holds it still.
+    /// The savepoint's position, if the log holds it still.
     fn position(&self, source: &KafkaSource, log: &Position, next: i64) -> Result<(i64, String)> {
         if (log.begin..=log.end).contains(&next) {
             return Ok((next, format!("savepoint {}", self.place)));
@@ -231,7 +231,7 @@ impl Import {
         Ok(())
     }
 
-    /// Where checkpoints are the truth about positions the newest is the one with the highest number.
+    /// If checkpoints are the truth about positions, the newest is the one with the highest number.
     fn frames(&self, store: &Store, is_truth: bool) -> Result<Vec<TaskFrame>> {
         let newest = if is_truth { store.newest()? } else { Vec::new() };
         let frame = |(name, target): (&String, &Target)| {

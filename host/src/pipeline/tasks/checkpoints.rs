@@ -1,7 +1,7 @@
 //! What the workers of a process share of checkpoints: the state folder, the store, and how a task's state is brought
 //! back.
 //!
-//! Always: a task is processed only on the state that its committed offsets name; where that cannot be had, the run
+//! Always: a task is processed only on the state that its committed offsets name; if that cannot be had, the run
 //! stops and says so.
 
 use super::restore::UnderWay;
@@ -23,7 +23,7 @@ const LONG: Duration = Duration::from_secs(1);
 /// Shared by the workers of a process.
 #[derive(Clone)]
 pub struct Checkpoints {
-    /// Absent where nothing is kept: neither state nor checkpoints.
+    /// Absent if nothing is kept: neither state nor checkpoints.
     home: Option<Home>,
     /// Absent: no checkpoints, and a task's state is as old as its assignment.
     store: Option<Store>,
@@ -127,7 +127,7 @@ impl Checkpoints {
         self.store.as_ref()
     }
 
-    /// A stable id of this process, kept in the state folder; empty where there is none.
+    /// A stable id of this process, kept in the state folder; empty if there is none.
     pub fn instance(&self) -> &str {
         self.home.as_ref().map_or("", Home::instance)
     }
@@ -140,7 +140,7 @@ impl Checkpoints {
     /// The state of a task at `pointer`, to which the committed offsets `own` belong; those of `joined` came to the
     /// task later.
     ///
-    /// The local files serve where they stand at the pointer or before it; else the newest base does. Then the deltas
+    /// The local files serve if they stand at the pointer or before it; else the newest base does. Then the deltas
     /// follow. `tell` hears of one that takes long.
     pub(in crate::pipeline) fn restore(
         &self,
@@ -303,7 +303,7 @@ fn from_base(
     home.install(task, &folder)
 }
 
-/// How far a restore is: bytes of its base, then of the deltas behind it. Told where it takes long.
+/// How far a restore is: bytes of its base, then of the deltas behind it. Told if it takes long.
 struct RestoreProgress<'a> {
     task: &'a str,
     tell: &'a dyn Fn(Notice),

@@ -131,7 +131,7 @@ impl Task {
         }
     }
 
-    /// Takes over a base that is written, and begins one where a restore would have many deltas to go through. In the
+    /// Takes over a base that is written, and begins one when a restore would have many deltas to go through. In the
     /// background: a task that fails to have one has the base before it, and more deltas.
     fn renew_base(&mut self, name: &str, shared: &Checkpoints) {
         if let Some(basing) = &mut self.basing {
@@ -359,7 +359,7 @@ impl Owned {
         }
     }
 
-    /// Brings a task to what is committed for its partitions: at once where it stands there, or is on its way there, or
+    /// Brings a task to what is committed for its partitions: at once if it stands there, or is on its way there, or
     /// begins empty.
     pub(in crate::pipeline) fn go_back(&mut self, name: &str, partitions: &[Held]) -> Result<()> {
         let pointer = common_pointer(name, partitions)?;

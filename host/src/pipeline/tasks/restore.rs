@@ -40,7 +40,7 @@ pub(in crate::pipeline) enum Heard {
 }
 
 impl Restoring {
-    /// What it says within `limit`; it is begun where it was not. `None`: nothing.
+    /// What it says within `limit`; it is begun if it was not. `None`: nothing.
     pub(in crate::pipeline) fn hear(&mut self, shared: &Checkpoints, limit: Duration) -> Result<Option<Heard>> {
         if self.heard.is_none() {
             self.heard = Some(self.begin(shared.clone())?);

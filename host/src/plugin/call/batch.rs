@@ -90,7 +90,7 @@ impl Sent {
         Ok(true)
     }
 
-    /// The distinct keys of the batch that was looked up last; none where the plugin keeps no state.
+    /// The distinct keys of the batch that was looked up last; none if the plugin keeps no state.
     pub(in crate::plugin) fn keys(&self) -> &Column {
         static NONE: Column = Column {
             bytes: vec![],
@@ -152,8 +152,8 @@ impl Sent {
         }
     }
 
-    /// One entry for each event that has a key: where no state is kept, nothing is grouped. An absent key has no bytes,
-    /// so these move as they are in any case, and the ends too where no key is absent.
+    /// One entry for each event that has a key: if no state is kept, nothing is grouped. An absent key has no bytes,
+    /// so these move as they are in any case, and the ends too if no key is absent.
     fn take_keys(&mut self, records: &mut Records, count: usize) {
         let keys = &mut records.keys;
         swap(&mut self.batch.keys.bytes, &mut keys.bytes);

@@ -12,7 +12,7 @@ use crate::record::Column;
 use crate::state::{LIST_BYTES, StoreId, TaskState, store_id};
 
 /// Bytes of a key or a user key that something is kept under. RocksDB holds keys in memory in many places; a record
-/// with a longer key is refused where a plugin would keep something for it.
+/// with a longer key is refused if a plugin would keep something for it.
 pub(in crate::plugin) const KEY_BYTES: usize = 4 << 10;
 
 /// Bytes of a value or an item. It travels with each batch that has its key, and lies in the overlay and in a delta as

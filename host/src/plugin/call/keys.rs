@@ -17,7 +17,7 @@ pub(super) struct Grouping {
     slots: Vec<Slot>,
 }
 
-/// The high half of a key's hash, and the index of the key; free where the index is none.
+/// The high half of a key's hash, and the index of the key; free if the index is none.
 #[derive(Clone, Copy)]
 struct Slot {
     tag: u32,
@@ -39,7 +39,7 @@ impl Grouping {
         }));
     }
 
-    /// The index of a key, which is new where no event before had it.
+    /// The index of a key, which is new if no event before had it.
     fn index(&mut self, key: &[u8], distinct: &mut Column) -> u32 {
         let mut hasher = self.hashes.build_hasher();
         hasher.write(key);

@@ -1,6 +1,6 @@
 //! What a call came to: each number of the guest's is checked, then its columns become the host's records.
 //!
-//! An event is atomic: where the plugin both refused an event and made outputs of it, the refusal stands and the
+//! An event is atomic: if the plugin both refused an event and made outputs of it, the refusal stands and the
 //! outputs are dropped.
 
 use super::batch::{column, nullable};
@@ -95,14 +95,14 @@ impl From<wit_types::Refusal> for Refusal {
     }
 }
 
-/// Where there is one output, the guest's columns are the host's: nothing is copied.
+/// If there is one output, the guest's columns are the host's: nothing is copied.
 fn take_columns(into: &mut Records, mut given: wit::Outputs, records: &Records) {
     into.offsets
         .extend(given.cause.iter().map(|&cause| offset_of(cause, records)));
     *into = whole(&mut given, std::mem::take(&mut into.offsets));
 }
 
-/// Where there are more, or some are there already, each row goes to its output.
+/// If there are more, or some are there already, each row goes to its output.
 fn copy_rows(into: &mut [Records], mut given: wit::Outputs, records: &Records) {
     let offsets = given.cause.iter().map(|&cause| offset_of(cause, records)).collect();
     let rows = whole(&mut given, offsets);
@@ -141,7 +141,7 @@ fn offset_of(cause: u32, records: &Records) -> i64 {
     records.offsets[cause as usize]
 }
 
-/// Leaves out the outputs that refused events caused; where there are none, which is the rule, nothing is touched.
+/// Leaves out the outputs that refused events caused; if there are none, which is the rule, nothing is touched.
 fn drop_outputs_of(outputs: &mut wit::Outputs, refused: &[u32]) {
     let dropped = |cause: &u32| refused.binary_search(cause).is_ok();
     if !outputs.cause.iter().any(dropped) {

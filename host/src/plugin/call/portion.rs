@@ -1,4 +1,4 @@
-//! How much of the state is asked for at once, where the sizes of values are known only once they are there.
+//! How much of the state is asked for at once, when the sizes of values are known only once they are there.
 
 use super::changes::VALUE_BYTES;
 use crate::record::Column;
@@ -22,7 +22,7 @@ impl Portion {
         }
     }
 
-    /// Values to ask for where there is room for so many bytes.
+    /// Values to ask for if there is room for so many bytes.
     pub(super) fn next(self, room: usize) -> usize {
         (room / self.bytes_each.max(1)).clamp(LEAST, MOST)
     }

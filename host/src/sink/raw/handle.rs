@@ -270,9 +270,9 @@ impl Handle {
 
     /// Makes offsets part of the transaction. `group`: a membership as the consumer wrote it.
     ///
-    /// Where no broker is left librdkafka waits for one without limit (`rd_kafka_coord_req_fsm` of 2.12.1), whatever it
+    /// If no broker is left, librdkafka waits for one without limit (`rd_kafka_coord_req_fsm` of 2.12.1), whatever it
     /// is told. So it is asked in a thread that may stay behind and holds the client until it comes back; another one
-    /// has to go on. `left_behind` counts those that did not come back yet; where they are too many the setback is
+    /// has to go on. `left_behind` counts those that did not come back yet; if they are too many, the setback is
     /// fatal.
     pub(in crate::sink) fn send_offsets(
         &self,
@@ -395,7 +395,7 @@ fn hung(calls: usize) -> Setback {
 fn send_offsets(client: &Client, offsets: &TopicPartitionList, group: &[u8], limit: Duration) -> Result<(), Setback> {
     let mut membership = ptr::null_mut();
     // SAFETY: the client lives; the list lives during the call, which copies it; the membership is made of as many
-    // bytes as we say, and is ours to destroy where it was made.
+    // bytes as we say, and is ours to destroy if it was made.
     unsafe {
         outcome(sys::rd_kafka_consumer_group_metadata_read(
             &mut membership,
@@ -447,7 +447,7 @@ impl Failure {
     }
 }
 
-/// A list of headers for one record, null where it has none.
+/// A list of headers for one record, null if it has none.
 fn header_list<'h>(
     headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>,
 ) -> Result<*mut sys::rd_kafka_headers_t, i32> {
@@ -470,7 +470,7 @@ fn header_list<'h>(
     Ok(list)
 }
 
-/// Pointer and length, null where there is nothing: that is how Kafka's null is told from an empty entry.
+/// Pointer and length, null if there is nothing: that is how Kafka's null is told from an empty entry.
 fn parts(bytes: Option<&[u8]>) -> (*const c_void, usize) {
     bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()))
 }

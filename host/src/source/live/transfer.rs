@@ -66,7 +66,7 @@ fn a_rewind_reads_again_exactly_from_the_position() {
         if rewinds < 20 && (batches == 40 || is_over) {
             batches = 0;
             rewinds += 1;
-            // With a batch in hand, which is dropped; at the end too, where partitions stand at their stops.
+            // With a batch in hand, which is dropped; at the end too, when partitions stand at their stops.
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let from = next[&0] * (random >> 33) as i64 / (1 << 31);
             let to = [(0, from), (1, 5.min(next[&1])), (2, 0)];

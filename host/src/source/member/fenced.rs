@@ -2,7 +2,7 @@
 //!
 //! It may be its own predecessor, killed, whose request to join reached the broker late: nobody is behind it, and
 //! without this member its partitions would wait for a session and the run for ever. Or it is another process. To join
-//! again tells them apart: it fences the other off, and where that one lives it does the same, so that the second time
+//! again tells them apart: it fences the other off, and if that one lives, it does the same, so that the second time
 //! is the end of one of the two.
 //!
 //! Always: what was read before is lost to this member, as with any partition that the group took; the new member

@@ -75,7 +75,7 @@ impl Slot {
         }
     }
 
-    /// The same, where the record before its first position is known to be of that leader epoch.
+    /// The same, if the record before its first position is known to be of that leader epoch.
     pub(in crate::source) fn behind(mut self, leader_epoch: Option<i32>) -> Self {
         self.leader_epoch = leader_epoch.map(|epoch| (self.start, epoch));
         self
@@ -142,7 +142,7 @@ struct Outstanding {
 struct Serving {
     records: usize,
     bytes: usize,
-    /// Place and slot of the message before; a name is looked up only where the partition changes.
+    /// Place and slot of the message before; a name is looked up only when the partition changes.
     last: Option<(Place, Option<usize>)>,
 }
 
@@ -226,7 +226,7 @@ impl Intake {
         }
     }
 
-    /// Where a partition may be committed: behind its last processed record; its position, where nothing is in between.
+    /// Where a partition may be committed: behind its last processed record; its position, if nothing is in between.
     fn settled(&self, index: usize) -> Option<i64> {
         let slot = self.slots.get(index)?.as_ref()?;
         let is_waiting = slot.run.is_some() || self.outstanding.is_some_and(|batch| batch.slot == index);

@@ -95,7 +95,7 @@ impl<'a> Message<'a> {
         unsafe { bytes(self.0.payload, self.0.len) }
     }
 
-    /// Milliseconds since 1970; -1 where the message has none.
+    /// Milliseconds since 1970; -1 if the message has none.
     pub(in crate::source) fn timestamp(&self) -> i64 {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: reads fields of a live message; `kind` outlives the call.
@@ -326,7 +326,7 @@ pub(in crate::source) fn membership<C: ConsumerContext>(consumer: &BaseConsumer<
     }
 }
 
-/// What stands for a membership where partitions are assigned by hand: the group's name.
+/// What stands for a membership when partitions are assigned by hand: the group's name.
 pub(in crate::source) fn no_membership(group: &str) -> Option<Vec<u8>> {
     let group = CString::new(group).ok()?;
     // SAFETY: the name outlives the call, which copies it; what it gives is ours to destroy.

@@ -195,7 +195,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Serves the group and waits up to `wait` for records. `batch` is filled where `Polled::Batch` says so.
+    /// Serves the group and waits up to `wait` for records. `batch` is filled if `Polled::Batch` says so.
     ///
     /// Errors: `Kafka`, a position that the log does not hold, a topic that was deleted, a permission that was
     /// withdrawn, members that do not agree; `Corrupt`, a topic with state behind it has another number of partitions;
@@ -246,7 +246,7 @@ impl Reader {
         Ok(self.told.pop_front().unwrap_or(Polled::Idle))
     }
 
-    /// Where something is checked or retried, the queue is not waited for longer than its turn.
+    /// If something is checked or retried, the queue is not waited for longer than its turn.
     fn bounded(&self, wait: Duration) -> Duration {
         let is_waiting = !self.demands.is_empty() || !self.awaited.is_empty() || !self.intake.troubles.is_empty();
         if is_waiting {
@@ -279,7 +279,7 @@ impl Reader {
         self.intake.processed();
     }
 
-    /// Whether every processed position is held by the group, or by checkpoints where those are the truth; or is to be
+    /// Whether every processed position is held by the group, or by checkpoints if those are the truth; or is to be
     /// held by nobody.
     pub fn is_committed(&self) -> bool {
         let is_held = || self.uncommitted(|_| true).is_empty();
@@ -290,7 +290,7 @@ impl Reader {
     }
 
     /// Begins to commit all processed positions; their outputs must be acknowledged. Never waits: `Polled::Committed`
-    /// tells how it went, for a later commit too where that took this one's place. `false`: nothing is new, and nothing
+    /// tells how it went, for a later commit too if that took this one's place. `false`: nothing is new, and nothing
     /// will be told.
     pub fn begin_commit(&mut self) -> bool {
         if !self.plan.commits() {
@@ -325,7 +325,7 @@ impl Reader {
     }
 
     /// Answers `Polled::Revoking`: commits the revoked partitions, waiting up to `commit`, then gives them up. `None`
-    /// where the outputs could not be drained: nothing is committed. A commit that fails or takes too long is no error:
+    /// if the outputs could not be drained: nothing is committed. A commit that fails or takes too long is no error:
     /// the next member reads those records again, and `Polled::Committed` tells of it.
     pub fn release(&mut self, commit: Option<Duration>) -> Result<()> {
         if !self.is_revoking() {
@@ -373,7 +373,7 @@ impl Reader {
     }
 
     /// Leaves: commits what was processed, waiting up to `commit`, and gives the partitions back to the group; all of
-    /// it takes `limit` at most. `commit` is `None` where the outputs could not be drained: nothing is committed. Gives
+    /// it takes `limit` at most. `commit` is `None` if the outputs could not be drained: nothing is committed. Gives
     /// why the commit failed, if it did.
     pub fn leave(mut self, commit: Option<Duration>, limit: Duration) -> Result<Option<String>> {
         let closed = clock::now() + limit;
@@ -508,7 +508,7 @@ impl Reader {
     /// Keeps how commits went, and tells the worker of those that it began.
     pub(in crate::source) fn tell(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
         for outcome in outcomes {
-            // Where checkpoints are the truth the answer may be older than they are.
+            // If checkpoints are the truth, the answer may be older than they are.
             if outcome.result.is_ok() && !self.plan.is_kept() {
                 for Committable {
                     partition: at, next, ..

@@ -23,7 +23,7 @@ pub struct Owned {
     pub source: usize,
     /// The next offset to process: what a commit would say.
     pub next: i64,
-    /// The epoch of the leader that took the record before it, where that is known.
+    /// The epoch of the leader that took the record before it, if that is known.
     pub leader_epoch: Option<i32>,
     /// Where this assignment began to read, or was last rewound to.
     pub start: i64,
@@ -54,7 +54,7 @@ impl Reader {
     /// This reader's membership, fresh, as bytes for a writer's `send_offsets`. Ask [`is_asked`](Self::is_asked) and
     /// compare incarnations after it, so that what was lost before it was taken is known.
     ///
-    /// Where partitions are assigned by hand there is none, and the group's name stands for it.
+    /// When partitions are assigned by hand, there is none, and the group's name stands for it.
     ///
     /// # Errors
     /// `TimedOut`: it is no member right now, or its first positions are still being committed, which could then
@@ -103,7 +103,7 @@ impl Reader {
     }
 
     /// A checkpoint that is durable holds these positions, and is the truth about them. The group is told for the eyes
-    /// of monitoring, where it is to be: `Polled::Committed` tells later how that went, and nothing depends on it.
+    /// of monitoring, if it is to be: `Polled::Committed` tells later how that went, and nothing depends on it.
     pub fn kept(&mut self, positions: Vec<Committable>) {
         let known: Vec<_> = positions.iter().map(|of| (of.partition.clone(), of.next)).collect();
         self.committed_by_others(&known);
@@ -128,7 +128,7 @@ impl Reader {
     }
 
     /// Reads on from these positions: what was read beyond them is dropped, a batch in hand too. Partitions that are
-    /// not owned are left out. Where the group waits for an answer, nothing is read before it got one.
+    /// not owned are left out. If the group waits for an answer, nothing is read before it got one.
     ///
     /// # Errors
     /// `Kafka`: librdkafka refuses.

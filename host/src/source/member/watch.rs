@@ -24,7 +24,7 @@ use crate::source::positions::topics::{self, Sharing};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the group's members are not looked at after a look that told nothing.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// What fails where a topic's number of partitions is not what it was.
+/// What fails when a topic's number of partitions is not what it was.
 const GO_ON: &str = "failed to go on";
 
 impl Reader {
@@ -116,7 +116,7 @@ impl Reader {
             Some((&*at.topic, *before))
         });
         let Some((topic, before)) = grown else { return Ok(()) };
-        // The number of now tells more than that of the partition; the partition is proof enough where nobody answers.
+        // The number of now tells more than that of the partition; the partition is proof enough if nobody answers.
         let count = self.lookup(PATIENCE).partitions(topic).ok().flatten();
         let highest = partitions
             .iter()
@@ -153,7 +153,7 @@ impl Reader {
         Ok(Some(Polled::Lost(owned)))
     }
 
-    /// Looks at the group's members again where the last look told nothing.
+    /// Looks at the group's members again if the last look told nothing.
     pub(in crate::source) fn look_around_when_due(&mut self) -> Result<()> {
         if self.agreement.as_mut().is_some_and(Interval::due)
             && let Some(lost) = self.disagree()?
@@ -170,7 +170,7 @@ impl Reader {
         }
     }
 
-    /// Takes the partitions that a follower got since, where this member has the leader's of the same number.
+    /// Takes the partitions that a follower got since, if this member has the leader's of the same number.
     fn follow_up(&mut self, leader: &str) -> Result<()> {
         let led: Vec<_> = self
             .intake
@@ -190,7 +190,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The number of partitions of a topic that must be there, and must be what it was where its keys have state. A
+    /// The number of partitions of a topic that must be there, and must be what it was if its keys have state. A
     /// broker that has just started may not know all topics yet, so it is asked more than once before the topic counts
     /// as deleted.
     fn count(&self, topic: &str) -> Result<i32> {

@@ -51,7 +51,7 @@ struct Seen {
 }
 
 impl Onlooker {
-    /// An onlooker, where there is something to agree on: a topic that follows another one.
+    /// An onlooker, if there is something to agree on: a topic that follows another one.
     pub(super) fn of(client: &Arc<Client>, set: &[KafkaSource], sharing: &Sharing) -> Option<Self> {
         let (source, Sharing::Led { leader, followers }) = (set.first()?, sharing) else {
             return None;

@@ -1,8 +1,8 @@
-//! How many partitions topics have, where that decides which task has the state of a key: equal where topics meet, and
+//! How many partitions topics have, when that decides which task has the state of a key: equal if topics meet, and
 //! the same for good.
 //!
 //! A producer places a record by its key and the number of partitions. So a key of two topics comes to one task only
-//! where both have equally many, and it comes to its state only while that number stays.
+//! if both have equally many, and it comes to its state only while that number stays.
 
 use super::topics::Layout;
 use crate::config::{KafkaSource, PartitionCounts, Subscription};
@@ -26,7 +26,7 @@ pub struct Keyed {
     pub recorded: PartitionCounts,
 }
 
-/// The numbers that must stay as they are; empty where nothing is kept.
+/// The numbers that must stay as they are; empty if nothing is kept.
 ///
 /// Errors: `Kafka`, topics that meet have different numbers; `Corrupt`, a topic has another number than its checkpoints
 /// say.

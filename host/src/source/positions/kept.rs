@@ -1,4 +1,4 @@
-//! Positions that checkpoints hold, where they and not the group are the truth.
+//! Positions that checkpoints hold, if they and not the group are the truth.
 //!
 //! Owns what is known of them while a process runs. Always: what the group holds counts for `group-offsets` only.
 
@@ -16,10 +16,10 @@ use crate::source::client::lock;
 /// The next offset of each partition, and the pointer of the checkpoint that says so.
 pub type Kept = BTreeMap<TopicPartition, (i64, String)>;
 
-/// A position for each of some partitions, where there is one.
+/// A position for each of some partitions, if there is one.
 type Found = Vec<Option<Committed>>;
 
-/// What the group holds, and what checkpoints hold. The group is asked only where something needs it: the user may not
+/// What the group holds, and what checkpoints hold. The group is asked only if something needs it: the user may not
 /// have the right.
 pub(super) fn committed(
     set: &[KafkaSource],
@@ -95,7 +95,7 @@ impl Plan {
         (self.set.iter()).all(|source| matches!(source.subscription, Subscription::Partitions(_)))
     }
 
-    /// The partitions of a worker where nobody else shares them out: named ones in turn, others by number, so that
+    /// The partitions of a worker if nobody else shares them out: named ones in turn, others by number, so that
     /// topics that meet stay together.
     pub(in crate::source) fn share(&self, all: Vec<TopicPartition>, worker: usize) -> Vec<TopicPartition> {
         let workers = self.member.workers.max(1);

@@ -1,4 +1,4 @@
-//! Questions to Kafka, each for all partitions at once, repeated until a deadline where the answer was "not now".
+//! Questions to Kafka, each for all partitions at once, repeated until a deadline while the answer is "not now".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    /// Where a transaction is about to move an offset, the answer is `TimedOut` at once: it may take that transaction's
+    /// If a transaction is about to move an offset, the answer is `TimedOut` at once: it may take that transaction's
     /// whole time-out.
     pub(in crate::source) fn without_transactions(self) -> Self {
         Self {
@@ -172,7 +172,7 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    /// `TimedOut` where the same question may be answered later, else `Kafka`.
+    /// `TimedOut` if the same question may be answered later, else `Kafka`.
     fn failed(&self, about: &str, refused: &NotNow, reason: Option<(String, bool)>, is_final: bool) -> Error {
         let said = words(&refused.error);
         let why = match (&refused.leaderless, reason) {
@@ -212,7 +212,7 @@ fn faultless(answer: Vec<Element>) -> KafkaResult<Vec<Element>> {
     }
 }
 
-/// Where no partition of a question has a leader, librdkafka calls them unknown.
+/// If no partition of a question has a leader, librdkafka calls them unknown.
 fn lacks_leader(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -252,7 +252,7 @@ fn slice_of(deadline: Instant) -> Duration {
         .clamp(Duration::from_millis(10), Duration::from_millis(1500))
 }
 
-/// Whether the same question may be answered a little later. Where a log-in or its encryption failed, the client's
+/// Whether the same question may be answered a little later. If a log-in or its encryption failed, the client's
 /// reason says whether it was refused.
 pub(in crate::source) fn is_passing(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();

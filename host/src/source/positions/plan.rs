@@ -55,9 +55,9 @@ pub struct Placed {
     pub stop: Option<i64>,
     /// What rides with the group's offset there; `None`: the group has none, or not one of ours.
     pub metadata: Option<String>,
-    /// What somebody else committed to the group, where the settings pass over it.
+    /// What somebody else committed to the group, if the settings pass over it.
     pub passed_over: Option<i64>,
-    /// The epoch of the leader that took the record before `from`, where the group's offset says so.
+    /// The epoch of the leader that took the record before `from`, if the group's offset says so.
     pub leader_epoch: Option<i32>,
 }
 
@@ -67,16 +67,16 @@ pub struct Plan {
     pub(in crate::source) set: Vec<KafkaSource>,
     pub(in crate::source) member: Member,
     pub(in crate::source) sharing: Sharing,
-    /// Where the group shares out one topic and others follow it.
+    /// There is one if the group shares out one topic and others follow it.
     pub(in crate::source) onlooker: Option<Onlooker>,
     /// Topics whose number of partitions must stay as it is.
     counts: PartitionCounts,
     placed: BTreeMap<TopicPartition, Placed>,
-    /// Positions that a worker gave up, for the next one: all there is where nothing is committed.
+    /// Positions that a worker gave up, for the next one: all there is if nothing is committed.
     handed_over: Mutex<BTreeMap<TopicPartition, i64>>,
     /// Partitions that a worker of this process has read up to their stop.
     complete: Mutex<BTreeSet<TopicPartition>>,
-    /// Where the truth is in the checkpoints: what they hold.
+    /// What the checkpoints hold, if the truth is in them.
     pub(super) kept: Option<Mutex<Kept>>,
 }
 
@@ -86,7 +86,7 @@ pub type AskKept<'a> = dyn Fn(&[TopicPartition]) -> Result<Kept> + 'a;
 /// Looks the topics of a set up, resolves all starts and stops to numbers and commits each partition's first pointer,
 /// so that a crash before the first commit starts at the same place. Once a process, before its workers join.
 ///
-/// `kept`: where checkpoints are the truth, gives what the newest ones hold of the set's partitions. Nothing is
+/// `kept`: if checkpoints are the truth, gives what the newest ones hold of the set's partitions. Nothing is
 /// committed then, and what the group holds is no position of ours.
 ///
 /// Errors are of kind `Kafka`: no broker answers within 15 s, a topic, partition or offset that the file names does not
@@ -429,7 +429,7 @@ impl Plan {
                 .any(|source| source.commit_offsets != CommitOffsets::Never)
     }
 
-    /// What rides with a partition's offset where there are no checkpoints: its task, and the stop of a bounded run.
+    /// What rides with a partition's offset if there are no checkpoints: its task, and the stop of a bounded run.
     pub(in crate::source) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
         let task = format!("{}/{}", self.set[0].name, at.partition);
         metadata::pointer(&task, self.kept_stop(source, stop))
@@ -475,7 +475,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Accepted only while the group is empty. Where it lives, its members commit the first pointers of what they are
+    /// Accepted only while the group is empty. If it lives, its members commit the first pointers of what they are
     /// assigned.
     fn commit_first_pointers(&self, client: &Client, partitions: &[(usize, TopicPartition)], facts: &[Facts]) {
         if !self.commits() {

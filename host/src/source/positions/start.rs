@@ -73,7 +73,7 @@ pub(in crate::source) struct Facts {
     pub(in crate::source) high: i64,
     /// The group's offset.
     pub(in crate::source) committed: Option<Committed>,
-    /// What this pipeline's newest checkpoint holds, where that is the truth; the group's offset is then never ours.
+    /// What this pipeline's newest checkpoint holds, if that is the truth; the group's offset is then never ours.
     pub(in crate::source) kept: Option<Committed>,
     /// First offset of the start's time or later.
     pub(in crate::source) at_start_time: Option<i64>,
@@ -82,13 +82,13 @@ pub(in crate::source) struct Facts {
 }
 
 impl Facts {
-    /// This pipeline's position, where it has one.
+    /// This pipeline's position, if it has one.
     pub(in crate::source) fn own(&self) -> Option<&Committed> {
         let of_group = self.committed.as_ref().filter(|committed| committed.is_ours());
         self.kept.as_ref().or(of_group)
     }
 
-    /// What the group holds where a start by the settings goes elsewhere: an offset of somebody else, which only
+    /// What the group holds when a start by the settings goes elsewhere: an offset of somebody else, which only
     /// `group-offsets` uses.
     pub(in crate::source) fn passed_over(&self, from: i64, origin: Origin) -> Option<i64> {
         let by_setting = !matches!(origin, Origin::Committed | Origin::GroupOffset | Origin::OutOfRange(_));
@@ -127,7 +127,7 @@ pub(in crate::source) fn start(
     }
 }
 
-/// The same where other partitions of the source have positions of this pipeline: one without was found later and
+/// The same, if other partitions of the source have positions of this pipeline: one without was found later and
 /// starts at its beginning, as it would have in the run before. An offset that the settings or the group name for it
 /// still counts.
 pub(in crate::source) fn restart(

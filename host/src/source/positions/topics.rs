@@ -162,7 +162,7 @@ fn cannot_meet(set: &[KafkaSource]) -> Error {
 }
 
 /// A topic that sources of two sets read in one group is shared out between the two: each would get a part of its
-/// records. The file shows that where both name their topics; what a pattern matches shows only here.
+/// records. The file shows that when both name their topics; what a pattern matches shows only here.
 pub(in crate::source) fn refuse_shared(
     source: &KafkaSource,
     beside: &[KafkaSource],

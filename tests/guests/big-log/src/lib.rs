@@ -1,4 +1,4 @@
-//! Logs a hundred thousand lines on records whose value is `shout`, a line of 8 MiB where it is `long`, and passes
+//! Logs a hundred thousand lines on records whose value is `shout`, a line of 8 MiB if it is `long`, and passes
 //! every record.
 
 use sandbar_sdk::prelude::*;

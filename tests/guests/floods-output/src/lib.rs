@@ -1,6 +1,6 @@
-//! Emits 32 MiB in one output on records whose value is `flood`, four million empty outputs where it is
+//! Emits 32 MiB in one output on records whose value is `flood`, four million empty outputs if it is
 //! `flood-records`, on `fan COUNT KIB rest` so many outputs of so many KiB, each `rest` and blanks, and passes the
-//! others. So `fan 16 1024 fan 8 1024 end` floods twice, where two of it stand in a row.
+//! others. So `fan 16 1024 fan 8 1024 end` floods twice, if two of it stand in a row.
 
 use sandbar_sdk::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Passes every record and keeps its value by key, and returns changes that cannot be, or reads what it may not, where
+//! Passes every record and keeps its value by key, and returns changes that cannot be, or reads what it may not, if
 //! a record's value names one of the lies below.
 
 use sandbar_sdk::bindings::sandbar::plugin::batches::{Batch, Changes, Outcome, Outputs};

@@ -1,4 +1,4 @@
-//! Passes every record twice, and returns an outcome that cannot be where a record's value names one of the lies below.
+//! Passes every record twice, and returns an outcome that cannot be if a record's value names one of the lies below.
 
 use sandbar_sdk::bindings::sandbar::plugin::batches::{
     Batch, Changes, Measured, Outcome, Outputs, Refused, TimerChange,
