@@ -59,6 +59,7 @@ test-all: export SANDBAR_GUARANTEES_MINUTES = 240
 test-all: export SANDBAR_KILLS = 50
 test-all: export SANDBAR_MATRIX = full
 test-all: export SANDBAR_CHURN_SECONDS = 60
+test-all: export SANDBAR_CHANGES = 20
 test-all: export SANDBAR_KAFKA_VERSIONS = $(KAFKA_VERSIONS)
 test-all: $(KAFKA_VERSIONS:%=$(KAFKA_LIBS)/%/.complete) test
 
@@ -66,10 +67,11 @@ test-all: $(KAFKA_VERSIONS:%=$(KAFKA_LIBS)/%/.complete) test
 torture: export SANDBAR_TORTURE = 1
 torture: export SANDBAR_KILLS ?= 1000
 torture: export SANDBAR_BROKER_KILLS ?= 10
+torture: export SANDBAR_CHANGES ?= 20
 torture: setup
 	$(CARGO) build --release $(TESTED)
 	@$(MAKE) --no-print-directory components
-	$(CARGO) test --release $(TESTED) --test guarantees -- torture one_of_three_brokers --nocapture --test-threads=1
+	$(CARGO) test --release $(TESTED) --test guarantees -- torture one_of_three_brokers group_changes --nocapture --test-threads=1
 
 # Licences, sources, one version of each crate if possible.
 deny:

@@ -253,7 +253,7 @@ pub fn under_load(counted: &Counted, records: i64, each: Duration, faults: impl 
 /// Waits until everything that was sent is put out, and ends the run.
 pub fn complete(counted: &Counted, mut run: Process) {
     // A transaction that a dead member of another name left open is the broker's to end, after a minute.
-    wait::until_true("every output is there", seconds(120), || {
+    wait::until_true("every output is there", seconds(240), || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         std::thread::sleep(Duration::from_millis(200));
         counted.is_complete()

@@ -36,6 +36,7 @@ mod bucket;
 mod state_verbs;
 mod ending;
 mod standstill;
+mod restores;
 mod truncation;
 mod connections;
 mod start_time;

@@ -3,7 +3,8 @@
 //!
 //! Always: the group has its answer meanwhile, so that the partitions that stay go on. Nothing that is awaited is
 //! owned; what is revoked or lost is awaited no more, and nothing is taken up while the group waits for another answer,
-//! which it would count as that one.
+//! which it would count as that one. Partitions that nothing holds do not wait for those that something holds: Kafka's
+//! answer does not tell which are which, so a list that was looked at in vain is halved.
 
 use std::time::{Duration, Instant};
 
@@ -24,10 +25,10 @@ const PAUSE_PER_LOOK: u32 = 4;
 const LOOK: Duration = Duration::from_millis(200);
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
-/// See the file's header: one list an assignment, so that none waits for another one's transaction.
+/// See the file's header: lists of partitions, each of which is looked at by itself.
 #[derive(Debug)]
 pub(in crate::source) struct Awaited {
-    assignments: Vec<Vec<TopicPartition>>,
+    lists: Vec<Vec<TopicPartition>>,
     next: Instant,
     look: Duration,
 }
@@ -35,54 +36,76 @@ pub(in crate::source) struct Awaited {
 impl Awaited {
     pub(in crate::source) fn new() -> Self {
         Self {
-            assignments: Vec::new(),
+            lists: Vec::new(),
             next: clock::now(),
             look: LOOK,
         }
     }
 
     pub(in crate::source) fn is_empty(&self) -> bool {
-        self.assignments.is_empty()
+        self.lists.is_empty()
     }
 
+    /// An assignment that was looked at in vain.
     pub(in crate::source) fn push(&mut self, assignment: Vec<TopicPartition>) {
-        self.assignments.push(assignment);
+        self.lists.extend(halves(assignment));
         self.next = clock::now() + PAUSE;
         self.look = LOOK;
     }
 
     /// These are somebody else's now.
     pub(in crate::source) fn forget(&mut self, partitions: &[TopicPartition]) {
-        for assignment in &mut self.assignments {
-            assignment.retain(|at| !partitions.contains(at));
+        for list in &mut self.lists {
+            list.retain(|at| !partitions.contains(at));
         }
-        self.assignments.retain(|assignment| !assignment.is_empty());
+        self.lists.retain(|list| !list.is_empty());
     }
 
     /// Forgets all: the membership is gone.
     pub(in crate::source) fn clear(&mut self) {
-        self.assignments.clear();
+        self.lists.clear();
     }
 
     /// What to look at now: a turn each.
     fn due(&mut self) -> Option<Vec<TopicPartition>> {
-        if self.assignments.is_empty() || clock::now() < self.next {
+        if self.lists.is_empty() || clock::now() < self.next {
             return None;
         }
-        self.assignments.rotate_left(1);
-        self.assignments.last().cloned()
+        self.lists.rotate_left(1);
+        self.lists.last().cloned()
     }
 
     /// A look in vain that began then.
     fn looked(&mut self, begun: Instant) {
         let now = clock::now();
         self.next = now + (now.duration_since(begun) * PAUSE_PER_LOOK).max(PAUSE);
-        self.look = (self.look * 2).min(LOOK_MAX);
+        let Some(list) = self.lists.pop() else { return };
+        let halves = halves(list);
+        // A longer look is for what cannot be told apart any further.
+        if halves.len() == 1 {
+            self.look = (self.look * 2).min(LOOK_MAX);
+        }
+        self.lists.extend(halves);
     }
 
     fn taken_up(&mut self) {
-        self.assignments.pop();
+        self.lists.pop();
     }
+}
+
+/// Two lists, or one if it is of one task: partitions of one number may meet in a task, and stay together.
+fn halves(mut list: Vec<TopicPartition>) -> Vec<Vec<TopicPartition>> {
+    list.sort_by_key(|at| at.partition);
+    let middle = list.len() / 2;
+    let cut = |at: &usize| list[*at - 1].partition != list[*at].partition;
+    let Some(at) = (middle..list.len())
+        .chain((1..middle).rev())
+        .find(|at| *at > 0 && cut(at))
+    else {
+        return vec![list];
+    };
+    let later = list.split_off(at);
+    vec![list, later]
 }
 
 impl Reader {
@@ -142,15 +165,51 @@ mod tests {
     }
 
     #[test]
-    fn assignments_take_turns_and_none_waits_for_another() {
+    fn lists_take_turns_and_none_waits_for_another() {
         let mut awaited = awaited(&[&[1, 2], &[3]]);
-        assert_eq!(awaited.due(), Some(places(&[1, 2])));
-        assert_eq!(awaited.due(), Some(places(&[3])));
-        assert_eq!(awaited.due(), Some(places(&[1, 2])));
+        let turns = [places(&[1]), places(&[2]), places(&[3])];
+        for list in turns.iter().chain(&turns[..1]) {
+            assert_eq!(awaited.due().as_ref(), Some(list));
+        }
+        awaited.taken_up();
+        assert_eq!(awaited.due(), Some(places(&[2])));
         awaited.taken_up();
         assert_eq!(awaited.due(), Some(places(&[3])));
         awaited.taken_up();
         assert!(awaited.is_empty() && awaited.due().is_none());
+    }
+
+    #[test]
+    fn what_nothing_holds_is_found_among_what_is_held() {
+        let held = [17, 42, 43];
+        let mut awaited = awaited(&[&(0..100).collect::<Vec<_>>()]);
+        let (mut taken, mut in_vain) = (0, 0);
+        while taken < 100 - held.len() {
+            awaited.next = clock::now();
+            let list = awaited.due().unwrap();
+            if list.iter().any(|at| held.contains(&at.partition)) {
+                awaited.looked(clock::now());
+                in_vain += 1;
+            } else {
+                taken += list.len();
+                awaited.taken_up();
+            }
+        }
+        assert!(in_vain <= held.len() * 8, "{in_vain} looks in vain");
+        let mut left: Vec<_> = awaited.lists.iter().flatten().map(|at| at.partition).collect();
+        left.sort_unstable();
+        assert_eq!(left, held);
+    }
+
+    #[test]
+    fn partitions_of_one_number_stay_together() {
+        let of = |topic: &str, number| TopicPartition::new(topic, number);
+        let met = vec![of("a", 0), of("b", 1), of("b", 0), of("a", 1), of("c", 1)];
+        let [first, second] = halves(met).try_into().unwrap();
+        assert_eq!(first, [of("a", 0), of("b", 0)]);
+        assert_eq!(second.len(), 3);
+        assert_eq!(halves(second.clone()), [second]);
+        assert_eq!(halves(first.clone()), [first]);
     }
 
     #[test]
@@ -167,6 +226,7 @@ mod tests {
     #[test]
     fn what_is_revoked_is_awaited_no_more() {
         let mut awaited = awaited(&[&[1, 2], &[3]]);
+        assert_eq!(awaited.lists.len(), 3);
         awaited.forget(&places(&[2, 3]));
         assert_eq!(awaited.due(), Some(places(&[1])));
         awaited.forget(&places(&[1]));
