@@ -34,7 +34,7 @@ const AHEAD: usize = 4;
 
 /// What a base says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct Base {
     format: u32,
     /// The state that it holds.
@@ -46,7 +46,7 @@ pub(super) struct Base {
 
 /// A file of a base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct StoredFile {
     /// Its path in the task's folder.
     path: String,

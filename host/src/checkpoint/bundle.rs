@@ -23,7 +23,8 @@ const MAGIC: &[u8; 8] = b"sandbar\x01";
 pub(super) const HEAD: usize = MAGIC.len() + 4 + 32;
 /// Bytes of a manifest, at most: some 100,000 partitions.
 const MANIFEST_LIMIT: usize = 64 << 20;
-/// The version of the manifest's fields.
+/// The version of the manifest's fields. A field more is no new version: readers pass over what they do not know, so that
+/// programs of two releases share a store. A field that a reader must know makes one.
 const FORMAT: u32 = 1;
 
 /// By topic and partition, where a bounded run ends: `<stop>@<setting>`, as it stands behind a pointer.
@@ -31,7 +32,7 @@ pub type Stops = BTreeMap<String, BTreeMap<i32, String>>;
 
 /// A store of an operator, as it was when the bundle was written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct StoreShape {
     /// The operator's name in the pipeline.
     pub operator: String,
@@ -68,7 +69,7 @@ impl StoreShape {
 
 /// A base: all files of a task's state as of one pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct BaseRef {
     /// Its name in the store.
     pub name: String,
@@ -107,7 +108,7 @@ pub struct TaskFrame {
 
 /// What a bundle says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct Manifest {
     /// The version of these fields.
     pub format: u32,
@@ -123,7 +124,7 @@ pub struct Manifest {
 
 /// What a manifest says of one task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct Entry {
     /// The task.
     pub task: String,
@@ -152,7 +153,7 @@ pub struct Entry {
 
 /// A task's delta in the bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct Frame {
     /// Where it begins, from the end of the manifest.
     pub offset: u64,
@@ -225,23 +226,29 @@ pub(super) fn encode(pipeline: &str, created: i64, worker: usize, tasks: Vec<Tas
 
 fn assemble(manifest: Manifest, deltas: &[u8]) -> Result<Encoded, Flaw> {
     let text = serde_json::to_vec(&manifest).map_err(|error| error.to_string())?;
+    let (bytes, hash) = bundle(&text, deltas)?;
+    let checked = Checked {
+        manifest,
+        hash,
+        deltas: (HEAD + text.len()) as u64,
+    };
+    Ok(Encoded { bytes, checked })
+}
+
+/// The bytes of a bundle with that manifest, and what a pointer says of it.
+fn bundle(text: &[u8], deltas: &[u8]) -> Result<(Vec<u8>, String), Flaw> {
     let length = u32::try_from(text.len()).map_err(|error| error.to_string())?;
     if text.len() > MANIFEST_LIMIT {
         return Err(format!("its manifest would have {length} bytes"));
     }
-    let hash = Sha256::digest(&text);
+    let hash = Sha256::digest(text);
     let mut bytes = Vec::with_capacity(HEAD + text.len() + deltas.len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(&hash);
-    bytes.extend_from_slice(&text);
+    bytes.extend_from_slice(text);
     bytes.extend_from_slice(deltas);
-    let checked = Checked {
-        manifest,
-        hash: pointer::short(&hex(&hash)),
-        deltas: (HEAD + text.len()) as u64,
-    };
-    Ok(Encoded { bytes, checked })
+    Ok((bytes, pointer::short(&hex(&hash))))
 }
 
 /// Where the manifest lies, from the bundle's first bytes.
@@ -516,6 +523,33 @@ mod tests {
         assert!(text.contains(r#""partition-counts":{"views":6}"#), "{text}");
         let read = check_whole(&counted.bytes).unwrap();
         assert_eq!(read.entry("views/3").unwrap().partition_counts["views"], 6);
+    }
+
+    /// A manifest as a later release may write it: of the same format, with fields that this one does not know.
+    #[test]
+    fn a_manifest_of_tomorrow_is_read_and_what_is_new_in_it_passed_over() {
+        let today = encoded().checked.manifest;
+        let mut tomorrow = serde_json::to_value(&today).unwrap();
+        let places = [
+            "",
+            "/tasks/0",
+            "/tasks/0/base",
+            "/tasks/0/stores/0",
+            "/tasks/0/frame",
+            "/tasks/1",
+        ];
+        for place in places {
+            let object = tomorrow.pointer_mut(place).unwrap().as_object_mut().unwrap();
+            object.insert("new-tomorrow".into(), serde_json::json!({ "at": [1, 2] }));
+        }
+        let text = serde_json::to_vec(&tomorrow).unwrap();
+        let (bytes, hash) = bundle(&text, b"what changed").unwrap();
+        let read = check_whole(&bytes).unwrap();
+        assert_eq!((read.manifest, read.hash), (today, hash));
+        tomorrow["format"] = 2.into();
+        let (bytes, _) = bundle(&serde_json::to_vec(&tomorrow).unwrap(), b"what changed").unwrap();
+        let flaw = check_whole(&bytes).unwrap_err();
+        assert_eq!(flaw, "its manifest has format 2, and this build knows 1");
     }
 
     #[test]

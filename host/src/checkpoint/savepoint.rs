@@ -27,7 +27,7 @@ const ATTEMPTS: usize = 5;
 
 /// What a savepoint says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct Savepoint {
     format: u32,
     /// The pipeline that it was taken of.
@@ -40,7 +40,7 @@ pub struct Savepoint {
 
 /// A task of a savepoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct SavedTask {
     /// The task: `<source>/<number>`.
     pub task: String,
@@ -424,6 +424,27 @@ mod tests {
         assert_eq!(list(), []);
         assert!(store.delete_savepoint(&named("a")).is_err());
         assert!(store.history(&chain.at, None).is_ok());
+    }
+
+    /// Savepoint and bases as a later release may write them.
+    #[test]
+    fn a_savepoint_of_tomorrow_is_read_and_what_is_new_in_it_passed_over() {
+        let (folder, store) = folder_store();
+        let chain = four_commits(&store, folder.path());
+        let place = folder.path().join("apart");
+        let apart = Place::At(Location::Folder(place.clone()));
+        store.save(&apart, || Ok(committed(&chain))).unwrap();
+        let file = place.join(MANIFEST);
+        let today = std::fs::read(&file).unwrap();
+        let mut tomorrow: serde_json::Value = serde_json::from_slice(&today).unwrap();
+        for place in ["", "/tasks/0"] {
+            let object = tomorrow.pointer_mut(place).unwrap().as_object_mut().unwrap();
+            object.insert("new-tomorrow".into(), serde_json::json!(["x"]));
+        }
+        std::fs::write(&file, serde_json::to_vec(&tomorrow).unwrap()).unwrap();
+        let other = Store::open(&Location::Folder(folder.path().join("other")), "pages").unwrap();
+        let read = other.import(&apart).unwrap();
+        assert_eq!(read, serde_json::from_slice(&today).unwrap());
     }
 
     #[test]
