@@ -12,6 +12,8 @@
 //! `tests/guarantees` holds it.
 
 pub mod record;
+pub mod task_id;
+pub mod offset_metadata;
 pub mod error;
 pub mod clock;
 pub mod config;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::base::StoredFile;
 use super::bundle::{self, Checked};
 use super::history::Ground;
-use super::pointer::Pointer;
 use super::store::Store;
 use crate::error::{Error, Result};
+use crate::offset_metadata::Pointer;
 
 /// A checkpoint of the store: one commit of one worker.
 #[derive(Debug, Clone)]

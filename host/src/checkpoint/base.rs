@@ -18,11 +18,11 @@ use sha2::{Digest, Sha256};
 use super::bundle::{BaseRef, hex, is_sha256, sha256};
 use super::history::Ground;
 use super::objects::PIECE;
-use super::pointer::{self, Pointer};
 use super::store::{Store, Upload, new_name};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::kill;
+use crate::offset_metadata::{self, Pointer};
 
 /// The version of the fields below.
 const FORMAT: u32 = 1;
@@ -253,7 +253,7 @@ impl StoredFile {
         let names_file = self
             .object
             .split_once('/')
-            .is_some_and(|(base, content)| pointer::is_name(base) && content == self.sha256);
+            .is_some_and(|(base, content)| offset_metadata::is_name(base) && content == self.sha256);
         names_file && is_sha256(&self.sha256) && !self.path.is_empty() && path.components().all(inside)
     }
 }

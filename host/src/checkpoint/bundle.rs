@@ -14,8 +14,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::pointer::{self, Pointer};
 use crate::config::{Offsets, PartitionCounts};
+use crate::offset_metadata::{self, Pointer};
 
 /// Seven letters and the version of the form.
 const MAGIC: &[u8; 8] = b"sandbar\x01";
@@ -248,7 +248,7 @@ fn bundle(text: &[u8], deltas: &[u8]) -> Result<(Vec<u8>, String), Flaw> {
     bytes.extend_from_slice(&hash);
     bytes.extend_from_slice(text);
     bytes.extend_from_slice(deltas);
-    Ok((bytes, pointer::short(&hex(&hash))))
+    Ok((bytes, offset_metadata::short(&hex(&hash))))
 }
 
 /// Where the manifest lies, from the bundle's first bytes.
@@ -291,7 +291,7 @@ pub(super) fn read_manifest(start: &[u8], total: u64) -> Result<Checked, Flaw> {
     if held != needed {
         return Err(format!("its deltas have {held} bytes, and its manifest says {needed}"));
     }
-    let hash = pointer::short(&hex(&hash));
+    let hash = offset_metadata::short(&hex(&hash));
     Ok(Checked { manifest, hash, deltas })
 }
 
@@ -326,7 +326,7 @@ fn check(manifest: &Manifest) -> Result<(), Flaw> {
 
 fn check_base(entry: &Entry, base: &BaseRef) -> Result<(), Flaw> {
     let fits = base.at.task == entry.task && base.at.seq < entry.seq && base.at.bundle.is_some();
-    if fits && pointer::is_name(&base.name) && is_sha256(&base.sha256) {
+    if fits && offset_metadata::is_name(&base.name) && is_sha256(&base.sha256) {
         return Ok(());
     }
     Err(format!(
@@ -413,7 +413,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 pub(super) fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && pointer::is_hex(text)
+    text.len() == 64 && offset_metadata::is_hex(text)
 }
 
 /// A pointer in JSON is its text.

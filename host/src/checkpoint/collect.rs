@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 use super::base::STANDSTILL;
 use super::history::Ground;
 use super::objects::Listed as Object;
-use super::pointer::Pointer;
 use super::store::Store;
 use crate::clock;
 use crate::error::Result;
 use crate::kill;
+use crate::offset_metadata::Pointer;
 
 /// Manifests that are read at once.
 const AT_ONCE: usize = 16;

@@ -6,11 +6,11 @@
 //! end.
 
 use super::bundle::{self, BaseRef, Entry, StoreShape};
-use super::pointer::Pointer;
 use super::store::Store;
 use crate::config::Offsets;
 use crate::error::{Error, Result};
 use crate::kill;
+use crate::offset_metadata::Pointer;
 
 /// What a task's state is built on.
 #[derive(Debug, Clone, PartialEq, Eq)]

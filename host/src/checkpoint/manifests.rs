@@ -61,8 +61,8 @@ fn weight(name: &str, checked: &Checked) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::bundle::{TaskFrame, encode};
-    use super::super::pointer::Pointer;
     use super::*;
+    use crate::offset_metadata::Pointer;
 
     /// A manifest of a task with so many partitions.
     fn checked(partitions: i32) -> Arc<Checked> {

@@ -1,6 +1,6 @@
 //! The promise to come back: in which order outputs, state and positions become durable, and where the state is kept.
 //!
-//! Owns the order (`protocol`, pure), the text that names a state (`pointer`), the bytes of a commit (`bundle`) and the
+//! Owns the order (`protocol`, pure), the bytes of a commit (`bundle`) and the
 //! store: a folder or a bucket, its objects and their paths. Never reads a clock to decide an order, never looks into a
 //! delta, never asks Kafka: committed pointers are handed in. Always: a position is committed only after every output
 //! of the records before it was acknowledged; a pointer is handed out only for bytes that are durable and were read
@@ -8,7 +8,6 @@
 //! the object.
 
 pub mod protocol;
-pub mod pointer;
 pub mod bundle;
 mod objects;
 mod age;
@@ -34,6 +33,5 @@ pub use collect::{Collected, Listed};
 pub use command::{Command, Halt};
 pub use event::Event;
 pub use history::{Delta, Ground, History};
-pub use pointer::{Metadata, Pointer};
 pub use protocol::{Mode, Protocol};
 pub use store::{Store, Upload};

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use super::history::Ground;
 use super::objects::PIECE;
-use super::pointer::Pointer;
 use super::savepoint::Place;
 use super::store::Store;
 use super::tests::{Chain, WAIT};
 use crate::clock;
 use crate::config::{Location, Offsets};
 use crate::error::{Error, Kind};
+use crate::offset_metadata::Pointer;
 
 /// A server that speaks S3; it ends with this.
 struct Server {

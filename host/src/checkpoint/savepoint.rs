@@ -14,11 +14,11 @@ use super::base::StoredFile;
 use super::bundle::{BaseRef, StoreShape};
 use super::history::Ground;
 use super::objects::Objects;
-use super::pointer::Pointer;
 use super::store::{Store, new_name};
 use crate::clock;
 use crate::config::{Location, Offsets};
 use crate::error::{Error, Kind, Result};
+use crate::offset_metadata::Pointer;
 
 const FORMAT: u32 = 1;
 const MANIFEST: &str = "savepoint.json";

@@ -22,13 +22,11 @@ use super::age::Ages;
 use super::bundle::{self, Checked, Entry, TaskFrame};
 use super::manifests::Manifests;
 use super::objects::Objects;
-use super::pointer::Pointer;
 use crate::clock;
 use crate::config::Location;
 use crate::error::{Error, Kind, Result};
+use crate::offset_metadata::Pointer;
 
-/// Characters of a name, at most.
-pub(super) const NAME_LENGTH: usize = 26;
 /// What is read of a bundle to see its manifest; more only if that is longer.
 const MANIFEST_START: u64 = 64 << 10;
 
@@ -367,6 +365,7 @@ fn base36(mut number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offset_metadata::{self, NAME_LENGTH};
 
     #[test]
     fn no_two_names_are_the_same_and_they_sort_by_time() {
@@ -374,10 +373,7 @@ mod tests {
         let distinct: BTreeSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());
         for name in &names {
-            assert!(
-                super::super::pointer::is_name(name) && name.len() <= NAME_LENGTH,
-                "{name}"
-            );
+            assert!(offset_metadata::is_name(name) && name.len() <= NAME_LENGTH, "{name}");
         }
         let times: Vec<&str> = names.iter().map(|name| &name[..9]).collect();
         assert!(times.is_sorted());

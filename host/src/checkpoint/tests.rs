@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::bundle::{BaseRef, TaskFrame};
-use super::pointer::Pointer;
 use super::store::Store;
 use crate::config::{Location, Offsets};
+use crate::offset_metadata::Pointer;
 
 pub(super) const WAIT: Duration = Duration::from_secs(60);
 

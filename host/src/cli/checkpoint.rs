@@ -6,10 +6,11 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{Head, Output, Table};
+use crate::checkpoint::Store;
 use crate::checkpoint::audit::{Stored, Verified};
-use crate::checkpoint::{Pointer, Store};
 use crate::config::{self, Location};
 use crate::error::{Error, Kind, Result};
+use crate::offset_metadata::Pointer;
 use crate::pipeline::{self, spec};
 
 /// Arguments of `sandbar checkpoint`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::config::{Cluster, KafkaSource, Partitioner};
+use crate::offset_metadata::Pointer;
 use crate::record::{Committable, Records};
 use crate::sink::on_kafka::{push, sink, write};
 use crate::sink::{Committed, Files, Options, Sent, Transactional, Writer};
@@ -56,7 +57,9 @@ fn has_read(reader: &Reader, records: i64) -> bool {
     reader.owned().iter().map(|owned| owned.next).sum::<i64>() == records
 }
 
-fn positions(reader: &Reader, pointer: &str) -> Vec<Committable> {
+const POINTER: &str = "sb1:0123-w0:s/0:1:0123456789abcdef";
+
+fn positions(reader: &Reader, pointer: &Pointer) -> Vec<Committable> {
     let owned = reader.owned().into_iter();
     owned
         .map(|owned| Committable {
@@ -81,7 +84,7 @@ fn sent(writer: &mut Writer, reader: &Reader, group: &[u8]) -> Sent {
     push(&mut records, None, Some(b"output"), 1);
     write(writer, &records).unwrap();
     assert!(writer.drain(LIMIT).unwrap());
-    writer.send_offsets(&positions(reader, "sb1:b:s/0:1:h"), group, LIMIT)
+    writer.send_offsets(&positions(reader, &POINTER.parse().unwrap()), group, LIMIT)
 }
 
 fn is_refused(writer: &mut Writer, reader: &Reader, group: &[u8]) {
@@ -111,8 +114,8 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     recycle(&mut writer);
     let held = first.committed_now(LIMIT).unwrap();
     let held_at = |number: usize| held[number].1.clone().unwrap();
-    assert_eq!(held_at(0), (100, "sb1:b:s/0:1:h".to_owned()));
-    assert_eq!(held_at(1), (0, "sb1:b:s/0:1:h".to_owned()), "an idle partition too");
+    assert_eq!(held_at(0), (100, POINTER.to_owned()));
+    assert_eq!(held_at(1), (0, POINTER.to_owned()), "an idle partition too");
 
     // Another generation: the old membership is refused, the fresh one is not.
     let mut second = joined(&source);
@@ -130,7 +133,7 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     recycle(&mut writer);
 
     // It left: what it still wants to commit is refused.
-    let positions_of_second = positions(&second, "sb1:zombie");
+    let positions_of_second = positions(&second, &Pointer::first("s/0"));
     second.leave(None, Duration::from_secs(7)).unwrap();
     attend(&mut [&mut first], |readers| readers[0].owned().len() == 2);
     let zombie = writer.send_offsets(&positions_of_second, &fresh, LIMIT);

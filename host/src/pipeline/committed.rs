@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::flow;
 use super::lifecycle::Stop;
 use super::start::kept;
+use crate::checkpoint::Store;
 use crate::checkpoint::bundle::Entry;
-use crate::checkpoint::{Metadata, Pointer, Store};
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
+use crate::offset_metadata::{Metadata, Pointer};
 use crate::source::offsets::{self, Committed, Marked, Position, To};
 
 /// From one collection to the next.

@@ -1,6 +1,5 @@
 //! What a worker reads: a member of a group, or a file.
 
-use super::tasks::Naming;
 use crate::checkpoint::Protocol;
 use crate::clock::Interval;
 use crate::config::{CommitOffsets, Pipeline, Source};
@@ -8,6 +7,7 @@ use crate::error::Result as Checked;
 use crate::metrics::PartitionMetrics;
 use crate::record::TopicPartition;
 use crate::source::{FileReader, Reader, Refusal};
+use crate::task_id::TaskIds;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(super) struct Member {
     pub(super) interval: Option<Interval>,
     pub(super) partitions: HashMap<TopicPartition, PartitionMetrics>,
     /// How its partitions become tasks.
-    pub(super) naming: Naming,
+    pub(super) task_ids: TaskIds,
     /// Partitions that the group takes away and waits for.
     pub(super) revoking: Vec<TopicPartition>,
     /// What came of the commit of a round; `None`: no answer yet.
@@ -51,7 +51,7 @@ impl Lane {
     /// The task of a partition.
     pub(super) fn task(&self, at: &TopicPartition) -> String {
         match self {
-            Lane::Kafka(member) => member.naming.task(at),
+            Lane::Kafka(member) => member.task_ids.task(at),
             Lane::File { partition, .. } => partition.to_string(),
         }
     }
@@ -84,7 +84,7 @@ impl Member {
             sources,
             protocol: Protocol::default(),
             interval: every.map(Interval::new),
-            naming: Naming::of(&kafka),
+            task_ids: TaskIds::of(kafka.iter().copied()),
             revoking: Vec::new(),
             answer: None,
             partitions: HashMap::new(),
@@ -119,7 +119,7 @@ mod tests {
             sources: Vec::new(),
             protocol: Protocol::default(),
             interval: None,
-            naming: Naming::of(&[]),
+            task_ids: TaskIds::of([]),
             revoking: vec![at(0), at(1)],
             answer: None,
             partitions: HashMap::new(),

@@ -119,7 +119,7 @@ impl Worker {
         for (sources, plan) in plans {
             let reader = Reader::join(plan.clone(), index)?;
             let member = Member::new(&shared.pipeline, sources.clone(), reader);
-            owned.note_counts(&member.naming, plan.counts().clone());
+            owned.note_counts(&member.task_ids, plan.counts().clone());
             lanes.push(Lane::Kafka(Box::new(member)));
         }
         for (source, reader) in files {
@@ -304,7 +304,7 @@ impl Worker {
             Polled::Finished => self.finish(lane)?,
             Polled::Assigned(placed) => {
                 member.finished = false;
-                self.owned.take(&member.naming, &placed)?;
+                self.owned.take(&member.task_ids, &placed)?;
                 let partitions: Vec<_> = placed.iter().map(|placed| placed.partition.clone()).collect();
                 for placed in placed {
                     let name = self.shared.pipeline.sources[member.sources[placed.source]].name();
@@ -315,7 +315,7 @@ impl Worker {
             }
             Polled::Revoking(partitions) => self.revoking(lane, partitions)?,
             Polled::Lost(partitions) => {
-                self.owned.give_up(&member.naming, &partitions);
+                self.owned.give_up(&member.task_ids, &partitions);
                 member.lost(&partitions);
                 match (&self.rounds, self.waiting) {
                     (Some(_), Waiting::Nothing) => self.on_round(Event::Lost)?,
@@ -356,7 +356,7 @@ impl Worker {
         }
         self.on(lane, Event::Revoking)?;
         if let Lane::Kafka(member) = &self.lanes[lane] {
-            self.owned.give_up(&member.naming, &partitions);
+            self.owned.give_up(&member.task_ids, &partitions);
         }
         self.rebalanced(&[], &partitions, &[]);
         Ok(())

@@ -14,11 +14,12 @@ use super::contact::{self, Client, REQUEST};
 use super::member::queue::Element;
 use super::member::{commit, queue};
 use super::positions::lookup::{is_passing, list};
-use super::positions::metadata;
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
+use crate::offset_metadata::{self, Pointer};
 use crate::record::{Committable, TopicPartition};
+use crate::task_id::TaskIds;
 
 /// What brokers allow a transaction by default, and the time until they look for it.
 const LONGEST_TRANSACTION: Duration = Duration::from_secs(15 * 60 + 15);
@@ -257,26 +258,26 @@ pub fn commit_marked(source: &KafkaSource, positions: &[(TopicPartition, i64, St
 /// checked before the first is committed; Kafka refuses while the group has members.
 pub fn set(sets: &[Vec<KafkaSource>], to: &To) -> Result<Vec<Position>> {
     let mut clients = Vec::new();
-    let named = sets
-        .iter()
-        .flat_map(|set| set.iter().map(|source| (source, &*set[0].name)));
-    for (source, name) in named {
-        let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
-        let positions = read_source(&client, &metadata, source)?;
-        clients.push((client, source, name, positions));
+    for set in sets {
+        let task_ids = TaskIds::of(set);
+        for source in set {
+            let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+            let positions = read_source(&client, &metadata, source)?;
+            clients.push((client, source, task_ids.clone(), positions));
+        }
     }
     if let To::Exactly(offsets) = to {
         let known = || clients.iter().flat_map(|(_, _, _, positions)| positions);
         refuse_unknown(offsets, known().map(|position| &position.partition))?;
     }
     let mut targets = Vec::new();
-    for (client, source, name, positions) in clients {
+    for (client, source, task_ids, positions) in clients {
         let moved = moved(&positions, to)?;
-        targets.push((client, source, name, positions, moved));
+        targets.push((client, source, task_ids, positions, moved));
     }
     let mut set = Vec::new();
-    for (client, source, name, mut positions, moved) in targets {
-        let pointer = |at: &TopicPartition| metadata::pointer(&format!("{name}/{}", at.partition), None);
+    for (client, source, task_ids, mut positions, moved) in targets {
+        let pointer = |at: &TopicPartition| Pointer::first(task_ids.task(at)).to_string();
         let positioned = moved.iter().map(|(at, &offset)| (at.clone(), offset, pointer(at)));
         commit(&client, source, &positioned.collect::<Vec<_>>())?;
         positions.retain_mut(|position| match moved.get(&position.partition) {
@@ -408,7 +409,7 @@ fn committed(
 ) -> Result<BTreeMap<TopicPartition, Committed>> {
     let found = elements(client, source, partitions)?.into_iter();
     let committed = found.map(|(partition, (offset, metadata))| {
-        let ours = metadata::is_ours(&metadata);
+        let ours = offset_metadata::is_ours(&metadata);
         (partition, Committed { offset, ours })
     });
     Ok(committed.collect())

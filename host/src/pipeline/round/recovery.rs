@@ -3,9 +3,10 @@
 //! Always: after anything but a clean commit the producer is a new one before anything else is done, and what is
 //! committed says where to go on.
 
-use crate::checkpoint::{Event, Halt, Metadata};
+use crate::checkpoint::{Event, Halt};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
+use crate::offset_metadata::Metadata;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::tasks::owned;
 use crate::pipeline::worker::{STOP_CLOSE_LIMIT, Worker};
@@ -84,7 +85,7 @@ impl Worker {
                     _ => (owned.start, None),
                 };
                 positions.push((owned.partition.clone(), next));
-                let task = member.naming.task(&owned.partition);
+                let task = member.task_ids.task(&owned.partition);
                 of_tasks
                     .entry(task)
                     .or_default()
@@ -125,7 +126,7 @@ impl Worker {
             if revoked.is_empty() {
                 continue;
             }
-            self.owned.give_up(&member.naming, &revoked);
+            self.owned.give_up(&member.task_ids, &revoked);
             if let Some(reader) = &mut member.reader {
                 reader.release(None)?;
             }

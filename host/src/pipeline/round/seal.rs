@@ -1,8 +1,9 @@
 //! What a round commits, as it was when the round began.
 
-use crate::checkpoint::{Pointer, Stops, TaskFrame, Upload};
+use crate::checkpoint::{Stops, TaskFrame, Upload};
 use crate::clock;
 use crate::config::Offsets;
+use crate::offset_metadata::Pointer;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::worker::Worker;
 use crate::record::{Committable, TopicPartition};
@@ -76,7 +77,7 @@ impl Worker {
         for (lane, member) in self.members() {
             let Some(reader) = &member.reader else { continue };
             for owned in reader.owned() {
-                let task = member.naming.task(&owned.partition);
+                let task = member.task_ids.task(&owned.partition);
                 // One that is being brought back has nothing to commit.
                 if !self.owned.has(&task) {
                     continue;
@@ -161,7 +162,7 @@ impl Worker {
                 partition: of.at.clone(),
                 next: of.next,
                 leader_epoch: of.leader_epoch,
-                metadata: reader.metadata_for(&of.at, &pointer.to_string()),
+                metadata: reader.metadata_for(&of.at, pointer),
             })
         };
         of_lane.filter_map(position).collect()

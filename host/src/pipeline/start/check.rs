@@ -2,10 +2,11 @@
 //! what has none.
 
 use super::keyed::{Keepers, Recorded, recorded};
+use crate::checkpoint::Store;
 use crate::checkpoint::bundle::Entry;
-use crate::checkpoint::{Metadata, Store};
 use crate::config::{KafkaSource, Offsets, Pipeline, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
+use crate::offset_metadata::Metadata;
 use crate::record::TopicPartition;
 use crate::source::offsets::{self, Survey};
 

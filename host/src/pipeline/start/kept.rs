@@ -4,18 +4,19 @@
 //! Always: a bundle is written only after the outputs of its records were acknowledged, and before the first record is
 //! processed there is one.
 
-use super::keyed::named_after;
 use crate::checkpoint::bundle::Entry;
-use crate::checkpoint::{Event, Pointer, Stops, Store, TaskFrame};
+use crate::checkpoint::{Event, Stops, Store, TaskFrame};
 use crate::config::{KafkaSource, Offsets, PartitionCounts, Pipeline, Source, Truth};
 use crate::error::{Error, Kind, Result};
+use crate::offset_metadata::Pointer;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::lifecycle::Notice;
-use crate::pipeline::tasks::Naming;
 use crate::pipeline::worker::Worker;
 use crate::record::TopicPartition;
 use crate::source::{self, Kept, Member, Plan};
 use crate::state;
+use crate::task_id::TaskIds;
+use crate::task_id::source_of;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,38 +38,38 @@ pub(in crate::pipeline) fn plan(
     let Some(store) = store.filter(|_| is_truth(pipeline)) else {
         return source::plan(set, member, None);
     };
-    let naming = Naming::of(&set.iter().collect::<Vec<_>>());
+    let task_ids = TaskIds::of(set);
     let newest = RefCell::new(Vec::new());
     let kept = |partitions: &[TopicPartition]| {
-        let tasks: BTreeSet<String> = partitions.iter().map(|at| naming.task(at)).collect();
+        let tasks: BTreeSet<String> = partitions.iter().map(|at| task_ids.task(at)).collect();
         let found = store.newest_until(|found| tasks.iter().all(|task| found.contains(task.as_str())))?;
-        let kept = held(&naming, &found);
-        refuse_renamed(&naming, partitions, &kept, &found)?;
+        let kept = held(&task_ids, &found);
+        refuse_renamed(&task_ids, partitions, &kept, &found)?;
         newest.replace(found);
         Ok(kept)
     };
     let plan = source::plan(set, member, Some(&kept))?;
     source::refuse_changed("failed to start", &recorded(set, &newest.borrow()), plan.counts())?;
-    begin(pipeline, store, &naming, &newest.take(), &plan)?;
+    begin(pipeline, store, &task_ids, &newest.take(), &plan)?;
     Ok(plan)
 }
 
 /// How many partitions the topics of a set had when the newest of its bundles that tells was written.
 fn recorded(set: &[KafkaSource], newest: &[(Pointer, Entry)]) -> PartitionCounts {
-    let is_of_set = |entry: &&Entry| set.first().is_some_and(|first| first.name == named_after(&entry.task));
+    let is_of_set = |entry: &&Entry| set.first().is_some_and(|first| first.name == source_of(&entry.task));
     let mut of_set = newest.iter().map(|(_, entry)| entry).filter(is_of_set);
     let told = of_set.find(|entry| !entry.partition_counts.is_empty());
     told.map(|entry| entry.partition_counts.clone()).unwrap_or_default()
 }
 
 /// The positions of the set's tasks.
-fn held(naming: &Naming, newest: &[(Pointer, Entry)]) -> Kept {
+fn held(task_ids: &TaskIds, newest: &[(Pointer, Entry)]) -> Kept {
     let mut kept = Kept::new();
     for (pointer, entry) in newest {
         for (topic, partitions) in &entry.offsets {
             for (number, next) in partitions {
                 let at = TopicPartition::new(topic.as_str(), *number);
-                if naming.task(&at) == entry.task {
+                if task_ids.task(&at) == entry.task {
                     let stop = entry.stops.get(topic).and_then(|of| of.get(number));
                     kept.insert(at, (*next, with_stop(pointer, stop)));
                 }
@@ -80,7 +81,7 @@ fn held(naming: &Naming, newest: &[(Pointer, Entry)]) -> Kept {
 
 /// Positions that stand under another task's name are not begun anew: its source was called otherwise, or met others.
 fn refuse_renamed(
-    naming: &Naming,
+    task_ids: &TaskIds,
     partitions: &[TopicPartition],
     kept: &Kept,
     newest: &[(Pointer, Entry)],
@@ -91,7 +92,7 @@ fn refuse_renamed(
             of_topic.is_some_and(|of| of.contains_key(&at.partition))
         };
         if let Some((pointer, _)) = newest.iter().find(|(_, entry)| has_it(entry)) {
-            let task = naming.task(at);
+            let task = task_ids.task(at);
             return Err(Error::new(
                 Kind::Corrupt,
                 format!("failed to start task `{task}`: its offsets belong to task `{}`", pointer.task),
@@ -132,11 +133,17 @@ struct First {
 
 /// Writes where partitions start of which no bundle tells, so that a crash before the first round starts at the same
 /// places.
-fn begin(pipeline: &Pipeline, store: &Store, naming: &Naming, newest: &[(Pointer, Entry)], plan: &Plan) -> Result<()> {
+fn begin(
+    pipeline: &Pipeline,
+    store: &Store,
+    task_ids: &TaskIds,
+    newest: &[(Pointer, Entry)],
+    plan: &Plan,
+) -> Result<()> {
     let mut tasks: BTreeMap<String, Vec<First>> = BTreeMap::new();
     for placed in plan.lines() {
         let known = plan.kept_at(&placed.partition);
-        let task = tasks.entry(naming.task(&placed.partition)).or_default();
+        let task = tasks.entry(task_ids.task(&placed.partition)).or_default();
         task.push(First {
             is_known: known.is_some(),
             next: known.unwrap_or(placed.from),

@@ -1,11 +1,13 @@
 //! Where records come to state, as the source station wants to know it: which topics meet, and how many partitions they
 //! had.
 
-use crate::checkpoint::{Metadata, Store};
+use crate::checkpoint::Store;
 use crate::config::{KafkaSource, PartitionCounts, Pipeline, Source};
 use crate::error::Result;
+use crate::offset_metadata::Metadata;
 use crate::source::offsets::Survey;
 use crate::source::{Keyed, Meeting};
+use crate::task_id::source_of;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The operators that keep state, each with the sources whose records come to it: see `flow::keepers`.
@@ -70,20 +72,15 @@ pub(super) fn recorded(store: &Store, survey: &Survey) -> Result<Recorded> {
         let Ok(Metadata::Ours(pointer)) = Metadata::read(Some(one.metadata.as_bytes())) else {
             continue;
         };
-        let named_after = named_after(&pointer.task);
-        if recorded.contains_key(named_after) {
+        let source = source_of(&pointer.task);
+        if recorded.contains_key(source) {
             continue;
         }
         if let Some(entry) = store.resolve(&pointer)?
             && !entry.partition_counts.is_empty()
         {
-            recorded.insert(named_after.to_owned(), entry.partition_counts);
+            recorded.insert(source.to_owned(), entry.partition_counts);
         }
     }
     Ok(recorded)
-}
-
-/// The source that a task is called after.
-pub(in crate::pipeline) fn named_after(task: &str) -> &str {
-    task.rsplit_once('/').map_or(task, |(source, _)| source)
 }

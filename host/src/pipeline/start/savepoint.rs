@@ -9,20 +9,22 @@
 //! several groups, each of these is committed by itself; a task belongs to one.
 
 use super::kept::{is_truth, write};
-use super::keyed::{Keepers, named_after, names};
+use super::keyed::{Keepers, names};
 use crate::checkpoint::savepoint::{Place, SavedTask, Savepoint};
-use crate::checkpoint::{Pointer, Stops, Store, StoreShape, TaskFrame};
+use crate::checkpoint::{Stops, Store, StoreShape, TaskFrame};
 use crate::config::{KafkaSource, Offsets, OutOfRange, Pipeline, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
+use crate::offset_metadata::Pointer;
 use crate::pipeline::flow;
 use crate::pipeline::lifecycle::Stop;
-use crate::pipeline::tasks::Naming;
 use crate::pipeline::tasks::checkpoints::{self, Checkpoints};
 use crate::record::TopicPartition;
 use crate::source::changed;
 use crate::source::offsets::{self, Position};
 use crate::state::{self, StoreId};
+use crate::task_id::TaskIds;
+use crate::task_id::source_of;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A savepoint, laid out over the tasks of a pipeline.
@@ -135,12 +137,12 @@ impl Import {
         savepoint: &Savepoint,
         used: &mut BTreeSet<(String, TopicPartition)>,
     ) -> Result<()> {
-        let naming = Naming::of(&set.iter().collect::<Vec<_>>());
+        let task_ids = TaskIds::of(set);
         for log in logs {
             let Some(source) = set.iter().find(|source| source.name == log.source) else {
                 continue;
             };
-            let (at, name) = (&log.partition, naming.task(&log.partition));
+            let (at, name) = (&log.partition, task_ids.task(&log.partition));
             let mut saved = savepoint.tasks.iter().filter(|task| serves(task, &name, set));
             let found = saved.find_map(|task| Some((task, at_of(&task.offsets, at)?)));
             let (next, origin) = match found {
@@ -207,7 +209,7 @@ impl Import {
         for task in &savepoint.tasks {
             let mut unused = each(&task.offsets).filter(|(at, _)| !used.contains(&(task.task.clone(), at.clone())));
             let Some((at, _)) = unused.next() else { continue };
-            let name = named_after(&task.task);
+            let name = source_of(&task.task);
             let is_read = self.origins.keys().any(|(_, known)| *known == at);
             let is_known = pipeline.sources.iter().any(|source| source.name() == name);
             if is_known && !is_read {
@@ -292,7 +294,7 @@ impl Target {
 /// Whether a task's positions may be those of task `name` of a set: its own, or without state, which is all that
 /// hinders them from moving.
 fn serves(task: &SavedTask, name: &str, set: &[KafkaSource]) -> bool {
-    let is_of_set = || set.iter().any(|source| source.name == named_after(&task.task));
+    let is_of_set = || set.iter().any(|source| source.name == source_of(&task.task));
     task.task == name || task.stores.is_empty() && is_of_set()
 }
 

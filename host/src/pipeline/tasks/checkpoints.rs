@@ -5,10 +5,11 @@
 //! stops and says so.
 
 use super::restore::UnderWay;
-use crate::checkpoint::{BaseRef, Ground, Pointer, Store, StoreShape};
+use crate::checkpoint::{BaseRef, Ground, Store, StoreShape};
 use crate::clock::{self, Interval};
 use crate::config::{Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
+use crate::offset_metadata::Pointer;
 use crate::pipeline::lifecycle::Notice;
 use crate::plugin::{self, Plugin};
 use crate::state::{Home, StoreId, TaskState, View, store_id};

@@ -4,17 +4,17 @@
 
 use super::checkpoints::{Checkpoints, Restored};
 use super::restore::{Heard, Restoring};
-use crate::checkpoint::{BaseRef, Pointer, Stops, StoreShape, TaskFrame, Upload};
+use crate::checkpoint::{BaseRef, Stops, StoreShape, TaskFrame, Upload};
 use crate::clock;
-use crate::config::{KafkaSource, Offsets, PartitionCounts, Subscription};
+use crate::config::{Offsets, PartitionCounts};
 use crate::error::{Error, Kind, Result};
 use crate::metrics;
+use crate::offset_metadata::Pointer;
 use crate::pipeline::lifecycle::Notice;
-use crate::pipeline::start::keyed::named_after;
 use crate::record::TopicPartition;
 use crate::source::{Origin, Placed};
 use crate::state::{StoreId, TaskState};
-use sha2::{Digest, Sha256};
+use crate::task_id::{self, TaskIds};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,42 +25,6 @@ pub(in crate::pipeline) const OVERLAY_LIMIT: usize = 32 << 20;
 /// A restore goes through as many deltas at most, or about as many bytes of them.
 const DELTAS_A_BASE: u64 = 100;
 const DELTA_BYTES_A_BASE: u64 = 64 << 20;
-
-/// How the partitions of a set become tasks.
-#[derive(Debug, Clone)]
-pub(in crate::pipeline) struct Naming {
-    /// The set's first source.
-    source: String,
-    /// Topics that meet: equal numbers are one task. Else each partition stands for itself.
-    together: bool,
-}
-
-impl Naming {
-    pub(in crate::pipeline) fn of(set: &[&KafkaSource]) -> Self {
-        let by_name = |source: &&KafkaSource| matches!(source.subscription, Subscription::Topics(_));
-        Self {
-            source: set.first().map(|source| source.name.clone()).unwrap_or_default(),
-            together: set.iter().all(by_name) || set.len() == 1 && names_one_topic(set[0]),
-        }
-    }
-
-    /// The task of a partition. A topic is told apart by its hash, for a name must fit into the metadata of an offset.
-    pub(in crate::pipeline) fn task(&self, at: &TopicPartition) -> String {
-        let (source, number) = (&self.source, at.partition);
-        if self.together {
-            return format!("{source}/{number}");
-        }
-        let hash = Sha256::digest(at.topic.as_bytes());
-        format!(
-            "{source}/{number}.{:02x}{:02x}{:02x}{:02x}",
-            hash[0], hash[1], hash[2], hash[3]
-        )
-    }
-}
-
-fn names_one_topic(source: &KafkaSource) -> bool {
-    matches!(&source.subscription, Subscription::Partitions(named) if named.len() == 1)
-}
 
 /// A task and where it stands.
 pub(in crate::pipeline) struct Task {
@@ -193,15 +157,15 @@ impl Owned {
     }
 
     /// Notes how many partitions the topics of a set have, for its bundles.
-    pub(in crate::pipeline) fn note_counts(&mut self, naming: &Naming, counts: PartitionCounts) {
-        self.counts.insert(naming.source.clone(), counts);
+    pub(in crate::pipeline) fn note_counts(&mut self, task_ids: &TaskIds, counts: PartitionCounts) {
+        self.counts.insert(task_ids.source().to_owned(), counts);
     }
 
     /// Takes over the tasks of partitions that were assigned. The state of each is brought back by
     /// [`restore`](Self::restore), as far as that takes time.
     ///
     /// Errors: `Corrupt`, the offsets of a task name different checkpoints.
-    pub(in crate::pipeline) fn take(&mut self, naming: &Naming, placed: &[Placed]) -> Result<()> {
+    pub(in crate::pipeline) fn take(&mut self, task_ids: &TaskIds, placed: &[Placed]) -> Result<()> {
         let mut arrived: BTreeMap<String, Vec<Held>> = BTreeMap::new();
         for placed in placed {
             let is_moved = matches!(placed.origin, Origin::OutOfRange(_));
@@ -210,7 +174,7 @@ impl Owned {
                 (!is_moved).then_some(placed.from),
                 placed.metadata.clone(),
             );
-            arrived.entry(naming.task(&placed.partition)).or_default().push(held);
+            arrived.entry(task_ids.task(&placed.partition)).or_default().push(held);
         }
         arrived.retain(|name, _| !self.has_joined_by(name));
         arrived
@@ -323,7 +287,7 @@ impl Owned {
                 base: task.base.clone(),
                 offsets,
                 stops,
-                partition_counts: counts.get(named_after(name)).cloned().unwrap_or_default(),
+                partition_counts: counts.get(task_id::source_of(name)).cloned().unwrap_or_default(),
                 stores: task.stores.clone(),
                 delta,
             }
@@ -401,9 +365,9 @@ impl Owned {
     }
 
     /// These partitions are somebody else's: their tasks go, with whatever was not committed.
-    pub(in crate::pipeline) fn give_up(&mut self, naming: &Naming, partitions: &[TopicPartition]) {
+    pub(in crate::pipeline) fn give_up(&mut self, task_ids: &TaskIds, partitions: &[TopicPartition]) {
         for at in partitions {
-            self.forget(&naming.task(at));
+            self.forget(&task_ids.task(at));
         }
     }
 
@@ -552,11 +516,8 @@ mod tests {
         let mut owned = owned(&Checkpoints::in_folder(folder.path()));
         (0..DELTAS_A_BASE).for_each(|_| commit(&mut owned));
         assert_eq!(scratches(folder.path()), 1, "a base is on its way");
-        let naming = Naming {
-            source: "views".to_owned(),
-            together: true,
-        };
-        owned.give_up(&naming, &[TopicPartition::new("views", 0)]);
+        let task_ids = TaskIds::named("views");
+        owned.give_up(&task_ids, &[TopicPartition::new("views", 0)]);
         assert_eq!(scratches(folder.path()), 0);
     }
 

@@ -5,9 +5,9 @@
 //! goes on to its end, and whoever gets the task next finds its files.
 
 use super::checkpoints::{Checkpoints, Restored};
-use crate::checkpoint::Pointer;
 use crate::config::Offsets;
 use crate::error::{Error, Kind, Result};
+use crate::offset_metadata::Pointer;
 use crate::pipeline::lifecycle::Notice;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -108,8 +108,8 @@ fn what_rides_with_a_position_comes_back_to_its_next_owner() {
     let first: Vec<_> = placed.iter().map(|placed| placed.metadata.clone().unwrap()).collect();
     assert!(first.iter().all(|text| text.starts_with("sb1:-:s/")), "{first:?}");
 
-    let pointer = "sb1:0123-w0:s/0:7:0123456789abcdef";
-    let metadata = reader.metadata_for(&at(0), pointer);
+    let pointer: Pointer = "sb1:0123-w0:s/0:7:0123456789abcdef".parse().unwrap();
+    let metadata = reader.metadata_for(&at(0), &pointer);
     assert!(metadata.starts_with(&format!("{pointer}:100@")), "{metadata}");
     // Idle ones too, and what is not owned is left out.
     let position = |partition, next, metadata: &str| Committable {
@@ -514,3 +514,4 @@ fn a_member_that_its_predecessors_late_join_fenced_joins_again_once() {
     assert_eq!(error.kind, Kind::Fenced, "{error}");
     assert!(error.what.contains("instance id"), "{error}");
 }
+use crate::offset_metadata::Pointer;

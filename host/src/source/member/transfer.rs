@@ -10,8 +10,8 @@ use super::commit::Snapshot;
 use super::queue;
 use super::reader::Reader;
 use crate::error::{Error, Kind, Result};
+use crate::offset_metadata::Pointer;
 use crate::record::{Committable, TopicPartition};
-use crate::source::positions::metadata;
 use crate::source::positions::topics::Sharing;
 
 /// A partition that a reader owns, and where it stands.
@@ -72,16 +72,16 @@ impl Reader {
     }
 
     /// What rides with a partition's offset: `pointer`, and the stop of a bounded run.
-    pub fn metadata_for(&self, at: &TopicPartition, pointer: &str) -> String {
+    pub fn metadata_for(&self, at: &TopicPartition, pointer: &Pointer) -> String {
         let slot = self.intake.slot(&at.topic, at.partition);
         let stop = slot.and_then(|slot| self.plan.kept_stop(slot.source, slot.stop));
-        metadata::with_stop(pointer, stop)
+        pointer.with_stop(stop)
     }
 
     /// A partition's stop as it is kept with its position; `None`: it has none.
     pub fn kept_stop(&self, at: &TopicPartition) -> Option<String> {
         let slot = self.intake.slot(&at.topic, at.partition)?;
-        self.plan.kept_stop(slot.source, slot.stop).map(metadata::text)
+        self.plan.kept_stop(slot.source, slot.stop).map(|stop| stop.to_string())
     }
 
     /// Begins to commit these positions, with what rides with each, in one request; partitions that are not owned any

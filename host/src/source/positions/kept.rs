@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use super::lookup::Lookup;
-use super::metadata;
 use super::plan::{Placed, Plan};
 use super::start::Committed;
 use crate::config::{CommitOffsets, KafkaSource, Start, Stop, Subscription};
@@ -71,7 +70,7 @@ impl Plan {
 
     /// The stop of a partition as it is kept with its position; `None`: it has none.
     pub fn stop_to_keep(&self, placed: &Placed) -> Option<String> {
-        self.kept_stop(placed.source, placed.stop).map(metadata::text)
+        self.kept_stop(placed.source, placed.stop).map(|stop| stop.to_string())
     }
 
     /// A checkpoint is durable that holds these positions.

@@ -11,4 +11,3 @@ pub(in crate::source) mod agreement;
 pub(in crate::source) mod counts;
 pub(in crate::source) mod lookup;
 pub(in crate::source) mod start;
-pub(in crate::source) mod metadata;

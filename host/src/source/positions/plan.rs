@@ -9,14 +9,15 @@ use super::agreement::Onlooker;
 use super::counts::{self, Keyed};
 use super::kept::{self, Kept};
 use super::lookup::{Lookup, PATIENCE, Which};
-use super::metadata::{self, KeptStop};
 use super::start::{self, Committed, Facts, Origin, Unresolved};
 use super::topics::{self, Layout, Sharing};
 use crate::config::{CommitOffsets, KafkaSource, PartitionCounts, Start, Stop, Truth};
 use crate::error::{Error, Kind, Result};
+use crate::offset_metadata::{self, KeptStop, Pointer};
 use crate::record::{Committable, TopicPartition};
 use crate::source::client::{self, Client, Identity, lock};
 use crate::source::member::commit;
+use crate::task_id::TaskIds;
 
 /// The members commit what was not committed in this time.
 const FIRST_POINTERS: Duration = Duration::from_secs(5);
@@ -306,7 +307,10 @@ fn stops(source: &KafkaSource, partitions: &[TopicPartition], facts: &[&Facts]) 
     let Some(setting) = &source.stop else {
         return Ok(vec![None; partitions.len()]);
     };
-    let kept = start::kept_stops(metadata::setting(setting), facts.iter().map(|facts| facts.own()));
+    let kept = start::kept_stops(
+        offset_metadata::stop_setting(setting),
+        facts.iter().map(|facts| facts.own()),
+    );
     let resolved = kept
         .into_iter()
         .zip(partitions.iter().zip(facts))
@@ -431,8 +435,7 @@ impl Plan {
 
     /// What rides with a partition's offset if there are no checkpoints: its task, and the stop of a bounded run.
     pub(in crate::source) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
-        let task = format!("{}/{}", self.set[0].name, at.partition);
-        metadata::pointer(&task, self.kept_stop(source, stop))
+        Pointer::first(TaskIds::of(&self.set).task(at)).with_stop(self.kept_stop(source, stop))
     }
 
     /// The first position of a partition, with a pointer of ours.
@@ -450,7 +453,7 @@ impl Plan {
         let setting = self.set[source].stop.as_ref();
         setting.zip(stop).map(|(setting, at)| KeptStop {
             at,
-            setting: metadata::setting(setting),
+            setting: offset_metadata::stop_setting(setting),
         })
     }
 
@@ -458,16 +461,16 @@ impl Plan {
         for source in &self.set {
             let stop = source.stop.as_ref().map(|setting| KeptStop {
                 at: i64::MAX,
-                setting: metadata::setting(setting),
+                setting: offset_metadata::stop_setting(setting),
             });
-            let longest = metadata::pointer(&format!("{}/{}", source.name, i32::MAX), stop);
-            if longest.len() > metadata::LIMIT {
+            let longest = Pointer::first(format!("{}/{}", source.name, i32::MAX)).with_stop(stop);
+            if longest.len() > offset_metadata::LIMIT {
                 return Err(Error::new(
                     Kind::Invalid,
                     format!("source `{}` has too long a name", source.name),
                     format!(
                         "it rides with every committed offset, which holds at most {} bytes",
-                        metadata::LIMIT
+                        offset_metadata::LIMIT
                     ),
                 ));
             }

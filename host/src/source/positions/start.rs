@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::metadata;
 use crate::config::{KafkaSource, Otherwise, OutOfRange, Start, Stop};
+use crate::offset_metadata::{self, KeptStop};
 use crate::record::TopicPartition;
 
 /// Why a partition starts where it starts.
@@ -58,7 +58,7 @@ pub(in crate::source) struct Committed {
 
 impl Committed {
     pub(in crate::source) fn is_ours(&self) -> bool {
-        metadata::is_ours(&self.metadata)
+        offset_metadata::is_ours(&self.metadata)
     }
 }
 
@@ -199,7 +199,7 @@ pub(in crate::source) fn kept_stops<'a>(
     let kept = committed
         .map(|own| {
             let own = own?;
-            let kept = metadata::kept_stop(&own.metadata).filter(|kept| kept.setting == setting)?;
+            let kept = KeptStop::read(&own.metadata).filter(|kept| kept.setting == setting)?;
             is_over &= own.offset >= kept.at;
             Some(kept.at)
         })
@@ -215,6 +215,7 @@ fn listed(offsets: &crate::config::Offsets, at: &TopicPartition) -> Option<i64> 
 mod tests {
     use super::*;
     use crate::config::{Cluster, CommitOffsets, EventTime, Subscription};
+    use crate::offset_metadata::Pointer;
     use std::time::Duration;
 
     fn source(start: Start, otherwise: Otherwise, on_out_of_range: OutOfRange) -> KafkaSource {
@@ -437,11 +438,11 @@ mod tests {
     }
 
     fn own(offset: i64, stop: Option<(i64, u32)>) -> Committed {
-        let stop = stop.map(|(at, setting)| metadata::KeptStop { at, setting });
+        let stop = stop.map(|(at, setting)| KeptStop { at, setting });
         Committed {
             offset,
             leader_epoch: None,
-            metadata: metadata::pointer("views/3", stop),
+            metadata: Pointer::first("views/3").with_stop(stop),
         }
     }
 

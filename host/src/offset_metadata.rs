@@ -1,41 +1,60 @@
-//! The pointer: what rides in a committed offset's metadata and names the state that belongs to it. Stored text: golden
-//! tests hold its form.
+//! The string that Kafka stores with a committed offset, whole: the pointer, which names the state that belongs to the
+//! offset, and the stop of a bounded run. Stored text: golden tests hold its form.
 //!
-//! `sb1:<bundle>:<task>:<seq>:<hash>`; before the first checkpoint `sb1:-:<task>:0:-`. A bounded run's source puts its
-//! stop behind it. The hash is that of the bundle's manifest, which holds the hashes of everything else: a pointer
-//! vouches for every byte of the state.
+//! ```text
+//! sb1:<bundle>:<task>:<seq>:<hash>[:<stop>@<setting>]
+//! ```
+//!
+//! Without a checkpoint the pointer is `sb1:-:<task>:0:-`. The hash is that of the bundle's manifest, which holds the
+//! hashes of everything else: a pointer vouches for every byte of the state. The stop stands behind it so that a restart
+//! ends at the offset that the first start resolved.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, Kind, Result};
+use sha2::{Digest, Sha256};
 
-/// Bytes of metadata that we read and write, at most; Kafka's own default limit is 4096 a partition.
+use crate::config::Stop;
+use crate::error::{Error, Kind, Result};
+use crate::task_id;
+
+/// Bytes of metadata that we read and write, at most. Kafka's own default limit is 4096 a partition; ours leaves room for
+/// every other user of the group's offsets.
 pub const LIMIT: usize = 160;
+/// Characters of the name of a bundle or a base that we write.
+pub const NAME_LENGTH: usize = 26;
 
 const FAMILY: &str = "sb";
 const PREFIX: &str = "sb1:";
 /// Hex digits of a hash: 64 bits tell two attempts apart and find damage; nobody forges what only we may write.
 const HASH_DIGITS: usize = 16;
-/// Hex digits of a topic's hash in the name of a task.
-const TOPIC_DIGITS: usize = 8;
-/// Characters of a bundle's name, at most; ours have 26.
+/// Characters of a bundle's name that is read, at most.
 const NAME_LIMIT: usize = 40;
-/// The longest stop that a source puts behind a pointer: `:<offset>@<8 hex digits>`.
-const STOP: usize = 1 + 19 + 1 + 8;
+/// Hex digits of a stop's setting.
+const SETTING_DIGITS: usize = 8;
+/// The longest stop behind a pointer: `:<offset>@<8 hex digits>`.
+const STOP: usize = 1 + 19 + 1 + SETTING_DIGITS;
 
 /// Names the state of one task as of one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pointer {
     /// The bundle that holds the task's last change; `None`: there was no checkpoint yet, its state is empty.
     pub bundle: Option<String>,
-    /// The task: `<source>/<number>`, or `<source>/<number>.<hash of the topic>` if each partition stands for
-    /// itself.
+    /// The task's name, as `task_id` makes it.
     pub task: String,
     /// Counts the task's checkpoints, from 1; 0 if there is no bundle.
     pub seq: u64,
     /// First 16 hex digits of the SHA-256 of the bundle's manifest; `None` if there is no bundle.
     pub hash: Option<String>,
+}
+
+/// Where a bounded run ends in a partition, and the setting that said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptStop {
+    /// The offset, exclusive.
+    pub at: i64,
+    /// See [`stop_setting`].
+    pub setting: u32,
 }
 
 /// What a committed offset's metadata turned out to be.
@@ -76,11 +95,59 @@ impl Pointer {
         }
     }
 
+    /// What is stored with an offset: the pointer, and the stop of a bounded run.
+    pub fn with_stop(&self, stop: Option<KeptStop>) -> String {
+        match stop {
+            Some(stop) => format!("{self}:{stop}"),
+            None => self.to_string(),
+        }
+    }
+
     /// Bytes of the longest metadata that a task of this name may ever need, its source's stop included; [`LIMIT`] is
     /// what there is.
     pub fn longest(task: &str) -> usize {
-        PREFIX.len() + super::store::NAME_LENGTH + 1 + task.len() + 1 + 20 + 1 + HASH_DIGITS + STOP
+        PREFIX.len() + NAME_LENGTH + 1 + task.len() + 1 + 20 + 1 + HASH_DIGITS + STOP
     }
+}
+
+impl KeptStop {
+    /// The stop that an earlier start of ours resolved, if the metadata has one.
+    pub fn read(metadata: &str) -> Option<Self> {
+        let field = metadata.strip_prefix(PREFIX)?.split(':').nth(4)?;
+        let (at, setting) = field.split_once('@')?;
+        Some(KeptStop {
+            at: at.parse().ok().filter(|at| *at >= 0)?,
+            setting: u32::from_str_radix(setting, 16)
+                .ok()
+                .filter(|_| setting.len() == SETTING_DIGITS)?,
+        })
+    }
+}
+
+impl fmt::Display for KeptStop {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}@{:0SETTING_DIGITS$x}", self.at, self.setting)
+    }
+}
+
+/// Identifies a stop setting: a kept stop counts only under the setting that it was resolved from.
+pub fn stop_setting(stop: &Stop) -> u32 {
+    let text = match stop {
+        Stop::GroupOffsets => "group-offsets".to_owned(),
+        Stop::Latest => "latest".to_owned(),
+        Stop::Timestamp(at) => format!("timestamp {at}"),
+        Stop::Offsets(offsets) => offsets
+            .iter()
+            .flat_map(|(topic, of)| of.iter().map(move |(number, at)| format!("{topic}/{number}={at}\n")))
+            .collect(),
+    };
+    let hash = Sha256::digest(text.as_bytes());
+    u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
+}
+
+/// Whether an offset was committed by Sandbar; any other counts for `group-offsets` only.
+pub fn is_ours(metadata: &str) -> bool {
+    metadata.starts_with(PREFIX)
 }
 
 impl fmt::Display for Pointer {
@@ -125,8 +192,8 @@ fn parse(text: &str) -> Option<Pointer> {
     let mut fields = text.strip_prefix(PREFIX)?.split(':');
     let (bundle, task, seq, hash) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let stop = fields.next();
-    let seq = seq.parse().ok().filter(|_| is_number(seq))?;
-    let is_whole = fields.next().is_none() && stop.is_none_or(|stop| stop.contains('@')) && is_task(task);
+    let seq = seq.parse().ok().filter(|_| task_id::is_number(seq))?;
+    let is_whole = fields.next().is_none() && stop.is_none_or(|stop| stop.contains('@')) && task_id::is_one(task);
     let pointer = match (bundle, hash) {
         ("-", "-") if seq == 0 => Pointer::first(task),
         ("-", _) | (_, "-") => return None,
@@ -148,27 +215,9 @@ fn version(text: &str) -> Option<&str> {
 }
 
 /// Whether it is the name of an object that we wrote. Names become paths: nothing else may get through.
-pub(super) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (2..=NAME_LIMIT).contains(&text.len()) && text.bytes().all(allowed)
-}
-
-/// `<source>/<number>`; if each partition stands for itself, a hash of its topic follows: `<source>/<number>.<8 hex
-/// digits>`.
-fn is_task(text: &str) -> bool {
-    let Some((_, number)) = text.rsplit_once('/') else {
-        return false;
-    };
-    let (number, topic) = match number.split_once('.') {
-        Some((number, topic)) => (number, Some(topic)),
-        None => (number, None),
-    };
-    let is_topic = |topic: &str| topic.len() == TOPIC_DIGITS && is_hex(topic);
-    is_number(number) && number.parse::<i32>().is_ok() && topic.is_none_or(is_topic)
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_hash(text: &str) -> bool {
@@ -176,13 +225,13 @@ fn is_hash(text: &str) -> bool {
 }
 
 /// Whether it is lower-case hex, as we write it.
-pub(super) fn is_hex(text: &str) -> bool {
+pub fn is_hex(text: &str) -> bool {
     text.bytes()
         .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 /// The hash that a pointer carries, from a manifest's SHA-256 in hex.
-pub(super) fn short(sha256: &str) -> String {
+pub fn short(sha256: &str) -> String {
     sha256.chars().take(HASH_DIGITS).collect()
 }
 
@@ -274,7 +323,7 @@ mod tests {
         let task = format!("{}/{}", "n".repeat(50), i32::MAX);
         assert!(Pointer::longest(&task) <= LIMIT);
         let longest = Pointer {
-            bundle: Some(super::super::store::new_name(511)),
+            bundle: Some("n".repeat(NAME_LENGTH)),
             task: task.clone(),
             seq: u64::MAX,
             hash: Some("0".repeat(HASH_DIGITS)),
@@ -303,5 +352,72 @@ mod tests {
             let text = pointer.to_string().replace("views/3.83af444b", wrong);
             assert!(text.parse::<Pointer>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_text_of_a_first_pointer_never_changes() {
+        assert_eq!(Pointer::first("views/3").with_stop(None), "sb1:-:views/3:0:-");
+        let stop = KeptStop {
+            at: 4711,
+            setting: stop_setting(&Stop::Latest),
+        };
+        assert_eq!(
+            Pointer::first("views/3").with_stop(Some(stop)),
+            "sb1:-:views/3:0:-:4711@5e1e2bca"
+        );
+    }
+
+    #[test]
+    fn a_kept_stop_is_read_back() {
+        let stop = KeptStop {
+            at: i64::MAX,
+            setting: 0xfe,
+        };
+        let longest = Pointer::first("n".repeat(100)).with_stop(Some(stop));
+        assert_eq!(KeptStop::read(&longest), Some(stop));
+        assert!(longest.len() <= LIMIT);
+    }
+
+    #[test]
+    fn a_stop_rides_behind_any_pointer() {
+        let stop = KeptStop {
+            at: 4711,
+            setting: 0x5e1e_2bca,
+        };
+        let text = golden().with_stop(Some(stop));
+        assert_eq!(text, format!("{GOLDEN}:4711@5e1e2bca"));
+        assert_eq!(KeptStop::read(&text), Some(stop));
+        assert_eq!(golden().with_stop(None), GOLDEN);
+    }
+
+    #[test]
+    fn what_is_not_ours_or_has_no_stop_keeps_none() {
+        for text in [
+            "",
+            "sb1:",
+            "sb1:-:a/0:0:-",
+            "sb2:-:a/0:0:-:5@00000000",
+            "sb1:-:a/0:0:-:x@00000000",
+            "sb1:-:a/0:0:-:-1@00000000",
+            "sb1:-:a/0:0:-:5@1",
+        ] {
+            assert_eq!(KeptStop::read(text), None, "{text}");
+        }
+        assert!(is_ours("sb1:anything") && !is_ours("") && !is_ours("xsb1:"));
+    }
+
+    #[test]
+    fn another_setting_has_another_identity() {
+        let offsets = |at| Stop::Offsets([("a".to_owned(), [(0, at)].into())].into());
+        let all = [
+            stop_setting(&Stop::Latest),
+            stop_setting(&Stop::GroupOffsets),
+            stop_setting(&Stop::Timestamp(5)),
+            stop_setting(&Stop::Timestamp(6)),
+            stop_setting(&offsets(5)),
+            stop_setting(&offsets(6)),
+        ];
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
     }
 }
