@@ -21,9 +21,9 @@ pub mod json_lines;
 pub mod kill;
 pub mod open_files;
 pub mod metrics;
-pub mod outage;
 pub mod pulse;
 pub mod login;
+pub mod kafka;
 
 pub mod source;
 pub mod state;

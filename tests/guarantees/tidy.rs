@@ -36,7 +36,7 @@ const IMPORTS_ALLOWED: &[(&str, &str, &str)] =
 
 /// One foreign crate, one home.
 const HOMES: &[(&str, &[&str])] = &[
-    ("rdkafka", &["source/", "sink/", "broker/", "login/"]),
+    ("rdkafka", &["kafka/", "source/", "sink/", "broker/", "login/"]),
     // `login` hands clients of both what they sign in with.
     ("rdkafka_sys", &["source/", "sink/", "login/"]),
     ("reqwest", &["login/"]),

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::output::Output;
 use crate::config::{Pipeline, Sink, Source, Target};
 use crate::error::Result;
+use crate::kafka::admin;
 use crate::pipeline::{self, spec};
 use crate::plugin::{Engine, Plugin};
-use crate::sink::topics;
 use crate::source::offsets;
 
 /// Arguments of `sandbar check`.
@@ -111,7 +111,7 @@ fn sink_topic(sink: &Sink) -> Result<Option<Found>> {
     let Target::Kafka { cluster, topic, .. } = &sink.target else {
         return Ok(None);
     };
-    let topic = topics::find(cluster, topic)?;
+    let topic = admin::find(cluster, topic)?;
     Ok(Some(Found {
         what: "sink",
         name: sink.name.clone(),

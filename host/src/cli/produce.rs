@@ -10,8 +10,9 @@ use super::cluster::Cluster;
 use super::output::Output;
 use crate::config::{Cluster as Reached, EventTime, FileFormat, FileSource, OnRefused, Partitioner, Sink, Target};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::admin;
 use crate::record::{Records, TopicPartition};
-use crate::sink::{self, Writer, topics};
+use crate::sink::{self, Writer};
 use crate::source::FileReader;
 
 /// Records handed over at once.
@@ -109,7 +110,7 @@ struct Topic {
 
 impl Topic {
     fn open(cluster: Reached, name: &str) -> Result<Self> {
-        topics::find(&cluster, name)?;
+        admin::find(&cluster, name)?;
         let target = Target::Kafka {
             cluster,
             topic: name.to_owned(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::cluster::{Cluster, pair};
 use super::output::{Head, Output, Table};
 use crate::error::Result;
-use crate::sink::topics;
+use crate::kafka::admin;
 
 /// Arguments of `sandbar topics`.
 #[derive(Args, Debug)]
@@ -64,21 +64,21 @@ impl Topics {
                 settings,
                 cluster,
             } => {
-                topics::create(&cluster.checked()?, &name, partitions, replicas, &settings)?;
+                admin::create(&cluster.checked()?, &name, partitions, replicas, &settings)?;
                 out.show(&json!({ "created": name, "partitions": partitions }), || {
                     format!("created topic {name} with {partitions} partitions")
                 })
             }
-            Action::List { cluster } => list(&topics::list(&cluster.checked()?)?, out),
+            Action::List { cluster } => list(&admin::list(&cluster.checked()?)?, out),
             Action::Delete { name, cluster } => {
-                topics::delete(&cluster.checked()?, &name)?;
+                admin::delete(&cluster.checked()?, &name)?;
                 out.show(&json!({ "deleted": name }), || format!("deleted topic {name}"))
             }
         }
     }
 }
 
-fn list(topics: &[topics::Topic], out: &Output) -> Result<()> {
+fn list(topics: &[admin::Topic], out: &Output) -> Result<()> {
     let mut table = Table::new(&[
         Head::Text("topic"),
         Head::Number("partitions"),

@@ -1,8 +1,7 @@
 //! Where records go: Kafka topics and, for development, files.
 //!
 //! Owns the producers, one for each cluster that a worker writes to, their transactions, and what a dead letter looks
-//! like. Never decides when to drain or to commit, and never creates a topic for a pipeline (`topics` is for people and
-//! demos). Always: the records of a partition keep their order; [`Writer::drain`] says `true` only when every record
+//! like. Never decides when to drain or to commit and never creates a topic. Always: the records of a partition keep their order; [`Writer::drain`] says `true` only when every record
 //! staged before it was acknowledged by all in-sync replicas (a file: handed to the operating system); a transaction
 //! begins only on a producer of which nothing late can come.
 
@@ -16,7 +15,6 @@ mod delivery;
 mod codes;
 mod file;
 pub mod dead_letter;
-pub mod topics;
 #[cfg(test)]
 pub(crate) mod on_kafka;
 #[cfg(test)]

@@ -16,8 +16,8 @@ use super::raw::{Failure, Setback, set_leader_epoch};
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::errors;
 use crate::kill;
-use crate::outage;
 use crate::record::Committable;
 
 /// What took this long is not clean: a repetition may be on its way.
@@ -439,7 +439,7 @@ fn is_passing(code: i32) -> bool {
     matches!(
         code,
         codes::ILLEGAL_GENERATION | codes::UNKNOWN_MEMBER | codes::REBALANCING
-    ) || outage::passes(code)
+    ) || errors::passes(code)
 }
 
 /// Whether the same record, or the same producer, would fail in the same way again.

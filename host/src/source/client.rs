@@ -15,8 +15,8 @@ use super::member::queue;
 use super::positions::plan::Member;
 use crate::config::{Cluster, KafkaSource};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::errors::is_cut_off;
 use crate::login::SignedIn;
-use crate::outage::is_cut_off;
 
 pub(super) type Client = BaseConsumer<Context>;
 

@@ -9,7 +9,6 @@
 mod positions;
 mod client;
 mod member;
-mod contact;
 pub mod file;
 pub mod event_time;
 pub mod offsets;

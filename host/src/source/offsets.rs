@@ -10,13 +10,13 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 use regex::Regex;
 
-use super::contact::{self, Client, REQUEST};
 use super::member::queue::Element;
 use super::member::{commit, queue};
 use super::positions::lookup::{is_passing, list};
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::connect::{self, Client, REQUEST};
 use crate::offset_metadata::{self, Pointer};
 use crate::record::{Committable, TopicPartition};
 use crate::task_id::TaskIds;
@@ -89,7 +89,7 @@ pub enum To {
 pub fn read(sources: &[KafkaSource]) -> Result<Vec<Position>> {
     let mut positions = Vec::new();
     for source in sources {
-        let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+        let (client, metadata) = connect::connect_to_group(&source.cluster, &source.group)?;
         positions.extend(read_source(&client, &metadata, source)?);
     }
     Ok(positions)
@@ -99,7 +99,7 @@ pub fn read(sources: &[KafkaSource]) -> Result<Vec<Position>> {
 pub fn logs(sources: &[KafkaSource]) -> Result<Vec<Position>> {
     let mut positions = Vec::new();
     for source in sources {
-        let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+        let (client, metadata) = connect::connect_to_group(&source.cluster, &source.group)?;
         positions.extend(read_logs(&client, source, partitions(&metadata, source)?)?);
     }
     Ok(positions)
@@ -119,7 +119,7 @@ pub struct Survey {
 pub fn survey(sources: &[KafkaSource]) -> Result<Survey> {
     let mut all = Survey::default();
     for source in sources {
-        let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+        let (client, metadata) = connect::connect_to_group(&source.cluster, &source.group)?;
         let partitions = partitions(&metadata, source)?;
         let mut found = elements(&client, source, &partitions)?;
         for partition in partitions {
@@ -174,7 +174,7 @@ pub fn wait_until_stable(sources: &[KafkaSource]) -> Result<()> {
 }
 
 fn is_pending(source: &KafkaSource) -> Result<bool> {
-    let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+    let (client, metadata) = connect::connect_to_group(&source.cluster, &source.group)?;
     let mut list = TopicPartitionList::new();
     for at in partitions(&metadata, source)? {
         list.add_partition(&at.topic, at.partition);
@@ -196,7 +196,7 @@ fn is_pending(source: &KafkaSource) -> Result<bool> {
     if answers(&client) {
         return Ok(false);
     }
-    let (impatient, _) = contact::connect_impatiently(&source.cluster, &source.group)?;
+    let (impatient, _) = connect::connect_to_group_impatiently(&source.cluster, &source.group)?;
     Ok(answers(&impatient))
 }
 
@@ -206,7 +206,7 @@ fn is_pending(source: &KafkaSource) -> Result<bool> {
 /// # Errors
 /// `Kafka`: it has members still, or no broker answers.
 pub fn wait_until_empty(source: &KafkaSource, give_up: impl Fn() -> bool) -> Result<()> {
-    let (client, _) = contact::connect(&source.cluster, &source.group)?;
+    let (client, _) = connect::connect_to_group(&source.cluster, &source.group)?;
     let what = || format!("failed to set the offsets of group `{}`", source.group);
     let until = clock::now() + source.session_timeout + AFTER_SESSION;
     let mut told = false;
@@ -236,7 +236,7 @@ pub fn wait_until_empty(source: &KafkaSource, give_up: impl Fn() -> bool) -> Res
 /// Commits positions with what rides with each, as nobody's member: all of them in one request, which the group takes
 /// as a whole. Kafka refuses while the group has members. `source` tells the cluster and the group.
 pub fn commit_marked(source: &KafkaSource, positions: &[(TopicPartition, i64, String)]) -> Result<()> {
-    let (client, _) = contact::connect(&source.cluster, &source.group)?;
+    let (client, _) = connect::connect_to_group(&source.cluster, &source.group)?;
     commit(&client, source, positions)?;
     // Librdkafka tells of an error only if all partitions have one.
     let partitions: Vec<_> = positions.iter().map(|(at, _, _)| at.clone()).collect();
@@ -261,7 +261,7 @@ pub fn set(sets: &[Vec<KafkaSource>], to: &To) -> Result<Vec<Position>> {
     for set in sets {
         let task_ids = TaskIds::of(set);
         for source in set {
-            let (client, metadata) = contact::connect(&source.cluster, &source.group)?;
+            let (client, metadata) = connect::connect_to_group(&source.cluster, &source.group)?;
             let positions = read_source(&client, &metadata, source)?;
             clients.push((client, source, task_ids.clone(), positions));
         }
@@ -304,7 +304,7 @@ pub(super) fn log_range(client: &Client, topic: &str, partition: i32) -> Result<
     };
     end_of(Offset::Beginning)
         .and_then(|begin| Ok((begin, end_of(Offset::End)?)))
-        .map_err(|error| contact::failed(format!("failed to look up the log of {topic}/{partition}"), &error))
+        .map_err(|error| connect::failed(format!("failed to look up the log of {topic}/{partition}"), &error))
 }
 
 /// The partitions of a topic that must exist.
@@ -429,11 +429,11 @@ fn elements(
         return Ok(BTreeMap::new());
     }
     let what = || format!("failed to read the offsets of group `{}`", source.group);
-    ask_again(|| queue::committed(client, &list, REQUEST)).map_err(|error| contact::failed(what(), &error))?;
+    ask_again(|| queue::committed(client, &list, REQUEST)).map_err(|error| connect::failed(what(), &error))?;
     let mut elements = BTreeMap::new();
     for element in queue::elements(&list) {
         if let Some(code) = element.error {
-            return Err(contact::failed(what(), &KafkaError::OffsetFetch(code)));
+            return Err(connect::failed(what(), &KafkaError::OffsetFetch(code)));
         }
         if element.offset >= 0 {
             let partition = TopicPartition::new(element.topic, element.partition);
@@ -516,7 +516,7 @@ fn commit(client: &Client, source: &KafkaSource, positions: &[(TopicPartition, i
             metadata: metadata.clone(),
         })
         .collect();
-    let list = commit::list(&positions).map_err(|error| contact::failed(what(), &error))?;
+    let list = commit::list(&positions).map_err(|error| connect::failed(what(), &error))?;
     client
         .commit(&list, CommitMode::Sync)
         .map_err(|error| refused(what(), &error))
@@ -529,7 +529,7 @@ fn refused(what: String, error: &KafkaError) -> Error {
             | RDKafkaErrorCode::IllegalGeneration
             | RDKafkaErrorCode::RebalanceInProgress,
         ) => has_members(what),
-        _ => contact::failed(what, error),
+        _ => connect::failed(what, error),
     }
 }
 

@@ -9,13 +9,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::contact::{self, Client, REQUEST};
 use super::member::queue;
 use super::offsets::log_range;
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
-use crate::outage;
+use crate::kafka::connect::{self, Client, REQUEST};
+use crate::kafka::errors;
 use crate::record::Records;
 
 /// Where reading begins, in every partition.
@@ -52,7 +52,7 @@ pub struct Tail {
 impl Tail {
     /// Begins to read the topic's partitions, or those `only` that are named.
     pub fn open(cluster: &Cluster, topic: &str, only: &[i32], from: From, follow: bool) -> Result<Self> {
-        let (client, metadata) = contact::connect(cluster, &format!("sandbar-tail-{:016x}", clock::random()))?;
+        let (client, metadata) = connect::connect_to_group(cluster, &format!("sandbar-tail-{:016x}", clock::random()))?;
         let partitions = chosen(topic, super::offsets::partitions_of(&metadata, topic)?, only)?;
         let mut assignment = TopicPartitionList::new();
         let mut ends = BTreeMap::new();
@@ -64,7 +64,7 @@ impl Tail {
         }
         client
             .assign(&assignment)
-            .map_err(|error| contact::failed(format!("failed to read topic `{topic}`"), &error))?;
+            .map_err(|error| connect::failed(format!("failed to read topic `{topic}`"), &error))?;
         Ok(Self {
             client,
             ends: (!follow).then_some(ends),
@@ -87,7 +87,7 @@ impl Tail {
                 Ok(Tailed::Idle)
             }
             Some(Err(error)) if passes(&error) => Ok(Tailed::Idle),
-            Some(Err(error)) => Err(contact::failed("failed to read", &error)),
+            Some(Err(error)) => Err(connect::failed("failed to read", &error)),
         }
     }
 }
@@ -122,7 +122,7 @@ fn reached(ends: &mut Option<BTreeMap<i32, i64>>, partition: i32) {
 fn passes(error: &KafkaError) -> bool {
     error
         .rdkafka_error_code()
-        .is_some_and(|code| outage::passes(code as i32))
+        .is_some_and(|code| errors::passes(code as i32))
 }
 
 fn push(message: &BorrowedMessage<'_>, into: &mut Records) {
@@ -173,7 +173,7 @@ fn look_up(client: &Client, topic: &str, ms: i64, places: &mut BTreeMap<i32, (i6
         add(&mut times, topic, partition, ms)?;
     }
     queue::offsets_for_times(client, &times, REQUEST)
-        .map_err(|error| contact::failed(format!("failed to look up a time in topic `{topic}`"), &error))?;
+        .map_err(|error| connect::failed(format!("failed to look up a time in topic `{topic}`"), &error))?;
     for element in queue::elements(&times) {
         if let (0.., Some(place)) = (element.offset, places.get_mut(&element.partition)) {
             place.2 = element.offset;
@@ -184,7 +184,7 @@ fn look_up(client: &Client, topic: &str, ms: i64, places: &mut BTreeMap<i32, (i6
 
 fn add(list: &mut TopicPartitionList, topic: &str, partition: i32, offset: i64) -> Result<()> {
     list.add_partition_offset(topic, partition, Offset::Offset(offset))
-        .map_err(|error| contact::failed(format!("failed to name offset {offset} of {topic}/{partition}"), &error))
+        .map_err(|error| connect::failed(format!("failed to name offset {offset} of {topic}/{partition}"), &error))
 }
 
 fn not_in_log(topic: &str, partition: i32, offset: i64, begin: i64, end: i64) -> Error {

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::handle::{Failure, NO_ERROR, owned};
-use crate::outage::is_cut_off;
+use crate::kafka::errors::is_cut_off;
 use crate::sink::codes::{self, ALL_BROKERS_DOWN};
 use crate::sink::delivery::{Print, Refusal, Refusals, follows, is_refusal};
 use crate::sink::origin::time_in;

@@ -681,10 +681,12 @@ mod tests {
             Code::OffsetNotAvailable,
             Code::UnstableOffsetCommit,
         ];
-        let passes = |code: &Code| crate::outage::passes(*code as i32);
+        let passes = |code: &Code| crate::kafka::errors::passes(*code as i32);
         assert_eq!(meant.iter().find(|code| !passes(code)), None);
         assert_eq!(
-            (-300..200).filter(|number| crate::outage::passes(*number)).count(),
+            (-300..200)
+                .filter(|number| crate::kafka::errors::passes(*number))
+                .count(),
             meant.len()
         );
     }

@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::start::Committed;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::outage;
+use crate::kafka::errors;
 use crate::record::TopicPartition;
 use crate::source::client::{Client, words};
 use crate::source::member::queue::{self, Element};
@@ -256,7 +256,7 @@ fn slice_of(deadline: Instant) -> Duration {
 /// reason says whether it was refused.
 pub(in crate::source) fn is_passing(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
-    code.is_some_and(|code| matches!(code, Code::SSL | Code::Authentication) || outage::passes(code as i32))
+    code.is_some_and(|code| matches!(code, Code::SSL | Code::Authentication) || errors::passes(code as i32))
 }
 
 fn committed(element: Element) -> Option<Committed> {

@@ -1,4 +1,5 @@
-//! The first contact of a client that joins no group: a cluster that answers, or a sentence that says why it does not.
+//! The first connection of a client that joins no group: a cluster that answers, or a sentence that says why it does
+//! not.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,33 +13,38 @@ use rdkafka::metadata::Metadata;
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::errors::is_cut_off;
 use crate::login::SignedIn;
-use crate::outage::is_cut_off;
 
 /// How long a cluster may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long one request to a cluster that answered may take.
-pub(super) const REQUEST: Duration = Duration::from_secs(10);
+pub(crate) const REQUEST: Duration = Duration::from_secs(10);
 
 /// A client of a cluster that never joins its group and never commits by itself.
-pub(super) type Client = BaseConsumer<Ear>;
+pub(crate) type Client = BaseConsumer<ConnectContext>;
 
 /// A client of a cluster that answered, and what it said about its topics.
-pub(super) fn connect(cluster: &Cluster, group: &str) -> Result<(Client, Metadata)> {
-    connect_as(cluster, config(cluster, group))
+pub(crate) fn connect(cluster: &Cluster) -> Result<(Client, Metadata)> {
+    connect_as(cluster, &reading(cluster))
 }
 
-/// A client that does not wait for transactions: it sees the offsets as they were before.
-pub(super) fn connect_impatiently(cluster: &Cluster, group: &str) -> Result<(Client, Metadata)> {
-    let mut config = config(cluster, group);
-    config.set("isolation.level", "read_uncommitted");
-    connect_as(cluster, config)
+/// The same for the offsets of a group, which it does not join.
+pub(crate) fn connect_to_group(cluster: &Cluster, group: &str) -> Result<(Client, Metadata)> {
+    connect_as(cluster, reading(cluster).set("group.id", group))
 }
 
-fn connect_as(cluster: &Cluster, config: ClientConfig) -> Result<(Client, Metadata)> {
+/// The same without waiting for transactions: it sees the offsets as they were before.
+pub(crate) fn connect_to_group_impatiently(cluster: &Cluster, group: &str) -> Result<(Client, Metadata)> {
+    let mut config = reading(cluster);
+    config.set("group.id", group).set("isolation.level", "read_uncommitted");
+    connect_as(cluster, &config)
+}
+
+fn connect_as(cluster: &Cluster, config: &ClientConfig) -> Result<(Client, Metadata)> {
     let client: Client = config
-        .create_with_context(Ear::default())
+        .create_with_context(ConnectContext::default())
         .map_err(|error| refused_property(cluster, &error))?;
     // It lives for a few requests.
     SignedIn::begin(&cluster.login, client.client())?;
@@ -48,24 +54,28 @@ fn connect_as(cluster: &Cluster, config: ClientConfig) -> Result<(Client, Metada
         if let Ok(metadata) = answer {
             return Ok((client, metadata));
         }
-        // Error events reach the ear only through a poll; nothing is assigned yet, so no record can come.
+        // Error events reach the context only through a poll; nothing is assigned yet, so no record can come.
         while client.poll(Duration::ZERO).is_some() {}
-        let ear = client.context();
-        if ear.heard_refusal() || clock::now() >= deadline {
-            return Err(cluster.unreachable(&ear.last(), ear.heard_refusal()));
+        let context = client.context();
+        if context.heard_refusal() || clock::now() >= deadline {
+            return Err(cluster.unreachable(&context.last(), context.heard_refusal()));
         }
     }
 }
 
 /// An error of a request to a cluster that answered before.
-pub(super) fn failed(what: impl Into<String>, error: &KafkaError) -> Error {
-    let why = error
-        .rdkafka_error_code()
-        .map_or_else(|| error.to_string(), |code| code.to_string());
-    Error::new(Kind::Kafka, what, why)
+pub(crate) fn failed(what: impl Into<String>, error: &KafkaError) -> Error {
+    Error::new(Kind::Kafka, what, words(error))
 }
 
-fn config(cluster: &Cluster, group: &str) -> ClientConfig {
+/// What librdkafka says of an error, without the name of the call that met it.
+pub(super) fn words(error: &KafkaError) -> String {
+    let code = error.rdkafka_error_code();
+    code.map_or_else(|| error.to_string(), |code| code.to_string())
+}
+
+/// What every client of a cluster is told.
+pub(super) fn config(cluster: &Cluster) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("socket.keepalive.enable", "true");
     for (name, value) in cluster.client_properties() {
@@ -73,21 +83,27 @@ fn config(cluster: &Cluster, group: &str) -> ClientConfig {
     }
     config
         .set("bootstrap.servers", &cluster.brokers)
-        .set("group.id", group)
         .set("client.id", "sandbar")
+        .set("reconnect.backoff.max.ms", "1000");
+    config
+}
+
+/// What a client that may read is told besides.
+fn reading(cluster: &Cluster) -> ClientConfig {
+    let mut config = config(cluster);
+    config
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
         .set("allow.auto.create.topics", "false")
-        .set("reconnect.backoff.max.ms", "1000")
         .set("fetch.queue.backoff.ms", "5")
         .set("queued.max.messages.kbytes", "16384");
     config
 }
 
-fn refused_property(cluster: &Cluster, error: &KafkaError) -> Error {
+pub(super) fn refused_property(cluster: &Cluster, error: &KafkaError) -> Error {
     // The value stays out of the sentence: it may be a secret.
     let why = match error {
         KafkaError::ClientConfig(_, why, name, _) => format!("property `{name}`: {why}"),
@@ -100,9 +116,9 @@ fn refused_property(cluster: &Cluster, error: &KafkaError) -> Error {
     )
 }
 
-/// Hears what librdkafka tells about connections.
+/// Keeps what librdkafka tells about connections.
 #[derive(Default)]
-pub(super) struct Ear {
+pub(crate) struct ConnectContext {
     heard: Mutex<Heard>,
 }
 
@@ -112,7 +128,7 @@ struct Heard {
     last: String,
 }
 
-impl Ear {
+impl ConnectContext {
     fn heard_refusal(&self) -> bool {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).refused
     }
@@ -122,7 +138,7 @@ impl Ear {
     }
 }
 
-impl ClientContext for Ear {
+impl ClientContext for ConnectContext {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         let of_log_in = matches!(
@@ -141,4 +157,4 @@ impl ClientContext for Ear {
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
 }
 
-impl ConsumerContext for Ear {}
+impl ConsumerContext for ConnectContext {}
