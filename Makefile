@@ -12,12 +12,13 @@ export KAFKA_VERSION
 RECORDS ?= 5000000
 ROUNDS ?= 3
 
-.PHONY: help build bench bench-restore test test-all torture deny setup system-packages rust-parts kafka-libs clients
+.PHONY: help build bench bench-restore test one test-all torture deny setup system-packages rust-parts kafka-libs clients
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       auction events through a plugin, on a broker of our own"
 	@echo "make test       the usual run: formatting, lints, unit tests, conformance, guarantees on a real Kafka (KAFKA_VERSION=$(KAFKA_VERSION))"
+	@echo "make one        the tests with a text in their names: make one TEST=a_member_that_sleeps"
 	@echo "make test-all   the same with the long runs: 50 kills, the full matrix, a minute of rebalances, each version of Kafka"
 	@echo "make torture    kills and pauses at random for as long as is asked for (SANDBAR_KILLS, SANDBAR_SECONDS, SANDBAR_SEED)"
 	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up, each with its goal"
@@ -43,6 +44,10 @@ build: system-packages
 test: export SANDBAR_PACKAGES = $(TESTED)
 test: setup
 	@tests/run
+
+one: export SANDBAR_PACKAGES = $(TESTED)
+one:
+	@tests/one "$(TEST)"
 
 # RECORDS=50000000 ROUNDS=1 shows whether memory stays flat.
 bench: setup build plugins
