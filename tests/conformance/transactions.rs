@@ -136,6 +136,9 @@ pub(crate) fn interleaved_transactions_have_their_aborted_list(bootstrap: &str) 
     assert_eq!((open.code, open.last_stable_offset, open.records.len()), (NONE, 0, 0));
     assert_eq!(one.write(&topic, 0, 2, 1), 4);
     assert_eq!(one.end(2, true), NONE);
+    until("the marker is there", || {
+        fetch(bootstrap, &topic, 0, 0, false).high_watermark == 6
+    });
     assert_eq!(two.write(&topic, 0, 1, 1), 6);
     assert_eq!(two.end(2, false), NONE);
     until("all is decided", || {
