@@ -2,8 +2,8 @@
 //! with a large state: `sandbar-bench restore [MIB]`.
 //!
 //! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run:
-//! Kafka on one core, the process on the other. `SANDBAR_BESIDE`, the path of another `sandbar`, is measured in the same
-//! rounds, such as the one of the tree before.
+//! Kafka on one core, the process on the other. `SANDBAR_BESIDE`, the path of another `sandbar`, is measured in the
+//! same rounds, such as the one of the tree before.
 
 #![allow(
     clippy::print_stdout,

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Without a checkpoint the pointer is `sb1:-:<task>:0:-`. The hash is that of the bundle's manifest, which holds the
-//! hashes of everything else: a pointer vouches for every byte of the state. The stop stands behind it so that a restart
-//! ends at the offset that the first start resolved.
+//! hashes of everything else: a pointer vouches for every byte of the state. The stop stands behind it so that a
+//! restart ends at the offset that the first start resolved.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,8 +18,8 @@ use crate::config::Stop;
 use crate::error::{Error, Kind, Result};
 use crate::task_id;
 
-/// Bytes of metadata that we read and write, at most. Kafka's own default limit is 4096 a partition; ours leaves room for
-/// every other user of the group's offsets.
+/// Bytes of metadata that we read and write, at most. Kafka's own default limit is 4096 a partition; ours leaves room
+/// for every other user of the group's offsets.
 pub const LIMIT: usize = 160;
 /// Characters of the name of a bundle or a base that we write.
 pub const NAME_LENGTH: usize = 26;

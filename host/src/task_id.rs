@@ -1,8 +1,8 @@
-//! The name of a task: which partitions share one state, and what it is called. Part of stored text: the names of folders,
-//! what is stored with offsets, and manifests have it.
+//! The name of a task: which partitions share one state, and what it is called. Part of stored text: the names of
+//! folders, what is stored with offsets, and manifests have it.
 //!
-//! `<source>/<number>`, after the first of the sources that meet: partitions of one number are one task. If each partition
-//! stands for itself, a hash of its topic follows: `<source>/<number>.<8 hex digits>`.
+//! `<source>/<number>`, after the first of the sources that meet: partitions of one number are one task. If each
+//! partition stands for itself, a hash of its topic follows: `<source>/<number>.<8 hex digits>`.
 
 use sha2::{Digest, Sha256};
 

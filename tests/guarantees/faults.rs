@@ -163,6 +163,7 @@ fn survivor(name: &str, then: impl FnOnce(&Counted, &mut Process)) {
         }
         sent
     });
+    let died = Instant::now();
     then(&counted, &mut survivor);
     wait::until_true("the survivor is asked to take them", seconds(60), || {
         counted.client.members(&counted.file.group()) == 1
@@ -194,7 +195,10 @@ fn survivor(name: &str, then: impl FnOnce(&Counted, &mut Process)) {
         "8000 records behind the death, its own partitions were done after {:?}",
         behind.elapsed()
     );
-    assert_eq!(done(), 2, "the dead member's partitions wait");
+    // On a machine that is so slow, that transaction is over by now, and nothing can be told.
+    if died.elapsed() < seconds(50) {
+        assert_eq!(done(), 2, "the dead member's partitions wait");
+    }
     complete(&counted, survivor);
 }
 

@@ -31,7 +31,8 @@ fn from_issuer(name: &str, source: &str, issuer: &Issuer, secret: &str) -> Flow 
 
 #[test]
 fn tokens_of_an_oidc_provider_are_asked_for_again_before_they_end() {
-    // The broker ends a connection with its token. A fifth of its life is what a starved process has to bring a new one.
+    // The broker ends a connection with its token. A fifth of its life is what a starved process has to bring a new
+    // one.
     let issuer = Issuer::start(seconds(20));
     let mut flow = from_issuer("oidc", "start = \"earliest\"", &issuer, CLIENT.1);
     flow.file.tables = "[checkpoint]\ninterval = \"200ms\"".into();

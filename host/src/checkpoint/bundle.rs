@@ -23,8 +23,9 @@ const MAGIC: &[u8; 8] = b"sandbar\x01";
 pub(super) const HEAD: usize = MAGIC.len() + 4 + 32;
 /// Bytes of a manifest, at most: some 100,000 partitions.
 const MANIFEST_LIMIT: usize = 64 << 20;
-/// The version of the manifest's fields. A field more is no new version: readers pass over what they do not know, so that
-/// programs of two releases share a store. A field that a reader must know makes one.
+/// The version of the manifest's fields. A field more is no new version: readers pass over what they do not know, so
+/// that programs of two releases share a store. A field that a reader must know makes one, and so does one that names
+/// an object, which an older program would collect.
 const FORMAT: u32 = 1;
 
 /// By topic and partition, where a bounded run ends: `<stop>@<setting>`, as it stands behind a pointer.

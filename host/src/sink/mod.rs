@@ -1,9 +1,10 @@
 //! Where records go: Kafka topics and, for development, files.
 //!
 //! Owns the producers, one for each cluster that a worker writes to, their transactions, and what a dead letter looks
-//! like. Never decides when to drain or to commit and never creates a topic. Always: the records of a partition keep their order; [`Writer::drain`] says `true` only when every record
-//! staged before it was acknowledged by all in-sync replicas (a file: handed to the operating system); a transaction
-//! begins only on a producer of which nothing late can come.
+//! like. Never decides when to drain or to commit and never creates a topic. Always: the records of a partition keep
+//! their order; [`Writer::drain`] says `true` only when every record staged before it was acknowledged by all in-sync
+//! replicas (a file: handed to the operating system); a transaction begins only on a producer of which nothing late can
+//! come.
 
 mod writer;
 mod producer;

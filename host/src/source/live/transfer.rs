@@ -1,6 +1,9 @@
 //! A reader whose positions somebody else commits and moves, on a real Kafka.
 
 use super::*;
+use crate::offset_metadata::Pointer;
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 fn joined(source: &KafkaSource) -> Reader {
     let plan = plan(std::slice::from_ref(source), &member(1), None).unwrap();
@@ -514,4 +517,34 @@ fn a_member_that_its_predecessors_late_join_fenced_joins_again_once() {
     assert_eq!(error.kind, Kind::Fenced, "{error}");
     assert!(error.what.contains("instance id"), "{error}");
 }
-use crate::offset_metadata::Pointer;
+
+#[test]
+fn a_member_that_was_taken_for_gone_while_it_joined_loses_its_partitions() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 2, 1).unwrap();
+    let mut source = source(&cluster.bootstrap_servers(), &["t"]);
+    source.stop = None;
+    source.session_timeout = Duration::from_secs(2);
+    let mut reader = joined(&source);
+    assigned(&mut reader, 2);
+    poll_until(&mut reader, |reader, _, _| reader.group_metadata().is_ok());
+    let before = reader.member_id.clone();
+    // It is asked to join, and its session ends while it does.
+    cluster.request_errors(
+        RDKafkaApiKey::JoinGroup,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID],
+    );
+    cluster.request_errors(
+        RDKafkaApiKey::Heartbeat,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS],
+    );
+    poll_until(&mut reader, |reader, polled, _| {
+        // As before each commit.
+        let _not_now = reader.group_metadata();
+        matches!(polled, Polled::Lost(lost) if lost.len() == 2)
+    });
+    assigned(&mut reader, 2);
+    poll_until(&mut reader, |reader, _, _| reader.group_metadata().is_ok());
+    assert!(reader.member_id.is_some() && reader.member_id != before);
+    leave(reader);
+}

@@ -3,8 +3,9 @@
 //!
 //! Always: the group has its answer meanwhile, so that the partitions that stay go on. Nothing that is awaited is
 //! owned; what is revoked or lost is awaited no more, and nothing is taken up while the group waits for another answer,
-//! which it would count as that one. Partitions that nothing holds do not wait for those that something holds: Kafka's
-//! answer does not tell which are which, so a list that was looked at in vain is halved.
+//! which it would count as that one. Partitions that nothing holds do not wait for those that something holds:
+//! librdkafka does not say which are which, for it repeats its whole question while one is held. So a list that was
+//! looked at in vain is halved.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How many times as long as a look the pause after it is: nothing is read while it is asked, and the answer is silence
 /// while offsets are open.
 const PAUSE_PER_LOOK: u32 = 4;
-/// How long the first look may take. The ones after it have twice as long each, for a cluster that is far away.
+/// How long the first look may take. After a look at each list they have twice as long, for a cluster that is far away.
 const LOOK: Duration = Duration::from_millis(200);
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
@@ -29,14 +30,20 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(in crate::source) struct Awaited {
     lists: Vec<Vec<TopicPartition>>,
+    /// Partitions of one number may meet in a task.
+    meet: bool,
+    /// Lists that were not looked at since a look had longer.
+    left_in_turn: usize,
     next: Instant,
     look: Duration,
 }
 
 impl Awaited {
-    pub(in crate::source) fn new() -> Self {
+    pub(in crate::source) fn new(meet: bool) -> Self {
         Self {
             lists: Vec::new(),
+            meet,
+            left_in_turn: 0,
             next: clock::now(),
             look: LOOK,
         }
@@ -48,7 +55,8 @@ impl Awaited {
 
     /// An assignment that was looked at in vain.
     pub(in crate::source) fn push(&mut self, assignment: Vec<TopicPartition>) {
-        self.lists.extend(halves(assignment));
+        self.lists.extend(halves(assignment, self.meet));
+        self.left_in_turn = self.lists.len();
         self.next = clock::now() + PAUSE;
         self.look = LOOK;
     }
@@ -75,17 +83,20 @@ impl Awaited {
         self.lists.last().cloned()
     }
 
-    /// A look in vain that began then.
-    fn looked(&mut self, begun: Instant) {
+    /// A look in vain that began then. If nothing is read meanwhile, nobody is held up by the next.
+    fn looked(&mut self, begun: Instant, is_reading: bool) {
         let now = clock::now();
-        self.next = now + (now.duration_since(begun) * PAUSE_PER_LOOK).max(PAUSE);
+        self.next = match is_reading {
+            true => now + (now.duration_since(begun) * PAUSE_PER_LOOK).max(PAUSE),
+            false => now,
+        };
         let Some(list) = self.lists.pop() else { return };
-        let halves = halves(list);
-        // A longer look is for what cannot be told apart any further.
-        if halves.len() == 1 {
+        self.lists.extend(halves(list, self.meet));
+        self.left_in_turn = self.left_in_turn.saturating_sub(1);
+        if self.left_in_turn == 0 {
+            self.left_in_turn = self.lists.len();
             self.look = (self.look * 2).min(LOOK_MAX);
         }
-        self.lists.extend(halves);
     }
 
     fn taken_up(&mut self) {
@@ -93,11 +104,11 @@ impl Awaited {
     }
 }
 
-/// Two lists, or one if it is of one task: partitions of one number may meet in a task, and stay together.
-fn halves(mut list: Vec<TopicPartition>) -> Vec<Vec<TopicPartition>> {
+/// Two lists, or one if it is of one task: partitions that may meet in a task stay together.
+fn halves(mut list: Vec<TopicPartition>, meet: bool) -> Vec<Vec<TopicPartition>> {
     list.sort_by_key(|at| at.partition);
     let middle = list.len() / 2;
-    let cut = |at: &usize| list[*at - 1].partition != list[*at].partition;
+    let cut = |at: &usize| !meet || list[*at - 1].partition != list[*at].partition;
     let Some(at) = (middle..list.len())
         .chain((1..middle).rev())
         .find(|at| *at > 0 && cut(at))
@@ -131,7 +142,8 @@ impl Reader {
         let resolved = match self.resolve(&partitions, self.awaited.look) {
             Ok(resolved) => resolved,
             Err(error) if error.kind == Kind::TimedOut => {
-                self.awaited.looked(begun);
+                let is_reading = self.intake.slots().next().is_some();
+                self.awaited.looked(begun, is_reading);
                 tracing::debug!(%error, "partitions wait on");
                 return Ok(None);
             }
@@ -156,7 +168,7 @@ mod tests {
     }
 
     fn awaited(assignments: &[&[i32]]) -> Awaited {
-        let mut awaited = Awaited::new();
+        let mut awaited = Awaited::new(true);
         assignments
             .iter()
             .for_each(|assignment| awaited.push(places(assignment)));
@@ -188,7 +200,7 @@ mod tests {
             awaited.next = clock::now();
             let list = awaited.due().unwrap();
             if list.iter().any(|at| held.contains(&at.partition)) {
-                awaited.looked(clock::now());
+                awaited.looked(clock::now(), true);
                 in_vain += 1;
             } else {
                 taken += list.len();
@@ -205,11 +217,13 @@ mod tests {
     fn partitions_of_one_number_stay_together() {
         let of = |topic: &str, number| TopicPartition::new(topic, number);
         let met = vec![of("a", 0), of("b", 1), of("b", 0), of("a", 1), of("c", 1)];
-        let [first, second] = halves(met).try_into().unwrap();
+        let [first, second] = halves(met.clone(), true).try_into().unwrap();
         assert_eq!(first, [of("a", 0), of("b", 0)]);
         assert_eq!(second.len(), 3);
-        assert_eq!(halves(second.clone()), [second]);
-        assert_eq!(halves(first.clone()), [first]);
+        assert_eq!(halves(second.clone(), true), [second]);
+        assert_eq!(halves(first.clone(), true), [first]);
+        // Behind a pattern none meet.
+        assert_eq!(halves(met, false).iter().map(Vec::len).collect::<Vec<_>>(), [2, 3]);
     }
 
     #[test]
@@ -217,10 +231,24 @@ mod tests {
         let mut awaited = awaited(&[&[1]]);
         for look in [200, 400, 800, 1000, 1000].map(Duration::from_millis) {
             assert_eq!(awaited.look, look);
-            awaited.looked(clock::now() - look);
+            awaited.looked(clock::now() - look, true);
             assert!(awaited.next >= clock::now() + look * 3);
             assert_eq!(awaited.due(), None);
         }
+        awaited.looked(clock::now() - LOOK_MAX, false);
+        assert!(awaited.due().is_some(), "nothing is read that a look would hold up");
+    }
+
+    #[test]
+    fn a_cluster_that_is_far_away_is_given_longer_however_many_partitions_wait() {
+        let mut awaited = awaited(&[&(0..100).collect::<Vec<_>>()]);
+        let mut looks = 0;
+        while awaited.look < LOOK_MAX {
+            awaited.looked(clock::now(), false);
+            awaited.due();
+            looks += 1;
+        }
+        assert!(looks <= 20, "{looks} looks");
     }
 
     #[test]

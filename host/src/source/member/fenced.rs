@@ -43,6 +43,11 @@ impl Reader {
             reason,
             "another member joined under this instance id; this one joins again"
         );
+        self.join_anew(reason)
+    }
+
+    /// Joins as a new member: what was owned is lost, and told.
+    pub(in crate::source) fn join_anew(&mut self, reason: &str) -> Result<()> {
         let client = Closing::new(client::member(
             &self.plan.set[0],
             self.plan.identity(self.worker),
@@ -54,6 +59,7 @@ impl Reader {
         self.intake.troubles.clear();
         self.demands.clear();
         self.awaited.clear();
+        self.is_outlived.set(false);
         self.moves.clear();
         self.has_assignment = false;
         let outcomes = self.commits.abandon(reason);

@@ -13,4 +13,5 @@ pub(in crate::source) mod queue;
 pub(in crate::source) mod commit;
 pub(in crate::source) mod transfer;
 pub(in crate::source) mod fenced;
+pub(in crate::source) mod membership;
 pub(in crate::source) mod close;

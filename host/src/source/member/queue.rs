@@ -310,19 +310,31 @@ pub(in crate::source) fn commit<C: ConsumerContext>(
     }
 }
 
-/// This member's membership, as bytes for the producer that commits its positions; `None` while it is no member.
-pub(in crate::source) fn membership<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Vec<u8>> {
-    // SAFETY: the client is alive; what it gives is ours to destroy.
+/// A membership of a group, as librdkafka has it at one moment.
+pub(in crate::source) struct Membership {
+    /// What the group calls the member: another one after it was taken for gone and joined anew.
+    pub(in crate::source) member_id: Vec<u8>,
+    /// For the producer that commits the member's positions.
+    pub(in crate::source) bytes: Vec<u8>,
+}
+
+/// This client's membership; `None` while it is no member.
+pub(in crate::source) fn membership<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Membership> {
+    // SAFETY: the client is alive; what it gives is ours to destroy, and its member id lives as long and ends with a
+    // zero.
     unsafe {
         let membership = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
         if membership.is_null() {
             return None;
         }
-        let is_member = sys::rd_kafka_consumer_group_metadata_generation_id(membership) >= 0
-            && *sys::rd_kafka_consumer_group_metadata_member_id(membership) != 0;
-        let written = is_member.then(|| written(membership));
+        let is_joined = sys::rd_kafka_consumer_group_metadata_generation_id(membership) >= 0;
+        let member_id = CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(membership))
+            .to_bytes()
+            .to_vec();
+        let is_member = is_joined && !member_id.is_empty();
+        let bytes = is_member.then(|| written(membership)).flatten();
         sys::rd_kafka_consumer_group_metadata_destroy(membership);
-        written?
+        bytes.map(|bytes| Membership { member_id, bytes })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The reader: a member of the group, polled by one worker.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,6 +116,10 @@ pub struct Reader {
     /// Set while no broker answers: the arrivals at that moment.
     disconnected: Option<u64>,
     probe: Interval,
+    /// The member id that what is held was given to; `None`: nothing is, or it is not known.
+    pub(in crate::source) member_id: Option<Vec<u8>>,
+    /// The group knows this member by another id than that.
+    pub(in crate::source) is_outlived: Cell<bool>,
     /// When another member joined under this one's instance id.
     pub(in crate::source) fenced: Option<Instant>,
     /// When the group's members are looked at again, because a look told nothing; `None`: they agree.
@@ -145,7 +150,7 @@ impl Reader {
             intake: Intake::new(max_batch),
             commits: Commits::default(),
             demands: Demands::default(),
-            awaited: Awaited::new(),
+            awaited: Awaited::new(!matches!(plan.sharing, Sharing::Matching)),
             has_assignment: false,
             incarnation: 0,
             moves: BTreeMap::new(),
@@ -158,6 +163,8 @@ impl Reader {
             told: VecDeque::new(),
             disconnected: None,
             probe: Interval::new(Duration::from_secs(1)),
+            member_id: None,
+            is_outlived: Cell::new(false),
             fenced: None,
             agreement: None,
             dissent: None,
@@ -293,7 +300,7 @@ impl Reader {
     /// tells how it went, for a later commit too if that took this one's place. `false`: nothing is new, and nothing
     /// will be told.
     pub fn begin_commit(&mut self) -> bool {
-        if !self.plan.commits() {
+        if !self.plan.commits() || !self.may_commit() {
             return false;
         }
         let positions = self.uncommitted(|_| true);
@@ -336,7 +343,7 @@ impl Reader {
         };
         let partitions = self.with_followers(&partitions);
         let membership = self.fenced;
-        if let Some(limit) = commit.filter(|_| self.plan.commits()) {
+        if let Some(limit) = commit.filter(|_| self.plan.commits() && self.may_commit()) {
             let positions = self.uncommitted(|at| partitions.contains(at));
             if !self.commit_and_wait(positions, clock::now() + limit)? {
                 self.told.push_back(Polled::Committed(Err(Refusal::passing(NO_ANSWER))));

@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 impl Reader {
     /// Answers the next demand, or tells the worker what it has to do first.
     pub(in crate::source) fn answer(&mut self) -> Result<Option<Polled>> {
+        self.leave_outlived()?;
         loop {
             if let Some(dissent) = self.dissent.take() {
                 return Err(dissent);
@@ -42,6 +43,7 @@ impl Reader {
                         return Ok(Some(lost));
                     }
                     self.refuse_grown(&partitions)?;
+                    self.note_member();
                     let placed = match self.assign(&partitions) {
                         Ok(placed) => placed,
                         Err(error) if error.kind == Kind::TimedOut => {

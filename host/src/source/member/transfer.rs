@@ -6,13 +6,12 @@
 
 use std::time::Duration;
 
-use super::commit::Snapshot;
-use super::queue;
-use super::reader::Reader;
-use crate::error::{Error, Kind, Result};
+use super::commit::{Refusal, Snapshot};
+use super::membership::TAKEN_FOR_GONE;
+use super::reader::{Polled, Reader};
+use crate::error::Result;
 use crate::offset_metadata::Pointer;
 use crate::record::{Committable, TopicPartition};
-use crate::source::positions::topics::Sharing;
 
 /// A partition that a reader owns, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,26 +50,6 @@ impl Reader {
         owned.collect()
     }
 
-    /// This reader's membership, fresh, as bytes for a writer's `send_offsets`. Ask [`is_asked`](Self::is_asked) and
-    /// compare incarnations after it, so that what was lost before it was taken is known.
-    ///
-    /// When partitions are assigned by hand, there is none, and the group's name stands for it.
-    ///
-    /// # Errors
-    /// `TimedOut`: it is no member right now, or its first positions are still being committed, which could then
-    /// overtake the transaction's.
-    pub fn group_metadata(&self) -> Result<Vec<u8>> {
-        let not_now = |why| Error::new(Kind::TimedOut, "failed to take the group's membership", why);
-        if self.plan.commits() && !self.commits.is_idle() {
-            return Err(not_now("a commit of first positions is under way"));
-        }
-        let membership = match self.plan.sharing {
-            Sharing::ByHand => queue::no_membership(&self.plan.set[0].group),
-            Sharing::Led { .. } | Sharing::Matching => queue::membership(&self.client),
-        };
-        membership.ok_or_else(|| not_now("this process is no member of the group right now"))
-    }
-
     /// What rides with a partition's offset: `pointer`, and the stop of a bounded run.
     pub fn metadata_for(&self, at: &TopicPartition, pointer: &Pointer) -> String {
         let slot = self.intake.slot(&at.topic, at.partition);
@@ -92,6 +71,11 @@ impl Reader {
         let positions: Vec<_> = positions.into_iter().filter(is_owned).collect();
         if positions.is_empty() {
             return false;
+        }
+        if !self.may_commit() {
+            let refusal = Refusal::passing(TAKEN_FOR_GONE);
+            self.told.push_back(Polled::Committed(Err(refusal)));
+            return true;
         }
         let snapshot = Snapshot {
             positions,

@@ -1,0 +1,81 @@
+//! As whom the group knows the member that partitions were given to.
+//!
+//! Always: positions are committed only under the member id that their partitions were given to. A member that is
+//! silent for longer than its session while it joins is taken for gone, and others get its partitions. librdkafka then
+//! joins under a new member id and keeps the partitions without a word (`rd_kafka_cgrp_handle_JoinGroup` of 2.12.1;
+//! Kafka's own client gives them up as lost), so the group would take their positions from it again.
+
+use super::queue::{self, Membership};
+use super::reader::Reader;
+use crate::error::{Error, Kind, Result};
+use crate::source::positions::topics::Sharing;
+
+/// Why nothing may be committed.
+pub(in crate::source) const TAKEN_FOR_GONE: &str =
+    "the group took this member for gone, and others have its partitions";
+
+impl Reader {
+    /// The group gives partitions: what was given before them was given to the same member, or is lost.
+    pub(in crate::source) fn note_member(&mut self) {
+        if !self.holds_partitions() {
+            self.member_id = self.membership().map(|membership| membership.member_id);
+        }
+    }
+
+    /// This reader's membership, fresh, as bytes for a writer's `send_offsets`. Ask [`is_asked`](Self::is_asked) and
+    /// compare incarnations after it, so that what was lost before it was taken is known.
+    ///
+    /// When partitions are assigned by hand, there is none, and the group's name stands for it.
+    ///
+    /// # Errors
+    /// `TimedOut`: it is no member right now, or another one than its partitions were given to, or its first positions
+    /// are still being committed, which could then overtake the transaction's.
+    pub fn group_metadata(&self) -> Result<Vec<u8>> {
+        let not_now = |why| Error::new(Kind::TimedOut, "failed to take the group's membership", why);
+        if self.plan.commits() && !self.commits.is_idle() {
+            return Err(not_now("a commit of first positions is under way"));
+        }
+        let no_member = || not_now("this process is no member of the group right now");
+        if matches!(self.plan.sharing, Sharing::ByHand) {
+            return queue::no_membership(&self.plan.set[0].group).ok_or_else(no_member);
+        }
+        let membership = self.membership().ok_or_else(no_member)?;
+        if self.outlived(&membership) {
+            return Err(not_now(TAKEN_FOR_GONE));
+        }
+        Ok(membership.bytes)
+    }
+
+    /// Whether what is owned may be committed: nothing of it was given to a member that this one is no longer.
+    pub(in crate::source) fn may_commit(&self) -> bool {
+        matches!(self.plan.sharing, Sharing::ByHand)
+            || self.membership().is_none_or(|membership| !self.outlived(&membership))
+    }
+
+    /// Gives up what a member had that this one is no longer, and joins again.
+    pub(in crate::source) fn leave_outlived(&mut self) -> Result<()> {
+        if !self.is_outlived.take() || !self.holds_partitions() {
+            return Ok(());
+        }
+        tracing::warn!(
+            reason = TAKEN_FOR_GONE,
+            "what this member had is lost, and it joins again"
+        );
+        self.join_anew(TAKEN_FOR_GONE)
+    }
+
+    /// Whether what is held was given to another member; then it is given up with the next poll.
+    fn outlived(&self, membership: &Membership) -> bool {
+        let is_outlived = self.holds_partitions() && self.member_id.as_ref() != Some(&membership.member_id);
+        self.is_outlived.set(self.is_outlived.get() || is_outlived);
+        is_outlived
+    }
+
+    fn holds_partitions(&self) -> bool {
+        !self.awaited.is_empty() || self.intake.slots().next().is_some()
+    }
+
+    fn membership(&self) -> Option<Membership> {
+        queue::membership(&self.client)
+    }
+}
