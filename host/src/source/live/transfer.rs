@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::offset_metadata::Pointer;
-use rdkafka::mocking::MockCluster;
-use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use crate::source::member::membership::TAKEN_FOR_GONE;
 
 fn joined(source: &KafkaSource) -> Reader {
     let plan = plan(std::slice::from_ref(source), &member(1), None).unwrap();
@@ -519,32 +518,40 @@ fn a_member_that_its_predecessors_late_join_fenced_joins_again_once() {
 }
 
 #[test]
-fn a_member_that_was_taken_for_gone_while_it_joined_loses_its_partitions() {
-    let cluster = MockCluster::new(1).unwrap();
-    cluster.create_topic("t", 2, 1).unwrap();
-    let mut source = source(&cluster.bootstrap_servers(), &["t"]);
+fn what_was_given_to_a_member_that_this_one_is_no_longer_is_lost() {
+    let Some(kafka) = kafka() else { return };
+    let name = topic(&kafka, "outlived", 2);
+    produce(&kafka, &name, 0, 0..10);
+    let mut source = source(&kafka, &[&name]);
     source.stop = None;
-    source.session_timeout = Duration::from_secs(2);
     let mut reader = joined(&source);
     assigned(&mut reader, 2);
     poll_until(&mut reader, |reader, _, _| reader.group_metadata().is_ok());
-    let before = reader.member_id.clone();
-    // It is asked to join, and its session ends while it does.
-    cluster.request_errors(
-        RDKafkaApiKey::JoinGroup,
-        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID],
-    );
-    cluster.request_errors(
-        RDKafkaApiKey::Heartbeat,
-        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS],
-    );
-    poll_until(&mut reader, |reader, polled, _| {
-        // As before each commit.
-        let _not_now = reader.group_metadata();
+    assert!(reader.member_id.is_some() && reader.may_commit());
+    // As if librdkafka had joined under another member id since.
+    reader.member_id = Some(b"it was taken for gone".to_vec());
+    let refused = reader.group_metadata().unwrap_err();
+    assert_eq!((refused.kind, refused.why.as_str()), (Kind::TimedOut, TAKEN_FOR_GONE));
+    assert!(!reader.begin_commit(), "nothing is committed");
+    let owned = reader.owned().into_iter();
+    let positions = owned.map(|owned| Committable {
+        partition: owned.partition,
+        next: owned.next,
+        leader_epoch: None,
+        metadata: String::new(),
+    });
+    assert!(reader.begin_commit_of(positions.collect()));
+    let mut refused = None;
+    poll_until(&mut reader, |_, polled, _| {
+        if let Polled::Committed(outcome) = polled {
+            refused = Some(outcome.is_err());
+        }
         matches!(polled, Polled::Lost(lost) if lost.len() == 2)
     });
+    assert_eq!(refused, Some(true), "and that is told before");
+    // A new member, to which they are given anew.
     assigned(&mut reader, 2);
     poll_until(&mut reader, |reader, _, _| reader.group_metadata().is_ok());
-    assert!(reader.member_id.is_some() && reader.member_id != before);
+    assert!(reader.may_commit());
     leave(reader);
 }
