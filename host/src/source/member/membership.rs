@@ -1,9 +1,11 @@
 //! As whom the group knows the member that partitions were given to.
 //!
-//! Always: positions are committed only under the member id that their partitions were given to. A member that is
-//! silent for longer than its session while it joins is taken for gone, and others get its partitions. librdkafka then
-//! joins under a new member id and keeps the partitions without a word (`rd_kafka_cgrp_handle_JoinGroup` of 2.12.1;
-//! Kafka's own client gives them up as lost), so the group would take their positions from it again.
+//! Always: positions are committed only under the member id that their partitions were given to. A member with an
+//! instance id that is silent for longer than its session while it joins is taken for gone, and others get its
+//! partitions. librdkafka then joins under a new member id and keeps the partitions without a word
+//! (`rd_kafka_cgrp_handle_JoinGroup` of 2.12.1, UNKNOWN_MEMBER_ID; Kafka's own client gives them up as lost, and so
+//! does librdkafka for a member without an instance id, on MEMBER_ID_REQUIRED). So the group would take positions from
+//! it that others have passed since.
 
 use super::queue::{self, Membership};
 use super::reader::Reader;
