@@ -327,7 +327,23 @@ struct Paused(String);
 impl Paused {
     fn new(pid: &str) -> Self {
         assert!(Command::new("kill").args(["-STOP", pid]).status().unwrap().success());
-        Self(pid.to_owned())
+        let paused = Self(pid.to_owned());
+        // A thread stops when it is next on a core, and until then it answers.
+        let until = clock::now() + LIMIT;
+        while !paused.stands_still() {
+            assert!(clock::now() < until, "it is stopped");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        paused
+    }
+
+    /// Whether the system says of each of its threads that it is stopped.
+    fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0)).unwrap();
+        let states = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")));
+        // The state stands behind the name, which is in brackets; a thread that ended has none.
+        let is_stopped = |stat: String| stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'));
+        states.flatten().all(is_stopped)
     }
 }
 
