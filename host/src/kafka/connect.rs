@@ -69,7 +69,7 @@ pub(crate) fn failed(what: impl Into<String>, error: &KafkaError) -> Error {
 }
 
 /// What librdkafka says of an error, without the name of the call that met it.
-pub(super) fn words(error: &KafkaError) -> String {
+pub(crate) fn words(error: &KafkaError) -> String {
     let code = error.rdkafka_error_code();
     code.map_or_else(|| error.to_string(), |code| code.to_string())
 }

@@ -15,6 +15,7 @@ use super::member::queue;
 use super::positions::plan::Member;
 use crate::config::{Cluster, KafkaSource};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::connect;
 use crate::kafka::errors::is_cut_off;
 use crate::login::SignedIn;
 
@@ -279,9 +280,7 @@ pub(super) fn words(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, why, name, value) => format!("{why}: {name} = {value}"),
         KafkaError::ClientCreation(why) | KafkaError::Subscription(why) => why.clone(),
-        other => other
-            .rdkafka_error_code()
-            .map_or_else(|| other.to_string(), |code| code.to_string()),
+        other => connect::words(other),
     }
 }
 
