@@ -1,5 +1,5 @@
-# Everything that a person or a machine types here. `make demo` shows Sandbar at work, `make test` shows that it keeps its promises;
-# both set up what they need first, and say what they install.
+# Everything that a person or a machine types here. `make demo` shows Sandbar at work, `make test` shows that it keeps
+# its promises; both set up what they need first, and say what they install.
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
@@ -30,8 +30,8 @@ help:
 -include make/plugins.mk
 -include make/demo.mk
 
-# One command and one list of packages, so that cargo gives each dependency the same features and builds it once. The tests add their own package
-# to it and change none of the others.
+# One command and one list of packages, so that cargo gives each dependency the same features and builds it once. The
+# tests add their own package to it and change none of the others.
 PRODUCT := -p sandbar -p sandbar-wrap -p auction-events
 TESTED := $(PRODUCT) -p sandbar-tests
 # Not the program: it is measured as `make build` makes it, without the points at which a test ends it.

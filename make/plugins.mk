@@ -1,7 +1,9 @@
-# Plugins, examples' plugins and the tests' guests: each crate becomes a core module, and that a component without any WASI import.
+# Plugins, examples' plugins and the tests' guests: each crate becomes a core module, and that a component without any
+# WASI import.
 #
 # plugins/NAME is package NAME and becomes target/plugins/NAME.wasm; tests/guests/NAME is package guest-NAME and becomes
-# target/guests/NAME.wasm; examples/NAME is package example-NAME and, when it is a cdylib, becomes target/plugins/NAME.wasm.
+# target/guests/NAME.wasm; examples/NAME is package example-NAME and, when it is a cdylib, becomes
+# target/plugins/NAME.wasm.
 
 GUEST_TARGET := wasm32-unknown-unknown
 GUEST_CORES := target/$(GUEST_TARGET)/guest

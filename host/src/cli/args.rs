@@ -75,7 +75,7 @@ impl Verb {
     }
 }
 
-/// The verb and where its results go. The exit code where there is nothing to run: help was asked for, or the line is
+/// The verb and where its results go. The exit code if there is nothing to run: help was asked for, or the line is
 /// wrong.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<(Verb, Output), ExitCode> {
     let words: Vec<OsString> = words.collect();

@@ -42,7 +42,7 @@ impl Output {
         }
     }
 
-    /// Tells what happens while a verb runs: beside its results, or on standard error where standard output belongs to
+    /// Tells what happens while a verb runs: beside its results, or on standard error if standard output belongs to
     /// somebody else.
     pub(super) fn tell(self, value: &Value, human: impl FnOnce() -> String, stdout_is_taken: bool) -> Result<()> {
         if !stdout_is_taken {

@@ -275,7 +275,7 @@ impl Rest<'_> {
         })
     }
 
-    /// An object where its keys are texts, else pairs.
+    /// An object if its keys are texts, else pairs.
     fn map(&mut self, of: &(Type, Type), depth: usize) -> Option<Value> {
         let count = self.count()?;
         let pairs = (0..count).map(|_| Some((self.take(&of.0, depth)?, self.take(&of.1, depth)?)));

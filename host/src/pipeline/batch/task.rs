@@ -474,7 +474,7 @@ impl Tasks {
                 self.stand.is_one_by_one = true;
                 self.wait(task, left_changes)
             }
-            // Which call of the route it is stands where that is known; the piece begins anew, smaller.
+            // `call` sets which call of the route it is; the piece begins anew, smaller.
             Err(CallError::NoRoom(how)) => {
                 self.beyond = Some((0, how));
                 Ok(Done::Waiting)
