@@ -185,7 +185,7 @@ fn what_a_batch_may_take_stands_in_inspect_and_in_the_metrics() {
     flow.send(0..70);
     let (run, address) = http::serve(&flow);
     flow.wait_count(70, &run);
-    wait::until_true("the figures stand", seconds(10), || {
+    wait::until_true("the figures stand", seconds(30), || {
         let (_, body) = http::get(&address, "/metrics");
         let of = |name: &str| http::metric(&body, name, &["pipeline="]);
         of("sandbar_batch_memory_limit_bytes") == Some(f64::from(48 << 20))

@@ -8,7 +8,7 @@ use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::unique;
 use sandbar_tests::process::{Process, component, event};
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, promised, seconds};
 
 #[test]
 fn after_a_record_that_stops_the_run_the_next_one_begins_in_its_batch() {
@@ -119,10 +119,9 @@ fn a_stop_takes_less_than_ten_seconds_while_the_broker_is_away_from_two_groups()
     flow.wait_count(1, &run);
     kafka.pause(1);
     std::thread::sleep(seconds(1));
-    let ended = run.stop(seconds(20));
+    let ended = run.stop(promised(10));
     kafka.resume(1);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
-    assert!(ended.took < seconds(10), "{:?}:\n{}", ended.took, ended.text);
 }
 
 /// A round waits for acknowledgements then. What it could not commit is read again, or done again.
@@ -138,15 +137,9 @@ fn a_stop_in_a_round_takes_less_than_ten_seconds_while_the_broker_is_away() {
         kafka.pause(1);
         std::thread::sleep(seconds(2));
         assert!(run.is_running(), "{}", run.lines().join("\n"));
-        let ended = run.stop(seconds(60));
+        let ended = run.stop(promised(10));
         kafka.resume(1);
         assert_eq!(ended.code, Some(0), "{delivery}: {}", ended.text);
-        assert!(
-            ended.took < seconds(10),
-            "{delivery}: {:?}:\n{}",
-            ended.took,
-            ended.text
-        );
         let run = counted.file.run();
         if delivery == "exactly-once" {
             complete(&counted, run);
@@ -196,9 +189,8 @@ fn a_stop_takes_less_than_ten_seconds_while_a_restore_stands_still() {
     wait::until_true("a restore is under way", seconds(60), || {
         std::fs::read_dir(counted.file.path("state").join("tasks")).is_ok_and(|tasks| tasks.count() > 0)
     });
-    let ended = run.stop(seconds(30));
+    let ended = run.stop(promised(10));
     assert_eq!(ended.code, Some(0), "{}", ended.text);
-    assert!(ended.took < seconds(10), "{:?}", ended.took);
     counted.send(2000, 500);
     complete(&counted, counted.file.run());
 }
@@ -212,9 +204,8 @@ fn a_stop_takes_less_than_ten_seconds_in_a_batch_full_of_records_at_fault() {
     flow.client.producer().send(&records);
     let run = flow.start();
     std::thread::sleep(seconds(3));
-    let ended = run.stop(seconds(30));
+    let ended = run.stop(promised(10));
     assert_eq!(ended.code, Some(0), "{}", ended.text);
-    assert!(ended.took < seconds(10), "{:?}:\n{}", ended.took, ended.text);
     flow.wait_committed(&[0]);
 }
 
@@ -232,21 +223,19 @@ fn a_broker_that_stands_still_at_the_start_ends_it_in_fifteen_seconds_and_a_sign
         flow.file.tables = tables.into();
         flow.send(0..10);
         kafka.pause(1);
-        let ended = flow.file.run().wait(seconds(30));
+        let ended = flow.file.run().wait(promised(15));
         assert_eq!(ended.code, Some(5), "{delivery}: {}", ended.text);
         assert!(
             ended.text.contains("failed to reach Kafka"),
             "{delivery}: {}",
             ended.text
         );
-        assert!(ended.took < seconds(15), "{delivery}: {:?}", ended.took);
         let mut asked = flow.file.run();
         std::thread::sleep(seconds(2));
         assert!(asked.is_running(), "it waits for the broker");
-        let ended = asked.stop(seconds(30));
+        let ended = asked.stop(promised(2));
         kafka.resume(1);
         assert_eq!(ended.code, Some(0), "{delivery}: {}", ended.text);
-        assert!(ended.took < seconds(2), "{delivery}: {:?}", ended.took);
         let run = flow.file.run();
         flow.wait_count(10, &run);
         stop(run);

@@ -289,14 +289,14 @@ fn a_member_that_sleeps_beyond_its_session_commits_nothing_of_before() {
 #[test]
 fn a_stable_instance_id_takes_over_at_once() {
     let mut counted = Counted::on(Kafka::shared(), "instance", 4, 50);
-    counted.file.source = counted.file.source.replace("\"1s\"", "\"30s\"");
+    counted.file.source = counted.file.source.replace("\"1s\"", "\"90s\"");
     counted.file.top = "workers = 2\ninstance = \"a\"".into();
     under_load(&counted, 500, OFTEN, || {
         for _ in 0..3 {
             let mut run = counted.file.run();
             let before = counted.visible();
             // Half of the session of the one before.
-            wait::until_true("it has its predecessor's partitions", seconds(15), || {
+            wait::until_true("it has its predecessor's partitions", seconds(45), || {
                 assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
                 counted.visible() > before + 100
             });

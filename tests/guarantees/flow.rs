@@ -4,7 +4,7 @@ use sandbar_tests::client::{Client, Isolation, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process::Process;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, promised, seconds};
 use std::collections::BTreeMap;
 
 /// An input topic, an output topic with one partition, and the pipeline between them.
@@ -93,7 +93,7 @@ impl Flow {
     pub fn wait_committed(&self, offsets: &[i64]) {
         let wanted: BTreeMap<i32, i64> = (0..).zip(offsets.iter().copied()).collect();
         let mut last = BTreeMap::new();
-        let deadline = std::time::Instant::now() + seconds(15);
+        let deadline = std::time::Instant::now() + seconds(45);
         while last != wanted {
             assert!(
                 std::time::Instant::now() < deadline,
@@ -120,11 +120,11 @@ impl Flow {
 
 /// Asks it to stop, which must succeed within 10 s.
 pub fn stop(run: Process) {
-    let ended = run.stop(seconds(10));
+    let ended = run.stop(promised(10));
     assert_eq!(ended.code, Some(0), "{}", ended.text);
 }
 
 /// Waits until the group has no members.
 pub fn wait_left(client: &Client, group: &str) {
-    wait::until_true("the group is empty", seconds(2), || client.members(group) == 0);
+    wait::until_true("the group is empty", promised(2), || client.members(group) == 0);
 }

@@ -60,7 +60,7 @@ fn metrics_count_what_was_read_written_and_committed() {
     flow.wait_count(70, &run);
     flow.wait_committed(&[70]);
     let topic = format!("topic=\"{}\"", flow.input);
-    wait::until_true("the figures stand", seconds(10), || {
+    wait::until_true("the figures stand", seconds(30), || {
         let (_, body) = get(&address, "/metrics");
         let of_partition = |name: &str| metric(&body, name, &[&topic, "partition=\"0\"", "source=\"in\""]);
         of_partition("sandbar_records_in_total") == Some(70.0)

@@ -153,7 +153,7 @@ fn offsets_kept_outside_and_maintained_by_hand() {
             assert!(run.is_running(), "{}", run.lines().join("\n"));
             shown(&next).values().map(BTreeSet::len).sum::<usize>() as i64 == sent - 1000
         });
-        wait::until_true("and stored", seconds(10), || {
+        wait::until_true("and stored", seconds(30), || {
             exported(&next).values().sum::<i64>() == sent
         });
         run.kill();

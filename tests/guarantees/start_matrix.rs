@@ -8,7 +8,7 @@ use sandbar_tests::client::{Client, Isolation, Producer, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process::{Ended, Process};
-use sandbar_tests::wait::seconds;
+use sandbar_tests::wait::{promised, seconds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -408,7 +408,7 @@ impl Log {
             .take(count, seconds(20))
             .len();
         assert_eq!(seen, count, "all outputs arrive; it said:\n{}", run.lines().join("\n"));
-        run.stop(seconds(10))
+        run.stop(promised(10))
     }
 
     fn pipeline(&self, kafka: &Kafka) -> PipelineFile {

@@ -4,6 +4,11 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::wait::{self, seconds};
+
+/// A machine with much to do lets a thread wait for a core.
+const STOP_LIMIT: Duration = seconds(30);
+
 /// Runs a shell line as soon as this value is dropped or the test process is gone, even by kill -9.
 struct Watcher(Child);
 
@@ -111,7 +116,7 @@ impl Guarded {
         self.status
     }
 
-    /// Sends a signal by name: `TERM`, `STOP`, `CONT`, `KILL`.
+    /// Sends a signal by name: `TERM`, `STOP`, `CONT`, `KILL`. After `STOP` it stands still.
     pub fn signal(&mut self, name: &str) {
         if self.ended().is_none() {
             let id = self.child.id().to_string();
@@ -120,6 +125,10 @@ impl Guarded {
                 .status()
                 .expect("kill starts");
             assert!(sent.success(), "signal {name} reaches process {id}");
+            // A thread stops when it is next on a core, and until then it answers.
+            if name == "STOP" {
+                wait::until_true("each of its threads is stopped", STOP_LIMIT, || is_stopped(&id));
+            }
         }
     }
 
@@ -136,4 +145,13 @@ impl Drop for Guarded {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether the system says of each thread of process `id` that it is stopped.
+fn is_stopped(id: &str) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("the process is there");
+    let states = threads.map(|thread| std::fs::read_to_string(thread?.path().join("stat")));
+    // The state stands behind the name, which is in brackets. A thread that ended has none.
+    let stands = |stat: String| stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'));
+    states.flatten().all(stands)
 }

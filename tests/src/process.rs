@@ -40,8 +40,6 @@ struct Output {
 pub struct Ended {
     /// The exit code; `None` after a signal.
     pub code: Option<i32>,
-    /// From the start, or from the signal that asked it to stop.
-    pub took: Duration,
     /// Everything that it printed, both streams.
     pub text: String,
 }
@@ -51,7 +49,6 @@ pub struct Process {
     process: Guarded,
     output: Arc<Output>,
     readers: Vec<std::thread::JoinHandle<()>>,
-    since: Instant,
 }
 
 impl Process {
@@ -85,7 +82,6 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let since = Instant::now();
         let mut process = Guarded::spawn(&mut command);
         let output = Arc::new(Output::default());
         let stdout = process.child().stdout.take().expect("a pipe");
@@ -95,7 +91,6 @@ impl Process {
             process,
             output,
             readers,
-            since,
         }
     }
 
@@ -152,18 +147,15 @@ impl Process {
         let Some(status) = self.process.wait(limit) else {
             panic!("sandbar ends: not within {limit:?}:\n{}", self.lines().join("\n"));
         };
-        let took = self.since.elapsed();
         self.readers.drain(..).for_each(|reader| reader.join().unwrap());
         Ended {
             code: status.code(),
-            took,
             text: self.lines().join("\n"),
         }
     }
 
     /// Asks it to stop (SIGTERM) and waits for its end.
     pub fn stop(mut self, limit: Duration) -> Ended {
-        self.since = Instant::now();
         self.process.signal("TERM");
         self.wait(limit)
     }

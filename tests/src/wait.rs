@@ -24,6 +24,11 @@ pub const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
+/// The limit of what a usual machine does within whole seconds: a machine three times slower keeps it.
+pub const fn promised(count: u64) -> Duration {
+    seconds(3 * count)
+}
+
 /// A number from the environment, for longer runs than the usual ones.
 pub fn setting(name: &str, usual: u64) -> u64 {
     match std::env::var(name) {

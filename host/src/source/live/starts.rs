@@ -157,7 +157,8 @@ fn no_broker_is_an_error_with_its_reason_in_time() {
         let error = plan(&[source(address, &["t"])], &member(1), None).unwrap_err();
         assert_eq!(error.kind, Kind::Kafka);
         assert!(error.to_string().contains(reason), "{error}");
-        assert!(from.elapsed() < Duration::from_secs(15));
+        // 15 s, on a machine three times slower.
+        assert!(from.elapsed() < Duration::from_secs(45));
     }
 }
 
