@@ -1,7 +1,8 @@
 # Everything that a person or a machine types here. `make demo` shows Sandbar at work, `make test` shows that it keeps
 # its promises; both set up what they need first, and say what they install.
 
-export PATH := $(HOME)/.cargo/bin:$(PATH)
+# make/compilers/clang++ compiles RocksDB in a third of the time.
+export PATH := $(CURDIR)/make/compilers:$(HOME)/.cargo/bin:$(PATH)
 CARGO ?= cargo
 # The usual version stands where Maven reads it; `make test-all` takes all of these.
 KAFKA_VERSION ?= $(shell sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' tests/kafka/pom.xml)
