@@ -387,7 +387,7 @@ fn a_broker_that_goes_away_is_waited_for() {
     let start = clock::now();
     drop(writer);
     assert!(
-        start.elapsed() < Duration::from_secs(5),
+        start.elapsed() < Duration::from_secs(15),
         "a writer that cannot deliver holds up the end"
     );
 }

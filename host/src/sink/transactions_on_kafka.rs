@@ -456,7 +456,7 @@ fn a_broker_that_restarts_in_a_transaction_ends_neither_the_run_nor_hangs_it() {
         let limit = Duration::from_secs(5);
         assert_eq!(writer.recycle(limit).unwrap_err().kind, Kind::TimedOut);
         assert!(
-            begun.elapsed() < Duration::from_secs(8),
+            begun.elapsed() < Duration::from_secs(24),
             "{down}: {:?}",
             begun.elapsed()
         );
