@@ -32,7 +32,7 @@ pub(crate) struct Store {
 
 /// The pointer to a task's frame in a bundle.
 pub(crate) fn pointer(bundle: u64, task: usize, seq: u64) -> String {
-    format!("sb1:{bundle}:in/{task}:{seq}:0123456789abcdef")
+    format!("sb1:{bundle:012}:in/{task}:{seq}:0123456789abcdef")
 }
 
 /// The pointer that names no bundle.

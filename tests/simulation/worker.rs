@@ -1,18 +1,37 @@
-//! A simulated worker: the twin of `pipeline::worker`, with the real protocol and the real state.
+//! A simulated worker: a process that runs the product's coordinator and the product's state, and can end or stand
+//! still anywhere.
 
 use crate::broker::{Output, PARTITIONS, Place, SESSION, TASKS, TRANSACTION_TIMEOUT, key_of};
-use crate::store::first;
-use crate::world::{Crash, Env, LeftOut};
-use sandbar::checkpoint::{Command, Event, Protocol};
+use crate::ports::Run;
+use crate::store::{Frame, first};
+use crate::world::{Env, LeftOut};
+use sandbar::checkpoint::Event;
+use sandbar::error::Result;
+use sandbar::offset_metadata::Pointer;
+use sandbar::pipeline::commit::{Coordinator, Limits};
 use sandbar::record::Column;
 use sandbar::state::{Home, StoreId, TaskState, store_id};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const TOLERABLE_FAILURES: u32 = 1;
 /// How many steps there are between two commits, about.
 const INTERVAL: u64 = 60;
 const CACHE: u64 = 8 << 20;
+/// A step takes a millisecond.
+const LIMITS: Limits = Limits {
+    checkpoint: Duration::from_millis(150),
+    revocation: Duration::from_millis(100),
+    membership: Duration::from_millis(30),
+    commit: Duration::from_millis(60),
+    abort: Duration::ZERO,
+    recycle: Duration::ZERO,
+    settle: Duration::ZERO,
+    last_drain: Duration::from_millis(150),
+    last_commit: Duration::from_millis(200),
+    least: Duration::from_millis(10),
+};
 
 /// A worker, whether its process runs or not.
 pub(crate) struct Worker {
@@ -23,7 +42,7 @@ pub(crate) struct Worker {
     /// It stands still until then.
     paused_until: u64,
     restarts_at: u64,
-    process: Option<Process>,
+    process: Option<(Coordinator, Process)>,
 }
 
 /// What a process has in memory, and its state folder.
@@ -32,52 +51,55 @@ pub(crate) struct Process {
     pub(crate) id: String,
     pub(crate) epoch: u32,
     pub(crate) home: Home,
-    pub(crate) protocol: Protocol,
-    /// The command under way, and how often it was tried.
-    pub(crate) asked: Option<Command>,
-    pub(crate) tries: u32,
+    /// What the coordinator was not told yet.
+    pub(crate) events: VecDeque<Event>,
     pub(crate) tasks: BTreeMap<usize, Task>,
     pub(crate) member: u64,
-    /// The membership that this commit goes with.
-    pub(crate) metadata: u64,
     /// Outputs that are staged and not delivered.
     pub(crate) staged: VecDeque<Output>,
-    pub(crate) sealed: Option<Sealed>,
+    /// Nothing is delivered before that.
+    pub(crate) stalled_until: u64,
+    /// What is to be written next.
+    pub(crate) frozen: BTreeMap<usize, Frame>,
+    /// Under which assignments that was read.
+    pub(crate) frozen_under: BTreeMap<usize, u64>,
+    pub(crate) upload: Option<Upload>,
+    /// What the group said to a commit at least once; `None`: nothing.
+    pub(crate) answer: Option<Event>,
     pub(crate) has_lost_untold: bool,
     /// When its transaction began.
     pub(crate) began: Option<u64>,
+    /// When it was asked to stop.
+    pub(crate) stopping: Option<u64>,
     /// It stands still from now on, for so long.
     pub(crate) stands_still: Option<u64>,
-    /// Nobody tells it before that what became of a commit.
+    /// It gets no new producer before that, so that nobody tells it what became of a commit.
     pub(crate) settles_at: u64,
     due: u64,
-    is_over: bool,
+    pub(crate) is_over: bool,
 }
 
 pub(crate) struct Task {
     pub(crate) state: TaskState,
     pub(crate) next: [u64; PARTITIONS],
     pub(crate) committed: [u64; PARTITIONS],
+    /// Where this assignment began to read.
+    pub(crate) start: [u64; PARTITIONS],
     pub(crate) applied: String,
+    /// The number of the last bundle that it was given.
     pub(crate) seq: u64,
-    /// The incarnation that it read under is the reader's.
+    /// The assignment that it read under is the reader's.
     pub(crate) is_current: bool,
     /// A number that is new each time that the task is taken over.
-    pub(crate) incarnation: u64,
+    pub(crate) assignment_epoch: u64,
     pub(crate) is_revoked: bool,
 }
 
-pub(crate) struct Sealed {
+/// A bundle that is being written.
+pub(crate) struct Upload {
     pub(crate) bundle: u64,
     pub(crate) durable_at: u64,
-    pub(crate) tasks: BTreeMap<usize, SealedTask>,
-}
-
-pub(crate) struct SealedTask {
-    pub(crate) pointer: String,
-    pub(crate) incarnation: u64,
-    pub(crate) seq: u64,
-    pub(crate) next: [u64; PARTITIONS],
+    pub(crate) pointers: Vec<Pointer>,
 }
 
 /// The store of counts.
@@ -109,7 +131,7 @@ impl Worker {
         if env.now < self.paused_until && env.has_faults {
             return;
         }
-        let Some(process) = &mut self.process else {
+        let Some((coordinator, process)) = &mut self.process else {
             if self.restarts_at <= env.now {
                 self.restart(env, ids);
             }
@@ -122,11 +144,14 @@ impl Worker {
             env.tell(format!("worker {} stands still", self.index));
             return;
         }
-        let crashed = process.step(env).is_err();
+        let ended = process.step(coordinator, env);
         if let Some(steps) = process.stands_still.take() {
             self.paused_until = env.now + steps;
         }
-        if crashed || process.is_over {
+        if let Err(error) = &ended {
+            env.tell(format!("worker {} ends: {}", self.index, error.what));
+        }
+        if ended.is_err() || process.is_over {
             self.process = None;
             self.restarts_at = env.now + env.random.between(10, SESSION * 2);
         }
@@ -146,132 +171,83 @@ impl Worker {
         env.tell(format!("worker {} starts as {}", self.index, self.id));
         let epoch = env.broker.initialise(&self.id);
         let member = env.broker.join(self.index, env.now);
-        self.process = Some(Process {
+        let left_out = match env.left_out {
+            Some(LeftOut::ByCoordinator(condition)) => Some(condition),
+            _ => None,
+        };
+        let coordinator = Coordinator::new(env.mode, TOLERABLE_FAILURES, LIMITS, false).without(left_out);
+        let process = Process {
             index: self.index,
             id: self.id.clone(),
             epoch,
             home: Home::open(&self.folder, CACHE).expect("a state folder"),
-            protocol: Protocol::new(env.mode, TOLERABLE_FAILURES),
-            asked: None,
-            tries: 0,
+            events: VecDeque::new(),
             tasks: BTreeMap::new(),
             member,
-            metadata: 0,
             staged: VecDeque::new(),
-            sealed: None,
+            stalled_until: 0,
+            frozen: BTreeMap::new(),
+            frozen_under: BTreeMap::new(),
+            upload: None,
+            answer: None,
             has_lost_untold: false,
             began: None,
+            stopping: None,
             stands_still: None,
             settles_at: 0,
             due: env.now + INTERVAL,
             is_over: false,
-        });
+        };
+        self.process = Some((coordinator, process));
     }
 }
 
 impl Process {
-    fn step(&mut self, env: &mut Env) -> Result<(), Crash> {
+    /// What the product's loop does: polls the groups, lets the coordinator work, or processes.
+    fn step(&mut self, coordinator: &mut Coordinator, env: &mut Env) -> Result<()> {
         if let Some(member) = env.broker.members.get_mut(&self.index)
             && member.id == self.member
         {
             member.beat = env.now;
         }
-        // Groups are attended in the middle of a round, too.
         if env.random.once_in(4) {
-            return self.poll(env);
+            self.poll(env)?;
+        } else if coordinator.is_processing() {
+            self.process_or_begin(env)?;
         }
-        if let Some(command) = self.asked {
-            self.tries += 1;
-            if let Some(event) = self.carry_out(env, command)? {
-                self.asked = None;
-                self.tell(env, event)?;
-            }
-            return Ok(());
-        }
+        coordinator.step(&mut Run { process: self, env }).map(|_| ())
+    }
+
+    fn process_or_begin(&mut self, env: &mut Env) -> Result<()> {
         if env.fails_once_in(3000) {
-            return self.tell(env, Event::Stopping);
+            self.stopping = Some(env.now);
+            self.events.push_back(Event::Stopping);
+            return Ok(());
         }
         if env.now >= self.due {
             self.due = env.now + env.random.between(INTERVAL / 2, INTERVAL * 2);
-            if self.is_dirty() {
-                return self.tell(env, Event::Due);
-            }
+            self.events.push_back(Event::Due);
+            return Ok(());
+        }
+        if env.fails_once_in(2000) {
+            env.hit("a batch was given up");
+            self.events.push_back(Event::Expired);
+            return Ok(());
         }
         self.process(env)?;
-        self.deliver(env, 3)
-    }
-
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.tasks.values().any(|task| task.next != task.committed)
-    }
-
-    /// Tells the protocol what happened and does what asks for no answer.
-    pub(crate) fn tell(&mut self, env: &mut Env, event: Event) -> Result<(), Crash> {
-        env.hit(&format!("event {event:?}"));
-        let commands = self.protocol.on(event);
-        env.tell(format!("worker {}: {event:?} asks for {commands:?}", self.index));
-        for command in commands {
-            env.hit(&format!("command {command:?}"));
-            match command {
-                Command::Seal => self.seal(env)?,
-                Command::DropOverlays => self.drop_overlays(),
-                Command::Abort => self.abort(env),
-                Command::Forget => self.tasks.retain(|_, task| task.is_current),
-                Command::Release => self.release(env),
-                Command::Process => {}
-                Command::Leave => {
-                    env.broker.remove(self.index);
-                    self.is_over = true;
-                }
-                Command::Halt(_) => self.is_over = true,
-                answered => (self.asked, self.tries) = (Some(*answered), 0),
-            }
+        if let Some(event) = self.deliver(env, 3)? {
+            self.events.push_back(event);
         }
         Ok(())
     }
 
-    fn drop_overlays(&mut self) {
-        self.sealed = None;
-        self.staged.clear();
-        for task in self.tasks.values_mut() {
-            task.state.drop_overlay();
-        }
-    }
-
-    fn abort(&mut self, env: &mut Env) {
-        // Lost now and then: the new producer sees to it.
-        if env.fails_once_in(5) {
-            return;
-        }
-        let is_mine = env
-            .broker
-            .producers
-            .get(&self.id)
-            .is_some_and(|producer| producer.epoch == self.epoch);
-        if is_mine {
-            env.broker.end(&self.id, crate::broker::Ending::Aborted);
-        }
-    }
-
-    fn release(&mut self, env: &mut Env) {
-        let index = self.index;
-        self.tasks.retain(|task, at| {
-            if at.is_revoked && env.broker.owner[*task] == Some(index) {
-                env.broker.owner[*task] = None;
-            }
-            !at.is_revoked
-        });
-    }
-
-    /// Sees to the group: rejoins, hears what was lost, gives up and takes over.
-    fn poll(&mut self, env: &mut Env) -> Result<(), Crash> {
+    /// Sees to the group: joins again, hears what was lost, gives up and takes over.
+    pub(crate) fn poll(&mut self, env: &mut Env) -> Result<()> {
         if !env.broker.is_member(self.member) {
             self.member = env.broker.join(self.index, env.now);
             env.tell(format!("worker {} joins again", self.index));
-            if env.keeps(LeftOut::Incarnations) {
-                self.tasks.values_mut().for_each(|task| task.is_current = false);
-                self.has_lost_untold = !self.tasks.is_empty();
-            }
+            self.has_lost_untold = !self.tasks.is_empty();
+            self.tasks.values_mut().for_each(|task| task.is_current = false);
             env.hit("a zombie joined again");
             return Ok(());
         }
@@ -280,7 +256,9 @@ impl Process {
                 return Ok(());
             }
             self.has_lost_untold = false;
-            return self.tell(env, Event::Lost);
+            self.tasks.retain(|_, task| task.is_current);
+            self.events.push_back(Event::Lost);
+            return Ok(());
         }
         let mut is_asked = false;
         for task in 0..TASKS {
@@ -300,14 +278,14 @@ impl Process {
         }
         if is_asked {
             env.point("in-revocation")?;
-            self.tell(env, Event::Revoking)?;
+            self.events.push_back(Event::Revoking);
         }
         Ok(())
     }
 
     /// A batch of one partition: counts its keys, stages the outputs. Now and then the guest fails, which leaves no
     /// change.
-    fn process(&mut self, env: &mut Env) -> Result<(), Crash> {
+    fn process(&mut self, env: &mut Env) -> Result<()> {
         if self.tasks.is_empty() {
             return Ok(());
         }
@@ -346,31 +324,42 @@ impl Process {
         Ok(())
     }
 
-    /// Delivers some of what is staged. What the broker refuses is told to the protocol.
-    pub(crate) fn deliver(&mut self, env: &mut Env, most: usize) -> Result<(), Crash> {
+    /// Delivers some of what is staged. A transaction that is gone is told to the protocol; any other output that is
+    /// not taken ends the run.
+    pub(crate) fn deliver(&mut self, env: &mut Env, most: usize) -> Result<Option<Event>> {
         for _ in 0..most {
             let Some(output) = self.staged.pop_front() else { break };
             if env.fails_once_in(4000) {
-                self.asked = None;
-                return self.tell(env, Event::OutputFailed);
+                env.hit("an output was not delivered");
+                return match env.is_exact() {
+                    true => Ok(Some(Event::Expired)),
+                    false => Err(crate::world::killed("by an output that is not taken")),
+                };
             }
             if !env.is_exact() {
                 env.broker.store(output, None);
             } else if env.broker.produce(&self.id, self.epoch, env.now, output).is_err() {
-                self.asked = None;
-                let event = self.refused(env);
-                return self.tell(env, event);
+                return self.refused(env).map(Some);
             } else if self.began.is_none() {
                 self.began = Some(env.now);
                 env.point("after-begin")?;
             }
             env.point("mid-produce")?;
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// What the refusal of the epoch means: the broker's time-out, if it has passed, or another instance.
-    pub(crate) fn refused(&self, env: &Env) -> Event {
+    /// What the refusal of the epoch means to an output: the broker's time-out, if it has passed, or another instance,
+    /// which ends the run.
+    fn refused(&self, env: &Env) -> Result<Event> {
+        match self.refusal(env) {
+            Event::Expired => Ok(Event::Expired),
+            _ => Err(crate::world::killed("by another instance")),
+        }
+    }
+
+    /// The same to a commit.
+    pub(crate) fn refusal(&self, env: &Env) -> Event {
         match self.began {
             Some(began) if began + TRANSACTION_TIMEOUT < env.now => Event::Expired,
             _ => Event::Fenced,
@@ -378,21 +367,25 @@ impl Process {
     }
 
     /// Takes a task over: restores it to what is committed.
-    fn adopt(&mut self, env: &mut Env, task: usize) -> Result<(), Crash> {
+    fn adopt(&mut self, env: &mut Env, task: usize) -> Result<()> {
+        env.tell(format!("worker {} takes task {task} over", self.index));
         let state = self.home.task(&task_name(task)).expect("the local state opens");
         let applied = state.applied().map_or_else(|| first(task), str::to_owned);
+        let next = std::array::from_fn(|partition| env.broker.committed[&(task, partition)].0);
+        let (_, pointer) = env.broker.committed[&(task, 0)].clone();
         let at = Task {
             state,
-            next: [0; PARTITIONS],
-            committed: [0; PARTITIONS],
+            next,
+            committed: next,
+            start: next,
             applied,
             seq: 0,
             is_current: true,
-            incarnation: env.broker.new_id(),
+            assignment_epoch: env.broker.new_id(),
             is_revoked: false,
         };
-        env.tell(format!("worker {} takes task {task} over", self.index));
-        let restored = self.restore(env, task, at)?;
+        let mut restored = self.restore(env, task, at, &pointer)?;
+        crate::ports::verify(env, task, &mut restored);
         self.tasks.insert(task, restored);
         Ok(())
     }

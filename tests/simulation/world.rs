@@ -6,6 +6,7 @@ use crate::random::Random;
 use crate::store::{Store, first};
 use crate::worker::Worker;
 use sandbar::checkpoint::Mode;
+use sandbar::error::{Error, Kind, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
@@ -21,17 +22,18 @@ pub(crate) type Table = BTreeMap<String, u64>;
 /// A condition that the workers do not keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeftOut {
+    /// The group tells offsets that a transaction is about to change.
     RequireStable,
-    Incarnations,
-    IncarnationsAtApply,
-    Recycle,
-    Settle,
+    /// The store says that a bundle is durable before it is.
     BundleFirst,
+    /// One of the coordinator's own.
+    ByCoordinator(sandbar::pipeline::commit::LeftOut),
 }
 
 /// A process ended: whoever gets this stops where it is.
-#[derive(Debug)]
-pub(crate) struct Crash;
+pub(crate) fn killed(how: &str) -> Error {
+    Error::new(Kind::Failed, format!("killed {how}"), "it is simulated")
+}
 
 /// Everything but the workers.
 pub(crate) struct Env {
@@ -48,6 +50,8 @@ pub(crate) struct Env {
     pub(crate) left_out: Option<LeftOut>,
     /// Commits are often in doubt, and settled when others have gone on with the tasks.
     pub(crate) settles_late: bool,
+    /// Workers often stand still in the middle of a checkpoint.
+    pub(crate) stands_still_often: bool,
     /// The last things that happened.
     pub(crate) history: VecDeque<String>,
 }
@@ -87,7 +91,7 @@ impl Env {
     }
 
     /// A place at which a process may end.
-    pub(crate) fn point(&mut self, name: &str) -> Result<(), Crash> {
+    pub(crate) fn point(&mut self, name: &str) -> Result<()> {
         let odds = match name {
             "mid-base" | "mid-collection" | "in-revocation" => 40,
             "mid-restore" | "in-recycle" => 150,
@@ -99,7 +103,7 @@ impl Env {
         }
         self.hit(&format!("killed {name}"));
         self.tell(format!("killed {name}"));
-        Err(Crash)
+        Err(killed(name))
     }
 
     /// The commit of a transaction arrives.
@@ -267,6 +271,7 @@ impl World {
                 has_faults: true,
                 left_out: None,
                 settles_late: false,
+                stands_still_often: false,
                 history: VecDeque::new(),
             },
             workers: (0..WORKERS).map(|index| Worker::new(index, folder)).collect(),

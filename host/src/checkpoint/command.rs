@@ -6,7 +6,7 @@ pub enum Command {
     /// Begin to write the bundle: the changes of all tasks since the last commit. Not answered.
     Seal,
     /// Wait until every staged output is acknowledged; answer with `Drained` or `DrainTimedOut`, with checkpoints also
-    /// with `NothingNew`, `OutputFailed`, `Expired` or `Fenced`.
+    /// with `NothingNew`, `Expired` or `Fenced`.
     Drain,
     /// Wait until the bundle is durable; answer with `Stored` or `StoreFailed`.
     AwaitBundle,

@@ -1,8 +1,8 @@
 //! What the protocol is told.
 
-/// What happened, at a batch boundary. The first four come by themselves, at any time; so may `OutputFailed`,
-/// `Expired`, `Fenced` and `Foreign`, which also stand for the answer to a command that is under way. The others answer
-/// a command, and mean nothing if it was not given.
+/// What happened, at a batch boundary. The first four come by themselves, at any time; so may `Expired`, `Fenced` and
+/// `Foreign`, which also stand for the answer to a command that is under way. The others answer a command, and mean
+/// nothing if it was not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The interval came round, or the overlays are large.
@@ -22,8 +22,6 @@ pub enum Event {
     NothingNew,
     /// Positions only: the group answered an interval's commit, well or badly.
     Answered,
-    /// An output was not delivered and will not be.
-    OutputFailed,
     /// The bundle is durable, its length and hash are verified.
     Stored,
     /// The bundle could not be written, or not within the limit.

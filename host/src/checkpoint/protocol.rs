@@ -142,6 +142,11 @@ impl Protocol {
         self.phase == Phase::Processing
     }
 
+    /// Whether the answer to a command is waited for.
+    pub fn is_waiting(&self) -> bool {
+        !matches!(self.phase, Phase::Processing | Phase::Left)
+    }
+
     /// What to do about `event`. An event that means nothing where the round stands asks for nothing.
     pub fn on(&mut self, event: Event) -> &'static [Command] {
         if self.phase == Phase::Left {
@@ -204,7 +209,7 @@ impl Protocol {
             Event::Lost => self.lose(),
             Event::Fenced => self.halt(Halt::Fenced),
             Event::Foreign => self.halt(Halt::Foreign),
-            Event::OutputFailed | Event::Expired => self.interrupt(event),
+            Event::Expired => self.expire(),
             answer => self.go_on(answer),
         }
     }
@@ -248,15 +253,11 @@ impl Protocol {
         }
     }
 
-    /// An output or the transaction itself is gone: what was sealed over it is worth nothing.
-    fn interrupt(&mut self, event: Event) -> &'static [Command] {
+    /// The transaction is gone: what was sealed over it is worth nothing.
+    fn expire(&mut self) -> &'static [Command] {
         use Phase::*;
         match self.phase {
-            Processing | Draining | AwaitingBundle | Checking | SendingOffsets if event == Event::OutputFailed => {
-                self.fail(Self::start_over)
-            }
             Processing | Draining | AwaitingBundle | Checking | SendingOffsets => self.start_over(),
-            Committing if event == Event::OutputFailed => self.go_on(Event::CommitRefused),
             Committing => self.go_on(Event::CommitUnknown),
             _ => &[],
         }

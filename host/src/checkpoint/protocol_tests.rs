@@ -4,7 +4,7 @@
 use super::{Command, Event, Halt, Mode, Protocol};
 use std::collections::HashSet;
 
-const EVENTS: [Event; 32] = [
+const EVENTS: [Event; 31] = [
     Event::Due,
     Event::Revoking,
     Event::Lost,
@@ -13,7 +13,6 @@ const EVENTS: [Event; 32] = [
     Event::DrainTimedOut,
     Event::NothingNew,
     Event::Answered,
-    Event::OutputFailed,
     Event::Stored,
     Event::StoreFailed,
     Event::Current,
@@ -44,25 +43,17 @@ const TOLERABLE: u32 = 2;
 fn answers(command: Command) -> &'static [Event] {
     use Event::*;
     match command {
-        Command::Drain => &[Drained, DrainTimedOut, NothingNew, OutputFailed, Expired],
-        Command::AwaitBundle => &[Stored, StoreFailed, OutputFailed, Expired],
-        Command::CheckMembership => &[Current, Stale, OutputFailed, Expired],
-        Command::SendOffsets => &[OffsetsSent, OffsetsSlow, Stale, OffsetsRefused, OutputFailed, Expired],
-        Command::CommitTransaction => &[
-            Committed,
-            CommittedSlow,
-            CommitRefused,
-            CommitUnknown,
-            OutputFailed,
-            Expired,
-        ],
+        Command::Drain => &[Drained, DrainTimedOut, NothingNew, Expired],
+        Command::AwaitBundle => &[Stored, StoreFailed, Expired],
+        Command::CheckMembership => &[Current, Stale, Expired],
+        Command::SendOffsets => &[OffsetsSent, OffsetsSlow, Stale, OffsetsRefused, Expired],
+        Command::CommitTransaction => &[Committed, CommittedSlow, CommitRefused, CommitUnknown, Expired],
         Command::CommitOffsets => &[
             Committed,
             CommittedSlow,
             CommitRefused,
             OffsetsRefused,
             CommitUnknown,
-            OutputFailed,
             Expired,
         ],
         Command::Apply => &[Applied],
@@ -75,10 +66,7 @@ fn answers(command: Command) -> &'static [Event] {
 
 fn comes_by_itself(event: Event) -> bool {
     use Event::*;
-    matches!(
-        event,
-        Due | Revoking | Lost | Stopping | OutputFailed | Expired | Fenced | Foreign
-    )
+    matches!(event, Due | Revoking | Lost | Stopping | Expired | Fenced | Foreign)
 }
 
 /// What somebody knows who sees every event and every command, and holds them against the invariants.
@@ -214,7 +202,6 @@ impl Observer {
         let is_failure = match event {
             StoreFailed | OffsetsRefused => is_answer,
             CommitRefused => is_answer && self.is_exact(),
-            OutputFailed => is_answer && (self.asked != Some(Command::CommitOffsets)) || self.may_process,
             _ => false,
         };
         self.failures += u32::from(is_failure && !self.has_lost && !self.is_ending);

@@ -24,6 +24,11 @@ impl Stop {
         self.since.get().is_some()
     }
 
+    /// How long ago it was asked to stop; `None`: it was not.
+    pub fn since(&self) -> Option<Duration> {
+        self.since.get().map(|since| clock::now().duration_since(*since))
+    }
+
     /// Whether it was asked to stop longer than `patience` ago.
     pub fn is_overdue(&self, patience: Duration) -> bool {
         self.since

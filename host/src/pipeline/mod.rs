@@ -9,7 +9,7 @@ pub mod lifecycle;
 mod batch;
 mod lane;
 mod tasks;
-mod round;
+pub mod commit;
 mod positions;
 pub mod worker;
 mod watchdog;

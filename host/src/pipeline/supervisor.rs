@@ -5,10 +5,10 @@
 //! ```
 
 use super::batch::Tasks;
+use super::commit::transaction_timeout;
 use super::committed::collect_until;
 use super::flow::{self, Ports, Route};
 use super::lifecycle::{Notice, PassedOver, Stop};
-use super::round::transaction_timeout;
 use super::start::keyed::{self, Recorded};
 use super::start::{Import, check_committed, kept};
 use super::tasks::Checkpoints;

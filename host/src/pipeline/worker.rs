@@ -5,12 +5,12 @@
 //! ```
 //!
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `positions`, and with
-//! checkpoints in `round`.
+//! checkpoints in `commit`.
 
 use super::batch::{Done, Task, Tasks, most_bytes};
+use super::commit::{Checkpointing, Coordinator};
 use super::lane::{Lane, Member};
 use super::lifecycle::{Notice, Stop};
-use super::round::Rounds;
 use super::tasks::{Checkpoints, Owned};
 use crate::checkpoint::Event;
 use crate::clock::{self, Interval};
@@ -24,7 +24,7 @@ use crate::source::{Batch, FileReader, Plan, Polled, Reader};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one wait for a task's state may last before the groups are seen to.
 const RESTORE_LOOK: Duration = Duration::from_millis(20);
@@ -81,8 +81,12 @@ pub struct Worker {
     pub(super) tasks: Tasks,
     /// The tasks' state.
     pub(super) owned: Owned,
-    /// Where `[checkpoint]` stands.
-    pub(super) rounds: Option<Rounds>,
+    /// If there is `[checkpoint]`.
+    pub(super) checkpointing: Option<Checkpointing>,
+    /// Carries checkpoints out; away while it is at work.
+    pub(super) coordinator: Option<Coordinator>,
+    /// The clock of the checkpoints.
+    pub(super) began: Instant,
     pub(super) writer: Writer,
     batch: Batch,
     pub(super) metrics: WorkerMetrics,
@@ -135,7 +139,9 @@ impl Worker {
         let settings = shared.pipeline.checkpoint.as_ref().zip(checkpoints.store().cloned());
         Ok(Self {
             owned,
-            rounds: settings.map(|(settings, store)| Rounds::new(&shared.pipeline, settings, store)),
+            coordinator: (settings.as_ref()).map(|(settings, _)| Coordinator::of(&shared.pipeline, settings)),
+            checkpointing: settings.map(|(settings, store)| Checkpointing::new(&shared.pipeline, settings, store)),
+            began: clock::now(),
             metrics: metrics::worker(&shared.pipeline.name),
             batch: Batch::default(),
             busy: false,
@@ -183,13 +189,13 @@ impl Worker {
             }
             if let Err(error) = self.writer.poll(Duration::ZERO) {
                 let lost = self.lost(error)?;
-                self.on_round(lost)?;
+                self.on_checkpoint(lost)?;
             }
             self.watch_connection();
             if self.tell.due() {
                 self.tell_positions();
             }
-            if self.rounds.is_none() {
+            if self.checkpointing.is_none() {
                 self.owned.spill()?;
             }
         }
@@ -212,7 +218,7 @@ impl Worker {
         let mut left = if self.is_torn {
             Ok(())
         } else {
-            self.on_round(Event::Stopping)
+            self.on_checkpoint(Event::Stopping)
         };
         // What was not committed is not to hold readers back.
         self.writer.abort(STOP_CLOSE_LIMIT - STOP_DRAIN_LIMIT);
@@ -225,7 +231,7 @@ impl Worker {
     }
 
     fn leave_lane(&mut self, lane: usize) -> Result<()> {
-        let stopped = match self.rounds {
+        let stopped = match self.checkpointing {
             Some(_) => Ok(()),
             None => self.on(lane, Event::Stopping),
         };
@@ -317,17 +323,19 @@ impl Worker {
             Polled::Lost(partitions) => {
                 self.owned.give_up(&member.task_ids, &partitions);
                 member.lost(&partitions);
-                match (&self.rounds, self.waiting) {
-                    (Some(_), Waiting::Nothing) => self.on_round(Event::Lost)?,
+                match (&self.checkpointing, self.waiting) {
+                    (Some(_), Waiting::Nothing) => self.on_checkpoint(Event::Lost)?,
                     (Some(_), _) => self.waiting = Waiting::ForGroup,
                     (None, _) => self.on(lane, Event::Lost)?,
                 }
                 self.rebalanced(&[], &[], &partitions);
             }
-            Polled::Committed(outcome) if self.rounds.as_ref().is_some_and(|rounds| rounds.is_truth) => {
+            Polled::Committed(outcome) if self.checkpointing.as_ref().is_some_and(|of| of.is_truth) => {
                 self.monitored(lane, outcome.map_err(|refusal| refusal.reason));
             }
-            Polled::Committed(outcome) if self.rounds.is_some() => member.answer = Some(outcome.map(|_partitions| ())),
+            Polled::Committed(outcome) if self.checkpointing.is_some() => {
+                member.answer = Some(outcome.map(|_partitions| ()))
+            }
             Polled::Committed(outcome) => self.committed(lane, outcome.map_err(|refusal| refusal.reason))?,
             Polled::Disconnected(reason) => self.reader_lost = Some(reason),
             Polled::Connected => self.reader_lost = None,
@@ -340,16 +348,16 @@ impl Worker {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return Ok(());
         };
-        if self.rounds.is_some() && self.waiting != Waiting::Nothing {
+        if self.checkpointing.is_some() && self.waiting != Waiting::Nothing {
             // It is told again once the batch is out of the way.
             self.waiting = Waiting::ForGroup;
             return Ok(());
         }
-        if self.rounds.is_some() {
+        if self.checkpointing.is_some() {
             let is_news = member.revoking != partitions;
             member.revoking.clone_from(&partitions);
             if is_news {
-                self.on_round(Event::Revoking)?;
+                self.on_checkpoint(Event::Revoking)?;
                 self.rebalanced(&[], &partitions, &[]);
             }
             return Ok(());
@@ -369,9 +377,9 @@ impl Worker {
             return Ok(());
         };
         member.finished = member.reader.as_ref().is_none_or(Reader::is_committed);
-        match (member.finished, &self.rounds) {
+        match (member.finished, &self.checkpointing) {
             (true, _) => Ok(()),
-            (false, Some(_)) => self.on_round(Event::Due),
+            (false, Some(_)) => self.on_checkpoint(Event::Due),
             (false, None) => self.on(lane, Event::Due),
         }
     }
@@ -406,7 +414,7 @@ impl Worker {
         let task = self.lanes[lane].task(&self.batch.partition);
         let done = self.take_through_as(lane, source, &task);
         let done = match done {
-            Err(error) if self.rounds.is_some() || self.writer.has_refusals() => {
+            Err(error) if self.checkpointing.is_some() || self.writer.has_refusals() => {
                 // A plugin is called before anything is put out; any other failure may leave a part of the batch there.
                 let was_put_out = error.kind != Kind::Guest || self.tasks.has_put_out();
                 self.lost(error)
@@ -422,7 +430,7 @@ impl Worker {
                 state: self.owned.state(&task),
             };
             self.tasks.give_up(&mut of);
-            if self.rounds.is_some() {
+            if self.checkpointing.is_some() {
                 self.take_back()?;
             }
         }
@@ -436,7 +444,7 @@ impl Worker {
         if self.is_torn {
             Ok(())
         } else {
-            self.on_round(Event::Expired)
+            self.on_checkpoint(Event::Expired)
         }
     }
 
@@ -489,9 +497,9 @@ impl Worker {
     }
 
     fn commit_when_due(&mut self, lane: usize) -> Result<()> {
-        if self.rounds.is_some() {
+        if self.checkpointing.is_some() {
             let is_free = self.waiting == Waiting::Nothing;
-            return if is_free { self.round_when_due() } else { Ok(()) };
+            return if is_free { self.checkpoint_when_due() } else { Ok(()) };
         }
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return Ok(());

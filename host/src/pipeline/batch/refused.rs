@@ -205,7 +205,7 @@ impl Worker {
         if !self.writer.has_refusals() {
             return Ok(false);
         }
-        if self.rounds.is_none() {
+        if self.checkpointing.is_none() {
             self.learn_refusals()?;
             self.read_again()?;
         }

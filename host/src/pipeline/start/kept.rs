@@ -5,7 +5,7 @@
 //! processed there is one.
 
 use crate::checkpoint::bundle::Entry;
-use crate::checkpoint::{Event, Stops, Store, TaskFrame};
+use crate::checkpoint::{Stops, Store, TaskFrame};
 use crate::config::{KafkaSource, Offsets, PartitionCounts, Pipeline, Source, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
@@ -199,20 +199,6 @@ pub(super) fn write(pipeline: &Pipeline, store: &Store, frames: Vec<TaskFrame>) 
 }
 
 impl Worker {
-    /// The bundle is durable, and that is the commit. The groups are told for the eyes of monitoring, and not waited
-    /// for.
-    pub(in crate::pipeline) fn keep(&mut self) -> Event {
-        for lane in 0..self.lanes.len() {
-            let positions = self.positions(lane);
-            if let Lane::Kafka(member) = &mut self.lanes[lane]
-                && let Some(reader) = &mut member.reader
-            {
-                reader.kept(positions);
-            }
-        }
-        Event::Committed
-    }
-
     /// What a group answered that was told for the eyes of monitoring: counted, told once for a row of failures, and
     /// never more.
     pub(in crate::pipeline) fn monitored(&mut self, lane: usize, outcome: Result<usize, String>) {

@@ -1,0 +1,22 @@
+//! The commit of a worker with checkpoints: one [`Coordinator`] carries out what `checkpoint::protocol` decides, on
+//! ports. `tests/simulation` runs the same coordinator on a broker and a store that go wrong.
+//!
+//! ```text
+//! freeze, begin the upload → drain → bundle durable → members as before → offsets and pointers committed → apply
+//! ```
+//!
+//! Always: nothing is processed while a checkpoint is under way, and what is committed is what its bundle says, to the
+//! offset.
+
+pub mod ports;
+mod in_flight;
+mod coordinator;
+mod recovery;
+mod checkpointing;
+mod kafka;
+mod tasks;
+
+pub use coordinator::{Coordinator, LeftOut, Limits};
+pub use in_flight::{Covered, InFlight};
+
+pub(super) use checkpointing::{Checkpointing, transaction_timeout};

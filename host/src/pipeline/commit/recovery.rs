@@ -1,0 +1,86 @@
+//! The ways back from a checkpoint that did not go through.
+//!
+//! Always: after anything but a clean commit the producer is a new one before anything else is done, and what is
+//! committed says where to go on.
+
+use super::coordinator::{Coordinator, LeftOut};
+use super::ports::{CommitPorts, TaskPartition};
+use crate::checkpoint::Event;
+use crate::error::Result;
+use crate::offset_metadata::{Metadata, is_ours};
+use crate::source::Held;
+use std::collections::BTreeMap;
+
+impl Coordinator {
+    pub(super) fn recycle(&mut self, ports: &mut impl CommitPorts) -> Result<Option<Event>> {
+        // A process that stood still may learn here that another one took its place.
+        ports.poll_groups()?;
+        self.hear(ports)?;
+        if !self.keeps(LeftOut::Recycle) {
+            return Ok(Some(Event::Recycled));
+        }
+        let limit = self.time_left(ports, self.limits().recycle);
+        ports.recycle(limit).map(Some)
+    }
+
+    /// Which of the two a commit in doubt was: the pointers say.
+    pub(super) fn settle(&mut self, ports: &mut impl CommitPorts) -> Result<Event> {
+        let limit = self.time_left(ports, self.limits().settle);
+        let Some(committed) = ports.committed(limit)? else {
+            return Ok(Event::Unsettled);
+        };
+        let Some(in_flight) = &self.in_flight else {
+            return Ok(Event::SettledOther);
+        };
+        let mut settled = Event::SettledOther;
+        for of in &in_flight.covered {
+            let Some((_, Some((_, metadata)))) = committed.iter().find(|(at, _)| *at == of.at) else {
+                continue;
+            };
+            let Ok(Metadata::Ours(pointer)) = Metadata::read(Some(metadata.as_bytes())) else {
+                return Ok(Event::Foreign);
+            };
+            if in_flight.pointers.contains(&pointer) {
+                settled = Event::SettledNew;
+                break;
+            }
+            settled = Event::SettledOld;
+        }
+        if settled == Event::SettledNew {
+            self.forget_lost(ports);
+            if let Some(in_flight) = &self.in_flight {
+                ports.committed_by_transaction(in_flight);
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Goes on at what is committed.
+    pub(super) fn rewind(&mut self, ports: &mut impl CommitPorts) -> Result<Event> {
+        let limit = self.time_left(ports, self.limits().settle);
+        let Some(committed) = ports.committed(limit)? else {
+            return Ok(Event::RewindFailed);
+        };
+        let mut positions = Vec::new();
+        let mut of_tasks: BTreeMap<String, Vec<TaskPartition>> = BTreeMap::new();
+        for of in ports.partitions() {
+            let is_of = |held: &&Held| held.0 == of.at;
+            let (next, metadata) = match committed.iter().find(is_of) {
+                Some((_, Some((next, metadata)))) if is_ours(metadata) => (*next, Some(metadata.clone())),
+                Some((_, Some(_))) => return Ok(Event::Foreign),
+                _ => (of.start, None),
+            };
+            positions.push((of.input, of.at.clone(), next));
+            of_tasks.entry(of.task).or_default().push((of.at, next, metadata));
+        }
+        if self.keeps(LeftOut::GoBack) {
+            for (task, partitions) in &of_tasks {
+                if !ports.go_back(task, partitions)? {
+                    return Ok(Event::RewindFailed);
+                }
+            }
+        }
+        ports.rewind(&positions)?;
+        Ok(Event::Rewound)
+    }
+}
