@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// Every point, in the order of a round; `tests/guarantees` kills at each of them.
+/// Every point, in the order of a checkpoint; `tests/guarantees` kills at each of them.
 pub const POINTS: [&str; 18] = [
     "after-begin",
     "mid-produce",

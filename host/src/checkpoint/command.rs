@@ -62,7 +62,7 @@ pub enum Command {
 pub enum Halt {
     /// Another instance with the same id runs.
     Fenced,
-    /// More rounds failed one after the other than are tolerable.
+    /// More checkpoints failed one after the other than are tolerable.
     TooManyFailures,
     /// The group's offsets were written by somebody else.
     Foreign,

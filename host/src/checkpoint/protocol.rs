@@ -6,12 +6,12 @@
 //! 2. drain: every output staged so far is acknowledged
 //! 3. commit the positions of the records processed so far
 //!
-//! A round is asked for by the interval, by a partition that is taken away, or by the end of the run. An interval's
+//! A commit is asked for by the interval, by a partition that is taken away, or by the end of the run. An interval's
 //! commit is answered later and nobody waits for it; the commit of a revocation or of the end is waited for, with a
 //! limit, by who carries it out. A failed commit changes nothing: the next one supersedes it.
 //!
 //! **With checkpoints** (`Mode::AtLeastOnce`, `Mode::ExactlyOnce`), one machine a worker, over all its groups and
-//! tasks. Nothing is processed while a round is under way:
+//! tasks. Nothing is processed while a checkpoint is under way:
 //!
 //! ```text
 //!              at least once                exactly once
@@ -24,27 +24,27 @@
 //!   7  Apply   the overlays become the local state
 //! ```
 //!
-//! At least once, a round that fails leaves everything as it is: the next one carries the same changes and more, so
-//! nothing is dropped but when an output is lost. Exactly once, it takes the outputs back: the transaction is aborted,
-//! the overlays are dropped, the producer is recycled, and the tasks that stay go on from what is committed. One that
-//! may have gone through is settled: recycled first, so that Kafka has decided, then the committed pointers say which
-//! of the two it was.
+//! At least once, a checkpoint that fails leaves everything as it is: the next one carries the same changes and more,
+//! so nothing is dropped but when a batch was given up half put out. Exactly once, it takes the outputs back: the
+//! transaction is aborted, the overlays are dropped, the producer is recycled, and the tasks that stay go on from what
+//! is committed. One that may have gone through is settled: recycled first, so that Kafka has decided, then the
+//! committed pointers say which of the two it was.
 //!
 //! Invariants, held by the tests below over every sequence of events (of eight for positions, of any length with
 //! checkpoints):
 //!
 //! - P1: nothing is committed unless everything was drained since the last record was processed.
-//! - P2: no commit begins over a task that was lost since the round began, or that another incarnation owns.
+//! - P2: no commit begins over a task that was lost since the checkpoint began, or that another incarnation owns.
 //! - P3: a run that left or halted does nothing any more.
-//! - P4: no offsets are sent and none committed before the round's bundle is durable.
+//! - P4: no offsets are sent and none committed before the checkpoint's bundle is durable.
 //! - P5: exactly once, after anything but a clean commit nothing is processed before the producer was recycled.
 //! - P6: exactly once, after an unknown outcome nothing is processed before it was settled, or everything was read
 //!   again from what is committed.
 //! - P7: overlays are applied only if the commit is known to have gone through.
 //! - P8: when overlays were dropped, nothing is processed before the positions went back to what is committed.
 //! - P9: a revocation is answered by one `Release`, and not while a transaction is open; or the run ends.
-//! - P10: at most `tolerable_failures` rounds fail one after the other; the next failure halts. Outputs that are not
-//!   acknowledged in time are no failure: a cluster that is away ends no run.
+//! - P10: at most `tolerable_failures` checkpoints fail one after the other; the next failure halts. Outputs that are
+//!   not acknowledged in time are no failure: a cluster that is away ends no run.
 
 use super::command::{Command, Halt};
 use super::event::Event;
@@ -60,7 +60,7 @@ pub enum Mode {
     ExactlyOnce,
 }
 
-/// Where a round stands: which answer it waits for.
+/// Where a checkpoint stands: which answer it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Phase {
     Processing,
@@ -104,13 +104,13 @@ pub struct Protocol {
     unanswered: bool,
     /// With checkpoints: a revocation waits for its answer.
     is_revoking: bool,
-    /// With checkpoints: this round is the last.
+    /// With checkpoints: this checkpoint is the last.
     is_ending: bool,
-    /// Something was lost since the round began: it must not commit.
+    /// Something was lost since the checkpoint began: it must not commit.
     has_lost: bool,
     /// Offsets or commit were slow: a retry of theirs may be under way.
     is_slow: bool,
-    /// Rounds that failed one after the other.
+    /// Checkpoints that failed one after the other.
     failures: u32,
 }
 
@@ -121,8 +121,8 @@ impl Default for Protocol {
 }
 
 impl Protocol {
-    /// A machine that halts when more than `tolerable_failures` rounds fail one after the other; positions only, it
-    /// never does.
+    /// A machine that halts when more than `tolerable_failures` checkpoints fail one after the other; positions only,
+    /// it never does.
     pub fn new(mode: Mode, tolerable_failures: u32) -> Self {
         Self {
             mode,
@@ -147,7 +147,7 @@ impl Protocol {
         !matches!(self.phase, Phase::Processing | Phase::Left)
     }
 
-    /// What to do about `event`. An event that means nothing where the round stands asks for nothing.
+    /// What to do about `event`. An event that means nothing where the checkpoint stands asks for nothing.
     pub fn on(&mut self, event: Event) -> &'static [Command] {
         if self.phase == Phase::Left {
             &[]
@@ -214,7 +214,7 @@ impl Protocol {
         }
     }
 
-    /// Begins a round; one that is under way will do.
+    /// Begins a checkpoint; one that is under way will do.
     fn begin(&mut self) -> &'static [Command] {
         if self.phase != Phase::Processing {
             return &[];
@@ -222,7 +222,7 @@ impl Protocol {
         self.wait(Phase::Draining, &[Command::Seal, Command::Drain])
     }
 
-    /// A round under way carries what was read of the revoked partitions; if everything was dropped already, they
+    /// A checkpoint under way carries what was read of the revoked partitions; if everything was dropped already, they
     /// can go at once.
     fn revoke(&mut self) -> &'static [Command] {
         if self.phase == Phase::Rewinding {
@@ -263,7 +263,7 @@ impl Protocol {
         }
     }
 
-    /// The answer to the command that the round waits for.
+    /// The answer to the command that the checkpoint waits for.
     fn go_on(&mut self, answer: Event) -> &'static [Command] {
         use Event::*;
         match (self.phase, answer) {
@@ -300,7 +300,7 @@ impl Protocol {
         }
     }
 
-    /// The answer to a command on the way back from a round that failed.
+    /// The answer to a command on the way back from a checkpoint that failed.
     fn recover(&mut self, answer: Event) -> &'static [Command] {
         use Event::*;
         match (self.phase, answer) {
@@ -379,7 +379,7 @@ impl Protocol {
         }
     }
 
-    /// The round ended, and what it did stands.
+    /// The checkpoint ended, and what it did stands.
     fn finish(&mut self) -> &'static [Command] {
         use Command::*;
         if self.is_ending {
@@ -391,8 +391,8 @@ impl Protocol {
         }
     }
 
-    /// The round did not commit. At least once, the next one will; exactly once, everything since the last commit is
-    /// taken back.
+    /// The checkpoint did not commit. At least once, the next one will; exactly once, everything since the last commit
+    /// is taken back.
     fn give_up(&mut self) -> &'static [Command] {
         if self.mode == Mode::ExactlyOnce {
             self.start_over()
@@ -413,8 +413,8 @@ impl Protocol {
         }
     }
 
-    /// Counts a failure that is not ordinary; the run ends if it is one too many, else `then`. A round that ends the
-    /// run, or could not have committed any more, is not counted.
+    /// Counts a failure that is not ordinary; the run ends if it is one too many, else `then`. A checkpoint that ends
+    /// the run, or could not have committed any more, is not counted.
     fn fail(&mut self, then: impl FnOnce(&mut Self) -> &'static [Command]) -> &'static [Command] {
         if self.has_lost {
             return then(self);

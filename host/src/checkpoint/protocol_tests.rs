@@ -144,7 +144,7 @@ impl Observer {
         let waits = self.asked.is_some();
         assert!(
             self.is_over || waits != self.may_process,
-            "it stands still, or processes in a round"
+            "it stands still, or processes in a checkpoint"
         );
     }
 

@@ -111,7 +111,7 @@ fn by_task(marked: &[Marked]) -> Result<Vec<(Pointer, Offsets)>> {
             .entry(pointer.task.clone())
             .or_insert_with(|| (pointer.clone(), Offsets::new()));
         match (&agreed.bundle, &pointer.bundle) {
-            // It joined the task, and the next round covers it.
+            // It joined the task, and the next checkpoint covers it.
             (Some(_), None) => continue,
             (None, Some(_)) => (*agreed, *offsets) = (pointer.clone(), Offsets::new()),
             _ => {}

@@ -34,7 +34,7 @@ pub(super) struct Member {
     pub(super) task_ids: TaskIds,
     /// Partitions that the group takes away and waits for.
     pub(super) revoking: Vec<TopicPartition>,
-    /// What came of the commit of a round; `None`: no answer yet.
+    /// What came of the commit of a checkpoint; `None`: no answer yet.
     pub(super) answer: Option<Result<(), Refusal>>,
     pub(super) commit_failed_before: bool,
     pub(super) finished: bool,
@@ -72,8 +72,8 @@ impl Member {
             Source::File(_) => None,
         });
         let kafka: Vec<_> = kafka.collect();
-        // Sources that meet commit in the same way: `pipeline::spec` sees to it. With checkpoints the worker's rounds
-        // commit.
+        // Sources that meet commit in the same way: `pipeline::spec` sees to it. With checkpoints the worker's
+        // checkpoints commit.
         let every = kafka
             .iter()
             .filter(|source| source.commit_offsets == CommitOffsets::Periodic)
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(
             member.revoking,
             [at(0)],
-            "what comes back after the loss is not given up by the round before it"
+            "what comes back after the loss is not given up by the checkpoint before it"
         );
         member.lost(&[at(0)]);
         assert!(member.revoking.is_empty());

@@ -63,7 +63,7 @@ pub struct Shared {
     pub failure: Arc<OnceLock<Error>>,
 }
 
-/// Whether a batch waits for a sink or a plugin, half put out: no round may begin over it.
+/// Whether a batch waits for a sink or a plugin, half put out: no checkpoint may begin over it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Waiting {
     #[default]
@@ -214,7 +214,7 @@ impl Worker {
 
     /// Every lane leaves, whatever becomes of the others; the first failure is told.
     fn leave(&mut self) -> Result<()> {
-        // With checkpoints all lanes leave by one last round; who is left over after it was not to commit.
+        // With checkpoints all lanes leave by one last checkpoint; who is left over after it was not to commit.
         let mut left = if self.is_torn {
             Ok(())
         } else {
@@ -437,8 +437,8 @@ impl Worker {
         done
     }
 
-    /// A batch that was given up may have put out a part of its outputs: no round may commit them. What was done since
-    /// the last commit is done again; if the run is to stop, by the next start.
+    /// A batch that was given up may have put out a part of its outputs: no checkpoint may commit them. What was done
+    /// since the last commit is done again; if the run is to stop, by the next start.
     fn take_back(&mut self) -> Result<()> {
         self.is_torn = self.shared.stop.is_requested();
         if self.is_torn {

@@ -2,7 +2,7 @@
 //! ports. `tests/simulation` runs the same coordinator on a broker and a store that go wrong.
 //!
 //! ```text
-//! freeze, begin the upload → drain → bundle durable → members as before → offsets and pointers committed → apply
+//! freeze, begin to upload → drain → bundle durable → members as before → offsets and pointers committed → apply
 //! ```
 //!
 //! Always: nothing is processed while a checkpoint is under way, and what is committed is what its bundle says, to the

@@ -22,7 +22,7 @@ const LOOK_FOR_OTHERS: Duration = Duration::from_secs(5);
 
 impl TaskStates for Worker {
     fn owes_checkpoint(&self) -> bool {
-        self.owned.owes_round()
+        self.owned.owes_checkpoint()
     }
 
     fn freeze(&mut self, covered: &[Covered]) -> Result<usize> {

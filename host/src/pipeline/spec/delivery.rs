@@ -145,7 +145,7 @@ fn refuse_long_interval(file: &File, scope: &Scope<'_>) -> Checked<()> {
     Err(error.hint("set it to \"14m\" or less, or delivery = \"at-least-once\""))
 }
 
-/// A round has one point at which it is committed: the group's answer, or the durable bundle.
+/// A checkpoint has one point at which it is committed: the group's answer, or the durable bundle.
 pub(super) fn one_truth(file: &File, sources: &[Source], scope: &Scope<'_>) -> Checked<()> {
     let mut kafka = sources.iter().filter_map(|source| match source {
         Source::Kafka(source) => Some(source),

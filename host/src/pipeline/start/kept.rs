@@ -1,5 +1,5 @@
-//! `offsets = "checkpoint"`: the newest bundles are the truth about positions, and a round is committed by its durable
-//! bundle.
+//! `offsets = "checkpoint"`: the newest bundles are the truth about positions, and a checkpoint is committed by its
+//! durable bundle.
 //!
 //! Always: a bundle is written only after the outputs of its records were acknowledged, and before the first record is
 //! processed there is one.
@@ -131,8 +131,8 @@ struct First {
     stop: Option<String>,
 }
 
-/// Writes where partitions start of which no bundle tells, so that a crash before the first round starts at the same
-/// places.
+/// Writes where partitions start of which no bundle tells, so that a crash before the first checkpoint starts at the
+/// same places.
 fn begin(
     pipeline: &Pipeline,
     store: &Store,

@@ -40,8 +40,8 @@ pub(in crate::pipeline) struct Task {
     delta_bytes: u64,
     basing: Option<Basing>,
     committed: Instant,
-    /// A partition joined it that its checkpoint does not know: the next round covers it, whether or not anything was
-    /// read.
+    /// A partition joined it that its checkpoint does not know: the next checkpoint covers it, whether or not anything
+    /// was read.
     has_joined: bool,
     /// What it has of each store.
     stores: Vec<StoreShape>,
@@ -254,7 +254,7 @@ impl Owned {
 
     /// Whether a task waits for a checkpoint though nothing was read: a partition joined it, or stores of it are
     /// dropped.
-    pub(in crate::pipeline) fn owes_round(&self) -> bool {
+    pub(in crate::pipeline) fn owes_checkpoint(&self) -> bool {
         let owes = |task: &Task| task.has_joined || !task.dropped.is_empty();
         self.tasks.values().any(owes)
     }
@@ -657,9 +657,12 @@ mod tests {
             "it is not dropped unasked"
         );
         let mut second = runs.start(vec![value("stays")], true).unwrap();
-        assert!(second.owes_round(), "it is dropped whether or not anything is read");
+        assert!(
+            second.owes_checkpoint(),
+            "it is dropped whether or not anything is read"
+        );
         second.drop_overlays();
-        assert!(second.owes_round(), "a commit that failed dropped nothing");
+        assert!(second.owes_checkpoint(), "a commit that failed dropped nothing");
         runs.stop(second, |_| {});
         for is_local in [true, false] {
             if !is_local {
@@ -667,7 +670,7 @@ mod tests {
             }
             let third = runs.start(vec![store("gone", StoreKind::List, (1, 1)), value("stays")], false);
             let mut third = third.unwrap();
-            assert!(!third.owes_round());
+            assert!(!third.owes_checkpoint());
             let state = third.state(TASK).as_mut().unwrap();
             assert!(!state.has_entries(id("gone")).unwrap(), "local files: {is_local}");
             assert!(state.has_entries(id("stays")).unwrap());
