@@ -6,9 +6,10 @@ use crate::clock::Interval;
 use crate::config::{Checkpoint, Delivery, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::lifecycle::Notice;
+use crate::pipeline::limits::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT};
 use crate::pipeline::start::kept;
 use crate::pipeline::tasks::owned::OVERLAY_LIMIT;
-use crate::pipeline::worker::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT, Worker};
+use crate::pipeline::worker::Worker;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -88,6 +89,14 @@ pub(in crate::pipeline) fn transaction_timeout(checkpoint: &Checkpoint) -> Durat
 }
 
 impl Worker {
+    /// Tells the run's way of committing what happened at an input.
+    pub(in crate::pipeline) fn tell_committer(&mut self, lane: usize, event: Event) -> Result<()> {
+        match self.checkpointing {
+            Some(_) => self.on_checkpoint(event),
+            None => self.on_offsets(lane, event),
+        }
+    }
+
     /// Begins a checkpoint when the interval came round, or the overlays are large.
     pub(in crate::pipeline) fn checkpoint_when_due(&mut self) -> Result<()> {
         let large = self.owned.overlay_bytes() > OVERLAY_LIMIT;

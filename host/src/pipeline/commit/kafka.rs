@@ -9,7 +9,8 @@ use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::offset_metadata::Pointer;
 use crate::pipeline::lane::{Lane, Member};
-use crate::pipeline::worker::{STOP_CLOSE_LIMIT, Worker};
+use crate::pipeline::limits::STOP_CLOSE_LIMIT;
+use crate::pipeline::worker::Worker;
 use crate::record::{Committable, TopicPartition};
 use crate::sink::{Committed, Sent};
 use crate::source::{Held, Reader, Refusal};
@@ -32,17 +33,7 @@ impl Clock for Worker {
 impl Groups for Worker {
     fn poll_groups(&mut self) -> Result<()> {
         self.pulse.beat();
-        for lane in 0..self.lanes.len() {
-            let Lane::Kafka(member) = &mut self.lanes[lane] else {
-                continue;
-            };
-            let Some(reader) = &mut member.reader else { continue };
-            if let Some(polled) = reader.attend()? {
-                self.told(lane, polled)?;
-            }
-        }
-        self.watch_connection();
-        Ok(())
+        self.poll_all()
     }
 
     fn next_event(&mut self) -> Option<Event> {

@@ -1,5 +1,6 @@
-//! The commit of a worker with checkpoints: one [`Coordinator`] carries out what `checkpoint::protocol` decides, on
-//! ports. `tests/simulation` runs the same coordinator on a broker and a store that go wrong.
+//! The commit of a worker. With checkpoints one [`Coordinator`] carries out what `checkpoint::protocol` decides, on
+//! ports; `tests/simulation` runs the same coordinator on a broker and a store that go wrong. Without them each member
+//! of a group commits its positions (`offsets_only`).
 //!
 //! ```text
 //! freeze, begin to upload → drain → bundle durable → members as before → offsets and pointers committed → apply
@@ -13,6 +14,7 @@ mod in_flight;
 mod coordinator;
 mod recovery;
 mod checkpointing;
+mod offsets_only;
 mod kafka;
 mod tasks;
 

@@ -1,26 +1,26 @@
 //! Commits without checkpoints: the commands of `checkpoint::protocol` for one member of a group, which commits
 //! positions and nothing else.
 
-use super::lane::Lane;
-use super::lifecycle::Notice;
-use super::worker::{
-    DRAIN_LIMIT, REVOCATION_COMMIT_LIMIT, REVOCATION_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT,
-    Worker,
-};
 use crate::checkpoint::{Command, Event};
 use crate::clock;
 use crate::error::Result;
+use crate::pipeline::lane::Lane;
+use crate::pipeline::lifecycle::Notice;
+use crate::pipeline::limits::{
+    DRAIN_LIMIT, REVOCATION_COMMIT_LIMIT, REVOCATION_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT,
+};
+use crate::pipeline::worker::Worker;
 use std::time::Duration;
 
 impl Worker {
     /// Tells the protocol what happened and carries out what it decides.
-    pub(super) fn on(&mut self, lane: usize, event: Event) -> Result<()> {
+    pub(in crate::pipeline) fn on_offsets(&mut self, lane: usize, event: Event) -> Result<()> {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return Ok(());
         };
         for command in member.protocol.on(event) {
             if let Some(then) = self.carry_out(lane, *command, event)? {
-                self.on(lane, then)?;
+                self.on_offsets(lane, then)?;
             }
         }
         Ok(())
@@ -124,7 +124,7 @@ impl Worker {
         Ok(false)
     }
 
-    pub(super) fn committed(&mut self, lane: usize, outcome: Result<usize, String>) -> Result<()> {
+    pub(in crate::pipeline) fn committed(&mut self, lane: usize, outcome: Result<usize, String>) -> Result<()> {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return Ok(());
         };
@@ -150,6 +150,6 @@ impl Worker {
                 }
             }
         }
-        self.on(lane, Event::Answered)
+        self.on_offsets(lane, Event::Answered)
     }
 }
