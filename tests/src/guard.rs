@@ -147,11 +147,11 @@ impl Drop for Guarded {
     }
 }
 
-/// Whether the system says of each thread of process `id` that it is stopped.
+/// Whether the system says of each thread of process `id` that it is stopped; a process that died meanwhile is.
 fn is_stopped(id: &str) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("the process is there");
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
     let states = threads.map(|thread| std::fs::read_to_string(thread?.path().join("stat")));
-    // The state stands behind the name, which is in brackets. A thread that ended has none.
-    let stands = |stat: String| stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'));
+    // The state stands behind the name, which is in brackets. A thread that ended has none, or is a zombie.
+    let stands = |stat: String| stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['T', 'Z']));
     states.flatten().all(stands)
 }
