@@ -7,7 +7,9 @@ use crate::world::{Env, LeftOut, killed};
 use sandbar::checkpoint::{Command, Event, Halt};
 use sandbar::error::{Error, Kind, Result};
 use sandbar::offset_metadata::Pointer;
-use sandbar::pipeline::commit::ports::{Clock, Groups, Observer, Outputs, Partition, TaskPartition, TaskStates};
+use sandbar::pipeline::commit::ports::{
+    Clock, Groups, Memberships, Observer, Outputs, Partition, TaskPartition, TaskStates,
+};
 use sandbar::pipeline::commit::{Covered, InFlight};
 use sandbar::record::{Column, Committable, TopicPartition};
 use sandbar::source::Held;
@@ -86,7 +88,7 @@ impl Groups for Run<'_> {
             .collect()
     }
 
-    fn memberships(&mut self) -> Result<Option<Vec<(usize, Vec<u8>)>>> {
+    fn memberships(&mut self) -> Result<Option<Memberships>> {
         if self.env.fails_once_in(100) {
             return Ok(None);
         }

@@ -152,6 +152,9 @@ fn is_stopped(id: &str) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
     let states = threads.map(|thread| std::fs::read_to_string(thread?.path().join("stat")));
     // The state stands behind the name, which is in brackets. A thread that ended has none, or is a zombie.
-    let stands = |stat: String| stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['T', 'Z']));
+    let stands = |stat: String| {
+        stat.rsplit_once(") ")
+            .is_none_or(|(_, state)| state.starts_with(['T', 'Z']))
+    };
     states.flatten().all(stands)
 }

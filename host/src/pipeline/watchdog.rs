@@ -4,7 +4,7 @@
 //! Always: no bounded wait of a worker is as long as the patience here, and the group's patience is longer, so that the
 //! process says why it ends before the group takes its partitions.
 
-use super::shared::Shared;
+use super::worker::Shared;
 use crate::clock;
 use crate::config::{Pipeline, Source};
 use crate::error::{Error, Kind, Result};

@@ -6,10 +6,10 @@ use crate::clock::Interval;
 use crate::config::{Checkpoint, Delivery, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::lifecycle::Notice;
-use crate::pipeline::limits::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT};
 use crate::pipeline::start::kept;
 use crate::pipeline::tasks::owned::OVERLAY_LIMIT;
 use crate::pipeline::worker::Worker;
+use crate::pipeline::worker::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT};
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What a checkpoint commits, as it was when it began.
 
-use super::ports::Partition;
+use super::ports::{Memberships, Partition};
 use crate::offset_metadata::Pointer;
 use crate::record::TopicPartition;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,8 +32,8 @@ pub struct InFlight {
     pub covered: Vec<Covered>,
     /// One a task, once the bundle is durable.
     pub pointers: Vec<Pointer>,
-    /// The membership of each input, as bytes for the producer; taken after the bundle is durable.
-    pub memberships: Vec<(usize, Vec<u8>)>,
+    /// Taken after the bundle is durable.
+    pub memberships: Memberships,
     /// When it began, by the clock of the ports.
     pub begun: Duration,
     /// Of the changes.

@@ -2,14 +2,14 @@
 
 use super::checkpointing::LOOK;
 use super::in_flight::{Covered, InFlight};
-use super::ports::{Clock, Groups, Outputs, Partition};
+use super::ports::{Clock, Groups, Memberships, Outputs, Partition};
 use crate::checkpoint::Event;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::offset_metadata::Pointer;
 use crate::pipeline::lane::{Lane, Member};
-use crate::pipeline::limits::STOP_CLOSE_LIMIT;
+use crate::pipeline::worker::STOP_CLOSE_LIMIT;
 use crate::pipeline::worker::Worker;
 use crate::record::{Committable, TopicPartition};
 use crate::sink::{Committed, Sent};
@@ -67,7 +67,7 @@ impl Groups for Worker {
         partitions
     }
 
-    fn memberships(&mut self) -> Result<Option<Vec<(usize, Vec<u8>)>>> {
+    fn memberships(&mut self) -> Result<Option<Memberships>> {
         let readers = self.readers();
         let asked: Result<Vec<_>> = readers
             .map(|(input, reader)| Ok((input, reader.group_metadata()?)))

@@ -6,10 +6,10 @@ use crate::clock;
 use crate::error::Result;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::lifecycle::Notice;
-use crate::pipeline::limits::{
+use crate::pipeline::worker::Worker;
+use crate::pipeline::worker::{
     DRAIN_LIMIT, REVOCATION_COMMIT_LIMIT, REVOCATION_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT,
 };
-use crate::pipeline::worker::Worker;
 use std::time::Duration;
 
 impl Worker {

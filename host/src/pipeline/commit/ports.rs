@@ -19,6 +19,9 @@ pub trait Clock {
     fn stopping(&self) -> Option<Duration>;
 }
 
+/// The membership of each input, as bytes for the producer.
+pub type Memberships = Vec<(usize, Vec<u8>)>;
+
 /// A partition that a worker reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
@@ -54,8 +57,8 @@ pub trait Groups {
     fn is_revoking(&self) -> bool;
     /// Every partition that this worker reads, idle ones too.
     fn partitions(&self) -> Vec<Partition>;
-    /// The present membership of each input, as bytes for the producer. `None`: a rebalance is under way.
-    fn memberships(&mut self) -> Result<Option<Vec<(usize, Vec<u8>)>>>;
+    /// The present ones. `None`: a rebalance is under way.
+    fn memberships(&mut self) -> Result<Option<Memberships>>;
     /// Whether something was lost that was not told yet.
     fn has_loss(&self) -> bool;
     /// What the groups hold of all partitions that this worker reads, once no transaction is about to change it.

@@ -1,18 +1,18 @@
 //! One batch on its way: through the operators and sinks of its route, as a whole or not at all.
 
-use super::batch::{Done, Task};
-use super::lane::Lane;
 use super::limits::STOP_BATCH_LIMIT;
-use super::worker::{Waiting, Worker};
+use super::run::{Waiting, Worker};
 use crate::checkpoint::Event;
 use crate::clock;
 use crate::error::{Kind, Result};
 use crate::metrics::Progress;
+use crate::pipeline::batch::{Done, Task};
+use crate::pipeline::lane::Lane;
 use crate::source::Batch;
 use std::sync::atomic::Ordering;
 
 impl Worker {
-    pub(super) fn process(&mut self, lane: usize) -> Result<()> {
+    pub(in crate::pipeline) fn process(&mut self, lane: usize) -> Result<()> {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return Ok(());
         };
@@ -38,7 +38,7 @@ impl Worker {
     /// Takes the batch through its route. While a sink or a plugin keeps it waiting, the groups are seen to: nobody
     /// else may have to wait for them. `Waiting`: it was given up, for a signal or because the group took its
     /// partition.
-    pub(super) fn take_through(&mut self, lane: usize, source: usize) -> Result<Done> {
+    pub(in crate::pipeline) fn take_through(&mut self, lane: usize, source: usize) -> Result<Done> {
         let task = self.lanes[lane].task(&self.batch.partition);
         let done = self.take_through_as(lane, source, &task);
         let done = match done {
@@ -107,7 +107,7 @@ impl Worker {
     }
 }
 
-pub(super) fn count_in(progress: &Progress, batch: &Batch) {
+pub(in crate::pipeline) fn count_in(progress: &Progress, batch: &Batch) {
     progress
         .records_in
         .fetch_add(batch.records.len() as u64, Ordering::Relaxed);

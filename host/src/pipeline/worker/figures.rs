@@ -1,13 +1,13 @@
 //! What a worker shows: whether its clusters answer, and where its partitions stand.
 
-use super::lane::Lane;
-use super::lifecycle::Notice;
-use super::worker::Worker;
+use super::run::Worker;
+use crate::pipeline::lane::Lane;
+use crate::pipeline::lifecycle::Notice;
 use std::sync::atomic::Ordering;
 
 impl Worker {
     /// A cluster is out of reach when the reader or the writer says so; told when it changes.
-    pub(super) fn watch_connection(&mut self) {
+    pub(in crate::pipeline) fn watch_connection(&mut self) {
         let lost = self.reader_lost.clone().or_else(|| self.writer.disconnected());
         let disconnected = lost.is_some();
         if std::mem::replace(&mut self.disconnected, disconnected) == disconnected {
@@ -19,7 +19,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn tell_positions(&mut self) {
+    pub(in crate::pipeline) fn tell_positions(&mut self) {
         let mut behind = 0;
         for lane in &mut self.lanes {
             let Lane::Kafka(member) = lane else { continue };

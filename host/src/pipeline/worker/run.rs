@@ -6,15 +6,15 @@
 //!
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
 
-use super::batch::{Tasks, most_bytes};
-use super::commit::{Checkpointing, Coordinator};
-use super::lane::{Lane, Member};
 use super::process::count_in;
 use super::shared::Shared;
-use super::tasks::Owned;
 use crate::clock::{self, Interval};
 use crate::error::Result;
 use crate::metrics::{self, WorkerMetrics};
+use crate::pipeline::batch::{Tasks, most_bytes};
+use crate::pipeline::commit::{Checkpointing, Coordinator};
+use crate::pipeline::lane::{Lane, Member};
+use crate::pipeline::tasks::Owned;
 use crate::pulse::Pulse;
 use crate::record::TopicPartition;
 use crate::sink::Writer;
@@ -31,7 +31,7 @@ const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether a batch waits for a sink or a plugin, half put out: no checkpoint may begin over it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Waiting {
+pub(in crate::pipeline) enum Waiting {
     #[default]
     Nothing,
     ForBatch,
@@ -41,31 +41,31 @@ pub(super) enum Waiting {
 
 /// One worker.
 pub struct Worker {
-    pub(super) index: usize,
-    pub(super) shared: Shared,
-    pub(super) lanes: Vec<Lane>,
-    pub(super) tasks: Tasks,
+    pub(in crate::pipeline) index: usize,
+    pub(in crate::pipeline) shared: Shared,
+    pub(in crate::pipeline) lanes: Vec<Lane>,
+    pub(in crate::pipeline) tasks: Tasks,
     /// The tasks' state.
-    pub(super) owned: Owned,
+    pub(in crate::pipeline) owned: Owned,
     /// If there is `[checkpoint]`.
-    pub(super) checkpointing: Option<Checkpointing>,
+    pub(in crate::pipeline) checkpointing: Option<Checkpointing>,
     /// Carries checkpoints out; away while it is at work.
-    pub(super) coordinator: Option<Coordinator>,
+    pub(in crate::pipeline) coordinator: Option<Coordinator>,
     /// The clock of the checkpoints.
-    pub(super) began: Instant,
-    pub(super) writer: Writer,
-    pub(super) batch: Batch,
-    pub(super) metrics: WorkerMetrics,
+    pub(in crate::pipeline) began: Instant,
+    pub(in crate::pipeline) writer: Writer,
+    pub(in crate::pipeline) batch: Batch,
+    pub(in crate::pipeline) metrics: WorkerMetrics,
     /// The last round over the lanes brought records: the next one does not wait.
-    pub(super) busy: bool,
-    pub(super) tell: Interval,
-    pub(super) lag_told: i64,
-    pub(super) reader_lost: Option<String>,
-    pub(super) disconnected: bool,
-    pub(super) waiting: Waiting,
+    pub(in crate::pipeline) busy: bool,
+    pub(in crate::pipeline) tell: Interval,
+    pub(in crate::pipeline) lag_told: i64,
+    pub(in crate::pipeline) reader_lost: Option<String>,
+    pub(in crate::pipeline) disconnected: bool,
+    pub(in crate::pipeline) waiting: Waiting,
     /// A part of a batch was put out, and the run ends without the rest: nothing may be committed any more.
-    pub(super) is_torn: bool,
-    pub(super) pulse: Arc<Pulse>,
+    pub(in crate::pipeline) is_torn: bool,
+    pub(in crate::pipeline) pulse: Arc<Pulse>,
 }
 
 impl Worker {

@@ -1,15 +1,15 @@
 //! The end of a worker: its last commit, and good-bye to the groups.
 
-use super::lane::Lane;
 use super::limits::{STOP_CLOSE_LIMIT, STOP_DRAIN_LIMIT};
-use super::worker::Worker;
+use super::run::Worker;
 use crate::checkpoint::Event;
 use crate::error::Result;
+use crate::pipeline::lane::Lane;
 use std::time::Duration;
 
 impl Worker {
     /// Every lane leaves, whatever becomes of the others; the first failure is told.
-    pub(super) fn leave_all(&mut self) -> Result<()> {
+    pub(in crate::pipeline) fn leave_all(&mut self) -> Result<()> {
         // With checkpoints all lanes leave by one last checkpoint; who is left over after it was not to commit.
         let mut left = if self.is_torn {
             Ok(())

@@ -1,10 +1,10 @@
 //! What the workers of a process share, and what one that fails means to the others.
 
-use super::lifecycle::{Notice, Stop};
-use super::tasks::Checkpoints;
 use crate::config::Pipeline;
 use crate::error::{Error, Kind};
 use crate::metrics::Progress;
+use crate::pipeline::lifecycle::{Notice, Stop};
+use crate::pipeline::tasks::Checkpoints;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 
@@ -39,7 +39,7 @@ impl Shared {
 }
 
 /// What a worker's panic becomes: a defect, told with its text.
-pub(super) fn panicked(payload: &(dyn std::any::Any + Send)) -> Error {
+pub(in crate::pipeline) fn panicked(payload: &(dyn std::any::Any + Send)) -> Error {
     let text = payload
         .downcast_ref::<&str>()
         .copied()

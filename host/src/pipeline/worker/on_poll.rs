@@ -1,20 +1,20 @@
 //! What a worker's groups say, and what it does about it at once. What a commit has to be decided for, the run's way of
 //! committing hears.
 
-use super::lane::Lane;
-use super::lifecycle::Notice;
-use super::worker::{Waiting, Worker};
+use super::run::{Waiting, Worker};
 use crate::checkpoint::Event;
 use crate::clock::Interval;
 use crate::error::Result;
 use crate::metrics;
+use crate::pipeline::lane::Lane;
+use crate::pipeline::lifecycle::Notice;
 use crate::record::TopicPartition;
 use crate::source::{Polled, Reader};
 
 impl Worker {
     /// Lets the groups say what they want, and hands over no records. That alone is no turn: what a worker waits for
     /// has to come nearer.
-    pub(super) fn poll_all(&mut self) -> Result<()> {
+    pub(in crate::pipeline) fn poll_all(&mut self) -> Result<()> {
         for lane in 0..self.lanes.len() {
             let Lane::Kafka(member) = &mut self.lanes[lane] else {
                 continue;
@@ -29,7 +29,7 @@ impl Worker {
     }
 
     /// The same, and commits what is due, while the worker waits for something else.
-    pub(super) fn see_to_groups(&mut self) -> Result<()> {
+    pub(in crate::pipeline) fn see_to_groups(&mut self) -> Result<()> {
         self.poll_all()?;
         for lane in 0..self.lanes.len() {
             self.commit_when_due(lane)?;
@@ -40,7 +40,7 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn commit_when_due(&mut self, lane: usize) -> Result<()> {
+    pub(in crate::pipeline) fn commit_when_due(&mut self, lane: usize) -> Result<()> {
         if self.checkpointing.is_some() {
             let is_free = self.waiting == Waiting::Nothing;
             return if is_free { self.checkpoint_when_due() } else { Ok(()) };
@@ -57,7 +57,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn on_poll(&mut self, lane: usize, polled: Polled) -> Result<()> {
+    pub(in crate::pipeline) fn on_poll(&mut self, lane: usize, polled: Polled) -> Result<()> {
         let Lane::Kafka(member) = &mut self.lanes[lane] else {
             return Ok(());
         };

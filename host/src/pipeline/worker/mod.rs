@@ -1,0 +1,20 @@
+//! A worker: its loop, what its groups say, a batch on its way, and its end.
+//!
+//! Never decides when to commit: `commit` does. Always: nothing is read while a task waits for its state, and a batch
+//! that was given up half put out is never committed.
+
+mod limits;
+mod shared;
+mod run;
+mod on_poll;
+mod process;
+mod leave;
+mod figures;
+
+pub(super) use limits::{
+    DRAIN_LIMIT, REVOCATION_COMMIT_LIMIT, REVOCATION_LIMIT, STOP_BATCH_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT,
+    STOP_DRAIN_LIMIT,
+};
+pub use run::Worker;
+pub use shared::Shared;
+pub(super) use shared::panicked;
