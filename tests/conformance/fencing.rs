@@ -40,7 +40,7 @@ pub(crate) fn a_second_producer_fences_the_first(bootstrap: &str) {
     });
     assert_fenced(&first, &topic);
     assert_eq!(init_again(&first, 60_000).0, FENCED);
-    assert_eq!(second.write(&topic, 0, 0, 1), 3, "a new incarnation counts from 0");
+    assert_eq!(second.write(&topic, 0, 0, 1), 3, "a new epoch counts from 0");
     assert_eq!(second.end(2, true), NONE);
 }
 

@@ -57,12 +57,12 @@ pub(crate) fn a_gap_is_out_of_order(bootstrap: &str) {
     assert_eq!(send(4), (NONE, 4));
 }
 
-pub(crate) fn an_old_incarnation_is_refused(bootstrap: &str) {
+pub(crate) fn an_old_epoch_is_refused(bootstrap: &str) {
     let topic = topic(bootstrap, 1);
     let id = wire::producer_id(bootstrap);
     let send = |epoch, sequence| wire::produce(bootstrap, &topic, 0, &wire::batch(id, epoch, sequence, 1));
     assert_eq!(send(0, 0), (NONE, 0));
-    assert_eq!(send(1, 1), (OUT_OF_ORDER, -1), "a new incarnation counts from 0");
+    assert_eq!(send(1, 1), (OUT_OF_ORDER, -1), "a new epoch counts from 0");
     assert_eq!(send(1, 0), (NONE, 1));
     assert_eq!(send(0, 1), (INVALID_EPOCH, -1));
 }

@@ -72,7 +72,7 @@ cases! {
     times: a_time_finds_the_first_record_not_older, a_time_is_exact_inside_every_codec, an_empty_partition_has_no_times,
         a_time_before_the_deleted_records_finds_the_beginning;
     idempotence: an_idempotent_producer_writes_each_record_once, a_repeated_batch_gets_its_old_offset, a_gap_is_out_of_order,
-        an_old_incarnation_is_refused, a_damaged_batch_is_refused;
+        an_old_epoch_is_refused, a_damaged_batch_is_refused;
     groups: two_members_share_and_take_over, a_lost_member_is_replaced_after_its_session;
     static_members: a_static_member_comes_back_without_a_rebalance;
     offsets: a_commit_comes_back_byte_for_byte, a_stranger_cannot_commit_for_a_live_group, a_stranger_commits_for_an_idle_group,

@@ -41,7 +41,7 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    /// The next incarnation of a transactional id.
+    /// The next epoch of a transactional id.
     pub(crate) fn new(bootstrap: &str, id: &str, timeout_ms: i32) -> Self {
         find_coordinator(bootstrap, id, 1);
         let (code, producer_id, epoch) = init(bootstrap, id, timeout_ms);

@@ -10,7 +10,7 @@ pub enum Command {
     Drain,
     /// Wait until the bundle is durable; answer with `Stored` or `StoreFailed`.
     AwaitBundle,
-    /// Compare every task's incarnation with the one it read under and take fresh group metadata; answer with `Current`
+    /// Compare every task's assignment epoch with the one it read under and take fresh group metadata; answer with `Current`
     /// or `Stale`.
     CheckMembership,
     /// Send next offset and pointer of all partitions of every task, idle ones too, to the transaction, with that

@@ -26,7 +26,7 @@ pub enum Event {
     Stored,
     /// The bundle could not be written, or not within the limit.
     StoreFailed,
-    /// Every task's incarnation is the one it read under, and the group metadata is that of a joined member.
+    /// Every task's assignment epoch is the one it read under, and the group metadata is that of a joined member.
     Current,
     /// They are not, or the group refused the offsets because a rebalance is under way: `IllegalGeneration`,
     /// `UnknownMemberId`. Ordinary.

@@ -18,7 +18,7 @@
 //!   1  Seal    begin the upload of the bundle
 //!   2  Drain   every output is acknowledged
 //!   3  AwaitBundle                          durable, length and hash verified
-//!   4  CheckMembership                      incarnations unchanged, group metadata fresh
+//!   4  CheckMembership                      assignment epochs unchanged, group metadata fresh
 //!   5                                       SendOffsets
 //!   6  CommitOffsets                        CommitTransaction
 //!   7  Apply   the overlays become the local state
@@ -34,7 +34,7 @@
 //! checkpoints):
 //!
 //! - P1: nothing is committed unless everything was drained since the last record was processed.
-//! - P2: no commit begins over a task that was lost since the checkpoint began, or that another incarnation owns.
+//! - P2: no commit begins over a task that was lost since the checkpoint began, or that another assignment owns.
 //! - P3: a run that left or halted does nothing any more.
 //! - P4: no offsets are sent and none committed before the checkpoint's bundle is durable.
 //! - P5: exactly once, after anything but a clean commit nothing is processed before the producer was recycled.

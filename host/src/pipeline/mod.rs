@@ -7,7 +7,7 @@ pub mod spec;
 pub mod flow;
 pub mod lifecycle;
 mod batch;
-mod lane;
+mod input;
 mod tasks;
 pub mod commit;
 pub mod worker;

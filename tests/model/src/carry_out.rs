@@ -175,7 +175,7 @@ fn check_membership(case: &Case, world: &mut World, worker: usize) -> Event {
     let worker = &mut world.workers[worker];
     worker.metadata = worker.member;
     let is_stale = worker.tasks.iter().flatten().any(|task| !task.is_current);
-    if is_stale && case.conditions.incarnations {
+    if is_stale && case.conditions.assignment_epochs {
         Event::Stale
     } else {
         Event::Current

@@ -134,13 +134,13 @@ fn offsets_without_group_metadata_are_taken_from_a_zombie() {
 
 /// It polled, is a member again, and its fresh metadata is taken.
 #[test]
-fn a_zombie_that_rejoined_overwrites_its_successor_without_the_incarnation_check() {
+fn a_zombie_that_rejoined_overwrites_its_successor_without_the_assignment_epoch_check() {
     is_caught(&Control {
         case: Case {
             faults: Faults { kicks: 1, ..NONE },
             ..CASE
         },
-        leave_out: |conditions| conditions.incarnations = false,
+        leave_out: |conditions| conditions.assignment_epochs = false,
         breaks: "I1",
         trace: &[
             Process(0, 0, 0),

@@ -271,7 +271,7 @@ impl Case {
         member.is_in = true;
         let worker = &mut world.workers[worker];
         worker.member = member.id;
-        if self.conditions.incarnations {
+        if self.conditions.assignment_epochs {
             for task in worker.tasks.iter_mut().flatten() {
                 task.is_current = false;
                 worker.has_lost_untold = true;

@@ -28,8 +28,8 @@ pub struct Conditions {
     pub require_stable: bool,
     /// 2: the member's id and generation go with the offsets.
     pub group_metadata: bool,
-    /// 3: a commit carries the incarnation that it read under.
-    pub incarnations: bool,
+    /// 3: a commit carries the assignment epoch that it read under.
+    pub assignment_epochs: bool,
     /// 4: a commit covers the idle partitions of a task.
     pub all_partitions: bool,
     /// 5: a new producer after anything but a clean commit.
@@ -49,7 +49,7 @@ impl Conditions {
     pub const ALL: Self = Self {
         require_stable: true,
         group_metadata: true,
-        incarnations: true,
+        assignment_epochs: true,
         all_partitions: true,
         recycle: true,
         settle: true,
@@ -205,7 +205,7 @@ pub(crate) struct Task {
     pub(crate) next: [u8; PARTITIONS],
     pub(crate) state: u8,
     pub(crate) applied: Pointer,
-    /// The incarnation that it read under is the reader's.
+    /// The assignment epoch that it read under is the reader's.
     pub(crate) is_current: bool,
     pub(crate) is_revoked: bool,
 }

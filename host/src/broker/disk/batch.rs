@@ -49,7 +49,7 @@ pub(in crate::broker) struct Header {
     pub max_timestamp: i64,
     /// Who wrote it; -1 without idempotence.
     pub producer_id: i64,
-    /// The writer's incarnation.
+    /// The writer's epoch.
     pub producer_epoch: i16,
     /// Number of the first record in the writer's own count.
     pub base_sequence: i32,

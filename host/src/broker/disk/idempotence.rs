@@ -73,7 +73,7 @@ impl Producers {
         }
     }
 
-    /// Remembers a batch that was written. A marker says only which incarnation is the latest.
+    /// Remembers a batch that was written. A marker says only which epoch is the latest.
     pub(in crate::broker) fn remember(&mut self, batch: &Header) {
         if batch.producer_id < 0 {
             return;

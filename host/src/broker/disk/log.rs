@@ -127,7 +127,7 @@ impl Log {
         Ok(header.base_offset)
     }
 
-    /// Ends a producer's transaction here by a marker, whether it wrote something or not. Its incarnation counts from
+    /// Ends a producer's transaction here by a marker, whether it wrote something or not. Its epoch counts from
     /// now on.
     pub(in crate::broker) fn mark(
         &mut self,

@@ -21,7 +21,7 @@ pub(in crate::broker) const TIMEOUTS_MS: std::ops::RangeInclusive<i32> = 1..=900
 /// Transactional ids at one time; for one more, the one that was idle for longest is forgotten.
 const IDS: usize = 10_000;
 
-/// Answers InitProducerId: a new id for an idempotent producer, the next incarnation of a transactional one. What its
+/// Answers InitProducerId: a new id for an idempotent producer, the next epoch of a transactional one. What its
 /// predecessor left open is aborted first.
 pub(in crate::broker) fn init_producer(
     state: &mut State,

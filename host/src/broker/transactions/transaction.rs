@@ -15,7 +15,7 @@ const NO_EPOCH: i16 = -1;
 pub(in crate::broker) struct Transaction {
     /// The id under which the producer's batches lie in the logs.
     pub producer_id: i64,
-    /// The producer's incarnation; whoever comes with an older one is fenced.
+    /// The producer's epoch; whoever comes with an older one is fenced.
     pub epoch: i16,
     /// The epoch whose producer may still come for this one, as long as no other came: it asked before and lost the
     /// answer, or its transaction was aborted meanwhile. -1 for none.
@@ -69,7 +69,7 @@ impl Transaction {
         }
     }
 
-    /// The next incarnation. A producer that says which one it is gets the next, or again the one that it got for the
+    /// The next epoch. A producer that says which one it is gets the next, or again the one that it got for the
     /// same words; if another came meanwhile it is fenced.
     pub(in crate::broker) fn succeeded(
         &self,
@@ -90,7 +90,7 @@ impl Transaction {
         })
     }
 
-    /// Whether there is no next incarnation; the last number is kept for fencing.
+    /// Whether there is no next epoch; the last number is kept for fencing.
     pub(in crate::broker) fn is_exhausted(&self) -> bool {
         self.epoch >= i16::MAX - 1
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::config::{OnRefused, Pipeline, Sink, Target};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::SinkMetrics;
-use crate::pipeline::lane::Lane;
+use crate::pipeline::input::WorkerInput;
 use crate::pipeline::worker::Worker;
 use crate::record::{Records, TopicPartition};
 use crate::sink::{Print, RefusedOutput, Writer, dead_letter};
@@ -228,8 +228,8 @@ impl Worker {
 
     /// Goes on at what is committed, when nothing but positions is committed.
     fn read_again(&mut self) -> Result<()> {
-        for lane in &mut self.lanes {
-            let Lane::Kafka(member) = lane else { continue };
+        for input in &mut self.inputs {
+            let WorkerInput::Kafka(member) = input else { continue };
             let Some(reader) = &mut member.reader else { continue };
             let owned = reader.owned().into_iter();
             let committed: Vec<_> = owned
@@ -240,17 +240,19 @@ impl Worker {
         Ok(())
     }
 
-    /// Forgets what was left out before the committed positions of a lane.
-    pub(in crate::pipeline) fn forget_left_out(&mut self, lane: usize) {
+    /// Forgets what was left out before the committed positions of a input.
+    pub(in crate::pipeline) fn forget_left_out(&mut self, input: usize) {
         if self.tasks.left_out.is_empty() {
             return;
         }
-        let Lane::Kafka(member) = &self.lanes[lane] else { return };
+        let WorkerInput::Kafka(member) = &self.inputs[input] else {
+            return;
+        };
         let owned = member.reader.iter().flat_map(|reader| reader.owned());
         let committed: HashMap<_, _> = owned
             .map(|of| (of.partition, of.committed.unwrap_or(of.start)))
             .collect();
-        let of_others = self.lanes.len() > 1;
+        let of_others = self.inputs.len() > 1;
         let next = |at: &TopicPartition| committed.get(at).copied().or(of_others.then_some(0));
         self.tasks.left_out.forget(next);
     }

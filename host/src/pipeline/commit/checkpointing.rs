@@ -90,10 +90,10 @@ pub(in crate::pipeline) fn transaction_timeout(checkpoint: &Checkpoint) -> Durat
 
 impl Worker {
     /// Tells the run's way of committing what happened at an input.
-    pub(in crate::pipeline) fn tell_committer(&mut self, lane: usize, event: Event) -> Result<()> {
+    pub(in crate::pipeline) fn tell_committer(&mut self, input: usize, event: Event) -> Result<()> {
         match self.checkpointing {
             Some(_) => self.on_checkpoint(event),
-            None => self.on_offsets(lane, event),
+            None => self.on_offsets(input, event),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::offset_metadata::Pointer;
-use crate::pipeline::lane::{Lane, Member};
+use crate::pipeline::input::{Member, WorkerInput};
 use crate::pipeline::worker::STOP_CLOSE_LIMIT;
 use crate::pipeline::worker::Worker;
 use crate::record::{Committable, TopicPartition};
@@ -60,7 +60,7 @@ impl Groups for Worker {
                     leader_epoch: owned.leader_epoch,
                     start: owned.start,
                     committed: owned.committed,
-                    assignment_epoch: owned.incarnation,
+                    assignment_epoch: owned.assignment_epoch,
                 });
             }
         }
@@ -103,9 +103,9 @@ impl Groups for Worker {
     fn begin_commit(&mut self, positions: Vec<(usize, Vec<Committable>)>) {
         let mut positions: BTreeMap<_, _> = positions.into_iter().collect();
         let is_truth = self.checkpointing.as_ref().is_some_and(|of| of.is_truth);
-        for (input, lane) in self.lanes.iter_mut().enumerate() {
-            let Lane::Kafka(member) = lane else { continue };
-            let positions = positions.remove(&input).unwrap_or_default();
+        for (number, input) in self.inputs.iter_mut().enumerate() {
+            let WorkerInput::Kafka(member) = input else { continue };
+            let positions = positions.remove(&number).unwrap_or_default();
             let has_begun = match &mut member.reader {
                 // The bundle is durable, and that is the commit. The groups are told for the eyes of monitoring, and
                 // not waited for.
@@ -137,9 +137,9 @@ impl Groups for Worker {
     }
 
     fn committed_by_transaction(&mut self, of: &InFlight) {
-        for (input, lane) in self.lanes.iter_mut().enumerate() {
-            let Lane::Kafka(member) = lane else { continue };
-            let of_input = of.covered.iter().filter(|of| of.input == input);
+        for (number, input) in self.inputs.iter_mut().enumerate() {
+            let WorkerInput::Kafka(member) = input else { continue };
+            let of_input = of.covered.iter().filter(|of| of.input == number);
             let positions: Vec<_> = of_input.map(|of| (of.at.clone(), of.next)).collect();
             if let Some(reader) = &mut member.reader {
                 reader.committed_by_others(&positions);
@@ -148,9 +148,9 @@ impl Groups for Worker {
     }
 
     fn rewind(&mut self, to: &[(usize, TopicPartition, i64)]) -> Result<()> {
-        for (input, lane) in self.lanes.iter_mut().enumerate() {
-            let Lane::Kafka(member) = lane else { continue };
-            let of_input = to.iter().filter(|(of, ..)| *of == input);
+        for (number, input) in self.inputs.iter_mut().enumerate() {
+            let WorkerInput::Kafka(member) = input else { continue };
+            let of_input = to.iter().filter(|(of, ..)| *of == number);
             let positions: Vec<_> = of_input.map(|(_, at, next)| (at.clone(), *next)).collect();
             if let Some(reader) = &mut member.reader {
                 reader.rewind(&positions)?;
@@ -161,8 +161,8 @@ impl Groups for Worker {
 
     fn release(&mut self) -> Result<()> {
         kill::point("in-revocation");
-        for lane in &mut self.lanes {
-            let Lane::Kafka(member) = lane else { continue };
+        for input in &mut self.inputs {
+            let WorkerInput::Kafka(member) = input else { continue };
             let revoked = std::mem::take(&mut member.revoking);
             if revoked.is_empty() {
                 continue;
@@ -177,8 +177,8 @@ impl Groups for Worker {
 
     fn leave(&mut self) -> Result<()> {
         let mut left = Ok(());
-        for lane in &mut self.lanes {
-            if let Lane::Kafka(member) = lane {
+        for input in &mut self.inputs {
+            if let WorkerInput::Kafka(member) = input {
                 let close = self.shared.stop.left(STOP_CLOSE_LIMIT);
                 left = left.and(member.leave(None, close).map(|_not_committed| ()));
             }
@@ -253,9 +253,9 @@ impl Outputs for Worker {
 
 impl Worker {
     pub(in crate::pipeline) fn members(&self) -> impl Iterator<Item = (usize, &Member)> {
-        self.lanes.iter().enumerate().filter_map(|(index, lane)| match lane {
-            Lane::Kafka(member) => Some((index, &**member)),
-            Lane::File { .. } => None,
+        self.inputs.iter().enumerate().filter_map(|(index, input)| match input {
+            WorkerInput::Kafka(member) => Some((index, &**member)),
+            WorkerInput::File { .. } => None,
         })
     }
 

@@ -4,7 +4,7 @@
 use crate::checkpoint::{Command, Event};
 use crate::clock;
 use crate::error::Result;
-use crate::pipeline::lane::Lane;
+use crate::pipeline::input::WorkerInput;
 use crate::pipeline::lifecycle::Notice;
 use crate::pipeline::worker::Worker;
 use crate::pipeline::worker::{
@@ -14,24 +14,24 @@ use std::time::Duration;
 
 impl Worker {
     /// Tells the protocol what happened and carries out what it decides.
-    pub(in crate::pipeline) fn on_offsets(&mut self, lane: usize, event: Event) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+    pub(in crate::pipeline) fn on_offsets(&mut self, input: usize, event: Event) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
         for command in member.protocol.on(event) {
-            if let Some(then) = self.carry_out(lane, *command, event)? {
-                self.on_offsets(lane, then)?;
+            if let Some(then) = self.carry_out(input, *command, event)? {
+                self.on_offsets(input, then)?;
             }
         }
         Ok(())
     }
 
     /// One command; what happened by it, if the protocol waits for that.
-    fn carry_out(&mut self, lane: usize, command: Command, event: Event) -> Result<Option<Event>> {
+    fn carry_out(&mut self, input: usize, command: Command, event: Event) -> Result<Option<Event>> {
         if command == Command::Drain {
             return self.drain_for(event).map(Some);
         }
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(None);
         };
         let Some(reader) = &mut member.reader else {
@@ -44,7 +44,7 @@ impl Worker {
             Command::CommitAndRelease => reader.release(Some(REVOCATION_COMMIT_LIMIT))?,
             Command::Release => reader.release(None)?,
             Command::Forget => {}
-            Command::CommitAndLeave => self.commit_and_leave(lane)?,
+            Command::CommitAndLeave => self.commit_and_leave(input)?,
             Command::Leave => {
                 member.leave(None, self.shared.stop.left(STOP_CLOSE_LIMIT))?;
             }
@@ -55,10 +55,10 @@ impl Worker {
     }
 
     /// The last commit has no next one that would supersede it, so its failure is always told.
-    fn commit_and_leave(&mut self, lane: usize) -> Result<()> {
+    fn commit_and_leave(&mut self, input: usize) -> Result<()> {
         let stop = &self.shared.stop;
         let (commit, close) = (stop.left(STOP_COMMIT_LIMIT), stop.left(STOP_CLOSE_LIMIT));
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
         if let Some(reason) = member.leave(Some(commit), close)? {
@@ -113,8 +113,8 @@ impl Worker {
 
     /// Whether some group waits for an answer of this worker; then an interval's commit can wait.
     fn is_group_waiting(&mut self) -> Result<bool> {
-        for lane in &mut self.lanes {
-            if let Lane::Kafka(member) = lane
+        for input in &mut self.inputs {
+            if let WorkerInput::Kafka(member) = input
                 && let Some(reader) = &mut member.reader
                 && reader.is_asked()?
             {
@@ -124,8 +124,8 @@ impl Worker {
         Ok(false)
     }
 
-    pub(in crate::pipeline) fn committed(&mut self, lane: usize, outcome: Result<usize, String>) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+    pub(in crate::pipeline) fn committed(&mut self, input: usize, outcome: Result<usize, String>) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
         match outcome {
@@ -137,7 +137,7 @@ impl Worker {
                     partitions,
                     seconds: None,
                 });
-                self.forget_left_out(lane);
+                self.forget_left_out(input);
             }
             Err(reason) => {
                 self.metrics.commits_failed.increment(1);
@@ -150,6 +150,6 @@ impl Worker {
                 }
             }
         }
-        self.on_offsets(lane, Event::Answered)
+        self.on_offsets(input, Event::Answered)
     }
 }

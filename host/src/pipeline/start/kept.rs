@@ -9,7 +9,7 @@ use crate::checkpoint::{Stops, Store, TaskFrame};
 use crate::config::{KafkaSource, Offsets, PartitionCounts, Pipeline, Source, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
-use crate::pipeline::lane::Lane;
+use crate::pipeline::input::WorkerInput;
 use crate::pipeline::lifecycle::Notice;
 use crate::pipeline::worker::Worker;
 use crate::record::TopicPartition;
@@ -201,8 +201,8 @@ pub(super) fn write(pipeline: &Pipeline, store: &Store, frames: Vec<TaskFrame>) 
 impl Worker {
     /// What a group answered that was told for the eyes of monitoring: counted, told once for a row of failures, and
     /// never more.
-    pub(in crate::pipeline) fn monitored(&mut self, lane: usize, outcome: Result<usize, String>) {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+    pub(in crate::pipeline) fn monitored(&mut self, input: usize, outcome: Result<usize, String>) {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return;
         };
         let Err(reason) = outcome else {

@@ -1,7 +1,7 @@
 //! What a worker shows: whether its clusters answer, and where its partitions stand.
 
 use super::run::Worker;
-use crate::pipeline::lane::Lane;
+use crate::pipeline::input::WorkerInput;
 use crate::pipeline::lifecycle::Notice;
 use std::sync::atomic::Ordering;
 
@@ -21,8 +21,8 @@ impl Worker {
 
     pub(in crate::pipeline) fn tell_positions(&mut self) {
         let mut behind = 0;
-        for lane in &mut self.lanes {
-            let Lane::Kafka(member) = lane else { continue };
+        for input in &mut self.inputs {
+            let WorkerInput::Kafka(member) = input else { continue };
             let Some(reader) = &member.reader else { continue };
             for position in reader.positions() {
                 let Some(metrics) = member.partitions.get(&position.partition) else {

@@ -4,13 +4,13 @@ use super::limits::{STOP_CLOSE_LIMIT, STOP_DRAIN_LIMIT};
 use super::run::Worker;
 use crate::checkpoint::Event;
 use crate::error::Result;
-use crate::pipeline::lane::Lane;
+use crate::pipeline::input::WorkerInput;
 use std::time::Duration;
 
 impl Worker {
-    /// Every lane leaves, whatever becomes of the others; the first failure is told.
+    /// Every input leaves, whatever becomes of the others; the first failure is told.
     pub(in crate::pipeline) fn leave_all(&mut self) -> Result<()> {
-        // With checkpoints all lanes leave by one last checkpoint; who is left over after it was not to commit.
+        // With checkpoints all inputs leave by one last checkpoint; who is left over after it was not to commit.
         let mut left = if self.is_torn {
             Ok(())
         } else {
@@ -18,20 +18,20 @@ impl Worker {
         };
         // What was not committed is not to hold readers back.
         self.writer.abort(STOP_CLOSE_LIMIT - STOP_DRAIN_LIMIT);
-        for lane in 0..self.lanes.len() {
-            left = left.and(self.leave_lane(lane));
+        for input in 0..self.inputs.len() {
+            left = left.and(self.leave_input(input));
         }
         left = left.and(self.drain_the_rest());
         self.tell_positions();
         left
     }
 
-    fn leave_lane(&mut self, lane: usize) -> Result<()> {
+    fn leave_input(&mut self, input: usize) -> Result<()> {
         let stopped = match self.checkpointing {
             Some(_) => Ok(()),
-            None => self.on_offsets(lane, Event::Stopping),
+            None => self.on_offsets(input, Event::Stopping),
         };
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return stopped;
         };
         // If that failed, an output can never be delivered. Nothing is committed, and the group need
@@ -41,7 +41,7 @@ impl Worker {
         stopped.and(left)
     }
 
-    /// What files put out has no lane that waits for it.
+    /// What files put out has no input that waits for it.
     fn drain_the_rest(&mut self) -> Result<()> {
         while !self.writer.drain(Duration::from_millis(100))? && !self.shared.stop.is_overdue(STOP_DRAIN_LIMIT) {
             self.pulse.beat();

@@ -6,7 +6,7 @@ use crate::checkpoint::Event;
 use crate::clock::Interval;
 use crate::error::Result;
 use crate::metrics;
-use crate::pipeline::lane::Lane;
+use crate::pipeline::input::WorkerInput;
 use crate::pipeline::lifecycle::Notice;
 use crate::record::TopicPartition;
 use crate::source::{Polled, Reader};
@@ -15,13 +15,13 @@ impl Worker {
     /// Lets the groups say what they want, and hands over no records. That alone is no turn: what a worker waits for
     /// has to come nearer.
     pub(in crate::pipeline) fn poll_all(&mut self) -> Result<()> {
-        for lane in 0..self.lanes.len() {
-            let Lane::Kafka(member) = &mut self.lanes[lane] else {
+        for input in 0..self.inputs.len() {
+            let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
                 continue;
             };
             let Some(reader) = &mut member.reader else { continue };
             if let Some(polled) = reader.attend()? {
-                self.on_poll(lane, polled)?;
+                self.on_poll(input, polled)?;
             }
         }
         self.watch_connection();
@@ -31,8 +31,8 @@ impl Worker {
     /// The same, and commits what is due, while the worker waits for something else.
     pub(in crate::pipeline) fn see_to_groups(&mut self) -> Result<()> {
         self.poll_all()?;
-        for lane in 0..self.lanes.len() {
-            self.commit_when_due(lane)?;
+        for input in 0..self.inputs.len() {
+            self.commit_when_due(input)?;
         }
         if self.tell.due() {
             self.tell_positions();
@@ -40,31 +40,31 @@ impl Worker {
         Ok(())
     }
 
-    pub(in crate::pipeline) fn commit_when_due(&mut self, lane: usize) -> Result<()> {
+    pub(in crate::pipeline) fn commit_when_due(&mut self, input: usize) -> Result<()> {
         if self.checkpointing.is_some() {
             let is_free = self.waiting == Waiting::Nothing;
             return if is_free { self.checkpoint_when_due() } else { Ok(()) };
         }
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
         let due = member.interval.as_mut().is_some_and(Interval::due);
         // The end has a commit of its own.
         if due && !self.shared.stop.is_requested() {
-            self.on_offsets(lane, Event::Due)
+            self.on_offsets(input, Event::Due)
         } else {
             Ok(())
         }
     }
 
-    pub(in crate::pipeline) fn on_poll(&mut self, lane: usize, polled: Polled) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+    pub(in crate::pipeline) fn on_poll(&mut self, input: usize, polled: Polled) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
         match polled {
             Polled::Idle => {}
-            Polled::Batch => self.process(lane)?,
-            Polled::Finished => self.finish(lane)?,
+            Polled::Batch => self.process(input)?,
+            Polled::Finished => self.finish(input)?,
             Polled::Assigned(placed) => {
                 member.finished = false;
                 self.owned.take(&member.task_ids, &placed)?;
@@ -76,23 +76,23 @@ impl Worker {
                 }
                 self.rebalanced(&partitions, &[], &[]);
             }
-            Polled::Revoking(partitions) => self.revoking(lane, partitions)?,
+            Polled::Revoking(partitions) => self.revoking(input, partitions)?,
             Polled::Lost(partitions) => {
                 self.owned.give_up(&member.task_ids, &partitions);
                 member.lost(&partitions);
                 match self.checkpointing.is_some() && self.waiting != Waiting::Nothing {
                     true => self.waiting = Waiting::ForGroup,
-                    false => self.tell_committer(lane, Event::Lost)?,
+                    false => self.tell_committer(input, Event::Lost)?,
                 }
                 self.rebalanced(&[], &[], &partitions);
             }
             Polled::Committed(outcome) if self.checkpointing.as_ref().is_some_and(|of| of.is_truth) => {
-                self.monitored(lane, outcome.map_err(|refusal| refusal.reason));
+                self.monitored(input, outcome.map_err(|refusal| refusal.reason));
             }
             Polled::Committed(outcome) if self.checkpointing.is_some() => {
                 member.answer = Some(outcome.map(|_partitions| ()))
             }
-            Polled::Committed(outcome) => self.committed(lane, outcome.map_err(|refusal| refusal.reason))?,
+            Polled::Committed(outcome) => self.committed(input, outcome.map_err(|refusal| refusal.reason))?,
             Polled::Disconnected(reason) => self.reader_lost = Some(reason),
             Polled::Connected => self.reader_lost = None,
         }
@@ -100,8 +100,8 @@ impl Worker {
     }
 
     /// The group takes partitions and waits; it says so again until they are released.
-    fn revoking(&mut self, lane: usize, partitions: Vec<TopicPartition>) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+    fn revoking(&mut self, input: usize, partitions: Vec<TopicPartition>) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
         if self.checkpointing.is_some() && self.waiting != Waiting::Nothing {
@@ -118,8 +118,8 @@ impl Worker {
             }
             return Ok(());
         }
-        self.on_offsets(lane, Event::Revoking)?;
-        if let Lane::Kafka(member) = &self.lanes[lane] {
+        self.on_offsets(input, Event::Revoking)?;
+        if let WorkerInput::Kafka(member) = &self.inputs[input] {
             self.owned.give_up(&member.task_ids, &partitions);
         }
         self.rebalanced(&[], &partitions, &[]);
@@ -128,21 +128,21 @@ impl Worker {
 
     /// A run that ends by itself ends with its last positions committed: until they are, it commits, and goes on if
     /// the group disagrees.
-    fn finish(&mut self, lane: usize) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+    fn finish(&mut self, input: usize) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
         member.finished = member.reader.as_ref().is_none_or(Reader::is_committed);
         match member.finished {
             true => Ok(()),
-            false => self.tell_committer(lane, Event::Due),
+            false => self.tell_committer(input, Event::Due),
         }
     }
 
     fn rebalanced(&mut self, assigned: &[TopicPartition], revoked: &[TopicPartition], lost: &[TopicPartition]) {
         for gone in revoked.iter().chain(lost) {
-            for lane in &mut self.lanes {
-                if let Lane::Kafka(member) = lane {
+            for input in &mut self.inputs {
+                if let WorkerInput::Kafka(member) = input {
                     member.partitions.remove(gone);
                 }
             }

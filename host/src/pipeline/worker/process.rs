@@ -7,13 +7,13 @@ use crate::clock;
 use crate::error::{Kind, Result};
 use crate::metrics::Progress;
 use crate::pipeline::batch::{Done, Task};
-use crate::pipeline::lane::Lane;
+use crate::pipeline::input::WorkerInput;
 use crate::source::Batch;
 use std::sync::atomic::Ordering;
 
 impl Worker {
-    pub(in crate::pipeline) fn process(&mut self, lane: usize) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+    pub(in crate::pipeline) fn process(&mut self, input: usize) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
         let source = member.sources[self.batch.source];
@@ -26,8 +26,8 @@ impl Worker {
             }
         }
         self.busy = true;
-        let done = self.take_through(lane, source)?;
-        if let (Done::Processed, Lane::Kafka(member)) = (done, &mut self.lanes[lane])
+        let done = self.take_through(input, source)?;
+        if let (Done::Processed, WorkerInput::Kafka(member)) = (done, &mut self.inputs[input])
             && let Some(reader) = &mut member.reader
         {
             reader.processed();
@@ -38,9 +38,9 @@ impl Worker {
     /// Takes the batch through its route. While a sink or a plugin keeps it waiting, the groups are seen to: nobody
     /// else may have to wait for them. `Waiting`: it was given up, for a signal or because the group took its
     /// partition.
-    pub(in crate::pipeline) fn take_through(&mut self, lane: usize, source: usize) -> Result<Done> {
-        let task = self.lanes[lane].task(&self.batch.partition);
-        let done = self.take_through_as(lane, source, &task);
+    pub(in crate::pipeline) fn take_through(&mut self, input: usize, source: usize) -> Result<Done> {
+        let task = self.inputs[input].task(&self.batch.partition);
+        let done = self.take_through_as(input, source, &task);
         let done = match done {
             Err(error) if self.checkpointing.is_some() || self.writer.has_refusals() => {
                 // A plugin is called before anything is put out; any other failure may leave a part of the batch there.
@@ -76,7 +76,7 @@ impl Worker {
         }
     }
 
-    fn take_through_as(&mut self, lane: usize, source: usize, task: &str) -> Result<Done> {
+    fn take_through_as(&mut self, input: usize, source: usize, task: &str) -> Result<Done> {
         let batch = &mut self.batch;
         let mut of = Task {
             partition: &batch.partition,
@@ -91,7 +91,7 @@ impl Worker {
             let seen_to = self.see_to_groups();
             let gives_up = std::mem::take(&mut self.waiting) == Waiting::ForGroup;
             seen_to?;
-            if gives_up || self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.lanes[lane].has_batch() {
+            if gives_up || self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.inputs[input].has_batch() {
                 break;
             }
             let batch = &mut self.batch;

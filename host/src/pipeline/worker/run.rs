@@ -1,7 +1,7 @@
 //! A worker: a thread with a member of each group, a writer and instances of its own.
 //!
 //! ```text
-//! loop: poll the lanes → process the batch → when the interval comes round: drain, commit
+//! loop: poll the inputs → process the batch → when the interval comes round: drain, commit
 //! ```
 //!
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::metrics::{self, WorkerMetrics};
 use crate::pipeline::batch::{Tasks, most_bytes};
 use crate::pipeline::commit::{Checkpointing, Coordinator};
-use crate::pipeline::lane::{Lane, Member};
+use crate::pipeline::input::{Member, WorkerInput};
 use crate::pipeline::tasks::Owned;
 use crate::pulse::Pulse;
 use crate::record::TopicPartition;
@@ -43,7 +43,7 @@ pub(in crate::pipeline) enum Waiting {
 pub struct Worker {
     pub(in crate::pipeline) index: usize,
     pub(in crate::pipeline) shared: Shared,
-    pub(in crate::pipeline) lanes: Vec<Lane>,
+    pub(in crate::pipeline) inputs: Vec<WorkerInput>,
     pub(in crate::pipeline) tasks: Tasks,
     /// The tasks' state.
     pub(in crate::pipeline) owned: Owned,
@@ -56,7 +56,7 @@ pub struct Worker {
     pub(in crate::pipeline) writer: Writer,
     pub(in crate::pipeline) batch: Batch,
     pub(in crate::pipeline) metrics: WorkerMetrics,
-    /// The last round over the lanes brought records: the next one does not wait.
+    /// The last round over the inputs brought records: the next one does not wait.
     pub(in crate::pipeline) busy: bool,
     pub(in crate::pipeline) tell: Interval,
     pub(in crate::pipeline) lag_told: i64,
@@ -85,17 +85,17 @@ impl Worker {
         tasks.left_out.can_do_again = files.is_empty() && (is_kept || !checkpoints.keeps_state());
         let teller = shared.clone();
         let mut owned = Owned::new(checkpoints.clone(), move |notice| teller.tell(notice));
-        let mut lanes = Vec::new();
+        let mut inputs = Vec::new();
         for (sources, plan) in plans {
             let reader = Reader::join(plan.clone(), index)?;
             let member = Member::new(&shared.pipeline, sources.clone(), reader);
             owned.note_counts(&member.task_ids, plan.counts().clone());
-            lanes.push(Lane::Kafka(Box::new(member)));
+            inputs.push(WorkerInput::Kafka(Box::new(member)));
         }
         for (source, reader) in files {
             let partition = TopicPartition::new(shared.pipeline.sources[source].name(), 0);
             owned.begin(&partition.to_string())?;
-            lanes.push(Lane::File {
+            inputs.push(WorkerInput::File {
                 source,
                 reader,
                 partition,
@@ -120,13 +120,13 @@ impl Worker {
             pulse: shared.progress.pulses.add(),
             index,
             shared,
-            lanes,
+            inputs,
             tasks,
             writer,
         })
     }
 
-    /// Runs until every lane is finished or the run is to stop; then commits and leaves. A failure does the same,
+    /// Runs until every input is finished or the run is to stop; then commits and leaves. A failure does the same,
     /// without what failed: the records before it are not read again.
     pub fn run(mut self) -> Result<()> {
         let worked = self.work();
@@ -139,14 +139,14 @@ impl Worker {
             // A producer whose broker hangs takes as long as its requests to be taken down in order; the end of the
             // process does it at once. The rest must go: the supervisor waits until no worker holds an end of its
             // channel.
-            let Self { lanes, writer, .. } = self;
-            std::mem::forget((lanes, writer));
+            let Self { inputs, writer, .. } = self;
+            std::mem::forget((inputs, writer));
         }
         worked.and(left)
     }
 
     fn work(&mut self) -> Result<()> {
-        while !self.shared.stop.is_requested() && !self.lanes.iter().all(Lane::is_finished) {
+        while !self.shared.stop.is_requested() && !self.inputs.iter().all(WorkerInput::is_finished) {
             if self.owned.is_restoring() {
                 self.bring_back()?;
             } else {
@@ -178,33 +178,33 @@ impl Worker {
         Ok(())
     }
 
-    /// Polls every lane once. None waits while another has records, so that an idle one holds nothing up.
+    /// Polls every input once. None waits while another has records, so that an idle one holds nothing up.
     fn turn(&mut self) -> Result<()> {
         let wait = if std::mem::take(&mut self.busy) {
             Duration::ZERO
         } else {
-            IDLE_WAIT / self.lanes.len().max(1) as u32
+            IDLE_WAIT / self.inputs.len().max(1) as u32
         };
-        for lane in 0..self.lanes.len() {
-            // A lane without a broker may take seconds; and nothing is processed while a task waits for its state.
+        for input in 0..self.inputs.len() {
+            // A input without a broker may take seconds; and nothing is processed while a task waits for its state.
             if self.shared.stop.is_requested() || self.owned.is_restoring() {
                 break;
             }
-            match &mut self.lanes[lane] {
-                Lane::Kafka(_) => self.turn_member(lane, wait)?,
-                Lane::File { .. } => self.turn_file(lane)?,
+            match &mut self.inputs[input] {
+                WorkerInput::Kafka(_) => self.turn_member(input, wait)?,
+                WorkerInput::File { .. } => self.turn_file(input)?,
             }
         }
         Ok(())
     }
 
-    fn turn_file(&mut self, lane: usize) -> Result<()> {
-        let Lane::File {
+    fn turn_file(&mut self, input: usize) -> Result<()> {
+        let WorkerInput::File {
             source,
             reader,
             partition,
             ended,
-        } = &mut self.lanes[lane]
+        } = &mut self.inputs[input]
         else {
             return Ok(());
         };
@@ -218,18 +218,18 @@ impl Worker {
         self.busy |= !self.batch.records.is_empty();
         count_in(&self.shared.progress, &self.batch);
         // A file has no position that a batch given up could spoil.
-        self.take_through(lane, source).map(|_done| ())
+        self.take_through(input, source).map(|_done| ())
     }
 
-    fn turn_member(&mut self, lane: usize, wait: Duration) -> Result<()> {
-        let Lane::Kafka(member) = &mut self.lanes[lane] else {
+    fn turn_member(&mut self, input: usize, wait: Duration) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
         let Some(reader) = &mut member.reader else {
             return Ok(());
         };
         let polled = reader.poll(wait, &mut self.batch)?;
-        self.on_poll(lane, polled)?;
-        self.commit_when_due(lane)
+        self.on_poll(input, polled)?;
+        self.commit_when_due(input)
     }
 }

@@ -157,9 +157,9 @@ fn what_rides_with_a_position_comes_back_to_its_next_owner() {
 }
 
 #[test]
-fn a_partition_that_comes_back_has_another_incarnation_and_one_that_stays_has_not() {
+fn a_partition_that_comes_back_has_another_assignment_epoch_and_one_that_stays_has_not() {
     let Some(kafka) = kafka() else { return };
-    let name = topic(&kafka, "incarnation", 4);
+    let name = topic(&kafka, "assignment_epoch", 4);
     produce(&kafka, &name, 0, 0..10);
     let mut source = source(&kafka, &[&name]);
     source.stop = None;
@@ -218,8 +218,8 @@ fn a_partition_that_comes_back_has_another_incarnation_and_one_that_stays_has_no
     let mut kept = 0;
     for owned in first.owned() {
         let old = before.iter().find(|old| old.partition == owned.partition).unwrap();
-        kept += usize::from(old.incarnation == owned.incarnation);
-        assert!(owned.incarnation >= old.incarnation);
+        kept += usize::from(old.assignment_epoch == owned.assignment_epoch);
+        assert!(owned.assignment_epoch >= old.assignment_epoch);
     }
     assert_eq!(kept, 2);
     leave(first);
@@ -479,7 +479,7 @@ fn a_member_that_its_predecessors_late_join_fenced_joins_again_once() {
     let plan = Arc::new(plan);
     let mut reader = Reader::join(plan.clone(), 0).unwrap();
     assigned(&mut reader, 2);
-    let incarnation = reader.owned()[0].incarnation;
+    let assignment_epoch = reader.owned()[0].assignment_epoch;
     // The predecessor joins, and nobody is behind it any more.
     let predecessor = |plan: &Arc<Plan>| {
         let mut late = Reader::join(plan.clone(), 0).unwrap();
@@ -496,7 +496,12 @@ fn a_member_that_its_predecessors_late_join_fenced_joins_again_once() {
         has_lost |= matches!(polled, Polled::Lost(lost) if lost.len() == 2);
         has_lost && reader.owned().len() == 2
     });
-    assert!(reader.owned().iter().all(|owned| owned.incarnation > incarnation));
+    assert!(
+        reader
+            .owned()
+            .iter()
+            .all(|owned| owned.assignment_epoch > assignment_epoch)
+    );
     produce(&kafka, &name, 0, 0..10);
     poll_until(&mut reader, |reader, _, _| {
         reader.owned().iter().any(|owned| owned.next == 10)

@@ -33,7 +33,7 @@ pub(in crate::source) struct Slot {
     /// Where this assignment began to read.
     pub(in crate::source) start: i64,
     /// The assignment that it is read under: a new number each time that partitions are taken.
-    pub(in crate::source) incarnation: u64,
+    pub(in crate::source) assignment_epoch: u64,
     /// Next offset behind the last record that was processed.
     processed: i64,
     /// A position, and the epoch of the leader that took the record before it.
@@ -64,7 +64,7 @@ impl Slot {
             next: from,
             stop,
             start: from,
-            incarnation: 0,
+            assignment_epoch: 0,
             processed: from,
             leader_epoch: None,
             committed,

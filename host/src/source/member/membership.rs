@@ -25,7 +25,7 @@ impl Reader {
     }
 
     /// This reader's membership, fresh, as bytes for a writer's `send_offsets`. Ask [`is_asked`](Self::is_asked) and
-    /// compare incarnations after it, so that what was lost before it was taken is known.
+    /// compare assignment epochs after it, so that what was lost before it was taken is known.
     ///
     /// When partitions are assigned by hand, there is none, and the group's name stands for it.
     ///

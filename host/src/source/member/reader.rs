@@ -101,7 +101,7 @@ pub struct Reader {
     pub(in crate::source) awaited: Awaited,
     pub(in crate::source) has_assignment: bool,
     /// Counts how often partitions were taken.
-    pub(in crate::source) incarnation: u64,
+    pub(in crate::source) assignment_epoch: u64,
     /// Positions to read on from, once the group waits for no answer.
     pub(in crate::source) moves: BTreeMap<TopicPartition, i64>,
     /// Number of partitions of each topic, as last looked up.
@@ -152,7 +152,7 @@ impl Reader {
             demands: Demands::default(),
             awaited: Awaited::new(!matches!(plan.sharing, Sharing::Matching)),
             has_assignment: false,
-            incarnation: 0,
+            assignment_epoch: 0,
             moves: BTreeMap::new(),
             counts: counts(&plan),
             subscribed: BTreeSet::new(),

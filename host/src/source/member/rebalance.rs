@@ -121,12 +121,12 @@ impl Reader {
             .collect();
         self.fetch_from(&places)?;
         self.look_for_truncation(&resolved)?;
-        self.incarnation += 1;
+        self.assignment_epoch += 1;
         for (placed, committed) in &resolved {
             let at = placed.partition.clone();
             let slot = Slot::new(placed.source, at, placed.from, placed.stop, *committed);
             let mut slot = slot.behind(placed.leader_epoch);
-            slot.incarnation = self.incarnation;
+            slot.assignment_epoch = self.assignment_epoch;
             self.intake.add(slot);
         }
         self.rest_at_stops();

@@ -1,7 +1,7 @@
 //! Positions that somebody else commits for a reader, or moves: a transaction with the outputs, a checkpoint that names
 //! them.
 //!
-//! Never decides what is committed. Always: a partition's incarnation is new each time that it is taken, so that nobody
+//! Never decides what is committed. Always: a partition's assignment epoch is new each time that it is taken, so that nobody
 //! commits what was read before.
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct Owned {
     /// What the group holds as this pipeline's, as far as this reader knows.
     pub committed: Option<i64>,
     /// A number that is new each time that the partition is taken.
-    pub incarnation: u64,
+    pub assignment_epoch: u64,
 }
 
 /// A partition, and what the group holds for it: the next offset to read, and what rides with it.
@@ -45,7 +45,7 @@ impl Reader {
             leader_epoch: slot.leader_epoch_at(next),
             start: slot.start,
             committed: slot.committed,
-            incarnation: slot.incarnation,
+            assignment_epoch: slot.assignment_epoch,
         });
         owned.collect()
     }

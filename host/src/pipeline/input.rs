@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// A set of sources that one consumer reads, or a file.
-pub(super) enum Lane {
+pub(super) enum WorkerInput {
     Kafka(Box<Member>),
     File {
         source: usize,
@@ -40,27 +40,27 @@ pub(super) struct Member {
     pub(super) finished: bool,
 }
 
-impl Lane {
+impl WorkerInput {
     pub(super) fn is_finished(&self) -> bool {
         match self {
-            Lane::Kafka(member) => member.finished,
-            Lane::File { ended, .. } => *ended,
+            WorkerInput::Kafka(member) => member.finished,
+            WorkerInput::File { ended, .. } => *ended,
         }
     }
 
     /// The task of a partition.
     pub(super) fn task(&self, at: &TopicPartition) -> String {
         match self {
-            Lane::Kafka(member) => member.task_ids.task(at),
-            Lane::File { partition, .. } => partition.to_string(),
+            WorkerInput::Kafka(member) => member.task_ids.task(at),
+            WorkerInput::File { partition, .. } => partition.to_string(),
         }
     }
 
     /// Whether the batch in hand is still this worker's to process.
     pub(super) fn has_batch(&self) -> bool {
         match self {
-            Lane::Kafka(member) => member.reader.as_ref().is_some_and(Reader::has_batch),
-            Lane::File { .. } => true,
+            WorkerInput::Kafka(member) => member.reader.as_ref().is_some_and(Reader::has_batch),
+            WorkerInput::File { .. } => true,
         }
     }
 }
