@@ -13,7 +13,7 @@
 use sandbar::config::Limits;
 use sandbar::plugin::{Call, Engine, Operator, Outcome};
 use sandbar::record::Records;
-use sandbar::state::{Home, TaskState};
+use sandbar::state::{StateDirectory, TaskState};
 use sandbar_tests::root;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ fn main() {
     let records = numbers.first().copied().unwrap_or(1_000_000);
     let keys = numbers.get(1).copied().unwrap_or(700);
     let folder = tempfile::tempdir().expect("a folder");
-    let home = Home::open(folder.path(), 64 << 20).expect("the state opens");
+    let home = StateDirectory::open(folder.path(), 64 << 20).expect("the state opens");
     println!("{records} records, {keys} keys, batches of {BATCH}; ns a record");
     println!("| plugin | all | call | the host's part | state: apply |");
     println!("|---|---|---|---|---|");

@@ -12,7 +12,7 @@
 )]
 
 use sandbar::record::Column;
-use sandbar::state::{Home, StoreId, TaskState, store_id};
+use sandbar::state::{StateDirectory, StoreId, TaskState, store_id};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ struct Spent {
 
 fn count(draw: &Draw, records: usize, cache_bytes: u64) {
     let folder = tempfile::tempdir().expect("a folder");
-    let home = Home::open(folder.path(), cache_bytes).expect("the state opens");
+    let home = StateDirectory::open(folder.path(), cache_bytes).expect("the state opens");
     let open = || (0..TASKS).map(|number| home.task(&format!("bench/{number}")).expect("the task opens"));
     let store = store_id("count", "counts");
     let mut tasks: Vec<TaskState> = open().collect();

@@ -10,7 +10,7 @@ use sandbar::error::Result;
 use sandbar::offset_metadata::Pointer;
 use sandbar::pipeline::commit::{Coordinator, Limits};
 use sandbar::record::Column;
-use sandbar::state::{Home, StoreId, TaskState, store_id};
+use sandbar::state::{StateDirectory, StoreId, TaskState, store_id};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(crate) struct Process {
     pub(crate) index: usize,
     pub(crate) id: String,
     pub(crate) epoch: u32,
-    pub(crate) home: Home,
+    pub(crate) home: StateDirectory,
     /// What the coordinator was not told yet.
     pub(crate) events: VecDeque<Event>,
     pub(crate) tasks: BTreeMap<usize, Task>,
@@ -180,7 +180,7 @@ impl Worker {
             index: self.index,
             id: self.id.clone(),
             epoch,
-            home: Home::open(&self.folder, CACHE).expect("a state folder"),
+            home: StateDirectory::open(&self.folder, CACHE).expect("a state folder"),
             events: VecDeque::new(),
             tasks: BTreeMap::new(),
             member,

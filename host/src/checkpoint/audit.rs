@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::base::StoredFile;
 use super::bundle::{self, Checked};
-use super::history::Ground;
+use super::history::RestoreOrigin;
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::offset_metadata::Pointer;
@@ -79,7 +79,9 @@ impl Store {
                     self.read_bundle(name).map(|bytes| bytes.len() as u64)
                 });
             }
-            let Ground::Base(base) = history.ground else { continue };
+            let RestoreOrigin::Base(base) = history.origin else {
+                continue;
+            };
             let mut files = Vec::new();
             look(self.base_path(&base.name), &mut || {
                 files = self.base(&base)?.files;

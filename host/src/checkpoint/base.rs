@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bundle::{BaseRef, hex, is_sha256, sha256};
-use super::history::Ground;
+use super::history::RestoreOrigin;
 use super::objects::PIECE;
 use super::store::{Store, Upload, new_name};
 use crate::clock;
@@ -106,7 +106,7 @@ impl Store {
 
     /// The files of the base that the state stands on, by content.
     fn known_files(&self, at: &Pointer) -> Result<BTreeMap<String, StoredFile>> {
-        let Ground::Base(base) = self.history(at, None)?.ground else {
+        let RestoreOrigin::Base(base) = self.history(at, None)?.origin else {
             return Ok(BTreeMap::new());
         };
         let files = self.base(&base)?.files.into_iter();

@@ -34,7 +34,7 @@ pub type Stops = BTreeMap<String, BTreeMap<i32, String>>;
 /// A store of an operator, as it was when the bundle was written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct StoreShape {
+pub struct StoreSchema {
     /// The operator's name in the pipeline.
     pub operator: String,
     /// The store's name in the plugin.
@@ -50,9 +50,9 @@ pub struct StoreShape {
     pub oldest_version: Option<u32>,
 }
 
-impl StoreShape {
+impl StoreSchema {
     /// Whether it is the same store of the same operator, whatever it was then.
-    pub fn is_of(&self, other: &StoreShape) -> bool {
+    pub fn is_of(&self, other: &StoreSchema) -> bool {
         self.operator == other.operator && self.store == other.store
     }
 
@@ -62,7 +62,7 @@ impl StoreShape {
     }
 
     /// It has entries that were written as `stored`.
-    pub fn age(&mut self, stored: &StoreShape) {
+    pub fn age(&mut self, stored: &StoreSchema) {
         let oldest = stored.oldest_version();
         self.oldest_version = (oldest < self.schema_version).then_some(oldest);
     }
@@ -102,7 +102,7 @@ pub struct TaskFrame {
     /// How many partitions the topics have whose keys have state in the task.
     pub partition_counts: PartitionCounts,
     /// The stores of the pipeline's operators.
-    pub stores: Vec<StoreShape>,
+    pub stores: Vec<StoreSchema>,
     /// What changed since the parent, encoded.
     pub delta: Vec<u8>,
 }
@@ -147,7 +147,7 @@ pub struct Entry {
     pub partition_counts: PartitionCounts,
     /// The stores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub stores: Vec<StoreShape>,
+    pub stores: Vec<StoreSchema>,
     /// Where its delta lies.
     pub frame: Frame,
 }
@@ -458,7 +458,7 @@ mod tests {
             length: 4,
             at: parent.clone(),
         };
-        let store = StoreShape {
+        let store = StoreSchema {
             operator: "count".into(),
             store: "counts".into(),
             kind: "value".into(),

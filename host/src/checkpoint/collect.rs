@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::base::STANDSTILL;
-use super::history::Ground;
+use super::history::RestoreOrigin;
 use super::objects::Listed as Object;
 use super::store::Store;
 use crate::clock;
@@ -201,7 +201,7 @@ impl Listed {
         alive
             .bundles
             .extend(history.deltas.into_iter().filter_map(|delta| delta.pointer.bundle));
-        if let Ground::Base(base) = history.ground {
+        if let RestoreOrigin::Base(base) = history.origin {
             let oldest = alive.oldest.entry(base.at.task.clone()).or_insert(base.at.seq);
             *oldest = base.at.seq.min(*oldest);
             alive
@@ -337,7 +337,7 @@ mod tests {
             .unwrap();
         assert_eq!(count(&store), 5);
         let history = reopen(&folder).history(&chain.at, None).unwrap();
-        assert_eq!(history.ground, Ground::Base(base.clone()));
+        assert_eq!(history.origin, RestoreOrigin::Base(base.clone()));
         assert!(history.deltas.iter().all(|delta| store.delta(delta).is_ok()));
 
         // A newer base passes the old one as soon as no kept state stands on it.
@@ -416,8 +416,8 @@ mod tests {
         listed.collect(std::slice::from_ref(&later), 1, Duration::ZERO).unwrap();
         let history = reopen(&folder).history(&later, None).unwrap();
         assert_eq!(
-            (history.ground.clone(), history.deltas.len()),
-            (Ground::Base(base.clone()), 2)
+            (history.origin.clone(), history.deltas.len()),
+            (RestoreOrigin::Base(base.clone()), 2)
         );
         store.fetch_base(&base, &folder.path().join("into"), |_, _| {}).unwrap();
     }
@@ -482,8 +482,8 @@ mod tests {
         listed.collect(std::slice::from_ref(&chain.at), 1, HOUR).unwrap();
         chain.commit_on(Some(&waiting));
         assert_eq!(
-            store.history(&chain.at, None).unwrap().ground,
-            Ground::Base(waiting.clone())
+            store.history(&chain.at, None).unwrap().origin,
+            RestoreOrigin::Base(waiting.clone())
         );
         store
             .fetch_base(&waiting, &folder.path().join("into"), |_, _| {})

@@ -1,11 +1,11 @@
-//! The way back: from a pointer through its parents to a ground that its state can be built on, and the deltas from
+//! The way back: from a pointer through its parents to an origin that its state can be built on, and the deltas from
 //! there.
 //!
 //! A pointer carries the hash of its bundle, and each bundle the pointer to its parent: the way back is a chain of
 //! hashes. Numbers only fall on it, so it ends. What is missing or damaged on it is an error; it is never taken for the
 //! end.
 
-use super::bundle::{self, BaseRef, Entry, StoreShape};
+use super::bundle::{self, BaseRef, Entry, StoreSchema};
 use super::store::Store;
 use crate::config::Offsets;
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::offset_metadata::Pointer;
 
 /// What a task's state is built on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ground {
+pub enum RestoreOrigin {
     /// Nothing: the task was empty.
     Empty,
     /// The local files, as they are.
@@ -27,15 +27,15 @@ pub enum Ground {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// What it is built on.
-    pub ground: Ground,
-    /// The newest base that the state's bundles name, whatever the ground is: later bundles go on naming it.
+    pub origin: RestoreOrigin,
+    /// The newest base that the state's bundles name, whatever the origin is: later bundles go on naming it.
     pub base: Option<BaseRef>,
     /// What changed since, the oldest first.
     pub deltas: Vec<Delta>,
     /// The positions that belong to the state; empty if the pointer names no bundle.
     pub offsets: Offsets,
     /// The stores that the state has.
-    pub stores: Vec<StoreShape>,
+    pub stores: Vec<StoreSchema>,
 }
 
 /// One change on the way.
@@ -48,7 +48,7 @@ pub struct Delta {
 }
 
 impl Store {
-    /// How to build the state of `pointer`, given what the local files hold: they are the ground if they are that state
+    /// How to build the state of `pointer`, given what the local files hold: they are the origin if they are that state
     /// or an ancestor of it, else the newest base on the way.
     ///
     /// # Errors
@@ -69,27 +69,27 @@ impl Store {
         };
         // The newest base on the way, and how many deltas stand on it.
         let mut base: Option<(BaseRef, usize)> = None;
-        let ground = loop {
+        let origin = loop {
             step();
             if local == Some(&at) {
-                break Ground::Local;
+                break RestoreOrigin::Local;
             }
             let found = base.as_ref().filter(|(base, _)| at.seq <= base.at.seq);
             if let Some((found, _)) = found
                 && local.is_none_or(|local| local.seq >= at.seq)
             {
-                break Ground::Base(found.clone());
+                break RestoreOrigin::Base(found.clone());
             }
             let entry = match (self.resolve(&at), found) {
                 (Ok(Some(entry)), _) => entry,
-                (Ok(None), None) => break Ground::Empty,
+                (Ok(None), None) => break RestoreOrigin::Empty,
                 (Err(error), None) => return Err(error),
                 // Older than the base: needed only to find out whether the local files are an ancestor.
-                (Ok(None) | Err(_), Some((found, _))) => break Ground::Base(found.clone()),
+                (Ok(None) | Err(_), Some((found, _))) => break RestoreOrigin::Base(found.clone()),
             };
             // No operator kept anything: there is nothing to build on, and no reason to go further back.
             if entry.keeps_nothing() {
-                break Ground::Empty;
+                break RestoreOrigin::Empty;
             }
             deltas.push(Delta {
                 pointer: at,
@@ -107,12 +107,12 @@ impl Store {
             }
             at = entry.parent;
         };
-        if let (Ground::Base(_), Some((_, standing))) = (&ground, &base) {
+        if let (RestoreOrigin::Base(_), Some((_, standing))) = (&origin, &base) {
             deltas.truncate(*standing);
         }
         deltas.reverse();
         Ok(History {
-            ground,
+            origin,
             base: named.or(base.map(|(base, _)| base)),
             deltas,
             offsets,
@@ -170,8 +170,11 @@ mod tests {
     fn a_task_without_a_bundle_is_empty() {
         let (_folder, store) = folder_store();
         let first = Pointer::first("views/0");
-        assert_eq!(store.history(&first, None).unwrap().ground, Ground::Empty);
-        assert_eq!(store.history(&first, Some(&first)).unwrap().ground, Ground::Local);
+        assert_eq!(store.history(&first, None).unwrap().origin, RestoreOrigin::Empty);
+        assert_eq!(
+            store.history(&first, Some(&first)).unwrap().origin,
+            RestoreOrigin::Local
+        );
     }
 
     #[test]
@@ -183,8 +186,8 @@ mod tests {
         }
         let history = store.history(&chain.at, None).unwrap();
         assert_eq!(
-            (history.ground.clone(), names(&history)),
-            (Ground::Empty, vec![1, 2, 3, 4, 5])
+            (history.origin.clone(), names(&history)),
+            (RestoreOrigin::Empty, vec![1, 2, 3, 4, 5])
         );
         let bytes: Vec<Vec<u8>> = history.deltas.iter().map(|delta| store.delta(delta).unwrap()).collect();
         assert_eq!(bytes[2], b"views/0 at 3");
@@ -197,16 +200,25 @@ mod tests {
         let mut chain = Chain::new(&store, "views/0");
         let pointers: Vec<Pointer> = (0..4).map(|_| chain.commit()).collect();
         let history = store.history(&chain.at, Some(&pointers[1])).unwrap();
-        assert_eq!((history.ground.clone(), names(&history)), (Ground::Local, vec![3, 4]));
+        assert_eq!(
+            (history.origin.clone(), names(&history)),
+            (RestoreOrigin::Local, vec![3, 4])
+        );
         let history = store.history(&chain.at, Some(&pointers[3])).unwrap();
-        assert_eq!((history.ground.clone(), names(&history)), (Ground::Local, vec![]));
+        assert_eq!(
+            (history.origin.clone(), names(&history)),
+            (RestoreOrigin::Local, vec![])
+        );
         // Of another attempt at the same number, and ahead of what was committed: not on the way.
         let mut stranger = pointers[1].clone();
         stranger.hash = Some("0000000000000000".into());
-        assert_eq!(store.history(&chain.at, Some(&stranger)).unwrap().ground, Ground::Empty);
         assert_eq!(
-            store.history(&pointers[2], Some(&chain.at)).unwrap().ground,
-            Ground::Empty
+            store.history(&chain.at, Some(&stranger)).unwrap().origin,
+            RestoreOrigin::Empty
+        );
+        assert_eq!(
+            store.history(&pointers[2], Some(&chain.at)).unwrap().origin,
+            RestoreOrigin::Empty
         );
     }
 
@@ -222,14 +234,14 @@ mod tests {
         chain.commit();
         let history = store.history(&chain.at, None).unwrap();
         assert_eq!(
-            (history.ground.clone(), names(&history)),
-            (Ground::Base(base.clone()), vec![3, 4, 5])
+            (history.origin.clone(), names(&history)),
+            (RestoreOrigin::Base(base.clone()), vec![3, 4, 5])
         );
         // Older local files are an ancestor still, as long as the deltas between are there.
         let history = store.history(&chain.at, Some(&old)).unwrap();
         assert_eq!(
-            (history.ground.clone(), names(&history)),
-            (Ground::Local, vec![2, 3, 4, 5])
+            (history.origin.clone(), names(&history)),
+            (RestoreOrigin::Local, vec![2, 3, 4, 5])
         );
         store
             .objects
@@ -238,8 +250,8 @@ mod tests {
         store.forget(base.at.bundle.as_deref().unwrap());
         let history = store.history(&chain.at, Some(&old)).unwrap();
         assert_eq!(
-            (history.ground.clone(), names(&history)),
-            (Ground::Base(base), vec![3, 4, 5])
+            (history.origin.clone(), names(&history)),
+            (RestoreOrigin::Base(base), vec![3, 4, 5])
         );
     }
 

@@ -28,10 +28,10 @@ mod tests;
 #[cfg(test)]
 mod places;
 
-pub use bundle::{BaseRef, Stops, StoreShape, TaskFrame};
+pub use bundle::{BaseRef, Stops, StoreSchema, TaskFrame};
 pub use collect::{Collected, Listed};
 pub use command::{Command, Halt};
 pub use event::Event;
-pub use history::{Delta, Ground, History};
+pub use history::{Delta, History, RestoreOrigin};
 pub use protocol::{Mode, Protocol};
 pub use store::{Store, Upload};

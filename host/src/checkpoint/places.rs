@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::history::Ground;
+use super::history::RestoreOrigin;
 use super::objects::PIECE;
 use super::savepoint::Place;
 use super::store::Store;
@@ -184,7 +184,7 @@ fn a_base_of_several_pieces_comes_back_whole_and_is_read_ahead() {
         chain.commit_on(Some(&base));
         let store = place.store();
         let history = store.history(&chain.at, None).unwrap();
-        assert_eq!(history.ground, Ground::Base(base.clone()));
+        assert_eq!(history.origin, RestoreOrigin::Base(base.clone()));
         let into = place.scratch("into");
         store.fetch_base(&base, &into, |_, _| {}).unwrap();
         assert!(std::fs::read(into.join("1.sst")).unwrap() == big);

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::base::StoredFile;
-use super::bundle::{BaseRef, StoreShape};
-use super::history::Ground;
+use super::bundle::{BaseRef, StoreSchema};
+use super::history::RestoreOrigin;
 use super::objects::Objects;
 use super::store::{Store, new_name};
 use crate::clock;
@@ -50,7 +50,7 @@ pub struct SavedTask {
     /// The positions that belong to it.
     pub offsets: Offsets,
     /// The stores that it has.
-    pub stores: Vec<StoreShape>,
+    pub stores: Vec<StoreSchema>,
 }
 
 /// Where a savepoint is.
@@ -127,7 +127,7 @@ impl Store {
     /// Copies what a pointer reaches, each object once; every bundle and list of files is checked on the way.
     fn copy_reached(&self, target: &Store, pointer: &Pointer, done: &mut BTreeSet<String>) -> Result<()> {
         let history = self.history(pointer, None)?;
-        if let Ground::Base(base) = &history.ground {
+        if let RestoreOrigin::Base(base) = &history.origin {
             self.copy_base(target, base, done)?;
         }
         // If nothing is kept, there is no delta, and yet the pointer has to resolve.
@@ -341,7 +341,7 @@ mod tests {
 
     fn restores(store: &Store, folder: &Path, pointer: &Pointer) -> usize {
         let history = store.history(pointer, None).unwrap();
-        let Ground::Base(base) = &history.ground else {
+        let RestoreOrigin::Base(base) = &history.origin else {
             panic!("{history:?}")
         };
         store.fetch_base(base, &folder.join("restored"), |_, _| {}).unwrap();

@@ -237,7 +237,7 @@ impl Store {
 
     /// The same, and what is older is not read once `is_enough` says so of the tasks found: a bundle holds all tasks of
     /// its worker, so that a few of them tell of every task, however many there are. From now on what others write is a
-    /// stranger's.
+    /// foreign writer's.
     ///
     /// Names tell the order: whoever goes on from a bundle gives its own ones later names, see [`Names::next`].
     pub fn newest_until(&self, is_enough: impl Fn(&BTreeSet<&str>) -> bool) -> Result<Vec<(Pointer, Entry)>> {
@@ -262,8 +262,8 @@ impl Store {
     }
 
     /// A bundle that another process has written since this one read the newest states; `None`: there is none.
-    pub fn stranger(&self) -> Result<Option<String>> {
-        Ok(self.names.stranger_in(self.bundles()?))
+    pub fn foreign_bundle(&self) -> Result<Option<String>> {
+        Ok(self.names.foreign_bundle_in(self.bundles()?))
     }
 
     /// The names of all bundles, the oldest first.
@@ -322,7 +322,7 @@ impl Names {
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = others;
     }
 
-    fn stranger_in(&self, names: Vec<String>) -> Option<String> {
+    fn foreign_bundle_in(&self, names: Vec<String>) -> Option<String> {
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         let is_strange = |name: &String| !self.is_own(name) && !before.contains(name);
         names.into_iter().find(is_strange)
@@ -392,8 +392,11 @@ mod tests {
         let own: Vec<_> = (0..100).map(|_| mine.next(1)).collect();
         assert!(own.is_sorted() && own[0] > before[0] && own[0] != own[1], "{own:?}");
         let all = |more: &[String]| [&before[..], &own, more].concat();
-        assert_eq!(mine.stranger_in(all(&[])), None);
+        assert_eq!(mine.foreign_bundle_in(all(&[])), None);
         let strange = other.next(0);
-        assert_eq!(mine.stranger_in(all(std::slice::from_ref(&strange))), Some(strange));
+        assert_eq!(
+            mine.foreign_bundle_in(all(std::slice::from_ref(&strange))),
+            Some(strange)
+        );
     }
 }

@@ -39,7 +39,7 @@ fn writer(source: &KafkaSource, topic: &str) -> Writer {
 }
 
 /// Polls every reader until `enough`, answering the group.
-fn attend(readers: &mut [&mut Reader], enough: impl Fn(&[&mut Reader]) -> bool) {
+fn poll_group(readers: &mut [&mut Reader], enough: impl Fn(&[&mut Reader]) -> bool) {
     let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
     while !enough(readers) {
         assert!(clock::now() < until, "not in time");
@@ -103,7 +103,7 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     source.stop = None;
     let mut first = joined(&source);
     let mut writer = writer(&source, &output);
-    attend(&mut [&mut first], |readers| has_read(readers[0], 100));
+    poll_group(&mut [&mut first], |readers| has_read(readers[0], 100));
 
     let group = first.group_metadata().unwrap();
     assert!(!first.is_asked().unwrap());
@@ -119,11 +119,11 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
 
     // Another generation: the old membership is refused, the fresh one is not.
     let mut second = joined(&source);
-    attend(&mut [&mut first, &mut second], |readers| {
+    poll_group(&mut [&mut first, &mut second], |readers| {
         readers.iter().all(|reader| reader.owned().len() == 1)
     });
     is_refused(&mut writer, &first, &group);
-    attend(&mut [&mut first, &mut second], |readers| {
+    poll_group(&mut [&mut first, &mut second], |readers| {
         readers.iter().all(|reader| reader.group_metadata().is_ok())
     });
     let fresh = second.group_metadata().unwrap();
@@ -135,7 +135,7 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     // It left: what it still wants to commit is refused.
     let positions_of_second = positions(&second, &Pointer::first("s/0"));
     second.leave(None, Duration::from_secs(7)).unwrap();
-    attend(&mut [&mut first], |readers| readers[0].owned().len() == 2);
+    poll_group(&mut [&mut first], |readers| readers[0].owned().len() == 2);
     let zombie = writer.send_offsets(&positions_of_second, &fresh, LIMIT);
     assert!(matches!(zombie, Sent::Stale(_)), "{zombie:?}");
     writer.abort(LIMIT);

@@ -29,7 +29,7 @@ const MIN_AGE: Duration = Duration::from_secs(2 * 15 * 60);
 /// `Kafka`: a group cannot be read; `Corrupt`: an offset is not this pipeline's, or a task's partitions do not agree.
 pub fn committed(pipeline: &Pipeline) -> Result<Vec<(Pointer, Offsets)>> {
     let sources = kafka(pipeline);
-    if kept::is_truth(pipeline) {
+    if kept::offsets_in_checkpoint(pipeline) {
         return Ok(newest(pipeline, &sources)?
             .into_iter()
             .map(|(pointer, entry)| (pointer, entry.offsets))
@@ -46,7 +46,7 @@ pub fn committed(pipeline: &Pipeline) -> Result<Vec<(Pointer, Offsets)>> {
 pub fn positions(pipeline: &Pipeline) -> Result<Vec<Position>> {
     let sources = kafka(pipeline);
     let mut positions = offsets::read(&sources)?;
-    if !kept::is_truth(pipeline) {
+    if !kept::offsets_in_checkpoint(pipeline) {
         return Ok(positions);
     }
     let newest = newest(pipeline, &sources)?;

@@ -17,7 +17,7 @@ pub mod tail;
 pub use file::FileReader;
 pub use member::commit::Refusal;
 pub use member::reader::{Batch, Polled, Position, Reader};
-pub use member::transfer::{Held, Owned};
+pub use member::transfer::{Held, OwnedPartition};
 pub use positions::counts::{Keyed, Meeting, changed, refuse_changed};
 pub use positions::kept::Kept;
 pub use positions::plan::{AskKept, Member, Placed, Plan, check, plan};

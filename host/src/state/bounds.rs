@@ -1,13 +1,13 @@
 //! What a read may take of memory, and what a list may grow to; stores that are dropped.
 
 use super::lists::{LIST_BYTES, MERGED};
-use super::{Home, Most, TaskState, store_id};
+use super::{Most, StateDirectory, TaskState, store_id};
 use crate::record::Column;
 
 const MIB: usize = 1 << 20;
 
-fn opened(folder: &tempfile::TempDir) -> (Home, TaskState) {
-    let home = Home::open(folder.path(), 16 << 20).unwrap();
+fn opened(folder: &tempfile::TempDir) -> (StateDirectory, TaskState) {
+    let home = StateDirectory::open(folder.path(), 16 << 20).unwrap();
     let state = home.task("views/0").unwrap();
     (home, state)
 }

@@ -1,7 +1,7 @@
 //! What is left of a task's files by a kill, a power cut or a bad disk: an earlier commit, whole, or `Kind::Corrupt`.
 
 use super::model::{self, Chance, Model};
-use super::{Home, TaskState, keys, store_id};
+use super::{StateDirectory, TaskState, keys, store_id};
 use crate::error::{Error, Kind};
 use crate::record::Column;
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ fn file(folder: &Path, ending: &str) -> PathBuf {
 }
 
 fn open(dir: &Path) -> Result<TaskState, Error> {
-    Home::open(dir, CACHE).unwrap().task("task/0")
+    StateDirectory::open(dir, CACHE).unwrap().task("task/0")
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_missing_table_is_damage_and_the_task_can_be_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let folder = flushed(dir.path());
     fs::remove_file(file(&folder, ".sst")).unwrap();
-    let home = Home::open(dir.path(), CACHE).unwrap();
+    let home = StateDirectory::open(dir.path(), CACHE).unwrap();
     let error = home.task("task/0").err().unwrap();
     assert_eq!(error.kind, Kind::Corrupt, "{error}");
     home.forget("task/0").unwrap();
@@ -166,7 +166,7 @@ fn a_flipped_byte_in_a_table_is_damage_and_never_a_wrong_value() {
 fn the_files_of_another_task_or_layout_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     flushed(dir.path());
-    let home = Home::open(dir.path(), CACHE).unwrap();
+    let home = StateDirectory::open(dir.path(), CACHE).unwrap();
     let error = home.install("task/1", &dir.path().join("base")).err().unwrap();
     assert_eq!(
         (error.kind, &*error.why),

@@ -1,4 +1,4 @@
-//! Keyed state: what a task's operators remember, on this machine. Home of RocksDB.
+//! Keyed state: what a task's operators remember, on this machine. The home of RocksDB.
 //!
 //! ```text
 //! a batch's reads → overlay (changes since the last commit) → cache → RocksDB (one multi-get for what these do not know)
@@ -17,7 +17,7 @@
 //! another layout: `forget` them and restore. A full disk or a file that may not be written is
 //! [`Kind::Unwritable`](crate::error::Kind::Unwritable): nothing is lost, nothing to forget.
 
-mod home;
+mod directory;
 mod task;
 mod overlay;
 mod cache;
@@ -36,7 +36,7 @@ mod crash;
 mod bounds;
 
 pub use delta::{dropping, unchanged};
-pub use home::Home;
+pub use directory::StateDirectory;
 pub use keys::{StoreId, store_id};
 pub use lists::LIST_BYTES;
 pub use scan::Most;

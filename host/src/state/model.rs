@@ -1,7 +1,7 @@
 //! The state against a plain model: random changes, reads, commits, restores and crashes, from a seed that is printed
 //! when it fails.
 
-use super::{Home, Most, StoreId, TaskState, store_id};
+use super::{Most, StateDirectory, StoreId, TaskState, store_id};
 use crate::record::Column;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -195,7 +195,7 @@ pub(super) fn tidied(mut model: Model) -> Model {
 
 /// The state of one task beside a replica that is restored from deltas and bases.
 struct Run<'a> {
-    home: &'a Home,
+    home: &'a StateDirectory,
     state: TaskState,
     replica: TaskState,
     committed: Model,
@@ -287,7 +287,7 @@ impl Run<'_> {
         let files = self.home.scratch();
         self.state.snapshot(&files).unwrap();
         let base = tempfile::tempdir().unwrap();
-        let other = Home::open(base.path(), 16 << 20).unwrap();
+        let other = StateDirectory::open(base.path(), 16 << 20).unwrap();
         let copy = base.path().join("tasks/.copy");
         copy_folder(&files, &copy);
         std::fs::remove_dir_all(&files).unwrap();
@@ -313,11 +313,14 @@ fn the_state_does_what_a_plain_map_does() {
         println!("SANDBAR_SEED={seed}");
         let mut chance = Chance(seed);
         let (dir, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let home = Home::open(dir.path(), 16 << 20).unwrap();
+        let home = StateDirectory::open(dir.path(), 16 << 20).unwrap();
         let mut run = Run {
             home: &home,
             state: home.task("task/0").unwrap(),
-            replica: Home::open(there.path(), 16 << 20).unwrap().task("task/0").unwrap(),
+            replica: StateDirectory::open(there.path(), 16 << 20)
+                .unwrap()
+                .task("task/0")
+                .unwrap(),
             committed: Model::default(),
             kept: Model::default(),
             now: Model::default(),

@@ -21,7 +21,7 @@ pub(in crate::pipeline) struct Checkpointing {
     pub(super) store: Store,
     interval: Interval,
     /// The durable bundle is the commit: none may be written whose outputs are not acknowledged.
-    pub(in crate::pipeline) is_truth: bool,
+    pub(in crate::pipeline) offsets_in_checkpoint: bool,
     /// What the coordinator was not told yet, oldest first.
     pub(super) events: VecDeque<Event>,
     /// What is to be written next.
@@ -38,7 +38,7 @@ impl Checkpointing {
         Self {
             store,
             interval: Interval::new(checkpoint.interval),
-            is_truth: kept::is_truth(pipeline),
+            offsets_in_checkpoint: kept::offsets_in_checkpoint(pipeline),
             events: VecDeque::new(),
             frozen: Vec::new(),
             upload: None,
@@ -67,8 +67,8 @@ impl Coordinator {
             last_commit: STOP_COMMIT_LIMIT,
             least: LOOK,
         };
-        let is_truth = kept::is_truth(pipeline);
-        Coordinator::new(mode, checkpoint.tolerable_failures, limits, is_truth)
+        let offsets_in_checkpoint = kept::offsets_in_checkpoint(pipeline);
+        Coordinator::new(mode, checkpoint.tolerable_failures, limits, offsets_in_checkpoint)
     }
 }
 

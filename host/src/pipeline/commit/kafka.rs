@@ -102,14 +102,14 @@ impl Groups for Worker {
 
     fn begin_commit(&mut self, positions: Vec<(usize, Vec<Committable>)>) {
         let mut positions: BTreeMap<_, _> = positions.into_iter().collect();
-        let is_truth = self.checkpointing.as_ref().is_some_and(|of| of.is_truth);
+        let offsets_in_checkpoint = self.checkpointing.as_ref().is_some_and(|of| of.offsets_in_checkpoint);
         for (number, input) in self.inputs.iter_mut().enumerate() {
             let WorkerInput::Kafka(member) = input else { continue };
             let positions = positions.remove(&number).unwrap_or_default();
             let has_begun = match &mut member.reader {
                 // The bundle is durable, and that is the commit. The groups are told for the eyes of monitoring, and
                 // not waited for.
-                Some(reader) if is_truth => {
+                Some(reader) if offsets_in_checkpoint => {
                     reader.kept(positions);
                     false
                 }

@@ -29,7 +29,7 @@ impl TaskStates for Worker {
         let Some(checkpointing) = &mut self.checkpointing else {
             return Ok(0);
         };
-        let frames = self.owned.frames(by_task(covered, checkpointing.is_truth));
+        let frames = self.owned.frames(by_task(covered, checkpointing.offsets_in_checkpoint));
         let bytes = frames.iter().map(|frame| frame.delta.len()).sum();
         (checkpointing.frozen, checkpointing.upload) = (frames, None);
         kill::point("before-flush");
@@ -42,10 +42,10 @@ impl TaskStates for Worker {
         let Some(of) = &mut self.checkpointing else {
             return Ok(());
         };
-        if of.is_truth && of.look_for_others.as_mut().is_none_or(Interval::due) {
+        if of.offsets_in_checkpoint && of.look_for_others.as_mut().is_none_or(Interval::due) {
             of.look_for_others.get_or_insert(Interval::new(LOOK_FOR_OTHERS));
             // A store that cannot be read does not take the bundle either.
-            if let Ok(Some(bundle)) = of.store.stranger() {
+            if let Ok(Some(bundle)) = of.store.foreign_bundle() {
                 return Err(kept::not_alone(of.store.place(), &bundle));
             }
         }

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether checkpoints are the truth about positions: for all sources of a pipeline or for none, as `pipeline::spec`
 /// sees to.
-pub(in crate::pipeline) fn is_truth(pipeline: &Pipeline) -> bool {
+pub(in crate::pipeline) fn offsets_in_checkpoint(pipeline: &Pipeline) -> bool {
     let is_kept = |source: &Source| matches!(source, Source::Kafka(source) if source.truth == Truth::Checkpoint);
     pipeline.sources.iter().any(is_kept)
 }
@@ -35,7 +35,7 @@ pub(in crate::pipeline) fn plan(
     member: &Member,
     store: Option<&Store>,
 ) -> Result<Plan> {
-    let Some(store) = store.filter(|_| is_truth(pipeline)) else {
+    let Some(store) = store.filter(|_| offsets_in_checkpoint(pipeline)) else {
         return source::plan(set, member, None);
     };
     let task_ids = TaskIds::of(set);

@@ -8,10 +8,10 @@
 //! group, or the bundle itself if checkpoints are the truth about positions. If the sources of a pipeline have
 //! several groups, each of these is committed by itself; a task belongs to one.
 
-use super::kept::{is_truth, write};
+use super::kept::{offsets_in_checkpoint, write};
 use super::keyed::{Keepers, names};
 use crate::checkpoint::savepoint::{Place, SavedTask, Savepoint};
-use crate::checkpoint::{Stops, Store, StoreShape, TaskFrame};
+use crate::checkpoint::{Stops, Store, StoreSchema, TaskFrame};
 use crate::config::{KafkaSource, Offsets, OutOfRange, Pipeline, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
@@ -40,7 +40,7 @@ pub(in crate::pipeline) struct Import {
 #[derive(Debug)]
 struct Target {
     parent: Pointer,
-    stores: Vec<StoreShape>,
+    stores: Vec<StoreSchema>,
     /// Those that no operator declares any more: the import takes their entries away.
     dropped: Vec<StoreId>,
     offsets: Offsets,
@@ -88,7 +88,7 @@ impl Import {
             let (kept, gone): (Vec<_>, Vec<_>) = stores.partition(|store| checkpoints.declares(store));
             (target.stores, target.dropped) = (kept, gone.iter().map(checkpoints::id).collect());
         }
-        if !is_truth(pipeline) {
+        if !offsets_in_checkpoint(pipeline) {
             for source in import.groups().values() {
                 offsets::wait_until_empty(source, || stop.is_requested()).map_err(|error| import.failed(error))?;
             }
@@ -104,9 +104,9 @@ impl Import {
     pub(in crate::pipeline) fn carry_out(&self, pipeline: &Pipeline, store: &Store) -> Result<()> {
         store.import(&self.place)?;
         kill::point("mid-import");
-        let pointers = write(pipeline, store, self.frames(store, is_truth(pipeline))?)?;
+        let pointers = write(pipeline, store, self.frames(store, offsets_in_checkpoint(pipeline))?)?;
         kill::point("mid-import");
-        if is_truth(pipeline) {
+        if offsets_in_checkpoint(pipeline) {
             return Ok(());
         }
         for (group, source) in self.groups() {
@@ -234,8 +234,12 @@ impl Import {
     }
 
     /// If checkpoints are the truth about positions, the newest is the one with the highest number.
-    fn frames(&self, store: &Store, is_truth: bool) -> Result<Vec<TaskFrame>> {
-        let newest = if is_truth { store.newest()? } else { Vec::new() };
+    fn frames(&self, store: &Store, offsets_in_checkpoint: bool) -> Result<Vec<TaskFrame>> {
+        let newest = if offsets_in_checkpoint {
+            store.newest()?
+        } else {
+            Vec::new()
+        };
         let frame = |(name, target): (&String, &Target)| {
             let entry = store.resolve(&target.parent)?;
             let before = newest.iter().filter(|(pointer, _)| pointer.task == *name);

@@ -5,14 +5,14 @@
 //! stops and says so.
 
 use super::restore::UnderWay;
-use crate::checkpoint::{BaseRef, Ground, Store, StoreShape};
+use crate::checkpoint::{BaseRef, RestoreOrigin, Store, StoreSchema};
 use crate::clock::{self, Interval};
 use crate::config::{Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
 use crate::pipeline::lifecycle::Notice;
 use crate::plugin::{self, Plugin};
-use crate::state::{Home, StoreId, TaskState, View, store_id};
+use crate::state::{StateDirectory, StoreId, TaskState, View, store_id};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,10 +25,10 @@ const LONG: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Checkpoints {
     /// Absent if nothing is kept: neither state nor checkpoints.
-    home: Option<Home>,
+    home: Option<StateDirectory>,
     /// Absent: no checkpoints, and a task's state is as old as its assignment.
     store: Option<Store>,
-    shapes: Arc<[StoreShape]>,
+    shapes: Arc<[StoreSchema]>,
     declared: Arc<[(String, plugin::Store)]>,
     allow_dropped: bool,
     /// The restores of this process that are under way.
@@ -42,7 +42,7 @@ pub(in crate::pipeline) struct Restored {
     /// What later checkpoints build on.
     pub(in crate::pipeline) base: Option<BaseRef>,
     /// What it has of the stores that are declared.
-    pub(in crate::pipeline) stores: Vec<StoreShape>,
+    pub(in crate::pipeline) stores: Vec<StoreSchema>,
     /// Stores whose entries it has still, and which its checkpoint must not have any more.
     pub(in crate::pipeline) dropped: Vec<StoreId>,
 }
@@ -62,18 +62,18 @@ impl Rebuilt {
             return Ok(Self { tasks: Vec::new() });
         };
         let store = Store::look_into(&checkpoint.location, &pipeline.name)?;
-        let home = Home::open(into, pipeline.state_memory)?;
+        let home = StateDirectory::open(into, pipeline.state_memory)?;
         let tasks = crate::pipeline::committed(pipeline)?.into_iter().map(|(pointer, _)| {
             let history = store.history(&pointer, None)?;
-            let mut state = match &history.ground {
-                Ground::Base(base) => from_base(
+            let mut state = match &history.origin {
+                RestoreOrigin::Base(base) => from_base(
                     &home,
                     &pointer.task,
                     &store,
                     base,
                     &mut RestoreProgress::new(&pointer.task, 0, &|_| {}, &UnderWay::default()),
                 )?,
-                Ground::Empty | Ground::Local => empty(&home, &pointer.task)?,
+                RestoreOrigin::Empty | RestoreOrigin::Local => empty(&home, &pointer.task)?,
             };
             for delta in &history.deltas {
                 state.redo(&store.delta(delta)?, &delta.pointer.to_string())?;
@@ -99,7 +99,7 @@ impl Checkpoints {
         let declared = declared(pipeline, plugins)?;
         let keeps = pipeline.checkpoint.is_some() || !declared.is_empty();
         let home = keeps
-            .then(|| Home::open(&pipeline.state_dir, pipeline.state_memory))
+            .then(|| StateDirectory::open(&pipeline.state_dir, pipeline.state_memory))
             .transpose()?;
         let store = match &pipeline.checkpoint {
             Some(checkpoint) => Some(Store::open(&checkpoint.location, &pipeline.name)?),
@@ -130,7 +130,7 @@ impl Checkpoints {
 
     /// A stable id of this process, kept in the state folder; empty if there is none.
     pub fn instance(&self) -> &str {
-        self.home.as_ref().map_or("", Home::instance)
+        self.home.as_ref().map_or("", StateDirectory::instance)
     }
 
     /// Where bases go, and a new folder to take one in.
@@ -172,13 +172,13 @@ impl Checkpoints {
         self.under_way.moved();
         let deltas = history.deltas.iter().map(|delta| delta.length).sum();
         let mut progress = RestoreProgress::new(task, deltas, tell, &self.under_way);
-        let (mut state, base) = match (history.ground, local) {
-            (Ground::Local, Some(local)) => (local, history.base),
-            (Ground::Base(base), local) => {
+        let (mut state, base) = match (history.origin, local) {
+            (RestoreOrigin::Local, Some(local)) => (local, history.base),
+            (RestoreOrigin::Base(base), local) => {
                 drop(local);
                 (from_base(home, task, store, &base, &mut progress)?, Some(base))
             }
-            (Ground::Empty | Ground::Local, local) => {
+            (RestoreOrigin::Empty | RestoreOrigin::Local, local) => {
                 drop(local);
                 (empty(home, task)?, None)
             }
@@ -214,7 +214,7 @@ impl Checkpoints {
 
     /// What the state has of the declared stores, given what its checkpoint says, and the stores of which it has
     /// entries that belong to none: nobody declares them any more, or nobody did before.
-    fn stores(&self, state: &TaskState, stored: &[StoreShape]) -> Result<(Vec<StoreShape>, Vec<StoreId>)> {
+    fn stores(&self, state: &TaskState, stored: &[StoreSchema]) -> Result<(Vec<StoreSchema>, Vec<StoreId>)> {
         let gone = stored.iter().filter(|stored| !self.declares(stored));
         let mut dropped: Vec<StoreId> = gone.map(id).collect();
         let mut stores = self.shapes.to_vec();
@@ -240,12 +240,12 @@ impl Checkpoints {
     }
 
     /// Whether an operator has that store.
-    pub(in crate::pipeline) fn declares(&self, stored: &StoreShape) -> bool {
+    pub(in crate::pipeline) fn declares(&self, stored: &StoreSchema) -> bool {
         self.shapes.iter().any(|shape| shape.is_of(stored))
     }
 
     /// What was stored must be readable by what is declared now.
-    pub(in crate::pipeline) fn check_stores(&self, task: &str, stored: &[StoreShape]) -> Result<()> {
+    pub(in crate::pipeline) fn check_stores(&self, task: &str, stored: &[StoreSchema]) -> Result<()> {
         for stored in stored {
             let declared = self
                 .declared
@@ -275,7 +275,7 @@ impl Checkpoints {
 }
 
 /// The task's local files; damaged ones are deleted, for everything in them is in the store.
-fn local(home: &Home, task: &str) -> Result<Option<TaskState>> {
+fn local(home: &StateDirectory, task: &str) -> Result<Option<TaskState>> {
     match home.task(task) {
         Ok(state) => Ok(Some(state)),
         Err(error) if error.kind == Kind::Corrupt => {
@@ -286,13 +286,13 @@ fn local(home: &Home, task: &str) -> Result<Option<TaskState>> {
     }
 }
 
-fn empty(home: &Home, task: &str) -> Result<TaskState> {
+fn empty(home: &StateDirectory, task: &str) -> Result<TaskState> {
     home.forget(task)?;
     home.task(task)
 }
 
 fn from_base(
-    home: &Home,
+    home: &StateDirectory,
     task: &str,
     store: &Store,
     base: &BaseRef,
@@ -403,7 +403,7 @@ fn check_joined(task: &str, pointer: &Pointer, stored: &Offsets, joined: &Offset
     Ok(())
 }
 
-fn readable(stored: &StoreShape, declared: &plugin::Store) -> Result<(), String> {
+fn readable(stored: &StoreSchema, declared: &plugin::Store) -> Result<(), String> {
     let kind = stored.kind.parse()?;
     plugin::compatible(
         plugin::Stored {
@@ -416,8 +416,8 @@ fn readable(stored: &StoreShape, declared: &plugin::Store) -> Result<(), String>
     )
 }
 
-fn shape(operator: &str, store: &plugin::Store) -> StoreShape {
-    StoreShape {
+fn shape(operator: &str, store: &plugin::Store) -> StoreSchema {
+    StoreSchema {
         operator: operator.to_owned(),
         store: store.name.clone(),
         kind: store.kind.to_string(),
@@ -427,7 +427,7 @@ fn shape(operator: &str, store: &plugin::Store) -> StoreShape {
     }
 }
 
-pub(in crate::pipeline) fn id(shape: &StoreShape) -> StoreId {
+pub(in crate::pipeline) fn id(shape: &StoreSchema) -> StoreId {
     store_id(&shape.operator, &shape.store)
 }
 
@@ -483,10 +483,10 @@ impl Checkpoints {
 /// A state folder, once whoever had it lets go of it: the thread of a restore does so a moment after it said that it is
 /// through.
 #[cfg(test)]
-fn home(folder: &Path) -> Home {
+fn home(folder: &Path) -> StateDirectory {
     let until = clock::now() + Duration::from_secs(60);
     loop {
-        match Home::open(folder, 16 << 20) {
+        match StateDirectory::open(folder, 16 << 20) {
             Ok(home) => return home,
             Err(error) => assert!(clock::now() < until, "{error}"),
         }

@@ -5,4 +5,4 @@ mod restore;
 pub(super) mod owned;
 
 pub(super) use checkpoints::Checkpoints;
-pub(super) use owned::Owned;
+pub(super) use owned::TaskManager;

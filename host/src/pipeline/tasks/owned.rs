@@ -4,7 +4,7 @@
 
 use super::checkpoints::{Checkpoints, Restored};
 use super::restore::{Heard, Restoring};
-use crate::checkpoint::{BaseRef, Stops, StoreShape, TaskFrame, Upload};
+use crate::checkpoint::{BaseRef, Stops, StoreSchema, TaskFrame, Upload};
 use crate::clock;
 use crate::config::{Offsets, PartitionCounts};
 use crate::error::{Error, Kind, Result};
@@ -44,7 +44,7 @@ pub(in crate::pipeline) struct Task {
     /// was read.
     has_joined: bool,
     /// What it has of each store.
-    stores: Vec<StoreShape>,
+    stores: Vec<StoreSchema>,
     /// Stores that go with the next commit, whether or not anything is read.
     dropped: Vec<StoreId>,
 }
@@ -127,7 +127,7 @@ impl Task {
 }
 
 /// The tasks of one worker, by name.
-pub(in crate::pipeline) struct Owned {
+pub(in crate::pipeline) struct TaskManager {
     shared: Checkpoints,
     tell: Box<dyn Fn(Notice) + Send>,
     tasks: BTreeMap<String, Task>,
@@ -142,7 +142,7 @@ pub(in crate::pipeline) struct Owned {
     none: Option<TaskState>,
 }
 
-impl Owned {
+impl TaskManager {
     /// `tell` hears of restores that take long.
     pub(in crate::pipeline) fn new(shared: Checkpoints, tell: impl Fn(Notice) + Send + 'static) -> Self {
         Self {
@@ -490,13 +490,13 @@ mod tests {
         }
     }
 
-    fn owned(shared: &Checkpoints) -> Owned {
-        let mut owned = Owned::new(shared.clone(), |_| {});
+    fn owned(shared: &Checkpoints) -> TaskManager {
+        let mut owned = TaskManager::new(shared.clone(), |_| {});
         owned.begin(TASK).unwrap();
         owned
     }
 
-    fn commit(owned: &mut Owned) {
+    fn commit(owned: &mut TaskManager) {
         let offsets = Offsets::from([("views".to_owned(), [(0, 1)].into())]);
         let frames = owned.frames(BTreeMap::from([(TASK.to_owned(), (offsets, Stops::new()))]));
         let store = owned.shared.store().unwrap().clone();
@@ -535,7 +535,7 @@ mod tests {
         commit(&mut before);
         let (base, pointer) = (before.tasks[TASK].base.clone(), before.tasks[TASK].pointer.to_string());
         drop(before);
-        let mut after = Owned::new(shared, |_| {});
+        let mut after = TaskManager::new(shared, |_| {});
         let held = (TopicPartition::new("views", 0), Some(1), Some(pointer));
         after.go_back(TASK, &[held]).unwrap();
         assert!(after.is_restoring() && !after.has(TASK));
@@ -576,9 +576,9 @@ mod tests {
         }
 
         /// The task of a pipeline with these stores, on the state of before.
-        fn start(&self, stores: Vec<plugin::Store>, allow_dropped: bool) -> Result<Owned> {
+        fn start(&self, stores: Vec<plugin::Store>, allow_dropped: bool) -> Result<TaskManager> {
             let shared = Checkpoints::declaring(self.folder.path(), stores, allow_dropped);
-            let mut owned = Owned::new(shared, |_| {});
+            let mut owned = TaskManager::new(shared, |_| {});
             let held = |pointer: &String| (TopicPartition::new("views", 0), Some(1), Some(pointer.clone()));
             let held: Vec<Held> = self.committed.iter().map(held).collect();
             owned.go_back(TASK, &held)?;
@@ -589,7 +589,7 @@ mod tests {
         }
 
         /// Changes something, and commits it.
-        fn stop(&mut self, mut owned: Owned, act: impl FnOnce(&mut TaskState)) {
+        fn stop(&mut self, mut owned: TaskManager, act: impl FnOnce(&mut TaskState)) {
             let state = owned.state(TASK).as_mut().unwrap();
             act(state);
             state.keep();

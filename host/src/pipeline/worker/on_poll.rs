@@ -20,7 +20,7 @@ impl Worker {
                 continue;
             };
             let Some(reader) = &mut member.reader else { continue };
-            if let Some(polled) = reader.attend()? {
+            if let Some(polled) = reader.poll_group()? {
                 self.on_poll(input, polled)?;
             }
         }
@@ -29,7 +29,7 @@ impl Worker {
     }
 
     /// The same, and commits what is due, while the worker waits for something else.
-    pub(in crate::pipeline) fn see_to_groups(&mut self) -> Result<()> {
+    pub(in crate::pipeline) fn poll_and_commit(&mut self) -> Result<()> {
         self.poll_all()?;
         for input in 0..self.inputs.len() {
             self.commit_when_due(input)?;
@@ -86,7 +86,7 @@ impl Worker {
                 }
                 self.rebalanced(&[], &[], &partitions);
             }
-            Polled::Committed(outcome) if self.checkpointing.as_ref().is_some_and(|of| of.is_truth) => {
+            Polled::Committed(outcome) if self.checkpointing.as_ref().is_some_and(|of| of.offsets_in_checkpoint) => {
                 self.monitored(input, outcome.map_err(|refusal| refusal.reason));
             }
             Polled::Committed(outcome) if self.checkpointing.is_some() => {

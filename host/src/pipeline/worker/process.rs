@@ -88,7 +88,7 @@ impl Worker {
         while done == Done::Waiting {
             self.waiting = Waiting::ForBatch;
             self.pulse.beat();
-            let seen_to = self.see_to_groups();
+            let seen_to = self.poll_and_commit();
             let gives_up = std::mem::take(&mut self.waiting) == Waiting::ForGroup;
             seen_to?;
             if gives_up || self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.inputs[input].has_batch() {

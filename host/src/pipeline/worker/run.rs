@@ -14,7 +14,7 @@ use crate::metrics::{self, WorkerMetrics};
 use crate::pipeline::batch::{Tasks, most_bytes};
 use crate::pipeline::commit::{Checkpointing, Coordinator};
 use crate::pipeline::input::{Member, WorkerInput};
-use crate::pipeline::tasks::Owned;
+use crate::pipeline::tasks::TaskManager;
 use crate::pulse::Pulse;
 use crate::record::TopicPartition;
 use crate::sink::Writer;
@@ -46,7 +46,7 @@ pub struct Worker {
     pub(in crate::pipeline) inputs: Vec<WorkerInput>,
     pub(in crate::pipeline) tasks: Tasks,
     /// The tasks' state.
-    pub(in crate::pipeline) owned: Owned,
+    pub(in crate::pipeline) owned: TaskManager,
     /// If there is `[checkpoint]`.
     pub(in crate::pipeline) checkpointing: Option<Checkpointing>,
     /// Carries checkpoints out; away while it is at work.
@@ -84,7 +84,7 @@ impl Worker {
         // A file is not read again.
         tasks.left_out.can_do_again = files.is_empty() && (is_kept || !checkpoints.keeps_state());
         let teller = shared.clone();
-        let mut owned = Owned::new(checkpoints.clone(), move |notice| teller.tell(notice));
+        let mut owned = TaskManager::new(checkpoints.clone(), move |notice| teller.tell(notice));
         let mut inputs = Vec::new();
         for (sources, plan) in plans {
             let reader = Reader::join(plan.clone(), index)?;
@@ -171,7 +171,7 @@ impl Worker {
     /// The groups are seen to while tasks wait for their state. That alone is no turn: what they wait for has to come
     /// nearer.
     fn bring_back(&mut self) -> Result<()> {
-        self.see_to_groups()?;
+        self.poll_and_commit()?;
         if self.owned.restore(RESTORE_LOOK)? {
             self.pulse.beat();
         }

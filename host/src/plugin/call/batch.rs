@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn where_state_is_kept_keys_are_distinct_and_their_values_travel() {
         let folder = tempfile::tempdir().unwrap();
-        let home = crate::state::Home::open(folder.path(), 1 << 20).unwrap();
+        let home = crate::state::StateDirectory::open(folder.path(), 1 << 20).unwrap();
         let mut state = home.task("views/0").unwrap();
         let store = |name: &str, kind| Declared {
             id: crate::state::store_id("op", name),
@@ -432,7 +432,7 @@ mod tests {
     #[test]
     fn values_of_many_keys_are_all_looked_up_unless_they_are_too_large() {
         let folder = tempfile::tempdir().unwrap();
-        let home = crate::state::Home::open(folder.path(), 1 << 20).unwrap();
+        let home = crate::state::StateDirectory::open(folder.path(), 1 << 20).unwrap();
         let mut state = home.task("views/0").unwrap();
         let store = Declared {
             id: crate::state::store_id("op", "one"),
@@ -460,7 +460,7 @@ mod tests {
     #[test]
     fn nothing_of_a_look_up_before_is_left_when_there_is_too_much() {
         let folder = tempfile::tempdir().unwrap();
-        let home = crate::state::Home::open(folder.path(), 1 << 20).unwrap();
+        let home = crate::state::StateDirectory::open(folder.path(), 1 << 20).unwrap();
         let mut state = home.task("views/0").unwrap();
         let stores = ["one", "other"].map(|name| Declared {
             id: crate::state::store_id("op", name),

@@ -161,12 +161,12 @@ fn plain(column: Column) -> BytesColumn {
 mod tests {
     use super::*;
     use crate::plugin::stores::StoreKind;
-    use crate::state::{Home, store_id};
+    use crate::state::{StateDirectory, store_id};
 
     /// A reader of the map store `by`, whose entries under `k` are `0000`, `0001`, … of so many bytes each.
-    fn reader(entries: usize, bytes: usize) -> (Reader, Home, tempfile::TempDir) {
+    fn reader(entries: usize, bytes: usize) -> (Reader, StateDirectory, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::open(folder.path(), 1 << 20).unwrap();
+        let home = StateDirectory::open(folder.path(), 1 << 20).unwrap();
         let mut state = home.task("views/0").unwrap();
         let id = store_id("op", "by");
         for at in 0..entries {

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::record::Column;
-use crate::state::{Home, Most, TaskState, store_id};
+use crate::state::{Most, StateDirectory, TaskState, store_id};
 
 /// A task's state of its own, until the end of the test.
 struct Kept {
     state: Option<TaskState>,
-    _home: Home,
+    _home: StateDirectory,
     _folder: tempfile::TempDir,
 }
 
 impl Kept {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::open(folder.path(), 1 << 20).unwrap();
+        let home = StateDirectory::open(folder.path(), 1 << 20).unwrap();
         Self {
             state: Some(home.task("views/0").unwrap()),
             _home: home,

@@ -237,7 +237,8 @@ fn a_revocation_that_a_rewind_answered_unseen_is_a_loss() {
     let everywhere = [0, 1].map(|number| (TopicPartition::new(&*name, number), 0));
     let mut second = joined(&source);
     let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
-    // Nobody polls the first one: the demand comes between two rewinds, and the second of them is taken for the answer.
+    // Nobody polls the first one: the rebalance event comes between two rewinds, and the second of them is taken for
+    // the answer.
     while !first.has_loss() && second.owned().is_empty() {
         assert!(clock::now() < until, "no revocation");
         first.rewind(&everywhere).unwrap();
@@ -287,7 +288,7 @@ fn a_revocation_that_a_loss_before_it_answered_is_a_loss_too() {
         }
         // The group goes on with that answer, and wants more of the first one before that one gave up what it lost.
         let mut third = joined(&source);
-        let is_asked_again = |first: &Reader| first.demands.revocations().any(|is_lost| !is_lost);
+        let is_asked_again = |first: &Reader| first.rebalance_events.revocations().any(|is_lost| !is_lost);
         let until = clock::now() + Duration::from_secs(5);
         while !is_asked_again(&first) && clock::now() < until {
             first.is_asked().unwrap();

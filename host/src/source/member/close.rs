@@ -33,7 +33,7 @@ impl Closing {
         }
     }
 
-    /// Answers whichever demand is open: an answer that nobody waits for does nothing.
+    /// Answers whichever rebalance event is open: an answer that nobody waits for does nothing.
     fn let_go(&self) {
         self.0.context().close();
         let nothing = TopicPartitionList::new();

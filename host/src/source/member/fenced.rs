@@ -57,8 +57,8 @@ impl Reader {
         let lost: Vec<TopicPartition> = self.intake.slots().map(|slot| slot.at.clone()).collect();
         lost.iter().for_each(|at| self.forget(at));
         self.intake.troubles.clear();
-        self.demands.clear();
-        self.awaited.clear();
+        self.rebalance_events.clear();
+        self.pending.clear();
         self.is_outlived.set(false);
         self.moves.clear();
         self.has_assignment = false;

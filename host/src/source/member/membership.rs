@@ -74,7 +74,7 @@ impl Reader {
     }
 
     fn holds_partitions(&self) -> bool {
-        !self.awaited.is_empty() || self.intake.slots().next().is_some()
+        !self.pending.is_empty() || self.intake.slots().next().is_some()
     }
 
     fn membership(&self) -> Option<Membership> {

@@ -1,11 +1,11 @@
 //! A member of a consumer group: its assignment, what it reads ahead, and the commits of what was processed.
 //!
 //! Owns the queue that partitions are forwarded to, and each partition's next offset. Never decides when to commit.
-//! Always: every demand of the group is answered before the member is closed.
+//! Always: every rebalance event of the group is answered before the member is closed.
 
 pub(in crate::source) mod reader;
-pub(in crate::source) mod demands;
-pub(in crate::source) mod awaited;
+pub(in crate::source) mod rebalance_events;
+pub(in crate::source) mod pending;
 pub(in crate::source) mod rebalance;
 pub(in crate::source) mod watch;
 pub(in crate::source) mod intake;

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::awaited::Awaited;
 use super::close::Closing;
 use super::commit::{Commits, Outcome, Refusal, Snapshot};
-use super::demands::{Demand, Demands};
 use super::intake::Intake;
+use super::pending::PendingPartitions;
 use super::queue::{self, Intake as _, Message, Queue};
+use super::rebalance_events::{RebalanceEvent, RebalanceEvents};
 use crate::clock::{self, Interval};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Committable, Records, TopicPartition};
@@ -88,7 +88,7 @@ pub struct Position {
 
 /// A member of the group, and the partitions that it reads. One a worker and set.
 ///
-/// Always: at most one batch is handed over and not yet processed; a demand of the group goes before records.
+/// Always: at most one batch is handed over and not yet processed; a rebalance event of the group goes before records.
 pub struct Reader {
     // The queue stands before the client: it must be destroyed first.
     pub(in crate::source) queue: Queue,
@@ -97,8 +97,8 @@ pub struct Reader {
     pub(in crate::source) worker: usize,
     pub(in crate::source) intake: Intake,
     pub(in crate::source) commits: Commits,
-    pub(in crate::source) demands: Demands,
-    pub(in crate::source) awaited: Awaited,
+    pub(in crate::source) rebalance_events: RebalanceEvents,
+    pub(in crate::source) pending: PendingPartitions,
     pub(in crate::source) has_assignment: bool,
     /// Counts how often partitions were taken.
     pub(in crate::source) assignment_epoch: u64,
@@ -149,8 +149,8 @@ impl Reader {
             worker,
             intake: Intake::new(max_batch),
             commits: Commits::default(),
-            demands: Demands::default(),
-            awaited: Awaited::new(!matches!(plan.sharing, Sharing::Matching)),
+            rebalance_events: RebalanceEvents::default(),
+            pending: PendingPartitions::new(!matches!(plan.sharing, Sharing::Matching)),
             has_assignment: false,
             assignment_epoch: 0,
             moves: BTreeMap::new(),
@@ -181,7 +181,7 @@ impl Reader {
             Sharing::ByHand => {
                 let all = self.plan.lines().into_iter().map(|placed| placed.partition);
                 let mine = self.plan.share(all.collect(), self.worker);
-                self.demands.push(Demand::Assign(mine));
+                self.rebalance_events.push(RebalanceEvent::Assign(mine));
                 Ok(())
             }
         }
@@ -255,7 +255,8 @@ impl Reader {
 
     /// If something is checked or retried, the queue is not waited for longer than its turn.
     fn bounded(&self, wait: Duration) -> Duration {
-        let is_waiting = !self.demands.is_empty() || !self.awaited.is_empty() || !self.intake.troubles.is_empty();
+        let is_waiting =
+            !self.rebalance_events.is_empty() || !self.pending.is_empty() || !self.intake.troubles.is_empty();
         if is_waiting {
             wait.min(Duration::from_millis(50))
         } else {
@@ -265,7 +266,7 @@ impl Reader {
 
     /// Serves the group while the worker waits with a batch in hand, which may be taken from it: see
     /// [`has_batch`](Self::has_batch). Hands over no records. Errors: as `poll`.
-    pub fn attend(&mut self) -> Result<Option<Polled>> {
+    pub fn poll_group(&mut self) -> Result<Option<Polled>> {
         self.serve(Duration::ZERO)?;
         Ok(self.answer()?.or_else(|| self.told.pop_front()))
     }
@@ -273,7 +274,7 @@ impl Reader {
     /// Serves the group, and tells whether it waits for an answer that a poll would give. Errors: as `poll`.
     pub fn is_asked(&mut self) -> Result<bool> {
         self.serve(Duration::ZERO)?;
-        Ok(!self.demands.is_empty())
+        Ok(!self.rebalance_events.is_empty())
     }
 
     /// Whether the last batch is still to be processed: no partition is processed that the group took.
@@ -338,7 +339,7 @@ impl Reader {
         if !self.is_revoking() {
             return Ok(());
         }
-        let Some(Demand::Revoke { partitions, .. }) = self.demands.answered() else {
+        let Some(RebalanceEvent::Revoke { partitions, .. }) = self.rebalance_events.answered() else {
             return Ok(());
         };
         let partitions = self.with_followers(&partitions);
@@ -468,8 +469,8 @@ impl Reader {
                 .collect()
         };
         match event {
-            Event::Assign(list) => self.demands.push(Demand::Assign(places(list))),
-            Event::Revoke { partitions, is_lost } => self.demands.push(Demand::Revoke {
+            Event::Assign(list) => self.rebalance_events.push(RebalanceEvent::Assign(places(list))),
+            Event::Revoke { partitions, is_lost } => self.rebalance_events.push(RebalanceEvent::Revoke {
                 partitions: places(partitions),
                 is_lost,
             }),
@@ -557,8 +558,8 @@ impl Reader {
     /// Whether the whole run is done. Asked for only when nothing is taken in and not handed over.
     fn has_finished(&mut self) -> Result<bool> {
         if !self.is_bounded
-            || !self.demands.is_empty()
-            || !self.awaited.is_empty()
+            || !self.rebalance_events.is_empty()
+            || !self.pending.is_empty()
             || !self.moves.is_empty()
             || !self.intake.slots().all(|slot| slot.is_at_stop())
         {

@@ -1,7 +1,7 @@
-//! What the group demands of a member, and how the reader answers.
+//! What the group asks of a member, and how the reader answers.
 //!
-//! Always: each demand is answered exactly once, in order; a partition is assigned at a number, never at "where the
-//! group stands".
+//! Always: each rebalance event is answered exactly once, in order; a partition is assigned at a number, never at
+//! "where the group stands".
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::commit::Snapshot;
-use super::demands::Demand;
 use super::intake::Slot;
 use super::queue;
 use super::reader::{Polled, Reader};
+use super::rebalance_events::RebalanceEvent;
 use crate::error::{Error, Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::client::words;
@@ -28,16 +28,16 @@ const SEEK: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Reader {
-    /// Answers the next demand, or tells the worker what it has to do first.
+    /// Answers the next rebalance event, or tells the worker what it has to do first.
     pub(in crate::source) fn answer(&mut self) -> Result<Option<Polled>> {
         self.leave_outlived()?;
         loop {
             if let Some(dissent) = self.dissent.take() {
                 return Err(dissent);
             }
-            match self.demands.next() {
+            match self.rebalance_events.next() {
                 None => return Ok(None),
-                Some(Demand::Assign(partitions)) => {
+                Some(RebalanceEvent::Assign(partitions)) => {
                     let partitions = self.with_followers(&partitions.clone());
                     if let Some(lost) = self.disagree()? {
                         return Ok(Some(lost));
@@ -52,21 +52,21 @@ impl Reader {
                         }
                         Err(error) => return Err(error),
                     };
-                    self.demands.answered();
+                    self.rebalance_events.answered();
                     self.has_assignment = true;
                     if !placed.is_empty() {
                         return Ok(Some(Polled::Assigned(placed)));
                     }
                 }
-                Some(Demand::Revoke { partitions, is_lost }) => {
+                Some(RebalanceEvent::Revoke { partitions, is_lost }) => {
                     let revoked = self.with_followers(partitions);
-                    self.awaited.forget(&revoked);
+                    self.pending.forget(&revoked);
                     let is_lost = *is_lost;
                     let owned = self.still_owned(&revoked);
                     if !is_lost && !owned.is_empty() {
                         return Ok(Some(Polled::Revoking(owned)));
                     }
-                    self.demands.answered();
+                    self.rebalance_events.answered();
                     self.give_up(&owned)?;
                     if is_lost {
                         self.answered_early()?;
@@ -81,12 +81,12 @@ impl Reader {
 
     /// Whether this member lost its membership, and with it partitions that [`owned`](Self::owned) still tells.
     pub fn has_loss(&self) -> bool {
-        self.demands.has_loss()
+        self.rebalance_events.has_loss()
     }
 
     /// Whether the group waits for an answer.
     pub(in crate::source) fn is_revoking(&self) -> bool {
-        matches!(self.demands.next(), Some(Demand::Revoke { .. }))
+        matches!(self.rebalance_events.next(), Some(RebalanceEvent::Revoke { .. }))
     }
 
     /// The partitions of the same number of the topics that follow.
@@ -320,7 +320,7 @@ impl Reader {
     /// member may have its partitions by now.
     fn answered_early(&mut self) -> Result<()> {
         self.serve(Duration::ZERO)?;
-        self.demands.count_as_lost();
+        self.rebalance_events.count_as_lost();
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! Positions that somebody else commits for a reader, or moves: a transaction with the outputs, a checkpoint that names
 //! them.
 //!
-//! Never decides what is committed. Always: a partition's assignment epoch is new each time that it is taken, so that nobody
-//! commits what was read before.
+//! Never decides what is committed. Always: a partition's assignment epoch is new each time that it is taken, so that
+//! nobody commits what was read before.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::record::{Committable, TopicPartition};
 
 /// A partition that a reader owns, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owned {
+pub struct OwnedPartition {
     /// The partition.
     pub partition: TopicPartition,
     /// Index of its source in the set.
@@ -37,8 +37,8 @@ pub type Held = (TopicPartition, Option<(i64, String)>);
 
 impl Reader {
     /// Every partition that this reader owns, idle ones too.
-    pub fn owned(&self) -> Vec<Owned> {
-        let owned = self.intake.positions().map(|(slot, next)| Owned {
+    pub fn owned(&self) -> Vec<OwnedPartition> {
+        let owned = self.intake.positions().map(|(slot, next)| OwnedPartition {
             partition: slot.at.clone(),
             source: slot.source,
             next,
@@ -131,7 +131,7 @@ impl Reader {
     }
 
     pub(in crate::source) fn move_when_possible(&mut self) -> Result<()> {
-        if self.moves.is_empty() || !self.demands.is_empty() {
+        if self.moves.is_empty() || !self.rebalance_events.is_empty() {
             return Ok(());
         }
         let mut places: Vec<_> = std::mem::take(&mut self.moves).into_iter().collect();

@@ -29,7 +29,7 @@ const GO_ON: &str = "failed to go on";
 
 impl Reader {
     pub(in crate::source) fn discover_when_due(&mut self) -> Result<()> {
-        let is_waiting = !self.demands.is_empty() || !self.awaited.is_empty();
+        let is_waiting = !self.rebalance_events.is_empty() || !self.pending.is_empty();
         if !(self.discovery.due() || self.must_discover) || is_waiting {
             return Ok(());
         }
@@ -249,8 +249,8 @@ impl Reader {
         else {
             return Ok(());
         };
-        if !self.demands.is_empty() {
-            // Moving now would look like the answer to the group's demand.
+        if !self.rebalance_events.is_empty() {
+            // Moving now would look like the answer to the group's rebalance event.
             return Err(Error::new(
                 Kind::TimedOut,
                 "failed to move a partition",

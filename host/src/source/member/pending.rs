@@ -1,8 +1,8 @@
 //! Partitions that the group gave to this member while nobody can tell where they stand: a member that died in a
 //! transaction left offsets that are open for as long as that transaction lives.
 //!
-//! Always: the group has its answer meanwhile, so that the partitions that stay go on. Nothing that is awaited is
-//! owned; what is revoked or lost is awaited no more, and nothing is taken up while the group waits for another answer,
+//! Always: the group has its answer meanwhile, so that the partitions that stay go on. Nothing that is pending is
+//! owned; what is revoked or lost is pending no more, and nothing is taken up while the group waits for another answer,
 //! which it would count as that one. Partitions that nothing holds do not wait for those that something holds:
 //! librdkafka does not say which are which, for it repeats its whole question while one is held. So a list that was
 //! looked at in vain is halved.
@@ -28,7 +28,7 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// See the file's header: lists of partitions, each of which is looked at by itself.
 #[derive(Debug)]
-pub(in crate::source) struct Awaited {
+pub(in crate::source) struct PendingPartitions {
     lists: Vec<Vec<TopicPartition>>,
     /// Partitions of one number may meet in a task.
     meet: bool,
@@ -38,7 +38,7 @@ pub(in crate::source) struct Awaited {
     look: Duration,
 }
 
-impl Awaited {
+impl PendingPartitions {
     pub(in crate::source) fn new(meet: bool) -> Self {
         Self {
             lists: Vec::new(),
@@ -126,24 +126,24 @@ impl Reader {
         self.client
             .incremental_assign(&TopicPartitionList::new())
             .map_err(|error| Error::new(Kind::Kafka, "failed to take over partitions", words(&error)))?;
-        self.awaited.push(partitions);
+        self.pending.push(partitions);
         Ok(())
     }
 
     /// Takes those up whose positions can be told by now.
     pub(in crate::source) fn take_up(&mut self) -> Result<Option<Polled>> {
-        if !self.demands.is_empty() {
+        if !self.rebalance_events.is_empty() {
             return Ok(None);
         }
-        let Some(partitions) = self.awaited.due() else {
+        let Some(partitions) = self.pending.due() else {
             return Ok(None);
         };
         let begun = clock::now();
-        let resolved = match self.resolve(&partitions, self.awaited.look) {
+        let resolved = match self.resolve(&partitions, self.pending.look) {
             Ok(resolved) => resolved,
             Err(error) if error.kind == Kind::TimedOut => {
                 let is_reading = self.intake.slots().next().is_some();
-                self.awaited.looked(begun, is_reading);
+                self.pending.looked(begun, is_reading);
                 tracing::debug!(%error, "partitions wait on");
                 return Ok(None);
             }
@@ -151,10 +151,10 @@ impl Reader {
         };
         // The look may have taken a while, and the membership may have ended in it.
         self.serve(Duration::ZERO)?;
-        if !self.demands.is_empty() || self.awaited.is_empty() {
+        if !self.rebalance_events.is_empty() || self.pending.is_empty() {
             return Ok(None);
         }
-        self.awaited.taken_up();
+        self.pending.taken_up();
         self.begin(resolved).map(|placed| Some(Polled::Assigned(placed)))
     }
 }
@@ -167,48 +167,48 @@ mod tests {
         numbers.iter().map(|number| TopicPartition::new("t", *number)).collect()
     }
 
-    fn awaited(assignments: &[&[i32]]) -> Awaited {
-        let mut awaited = Awaited::new(true);
+    fn pending(assignments: &[&[i32]]) -> PendingPartitions {
+        let mut pending = PendingPartitions::new(true);
         assignments
             .iter()
-            .for_each(|assignment| awaited.push(places(assignment)));
-        awaited.next = clock::now();
-        awaited
+            .for_each(|assignment| pending.push(places(assignment)));
+        pending.next = clock::now();
+        pending
     }
 
     #[test]
     fn lists_take_turns_and_none_waits_for_another() {
-        let mut awaited = awaited(&[&[1, 2], &[3]]);
+        let mut pending = pending(&[&[1, 2], &[3]]);
         let turns = [places(&[1]), places(&[2]), places(&[3])];
         for list in turns.iter().chain(&turns[..1]) {
-            assert_eq!(awaited.due().as_ref(), Some(list));
+            assert_eq!(pending.due().as_ref(), Some(list));
         }
-        awaited.taken_up();
-        assert_eq!(awaited.due(), Some(places(&[2])));
-        awaited.taken_up();
-        assert_eq!(awaited.due(), Some(places(&[3])));
-        awaited.taken_up();
-        assert!(awaited.is_empty() && awaited.due().is_none());
+        pending.taken_up();
+        assert_eq!(pending.due(), Some(places(&[2])));
+        pending.taken_up();
+        assert_eq!(pending.due(), Some(places(&[3])));
+        pending.taken_up();
+        assert!(pending.is_empty() && pending.due().is_none());
     }
 
     #[test]
     fn what_nothing_holds_is_found_among_what_is_held() {
         let held = [17, 42, 43];
-        let mut awaited = awaited(&[&(0..100).collect::<Vec<_>>()]);
+        let mut pending = pending(&[&(0..100).collect::<Vec<_>>()]);
         let (mut taken, mut in_vain) = (0, 0);
         while taken < 100 - held.len() {
-            awaited.next = clock::now();
-            let list = awaited.due().unwrap();
+            pending.next = clock::now();
+            let list = pending.due().unwrap();
             if list.iter().any(|at| held.contains(&at.partition)) {
-                awaited.looked(clock::now(), true);
+                pending.looked(clock::now(), true);
                 in_vain += 1;
             } else {
                 taken += list.len();
-                awaited.taken_up();
+                pending.taken_up();
             }
         }
         assert!(in_vain <= held.len() * 8, "{in_vain} looks in vain");
-        let mut left: Vec<_> = awaited.lists.iter().flatten().map(|at| at.partition).collect();
+        let mut left: Vec<_> = pending.lists.iter().flatten().map(|at| at.partition).collect();
         left.sort_unstable();
         assert_eq!(left, held);
     }
@@ -228,24 +228,24 @@ mod tests {
 
     #[test]
     fn most_of_the_time_belongs_to_the_partitions_that_go_on() {
-        let mut awaited = awaited(&[&[1]]);
+        let mut pending = pending(&[&[1]]);
         for look in [200, 400, 800, 1000, 1000].map(Duration::from_millis) {
-            assert_eq!(awaited.look, look);
-            awaited.looked(clock::now() - look, true);
-            assert!(awaited.next >= clock::now() + look * 3);
-            assert_eq!(awaited.due(), None);
+            assert_eq!(pending.look, look);
+            pending.looked(clock::now() - look, true);
+            assert!(pending.next >= clock::now() + look * 3);
+            assert_eq!(pending.due(), None);
         }
-        awaited.looked(clock::now() - LOOK_MAX, false);
-        assert!(awaited.due().is_some(), "nothing is read that a look would hold up");
+        pending.looked(clock::now() - LOOK_MAX, false);
+        assert!(pending.due().is_some(), "nothing is read that a look would hold up");
     }
 
     #[test]
     fn a_cluster_that_is_far_away_is_given_longer_however_many_partitions_wait() {
-        let mut awaited = awaited(&[&(0..100).collect::<Vec<_>>()]);
+        let mut pending = pending(&[&(0..100).collect::<Vec<_>>()]);
         let mut looks = 0;
-        while awaited.look < LOOK_MAX {
-            awaited.looked(clock::now(), false);
-            awaited.due();
+        while pending.look < LOOK_MAX {
+            pending.looked(clock::now(), false);
+            pending.due();
             looks += 1;
         }
         assert!(looks <= 20, "{looks} looks");
@@ -253,11 +253,11 @@ mod tests {
 
     #[test]
     fn what_is_revoked_is_awaited_no_more() {
-        let mut awaited = awaited(&[&[1, 2], &[3]]);
-        assert_eq!(awaited.lists.len(), 3);
-        awaited.forget(&places(&[2, 3]));
-        assert_eq!(awaited.due(), Some(places(&[1])));
-        awaited.forget(&places(&[1]));
-        assert!(awaited.is_empty());
+        let mut pending = pending(&[&[1, 2], &[3]]);
+        assert_eq!(pending.lists.len(), 3);
+        pending.forget(&places(&[2, 3]));
+        assert_eq!(pending.due(), Some(places(&[1])));
+        pending.forget(&places(&[1]));
+        assert!(pending.is_empty());
     }
 }

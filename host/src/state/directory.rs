@@ -25,7 +25,7 @@ const LET_GO: Duration = Duration::from_secs(15);
 
 /// The state folder of this process, locked until the last clone is gone.
 #[derive(Clone)]
-pub struct Home {
+pub struct StateDirectory {
     inner: Arc<Inner>,
 }
 
@@ -37,18 +37,18 @@ struct Inner {
     _lock: File,
 }
 
-impl Home {
+impl StateDirectory {
     /// Opens the folder, or makes it. `cache_bytes` limits the memory of all tasks' caches and write buffers together.
     ///
     /// [`Kind::Corrupt`] if another process has it, if it cannot be written, or if the disk is full.
-    pub fn open(dir: &Path, cache_bytes: u64) -> Result<Home> {
+    pub fn open(dir: &Path, cache_bytes: u64) -> Result<StateDirectory> {
         let what = || format!("failed to open the state folder {}", dir.display());
         let tasks = dir.join("tasks");
         fs::create_dir_all(&tasks).map_err(|error| unwritable(what(), &error))?;
         let lock = lock(dir, what)?;
         let instance = instance(dir).map_err(|error| unwritable(what(), &error))?;
         sweep(&tasks).map_err(|error| unwritable(what(), &error))?;
-        Ok(Home {
+        Ok(StateDirectory {
             inner: Arc::new(Inner {
                 tasks,
                 instance,
@@ -230,18 +230,18 @@ mod tests {
     #[test]
     fn one_process_at_a_time_has_the_folder() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Home::open(dir.path(), CACHE).unwrap();
-        let error = Home::open(dir.path(), CACHE).err().unwrap();
+        let first = StateDirectory::open(dir.path(), CACHE).unwrap();
+        let error = StateDirectory::open(dir.path(), CACHE).err().unwrap();
         assert_eq!(error.kind, Kind::Corrupt);
         assert_eq!(error.why, format!("process {} has it", std::process::id()));
         drop(first);
-        assert!(Home::open(dir.path(), CACHE).is_ok());
+        assert!(StateDirectory::open(dir.path(), CACHE).is_ok());
     }
 
     #[test]
     fn the_instance_is_the_folders() {
         let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let instance = |dir: &Path| Home::open(dir, CACHE).unwrap().instance().to_owned();
+        let instance = |dir: &Path| StateDirectory::open(dir, CACHE).unwrap().instance().to_owned();
         let name = instance(here.path());
         assert_eq!(instance(here.path()), name);
         assert_ne!(instance(there.path()), name);
@@ -254,7 +254,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = Home::open(&file, CACHE).err().unwrap();
+        let error = StateDirectory::open(&file, CACHE).err().unwrap();
         assert_eq!(error.kind, Kind::Corrupt);
         assert!(error.hint.unwrap().contains("state.dir"));
     }
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn tasks_are_listed_forgotten_and_never_leave_the_folder() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::open(dir.path(), CACHE).unwrap();
+        let home = StateDirectory::open(dir.path(), CACHE).unwrap();
         for task in ["views/0", "views/10", "my-views/1"] {
             home.task(task).unwrap();
         }
@@ -278,10 +278,10 @@ mod tests {
     #[test]
     fn what_a_crash_left_half_done_is_swept_away() {
         let dir = tempfile::tempdir().unwrap();
-        let home = Home::open(dir.path(), CACHE).unwrap();
+        let home = StateDirectory::open(dir.path(), CACHE).unwrap();
         fs::create_dir_all(home.scratch()).unwrap();
         drop(home);
-        let home = Home::open(dir.path(), CACHE).unwrap();
+        let home = StateDirectory::open(dir.path(), CACHE).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("tasks")).unwrap().count(), 0);
         assert!(home.tasks().unwrap().is_empty());
     }
