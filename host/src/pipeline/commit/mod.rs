@@ -17,6 +17,8 @@ mod checkpointing;
 mod offsets_only;
 mod kafka;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 pub use coordinator::{Coordinator, LeftOut, Limits};
 pub use in_flight::{Covered, InFlight};
