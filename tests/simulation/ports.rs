@@ -70,7 +70,6 @@ impl Groups for Run<'_> {
     }
 
     fn partitions(&self) -> Vec<Partition> {
-        let current = self.process.tasks.iter().filter(|(_, task)| task.is_current);
         let partition = |number: usize, task: &Task, partition: usize| Partition {
             input: 0,
             at: at((number, partition)),
@@ -83,7 +82,8 @@ impl Groups for Run<'_> {
             stop: None,
             assignment_epoch: task.assignment_epoch,
         };
-        current
+        let tasks = self.process.tasks.iter();
+        tasks
             .flat_map(|(number, task)| (0..PARTITIONS).map(move |index| partition(*number, task, index)))
             .collect()
     }
@@ -101,8 +101,7 @@ impl Groups for Run<'_> {
 
     fn committed(&mut self, _limit: Duration) -> Result<Option<Vec<Held>>> {
         let (process, env) = (&self.process, &mut *self.env);
-        let current = process.tasks.iter().filter(|(_, task)| task.is_current);
-        let mine: Vec<usize> = current.map(|(number, _)| *number).collect();
+        let mine: Vec<usize> = process.tasks.keys().copied().collect();
         if mine.iter().any(|task| env.is_pending(*task)) || env.fails_once_in(6) {
             return Ok(None);
         }
@@ -144,7 +143,6 @@ impl Groups for Run<'_> {
         self.process.answer
     }
 
-    /// Nobody asks a reader here what it knows of that: `apply` tells.
     fn committed_by_transaction(&mut self, of: &InFlight) {
         for of in &of.covered {
             let (task, partition) = place(&of.at);
@@ -164,9 +162,7 @@ impl Groups for Run<'_> {
             }
         }
         for (number, task) in &mut self.process.tasks {
-            if task.is_current {
-                verify(self.env, *number, task);
-            }
+            verify(self.env, *number, task);
         }
         Ok(())
     }
@@ -332,7 +328,7 @@ impl TaskStates for Run<'_> {
         let mut bytes = 0;
         self.process.frozen.clear();
         self.process.frozen_under.clear();
-        for (number, task) in self.process.tasks.iter_mut().filter(|(_, task)| task.is_current) {
+        for (number, task) in &mut self.process.tasks {
             let mut next = [0; PARTITIONS];
             for of in covered {
                 let (of_task, partition) = place(&of.at);
@@ -429,6 +425,10 @@ impl TaskStates for Run<'_> {
 
     fn drop_overlays(&mut self) -> Result<()> {
         (self.process.upload, self.process.frozen) = (None, Default::default());
+        // What was refused takes along what else is on its way.
+        if self.env.random.once_in(2) {
+            self.process.staged.clear();
+        }
         for task in self.process.tasks.values_mut() {
             task.state.drop_overlay();
         }

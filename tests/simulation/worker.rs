@@ -6,7 +6,7 @@ use crate::ports::Run;
 use crate::store::{Frame, first};
 use crate::world::{Env, LeftOut};
 use sandbar::checkpoint::Event;
-use sandbar::error::Result;
+use sandbar::error::{Kind, Result};
 use sandbar::offset_metadata::Pointer;
 use sandbar::pipeline::commit::{Coordinator, Limits};
 use sandbar::record::Column;
@@ -150,6 +150,11 @@ impl Worker {
         }
         if let Err(error) = &ended {
             env.tell(format!("worker {} ends: {}", self.index, error.what));
+            assert!(error.kind != Kind::Bug, "{error}");
+            // As the product leaves: nothing is done any more.
+            process.events.push_back(Event::Stopping);
+            let left = coordinator.step(&mut Run { process, env });
+            assert!(left.is_ok_and(|has_worked| !has_worked), "it works on after an error");
         }
         if ended.is_err() || process.is_over {
             self.process = None;
@@ -210,7 +215,15 @@ impl Process {
         {
             member.beat = env.now;
         }
-        if env.random.once_in(4) {
+        if self.stopping.is_none() && env.fails_once_in(3000) {
+            // In the middle of a checkpoint nobody is told: the coordinator sees it.
+            self.stopping = Some(env.now);
+            if coordinator.is_processing() {
+                self.events.push_back(Event::Stopping);
+            } else {
+                env.hit("a stop in the middle of a checkpoint");
+            }
+        } else if env.random.once_in(4) {
             self.poll(env)?;
         } else if coordinator.is_processing() {
             self.process_or_begin(env)?;
@@ -219,11 +232,6 @@ impl Process {
     }
 
     fn process_or_begin(&mut self, env: &mut Env) -> Result<()> {
-        if env.fails_once_in(3000) {
-            self.stopping = Some(env.now);
-            self.events.push_back(Event::Stopping);
-            return Ok(());
-        }
         if env.now >= self.due {
             self.due = env.now + env.random.between(INTERVAL / 2, INTERVAL * 2);
             self.events.push_back(Event::Due);
@@ -331,7 +339,7 @@ impl Process {
             let Some(output) = self.staged.pop_front() else { break };
             if env.fails_once_in(4000) {
                 env.hit("an output was not delivered");
-                return match env.is_exact() {
+                return match env.is_exact() || env.random.once_in(2) {
                     true => Ok(Some(Event::Expired)),
                     false => Err(crate::world::killed("by an output that is not taken")),
                 };

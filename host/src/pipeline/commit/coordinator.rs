@@ -1,7 +1,8 @@
 //! Carries out a checkpoint: what the protocol decides, step by step.
 //!
 //! Polling the groups only queues events; [`Coordinator::step`] alone tells the protocol of them, so no command is
-//! carried out inside another one.
+//! carried out inside another one. Two commands hear what their own poll brought, a look at the membership and a new
+//! producer: there it asks for nothing but to forget.
 
 use super::in_flight::{Assignments, Covered, InFlight};
 use super::ports::CommitPorts;
@@ -41,8 +42,10 @@ pub struct Limits {
 pub enum LeftOut {
     /// Outputs are acknowledged before anything is committed.
     Drain,
-    /// What is committed was read under the present assignment.
-    AssignmentEpochs,
+    /// What is committed is still this worker's, as far as its groups said.
+    Losses,
+    /// As far as they know and did not say yet.
+    UntoldLosses,
     /// What is applied was, too.
     AssignmentEpochsAtApply,
     /// After anything but a clean commit the producer is a new one.
@@ -111,7 +114,8 @@ impl Coordinator {
             if self.waiting.is_none() {
                 return Ok(());
             }
-            ports.poll_groups()?;
+            let polled = ports.poll_groups();
+            self.ending_if_failed(polled)?;
         }
     }
 
@@ -123,11 +127,15 @@ impl Coordinator {
             return Ok(false);
         }
         let stepped = self.try_step(ports);
-        if stepped.is_err() {
+        self.ending_if_failed(stepped)
+    }
+
+    fn ending_if_failed<T>(&mut self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
             self.has_failed = true;
             self.waiting = None;
         }
-        stepped
+        result
     }
 
     fn try_step(&mut self, ports: &mut impl CommitPorts) -> Result<bool> {
@@ -170,11 +178,7 @@ impl Coordinator {
     fn check(&self, event: Event) -> Result<()> {
         if self.waiting.is_some() != self.protocol.is_waiting() {
             let why = format!("after {event:?} it waits for {:?}: {:?}", self.waiting, self.protocol);
-            return Err(Error::new(
-                Kind::Bug,
-                "failed in a checkpoint: Sandbar has a defect",
-                why,
-            ));
+            return Err(defect(why));
         }
         Ok(())
     }
@@ -198,11 +202,7 @@ impl Coordinator {
             Command::Forget => {}
             Command::Commit | Command::CommitAndRelease | Command::CommitAndLeave => {
                 let why = format!("{command:?} goes with positions only");
-                return Err(Error::new(
-                    Kind::Bug,
-                    "failed in a checkpoint: Sandbar has a defect",
-                    why,
-                ));
+                return Err(defect(why));
             }
             command => {
                 self.waiting = Some(Waiting {
@@ -227,12 +227,15 @@ impl Coordinator {
             Command::Apply => self.apply(ports).map(Some),
             Command::Recycle => self.recycle(ports),
             Command::Settle => self.settle(ports).map(Some),
-            _ => self.rewind(ports).map(Some),
+            Command::Rewind => self.rewind(ports).map(Some),
+            command => Err(defect(format!("{command:?} is not answered"))),
         }
     }
 
-    /// Freezes what is to be committed, and begins to write it. Nothing if nothing was read since the last commit.
+    /// Freezes what is to be committed, and begins to write it, unless its durable bundle is the commit. Nothing if
+    /// nothing was read since the last commit.
     fn freeze(&mut self, ports: &mut impl CommitPorts) -> Result<()> {
+        let begun = ports.now();
         self.in_flight = None;
         let partitions: Vec<_> = ports.partitions().into_iter().filter(|of| of.has_state).collect();
         let is_new = partitions.iter().any(|of| of.committed != Some(of.next));
@@ -248,7 +251,7 @@ impl Coordinator {
             covered,
             pointers: Vec::new(),
             memberships: Vec::new(),
-            begun: ports.now(),
+            begun,
             bytes,
         });
         Ok(())
@@ -274,6 +277,7 @@ impl Coordinator {
         if ports.is_disconnected() && !is_asked && ports.stopping().is_none() {
             return Ok(None);
         }
+        // A group that asks in the middle of it waits for what is left of its limit, and no longer.
         let limit = match is_asked {
             true => self.limits.checkpoint.min(self.limits.revocation),
             false => self.limits.checkpoint,
@@ -315,19 +319,22 @@ impl Coordinator {
     /// known to be.
     fn check_membership(&mut self, ports: &mut impl CommitPorts, waiting: Waiting) -> Result<Option<Event>> {
         let Some(memberships) = ports.memberships()? else {
-            // A rebalance, or first positions that are not answered yet.
-            let limit = self.time_left(ports, self.limits.membership);
-            return Ok((ports.now() >= waiting.since + limit).then_some(Event::Stale));
+            if ports.now() < self.deadline(ports, waiting, self.limits.membership) {
+                return Ok(None);
+            }
+            tracing::debug!("a rebalance is under way, or first positions are not answered yet");
+            return Ok(Some(Event::Stale));
         };
         ports.poll_groups()?;
         self.hear(ports)?;
         let now = Assignments::of(&ports.partitions());
-        let keeps = self.keeps(LeftOut::AssignmentEpochs);
+        let compares = self.keeps(LeftOut::Losses);
+        let sees_loss = ports.has_loss() && compares && self.keeps(LeftOut::UntoldLosses);
         let Some(in_flight) = &mut self.in_flight else {
             return Ok(Some(Event::Stale));
         };
         // A membership that is valid again says nothing about what the one before it lost.
-        if keeps && (ports.has_loss() || !in_flight.is_current(&now)) {
+        if sees_loss || compares && !in_flight.is_current(&now) {
             return Ok(Some(Event::Stale));
         }
         in_flight.memberships = memberships;
@@ -382,7 +389,7 @@ impl Coordinator {
         if let Some(answer) = ports.commit_answer() {
             return Ok(Some(answer));
         }
-        if ports.now() < waiting.since + self.time_left(ports, self.limits.commit) {
+        if ports.now() < self.deadline(ports, waiting, self.limits.commit) {
             return Ok(None);
         }
         ports.failed(failure(Kind::Kafka, "the group did not answer in time".to_owned()));
@@ -441,10 +448,23 @@ impl Coordinator {
         limit.min(left).max(self.limits.least)
     }
 
+    /// Until when a command may take: its limit, or what the last commit of a run has.
+    fn deadline(&self, ports: &impl CommitPorts, waiting: Waiting, limit: Duration) -> Duration {
+        let until = waiting.since + limit;
+        let last = ports.stopping().map_or(until, |since| {
+            ports.now().saturating_sub(since) + self.limits.last_commit
+        });
+        until.min(last).max(waiting.since + self.limits.least)
+    }
+
     fn is_late(&self, ports: &impl CommitPorts, waiting: Waiting, limit: Duration) -> bool {
         let is_overdue = ports.stopping().is_some_and(|since| since >= self.limits.last_drain);
         is_overdue || ports.now() >= waiting.since + limit
     }
+}
+
+fn defect(why: String) -> Error {
+    Error::new(Kind::Bug, "failed in a checkpoint: Sandbar has a defect", why)
 }
 
 /// Why a checkpoint failed.

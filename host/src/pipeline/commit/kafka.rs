@@ -72,8 +72,7 @@ impl Groups for Worker {
         let asked: Result<Vec<_>> = readers
             .map(|(input, reader)| Ok((input, reader.group_metadata()?)))
             .collect();
-        if let Err(error) = &asked {
-            tracing::debug!(%error, "a rebalance is under way");
+        if asked.is_err() {
             std::thread::sleep(PAUSE);
         }
         Ok(asked.ok())
@@ -193,6 +192,7 @@ impl Outputs for Worker {
     }
 
     fn drain(&mut self) -> Result<Option<Event>> {
+        kill::point("before-flush");
         match self.writer.drain(LOOK) {
             Ok(is_drained) => Ok(is_drained.then_some(Event::Drained)),
             Err(error) => self.lost(error).map(Some),

@@ -3,7 +3,7 @@
 //! of a group commits its positions (`offsets_only`).
 //!
 //! ```text
-//! freeze, begin to upload → drain → bundle durable → members as before → offsets and pointers committed → apply
+//! freeze → upload and drain, side by side → bundle durable → members as before → offsets committed → apply
 //! ```
 //!
 //! Always: nothing is processed while a checkpoint is under way, and what is committed is what its bundle says, to the

@@ -2,12 +2,11 @@
 
 use super::checkpointing::LOOK;
 use super::in_flight::{Covered, InFlight};
-use super::ports::{Observer, TaskPartition, TaskStates};
+use super::ports::{Clock, Observer, TaskPartition, TaskStates};
 use crate::checkpoint::{Command, Event, Halt, Stops};
-use crate::clock::{self, Interval};
+use crate::clock::Interval;
 use crate::config::Offsets;
 use crate::error::{Error, Kind, Result};
-use crate::kill;
 use crate::offset_metadata::Pointer;
 use crate::pipeline::lifecycle::Notice;
 use crate::pipeline::start::kept;
@@ -32,7 +31,6 @@ impl TaskStates for Worker {
         let frames = self.owned.frames(by_task(covered, checkpointing.offsets_in_checkpoint));
         let bytes = frames.iter().map(|frame| frame.delta.len()).sum();
         (checkpointing.frozen, checkpointing.upload) = (frames, None);
-        kill::point("before-flush");
         Ok(bytes)
     }
 
@@ -65,7 +63,7 @@ impl TaskStates for Worker {
         if let Some(checkpointing) = &mut self.checkpointing {
             checkpointing.failure = None;
         }
-        let took = clock::now().duration_since(self.began).saturating_sub(of.begun);
+        let took = self.now().saturating_sub(of.begun);
         self.metrics.commits.increment(1);
         self.metrics.checkpoint_seconds.record(took.as_secs_f64());
         self.metrics.checkpoint_bytes.record(of.bytes as f64);
