@@ -425,10 +425,6 @@ impl TaskStates for Run<'_> {
 
     fn drop_overlays(&mut self) -> Result<()> {
         (self.process.upload, self.process.frozen) = (None, Default::default());
-        // What was refused takes along what else is on its way.
-        if self.env.random.once_in(2) {
-            self.process.staged.clear();
-        }
         for task in self.process.tasks.values_mut() {
             task.state.drop_overlay();
         }

@@ -151,10 +151,6 @@ impl Worker {
         if let Err(error) = &ended {
             env.tell(format!("worker {} ends: {}", self.index, error.what));
             assert!(error.kind != Kind::Bug, "{error}");
-            // As the product leaves: nothing is done any more.
-            process.events.push_back(Event::Stopping);
-            let left = coordinator.step(&mut Run { process, env });
-            assert!(left.is_ok_and(|has_worked| !has_worked), "it works on after an error");
         }
         if ended.is_err() || process.is_over {
             self.process = None;
@@ -228,7 +224,14 @@ impl Process {
         } else if coordinator.is_processing() {
             self.process_or_begin(env)?;
         }
-        coordinator.step(&mut Run { process: self, env }).map(|_| ())
+        let stepped = coordinator.step(&mut Run { process: self, env });
+        if stepped.is_err() {
+            // As the product leaves: nothing is done any more.
+            self.events.push_back(Event::Stopping);
+            let left = coordinator.step(&mut Run { process: self, env });
+            assert!(left.is_ok_and(|has_worked| !has_worked), "it works on after an error");
+        }
+        stepped.map(|_| ())
     }
 
     fn process_or_begin(&mut self, env: &mut Env) -> Result<()> {
@@ -339,6 +342,8 @@ impl Process {
             let Some(output) = self.staged.pop_front() else { break };
             if env.fails_once_in(4000) {
                 env.hit("an output was not delivered");
+                // It takes along what else is on its way.
+                self.staged.clear();
                 return match env.is_exact() || env.random.once_in(2) {
                     true => Ok(Some(Event::Expired)),
                     false => Err(crate::world::killed("by an output that is not taken")),
