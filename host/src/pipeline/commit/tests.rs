@@ -301,7 +301,8 @@ impl Observer for Chance {
         let goes_on = commands
             .iter()
             .all(|command| matches!(command, Command::Forget | Command::Release));
-        if !commands.is_empty() && !(goes_on && self.due.front().copied().is_some_and(is_answered)) {
+        let goes_on = goes_on && self.due.front().copied().is_some_and(is_answered);
+        if !commands.is_empty() && !goes_on {
             assert!(
                 self.due.iter().all(|command| is_answered(*command)),
                 "{:?} was not done",
