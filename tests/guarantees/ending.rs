@@ -124,9 +124,9 @@ fn a_stop_takes_less_than_ten_seconds_while_the_broker_is_away_from_two_groups()
     assert_eq!(ended.code, Some(0), "{}", ended.text);
 }
 
-/// A round waits for acknowledgements then. What it could not commit is read again, or done again.
+/// A checkpoint waits for acknowledgements then. What it could not commit is read again, or done again.
 #[test]
-fn a_stop_in_a_round_takes_less_than_ten_seconds_while_the_broker_is_away() {
+fn a_stop_in_a_checkpoint_takes_less_than_ten_seconds_while_the_broker_is_away() {
     let kafka = Kafka::start(1);
     for delivery in ["exactly-once", "at-least-once"] {
         let mut counted = Counted::on(&kafka, delivery, 2, 50);

@@ -12,7 +12,7 @@ use sandbar_tests::wait::{self, seconds, setting};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Where a round can be cut, and the program has a point for it.
+/// Where a checkpoint can be cut, and the program has a point for it.
 pub const POINTS: [&str; 11] = [
     "after-begin",
     "mid-produce",
@@ -108,11 +108,11 @@ fn kills_at_random_lose_and_double_nothing() {
 }
 
 #[test]
-fn a_kill_at_each_point_of_a_round_loses_and_doubles_nothing() {
+fn a_kill_at_each_point_of_a_checkpoint_loses_and_doubles_nothing() {
     let counted = Counted::on(Kafka::shared(), "points", 4, 50);
     under_load(&counted, 500, Duration::from_millis(20), || {
         for point in POINTS {
-            // Not at the first round, which the restart before has cut short.
+            // Not at the first checkpoint, which the restart before has cut short.
             let armed = format!("{point}=2*off->return");
             let path = counted.file.write("");
             let arguments = ["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()];

@@ -54,8 +54,8 @@ fn seal(world: &mut World, index: usize) {
         return;
     }
     let worker = &mut world.workers[index];
-    let name = pointer(index, worker.rounds);
-    worker.rounds += 1;
+    let name = pointer(index, worker.checkpoints);
+    worker.checkpoints += 1;
     worker.sealed = Some(name);
     let frames = std::array::from_fn::<_, TASKS, _>(|task| {
         worker.tasks[task].map(|task| Frame {

@@ -17,13 +17,13 @@ pub(crate) const NONE: Faults = Faults {
     stops: 0,
 };
 
-/// Two workers, one task of two records, two rounds each, and nothing goes wrong.
+/// Two workers, one task of two records, two checkpoints each, and nothing goes wrong.
 pub(crate) const CASE: Case = Case {
     mode: Mode::ExactlyOnce,
     tasks: 1,
     partitions: 1,
     records: 2,
-    rounds: 2,
+    checkpoints: 2,
     same_id: false,
     faults: NONE,
     conditions: Conditions::ALL,
@@ -62,14 +62,14 @@ macro_rules! cases {
 }
 
 cases! {
-    a_zombie_with_requests_held_up_and_answers_lost { rounds: 3 } { kicks: 1, late: 1, unanswered: 1 }
+    a_zombie_with_requests_held_up_and_answers_lost { checkpoints: 3 } { kicks: 1, late: 1, unanswered: 1 }
     a_zombie_whose_transaction_timed_out {} { kicks: 1, unanswered: 1, time_outs: 1 }
     a_zombie_whose_transaction_timed_out_with_requests_held_up {} { kicks: 1, late: 1, unanswered: 1, time_outs: 1 }
-    two_requests_held_up { rounds: 3 } { late: 2, unanswered: 1 }
+    two_requests_held_up { checkpoints: 3 } { late: 2, unanswered: 1 }
     a_crash_and_a_zombie {} { kicks: 1, crashes: 1, restarts: 1 }
     a_crash_with_requests_held_up_and_answers_lost {} { unanswered: 1, late: 1, crashes: 1, restarts: 1 }
     two_crashes_after_answers_lost {} { unanswered: 2, crashes: 2, restarts: 2 }
-    a_revocation_whose_round_fails_and_a_zombie {} { revocations: 1, failures: 1, kicks: 1 }
+    a_revocation_whose_checkpoint_fails_and_a_zombie {} { revocations: 1, failures: 1, kicks: 1 }
     a_revocation_and_a_stop_and_answers_lost {} { revocations: 1, failures: 1, unanswered: 1, stops: 1 }
     a_collection_during_crashes_and_answers_lost {} { collections: 1, crashes: 1, restarts: 1, unanswered: 1 }
     a_collection_during_a_zombie {} { collections: 1, kicks: 1 }

@@ -163,9 +163,9 @@ impl Case {
             }
             return;
         }
-        let may_begin = worker.rounds < self.rounds;
+        let may_begin = worker.checkpoints < self.checkpoints;
         if worker.protocol.is_processing() {
-            self.actions_between_rounds(world, index, actions);
+            self.actions_between_checkpoints(world, index, actions);
         }
         if let Some(asked) = worker.asked {
             let outcomes = outcomes(self, world, index, asked);
@@ -197,7 +197,7 @@ impl Case {
         }
     }
 
-    fn actions_between_rounds(&self, world: &World, index: usize, actions: &mut Vec<Action>) {
+    fn actions_between_checkpoints(&self, world: &World, index: usize, actions: &mut Vec<Action>) {
         let worker = &world.workers[index];
         for task in 0..self.tasks {
             let is_mine = world.broker.members[index].is_in && !worker.has_lost_untold;
@@ -212,7 +212,7 @@ impl Case {
                 None => {}
             }
         }
-        if worker.rounds < self.rounds && is_dirty(world, index) {
+        if worker.checkpoints < self.checkpoints && is_dirty(world, index) {
             actions.push(Action::Due(index));
         }
     }
@@ -257,7 +257,7 @@ impl Case {
         producer.open = None;
         let before = &world.workers[worker];
         let after = Worker {
-            rounds: before.rounds,
+            checkpoints: before.checkpoints,
             disk: before.disk,
             member: world.broker.members[worker].id,
             ..Worker::new(self, producer.epoch)
@@ -314,7 +314,7 @@ impl Case {
     }
 }
 
-/// What the age of a bundle stands for: its round is over, and its transaction is decided.
+/// What the age of a bundle stands for: its checkpoint is over, and its transaction is decided.
 fn is_over(world: &World, pointer: Pointer) -> bool {
     let names =
         |offsets: &crate::world::Offsets| offsets.iter().flatten().flatten().any(|(_, other)| *other == pointer);

@@ -10,7 +10,7 @@ pub(crate) const PARTITIONS: usize = 2;
 /// Records of a partition, at most.
 pub(crate) const RECORDS: usize = 3;
 /// Rounds of a worker, at most.
-pub(crate) const ROUNDS: usize = 4;
+pub(crate) const CHECKPOINTS: usize = 4;
 /// Always.
 pub(crate) const WORKERS: usize = 2;
 
@@ -96,7 +96,7 @@ pub struct Case {
     /// Of each partition.
     pub records: u8,
     /// Of each worker, at most.
-    pub rounds: u8,
+    pub checkpoints: u8,
     /// Both workers were given the same transactional id.
     pub same_id: bool,
     /// What may go wrong.
@@ -109,7 +109,7 @@ pub struct Case {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct World {
     pub(crate) broker: Broker,
-    pub(crate) store: [Option<Bundle>; WORKERS * ROUNDS],
+    pub(crate) store: [Option<Bundle>; WORKERS * CHECKPOINTS],
     pub(crate) workers: [Worker; WORKERS],
     /// What the collector is about to delete: a bit for each pointer.
     pub(crate) garbage: u16,
@@ -193,7 +193,7 @@ pub(crate) struct Worker {
     pub(crate) member: u8,
     pub(crate) metadata: u8,
     pub(crate) epoch: u8,
-    pub(crate) rounds: u8,
+    pub(crate) checkpoints: u8,
     pub(crate) sealed: Option<Pointer>,
     pub(crate) has_lost_untold: bool,
     /// What survives a crash: the pointer of each task's local files.
@@ -223,7 +223,7 @@ impl World {
                 owner: [None; TASKS],
                 members: [Membership { id: 0, is_in: true }; WORKERS],
             },
-            store: [None; WORKERS * ROUNDS],
+            store: [None; WORKERS * CHECKPOINTS],
             workers: [worker.clone(), worker],
             garbage: 0,
             left: case.faults,
@@ -289,7 +289,7 @@ impl Worker {
             member: 0,
             metadata: 0,
             epoch,
-            rounds: 0,
+            checkpoints: 0,
             sealed: None,
             has_lost_untold: false,
             disk: [0; TASKS],
@@ -298,8 +298,8 @@ impl Worker {
 }
 
 /// The name of a worker's n-th bundle.
-pub(crate) fn pointer(worker: usize, round: u8) -> Pointer {
-    1 + worker as u8 * ROUNDS as u8 + round
+pub(crate) fn pointer(worker: usize, checkpoint: u8) -> Pointer {
+    1 + worker as u8 * CHECKPOINTS as u8 + checkpoint
 }
 
 /// The producer that a worker writes with.
