@@ -38,7 +38,9 @@ pub enum Event {
     /// The offsets were refused for a reason that does not pass, as a rebalance does; a transaction can only be
     /// aborted.
     OffsetsRefused,
-    /// The broker aborted the transaction because it grew too old: a refusal of the epoch when its time-out has passed.
+    /// What was done since the last commit is to be done again: the broker aborted the transaction because it grew too
+    /// old (a refusal of the epoch when its time-out has passed), a batch was given up half put out, or Kafka refused
+    /// an output that is to be left out.
     Expired,
     /// Another instance took this one's id over.
     Fenced,

@@ -25,10 +25,10 @@
 //! ```
 //!
 //! At least once, a checkpoint that fails leaves everything as it is: the next one carries the same changes and more,
-//! so nothing is dropped but when a batch was given up half put out. Exactly once, it takes the outputs back: the
-//! transaction is aborted, the overlays are dropped, the producer is recycled, and the tasks that stay go on from what
-//! is committed. One that may have gone through is settled: recycled first, so that Kafka has decided, then the
-//! committed pointers say which of the two it was.
+//! so nothing is dropped but when a batch was given up half put out, or an output refused. Exactly once, it takes the
+//! outputs back: the transaction is aborted, the overlays are dropped, the producer is recycled, and the tasks that
+//! stay go on from what is committed. One that may have gone through is settled: recycled first, so that Kafka has
+//! decided, then the committed pointers say which of the two it was.
 //!
 //! Invariants, held by the tests below over every sequence of events (of eight for positions, of any length with
 //! checkpoints):
@@ -253,7 +253,7 @@ impl Protocol {
         }
     }
 
-    /// The transaction is gone: what was sealed over it is worth nothing.
+    /// What was done is to be done again: what was sealed over it is worth nothing.
     fn expire(&mut self) -> &'static [Command] {
         use Phase::*;
         match self.phase {

@@ -1,5 +1,4 @@
-//! What a worker's groups say, and what it does about it at once. What a commit has to be decided for, the run's way of
-//! committing hears.
+//! What a worker's groups say, and what it does about it at once. What concerns the commit it passes on to `commit`.
 
 use super::run::{Waiting, Worker};
 use crate::checkpoint::Event;
@@ -12,8 +11,7 @@ use crate::record::TopicPartition;
 use crate::source::{Polled, Reader};
 
 impl Worker {
-    /// Lets the groups say what they want, and hands over no records. That alone is no turn: what a worker waits for
-    /// has to come nearer.
+    /// Lets the groups say what they want, and hands over no records.
     pub(in crate::pipeline) fn poll_all(&mut self) -> Result<()> {
         for input in 0..self.inputs.len() {
             let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
