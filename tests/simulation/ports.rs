@@ -7,10 +7,10 @@ use crate::world::{Env, LeftOut, killed};
 use sandbar::checkpoint::{Command, Event, Halt};
 use sandbar::error::{Error, Kind, Result};
 use sandbar::offset_metadata::Pointer;
+use sandbar::pipeline::commit::InFlight;
 use sandbar::pipeline::commit::ports::{
     Clock, Groups, Memberships, Observer, Outputs, Partition, TaskPartition, TaskStates,
 };
-use sandbar::pipeline::commit::{Covered, InFlight};
 use sandbar::record::{Column, Committable, TopicPartition};
 use sandbar::source::Held;
 use std::path::Path;
@@ -115,7 +115,7 @@ impl Groups for Run<'_> {
         Ok(Some(places.map(held).collect()))
     }
 
-    fn metadata(&self, _of: &Covered, pointer: &Pointer) -> String {
+    fn metadata(&self, _of: &Partition, pointer: &Pointer) -> String {
         pointer.to_string()
     }
 
@@ -324,7 +324,7 @@ impl TaskStates for Run<'_> {
         false
     }
 
-    fn freeze(&mut self, covered: &[Covered]) -> Result<usize> {
+    fn freeze(&mut self, covered: &[Partition]) -> Result<usize> {
         let mut bytes = 0;
         self.process.frozen.clear();
         self.process.frozen_under.clear();

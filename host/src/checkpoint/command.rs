@@ -10,8 +10,8 @@ pub enum Command {
     Drain,
     /// Wait until the bundle is durable; answer with `Stored` or `StoreFailed`.
     AwaitBundle,
-    /// Compare every task's assignment epoch with the one it read under and take fresh group metadata; answer with `Current`
-    /// or `Stale`.
+    /// Compare every task's assignment epoch with the one it read under and take fresh group metadata; answer with
+    /// `Current` or `Stale`.
     CheckMembership,
     /// Send next offset and pointer of all partitions of every task, idle ones too, to the transaction, with that
     /// metadata; answer with `OffsetsSent`, `OffsetsSlow`, `Stale`, `OffsetsRefused`, `Expired` or `Fenced`.
@@ -55,6 +55,26 @@ pub enum Command {
     Process,
     /// End the run with an error. Not answered.
     Halt(Halt),
+}
+
+impl Command {
+    /// Whether its answer is waited for, with checkpoints.
+    pub fn is_answered(self) -> bool {
+        use Command::*;
+        matches!(
+            self,
+            Drain
+                | AwaitBundle
+                | CheckMembership
+                | SendOffsets
+                | CommitTransaction
+                | CommitOffsets
+                | Apply
+                | Recycle
+                | Settle
+                | Rewind
+        )
+    }
 }
 
 /// Why a worker cannot go on.

@@ -147,7 +147,7 @@ impl Protocol {
         !matches!(self.phase, Phase::Processing | Phase::Left)
     }
 
-    /// What to do about `event`. An event that means nothing where the checkpoint stands asks for nothing.
+    /// What to do about `event`. One that means nothing to the checkpoint as it is asks for nothing.
     pub fn on(&mut self, event: Event) -> &'static [Command] {
         if self.phase == Phase::Left {
             &[]

@@ -1,6 +1,6 @@
 //! What a worker does about a command.
 
-use crate::steps::{Outcome, commit_offsets, end_process, end_transaction, is_answered, is_dirty, leave, restore};
+use crate::steps::{Outcome, commit_offsets, end_process, end_transaction, is_dirty, leave, restore};
 use crate::world::{Bundle, Case, Frame, Late, Offsets, Request, TASKS, World, pointer, producer_of};
 use crate::{Command, Event};
 
@@ -8,7 +8,7 @@ use crate::{Command, Event};
 pub(crate) fn tell(case: &Case, world: &mut World, worker: usize, event: Event) {
     let commands = world.workers[worker].protocol.on(event);
     for command in commands {
-        if is_answered(*command) {
+        if command.is_answered() {
             world.workers[worker].asked = Some(*command);
         } else {
             carry_out(case, world, worker, *command);

@@ -3,7 +3,7 @@
 use crate::carry_out::{answer, outcomes, tell};
 use crate::invariants;
 use crate::world::{Case, Late, PARTITIONS, Pointer, Request, TASKS, Task, WORKERS, Worker, World, producer_of};
-use crate::{Command, Event, Mode};
+use crate::{Event, Mode};
 use stateright::{Model, Property};
 
 /// One step.
@@ -425,22 +425,4 @@ pub(crate) fn commit_offsets(case: &Case, world: &mut World, offsets: crate::wor
             world.broker.committed[task][partition] = (next, pointer);
         }
     }
-}
-
-/// Whether `command` waits for an answer.
-pub(crate) fn is_answered(command: Command) -> bool {
-    use Command::*;
-    matches!(
-        command,
-        Drain
-            | AwaitBundle
-            | CheckMembership
-            | SendOffsets
-            | CommitTransaction
-            | CommitOffsets
-            | Apply
-            | Recycle
-            | Settle
-            | Rewind
-    )
 }

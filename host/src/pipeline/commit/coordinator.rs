@@ -4,8 +4,8 @@
 //! carried out inside another one. Two commands hear what their own poll brought, a look at the membership and a new
 //! producer: there it asks for nothing but to forget.
 
-use super::in_flight::{Assignments, Covered, InFlight};
-use super::ports::CommitPorts;
+use super::in_flight::{Assignments, InFlight};
+use super::ports::{CommitPorts, Partition};
 use crate::checkpoint::{Command, Event, Mode, Protocol};
 use crate::error::{Error, Kind, Result};
 use crate::record::Committable;
@@ -200,17 +200,14 @@ impl Coordinator {
             Command::Process => self.waiting = None,
             // What was lost was forgotten when it was heard.
             Command::Forget => {}
-            Command::Commit | Command::CommitAndRelease | Command::CommitAndLeave => {
-                let why = format!("{command:?} goes with positions only");
-                return Err(defect(why));
-            }
-            command => {
+            command if command.is_answered() => {
                 self.waiting = Some(Waiting {
                     command,
                     since: ports.now(),
                     is_begun: false,
                 });
             }
+            command => return Err(defect(format!("{command:?} goes with positions only"))),
         }
         Ok(())
     }
@@ -237,12 +234,11 @@ impl Coordinator {
     fn freeze(&mut self, ports: &mut impl CommitPorts) -> Result<()> {
         let begun = ports.now();
         self.in_flight = None;
-        let partitions: Vec<_> = ports.partitions().into_iter().filter(|of| of.has_state).collect();
-        let is_new = partitions.iter().any(|of| of.committed != Some(of.next));
+        let covered: Vec<_> = ports.partitions().into_iter().filter(|of| of.has_state).collect();
+        let is_new = covered.iter().any(|of| of.committed != Some(of.next));
         if !is_new && !ports.owes_checkpoint() && !ports.has_transaction() {
             return Ok(());
         }
-        let covered: Vec<_> = partitions.into_iter().map(Covered::of).collect();
         let bytes = ports.freeze(&covered)?;
         if !self.offsets_in_checkpoint {
             ports.begin_upload()?;
@@ -420,7 +416,7 @@ impl Coordinator {
             return Vec::new();
         };
         let of_input = in_flight.covered.iter().filter(|of| of.input == input);
-        let position = |of: &Covered| {
+        let position = |of: &Partition| {
             let pointer = in_flight.pointers.iter().find(|pointer| pointer.task == of.task)?;
             Some(Committable {
                 partition: of.at.clone(),

@@ -6,30 +6,11 @@ use crate::record::TopicPartition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A partition that a checkpoint covers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Covered {
-    /// Number of the input that reads it.
-    pub input: usize,
-    /// The partition.
-    pub at: TopicPartition,
-    /// The task that it is part of.
-    pub task: String,
-    /// The next offset to process.
-    pub next: i64,
-    /// The epoch of the leader that took the record before it, if that is known.
-    pub leader_epoch: Option<i32>,
-    /// The stop of a bounded run, as it is kept with the position.
-    pub stop: Option<String>,
-    /// That of the assignment under which it was read.
-    pub assignment_epoch: u64,
-}
-
 /// A checkpoint under way.
 #[derive(Debug)]
 pub struct InFlight {
-    /// What it covers.
-    pub covered: Vec<Covered>,
+    /// What it covers, as it stood then.
+    pub covered: Vec<Partition>,
     /// One a task, once the bundle is durable.
     pub pointers: Vec<Pointer>,
     /// Taken after the bundle is durable.
@@ -50,32 +31,8 @@ impl Assignments {
     }
 
     /// Whether the partition is still read under the assignment under which it was covered.
-    fn has(&self, of: &Covered) -> bool {
+    fn has(&self, of: &Partition) -> bool {
         self.0.get(&(of.input, of.at.clone())) == Some(&of.assignment_epoch)
-    }
-}
-
-impl Covered {
-    pub(super) fn of(partition: Partition) -> Self {
-        let Partition {
-            input,
-            at,
-            task,
-            next,
-            leader_epoch,
-            stop,
-            assignment_epoch,
-            ..
-        } = partition;
-        Self {
-            input,
-            at,
-            task,
-            next,
-            leader_epoch,
-            stop,
-            assignment_epoch,
-        }
     }
 }
 
@@ -88,7 +45,7 @@ impl InFlight {
     /// Leaves out the tasks that were lost since: if they came back, others may have gone on with them, and what was
     /// taken over then is what is committed now.
     pub(super) fn forget_lost(&mut self, now: &Assignments) {
-        let is_lost = |of: &&Covered| !now.has(of);
+        let is_lost = |of: &&Partition| !now.has(of);
         let lost: BTreeSet<String> = (self.covered.iter().filter(is_lost))
             .map(|of| of.task.clone())
             .collect();

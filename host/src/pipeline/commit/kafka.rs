@@ -1,7 +1,7 @@
 //! A worker's groups and outputs, as ports.
 
 use super::checkpointing::LOOK;
-use super::in_flight::{Covered, InFlight};
+use super::in_flight::InFlight;
 use super::ports::{Clock, Groups, Memberships, Outputs, Partition};
 use crate::checkpoint::Event;
 use crate::clock;
@@ -91,7 +91,7 @@ impl Groups for Worker {
         }
     }
 
-    fn metadata(&self, of: &Covered, pointer: &Pointer) -> String {
+    fn metadata(&self, of: &Partition, pointer: &Pointer) -> String {
         let reader = self.readers().find(|(input, _)| *input == of.input);
         reader.map_or_else(
             || pointer.to_string(),

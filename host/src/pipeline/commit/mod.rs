@@ -21,6 +21,6 @@ mod tasks;
 mod tests;
 
 pub use coordinator::{Coordinator, LeftOut, Limits};
-pub use in_flight::{Covered, InFlight};
+pub use in_flight::InFlight;
 
 pub(super) use checkpointing::{Checkpointing, transaction_timeout};

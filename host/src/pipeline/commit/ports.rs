@@ -3,7 +3,7 @@
 //!
 //! A port is asked and answers; it decides nothing about the order of things. An error of a port ends the run.
 
-use super::in_flight::{Covered, InFlight};
+use super::in_flight::InFlight;
 use crate::checkpoint::{Command, Event, Halt};
 use crate::error::{Error, Result};
 use crate::offset_metadata::Pointer;
@@ -65,7 +65,7 @@ pub trait Groups {
     /// `None`: not within the limit.
     fn committed(&mut self, limit: Duration) -> Result<Option<Vec<Held>>>;
     /// What rides with a partition's offset.
-    fn metadata(&self, of: &Covered, pointer: &Pointer) -> String;
+    fn metadata(&self, of: &Partition, pointer: &Pointer) -> String;
     /// At least once: begins to commit the positions, of each input in one request.
     fn begin_commit(&mut self, positions: Vec<(usize, Vec<Committable>)>);
     /// What came of that: `Committed`, `CommitRefused` or `OffsetsRefused`. `None`: no answer yet.
@@ -105,7 +105,7 @@ pub trait TaskStates {
     /// Whether a task waits for a checkpoint though nothing was read.
     fn owes_checkpoint(&self) -> bool;
     /// Freezes the changes of all tasks since the last commit, with these positions. Gives their bytes.
-    fn freeze(&mut self, covered: &[Covered]) -> Result<usize>;
+    fn freeze(&mut self, covered: &[Partition]) -> Result<usize>;
     /// Begins to write what was frozen.
     fn begin_upload(&mut self) -> Result<()>;
     /// Waits a moment for that: the pointers, or why the store did not take it. `None`: not yet.

@@ -1,7 +1,7 @@
 //! The ways back from a checkpoint that did not go through.
 //!
 //! Always: after anything but a clean commit the producer is a new one before anything else is done, and what is
-//! committed says where to go on.
+//! committed says at what to go on.
 
 use super::coordinator::{Coordinator, LeftOut};
 use super::ports::{CommitPorts, TaskPartition};

@@ -1,8 +1,8 @@
 //! A worker's tasks and its store, as ports, and whom it tells.
 
 use super::checkpointing::LOOK;
-use super::in_flight::{Covered, InFlight};
-use super::ports::{Clock, Observer, TaskPartition, TaskStates};
+use super::in_flight::InFlight;
+use super::ports::{Clock, Observer, Partition, TaskPartition, TaskStates};
 use crate::checkpoint::{Command, Event, Halt, Stops};
 use crate::clock::Interval;
 use crate::config::Offsets;
@@ -24,7 +24,7 @@ impl TaskStates for Worker {
         self.owned.owes_checkpoint()
     }
 
-    fn freeze(&mut self, covered: &[Covered]) -> Result<usize> {
+    fn freeze(&mut self, covered: &[Partition]) -> Result<usize> {
         let Some(checkpointing) = &mut self.checkpointing else {
             return Ok(0);
         };
@@ -112,7 +112,7 @@ impl Observer for Worker {
 
 /// What a bundle says of each task's partitions; their stops only if it is the truth, since the group's offsets
 /// carry them else.
-fn by_task(covered: &[Covered], with_stops: bool) -> BTreeMap<String, (Offsets, Stops)> {
+fn by_task(covered: &[Partition], with_stops: bool) -> BTreeMap<String, (Offsets, Stops)> {
     let mut held: BTreeMap<String, (Offsets, Stops)> = BTreeMap::new();
     for of in covered {
         let (offsets, stops) = held.entry(of.task.clone()).or_default();

@@ -2,7 +2,7 @@
 //! whenever the groups say something.
 
 use super::ports::{Clock, Groups, Memberships, Observer, Outputs, Partition, TaskPartition, TaskStates};
-use super::{Coordinator, Covered, InFlight, Limits};
+use super::{Coordinator, InFlight, Limits};
 use crate::checkpoint::{Command, Event, Halt, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
@@ -37,23 +37,6 @@ struct Chance {
     calls: usize,
 }
 
-fn is_answered(command: Command) -> bool {
-    use Command::*;
-    matches!(
-        command,
-        Drain
-            | AwaitBundle
-            | CheckMembership
-            | SendOffsets
-            | CommitTransaction
-            | CommitOffsets
-            | Apply
-            | Recycle
-            | Settle
-            | Rewind
-    )
-}
-
 fn at() -> TopicPartition {
     TopicPartition::new("views", 0)
 }
@@ -74,7 +57,7 @@ impl Chance {
     fn called(&mut self, command: Command) {
         self.calls += 1;
         assert_eq!(self.due.front(), Some(&command), "{:?} is due", self.due);
-        if !is_answered(command) {
+        if !command.is_answered() {
             self.due.pop_front();
         }
     }
@@ -167,7 +150,7 @@ impl Groups for Chance {
         Ok(Some(vec![(at(), Some(held))]))
     }
 
-    fn metadata(&self, _of: &Covered, pointer: &Pointer) -> String {
+    fn metadata(&self, _of: &Partition, pointer: &Pointer) -> String {
         pointer.to_string()
     }
 
@@ -263,7 +246,7 @@ impl TaskStates for Chance {
         false
     }
 
-    fn freeze(&mut self, covered: &[Covered]) -> Result<usize> {
+    fn freeze(&mut self, covered: &[Partition]) -> Result<usize> {
         self.called(Command::Seal);
         assert_eq!(covered.len(), 1);
         Ok(10)
@@ -304,10 +287,10 @@ impl Observer for Chance {
         let goes_on = commands
             .iter()
             .all(|command| matches!(command, Command::Forget | Command::Release));
-        let goes_on = goes_on && self.due.front().copied().is_some_and(is_answered);
+        let goes_on = goes_on && self.due.front().copied().is_some_and(Command::is_answered);
         if !commands.is_empty() && !goes_on {
             assert!(
-                self.due.iter().all(|command| is_answered(*command)),
+                self.due.iter().all(|command| command.is_answered()),
                 "{:?} was not done",
                 self.due
             );

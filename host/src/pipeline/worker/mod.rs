@@ -1,7 +1,7 @@
 //! A worker: its loop, what its groups say, a batch on its way, and its end.
 //!
-//! Never decides the order of a commit: `commit` does. Always: nothing is read while a task waits for its state, and a batch
-//! that was given up half put out is never committed.
+//! Never decides the order of a commit: `commit` does. Always: nothing is read while a task waits for its state, and a
+//! batch that was given up half put out is never committed.
 
 mod limits;
 mod shared;
