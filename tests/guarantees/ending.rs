@@ -263,7 +263,7 @@ fn a_start_waits_for_leaders_and_names_the_partition_that_has_none() {
         wait::until_true("its partition has no leader", seconds(60), || {
             !flow.client.is_led(&flow.input)
         });
-        let ended = flow.file.run().wait(seconds(30));
+        let ended = flow.file.run().wait(promised(15));
         let named = format!("no broker leads {}/{}", flow.input, brokers.len() - 1);
         assert_eq!(ended.code, Some(5), "{}", ended.text);
         assert!(ended.text.contains(&named), "{}", ended.text);

@@ -67,7 +67,7 @@ impl Flow {
 
     /// Waits until the output has that many records.
     pub fn wait_count(&self, count: i64, run: &Process) {
-        let deadline = std::time::Instant::now() + seconds(30);
+        let deadline = std::time::Instant::now() + promised(20);
         while self.count() < count {
             let said = || run.lines().join("\n");
             assert!(

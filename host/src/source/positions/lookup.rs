@@ -125,7 +125,7 @@ impl<'a> Lookup<'a> {
         let answer = self.ask(about, |client, wait| {
             let answer = ask(client, wait).and_then(|answer| faultless(queue::elements(&answer)));
             match answer {
-                Err(error) if lacks_leader(&error) => Err(leaderless(client, of, wait)?),
+                Err(error) if may_lack_leader(&error) => Err(leaderless(client, of, wait, error)?),
                 answer => Ok(answer?),
             }
         })?;
@@ -141,6 +141,7 @@ impl<'a> Lookup<'a> {
     fn ask<T>(&self, about: &str, ask: impl Fn(&Client, Duration) -> Result<T, NotNow>) -> Result<T> {
         let deadline = clock::now() + self.patience;
         let mut pause = PAUSE;
+        let mut named = None;
         loop {
             let answer = ask(self.client, slice_of(deadline));
             self.serve();
@@ -149,6 +150,8 @@ impl<'a> Lookup<'a> {
                     self.client.context().forget_reasons();
                     return Ok(answer);
                 }
+                // A broker that is too slow to answer does not take back which partition an earlier answer named.
+                Err(refused) if is_time_out(&refused.error) => named.take().unwrap_or(refused),
                 Err(refused) => refused,
             };
             let reason = self.client.context().reason();
@@ -157,6 +160,7 @@ impl<'a> Lookup<'a> {
             if is_final || clock::now() >= deadline || is_open && !self.waits_for_transactions {
                 return Err(self.failed(about, &refused, reason, is_final));
             }
+            named = refused.leaderless.is_some().then_some(refused);
             std::thread::sleep(pause);
             pause = (pause * 2).min(PAUSE_MAX);
         }
@@ -212,17 +216,20 @@ fn faultless(answer: Vec<Element>) -> KafkaResult<Vec<Element>> {
     }
 }
 
-/// If no partition of a question has a leader, librdkafka calls them unknown.
-fn lacks_leader(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(Code::UnknownPartition | Code::LeaderNotAvailable)
-    )
+/// If no partition of a question has a leader, librdkafka calls them unknown; if the leader that it knows went away, it
+/// waits for that one's answer until the time is over.
+fn may_lack_leader(error: &KafkaError) -> bool {
+    let unled = [Code::UnknownPartition, Code::LeaderNotAvailable];
+    is_time_out(error) || error.rdkafka_error_code().is_some_and(|code| unled.contains(&code))
+}
+
+fn is_time_out(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(Code::OperationTimedOut)
 }
 
 /// Which partition has no leader, asked anew: librdkafka goes by what it heard up to minutes ago, and does not ask by
-/// itself.
-fn leaderless(client: &Client, of: &[TopicPartition], wait: Duration) -> KafkaResult<NotNow> {
+/// itself. `error` is what stands if all of them have one.
+fn leaderless(client: &Client, of: &[TopicPartition], wait: Duration, error: KafkaError) -> KafkaResult<NotNow> {
     let topics: BTreeSet<&str> = of.iter().map(|at| &*at.topic).collect();
     for topic in topics {
         let topics = queue::topics(client, Some(topic), wait)?;
@@ -241,8 +248,11 @@ fn leaderless(client: &Client, of: &[TopicPartition], wait: Duration) -> KafkaRe
             }
         }
     }
-    // All of them have one by now.
-    Ok(KafkaError::OffsetFetch(Code::LeaderNotAvailable).into())
+    match is_time_out(&error) {
+        true => Ok(error.into()),
+        // All of them have one by now.
+        false => Ok(KafkaError::OffsetFetch(Code::LeaderNotAvailable).into()),
+    }
 }
 
 /// Short enough to notice a final error soon, long enough for a slow coordinator.
