@@ -1,4 +1,4 @@
-//! Checked settings: what the stations are told. Made once, by `pipeline::spec`, from what a person wrote; a value that
+//! Checked settings: what the stations are told. Made once, by `spec`, from what a person wrote; a value that
 //! stands here is valid.
 
 use std::collections::BTreeMap;

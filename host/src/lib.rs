@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Loose files are words that everyone shares. Stations (`source`, `plugin`, `sink`, `checkpoint`) know them and never
-//! each other; `pipeline` ties the stations, `server` and `cli` stand around it. ARCHITECTURE.md says it at length,
+//! each other; `runtime` ties the stations by the `topology` of a pipeline file, `inspect`, `server` and `cli` stand around it. ARCHITECTURE.md says it at length,
 //! `tests/guarantees` holds it.
 
 pub mod record;
@@ -17,6 +17,7 @@ pub mod offset_metadata;
 pub mod error;
 pub mod clock;
 pub mod config;
+pub mod spec;
 pub mod json_lines;
 pub mod kill;
 pub mod open_files;
@@ -30,7 +31,9 @@ pub mod state;
 pub mod plugin;
 pub mod sink;
 pub mod checkpoint;
-pub mod pipeline;
+pub mod topology;
+pub mod runtime;
+pub mod inspect;
 pub mod broker;
 pub mod server;
 pub mod cli;

@@ -7,11 +7,11 @@ use crate::world::{Env, LeftOut, killed};
 use sandbar::checkpoint::{Command, Event, Halt};
 use sandbar::error::{Error, Kind, Result};
 use sandbar::offset_metadata::Pointer;
-use sandbar::pipeline::commit::InFlight;
-use sandbar::pipeline::commit::ports::{
+use sandbar::record::{Column, Committable, TopicPartition};
+use sandbar::runtime::commit::InFlight;
+use sandbar::runtime::commit::ports::{
     Clock, Groups, Memberships, Observer, Outputs, Partition, TaskPartition, TaskStates,
 };
-use sandbar::record::{Column, Committable, TopicPartition};
 use sandbar::source::Held;
 use std::path::Path;
 use std::time::Duration;

@@ -6,8 +6,8 @@
 
 use crate::client::{Client, Isolation, Producer, Reader, Record};
 use crate::kafka::Kafka;
-use crate::pipeline_file::{PipelineFile, unique};
 use crate::process;
+use crate::runtime_file::{PipelineFile, unique};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 

@@ -9,9 +9,10 @@ use super::output::Output;
 use crate::config::{Pipeline, Sink, Source, Target};
 use crate::error::Result;
 use crate::kafka::admin;
-use crate::pipeline::{self, spec};
 use crate::plugin::{Engine, Plugin};
+use crate::runtime;
 use crate::source::offsets;
+use crate::spec;
 
 /// Arguments of `sandbar check`.
 #[derive(Args, Debug)]
@@ -39,11 +40,11 @@ impl Check {
         let pipeline = spec::load(&self.pipeline, &self.sets)?;
         let mut found = vec![file(&pipeline)];
         let engine = Engine::new(Some(pipeline.compile_cache()))?;
-        let (loaded, routes) = pipeline::load(&engine, &pipeline)?;
+        let (loaded, routes) = runtime::load(&engine, &pipeline)?;
         found.extend(plugins(&pipeline, &loaded)?);
         if self.connect {
             found.extend(sources(&pipeline)?);
-            pipeline::check_topics(&pipeline, &loaded, &routes)?;
+            runtime::check_topics(&pipeline, &loaded, &routes)?;
             found.extend(sinks(&pipeline)?);
         }
         report(&pipeline.name, &found, out)

@@ -11,7 +11,8 @@ use crate::checkpoint::audit::{Stored, Verified};
 use crate::config::{self, Location};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
-use crate::pipeline::{self, spec};
+use crate::runtime;
+use crate::spec;
 
 /// Arguments of `sandbar checkpoint`.
 #[derive(Args, Debug)]
@@ -97,7 +98,7 @@ impl Checkpoint {
                 let (pipeline, store) = pipeline.store()?;
                 let pointers: Vec<Pointer> = match newest {
                     true => store.newest()?.into_iter().map(|(pointer, _)| pointer).collect(),
-                    false => pipeline::committed(&pipeline)?
+                    false => runtime::committed(&pipeline)?
                         .into_iter()
                         .map(|(pointer, _)| pointer)
                         .collect(),

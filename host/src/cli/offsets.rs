@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::output::{Head, Output, Table};
 use crate::config::{self, KafkaSource, Offsets as ByTopic, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::{self, spec};
+use crate::inspect;
 use crate::source::offsets::{Position, To};
+use crate::spec;
 
 /// Arguments of `sandbar offsets`.
 #[derive(Args, Debug)]
@@ -74,18 +75,18 @@ enum Target {
 impl Offsets {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         match self.action {
-            Action::Show { pipeline } => show(&pipeline::positions(&pipeline.load()?.0)?, out),
+            Action::Show { pipeline } => show(&inspect::positions(&pipeline.load()?.0)?, out),
             Action::Set { pipeline, to } => {
                 let (pipeline, sources) = pipeline.load()?;
                 refuse_kept(&sources)?;
-                let set = pipeline::set_positions(&pipeline, &resolve(&sources, &to)?)?;
+                let set = inspect::set_positions(&pipeline, &resolve(&sources, &to)?)?;
                 if pipeline.checkpoint.is_some() {
                     let note = "the state of these partitions' tasks begins empty; `sandbar run --from SAVEPOINT` goes back with state";
                     out.tell(&json!({ "event": "state-begins-empty" }), || note.to_owned(), true)?;
                 }
                 show(&set, out)
             }
-            Action::Export { pipeline } => out.line(&export(&pipeline::positions(&pipeline.load()?.0)?)?.to_string()),
+            Action::Export { pipeline } => out.line(&export(&inspect::positions(&pipeline.load()?.0)?)?.to_string()),
         }
     }
 }

@@ -14,8 +14,9 @@ use crate::checkpoint::savepoint::Place;
 use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, Progress};
-use crate::pipeline::{self, Stop, spec};
+use crate::runtime::{self, Stop};
 use crate::server::Http;
+use crate::spec;
 
 /// Arguments of `sandbar run`.
 #[derive(Args, Debug)]
@@ -60,7 +61,7 @@ impl Run {
                 .transpose()?;
             screen.serves(http.map(|http| http.address()));
         }
-        pipeline::run(pipeline, from, stop, progress, &mut screen)
+        runtime::run(pipeline, from, stop, progress, &mut screen)
     }
 
     fn savepoint(&self, pipeline: &Pipeline) -> Result<Option<Place>> {

@@ -9,7 +9,7 @@ use crate::checkpoint::Store;
 use crate::checkpoint::savepoint::{Place, Savepoint as Saved};
 use crate::config::Location;
 use crate::error::{Error, Kind, Result};
-use crate::pipeline;
+use crate::runtime;
 
 /// Arguments of `sandbar savepoint`.
 #[derive(Args, Debug)]
@@ -60,7 +60,7 @@ impl Savepoint {
                 let (pipeline, location) = pipeline.load()?;
                 let store = Store::look_into(&location, &pipeline.name)?;
                 let place = place(&name.unwrap_or_else(Store::new_savepoint_name), &location)?;
-                let saved = store.save(&place, || pipeline::committed(&pipeline))?;
+                let saved = store.save(&place, || runtime::committed(&pipeline))?;
                 out.show(&saved_json(&place.to_string(), &saved), || {
                     format!("created savepoint {place} with {} tasks", saved.tasks.len())
                 })

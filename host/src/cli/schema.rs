@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::output::Output;
 use crate::error::Result;
-use crate::pipeline::spec;
+use crate::spec;
 
 /// Arguments of `sandbar schema`.
 #[derive(Args, Debug)]

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::{Pipeline, Target};
 use crate::error::Error;
 use crate::metrics::Progress;
-use crate::pipeline::{Audience, Notice, PassedOver};
+use crate::runtime::{Audience, Notice, PassedOver};
 
 /// The audience of `sandbar run`.
 pub(super) struct Screen {

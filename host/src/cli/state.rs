@@ -12,9 +12,11 @@ use super::shown::{Shown, hex, text};
 use crate::clock;
 use crate::config;
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::{self, Rebuilt, spec};
+use crate::inspect::Rebuilt;
 use crate::plugin::{Engine, StoreKind};
 use crate::record::Column;
+use crate::runtime;
+use crate::spec;
 use crate::state::{self, StoreId, View, store_id};
 
 /// Entries that are read at once.
@@ -210,7 +212,7 @@ impl Drop for Temporary {
 
 fn declared(pipeline: &config::Pipeline) -> Result<Vec<Store>> {
     let engine = Engine::new(Some(pipeline.compile_cache()))?;
-    let (plugins, _routes) = pipeline::load(&engine, pipeline)?;
+    let (plugins, _routes) = runtime::load(&engine, pipeline)?;
     let each = pipeline.operators.iter().zip(&plugins).flat_map(|(operator, plugin)| {
         let said = plugin.state_schemas().iter().map(String::as_str);
         let said = said.chain(std::iter::repeat(""));

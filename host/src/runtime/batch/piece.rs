@@ -1,0 +1,139 @@
+//! The piece of a batch that is on its way: all of it, unless what becomes of that would take more memory than a batch
+//! may.
+//!
+//! Always: the pieces of a batch follow each other without a hole; one is staged before the next is computed. A record
+//! that takes too much alone is at fault in the operator that went beyond.
+
+use crate::record::Records;
+
+/// See the file's header.
+#[derive(Default)]
+pub(in crate::runtime) struct Piece {
+    from: usize,
+    to: usize,
+    of: usize,
+    /// Its records, if it is not the whole batch.
+    records: Records,
+    /// The calls of the route that went beyond on its only record, and what their plugins did.
+    beyond: Vec<(usize, String)>,
+}
+
+impl Piece {
+    /// A batch of so many records begins, as one piece.
+    pub(in crate::runtime) fn begin(&mut self, records: usize) {
+        (self.from, self.to, self.of) = (0, records, records);
+        self.records.clear();
+        self.beyond.clear();
+    }
+
+    /// Whether it is the whole batch.
+    pub(in crate::runtime) fn is_whole(&self) -> bool {
+        self.to - self.from == self.of
+    }
+
+    /// Whether it is a record alone.
+    pub(in crate::runtime) fn is_one_record(&self) -> bool {
+        self.to - self.from == 1
+    }
+
+    /// Whether a piece before it was staged.
+    pub(in crate::runtime) fn is_later(&self) -> bool {
+        self.from > 0
+    }
+
+    /// Lends its records, if it is not the whole batch; they have to be given back.
+    pub(in crate::runtime) fn lend(&mut self) -> Records {
+        std::mem::take(&mut self.records)
+    }
+
+    pub(in crate::runtime) fn give_back(&mut self, records: Records) {
+        self.records = records;
+    }
+
+    /// Call `call` of the route went beyond: half of the piece is tried, or, if it is one record, that call leaves
+    /// it out.
+    pub(in crate::runtime) fn cut(&mut self, batch: &Records, call: usize, how: String) {
+        let count = self.to - self.from;
+        if count > 1 {
+            self.to = self.from + count / 2;
+            self.fill(batch);
+        } else {
+            self.beyond.push((call, how));
+        }
+    }
+
+    /// The piece is staged: the next one is as long at most. `false`: there is none.
+    pub(in crate::runtime) fn step(&mut self, batch: &Records) -> bool {
+        let count = self.to - self.from;
+        (self.from, self.to) = (self.to, self.of.min(self.to + count));
+        self.beyond.clear();
+        self.fill(batch);
+        self.from < self.of
+    }
+
+    /// What the plugin did that call `call` asks, if it went beyond.
+    pub(in crate::runtime) fn went_beyond(&self, call: usize) -> Option<&str> {
+        let found = self.beyond.iter().find(|(beyond, _)| *beyond == call);
+        found.map(|(_, how)| how.as_str())
+    }
+
+    fn fill(&mut self, batch: &Records) {
+        self.records.clear();
+        (self.from..self.to).for_each(|index| self.records.push_from(batch, index));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(records: usize) -> Records {
+        let mut batch = Records::default();
+        for offset in 0..records {
+            batch.keys.push(None);
+            batch.values.push(None);
+            batch.timestamps.push(0);
+            batch.offsets.push(offset as i64);
+        }
+        batch
+    }
+
+    fn offsets(piece: &mut Piece) -> Vec<i64> {
+        let records = piece.lend();
+        let offsets = records.offsets.clone();
+        piece.give_back(records);
+        offsets
+    }
+
+    #[test]
+    fn pieces_follow_each_other_until_the_batch_is_through() {
+        let (batch, mut piece) = (batch(7), Piece::default());
+        piece.begin(batch.len());
+        assert!(piece.is_whole() && !piece.is_later());
+        let mut through = Vec::new();
+        piece.cut(&batch, 0, String::new());
+        assert_eq!(offsets(&mut piece), [0, 1, 2]);
+        loop {
+            assert!(!piece.is_whole());
+            through.extend(offsets(&mut piece));
+            if !piece.step(&batch) {
+                break;
+            }
+            assert!(piece.is_later());
+        }
+        assert_eq!(through, batch.offsets);
+    }
+
+    #[test]
+    fn a_record_alone_is_left_out_by_the_call_that_went_beyond() {
+        let (batch, mut piece) = (batch(2), Piece::default());
+        piece.begin(2);
+        piece.cut(&batch, 1, String::new());
+        assert_eq!(offsets(&mut piece), [0]);
+        assert_eq!(piece.went_beyond(1), None, "it was not alone");
+        piece.cut(&batch, 1, "how".to_owned());
+        assert_eq!((piece.went_beyond(1), piece.went_beyond(0)), (Some("how"), None));
+        assert!(piece.step(&batch));
+        assert_eq!(piece.went_beyond(1), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! A worker that takes checkpoints: when one is due, and what a failure means.
+
+use super::coordinator::{Coordinator, Limits};
+use crate::checkpoint::{Event, Mode, Store, TaskFrame, Upload};
+use crate::clock::Interval;
+use crate::config::{Checkpoint, Delivery, Pipeline};
+use crate::error::{Error, Kind, Result};
+use crate::runtime::lifecycle::Notice;
+use crate::runtime::start::kept;
+use crate::runtime::tasks::owned::OVERLAY_LIMIT;
+use crate::runtime::worker::Worker;
+use crate::runtime::worker::{REVOCATION_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How long one wait inside a checkpoint may last before the worker polls its groups.
+pub(super) const LOOK: Duration = Duration::from_millis(20);
+
+/// What a worker has in hand for its checkpoints.
+pub(in crate::runtime) struct Checkpointing {
+    pub(super) store: Store,
+    interval: Interval,
+    /// The durable bundle is the commit: none may be written whose outputs are not acknowledged.
+    pub(in crate::runtime) offsets_in_checkpoint: bool,
+    /// What the coordinator was not told yet, oldest first.
+    pub(super) events: VecDeque<Event>,
+    /// What is to be written next.
+    pub(super) frozen: Vec<TaskFrame>,
+    pub(super) upload: Option<Upload>,
+    /// When to look whether another process writes the same tasks; the first checkpoint does it.
+    pub(super) look_for_others: Option<Interval>,
+    /// The last of a row of failures. The first is told: each is superseded by the next.
+    pub(super) failure: Option<Error>,
+}
+
+impl Checkpointing {
+    pub(in crate::runtime) fn new(pipeline: &Pipeline, checkpoint: &Checkpoint, store: Store) -> Self {
+        Self {
+            store,
+            interval: Interval::new(checkpoint.interval),
+            offsets_in_checkpoint: kept::offsets_in_checkpoint(pipeline),
+            events: VecDeque::new(),
+            frozen: Vec::new(),
+            upload: None,
+            look_for_others: None,
+            failure: None,
+        }
+    }
+}
+
+impl Coordinator {
+    /// The coordinator of a worker of this pipeline.
+    pub(in crate::runtime) fn of(pipeline: &Pipeline, checkpoint: &Checkpoint) -> Self {
+        let mode = match pipeline.delivery {
+            Delivery::ExactlyOnce => Mode::ExactlyOnce,
+            Delivery::AtLeastOnce | Delivery::None => Mode::AtLeastOnce,
+        };
+        let limits = Limits {
+            checkpoint: limit(pipeline.delivery, checkpoint),
+            revocation: REVOCATION_LIMIT,
+            membership: Duration::from_secs(1),
+            commit: Duration::from_secs(5),
+            abort: Duration::from_secs(2),
+            recycle: Duration::from_secs(5),
+            settle: Duration::from_secs(5),
+            last_drain: STOP_DRAIN_LIMIT,
+            last_commit: STOP_COMMIT_LIMIT,
+            least: LOOK,
+        };
+        let offsets_in_checkpoint = kept::offsets_in_checkpoint(pipeline);
+        Coordinator::new(mode, checkpoint.tolerable_failures, limits, offsets_in_checkpoint)
+    }
+}
+
+/// Bundle and acknowledgements side by side must fit into half of a transaction's time.
+fn limit(delivery: Delivery, checkpoint: &Checkpoint) -> Duration {
+    match delivery {
+        Delivery::ExactlyOnce => checkpoint.timeout.min(transaction_timeout(checkpoint) / 2),
+        Delivery::AtLeastOnce | Delivery::None => checkpoint.timeout,
+    }
+}
+
+/// A transaction lives from one commit to the next, and through the commit.
+pub(in crate::runtime) fn transaction_timeout(checkpoint: &Checkpoint) -> Duration {
+    const LEAST: Duration = Duration::from_secs(60);
+    /// Brokers refuse more by default.
+    const MOST: Duration = Duration::from_secs(15 * 60);
+    (checkpoint.interval + LEAST).min(MOST)
+}
+
+impl Worker {
+    /// Tells the run's way of committing what happened at an input.
+    pub(in crate::runtime) fn tell_committer(&mut self, input: usize, event: Event) -> Result<()> {
+        match self.checkpointing {
+            Some(_) => self.on_checkpoint(event),
+            None => self.on_offsets(input, event),
+        }
+    }
+
+    /// Begins a checkpoint when the interval came round, or the overlays are large.
+    pub(in crate::runtime) fn checkpoint_when_due(&mut self) -> Result<()> {
+        let large = self.owned.overlay_bytes() > OVERLAY_LIMIT;
+        let is_processing = self.coordinator.as_ref().is_some_and(Coordinator::is_processing);
+        let Some(checkpointing) = &mut self.checkpointing else {
+            return Ok(());
+        };
+        if is_processing && (checkpointing.interval.due() || large) {
+            self.on_checkpoint(Event::Due)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Tells the coordinator what happened, and lets it work until it waits for nothing any more. If it is at work
+    /// already, it hears of this at its next step.
+    pub(in crate::runtime) fn on_checkpoint(&mut self, event: Event) -> Result<()> {
+        if let Some(checkpointing) = &mut self.checkpointing {
+            checkpointing.events.push_back(event);
+        }
+        let Some(mut coordinator) = self.coordinator.take() else {
+            return Ok(());
+        };
+        let ran = coordinator.run(self);
+        self.coordinator = Some(coordinator);
+        ran
+    }
+
+    /// What an error of the writer means: a transaction that is lost can be done again.
+    pub(in crate::runtime) fn lost(&mut self, error: Error) -> Result<Event> {
+        if self.was_refused()? {
+            return Ok(Event::Expired);
+        }
+        match error.kind {
+            Kind::TimedOut => {
+                self.checkpoint_failed(Kind::Kafka, error.to_string());
+                Ok(Event::Expired)
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Counts a failure, and keeps it: one too many ends the run with the kind of the last.
+    pub(in crate::runtime) fn checkpoint_failed(&mut self, kind: Kind, reason: String) {
+        self.metrics.commits_failed.increment(1);
+        let Some(checkpointing) = &mut self.checkpointing else {
+            return;
+        };
+        let failure = Error::new(kind, "failed to take a checkpoint", reason.clone());
+        if checkpointing.failure.replace(failure).is_none() {
+            self.shared.tell(Notice::CommitFailed {
+                worker: self.index,
+                reason,
+            });
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a worker's groups say, and what it does about it at once. What concerns the commit it passes on to `commit`.
+
+use super::run::{Waiting, Worker};
+use crate::checkpoint::Event;
+use crate::clock::Interval;
+use crate::error::Result;
+use crate::metrics;
+use crate::record::TopicPartition;
+use crate::runtime::input::WorkerInput;
+use crate::runtime::lifecycle::Notice;
+use crate::source::{Polled, Reader};
+
+impl Worker {
+    /// Lets the groups say what they want, and hands over no records.
+    pub(in crate::runtime) fn poll_all(&mut self) -> Result<()> {
+        for input in 0..self.inputs.len() {
+            let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
+                continue;
+            };
+            let Some(reader) = &mut member.reader else { continue };
+            if let Some(polled) = reader.poll_group()? {
+                self.on_poll(input, polled)?;
+            }
+        }
+        self.watch_connection();
+        Ok(())
+    }
+
+    /// The same, and commits what is due, while the worker waits for something else.
+    pub(in crate::runtime) fn poll_and_commit(&mut self) -> Result<()> {
+        self.poll_all()?;
+        for input in 0..self.inputs.len() {
+            self.commit_when_due(input)?;
+        }
+        if self.tell.due() {
+            self.tell_positions();
+        }
+        Ok(())
+    }
+
+    pub(in crate::runtime) fn commit_when_due(&mut self, input: usize) -> Result<()> {
+        if self.checkpointing.is_some() {
+            let is_free = self.waiting == Waiting::Nothing;
+            return if is_free { self.checkpoint_when_due() } else { Ok(()) };
+        }
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
+            return Ok(());
+        };
+        let due = member.interval.as_mut().is_some_and(Interval::due);
+        // The end has a commit of its own.
+        if due && !self.shared.stop.is_requested() {
+            self.on_offsets(input, Event::Due)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(in crate::runtime) fn on_poll(&mut self, input: usize, polled: Polled) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
+            return Ok(());
+        };
+        match polled {
+            Polled::Idle => {}
+            Polled::Batch => self.process(input)?,
+            Polled::Finished => self.finish(input)?,
+            Polled::Assigned(placed) => {
+                member.finished = false;
+                self.owned.take(&member.task_ids, &placed)?;
+                let partitions: Vec<_> = placed.iter().map(|placed| placed.partition.clone()).collect();
+                for placed in placed {
+                    let name = self.shared.pipeline.sources[member.sources[placed.source]].name();
+                    let metrics = metrics::partition(&self.shared.pipeline.name, name, &placed.partition);
+                    member.partitions.insert(placed.partition, metrics);
+                }
+                self.rebalanced(&partitions, &[], &[]);
+            }
+            Polled::Revoking(partitions) => self.revoking(input, partitions)?,
+            Polled::Lost(partitions) => {
+                self.owned.give_up(&member.task_ids, &partitions);
+                member.lost(&partitions);
+                match self.checkpointing.is_some() && self.waiting != Waiting::Nothing {
+                    true => self.waiting = Waiting::ForGroup,
+                    false => self.tell_committer(input, Event::Lost)?,
+                }
+                self.rebalanced(&[], &[], &partitions);
+            }
+            Polled::Committed(outcome) if self.checkpointing.as_ref().is_some_and(|of| of.offsets_in_checkpoint) => {
+                self.monitored(input, outcome.map_err(|refusal| refusal.reason));
+            }
+            Polled::Committed(outcome) if self.checkpointing.is_some() => {
+                member.answer = Some(outcome.map(|_partitions| ()))
+            }
+            Polled::Committed(outcome) => self.committed(input, outcome.map_err(|refusal| refusal.reason))?,
+            Polled::Disconnected(reason) => self.reader_lost = Some(reason),
+            Polled::Connected => self.reader_lost = None,
+        }
+        Ok(())
+    }
+
+    /// The group takes partitions and waits; it says so again until they are released.
+    fn revoking(&mut self, input: usize, partitions: Vec<TopicPartition>) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
+            return Ok(());
+        };
+        if self.checkpointing.is_some() && self.waiting != Waiting::Nothing {
+            // It is told again once the batch is out of the way.
+            self.waiting = Waiting::ForGroup;
+            return Ok(());
+        }
+        if self.checkpointing.is_some() {
+            let is_news = member.revoking != partitions;
+            member.revoking.clone_from(&partitions);
+            if is_news {
+                self.on_checkpoint(Event::Revoking)?;
+                self.rebalanced(&[], &partitions, &[]);
+            }
+            return Ok(());
+        }
+        self.on_offsets(input, Event::Revoking)?;
+        if let WorkerInput::Kafka(member) = &self.inputs[input] {
+            self.owned.give_up(&member.task_ids, &partitions);
+        }
+        self.rebalanced(&[], &partitions, &[]);
+        Ok(())
+    }
+
+    /// A run that ends by itself ends with its last positions committed: until they are, it commits, and goes on if
+    /// the group disagrees.
+    fn finish(&mut self, input: usize) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
+            return Ok(());
+        };
+        member.finished = member.reader.as_ref().is_none_or(Reader::is_committed);
+        match member.finished {
+            true => Ok(()),
+            false => self.tell_committer(input, Event::Due),
+        }
+    }
+
+    fn rebalanced(&mut self, assigned: &[TopicPartition], revoked: &[TopicPartition], lost: &[TopicPartition]) {
+        for gone in revoked.iter().chain(lost) {
+            for input in &mut self.inputs {
+                if let WorkerInput::Kafka(member) = input {
+                    member.partitions.remove(gone);
+                }
+            }
+        }
+        self.metrics.rebalances.increment(1);
+        self.shared.tell(Notice::rebalance(self.index, assigned, revoked, lost));
+    }
+}

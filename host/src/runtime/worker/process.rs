@@ -1,0 +1,114 @@
+//! One batch on its way: through the operators and sinks of its route, as a whole or not at all.
+
+use super::limits::STOP_BATCH_LIMIT;
+use super::run::{Waiting, Worker};
+use crate::checkpoint::Event;
+use crate::clock;
+use crate::error::{Kind, Result};
+use crate::metrics::Progress;
+use crate::runtime::batch::{Done, Task};
+use crate::runtime::input::WorkerInput;
+use crate::source::Batch;
+use std::sync::atomic::Ordering;
+
+impl Worker {
+    pub(in crate::runtime) fn process(&mut self, input: usize) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
+            return Ok(());
+        };
+        let source = member.sources[self.batch.source];
+        count_in(&self.shared.progress, &self.batch);
+        if let Some(metrics) = member.partitions.get(&self.batch.partition) {
+            metrics.records.increment(self.batch.records.len() as u64);
+            metrics.bytes.increment(self.batch.records.byte_count() as u64);
+            if let Some(newest) = self.batch.records.timestamps.last() {
+                metrics.event_time_lag.set((clock::wall_ms() - newest) as f64 / 1000.0);
+            }
+        }
+        self.busy = true;
+        let done = self.take_through(input, source)?;
+        if let (Done::Processed, WorkerInput::Kafka(member)) = (done, &mut self.inputs[input])
+            && let Some(reader) = &mut member.reader
+        {
+            reader.processed();
+        }
+        Ok(())
+    }
+
+    /// Takes the batch through its route. While a sink or a plugin keeps it waiting, the groups are seen to: nobody
+    /// else may have to wait for them. `Waiting`: it was given up, for a signal or because the group took its
+    /// partition.
+    pub(in crate::runtime) fn take_through(&mut self, input: usize, source: usize) -> Result<Done> {
+        let task = self.inputs[input].task(&self.batch.partition);
+        let done = self.take_through_as(input, source, &task);
+        let done = match done {
+            Err(error) if self.checkpointing.is_some() || self.writer.has_refusals() => {
+                // A plugin is called before anything is put out; any other failure may leave a part of the batch there.
+                let was_put_out = error.kind != Kind::Guest || self.tasks.has_put_out();
+                self.lost(error)
+                    .map(|_expired| Done::Waiting)
+                    .inspect_err(|_| self.is_torn = was_put_out)
+            }
+            done => done,
+        };
+        if matches!(done, Ok(Done::Waiting)) {
+            let batch = &self.batch;
+            let mut of = Task {
+                partition: &batch.partition,
+                state: self.owned.state(&task),
+            };
+            self.tasks.give_up(&mut of);
+            if self.checkpointing.is_some() {
+                self.take_back()?;
+            }
+        }
+        done
+    }
+
+    /// A batch that was given up may have put out a part of its outputs: no checkpoint may commit them. What was done
+    /// since the last commit is done again; if the run is to stop, by the next start.
+    fn take_back(&mut self) -> Result<()> {
+        self.is_torn = self.shared.stop.is_requested();
+        if self.is_torn {
+            Ok(())
+        } else {
+            self.on_checkpoint(Event::Expired)
+        }
+    }
+
+    fn take_through_as(&mut self, input: usize, source: usize, task: &str) -> Result<Done> {
+        let batch = &mut self.batch;
+        let mut of = Task {
+            partition: &batch.partition,
+            state: self.owned.state(task),
+        };
+        let mut done = self
+            .tasks
+            .process(source, &mut of, &mut batch.records, &mut self.writer)?;
+        while done == Done::Waiting {
+            self.waiting = Waiting::ForBatch;
+            self.pulse.beat();
+            let seen_to = self.poll_and_commit();
+            let gives_up = std::mem::take(&mut self.waiting) == Waiting::ForGroup;
+            seen_to?;
+            if gives_up || self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.inputs[input].has_batch() {
+                break;
+            }
+            let batch = &mut self.batch;
+            let mut of = Task {
+                partition: &batch.partition,
+                state: self.owned.state(task),
+            };
+            done = self
+                .tasks
+                .go_on(source, &mut of, &mut batch.records, &mut self.writer)?;
+        }
+        Ok(done)
+    }
+}
+
+pub(in crate::runtime) fn count_in(progress: &Progress, batch: &Batch) {
+    progress
+        .records_in
+        .fetch_add(batch.records.len() as u64, Ordering::Relaxed);
+}

@@ -1,0 +1,235 @@
+//! A worker: a thread with a member of each group, a writer and instances of its own.
+//!
+//! ```text
+//! loop: poll the inputs → process the batch → when the interval comes round: drain, commit
+//! ```
+//!
+//! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
+
+use super::process::count_in;
+use super::shared::Shared;
+use crate::clock::{self, Interval};
+use crate::error::Result;
+use crate::metrics::{self, WorkerMetrics};
+use crate::pulse::Pulse;
+use crate::record::TopicPartition;
+use crate::runtime::batch::{Tasks, most_bytes};
+use crate::runtime::commit::{Checkpointing, Coordinator};
+use crate::runtime::input::{Member, WorkerInput};
+use crate::runtime::tasks::TaskManager;
+use crate::sink::Writer;
+use crate::source::{Batch, FileReader, Plan, Reader};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long one wait for a task's state may last before the groups are seen to.
+const RESTORE_LOOK: Duration = Duration::from_millis(20);
+/// How long a worker with nothing to do waits for records.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// How often lag and positions are told.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whether a batch waits for a sink or a plugin, half put out: no checkpoint may begin over it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::runtime) enum Waiting {
+    #[default]
+    Nothing,
+    ForBatch,
+    /// The group waits as well: the batch is given up.
+    ForGroup,
+}
+
+/// One worker.
+pub struct Worker {
+    pub(in crate::runtime) index: usize,
+    pub(in crate::runtime) shared: Shared,
+    pub(in crate::runtime) inputs: Vec<WorkerInput>,
+    pub(in crate::runtime) tasks: Tasks,
+    /// The tasks' state.
+    pub(in crate::runtime) owned: TaskManager,
+    /// If there is `[checkpoint]`.
+    pub(in crate::runtime) checkpointing: Option<Checkpointing>,
+    /// Carries checkpoints out; away while it is at work.
+    pub(in crate::runtime) coordinator: Option<Coordinator>,
+    /// The clock of the checkpoints.
+    pub(in crate::runtime) began: Instant,
+    pub(in crate::runtime) writer: Writer,
+    pub(in crate::runtime) batch: Batch,
+    pub(in crate::runtime) metrics: WorkerMetrics,
+    /// The last round over the inputs brought records: the next one does not wait.
+    pub(in crate::runtime) busy: bool,
+    pub(in crate::runtime) tell: Interval,
+    pub(in crate::runtime) lag_told: i64,
+    pub(in crate::runtime) reader_lost: Option<String>,
+    pub(in crate::runtime) disconnected: bool,
+    pub(in crate::runtime) waiting: Waiting,
+    /// A part of a batch was put out, and the run ends without the rest: nothing may be committed any more.
+    pub(in crate::runtime) is_torn: bool,
+    pub(in crate::runtime) pulse: Arc<Pulse>,
+}
+
+impl Worker {
+    /// A worker that joins the groups of `plans`, each with the sources that it serves, and reads `files`.
+    pub fn join(
+        index: usize,
+        shared: Shared,
+        plans: &[(Vec<usize>, Arc<Plan>)],
+        files: Vec<(usize, FileReader)>,
+        mut tasks: Tasks,
+        writer: Writer,
+    ) -> Result<Self> {
+        let checkpoints = &shared.checkpoints;
+        let is_kept = shared.pipeline.checkpoint.is_some();
+        tasks.left_out.most_bytes = most_bytes(&shared.pipeline, &writer);
+        // A file is not read again.
+        tasks.left_out.can_do_again = files.is_empty() && (is_kept || !checkpoints.keeps_state());
+        let teller = shared.clone();
+        let mut owned = TaskManager::new(checkpoints.clone(), move |notice| teller.tell(notice));
+        let mut inputs = Vec::new();
+        for (sources, plan) in plans {
+            let reader = Reader::join(plan.clone(), index)?;
+            let member = Member::new(&shared.pipeline, sources.clone(), reader);
+            owned.note_counts(&member.task_ids, plan.counts().clone());
+            inputs.push(WorkerInput::Kafka(Box::new(member)));
+        }
+        for (source, reader) in files {
+            let partition = TopicPartition::new(shared.pipeline.sources[source].name(), 0);
+            owned.begin(&partition.to_string())?;
+            inputs.push(WorkerInput::File {
+                source,
+                reader,
+                partition,
+                ended: false,
+            });
+        }
+        let settings = shared.pipeline.checkpoint.as_ref().zip(checkpoints.store().cloned());
+        Ok(Self {
+            owned,
+            coordinator: (settings.as_ref()).map(|(settings, _)| Coordinator::of(&shared.pipeline, settings)),
+            checkpointing: settings.map(|(settings, store)| Checkpointing::new(&shared.pipeline, settings, store)),
+            began: clock::now(),
+            metrics: metrics::worker(&shared.pipeline.name),
+            batch: Batch::default(),
+            busy: false,
+            tell: Interval::new(TELL_INTERVAL),
+            lag_told: 0,
+            reader_lost: None,
+            disconnected: false,
+            waiting: Waiting::Nothing,
+            is_torn: false,
+            pulse: shared.progress.pulses.add(),
+            index,
+            shared,
+            inputs,
+            tasks,
+            writer,
+        })
+    }
+
+    /// Runs until every input is finished or the run is to stop; then commits and leaves. A failure does the same,
+    /// without what failed: the records before it are not read again.
+    pub fn run(mut self) -> Result<()> {
+        let worked = self.work();
+        if let Err(error) = &worked {
+            self.shared.fail(error);
+        }
+        let left = self.leave_all();
+        self.pulse.end();
+        if self.shared.stop.is_requested() {
+            // A producer whose broker hangs takes as long as its requests to be taken down in order; the end of the
+            // process does it at once. The rest must go: the supervisor waits until no worker holds an end of its
+            // channel.
+            let Self { inputs, writer, .. } = self;
+            std::mem::forget((inputs, writer));
+        }
+        worked.and(left)
+    }
+
+    fn work(&mut self) -> Result<()> {
+        while !self.shared.stop.is_requested() && !self.inputs.iter().all(WorkerInput::is_finished) {
+            if self.owned.is_restoring() {
+                self.bring_back()?;
+            } else {
+                self.turn()?;
+                self.pulse.beat();
+            }
+            if let Err(error) = self.writer.poll(Duration::ZERO) {
+                let lost = self.lost(error)?;
+                self.on_checkpoint(lost)?;
+            }
+            self.watch_connection();
+            if self.tell.due() {
+                self.tell_positions();
+            }
+            if self.checkpointing.is_none() {
+                self.owned.spill()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The groups are seen to while tasks wait for their state. That alone is no turn: what they wait for has to come
+    /// nearer.
+    fn bring_back(&mut self) -> Result<()> {
+        self.poll_and_commit()?;
+        if self.owned.restore(RESTORE_LOOK)? {
+            self.pulse.beat();
+        }
+        Ok(())
+    }
+
+    /// Polls every input once. None waits while another has records, so that an idle one holds nothing up.
+    fn turn(&mut self) -> Result<()> {
+        let wait = if std::mem::take(&mut self.busy) {
+            Duration::ZERO
+        } else {
+            IDLE_WAIT / self.inputs.len().max(1) as u32
+        };
+        for input in 0..self.inputs.len() {
+            // A input without a broker may take seconds; and nothing is processed while a task waits for its state.
+            if self.shared.stop.is_requested() || self.owned.is_restoring() {
+                break;
+            }
+            match &mut self.inputs[input] {
+                WorkerInput::Kafka(_) => self.turn_member(input, wait)?,
+                WorkerInput::File { .. } => self.turn_file(input)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn turn_file(&mut self, input: usize) -> Result<()> {
+        let WorkerInput::File {
+            source,
+            reader,
+            partition,
+            ended,
+        } = &mut self.inputs[input]
+        else {
+            return Ok(());
+        };
+        if *ended {
+            return Ok(());
+        }
+        self.batch.records.clear();
+        *ended = !reader.poll(&mut self.batch.records)?;
+        self.batch.partition = partition.clone();
+        let source = *source;
+        self.busy |= !self.batch.records.is_empty();
+        count_in(&self.shared.progress, &self.batch);
+        // A file has no position that a batch given up could spoil.
+        self.take_through(input, source).map(|_done| ())
+    }
+
+    fn turn_member(&mut self, input: usize, wait: Duration) -> Result<()> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
+            return Ok(());
+        };
+        let Some(reader) = &mut member.reader else {
+            return Ok(());
+        };
+        let polled = reader.poll(wait, &mut self.batch)?;
+        self.on_poll(input, polled)?;
+        self.commit_when_due(input)
+    }
+}

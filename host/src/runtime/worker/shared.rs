@@ -1,0 +1,52 @@
+//! What the workers of a process share, and what one that fails means to the others.
+
+use crate::config::Pipeline;
+use crate::error::{Error, Kind};
+use crate::metrics::Progress;
+use crate::runtime::lifecycle::{Notice, Stop};
+use crate::runtime::tasks::Checkpoints;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
+
+/// What the workers of a process share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The pipeline.
+    pub pipeline: Arc<Pipeline>,
+    /// The state folder and the store of checkpoints.
+    pub checkpoints: Checkpoints,
+    /// The request to stop.
+    pub stop: Arc<Stop>,
+    /// What the terminal and `/ready` show.
+    pub progress: Arc<Progress>,
+    /// Where notices go.
+    pub notices: Sender<Notice>,
+    /// What the run ends with: the failure that came first, not one that followed from it.
+    pub failure: Arc<OnceLock<Error>>,
+}
+
+impl Shared {
+    /// Passes a notice on; nobody listens any more once the run is over.
+    pub fn tell(&self, notice: Notice) {
+        let _nobody_listens = self.notices.send(notice);
+    }
+
+    /// A worker that fails ends the others at their next batch boundary.
+    pub fn fail(&self, error: &Error) {
+        let _an_earlier_one_stays = self.failure.set(error.clone());
+        self.stop.request();
+    }
+}
+
+/// What a worker's panic becomes: a defect, told with its text.
+pub(in crate::runtime) fn panicked(payload: &(dyn std::any::Any + Send)) -> Error {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    Error::new(
+        Kind::Bug,
+        "failed in a worker: Sandbar has a defect",
+        text.unwrap_or("a panic without a text"),
+    )
+}

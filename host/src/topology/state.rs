@@ -1,0 +1,86 @@
+//! Which operators keep state, and what their place in a pipeline has to fulfil. Pure.
+
+use super::wiring::{Ports, Route, upstream};
+use crate::config::{Pipeline, Source, Subscription};
+use crate::error::{Error, Kind, Result};
+use crate::state::store_id;
+use std::collections::HashMap;
+
+/// Stores are found by a short hash of their names, so two of a pipeline may come to the same place.
+pub(super) fn distinct_stores(pipeline: &Pipeline, ports: &[Ports]) -> Result<()> {
+    let mut seen = HashMap::new();
+    for (operator, ports) in pipeline.operators.iter().zip(ports) {
+        for store in &ports.stores {
+            let Some((other, its)) = seen.insert(store_id(&operator.name, store), (&operator.name, store)) else {
+                continue;
+            };
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("failed to place store `{store}` of operator `{}`", operator.name),
+                format!("it has the same id as store `{its}` of operator `{other}`, by chance"),
+            )
+            .hint("give one of the two operators another name"));
+        }
+    }
+    Ok(())
+}
+
+/// State lies with the task that has all records of its keys: a partition number of the source's topics.
+pub(super) fn check_state(pipeline: &Pipeline, ports: &[Ports], source: &Source, route: &Route) -> Result<()> {
+    for call in &route.calls {
+        if ports[call.operator].stores.is_empty() {
+            continue;
+        }
+        let refused = |why: String| {
+            let name = &pipeline.operators[call.operator].name;
+            Error::new(
+                Kind::Invalid,
+                format!("failed to place operator `{name}`, whose plugin keeps state"),
+                why,
+            )
+        };
+        if let Source::Kafka(kafka) = source
+            && let Subscription::Pattern(_) = kafka.subscription
+        {
+            return Err(refused(format!(
+                "source `{}` matches its topics by pattern: which of their partitions belong together is not known",
+                kafka.name
+            ))
+            .hint("name the source's topics"));
+        }
+        if let Some(other) = upstream(route, call.from).find(|operator| !ports[*operator].keeps_key) {
+            return Err(refused(format!(
+                "it stands behind operator `{}`, whose plugin does not declare that its outputs keep the key of what caused them",
+                pipeline.operators[other].name
+            ))
+            .hint("write to a topic in between, so that records of one key meet in one partition; or let the plugin declare `keeps-key`"));
+        }
+    }
+    Ok(())
+}
+
+/// For each operator whether one behind it keeps state: its outputs' keys have to be what it declares.
+pub fn before_state(routes: &[Route], ports: &[Ports]) -> Vec<bool> {
+    let mut before = vec![false; ports.len()];
+    for route in routes {
+        let keep_state = route
+            .calls
+            .iter()
+            .filter(|call| !ports[call.operator].stores.is_empty());
+        for operator in keep_state.flat_map(|call| upstream(route, call.from)) {
+            before[operator] = true;
+        }
+    }
+    before
+}
+
+/// The operators that keep state, each with the sources whose records come to it: indexes in the pipeline.
+pub fn stateful_operators(routes: &[Route], ports: &[Ports]) -> Vec<(usize, Vec<usize>)> {
+    let keep_state = (0..ports.len()).filter(|operator| !ports[*operator].stores.is_empty());
+    let with_sources = keep_state.map(|operator| {
+        let comes_to = |route: &Route| route.calls.iter().any(|call| call.operator == operator);
+        let sources = (routes.iter().enumerate()).filter(|(_, route)| comes_to(route));
+        (operator, sources.map(|(source, _)| source).collect())
+    });
+    with_sources.collect()
+}

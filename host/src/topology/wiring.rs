@@ -1,0 +1,194 @@
+//! Who reads what: the names of a pipeline file, resolved to indexes. Pure.
+//!
+//! A batch of a source visits the operators behind it in the order of `Route::calls`, each call reading the source's
+//! records or what an earlier call put out, and then the sinks of `Route::stages`. So all of a batch is computed before
+//! any of it is staged.
+
+use super::state::{check_state, distinct_stores};
+use crate::config::{Input, OnRefused, Operator, Pipeline, Sink, Source};
+use crate::error::{Error, Kind, Result};
+
+/// Where records come from inside a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordsFrom {
+    /// The source's batch.
+    Source,
+    /// An output of an earlier call of the route.
+    Call {
+        /// Index in `Route::calls`.
+        call: usize,
+        /// Index of the operator's output.
+        output: usize,
+    },
+}
+
+/// One operator reads one of its inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// Index in `Pipeline::operators`.
+    pub operator: usize,
+    /// Index of the operator's input.
+    pub input: u8,
+    /// What it reads.
+    pub from: RecordsFrom,
+}
+
+/// One sink takes records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// Index in `Pipeline::sinks`.
+    pub sink: usize,
+    /// What it takes.
+    pub from: RecordsFrom,
+}
+
+/// The way of one source's batches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Route {
+    /// Operators, each behind what it reads.
+    pub calls: Vec<Call>,
+    /// Sinks.
+    pub stages: Vec<Stage>,
+}
+
+/// What a plugin declares that matters to its place in a pipeline.
+#[derive(Debug, Clone, Default)]
+pub struct Ports {
+    /// Names of its inputs; empty: one without a name.
+    pub inputs: Vec<String>,
+    /// Names of its outputs; empty: one without a name.
+    pub outputs: Vec<String>,
+    /// Names of its stores; empty: it keeps no state.
+    pub stores: Vec<String>,
+    /// Its outputs have the key of what caused them.
+    pub keeps_key: bool,
+}
+
+/// The routes of a pipeline, one a source, in their order. `ports` has what each operator's plugin declares.
+///
+/// Errors: an operator with another number of inputs than its plugin declares, an output that the plugin does not have,
+/// state although records of one key do not stay together (`Invalid`).
+pub fn routes(pipeline: &Pipeline, ports: &[Ports]) -> Result<Vec<Route>> {
+    for (operator, ports) in pipeline.operators.iter().zip(ports) {
+        let (given, declared) = (operator.inputs.len(), ports.inputs.len().max(1));
+        if given != declared {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!(
+                    "failed to wire operator `{}`: it has {given} inputs and its plugin declares {declared}",
+                    operator.name
+                ),
+                format!("the plugin's inputs: {}", names(&ports.inputs)),
+            ));
+        }
+    }
+    distinct_stores(pipeline, ports)?;
+    check_refusals(pipeline, ports)?;
+    let route = |source: &Source| {
+        let route = route(pipeline, ports, source.name())?;
+        check_state(pipeline, ports, source, &route)?;
+        Ok(route)
+    };
+    pipeline.sources.iter().map(route).collect()
+}
+
+fn route(pipeline: &Pipeline, ports: &[Ports], source: &str) -> Result<Route> {
+    let mut route = Route::default();
+    // Operators stand behind what they read, so one pass finds every call.
+    for (index, operator) in pipeline.operators.iter().enumerate() {
+        for (slot, input) in operator.inputs.iter().enumerate() {
+            for from in reached(pipeline, ports, &route, source, input)? {
+                route.calls.push(Call {
+                    operator: index,
+                    input: slot as u8,
+                    from,
+                });
+            }
+        }
+    }
+    for (index, sink) in pipeline.sinks.iter().enumerate() {
+        for input in &sink.from {
+            for from in reached(pipeline, ports, &route, source, input)? {
+                route.stages.push(Stage { sink: index, from });
+            }
+        }
+    }
+    Ok(route)
+}
+
+/// To go on without an output that Kafka refused, the records since the last commit are done again: without checkpoints
+/// state would count them twice.
+fn check_refusals(pipeline: &Pipeline, ports: &[Ports]) -> Result<()> {
+    let goes_on = |sink: &&Sink| sink.on_refused != OnRefused::Fail;
+    let keeps_state = |(_, ports): &(&Operator, &Ports)| !ports.stores.is_empty();
+    let sink = pipeline.sinks.iter().find(goes_on);
+    let operator = pipeline.operators.iter().zip(ports).find(keeps_state);
+    match (&pipeline.checkpoint, sink, operator) {
+        (None, Some(sink), Some((operator, _))) => Err(Error::new(
+            Kind::Invalid,
+            format!("`sink.{}.on-refused` needs `[checkpoint]`, for operator `{}` keeps state", sink.name, operator.name),
+            "to go on without an output, the records since the last commit are done again, and without checkpoints the state would count them twice",
+        )
+        .hint("add [checkpoint], or remove `on-refused`")),
+        _ => Ok(()),
+    }
+}
+
+/// The operators that records have passed which come from there, the last one first.
+pub(super) fn upstream(route: &Route, from: RecordsFrom) -> impl Iterator<Item = usize> {
+    let caller = |from: RecordsFrom| match from {
+        RecordsFrom::Source => None,
+        RecordsFrom::Call { call, .. } => Some(route.calls[call]),
+    };
+    std::iter::successors(caller(from), move |call| caller(call.from)).map(|call| call.operator)
+}
+
+/// Where in the route so far the records of `input` arise: nowhere, at the source, or at each call of the operator that
+/// it names.
+fn reached(
+    pipeline: &Pipeline,
+    ports: &[Ports],
+    route: &Route,
+    source: &str,
+    input: &Input,
+) -> Result<Vec<RecordsFrom>> {
+    if input.from == source && input.output.is_none() {
+        return Ok(vec![RecordsFrom::Source]);
+    }
+    let Some(operator) = pipeline
+        .operators
+        .iter()
+        .position(|operator| operator.name == input.from)
+    else {
+        return Ok(Vec::new());
+    };
+    let output = output_index(&ports[operator].outputs, input)?;
+    let calls = route
+        .calls
+        .iter()
+        .enumerate()
+        .filter(|(_, call)| call.operator == operator);
+    Ok(calls.map(|(call, _)| RecordsFrom::Call { call, output }).collect())
+}
+
+fn output_index(outputs: &[String], input: &Input) -> Result<usize> {
+    let Some(name) = &input.output else { return Ok(0) };
+    outputs.iter().position(|output| output == name).ok_or_else(|| {
+        Error::new(
+            Kind::Invalid,
+            format!(
+                "failed to wire `{}.{name}`: the plugin of operator `{}` has no output `{name}`",
+                input.from, input.from
+            ),
+            format!("the plugin's outputs: {}", names(outputs)),
+        )
+    })
+}
+
+fn names(list: &[String]) -> String {
+    if list.is_empty() {
+        "one without a name".to_owned()
+    } else {
+        list.join(", ")
+    }
+}
