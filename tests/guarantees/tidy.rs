@@ -37,9 +37,8 @@ const IMPORTS_ALLOWED: &[(&str, &str, &str)] =
 
 /// One foreign crate, one home.
 const HOMES: &[(&str, &[&str])] = &[
-    ("rdkafka", &["kafka/", "source/", "sink/", "broker/", "login/"]),
-    // `login` hands clients of both what they sign in with.
-    ("rdkafka_sys", &["source/", "sink/", "login/"]),
+    ("rdkafka", &["kafka/", "source/", "sink/"]),
+    ("rdkafka_sys", &["kafka/"]),
     ("reqwest", &["login/"]),
     ("wasmtime", &["plugin/"]),
     ("wasmparser", &["plugin/"]),

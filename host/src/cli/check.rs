@@ -9,9 +9,9 @@ use super::output::Output;
 use crate::config::{Pipeline, Sink, Source, Target};
 use crate::error::Result;
 use crate::kafka::admin;
+use crate::kafka::group_offsets;
 use crate::plugin::{Engine, Plugin};
 use crate::runtime;
-use crate::source::offsets;
 use crate::spec;
 
 /// Arguments of `sandbar check`.
@@ -88,7 +88,7 @@ fn sources(pipeline: &Pipeline) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for source in &pipeline.sources {
         let Source::Kafka(source) = source else { continue };
-        let positions = offsets::read(std::slice::from_ref(source))?;
+        let positions = group_offsets::read(std::slice::from_ref(source))?;
         let records: i64 = positions.iter().map(|position| position.end - position.begin).sum();
         found.push(Found {
             what: "source",

@@ -9,8 +9,8 @@ use super::output::Output;
 use super::signals::Stop;
 use crate::error::Result;
 use crate::json_lines;
+use crate::kafka::topic_reader::{ReadFrom, TopicPoll, TopicReader};
 use crate::record::Records;
-use crate::source::tail::{From, Tail, Tailed};
 
 /// Bytes of lines that are written at once, about.
 const CHUNK: usize = 64 << 10;
@@ -26,7 +26,7 @@ pub struct Consume {
     topic: String,
     /// Where to begin: earliest, latest, an offset, or a time such as 2026-11-22T00:00:00Z
     #[arg(long, value_name = "WHERE", default_value = "earliest", value_parser = place)]
-    from: From,
+    from: ReadFrom,
     /// End after this many records
     #[arg(long, value_name = "N")]
     max: Option<u64>,
@@ -43,7 +43,7 @@ pub struct Consume {
 impl Consume {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         let stop = Stop::on_signal()?;
-        let mut tail = Tail::open(
+        let mut reader = TopicReader::open(
             &self.cluster.checked()?,
             &self.topic,
             &self.partitions,
@@ -60,16 +60,16 @@ impl Consume {
             } else {
                 Duration::ZERO
             };
-            match tail.poll(wait, &mut record)? {
-                Tailed::Finished => break,
-                Tailed::Record(partition) => {
+            match reader.poll(wait, &mut record)? {
+                TopicPoll::Finished => break,
+                TopicPoll::Record(partition) => {
                     json_lines::write(&record, 0, Some((&self.topic, partition)), &mut lines);
                     left -= 1;
                     if lines.len() < CHUNK {
                         continue;
                     }
                 }
-                Tailed::Idle => {}
+                TopicPoll::Idle => {}
             }
             if !lines.is_empty() {
                 out.bytes(&lines)?;
@@ -80,20 +80,20 @@ impl Consume {
     }
 }
 
-fn place(text: &str) -> Result<From, String> {
+fn place(text: &str) -> Result<ReadFrom, String> {
     match text {
-        "earliest" => Ok(From::Earliest),
-        "latest" => Ok(From::Latest),
+        "earliest" => Ok(ReadFrom::Earliest),
+        "latest" => Ok(ReadFrom::Latest),
         _ => {
             if let Ok(offset) = text.parse::<u64>() {
                 return i64::try_from(offset)
-                    .map(From::Offset)
+                    .map(ReadFrom::Offset)
                     .map_err(|_| "no log holds an offset that high".to_owned());
             }
             let time: jiff::Timestamp = text
                 .parse()
                 .map_err(|_| "give earliest, latest, an offset, or a time such as 2026-11-22T00:00:00Z".to_owned())?;
-            Ok(From::Timestamp(time.as_millisecond()))
+            Ok(ReadFrom::Timestamp(time.as_millisecond()))
         }
     }
 }
@@ -104,11 +104,11 @@ mod tests {
 
     #[test]
     fn a_place_is_a_word_an_offset_or_a_time() {
-        assert_eq!(place("earliest"), Ok(From::Earliest));
-        assert_eq!(place("latest"), Ok(From::Latest));
-        assert_eq!(place("4711"), Ok(From::Offset(4711)));
-        assert_eq!(place("1970-01-01T00:00:01.5Z"), Ok(From::Timestamp(1500)));
-        assert_eq!(place("1970-01-01T01:00:00+01:00"), Ok(From::Timestamp(0)));
+        assert_eq!(place("earliest"), Ok(ReadFrom::Earliest));
+        assert_eq!(place("latest"), Ok(ReadFrom::Latest));
+        assert_eq!(place("4711"), Ok(ReadFrom::Offset(4711)));
+        assert_eq!(place("1970-01-01T00:00:01.5Z"), Ok(ReadFrom::Timestamp(1500)));
+        assert_eq!(place("1970-01-01T01:00:00+01:00"), Ok(ReadFrom::Timestamp(0)));
         for wrong in [
             "",
             "-1",

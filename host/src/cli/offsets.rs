@@ -10,7 +10,7 @@ use super::output::{Head, Output, Table};
 use crate::config::{self, KafkaSource, Offsets as ByTopic, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::inspect;
-use crate::source::offsets::{Position, To};
+use crate::kafka::group_offsets::{Position, To};
 use crate::spec;
 
 /// Arguments of `sandbar offsets`.
@@ -285,8 +285,8 @@ fn read_file(path: &Path) -> Result<ByTopic> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::group_offsets::Committed;
     use crate::record::TopicPartition;
-    use crate::source::offsets::Committed;
 
     fn position(source: &str, topic: &str, partition: i32, offset: Option<i64>) -> Position {
         Position {

@@ -3,8 +3,8 @@
 use crate::checkpoint::bundle::Entry;
 use crate::config::Pipeline;
 use crate::error::Result;
+use crate::kafka::group_offsets::{self, Committed, Position, To};
 use crate::runtime::{kafka, newest, offsets_in_checkpoint};
-use crate::source::offsets::{self, Committed, Position, To};
 use crate::topology::kafka_subtopologies;
 
 /// The positions of all Kafka sources beside the range of their logs: the groups', or those of the newest checkpoints
@@ -14,7 +14,7 @@ use crate::topology::kafka_subtopologies;
 /// `Kafka`: a cluster cannot be asked; `Corrupt`: the checkpoints cannot be read.
 pub fn positions(pipeline: &Pipeline) -> Result<Vec<Position>> {
     let sources = kafka(pipeline);
-    let mut positions = offsets::read(&sources)?;
+    let mut positions = group_offsets::read(&sources)?;
     if !offsets_in_checkpoint(pipeline) {
         return Ok(positions);
     }
@@ -40,5 +40,5 @@ pub fn positions(pipeline: &Pipeline) -> Result<Vec<Position>> {
 /// # Errors
 /// `Kafka`: a group has members, or a cluster cannot be asked.
 pub fn set_positions(pipeline: &Pipeline, to: &To) -> Result<Vec<Position>> {
-    offsets::set(&kafka_subtopologies(pipeline), to)
+    group_offsets::set(&kafka_subtopologies(pipeline), to)
 }

@@ -12,7 +12,7 @@ use rdkafka::metadata::Metadata;
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
-use crate::login::SignedIn;
+use crate::kafka::sign_in::SignedIn;
 
 use super::connect::{Client, REQUEST, config, connect, refused_property, words};
 

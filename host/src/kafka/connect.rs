@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::errors::is_cut_off;
-use crate::login::SignedIn;
+use crate::kafka::sign_in::SignedIn;
 
 /// How long a cluster may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -10,9 +10,10 @@ mod secret;
 mod token;
 mod endpoint;
 mod present;
-mod client;
+mod process_group;
 
-pub use client::{Native, SignedIn};
 pub use present::Login;
+pub(crate) use present::Present;
 pub use secret::Secret;
 pub use settings::{Refusal, sign_in};
+pub(crate) use token::Token;

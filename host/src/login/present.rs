@@ -53,12 +53,12 @@ struct State {
 
 /// What a client signs in with now.
 #[derive(Clone)]
-pub(super) struct Present {
-    pub(super) version: u64,
-    pub(super) token: Option<Token>,
-    pub(super) extensions: Vec<(String, String)>,
+pub(crate) struct Present {
+    pub(crate) version: u64,
+    pub(crate) token: Option<Token>,
+    pub(crate) extensions: Vec<(String, String)>,
     /// User and password, if one of them stands in a file.
-    pub(super) credentials: Option<(String, String)>,
+    pub(crate) credentials: Option<(String, String)>,
 }
 
 impl State {
@@ -129,7 +129,7 @@ impl Login {
 
     /// What a new client signs in with. Waits for a token only if there is none, or the one that there is ended:
     /// whoever makes a client may process records, and a token that is to be renewed is still good.
-    pub(super) fn present(&self) -> Result<Option<Present>> {
+    pub(crate) fn present(&self) -> Result<Option<Present>> {
         let Some(shared) = &self.0 else { return Ok(None) };
         let now = clock::wall_ms();
         let known = shared
@@ -153,7 +153,7 @@ impl Login {
 
     /// What a client signs in with from now on, if that is newer than what it `seen`. Waits for nothing: what is due is
     /// begun.
-    pub(super) fn newer(&self, seen: u64) -> Option<Present> {
+    pub(crate) fn newer(&self, seen: u64) -> Option<Present> {
         let shared = self.0.as_ref()?;
         if shared.is_due() {
             shared.begin_look();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::client::end_group;
+use super::process_group::end_group;
 use crate::clock;
 
 /// A secret is no longer than this.

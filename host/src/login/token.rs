@@ -16,13 +16,13 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A token.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) text: String,
+pub(crate) struct Token {
+    pub(crate) text: String,
     /// When it came and when it ends, in milliseconds since 1970.
     pub(super) since: i64,
-    pub(super) until: i64,
+    pub(crate) until: i64,
     /// Whom it stands for.
-    pub(super) principal: String,
+    pub(crate) principal: String,
 }
 
 /// It is not shown.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::config::{Cluster, KafkaSource, Partitioner};
+use crate::kafka::topic_reader::{ReadFrom, TopicPoll, TopicReader};
 use crate::offset_metadata::Pointer;
 use crate::record::{Committable, Records};
 use crate::sink::on_kafka::{push, sink, write};
 use crate::sink::{Committed, Files, Options, Sent, Transactional, Writer};
 use crate::source::live::{LIMIT, kafka, member, produce, source, topic, unique};
-use crate::source::tail::{From, Tail, Tailed};
 use crate::source::{Batch, Polled, Reader, plan};
 
 fn joined(source: &KafkaSource) -> Reader {
@@ -158,9 +158,9 @@ fn a_headers_name_that_is_no_text_ends_no_process() {
     let ended = writer.commit(LIMIT);
     assert!(matches!(ended, Committed::Clean | Committed::Slow), "{ended:?}");
     // On and on: the marker that shows the record may be written after the commit was answered.
-    let mut tail = Tail::open(&source.cluster, &output, &[], From::Earliest, true).unwrap();
+    let mut reader = TopicReader::open(&source.cluster, &output, &[], ReadFrom::Earliest, true).unwrap();
     let (mut read, until) = (Records::default(), clock::now() + LIMIT);
-    while tail.poll(Duration::from_millis(100), &mut read).unwrap() != Tailed::Record(0) {
+    while reader.poll(Duration::from_millis(100), &mut read).unwrap() != TopicPoll::Record(0) {
         assert!(clock::now() < until, "not in time");
     }
     assert_eq!(read.headers.names.get(0), Some(&b"\xff\xfe"[..]));

@@ -8,8 +8,8 @@ use crate::checkpoint::Store;
 use crate::checkpoint::bundle::Entry;
 use crate::config::{KafkaSource, Offsets, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::group_offsets::{self, Marked};
 use crate::offset_metadata::{Metadata, Pointer};
-use crate::source::offsets::{self, Marked};
 
 /// The committed pointer of each task and the positions that belong to it, in the order of the tasks. A task whose
 /// partitions have no offset yet is left out, and so is a partition that joined its task after the last checkpoint.
@@ -24,7 +24,7 @@ pub fn committed(pipeline: &Pipeline) -> Result<Vec<(Pointer, Offsets)>> {
             .map(|(pointer, entry)| (pointer, entry.offsets))
             .collect());
     }
-    by_task(&offsets::marked(&sources)?)
+    by_task(&group_offsets::marked(&sources)?)
 }
 
 /// The newest checkpoint of each task of these sources.

@@ -4,9 +4,10 @@ use crate::checkpoint::Protocol;
 use crate::clock::Interval;
 use crate::config::{CommitOffsets, Pipeline, Source};
 use crate::error::Result as Checked;
+use crate::kafka::consumer::CommitRefusal;
 use crate::metrics::PartitionMetrics;
 use crate::record::TopicPartition;
-use crate::source::{FileReader, Reader, Refusal};
+use crate::source::{FileReader, Reader};
 use crate::task_id::TaskIds;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(super) struct Member {
     /// Partitions that the group takes away and waits for.
     pub(super) revoking: Vec<TopicPartition>,
     /// What came of the commit of a checkpoint; `None`: no answer yet.
-    pub(super) answer: Option<Result<(), Refusal>>,
+    pub(super) answer: Option<Result<(), CommitRefusal>>,
     pub(super) commit_failed_before: bool,
     pub(super) finished: bool,
 }

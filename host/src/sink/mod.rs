@@ -9,11 +9,9 @@
 mod writer;
 mod producer;
 mod transaction;
-#[expect(unsafe_code, reason = "the producer is driven through librdkafka's C interface")]
-mod raw;
+mod reports;
 mod origin;
 mod delivery;
-mod codes;
 mod file;
 pub mod dead_letter;
 #[cfg(test)]

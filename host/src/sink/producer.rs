@@ -11,15 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use super::codes;
 use super::delivery::{Print, Refusal};
 use super::origin::{Place, tag, time_in};
-use super::raw::{Failure, Handle, Message, Undelivered};
+use super::reports::{DeliveryReports, Undelivered};
 use super::transaction::{Transactional, Transactions};
 use crate::clock;
 use crate::config::{Cluster, Partitioner};
 use crate::error::{Error, Kind, Result};
-use crate::login::{Login, SignedIn};
+use crate::kafka::codes;
+use crate::kafka::native::producer::{Failure, NativeProducer, OutgoingRecord};
+use crate::kafka::sign_in::SignedIn;
+use crate::login::Login;
 use crate::record::Records;
 
 /// How long a start waits for the cluster.
@@ -49,7 +51,7 @@ const LEAST_QUEUE: u64 = 2 << 20;
 const CAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Producer {
-    pub(super) handle: Handle,
+    pub(super) handle: NativeProducer<DeliveryReports>,
     pub(super) brokers: String,
     topics: Vec<Topic>,
     queue_bytes: u64,
@@ -74,7 +76,7 @@ struct Topic {
 }
 
 impl Topic {
-    fn add_to(&self, handle: &mut Handle) -> Result<usize> {
+    fn add_to(&self, handle: &mut NativeProducer<DeliveryReports>) -> Result<usize> {
         let Self {
             sink,
             name,
@@ -258,7 +260,7 @@ impl Producer {
         Ok(records.len())
     }
 
-    fn produce(&self, topic: usize, message: &Message<'_>, records: &Records, index: usize) -> Result<(), i32> {
+    fn produce(&self, topic: usize, message: &OutgoingRecord<'_>, records: &Records, index: usize) -> Result<(), i32> {
         match records.headers.is_empty() {
             true => self.handle.produce(topic, message, std::iter::empty()),
             false => self.handle.produce(topic, message, records.headers.of(index as u32)),
@@ -268,7 +270,13 @@ impl Producer {
     /// After "queue full": `true` if acknowledgements will make room. If nothing is in flight, the record is tried
     /// again, and one that does not fit into an empty queue never will: that is an error, since to wait for it would be
     /// to hang.
-    fn makes_room(&mut self, topic: usize, message: &Message<'_>, records: &Records, index: usize) -> Result<bool> {
+    fn makes_room(
+        &mut self,
+        topic: usize,
+        message: &OutgoingRecord<'_>,
+        records: &Records,
+        index: usize,
+    ) -> Result<bool> {
         self.serve()?;
         if self.handle.in_flight() > 0 {
             return Ok(true);
@@ -430,8 +438,8 @@ fn properties(cluster: &Cluster, kbytes: &str, client_id: &str) -> Vec<(String, 
     all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn handle(settings: &[(String, String)], brokers: &str) -> Result<Handle> {
-    Handle::new(settings).map_err(|why| {
+fn handle(settings: &[(String, String)], brokers: &str) -> Result<NativeProducer<DeliveryReports>> {
+    NativeProducer::new(settings).map_err(|why| {
         let what = format!("failed to set up a producer for Kafka at `{brokers}`");
         Error::new(Kind::Invalid, what, why).hint("correct it under `[kafka.properties]`")
     })
@@ -444,9 +452,9 @@ fn librdkafka_name(partitioner: Partitioner) -> &'static str {
     }
 }
 
-fn message(place: Place, records: &Records, index: usize) -> Message<'_> {
+fn message(place: Place, records: &Records, index: usize) -> OutgoingRecord<'_> {
     let timestamp = librdkafka_time(records.timestamps[index]);
-    Message {
+    OutgoingRecord {
         key: records.keys.get(index),
         value: records.values.get(index),
         timestamp,
@@ -506,7 +514,14 @@ impl Producer {
     }
 
     /// A record that the queue did not take.
-    fn rejected(&self, topic: usize, message: &Message<'_>, records: &Records, index: usize, code: i32) -> Error {
+    fn rejected(
+        &self,
+        topic: usize,
+        message: &OutgoingRecord<'_>,
+        records: &Records,
+        index: usize,
+        code: i32,
+    ) -> Error {
         let length = |entry: Option<&[u8]>| entry.map_or(0, <[u8]>::len);
         let bytes = length(message.key) + length(message.value);
         let text = match code {

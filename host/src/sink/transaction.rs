@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::codes;
 use super::producer::Producer;
-use super::raw::{Failure, Setback, set_leader_epoch};
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::codes;
 use crate::kafka::errors;
+use crate::kafka::native::partition_list::set_leader_epoch;
+use crate::kafka::native::producer::Failure;
+use crate::kafka::native::transaction::Setback;
 use crate::kill;
 use crate::record::Committable;
 

@@ -13,11 +13,11 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::on_kafka::{LIMIT, brokers, nowhere, push, sink, topic, write};
-use super::raw::no_membership;
 use super::{Committed, Files, Options, Sent, Transactional, Writer};
 use crate::clock;
 use crate::config::{Cluster, OnRefused, Partitioner, Sink, Target};
 use crate::error::{Kind, Result};
+use crate::kafka::native::membership::no_membership;
 use crate::record::{Committable, Records, TopicPartition};
 
 fn unique(name: &str) -> String {
@@ -78,7 +78,7 @@ fn commit(writer: &mut Writer) {
 }
 
 fn send(writer: &mut Writer, offsets: &[Committable], group: &str) {
-    let sent = writer.send_offsets(offsets, &no_membership(group), LIMIT);
+    let sent = writer.send_offsets(offsets, &no_membership(group).unwrap(), LIMIT);
     assert!(matches!(sent, Sent::Done | Sent::Slow), "{sent:?}");
 }
 
@@ -196,7 +196,7 @@ fn a_second_writer_with_the_same_id_ends_the_first_and_its_transaction() {
         let mut second = open(&brokers, &topic, &id);
         match step {
             "send" => {
-                let sent = first.send_offsets(&positions, &no_membership(&group), LIMIT);
+                let sent = first.send_offsets(&positions, &no_membership(&group).unwrap(), LIMIT);
                 assert!(matches!(sent, Sent::Fenced(_)), "{sent:?}");
             }
             "commit" => {
@@ -221,7 +221,10 @@ fn positions_alone_are_a_transaction_and_nothing_is_none() {
     let Some(brokers) = brokers() else { return };
     let (topic, group) = (topic(&brokers, 1, &[]), unique("g"));
     let mut writer = open_with(&[], transactional(&brokers, &unique("id"))).unwrap();
-    assert_eq!(writer.send_offsets(&[], &no_membership(&group), LIMIT), Sent::Done);
+    assert_eq!(
+        writer.send_offsets(&[], &no_membership(&group).unwrap(), LIMIT),
+        Sent::Done
+    );
     assert!(!writer.has_transaction());
     assert!(matches!(writer.commit(LIMIT), Committed::Refused(_)));
     send(&mut writer, &[at(&topic, 0, 1, "a")], &group);
@@ -250,7 +253,11 @@ fn metadata_that_is_too_large_is_a_refusal_and_the_next_transaction_goes_on() {
     let Some(brokers) = brokers() else { return };
     let (topic, group) = (topic(&brokers, 1, &[]), unique("g"));
     let mut writer = open(&brokers, &topic, &unique("id"));
-    let sent = writer.send_offsets(&[at(&topic, 0, 1, &"m".repeat(4097))], &no_membership(&group), LIMIT);
+    let sent = writer.send_offsets(
+        &[at(&topic, 0, 1, &"m".repeat(4097))],
+        &no_membership(&group).unwrap(),
+        LIMIT,
+    );
     assert!(
         matches!(&sent, Sent::Refused(why) if why.contains("metadata")),
         "{sent:?}"
@@ -312,7 +319,7 @@ fn a_transaction_that_grew_too_old_is_lost_and_is_no_other_process() {
         assert!(clock::now() < until, "the broker aborts it");
         std::thread::sleep(Duration::from_millis(100));
     }
-    let sent = writer.send_offsets(&[at(&topic, 0, 1, "a")], &no_membership(&group), LIMIT);
+    let sent = writer.send_offsets(&[at(&topic, 0, 1, "a")], &no_membership(&group).unwrap(), LIMIT);
     assert!(matches!(sent, Sent::Stale(_)), "{sent:?}");
     writer.abort(Duration::from_secs(1));
     recycle(&mut writer);
@@ -442,7 +449,7 @@ fn a_broker_that_restarts_in_a_transaction_ends_neither_the_run_nor_hangs_it() {
         let positions = [at("t", 0, 1, "a")];
         if down == "before the positions" {
             cluster.broker_down(1).unwrap();
-            let sent = writer.send_offsets(&positions, &no_membership("g"), Duration::from_millis(500));
+            let sent = writer.send_offsets(&positions, &no_membership("g").unwrap(), Duration::from_millis(500));
             assert!(matches!(sent, Sent::Stale(_)), "{sent:?}");
         }
         if down == "before the commit" {
@@ -478,7 +485,7 @@ fn what_took_as_long_as_a_repetition_is_not_clean() {
     let lost = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT];
 
     cluster.request_errors(RDKafkaApiKey::TxnOffsetCommit, &lost);
-    let sent = writer.send_offsets(&positions, &no_membership("g"), LIMIT);
+    let sent = writer.send_offsets(&positions, &no_membership("g").unwrap(), LIMIT);
     assert_eq!(sent, Sent::Slow);
     assert_eq!(
         writer.commit(LIMIT),
@@ -584,7 +591,7 @@ fn what_only_a_rebalance_refuses_is_told_from_what_will_be_refused_again() {
     ];
     for (code, means) in cases {
         cluster.request_errors(RDKafkaApiKey::TxnOffsetCommit, &[code]);
-        let sent = writer.send_offsets(&[at("t", 0, 1, "a")], &no_membership("g"), LIMIT);
+        let sent = writer.send_offsets(&[at("t", 0, 1, "a")], &no_membership("g").unwrap(), LIMIT);
         let told = format!("{sent:?}");
         assert!(told.starts_with(means), "{:?} {told}", RDKafkaErrorCode::from(code));
         writer.abort(LIMIT);

@@ -7,15 +7,11 @@
 //! jump.
 
 mod positions;
-mod client;
 mod member;
 pub mod file;
 pub mod event_time;
-pub mod offsets;
-pub mod tail;
 
 pub use file::FileReader;
-pub use member::commit::Refusal;
 pub use member::reader::{Batch, Polled, Position, Reader};
 pub use member::transfer::{Held, OwnedPartition};
 pub use positions::counts::{Keyed, Meeting, changed, refuse_changed};

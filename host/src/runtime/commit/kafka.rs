@@ -6,6 +6,7 @@ use super::ports::{Clock, Groups, Memberships, Outputs, Partition};
 use crate::checkpoint::Event;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::consumer::CommitRefusal;
 use crate::kill;
 use crate::offset_metadata::Pointer;
 use crate::record::{Committable, TopicPartition};
@@ -13,7 +14,7 @@ use crate::runtime::input::{Member, WorkerInput};
 use crate::runtime::worker::STOP_CLOSE_LIMIT;
 use crate::runtime::worker::Worker;
 use crate::sink::{Committed, Sent};
-use crate::source::{Held, Reader, Refusal};
+use crate::source::{Held, Reader};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ impl Groups for Worker {
 
     fn commit_answer(&mut self) -> Option<Event> {
         let refused = self.members().find_map(|(_, member)| member.answer.clone()?.err());
-        if let Some(Refusal { reason, is_lasting }) = refused {
+        if let Some(CommitRefusal { reason, is_lasting }) = refused {
             self.checkpoint_failed(Kind::Kafka, reason);
             return Some(match is_lasting {
                 true => Event::OffsetsRefused,

@@ -6,9 +6,9 @@ use crate::checkpoint::Store;
 use crate::checkpoint::bundle::Entry;
 use crate::config::{KafkaSource, Offsets, Pipeline, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::group_offsets::{self, Survey};
 use crate::offset_metadata::Metadata;
 use crate::record::TopicPartition;
-use crate::source::offsets::{self, Survey};
 use crate::topology::StatefulOperators;
 
 /// If checkpoints of this pipeline exist, its offsets must be there, all that they know, and be its own: what to do
@@ -32,14 +32,14 @@ pub(in crate::runtime) fn check_committed(
     if store.bundles()?.is_empty() {
         return Ok(Recorded::new());
     }
-    offsets::wait_until_stable(&sources)?;
-    let survey = offsets::survey(&sources)?;
+    group_offsets::wait_until_stable(&sources)?;
+    let survey = group_offsets::survey(&sources)?;
     refuse_foreign(&sources, &survey)?;
     // A partition that another member has just found is there when it is looked for again: its first offset is older
     // than its first checkpoint.
     let lost = match lost(store, &unknown(&survey))? {
         None => None,
-        Some(_) => lost(store, &unknown(&offsets::survey(&sources)?))?,
+        Some(_) => lost(store, &unknown(&group_offsets::survey(&sources)?))?,
     };
     if let Some((at, next, entry)) = lost {
         return Err(not_theirs(format!(

@@ -3,8 +3,8 @@
 use crate::checkpoint::Store;
 use crate::config::PartitionCounts;
 use crate::error::Result;
+use crate::kafka::group_offsets::Survey;
 use crate::offset_metadata::Metadata;
-use crate::source::offsets::Survey;
 use crate::task_id::source_of;
 use std::collections::BTreeMap;
 

@@ -13,13 +13,13 @@ use crate::checkpoint::savepoint::{Place, SavedTask, Savepoint};
 use crate::checkpoint::{Stops, Store, StoreSchema, TaskFrame};
 use crate::config::{KafkaSource, Offsets, OutOfRange, Pipeline, Subscription};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::group_offsets::{self, Position};
 use crate::kill;
 use crate::offset_metadata::Pointer;
 use crate::record::TopicPartition;
 use crate::runtime::lifecycle::Stop;
 use crate::runtime::tasks::checkpoints::{self, Checkpoints};
 use crate::source::changed;
-use crate::source::offsets::{self, Position};
 use crate::state::{self, StoreId};
 use crate::task_id::TaskIds;
 use crate::task_id::source_of;
@@ -75,7 +75,7 @@ impl Import {
         };
         let (mut used, keyed) = (BTreeSet::new(), topology::stateful_sources(pipeline, stateful));
         for set in topology::kafka_subtopologies(pipeline) {
-            let logs = offsets::logs(&set)?;
+            let logs = group_offsets::logs(&set)?;
             for source in set.iter().filter(|source| keyed.contains(&*source.name)) {
                 import.refuse_grown(source, &logs, &savepoint)?;
             }
@@ -89,7 +89,8 @@ impl Import {
         }
         if !offsets_in_checkpoint(pipeline) {
             for source in import.groups().values() {
-                offsets::wait_until_empty(source, || stop.is_requested()).map_err(|error| import.failed(error))?;
+                group_offsets::wait_until_empty(source, || stop.is_requested())
+                    .map_err(|error| import.failed(error))?;
             }
         }
         Ok(Some(import))
@@ -116,7 +117,7 @@ impl Import {
             let positions: Vec<_> = of_group
                 .flat_map(|(pointer, target)| each(&target.offsets).map(|(at, next)| (at, next, pointer.to_string())))
                 .collect();
-            offsets::commit_marked(source, &positions).map_err(|error| self.failed(error))?;
+            group_offsets::commit_marked(source, &positions).map_err(|error| self.failed(error))?;
             kill::point("mid-import");
         }
         Ok(())

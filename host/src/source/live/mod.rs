@@ -14,6 +14,8 @@ use super::*;
 use crate::clock;
 use crate::config::*;
 use crate::error::{Kind, Result};
+use crate::kafka::consumer;
+use crate::kafka::lookup::{CommittedOffset, Lookup};
 use crate::record::{Committable, TopicPartition};
 
 mod members;
@@ -195,10 +197,10 @@ fn run(source: &KafkaSource) -> Result<Seen> {
     Ok(seen)
 }
 
-fn committed(source: &KafkaSource, topic: &str, partition: i32) -> Option<positions::start::Committed> {
-    let client = client::bystander(source).unwrap();
+fn committed(source: &KafkaSource, topic: &str, partition: i32) -> Option<CommittedOffset> {
+    let client = consumer::non_member(source).unwrap();
     let at = TopicPartition::new(topic, partition);
-    positions::lookup::Lookup::new(&client, "failed".to_owned(), LIMIT)
+    Lookup::new(&client, "failed".to_owned(), LIMIT)
         .committed(&[at])
         .unwrap()
         .remove(0)

@@ -1,6 +1,7 @@
 //! A reader whose positions somebody else commits and moves, on a real Kafka.
 
 use super::*;
+use crate::kafka::group_offsets;
 use crate::offset_metadata::Pointer;
 use crate::source::member::membership::TAKEN_FOR_GONE;
 
@@ -355,12 +356,18 @@ fn metadata_that_is_no_text_is_somebody_elses_and_ends_no_process() {
     let mut element = list.add_partition(&name, 0);
     element.set_offset(rdkafka::Offset::Offset(3)).unwrap();
     element.set_metadata("é");
-    member::queue::cut_metadata(&mut list);
-    let client = client::bystander(&source).unwrap();
+    crate::kafka::native::partition_list::cut_metadata(&mut list);
+    let client = consumer::non_member(&source).unwrap();
     rdkafka::consumer::Consumer::commit(&client, &list, rdkafka::consumer::CommitMode::Sync).unwrap();
     let sources = std::slice::from_ref(&source);
-    assert_eq!(offsets::marked(sources).unwrap()[0].metadata, "\u{fffd}");
-    assert!(!offsets::read(sources).unwrap()[0].committed.as_ref().unwrap().ours);
+    assert_eq!(group_offsets::marked(sources).unwrap()[0].metadata, "\u{fffd}");
+    assert!(
+        !group_offsets::read(sources).unwrap()[0]
+            .committed
+            .as_ref()
+            .unwrap()
+            .ours
+    );
     let lines = plan(sources, &member(1), None).unwrap().lines();
     assert_eq!((lines[0].from, lines[0].metadata.clone()), (0, None));
 }

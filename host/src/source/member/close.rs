@@ -7,7 +7,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
 use crate::clock;
-use crate::source::client::Client;
+use crate::kafka::consumer::Client;
 
 /// A consumer that answers the group by itself from the moment when it is let go.
 pub(in crate::source) struct Closing(Client);

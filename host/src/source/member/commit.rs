@@ -1,18 +1,15 @@
 //! Commits of positions to the group: asynchronous, one in flight at a time, each with a snapshot of what was processed
 //! when it was asked for.
 
-use rdkafka::Offset;
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::RDKafkaErrorCode as Code;
+use rdkafka::error::KafkaError;
 
-use super::queue;
 use crate::clock;
+use crate::kafka::consumer::{Client, CommitRefusal, Event, words};
+use crate::kafka::native::{partition_list, requests};
 use crate::record::{Committable, TopicPartition};
-use crate::source::client::{Client, Event, words};
 
 /// What was asked to be committed.
 #[derive(Debug)]
@@ -20,37 +17,6 @@ pub(in crate::source) struct Snapshot {
     pub(in crate::source) positions: Vec<Committable>,
     /// Whether the worker asked, and is told how it went; else it was a first pointer.
     pub(in crate::source) is_asked: bool,
-}
-
-/// Why the group did not take a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// In Kafka's words.
-    pub reason: String,
-    /// Whether it will be refused again, however often it is asked for: not by a rebalance, or a broker that is away.
-    pub is_lasting: bool,
-}
-
-impl Refusal {
-    pub(in crate::source) fn of(reason: String, code: Option<Code>) -> Self {
-        let is_lasting = matches!(
-            code,
-            Some(
-                Code::OffsetMetadataTooLarge
-                    | Code::InvalidCommitOffsetSize
-                    | Code::InvalidGroupId
-                    | Code::GroupAuthorizationFailed
-                    | Code::TopicAuthorizationFailed
-                    | Code::ClusterAuthorizationFailed
-            )
-        );
-        Self { reason, is_lasting }
-    }
-
-    /// Nobody knows better.
-    pub(in crate::source) fn passing(reason: &str) -> Self {
-        Self::of(reason.to_owned(), None)
-    }
 }
 
 /// The commits of one consumer.
@@ -68,7 +34,7 @@ pub(in crate::source) struct Commits {
 pub(in crate::source) struct Outcome {
     pub(in crate::source) positions: Vec<Committable>,
     pub(in crate::source) is_asked: bool,
-    pub(in crate::source) result: Result<(), Refusal>,
+    pub(in crate::source) result: Result<(), CommitRefusal>,
 }
 
 impl Commits {
@@ -93,8 +59,8 @@ impl Commits {
                 result: Ok(()),
             });
         }
-        match list(&snapshot.positions)
-            .and_then(|list| queue::commit(client, &list).map_err(KafkaError::ConsumerCommit))
+        match partition_list::positions(&snapshot.positions)
+            .and_then(|list| requests::commit(client, &list).map_err(KafkaError::ConsumerCommit))
         {
             Ok(()) => {
                 self.in_flight = Some(snapshot);
@@ -103,13 +69,13 @@ impl Commits {
             Err(error) => Some(Outcome {
                 positions: snapshot.positions,
                 is_asked: snapshot.is_asked,
-                result: Err(Refusal::of(words(&error), error.rdkafka_error_code())),
+                result: Err(CommitRefusal::of(words(&error), error.rdkafka_error_code())),
             }),
         }
     }
 
     /// Takes in how the commit in flight went, and sends the one that waits.
-    pub(in crate::source) fn came_back(&mut self, client: &Client, result: Result<(), Refusal>) -> Vec<Outcome> {
+    pub(in crate::source) fn came_back(&mut self, client: &Client, result: Result<(), CommitRefusal>) -> Vec<Outcome> {
         let Some(snapshot) = self.in_flight.take() else {
             return Vec::new();
         };
@@ -130,7 +96,7 @@ impl Commits {
         let outcome = |snapshot: Snapshot| Outcome {
             positions: snapshot.positions,
             is_asked: snapshot.is_asked,
-            result: Err(Refusal::passing(why)),
+            result: Err(CommitRefusal::passing(why)),
         };
         open.into_iter().flatten().map(outcome).collect()
     }
@@ -150,7 +116,8 @@ impl Commits {
 /// Commits as somebody who is no member: accepted only while the group is empty.
 pub(in crate::source) fn and_wait(client: &Client, positions: &[Committable], limit: Duration) -> Result<(), String> {
     let deadline = clock::now() + limit;
-    let sent = list(positions).and_then(|list| queue::commit(client, &list).map_err(KafkaError::ConsumerCommit));
+    let sent = partition_list::positions(positions)
+        .and_then(|list| requests::commit(client, &list).map_err(KafkaError::ConsumerCommit));
     sent.map_err(|error| words(&error))?;
     while clock::now() < deadline {
         client.poll(Duration::from_millis(10));
@@ -168,16 +135,4 @@ fn merged(mut older: Vec<Committable>, newer: Vec<Committable>) -> Vec<Committab
     older.retain(|old| !newer.iter().any(|new| new.partition == old.partition));
     older.extend(newer);
     older
-}
-
-/// Positions for librdkafka. Metadata is set once: a second time leaks the first.
-pub(in crate::source) fn list(positions: &[Committable]) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::with_capacity(positions.len());
-    for of in positions {
-        let mut element = list.add_partition(&of.partition.topic, of.partition.partition);
-        element.set_offset(Offset::Offset(of.next))?;
-        element.set_metadata(&of.metadata);
-        queue::set_leader_epoch(&mut list, of.leader_epoch);
-    }
-    Ok(list)
 }

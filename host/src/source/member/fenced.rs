@@ -11,12 +11,12 @@
 use std::time::Duration;
 
 use super::close::Closing;
-use super::queue::Queue;
 use super::reader::{Polled, Reader};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::consumer;
+use crate::kafka::native::record_queue::RecordQueue;
 use crate::record::TopicPartition;
-use crate::source::client;
 
 /// Fenced twice within this time: the other one lives.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -48,15 +48,15 @@ impl Reader {
 
     /// Joins as a new member: what was owned is lost, and told.
     pub(in crate::source) fn join_anew(&mut self, reason: &str) -> Result<()> {
-        let client = Closing::new(client::member(
+        let client = Closing::new(consumer::member(
             &self.plan.set[0],
             self.plan.identity(self.worker),
-            &self.plan.member,
+            self.plan.member.limits(),
         )?);
-        let queue = Queue::of(&client)?;
-        let lost: Vec<TopicPartition> = self.intake.slots().map(|slot| slot.at.clone()).collect();
+        let queue = RecordQueue::of(&client)?;
+        let lost: Vec<TopicPartition> = self.record_buffer.slots().map(|slot| slot.at.clone()).collect();
         lost.iter().for_each(|at| self.forget(at));
-        self.intake.troubles.clear();
+        self.record_buffer.troubles.clear();
         self.rebalance_events.clear();
         self.pending.clear();
         self.is_outlived.set(false);

@@ -7,9 +7,9 @@
 //! does librdkafka for a member without an instance id, on MEMBER_ID_REQUIRED). So the group would take positions from
 //! it that others have passed since.
 
-use super::queue::{self, Membership};
 use super::reader::Reader;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::native::membership::{self, Membership};
 use crate::source::positions::topics::Sharing;
 
 /// Why nothing may be committed.
@@ -39,7 +39,7 @@ impl Reader {
         }
         let no_member = || not_now("this process is no member of the group right now");
         if matches!(self.plan.sharing, Sharing::ByHand) {
-            return queue::no_membership(&self.plan.set[0].group).ok_or_else(no_member);
+            return membership::no_membership(&self.plan.set[0].group).ok_or_else(no_member);
         }
         let membership = self.membership().ok_or_else(no_member)?;
         if self.outlived(&membership) {
@@ -74,10 +74,10 @@ impl Reader {
     }
 
     fn holds_partitions(&self) -> bool {
-        !self.pending.is_empty() || self.intake.slots().next().is_some()
+        !self.pending.is_empty() || self.record_buffer.slots().next().is_some()
     }
 
     fn membership(&self) -> Option<Membership> {
-        queue::membership(&self.client)
+        membership::membership(&self.client)
     }
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use super::reader::{Polled, Reader};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::consumer::words;
 use crate::record::TopicPartition;
-use crate::source::client::words;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
@@ -142,7 +142,7 @@ impl Reader {
         let resolved = match self.resolve(&partitions, self.pending.look) {
             Ok(resolved) => resolved,
             Err(error) if error.kind == Kind::TimedOut => {
-                let is_reading = self.intake.slots().next().is_some();
+                let is_reading = self.record_buffer.slots().next().is_some();
                 self.pending.looked(begun, is_reading);
                 tracing::debug!(%error, "partitions wait on");
                 return Ok(None);

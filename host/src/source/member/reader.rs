@@ -9,15 +9,18 @@ use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::close::Closing;
-use super::commit::{Commits, Outcome, Refusal, Snapshot};
-use super::intake::Intake;
+use super::commit::{Commits, Outcome, Snapshot};
 use super::pending::PendingPartitions;
-use super::queue::{self, Intake as _, Message, Queue};
 use super::rebalance_events::{RebalanceEvent, RebalanceEvents};
+use super::record_buffer::RecordBuffer;
 use crate::clock::{self, Interval};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::consumer::CommitRefusal;
+use crate::kafka::consumer::{self, Event, words};
+use crate::kafka::native::message::Message;
+use crate::kafka::native::record_queue::{RecordQueue, TakesMessages as _};
+use crate::kafka::native::requests;
 use crate::record::{Committable, Records, TopicPartition};
-use crate::source::client::{self, Event, words};
 use crate::source::positions::plan::{Placed, Plan};
 use crate::source::positions::topics::Sharing;
 
@@ -62,7 +65,7 @@ pub enum Polled {
     /// The group took these partitions already: what was not committed, another member reads again.
     Lost(Vec<TopicPartition>),
     /// A commit that was begun came back: with its number of partitions, or why it failed.
-    Committed(Result<usize, Refusal>),
+    Committed(Result<usize, CommitRefusal>),
     /// No broker answers. The reader goes on trying.
     Disconnected(String),
     /// A broker answers again.
@@ -91,11 +94,11 @@ pub struct Position {
 /// Always: at most one batch is handed over and not yet processed; a rebalance event of the group goes before records.
 pub struct Reader {
     // The queue stands before the client: it must be destroyed first.
-    pub(in crate::source) queue: Queue,
+    pub(in crate::source) queue: RecordQueue,
     pub(in crate::source) client: Closing,
     pub(in crate::source) plan: Arc<Plan>,
     pub(in crate::source) worker: usize,
-    pub(in crate::source) intake: Intake,
+    pub(in crate::source) record_buffer: RecordBuffer,
     pub(in crate::source) commits: Commits,
     pub(in crate::source) rebalance_events: RebalanceEvents,
     pub(in crate::source) pending: PendingPartitions,
@@ -134,8 +137,8 @@ impl Reader {
     /// Errors: `Invalid`, settings that librdkafka refuses.
     pub fn join(plan: Arc<Plan>, worker: usize) -> Result<Self> {
         let identity = plan.identity(worker);
-        let client = Closing::new(client::member(&plan.set[0], identity, &plan.member)?);
-        let queue = Queue::of(&client)?;
+        let client = Closing::new(consumer::member(&plan.set[0], identity, plan.member.limits())?);
+        let queue = RecordQueue::of(&client)?;
         let max_batch = plan.set.iter().map(|source| source.max_batch).min().unwrap_or(1);
         let discovery = plan
             .set
@@ -147,7 +150,7 @@ impl Reader {
             queue,
             client,
             worker,
-            intake: Intake::new(max_batch),
+            record_buffer: RecordBuffer::new(max_batch),
             commits: Commits::default(),
             rebalance_events: RebalanceEvents::default(),
             pending: PendingPartitions::new(!matches!(plan.sharing, Sharing::Matching)),
@@ -209,7 +212,7 @@ impl Reader {
     /// `Fenced`, another process with this instance's id; `Bug`, a batch that was not `processed`. A broker that is
     /// away is none.
     pub fn poll(&mut self, wait: Duration, batch: &mut Batch) -> Result<Polled> {
-        if self.intake.has_outstanding() {
+        if self.record_buffer.has_outstanding() {
             return Err(Error::new(
                 Kind::Bug,
                 "failed to poll",
@@ -221,7 +224,7 @@ impl Reader {
             return Ok(told);
         }
         self.move_when_possible()?;
-        if !self.intake.has_run() {
+        if !self.record_buffer.has_run() {
             if let Some(told) = self.take_up()? {
                 return Ok(told);
             }
@@ -235,15 +238,15 @@ impl Reader {
                 self.serve(wait)?;
                 return Ok(self.told.pop_front().unwrap_or(Polled::Finished));
             }
-            self.intake.begin();
+            self.record_buffer.begin();
             // As long as nothing is read, only the group has something to say.
-            let reads = self.intake.slots().next().is_some();
-            if !reads || !self.queue.serve(self.bounded(wait), &mut self.intake) {
+            let reads = self.record_buffer.slots().next().is_some();
+            if !reads || !self.queue.serve(self.bounded(wait), &mut self.record_buffer) {
                 self.serve(self.bounded(wait))?;
             }
             self.rest_at_stops();
         }
-        if let Some((source, partition)) = self.intake.hand_over(&mut batch.records) {
+        if let Some((source, partition)) = self.record_buffer.hand_over(&mut batch.records) {
             batch.source = source;
             batch.partition = partition;
             return Ok(Polled::Batch);
@@ -256,7 +259,7 @@ impl Reader {
     /// If something is checked or retried, the queue is not waited for longer than its turn.
     fn bounded(&self, wait: Duration) -> Duration {
         let is_waiting =
-            !self.rebalance_events.is_empty() || !self.pending.is_empty() || !self.intake.troubles.is_empty();
+            !self.rebalance_events.is_empty() || !self.pending.is_empty() || !self.record_buffer.troubles.is_empty();
         if is_waiting {
             wait.min(Duration::from_millis(50))
         } else {
@@ -279,12 +282,12 @@ impl Reader {
 
     /// Whether the last batch is still to be processed: no partition is processed that the group took.
     pub fn has_batch(&self) -> bool {
-        self.intake.has_outstanding()
+        self.record_buffer.has_outstanding()
     }
 
     /// The last batch's outputs are staged: once they are acknowledged, its positions may be committed.
     pub fn processed(&mut self) {
-        self.intake.processed();
+        self.record_buffer.processed();
     }
 
     /// Whether every processed position is held by the group, or by checkpoints if those are the truth; or is to be
@@ -320,7 +323,7 @@ impl Reader {
     }
 
     fn uncommitted(&self, is_wanted: impl Fn(&TopicPartition) -> bool) -> Vec<Committable> {
-        self.intake
+        self.record_buffer
             .positions()
             .filter(|(slot, next)| slot.committed != Some(*next) && is_wanted(&slot.at))
             .map(|(slot, next)| Committable {
@@ -347,7 +350,8 @@ impl Reader {
         if let Some(limit) = commit.filter(|_| self.plan.commits() && self.may_commit()) {
             let positions = self.uncommitted(|at| partitions.contains(at));
             if !self.commit_and_wait(positions, clock::now() + limit)? {
-                self.told.push_back(Polled::Committed(Err(Refusal::passing(NO_ANSWER))));
+                self.told
+                    .push_back(Polled::Committed(Err(CommitRefusal::passing(NO_ANSWER))));
             }
         }
         if self.fenced != membership {
@@ -357,7 +361,7 @@ impl Reader {
         }
         let owned: Vec<_> = partitions
             .into_iter()
-            .filter(|at| self.intake.slot(&at.topic, at.partition).is_some())
+            .filter(|at| self.record_buffer.slot(&at.topic, at.partition).is_some())
             .collect();
         self.give_up(&owned)
     }
@@ -392,7 +396,7 @@ impl Reader {
         if self.plan.tells_group() {
             self.commit_and_wait(Vec::new(), closed.min(clock::now() + LAST_TOLD))?;
         }
-        for (slot, next) in self.intake.positions() {
+        for (slot, next) in self.record_buffer.positions() {
             self.plan.hand_over(&slot.at, next);
         }
         let Self { queue, client, .. } = self;
@@ -423,14 +427,14 @@ impl Reader {
 
     /// Where the owned partitions stand.
     pub fn positions(&self) -> Vec<Position> {
-        self.intake
+        self.record_buffer
             .positions()
             .map(|(slot, next)| Position {
                 source: slot.source,
                 partition: slot.at.clone(),
                 next,
                 committed: slot.committed,
-                end: queue::known_end(&self.client, &slot.at.topic, slot.at.partition),
+                end: requests::known_end(&self.client, &slot.at.topic, slot.at.partition),
             })
             .collect()
     }
@@ -444,12 +448,12 @@ impl Reader {
     /// Serves what librdkafka has to tell. A message that comes this way came before the partition was led into our
     /// queue: it is taken in first.
     pub(in crate::source) fn serve(&mut self, wait: Duration) -> Result<()> {
-        client::tend(&self.client);
+        consumer::tend(&self.client);
         let mut wait = wait;
         loop {
             let before = self.client.context().served();
             match self.client.poll(wait) {
-                Some(Ok(message)) if !self.intake.take(&Message::of(&message)) => break,
+                Some(Ok(message)) if !self.record_buffer.take(&Message::of(&message)) => break,
                 Some(_) => {}
                 None if self.client.context().served() == before => break,
                 None => {}
@@ -487,7 +491,7 @@ impl Reader {
         match code {
             Code::AllBrokersDown if self.disconnected.is_none() => {
                 let why = self.client.context().reason().map_or(reason, |(why, _)| why);
-                self.disconnected = Some(self.intake.arrivals);
+                self.disconnected = Some(self.record_buffer.arrivals);
                 self.told.push_back(Polled::Disconnected(why));
             }
             Code::FencedInstanceId | Code::Fatal => {
@@ -522,7 +526,7 @@ impl Reader {
                     partition: at, next, ..
                 } in &outcome.positions
                 {
-                    if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
+                    if let Some(slot) = self.record_buffer.slot_mut(&at.topic, at.partition) {
                         slot.committed = Some(*next);
                     }
                 }
@@ -539,7 +543,7 @@ impl Reader {
         let Some(arrivals) = self.disconnected else {
             return;
         };
-        let is_back = self.intake.arrivals > arrivals
+        let is_back = self.record_buffer.arrivals > arrivals
             || (self.probe.due()
                 && self
                     .client
@@ -561,11 +565,11 @@ impl Reader {
             || !self.rebalance_events.is_empty()
             || !self.pending.is_empty()
             || !self.moves.is_empty()
-            || !self.intake.slots().all(|slot| slot.is_at_stop())
+            || !self.record_buffer.slots().all(|slot| slot.is_at_stop())
         {
             return Ok(false);
         }
-        for slot in self.intake.slots() {
+        for slot in self.record_buffer.slots() {
             self.plan.completed(&slot.at);
         }
         let incomplete = self.plan.incomplete();

@@ -10,14 +10,14 @@ use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::commit::Snapshot;
-use super::intake::Slot;
-use super::queue;
 use super::reader::{Polled, Reader};
 use super::rebalance_events::RebalanceEvent;
+use super::record_buffer::BufferedPartition;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::consumer::words;
+use crate::kafka::lookup::{Lookup, Which};
+use crate::kafka::native::partition_list::{self, list};
 use crate::record::TopicPartition;
-use crate::source::client::words;
-use crate::source::positions::lookup::{self, Lookup, Which};
 use crate::source::positions::plan::{Placed, own, own_metadata};
 use crate::source::positions::start::Origin;
 use crate::source::positions::topics::Sharing;
@@ -103,7 +103,7 @@ impl Reader {
     }
 
     fn still_owned(&self, of: &[TopicPartition]) -> Vec<TopicPartition> {
-        let owned: BTreeSet<_> = self.intake.slots().map(|slot| &slot.at).collect();
+        let owned: BTreeSet<_> = self.record_buffer.slots().map(|slot| &slot.at).collect();
         of.iter().filter(|at| owned.contains(at)).cloned().collect()
     }
 
@@ -124,10 +124,10 @@ impl Reader {
         self.assignment_epoch += 1;
         for (placed, committed) in &resolved {
             let at = placed.partition.clone();
-            let slot = Slot::new(placed.source, at, placed.from, placed.stop, *committed);
+            let slot = BufferedPartition::new(placed.source, at, placed.from, placed.stop, *committed);
             let mut slot = slot.behind(placed.leader_epoch);
             slot.assignment_epoch = self.assignment_epoch;
-            self.intake.add(slot);
+            self.record_buffer.add(slot);
         }
         self.rest_at_stops();
         self.commit_first_pointers(&resolved);
@@ -166,7 +166,7 @@ impl Reader {
             element
                 .set_offset(Offset::Offset(placed.from))
                 .map_err(|error| failed(&error))?;
-            queue::set_leader_epoch(&mut list, placed.leader_epoch);
+            partition_list::set_leader_epoch(&mut list, placed.leader_epoch);
         }
         if list.count() == 0 {
             return Ok(());
@@ -175,7 +175,10 @@ impl Reader {
             .client
             .seek_partitions(list, SEEK)
             .map_err(|error| failed(&error))?;
-        for missed in queue::elements(&sought).into_iter().filter(|of| of.error.is_some()) {
+        for missed in partition_list::elements(&sought)
+            .into_iter()
+            .filter(|of| of.error.is_some())
+        {
             tracing::debug!(topic = missed.topic, partition = missed.partition, why = ?missed.error, "not looked for truncation");
         }
         Ok(())
@@ -267,7 +270,7 @@ impl Reader {
         for at in partitions {
             self.queue.forget_led(&at.topic, at.partition);
         }
-        let list = lookup::list(partitions, Offset::Invalid).map_err(|error| failed(&error))?;
+        let list = list(partitions, Offset::Invalid).map_err(|error| failed(&error))?;
         self.client
             .incremental_unassign(&list)
             .map_err(|error| failed(&error))?;
@@ -278,7 +281,7 @@ impl Reader {
     /// A partition is not this reader's any more.
     pub(in crate::source) fn forget(&mut self, at: &TopicPartition) {
         self.commits.forget(at);
-        let Some((slot, safe)) = self.intake.remove(at) else {
+        let Some((slot, safe)) = self.record_buffer.remove(at) else {
             return;
         };
         self.plan.hand_over(at, safe);
@@ -300,13 +303,13 @@ impl Reader {
         let failed = |error: &_| Error::new(Kind::Kafka, "failed to read on from other offsets", words(error));
         let partitions: Vec<_> = places.iter().map(|(at, _)| at.clone()).collect();
         self.resume(&partitions);
-        let list = lookup::list(&partitions, Offset::Invalid).map_err(|error| failed(&error))?;
+        let list = list(&partitions, Offset::Invalid).map_err(|error| failed(&error))?;
         self.client
             .incremental_unassign(&list)
             .map_err(|error| failed(&error))?;
         for (at, next) in places {
-            self.intake.restart(at, *next);
-            if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
+            self.record_buffer.restart(at, *next);
+            if let Some(slot) = self.record_buffer.slot_mut(&at.topic, at.partition) {
                 (slot.is_moving, slot.is_paused) = (false, false);
             }
         }
@@ -327,7 +330,7 @@ impl Reader {
     /// Partitions at their stop are fetched no more.
     pub(in crate::source) fn rest_at_stops(&mut self) {
         let at_stop: Vec<_> = self
-            .intake
+            .record_buffer
             .slots()
             .filter(|slot| slot.is_at_stop() && !slot.is_paused)
             .map(|slot| slot.at.clone())
@@ -335,7 +338,7 @@ impl Reader {
         if at_stop.is_empty() {
             return;
         }
-        let paused = lookup::list(&at_stop, Offset::Invalid).and_then(|list| self.client.pause(&list));
+        let paused = list(&at_stop, Offset::Invalid).and_then(|list| self.client.pause(&list));
         if let Err(error) = paused {
             tracing::debug!(
                 error = words(&error),
@@ -343,7 +346,7 @@ impl Reader {
             );
         }
         for at in &at_stop {
-            if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
+            if let Some(slot) = self.record_buffer.slot_mut(&at.topic, at.partition) {
                 slot.is_paused = true;
             }
         }
@@ -354,14 +357,14 @@ impl Reader {
         let paused: Vec<_> = partitions
             .iter()
             .filter(|at| {
-                self.intake
+                self.record_buffer
                     .slot(&at.topic, at.partition)
                     .is_some_and(|slot| slot.is_paused)
             })
             .cloned()
             .collect();
         if !paused.is_empty()
-            && let Err(error) = lookup::list(&paused, Offset::Invalid).and_then(|list| self.client.resume(&list))
+            && let Err(error) = list(&paused, Offset::Invalid).and_then(|list| self.client.resume(&list))
         {
             tracing::debug!(error = words(&error), "partitions stay paused");
         }

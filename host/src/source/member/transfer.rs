@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use super::commit::{Refusal, Snapshot};
+use super::commit::Snapshot;
 use super::membership::TAKEN_FOR_GONE;
 use super::reader::{Polled, Reader};
 use crate::error::Result;
+use crate::kafka::consumer::CommitRefusal;
 use crate::offset_metadata::Pointer;
 use crate::record::{Committable, TopicPartition};
 
@@ -38,7 +39,7 @@ pub type Held = (TopicPartition, Option<(i64, String)>);
 impl Reader {
     /// Every partition that this reader owns, idle ones too.
     pub fn owned(&self) -> Vec<OwnedPartition> {
-        let owned = self.intake.positions().map(|(slot, next)| OwnedPartition {
+        let owned = self.record_buffer.positions().map(|(slot, next)| OwnedPartition {
             partition: slot.at.clone(),
             source: slot.source,
             next,
@@ -52,14 +53,14 @@ impl Reader {
 
     /// What rides with a partition's offset: `pointer`, and the stop of a bounded run.
     pub fn metadata_for(&self, at: &TopicPartition, pointer: &Pointer) -> String {
-        let slot = self.intake.slot(&at.topic, at.partition);
+        let slot = self.record_buffer.slot(&at.topic, at.partition);
         let stop = slot.and_then(|slot| self.plan.kept_stop(slot.source, slot.stop));
         pointer.with_stop(stop)
     }
 
     /// A partition's stop as it is kept with its position; `None`: it has none.
     pub fn kept_stop(&self, at: &TopicPartition) -> Option<String> {
-        let slot = self.intake.slot(&at.topic, at.partition)?;
+        let slot = self.record_buffer.slot(&at.topic, at.partition)?;
         self.plan.kept_stop(slot.source, slot.stop).map(|stop| stop.to_string())
     }
 
@@ -73,7 +74,7 @@ impl Reader {
             return false;
         }
         if !self.may_commit() {
-            let refusal = Refusal::passing(TAKEN_FOR_GONE);
+            let refusal = CommitRefusal::passing(TAKEN_FOR_GONE);
             self.told.push_back(Polled::Committed(Err(refusal)));
             return true;
         }
@@ -99,13 +100,13 @@ impl Reader {
     }
 
     fn owns(&self, at: &TopicPartition) -> bool {
-        self.intake.slot(&at.topic, at.partition).is_some()
+        self.record_buffer.slot(&at.topic, at.partition).is_some()
     }
 
     /// Somebody else committed these positions for this reader.
     pub fn committed_by_others(&mut self, positions: &[(TopicPartition, i64)]) {
         for (at, next) in positions {
-            if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
+            if let Some(slot) = self.record_buffer.slot_mut(&at.topic, at.partition) {
                 slot.committed = Some(*next);
             }
         }
@@ -118,8 +119,8 @@ impl Reader {
     /// `Kafka`: librdkafka refuses.
     pub fn rewind(&mut self, to: &[(TopicPartition, i64)]) -> Result<()> {
         for (at, next) in to {
-            self.intake.restart(at, *next);
-            if let Some(slot) = self.intake.slot_mut(&at.topic, at.partition) {
+            self.record_buffer.restart(at, *next);
+            if let Some(slot) = self.record_buffer.slot_mut(&at.topic, at.partition) {
                 slot.start = *next;
                 slot.committed = slot.committed.map(|_| *next);
                 slot.is_moving = true;
@@ -136,7 +137,7 @@ impl Reader {
         }
         let mut places: Vec<_> = std::mem::take(&mut self.moves).into_iter().collect();
         places.retain(|(at, _)| {
-            self.intake
+            self.record_buffer
                 .slot(&at.topic, at.partition)
                 .is_some_and(|slot| slot.is_moving)
         });
@@ -152,7 +153,7 @@ impl Reader {
     /// # Errors
     /// `TimedOut`: not within `limit`. `Kafka`: it is not allowed.
     pub fn committed_now(&self, limit: Duration) -> Result<Vec<Held>> {
-        let owned: Vec<_> = self.intake.slots().map(|slot| slot.at.clone()).collect();
+        let owned: Vec<_> = self.record_buffer.slots().map(|slot| slot.at.clone()).collect();
         let held = match self.plan.kept_of(&owned) {
             Some(kept) => kept,
             None => self.lookup(limit).committed(&owned)?,

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::intake::Trouble;
-use super::queue;
 use super::reader::{Polled, Reader};
+use super::record_buffer::Trouble;
 use crate::clock::Interval;
 use crate::config::{KafkaSource, Subscription};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::consumer;
+use crate::kafka::lookup::{Lookup, Which};
+use crate::kafka::native;
 use crate::record::TopicPartition;
-use crate::source::client;
 use crate::source::positions::agreement::outgrown;
 use crate::source::positions::counts;
-use crate::source::positions::lookup::{Lookup, Which};
 use crate::source::positions::plan::{Placed, no_offset};
 use crate::source::positions::start::{self, Facts};
 use crate::source::positions::topics::{self, Sharing};
@@ -84,7 +84,7 @@ impl Reader {
         }
         let all = counts.iter().flat_map(|(topic, count)| topics::numbered(topic, *count));
         let mut new = self.plan.share(all.collect(), self.worker);
-        new.retain(|at| self.intake.slot(&at.topic, at.partition).is_none());
+        new.retain(|at| self.record_buffer.slot(&at.topic, at.partition).is_none());
         self.counts = counts;
         if !new.is_empty() {
             let placed = self.assign(&new)?;
@@ -144,7 +144,7 @@ impl Reader {
             }
             Err(dissent) => dissent,
         };
-        let owned: Vec<_> = self.intake.slots().map(|slot| slot.at.clone()).collect();
+        let owned: Vec<_> = self.record_buffer.slots().map(|slot| slot.at.clone()).collect();
         if owned.is_empty() {
             return Err(dissent);
         }
@@ -173,7 +173,7 @@ impl Reader {
     /// Takes the partitions that a follower got since, if this member has the leader's of the same number.
     fn follow_up(&mut self, leader: &str) -> Result<()> {
         let led: Vec<_> = self
-            .intake
+            .record_buffer
             .slots()
             .filter(|slot| &*slot.at.topic == leader)
             .map(|slot| slot.at.clone())
@@ -181,7 +181,7 @@ impl Reader {
         let new: Vec<_> = self
             .with_followers(&led)
             .into_iter()
-            .filter(|at| self.intake.slot(&at.topic, at.partition).is_none())
+            .filter(|at| self.record_buffer.slot(&at.topic, at.partition).is_none())
             .collect();
         if !new.is_empty() {
             let placed = self.assign(&new)?;
@@ -212,10 +212,10 @@ impl Reader {
 
     /// Sees to the errors that came in place of records, after the records before them were handed over.
     pub(in crate::source) fn see_to_troubles(&mut self) -> Result<()> {
-        for trouble in std::mem::take(&mut self.intake.troubles) {
+        for trouble in std::mem::take(&mut self.record_buffer.troubles) {
             match trouble.code {
                 Code::AutoOffsetReset | Code::OffsetOutOfRange => match self.leave_gap(&trouble) {
-                    Err(error) if error.kind == Kind::TimedOut => self.intake.troubles.push(trouble),
+                    Err(error) if error.kind == Kind::TimedOut => self.record_buffer.troubles.push(trouble),
                     done => done?,
                 },
                 Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
@@ -243,7 +243,7 @@ impl Reader {
     /// source's policy says where to go on. librdkafka says it once, and fetches no more.
     fn leave_gap(&mut self, trouble: &Trouble) -> Result<()> {
         let Some(slot) = self
-            .intake
+            .record_buffer
             .slot(&trouble.topic, trouble.partition)
             .filter(|slot| !slot.is_at_stop())
         else {
@@ -272,7 +272,7 @@ impl Reader {
         };
         tracing::warn!(partition = %at, next, from, why = trouble.text, "the log does not hold the position");
         self.move_to(&[(at.clone(), from)])?;
-        self.intake.forget_epoch(&at);
+        self.record_buffer.forget_epoch(&at);
         self.told.push_back(Polled::Assigned(vec![Placed {
             source: index,
             partition: at,
@@ -293,7 +293,7 @@ impl Reader {
         let end = one(lookup.offsets(only, Which::End)?);
         let mut high = end;
         if next > end {
-            let client = client::uncommitted_bystander(&self.plan.set[0])?;
+            let client = consumer::uncommitted_non_member(&self.plan.set[0])?;
             high = one(
                 Lookup::new(&client, "failed to read the end of a log".to_owned(), PATIENCE)
                     .offsets(only, Which::End)?,
@@ -315,7 +315,7 @@ fn one(offsets: Vec<Option<i64>>) -> i64 {
 /// Whether librdkafka means that the log was truncated below a position: it reports that as any other position that a
 /// log does not hold.
 fn is_truncation(text: &str) -> bool {
-    text.contains(queue::words(Code::LogTruncation as i32))
+    text.contains(native::words(Code::LogTruncation as i32))
 }
 
 /// After an unclean election the log may be as long as before, with other records in it.

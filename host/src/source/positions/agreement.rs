@@ -16,7 +16,7 @@ use super::topics::Sharing;
 use crate::clock;
 use crate::config::KafkaSource;
 use crate::error::{Error, Kind, Result};
-use crate::source::client::{Client, words};
+use crate::kafka::consumer::{Client, words};
 
 /// How long one look at the group may take: a broker that is away keeps the answer back, and the worker waits
 /// meanwhile.

@@ -4,19 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use super::lookup::Lookup;
 use super::plan::{Placed, Plan};
-use super::start::Committed;
 use crate::config::{CommitOffsets, KafkaSource, Start, Stop, Subscription};
 use crate::error::Result;
+use crate::kafka::consumer::lock;
+use crate::kafka::lookup::{CommittedOffset, Lookup};
 use crate::record::TopicPartition;
-use crate::source::client::lock;
 
 /// The next offset of each partition, and the pointer of the checkpoint that says so.
 pub type Kept = BTreeMap<TopicPartition, (i64, String)>;
 
 /// A position for each of some partitions, if there is one.
-type Found = Vec<Option<Committed>>;
+type Found = Vec<Option<CommittedOffset>>;
 
 /// What the group holds, and what checkpoints hold. The group is asked only if something needs it: the user may not
 /// have the right.
@@ -39,7 +38,7 @@ pub(super) fn committed(
         vec![None; all.len()]
     };
     // Whoever committed it: it is not the truth.
-    let foreign = |held: Committed| Committed {
+    let foreign = |held: CommittedOffset| CommittedOffset {
         metadata: String::new(),
         ..held
     };
@@ -47,8 +46,8 @@ pub(super) fn committed(
     Ok((of_group, all.iter().map(|at| found(kept, at)).collect()))
 }
 
-fn found(kept: &Kept, at: &TopicPartition) -> Option<Committed> {
-    kept.get(at).map(|(offset, metadata)| Committed {
+fn found(kept: &Kept, at: &TopicPartition) -> Option<CommittedOffset> {
+    kept.get(at).map(|(offset, metadata)| CommittedOffset {
         offset: *offset,
         leader_epoch: None,
         metadata: metadata.clone(),
@@ -57,7 +56,7 @@ fn found(kept: &Kept, at: &TopicPartition) -> Option<Committed> {
 
 impl Plan {
     /// What the checkpoints hold of these partitions; `None`: they are not the truth.
-    pub(in crate::source) fn kept_of(&self, partitions: &[TopicPartition]) -> Option<Vec<Option<Committed>>> {
+    pub(in crate::source) fn kept_of(&self, partitions: &[TopicPartition]) -> Option<Vec<Option<CommittedOffset>>> {
         let kept = lock(self.kept.as_ref()?);
         Some(partitions.iter().map(|at| found(&kept, at)).collect())
     }

@@ -9,5 +9,4 @@ pub(in crate::source) mod kept;
 pub(in crate::source) mod topics;
 pub(in crate::source) mod agreement;
 pub(in crate::source) mod counts;
-pub(in crate::source) mod lookup;
 pub(in crate::source) mod start;

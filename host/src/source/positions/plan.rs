@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::agreement::Onlooker;
 use super::counts::{self, Keyed};
 use super::kept::{self, Kept};
-use super::lookup::{Lookup, PATIENCE, Which};
-use super::start::{self, Committed, Facts, Origin, Unresolved};
+use super::start::{self, Facts, Origin, Unresolved};
 use super::topics::{self, Layout, Sharing};
 use crate::config::{CommitOffsets, KafkaSource, PartitionCounts, Start, Stop, Truth};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::consumer::{self, Client, Identity, MemberLimits, lock};
+use crate::kafka::lookup::{CommittedOffset, Lookup, PATIENCE, Which};
 use crate::offset_metadata::{self, KeptStop, Pointer};
 use crate::record::{Committable, TopicPartition};
-use crate::source::client::{self, Client, Identity, lock};
 use crate::source::member::commit;
 use crate::task_id::TaskIds;
 
@@ -39,6 +39,15 @@ pub struct Member {
     pub beside: Vec<KafkaSource>,
     /// How long a worker may go without asking the group for anything; after that its partitions are somebody else's.
     pub poll_interval: Duration,
+}
+
+impl Member {
+    pub(in crate::source) fn limits(&self) -> MemberLimits {
+        MemberLimits {
+            queue_bytes: self.queue_bytes,
+            poll_interval: self.poll_interval,
+        }
+    }
 }
 
 /// A partition, where it starts and why, and where it stops.
@@ -113,7 +122,7 @@ fn resolve(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> 
             "a set has at least one",
         ));
     };
-    let client = Arc::new(client::bystander(first)?);
+    let client = Arc::new(consumer::non_member(first)?);
     let lookup = |source: usize| lookup(&client, &set[source]);
     let layout = topics::lay_out(set, &member.beside, &lookup)?;
     let counts = counts::fixed(set, &member.keyed, &layout)?;
@@ -145,7 +154,7 @@ fn resolve(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> 
 /// Whether a set can be read with the topics as they are now; nothing is committed. Errors: as [`plan`].
 pub fn check(set: &[KafkaSource], member: &Member) -> Result<()> {
     let Some(first) = set.first() else { return Ok(()) };
-    let client = Arc::new(client::bystander(first)?);
+    let client = Arc::new(consumer::non_member(first)?);
     let layout = topics::lay_out(set, &member.beside, &|source: usize| lookup(&client, &set[source]))?;
     counts::fixed(set, &member.keyed, &layout)?;
     let is_kept = first.truth == Truth::Checkpoint;
@@ -251,7 +260,7 @@ fn measure_open_ends(set: &[KafkaSource], layout: &Layout, facts: &mut [Facts]) 
     if beyond.is_empty() {
         return Ok(());
     }
-    let client = client::uncommitted_bystander(&set[0])?;
+    let client = consumer::uncommitted_non_member(&set[0])?;
     let partitions: Vec<_> = beyond.iter().map(|&index| layout.partitions[index].1.clone()).collect();
     let highs = lookup(&client, &set[0]).offsets(&partitions, Which::End)?;
     for (index, high) in beyond.into_iter().zip(highs) {
@@ -526,12 +535,12 @@ impl Plan {
 }
 
 /// What rides with a committed offset of this pipeline.
-pub(in crate::source) fn own_metadata(committed: &Committed) -> Option<String> {
+pub(in crate::source) fn own_metadata(committed: &CommittedOffset) -> Option<String> {
     committed.is_ours().then(|| committed.metadata.clone())
 }
 
 /// The position of this pipeline in a committed offset.
-pub(in crate::source) fn own(committed: &Option<Committed>) -> Option<i64> {
+pub(in crate::source) fn own(committed: &Option<CommittedOffset>) -> Option<i64> {
     committed
         .as_ref()
         .filter(|committed| committed.is_ours())

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::config::{KafkaSource, Otherwise, OutOfRange, Start, Stop};
-use crate::offset_metadata::{self, KeptStop};
+use crate::kafka::lookup::CommittedOffset;
+use crate::offset_metadata::KeptStop;
 use crate::record::TopicPartition;
 
 /// Why a partition starts where it starts.
@@ -47,21 +48,6 @@ impl fmt::Display for Origin {
     }
 }
 
-/// An offset of the group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::source) struct Committed {
-    pub(in crate::source) offset: i64,
-    /// The epoch of the leader that took the record before it.
-    pub(in crate::source) leader_epoch: Option<i32>,
-    pub(in crate::source) metadata: String,
-}
-
-impl Committed {
-    pub(in crate::source) fn is_ours(&self) -> bool {
-        offset_metadata::is_ours(&self.metadata)
-    }
-}
-
 /// What Kafka said about a partition. `end` was read before the look-ups by time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::source) struct Facts {
@@ -72,9 +58,9 @@ pub(in crate::source) struct Facts {
     /// End of the log, behind transactions that are still open; at least `end`.
     pub(in crate::source) high: i64,
     /// The group's offset.
-    pub(in crate::source) committed: Option<Committed>,
+    pub(in crate::source) committed: Option<CommittedOffset>,
     /// What this pipeline's newest checkpoint holds, if that is the truth; the group's offset is then never ours.
-    pub(in crate::source) kept: Option<Committed>,
+    pub(in crate::source) kept: Option<CommittedOffset>,
     /// First offset of the start's time or later.
     pub(in crate::source) at_start_time: Option<i64>,
     /// First offset of the stop's time or later.
@@ -83,7 +69,7 @@ pub(in crate::source) struct Facts {
 
 impl Facts {
     /// This pipeline's position, if it has one.
-    pub(in crate::source) fn own(&self) -> Option<&Committed> {
+    pub(in crate::source) fn own(&self) -> Option<&CommittedOffset> {
         let of_group = self.committed.as_ref().filter(|committed| committed.is_ours());
         self.kept.as_ref().or(of_group)
     }
@@ -193,7 +179,7 @@ pub(in crate::source) fn stop(stop: &Stop, at: &TopicPartition, facts: &Facts) -
 /// A run whose every kept stop is reached has ended: a start after it is a new run, and resolves its stops anew.
 pub(in crate::source) fn kept_stops<'a>(
     setting: u32,
-    committed: impl Iterator<Item = Option<&'a Committed>>,
+    committed: impl Iterator<Item = Option<&'a CommittedOffset>>,
 ) -> Vec<Option<i64>> {
     let mut is_over = true;
     let kept = committed
@@ -215,6 +201,7 @@ fn listed(offsets: &crate::config::Offsets, at: &TopicPartition) -> Option<i64> 
 mod tests {
     use super::*;
     use crate::config::{Cluster, CommitOffsets, EventTime, Subscription};
+    use crate::kafka::lookup::CommittedOffset;
     use crate::offset_metadata::Pointer;
     use std::time::Duration;
 
@@ -249,7 +236,7 @@ mod tests {
             begin: 100,
             end: 190,
             high: 200,
-            committed: committed.map(|(offset, metadata)| Committed {
+            committed: committed.map(|(offset, metadata)| CommittedOffset {
                 offset,
                 leader_epoch: None,
                 metadata: metadata.to_owned(),
@@ -437,16 +424,16 @@ mod tests {
         assert_eq!(stop(&Stop::Offsets(given(0, 9000)), &at(), &found), Ok(None));
     }
 
-    fn own(offset: i64, stop: Option<(i64, u32)>) -> Committed {
+    fn own(offset: i64, stop: Option<(i64, u32)>) -> CommittedOffset {
         let stop = stop.map(|(at, setting)| KeptStop { at, setting });
-        Committed {
+        CommittedOffset {
             offset,
             leader_epoch: None,
             metadata: Pointer::first("views/3").with_stop(stop),
         }
     }
 
-    fn kept(of: &[Option<Committed>]) -> Vec<Option<i64>> {
+    fn kept(of: &[Option<CommittedOffset>]) -> Vec<Option<i64>> {
         kept_stops(7, of.iter().map(Option::as_ref))
     }
 

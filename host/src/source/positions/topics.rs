@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lookup::Lookup;
 use crate::config::{KafkaSource, PartitionCounts, Subscription};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::lookup::Lookup;
 use crate::record::TopicPartition;
 
 /// How members come by their partitions.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
@@ -10,19 +11,17 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, TopicPartitionList};
 
-use super::member::commit::Refusal;
-use super::member::queue;
-use super::positions::plan::Member;
+use super::connect;
+use super::errors::is_cut_off;
+use super::native::partition_list;
+use super::sign_in::SignedIn;
 use crate::config::{Cluster, KafkaSource};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::connect;
-use crate::kafka::errors::is_cut_off;
-use crate::login::SignedIn;
 
-pub(super) type Client = BaseConsumer<Context>;
+pub(crate) type Client = BaseConsumer<Context>;
 
 /// Something that happened to a consumer, in the order in which it happened.
-pub(super) enum Event {
+pub(crate) enum Event {
     /// The group gives partitions; to be answered by an incremental assignment.
     Assign(Vec<(String, i32)>),
     /// The group takes partitions; to be answered by an incremental unassignment.
@@ -31,9 +30,40 @@ pub(super) enum Event {
         is_lost: bool,
     },
     /// A commit came back.
-    Committed(Result<(), Refusal>),
+    Committed(Result<(), CommitRefusal>),
     /// A member of another kind of group, or something as final.
     Error(RDKafkaErrorCode, String),
+}
+
+/// Why the group did not take a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitRefusal {
+    /// In Kafka's words.
+    pub reason: String,
+    /// Whether it will be refused again, however often it is asked for: not by a rebalance, or a broker that is away.
+    pub is_lasting: bool,
+}
+
+impl CommitRefusal {
+    pub(crate) fn of(reason: String, code: Option<RDKafkaErrorCode>) -> Self {
+        let is_lasting = matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::OffsetMetadataTooLarge
+                    | RDKafkaErrorCode::InvalidCommitOffsetSize
+                    | RDKafkaErrorCode::InvalidGroupId
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed
+            )
+        );
+        Self { reason, is_lasting }
+    }
+
+    /// Nobody knows better.
+    pub(crate) fn passing(reason: &str) -> Self {
+        Self::of(reason.to_owned(), None)
+    }
 }
 
 /// Receives librdkafka's callbacks and only keeps them: the reader answers, later and from its own thread.
@@ -41,7 +71,7 @@ pub(super) enum Event {
 /// Always: once `is_closing`, rebalances are answered on the spot, because a consumer with an unanswered one never
 /// closes.
 #[derive(Default)]
-pub(super) struct Context {
+pub(crate) struct Context {
     events: Mutex<VecDeque<Event>>,
     /// Grows with each callback: `BaseConsumer::poll` gives `None` both for "nothing" and for "served an event".
     served: AtomicU64,
@@ -52,15 +82,15 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn next_event(&self) -> Option<Event> {
+    pub(crate) fn next_event(&self) -> Option<Event> {
         lock(&self.events).pop_front()
     }
 
-    pub(super) fn served(&self) -> u64 {
+    pub(crate) fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
     }
 
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
     }
 
@@ -70,12 +100,12 @@ impl Context {
     }
 
     /// A broker answered: why none did before is past.
-    pub(super) fn forget_reasons(&self) {
+    pub(crate) fn forget_reasons(&self) {
         lock(&self.reasons).clear();
     }
 
     /// Why no broker answers: the reason that tells most, and whether waiting cannot help.
-    pub(super) fn reason(&self) -> Option<(String, bool)> {
+    pub(crate) fn reason(&self) -> Option<(String, bool)> {
         let reasons = lock(&self.reasons);
         let by = |code: RDKafkaErrorCode| reasons.get(&(code as i32)).cloned();
         let refused = [
@@ -130,7 +160,7 @@ impl ConsumerContext for Context {
             }
             return;
         }
-        let partitions = queue::elements(list)
+        let partitions = partition_list::elements(list)
             .into_iter()
             .map(|of| (of.topic, of.partition))
             .collect();
@@ -144,13 +174,13 @@ impl ConsumerContext for Context {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
-        let failed = queue::elements(list)
+        let failed = partition_list::elements(list)
             .into_iter()
             .find_map(|of| Some((of.error?, of.topic, of.partition)));
         self.keep(Event::Committed(match (result, failed) {
-            (Err(error), _) => Err(Refusal::of(words(&error), error.rdkafka_error_code())),
+            (Err(error), _) => Err(CommitRefusal::of(words(&error), error.rdkafka_error_code())),
             (Ok(()), Some((code, topic, partition))) => {
-                Err(Refusal::of(format!("{topic}/{partition}: {code}"), Some(code)))
+                Err(CommitRefusal::of(format!("{topic}/{partition}: {code}"), Some(code)))
             }
             (Ok(()), None) => Ok(()),
         }));
@@ -158,31 +188,40 @@ impl ConsumerContext for Context {
 }
 
 /// A consumer of a group that never joins it: for look-ups, and for positions while nobody is there.
-pub(super) fn bystander(source: &KafkaSource) -> Result<Client> {
+pub(crate) fn non_member(source: &KafkaSource) -> Result<Client> {
     create(&source.cluster, &common(source))
 }
 
 /// The same, and it sees what is not committed yet: for the true end of a log.
-pub(super) fn uncommitted_bystander(source: &KafkaSource) -> Result<Client> {
+pub(crate) fn uncommitted_non_member(source: &KafkaSource) -> Result<Client> {
     let mut settings = common(source);
     settings.push(("isolation.level", "read_uncommitted".to_owned()));
     create(&source.cluster, &settings)
 }
 
 /// What tells one member of a group from another.
-pub(super) struct Identity {
-    pub(super) client_id: String,
+pub(crate) struct Identity {
+    pub(crate) client_id: String,
     /// Set: static membership.
-    pub(super) instance: Option<String>,
+    pub(crate) instance: Option<String>,
+}
+
+/// How much a member may hold, and how long it may take.
+#[derive(Clone, Copy)]
+pub(crate) struct MemberLimits {
+    /// For what is fetched and not read yet.
+    pub(crate) queue_bytes: u64,
+    /// From one poll to the next; the group takes a member that needs longer for dead.
+    pub(crate) poll_interval: Duration,
 }
 
 /// A consumer that reads records.
-pub(super) fn member(source: &KafkaSource, identity: Identity, of: &Member) -> Result<Client> {
+pub(crate) fn member(source: &KafkaSource, identity: Identity, limits: MemberLimits) -> Result<Client> {
     let mut settings = common(source);
     settings.extend(reading(source));
-    settings.extend(memory(of.queue_bytes));
+    settings.extend(memory(limits.queue_bytes));
     // librdkafka takes none that is shorter than the session.
-    let poll_interval = of.poll_interval.max(source.session_timeout);
+    let poll_interval = limits.poll_interval.max(source.session_timeout);
     settings.push(("max.poll.interval.ms", poll_interval.as_millis().to_string()));
     settings.push(("client.id", identity.client_id));
     settings.extend(identity.instance.map(|instance| ("group.instance.id", instance)));
@@ -269,14 +308,14 @@ fn create(cluster: &Cluster, settings: &Settings) -> Result<Client> {
 }
 
 /// Sees to what a client signs in with; it has to be called now and then while it lives.
-pub(super) fn tend(client: &Client) {
+pub(crate) fn tend(client: &Client) {
     if let Some(signed_in) = client.context().signed_in.get() {
         signed_in.tend(client.client());
     }
 }
 
 /// librdkafka's words for an error, without the wrapper's.
-pub(super) fn words(error: &KafkaError) -> String {
+pub(crate) fn words(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, why, name, value) => format!("{why}: {name} = {value}"),
         KafkaError::ClientCreation(why) | KafkaError::Subscription(why) => why.clone(),
@@ -284,6 +323,6 @@ pub(super) fn words(error: &KafkaError) -> String {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::queue::{self, Message, Place};
+use crate::kafka::native::message::{Message, Place};
+use crate::kafka::native::record_queue::TakesMessages;
 use crate::record::{Records, TopicPartition};
 
 /// One serving ends when this many bytes were taken in: what is out of librdkafka's queue is out of its budget.
@@ -24,7 +25,7 @@ const SPARE_RUNS: usize = 16;
 
 /// A partition that this worker owns.
 #[derive(Debug)]
-pub(in crate::source) struct Slot {
+pub(in crate::source) struct BufferedPartition {
     pub(in crate::source) source: usize,
     pub(in crate::source) at: TopicPartition,
     /// The next offset to take in. Everything before it was taken in, or is no record.
@@ -50,7 +51,7 @@ pub(in crate::source) struct Slot {
     newest_epoch: Option<i32>,
 }
 
-impl Slot {
+impl BufferedPartition {
     pub(in crate::source) fn new(
         source: usize,
         at: TopicPartition,
@@ -114,8 +115,8 @@ pub(in crate::source) struct Trouble {
 
 /// The partitions of a worker, and their records.
 #[derive(Debug)]
-pub(in crate::source) struct Intake {
-    slots: Vec<Option<Slot>>,
+pub(in crate::source) struct RecordBuffer {
+    slots: Vec<Option<BufferedPartition>>,
     by_place: BTreeMap<Arc<str>, BTreeMap<i32, usize>>,
     /// Slots that have a run, oldest first.
     runs: VecDeque<usize>,
@@ -146,7 +147,7 @@ struct Serving {
     last: Option<(Place, Option<usize>)>,
 }
 
-impl Intake {
+impl RecordBuffer {
     pub(in crate::source) fn new(max_batch: usize) -> Self {
         Self {
             slots: Vec::new(),
@@ -161,7 +162,7 @@ impl Intake {
         }
     }
 
-    pub(in crate::source) fn add(&mut self, slot: Slot) {
+    pub(in crate::source) fn add(&mut self, slot: BufferedPartition) {
         let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         self.by_place
             .entry(slot.at.topic.clone())
@@ -174,7 +175,7 @@ impl Intake {
     }
 
     /// Gives a partition up, with the records that were not handed over. Gives its last safe position.
-    pub(in crate::source) fn remove(&mut self, at: &TopicPartition) -> Option<(Slot, i64)> {
+    pub(in crate::source) fn remove(&mut self, at: &TopicPartition) -> Option<(BufferedPartition, i64)> {
         let index = self.index(&at.topic, at.partition)?;
         let safe = self.settled(index)?;
         if let Some(numbers) = self.by_place.get_mut(&at.topic) {
@@ -190,15 +191,15 @@ impl Intake {
         self.by_place.get(topic)?.get(&partition).copied()
     }
 
-    pub(in crate::source) fn slots(&self) -> impl Iterator<Item = &Slot> {
+    pub(in crate::source) fn slots(&self) -> impl Iterator<Item = &BufferedPartition> {
         self.slots.iter().flatten()
     }
 
-    pub(in crate::source) fn slot(&self, topic: &str, partition: i32) -> Option<&Slot> {
+    pub(in crate::source) fn slot(&self, topic: &str, partition: i32) -> Option<&BufferedPartition> {
         self.slots[self.index(topic, partition)?].as_ref()
     }
 
-    pub(in crate::source) fn slot_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Slot> {
+    pub(in crate::source) fn slot_mut(&mut self, topic: &str, partition: i32) -> Option<&mut BufferedPartition> {
         let index = self.index(topic, partition)?;
         self.slots[index].as_mut()
     }
@@ -234,7 +235,7 @@ impl Intake {
     }
 
     /// Every partition with the position that may be committed.
-    pub(in crate::source) fn positions(&self) -> impl Iterator<Item = (&Slot, i64)> {
+    pub(in crate::source) fn positions(&self) -> impl Iterator<Item = (&BufferedPartition, i64)> {
         (0..self.slots.len()).filter_map(|index| Some((self.slots[index].as_ref()?, self.settled(index)?)))
     }
 
@@ -315,7 +316,7 @@ impl Intake {
     }
 }
 
-impl queue::Intake for Intake {
+impl TakesMessages for RecordBuffer {
     fn take(&mut self, message: &Message<'_>) -> bool {
         if let Some((code, text)) = message.error() {
             self.take_error(message, code, text);

@@ -9,18 +9,20 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::member::queue;
-use super::offsets::log_range;
+use super::connect::{self, Client, REQUEST};
+use super::errors;
+use super::group_offsets::{log_range, partitions_of};
+use super::native::message;
+use super::native::partition_list;
+use super::native::requests;
 use crate::clock;
 use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
-use crate::kafka::connect::{self, Client, REQUEST};
-use crate::kafka::errors;
 use crate::record::Records;
 
 /// Where reading begins, in every partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum ReadFrom {
     /// At the first record of the log.
     Earliest,
     /// At the last stable offset.
@@ -33,7 +35,7 @@ pub enum From {
 
 /// What a poll brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tailed {
+pub enum TopicPoll {
     /// A record of this partition.
     Record(i32),
     /// Nothing within the time given.
@@ -43,17 +45,17 @@ pub enum Tailed {
 }
 
 /// A reader of one topic. Sees committed records only, and leaves no trace in the cluster.
-pub struct Tail {
+pub struct TopicReader {
     client: Client,
     /// The ends that still have to be reached; `None`: reading never ends by itself.
     ends: Option<BTreeMap<i32, i64>>,
 }
 
-impl Tail {
+impl TopicReader {
     /// Begins to read the topic's partitions, or those `only` that are named.
-    pub fn open(cluster: &Cluster, topic: &str, only: &[i32], from: From, follow: bool) -> Result<Self> {
+    pub fn open(cluster: &Cluster, topic: &str, only: &[i32], from: ReadFrom, follow: bool) -> Result<Self> {
         let (client, metadata) = connect::connect_to_group(cluster, &format!("sandbar-tail-{:016x}", clock::random()))?;
-        let partitions = chosen(topic, super::offsets::partitions_of(&metadata, topic)?, only)?;
+        let partitions = chosen(topic, partitions_of(&metadata, topic)?, only)?;
         let mut assignment = TopicPartitionList::new();
         let mut ends = BTreeMap::new();
         for (partition, (begin, end, at)) in places(&client, topic, &partitions, from)? {
@@ -72,28 +74,28 @@ impl Tail {
     }
 
     /// Waits for the next record and makes it the only one of `into`.
-    pub fn poll(&mut self, wait: Duration, into: &mut Records) -> Result<Tailed> {
+    pub fn poll(&mut self, wait: Duration, into: &mut Records) -> Result<TopicPoll> {
         into.clear();
         if self.ends.as_ref().is_some_and(BTreeMap::is_empty) {
-            return Ok(Tailed::Finished);
+            return Ok(TopicPoll::Finished);
         }
         let ends = &mut self.ends;
         match self.client.poll(wait) {
-            None => Ok(Tailed::Idle),
+            None => Ok(TopicPoll::Idle),
             Some(Ok(message)) => Ok(take(&message, ends, into)),
             // By position and not by record: markers and gaps at the end of a log bring no record, but they bring this.
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 reached(ends, partition);
-                Ok(Tailed::Idle)
+                Ok(TopicPoll::Idle)
             }
-            Some(Err(error)) if passes(&error) => Ok(Tailed::Idle),
+            Some(Err(error)) if passes(&error) => Ok(TopicPoll::Idle),
             Some(Err(error)) => Err(connect::failed("failed to read", &error)),
         }
     }
 }
 
 /// Keeps a record that lies before its partition's end; the first one behind it says that the end was reached.
-fn take(message: &BorrowedMessage<'_>, ends: &mut Option<BTreeMap<i32, i64>>, into: &mut Records) -> Tailed {
+fn take(message: &BorrowedMessage<'_>, ends: &mut Option<BTreeMap<i32, i64>>, into: &mut Records) -> TopicPoll {
     let partition = message.partition();
     if let Some(ends) = ends {
         match ends.get(&partition) {
@@ -104,12 +106,12 @@ fn take(message: &BorrowedMessage<'_>, ends: &mut Option<BTreeMap<i32, i64>>, in
             }
             _ => {
                 ends.remove(&partition);
-                return Tailed::Idle;
+                return TopicPoll::Idle;
             }
         }
     }
     push(message, into);
-    Tailed::Record(partition)
+    TopicPoll::Record(partition)
 }
 
 fn reached(ends: &mut Option<BTreeMap<i32, i64>>, partition: i32) {
@@ -131,7 +133,7 @@ fn push(message: &BorrowedMessage<'_>, into: &mut Records) {
     into.values.push(message.payload());
     into.timestamps.push(message.timestamp().to_millis().unwrap_or(-1));
     // rdkafka's own way panics on a name that is no UTF-8.
-    queue::Message::of(message).each_header(|name, value| into.headers.push(at, name, value));
+    message::Message::of(message).each_header(|name, value| into.headers.push(at, name, value));
     into.offsets.push(message.offset());
 }
 
@@ -149,19 +151,19 @@ fn chosen(topic: &str, all: Vec<i32>, only: &[i32]) -> Result<Vec<i32>> {
 
 /// Begin, end and first offset to read, by partition. The ends are read before times are looked up, so that nothing
 /// falls between.
-fn places(client: &Client, topic: &str, partitions: &[i32], from: From) -> Result<BTreeMap<i32, (i64, i64, i64)>> {
+fn places(client: &Client, topic: &str, partitions: &[i32], from: ReadFrom) -> Result<BTreeMap<i32, (i64, i64, i64)>> {
     let mut places = BTreeMap::new();
     for &partition in partitions {
         let (begin, end) = log_range(client, topic, partition)?;
         let at = match from {
-            From::Earliest => begin,
-            From::Latest | From::Timestamp(_) => end,
-            From::Offset(offset) if (begin..=end).contains(&offset) => offset,
-            From::Offset(offset) => return Err(not_in_log(topic, partition, offset, begin, end)),
+            ReadFrom::Earliest => begin,
+            ReadFrom::Latest | ReadFrom::Timestamp(_) => end,
+            ReadFrom::Offset(offset) if (begin..=end).contains(&offset) => offset,
+            ReadFrom::Offset(offset) => return Err(not_in_log(topic, partition, offset, begin, end)),
         };
         places.insert(partition, (begin, end, at));
     }
-    if let From::Timestamp(ms) = from {
+    if let ReadFrom::Timestamp(ms) = from {
         look_up(client, topic, ms, &mut places)?;
     }
     Ok(places)
@@ -172,9 +174,9 @@ fn look_up(client: &Client, topic: &str, ms: i64, places: &mut BTreeMap<i32, (i6
     for &partition in places.keys() {
         add(&mut times, topic, partition, ms)?;
     }
-    queue::offsets_for_times(client, &times, REQUEST)
+    requests::offsets_for_times(client, &times, REQUEST)
         .map_err(|error| connect::failed(format!("failed to look up a time in topic `{topic}`"), &error))?;
-    for element in queue::elements(&times) {
+    for element in partition_list::elements(&times) {
         if let (0.., Some(place)) = (element.offset, places.get_mut(&element.partition)) {
             place.2 = element.offset;
         }

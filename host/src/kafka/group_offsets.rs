@@ -10,13 +10,13 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 use regex::Regex;
 
-use super::member::queue::Element;
-use super::member::{commit, queue};
-use super::positions::lookup::{is_passing, list};
+use super::connect::{self, Client, REQUEST};
+use super::lookup::is_passing;
+use super::native::partition_list::{self, Element, list};
+use super::native::requests;
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::connect::{self, Client, REQUEST};
 use crate::offset_metadata::{self, Pointer};
 use crate::record::{Committable, TopicPartition};
 use crate::task_id::TaskIds;
@@ -185,8 +185,14 @@ fn is_pending(source: &KafkaSource) -> Result<bool> {
     let answers = |client: &Client| {
         let until = clock::now() + STABLE_ANSWER;
         loop {
-            match queue::committed(client, &list, STABLE_ANSWER) {
-                Ok(()) if queue::elements(&list).iter().all(|element| element.error.is_none()) => return true,
+            match requests::committed(client, &list, STABLE_ANSWER) {
+                Ok(())
+                    if partition_list::elements(&list)
+                        .iter()
+                        .all(|element| element.error.is_none()) =>
+                {
+                    return true;
+                }
                 Err(error) if !is_passing(&error) => return true,
                 _ if clock::now() >= until => return false,
                 _ => std::thread::sleep(Duration::from_millis(50)),
@@ -296,8 +302,8 @@ pub fn set(sets: &[Vec<KafkaSource>], to: &To) -> Result<Vec<Position>> {
 pub(super) fn log_range(client: &Client, topic: &str, partition: i32) -> Result<(i64, i64)> {
     let end_of = |which: Offset| -> Result<i64, KafkaError> {
         let list = list(&[TopicPartition::new(topic, partition)], which)?;
-        queue::offsets_for_times(client, &list, REQUEST)?;
-        match queue::elements(&list).first() {
+        requests::offsets_for_times(client, &list, REQUEST)?;
+        match partition_list::elements(&list).first() {
             Some(Element { error: Some(code), .. }) => Err(KafkaError::OffsetFetch(*code)),
             found => Ok(found.map_or(0, |element| element.offset)),
         }
@@ -429,9 +435,9 @@ fn elements(
         return Ok(BTreeMap::new());
     }
     let what = || format!("failed to read the offsets of group `{}`", source.group);
-    ask_again(|| queue::committed(client, &list, REQUEST)).map_err(|error| connect::failed(what(), &error))?;
+    ask_again(|| requests::committed(client, &list, REQUEST)).map_err(|error| connect::failed(what(), &error))?;
     let mut elements = BTreeMap::new();
-    for element in queue::elements(&list) {
+    for element in partition_list::elements(&list) {
         if let Some(code) = element.error {
             return Err(connect::failed(what(), &KafkaError::OffsetFetch(code)));
         }
@@ -516,7 +522,7 @@ fn commit(client: &Client, source: &KafkaSource, positions: &[(TopicPartition, i
             metadata: metadata.clone(),
         })
         .collect();
-    let list = commit::list(&positions).map_err(|error| connect::failed(what(), &error))?;
+    let list = partition_list::positions(&positions).map_err(|error| connect::failed(what(), &error))?;
     client
         .commit(&list, CommitMode::Sync)
         .map_err(|error| refused(what(), &error))

@@ -8,23 +8,24 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::start::Committed;
+use super::consumer::{Client, words};
+use super::errors;
+use super::native::partition_list::{self, Element, list};
+use super::native::requests;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::kafka::errors;
+use crate::offset_metadata;
 use crate::record::TopicPartition;
-use crate::source::client::{Client, words};
-use crate::source::member::queue::{self, Element};
 
 /// One question may take this long; a start without a broker ends within 15 s, whatever is asked first.
-pub(in crate::source) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long to wait before a question is repeated: twice as long each time, up to `PAUSE_MAX`.
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// A client, and what it is asked for.
-pub(in crate::source) struct Lookup<'a> {
+pub(crate) struct Lookup<'a> {
     client: &'a Client,
     what: String,
     patience: Duration,
@@ -33,7 +34,7 @@ pub(in crate::source) struct Lookup<'a> {
 
 /// Which offset of a partition.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::source) enum Which {
+pub(crate) enum Which {
     /// The first one of the log.
     Begin,
     /// The last stable one, or the end, by the client's isolation.
@@ -42,9 +43,24 @@ pub(in crate::source) enum Which {
     Time(i64),
 }
 
+/// An offset of the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommittedOffset {
+    pub(crate) offset: i64,
+    /// The epoch of the leader that took the record before it.
+    pub(crate) leader_epoch: Option<i32>,
+    pub(crate) metadata: String,
+}
+
+impl CommittedOffset {
+    pub(crate) fn is_ours(&self) -> bool {
+        offset_metadata::is_ours(&self.metadata)
+    }
+}
+
 impl<'a> Lookup<'a> {
     /// `what` begins the errors: "failed to start source `views`".
-    pub(in crate::source) fn new(client: &'a Client, what: String, patience: Duration) -> Self {
+    pub(crate) fn new(client: &'a Client, what: String, patience: Duration) -> Self {
         Self {
             client,
             what,
@@ -55,7 +71,7 @@ impl<'a> Lookup<'a> {
 
     /// If a transaction is about to move an offset, the answer is `TimedOut` at once: it may take that transaction's
     /// whole time-out.
-    pub(in crate::source) fn without_transactions(self) -> Self {
+    pub(crate) fn without_transactions(self) -> Self {
         Self {
             waits_for_transactions: false,
             ..self
@@ -63,8 +79,8 @@ impl<'a> Lookup<'a> {
     }
 
     /// The number of partitions of each topic there is.
-    pub(in crate::source) fn all_topics(&self) -> Result<BTreeMap<String, i32>> {
-        let topics = self.ask("the topics", |client, wait| Ok(queue::topics(client, None, wait)?))?;
+    pub(crate) fn all_topics(&self) -> Result<BTreeMap<String, i32>> {
+        let topics = self.ask("the topics", |client, wait| Ok(requests::topics(client, None, wait)?))?;
         Ok(topics
             .into_iter()
             .filter(|topic| topic.error.is_none())
@@ -73,9 +89,9 @@ impl<'a> Lookup<'a> {
     }
 
     /// The number of partitions of a topic; `None`: there is no such topic.
-    pub(in crate::source) fn partitions(&self, topic: &str) -> Result<Option<i32>> {
+    pub(crate) fn partitions(&self, topic: &str) -> Result<Option<i32>> {
         self.ask("the topics", |client, wait| {
-            let topics = queue::topics(client, Some(topic), wait)?;
+            let topics = requests::topics(client, Some(topic), wait)?;
             let found = topics.iter().find(|found| found.name == topic);
             match found.and_then(|found| found.error) {
                 Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Ok(None),
@@ -86,16 +102,16 @@ impl<'a> Lookup<'a> {
     }
 
     /// The group's offsets, in the order asked for; waits for transactions that are about to move them.
-    pub(in crate::source) fn committed(&self, of: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
+    pub(crate) fn committed(&self, of: &[TopicPartition]) -> Result<Vec<Option<CommittedOffset>>> {
         let read = self.each("the group's offsets", of, |client, wait| {
             let list = list(of, Offset::Invalid)?;
-            queue::committed(client, &list, wait).map(|()| list)
+            requests::committed(client, &list, wait).map(|()| list)
         })?;
         Ok(read.into_iter().map(committed).collect())
     }
 
     /// An offset of each partition, in the order asked for; `None`: there is none (no record of that time).
-    pub(in crate::source) fn offsets(&self, of: &[TopicPartition], which: Which) -> Result<Vec<Option<i64>>> {
+    pub(crate) fn offsets(&self, of: &[TopicPartition], which: Which) -> Result<Vec<Option<i64>>> {
         let asked = match which {
             Which::Begin => Offset::Beginning,
             Which::End => Offset::End,
@@ -104,7 +120,7 @@ impl<'a> Lookup<'a> {
         };
         let read = self.each("the logs' offsets", of, |client, wait| {
             let list = list(of, asked)?;
-            queue::offsets_for_times(client, &list, wait).map(|()| list)
+            requests::offsets_for_times(client, &list, wait).map(|()| list)
         })?;
         Ok(read
             .into_iter()
@@ -123,7 +139,7 @@ impl<'a> Lookup<'a> {
             return Ok(Vec::new());
         }
         let answer = self.ask(about, |client, wait| {
-            let answer = ask(client, wait).and_then(|answer| faultless(queue::elements(&answer)));
+            let answer = ask(client, wait).and_then(|answer| faultless(partition_list::elements(&answer)));
             match answer {
                 Err(error) if may_lack_leader(&error) => Err(leaderless(client, of, wait, error)?),
                 answer => Ok(answer?),
@@ -232,7 +248,7 @@ fn is_time_out(error: &KafkaError) -> bool {
 fn leaderless(client: &Client, of: &[TopicPartition], wait: Duration, error: KafkaError) -> KafkaResult<NotNow> {
     let topics: BTreeSet<&str> = of.iter().map(|at| &*at.topic).collect();
     for topic in topics {
-        let topics = queue::topics(client, Some(topic), wait)?;
+        let topics = requests::topics(client, Some(topic), wait)?;
         let found = topics.iter().find(|found| found.name == topic);
         let partitions = found.map_or(&[][..], |found| &found.partitions);
         for at in of.iter().filter(|at| *at.topic == *topic) {
@@ -264,13 +280,13 @@ fn slice_of(deadline: Instant) -> Duration {
 
 /// Whether the same question may be answered a little later. If a log-in or its encryption failed, the client's
 /// reason says whether it was refused.
-pub(in crate::source) fn is_passing(error: &KafkaError) -> bool {
+pub(crate) fn is_passing(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
     code.is_some_and(|code| matches!(code, Code::SSL | Code::Authentication) || errors::passes(code as i32))
 }
 
-fn committed(element: Element) -> Option<Committed> {
-    (element.offset >= 0).then_some(Committed {
+fn committed(element: Element) -> Option<CommittedOffset> {
+    (element.offset >= 0).then_some(CommittedOffset {
         offset: element.offset,
         leader_epoch: element.leader_epoch,
         metadata: element.metadata,
@@ -285,13 +301,4 @@ fn in_order(of: &[TopicPartition], answer: Vec<Element>) -> Option<Vec<Element>>
     of.iter()
         .map(|at| by_place.remove(&(at.topic.to_string(), at.partition)))
         .collect()
-}
-
-/// A list for librdkafka.
-pub(in crate::source) fn list(of: &[TopicPartition], offset: Offset) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::with_capacity(of.len());
-    for at in of {
-        list.add_partition(&at.topic, at.partition).set_offset(offset)?;
-    }
-    Ok(list)
 }

@@ -4,12 +4,14 @@ use std::ffi::{CStr, CString};
 use std::ptr;
 use std::time::Duration;
 
-use super::handle::{Handle, NO_ERROR, milliseconds};
+use super::layout::{NO_ERROR, milliseconds};
+use super::producer::NativeProducer;
+use super::reports::Reports;
 use rdkafka_sys as sys;
 
-impl Handle {
+impl<R: Reports> NativeProducer<R> {
     /// How many bytes a batch of each topic may have; `None`: the cluster does not say.
-    pub(in crate::sink) fn largest_batches(&self, topics: &[&str], limit: Duration) -> Vec<Option<usize>> {
+    pub(crate) fn largest_batches(&self, topics: &[&str], limit: Duration) -> Vec<Option<usize>> {
         let mut found = vec![None; topics.len()];
         let names: Vec<CString> = topics.iter().filter_map(|name| CString::new(*name).ok()).collect();
         if names.is_empty() || names.len() != topics.len() {

@@ -1,0 +1,65 @@
+//! A membership of a group, as librdkafka hands it from a consumer to a producer.
+
+use std::ffi::{CStr, CString};
+use std::ptr;
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka_sys as sys;
+
+use super::layout::bytes;
+
+/// A membership of a group, as librdkafka has it at one moment.
+pub(crate) struct Membership {
+    /// What the group calls the member: another one after it was taken for gone and joined anew.
+    pub(crate) member_id: Vec<u8>,
+    /// For the producer that commits the member's positions.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// This client's membership; `None` while it is no member.
+pub(crate) fn membership<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Membership> {
+    // SAFETY: the client is alive; what it gives is ours to destroy, and its member id lives as long and ends with a
+    // zero.
+    unsafe {
+        let membership = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
+        if membership.is_null() {
+            return None;
+        }
+        let is_joined = sys::rd_kafka_consumer_group_metadata_generation_id(membership) >= 0;
+        let member_id = CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(membership))
+            .to_bytes()
+            .to_vec();
+        let is_member = is_joined && !member_id.is_empty();
+        let bytes = is_member.then(|| written(membership)).flatten();
+        sys::rd_kafka_consumer_group_metadata_destroy(membership);
+        bytes.map(|bytes| Membership { member_id, bytes })
+    }
+}
+
+/// What stands for a membership when partitions are assigned by hand: the group's name.
+pub(crate) fn no_membership(group: &str) -> Option<Vec<u8>> {
+    let group = CString::new(group).ok()?;
+    // SAFETY: the name outlives the call, which copies it; what it gives is ours to destroy.
+    unsafe {
+        let membership = sys::rd_kafka_consumer_group_metadata_new(group.as_ptr());
+        let written = written(membership);
+        sys::rd_kafka_consumer_group_metadata_destroy(membership);
+        written
+    }
+}
+
+/// SAFETY: `membership` is alive.
+unsafe fn written(membership: *const sys::rd_kafka_consumer_group_metadata_t) -> Option<Vec<u8>> {
+    let (mut start, mut size) = (ptr::null_mut(), 0);
+    // SAFETY: as the caller promises; on success the bytes are ours to free, and on failure the error is.
+    unsafe {
+        let error = sys::rd_kafka_consumer_group_metadata_write(membership, &mut start, &mut size);
+        if !error.is_null() {
+            sys::rd_kafka_error_destroy(error);
+            return None;
+        }
+        let written = bytes(start, size).map(<[u8]>::to_vec);
+        sys::rd_kafka_mem_free(ptr::null_mut(), start);
+        written
+    }
+}

@@ -1,0 +1,20 @@
+//! librdkafka, called directly: everything of Kafka that the compiler cannot check.
+//!
+//! Owns what rdkafka hides, reads as enums with gaps, or does at a cost for each record. Never decides anything: errors
+//! leave as codes and texts. Always: a number of a broker is read as a number.
+
+mod layout;
+pub(crate) mod message;
+pub(crate) mod record_queue;
+pub(crate) mod partition_list;
+pub(crate) mod requests;
+pub(crate) mod membership;
+pub(crate) mod producer;
+pub(crate) mod transaction;
+mod batch_limits;
+pub(crate) mod reports;
+pub(crate) mod credentials;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use layout::words;
