@@ -11,7 +11,7 @@ use crate::offset_metadata::Pointer;
 use crate::record::{Committable, Records};
 use crate::sink::on_kafka::{push, sink, write};
 use crate::sink::{Committed, Files, Options, Sent, Transactional, Writer};
-use crate::source::live::{LIMIT, kafka, member, produce, source, topic, unique};
+use crate::source::on_kafka::{LIMIT, kafka, member, produce, source, topic, unique};
 use crate::source::{Batch, Polled, Reader, plan};
 
 fn joined(source: &KafkaSource) -> Reader {

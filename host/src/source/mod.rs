@@ -12,7 +12,8 @@ pub mod file;
 pub mod event_time;
 
 pub use file::FileReader;
-pub use member::reader::{Batch, Polled, Position, Reader};
+pub use member::polled::{Batch, Polled, Position};
+pub use member::reader::Reader;
 pub use member::transfer::{Held, OwnedPartition};
 pub use positions::counts::{Keyed, Meeting, changed, refuse_changed};
 pub use positions::kept::Kept;
@@ -20,4 +21,4 @@ pub use positions::plan::{AskKept, Member, Placed, Plan, check, plan};
 pub use positions::start::Origin;
 
 #[cfg(test)]
-pub(crate) mod live;
+pub(crate) use member::on_kafka;

@@ -11,7 +11,8 @@
 use std::time::Duration;
 
 use super::close::Closing;
-use super::reader::{Polled, Reader};
+use super::polled::Polled;
+use super::reader::Reader;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::consumer;
@@ -29,7 +30,7 @@ impl Reader {
     /// # Errors
     /// `Fenced`: it had to a moment ago already.
     pub(in crate::source) fn join_again(&mut self, reason: &str) -> Result<()> {
-        let before = self.fenced.replace(clock::now());
+        let before = self.group.fenced.replace(clock::now());
         let is_alone = self.plan.member.instance.is_none();
         if is_alone || before.is_some_and(|before| before.elapsed() < AGAIN) {
             return Err(Error::new(
@@ -57,11 +58,11 @@ impl Reader {
         let lost: Vec<TopicPartition> = self.record_buffer.slots().map(|slot| slot.at.clone()).collect();
         lost.iter().for_each(|at| self.forget(at));
         self.record_buffer.troubles.clear();
-        self.rebalance_events.clear();
-        self.pending.clear();
-        self.is_outlived.set(false);
+        self.group.rebalance_events.clear();
+        self.group.pending.clear();
+        self.group.is_outlived.set(false);
         self.moves.clear();
-        self.has_assignment = false;
+        self.group.has_assignment = false;
         let outcomes = self.commits.abandon(reason);
         self.tell(outcomes);
         if !lost.is_empty() {

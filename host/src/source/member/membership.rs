@@ -20,7 +20,7 @@ impl Reader {
     /// The group gives partitions: what was given before them was given to the same member, or is lost.
     pub(in crate::source) fn note_member(&mut self) {
         if !self.holds_partitions() {
-            self.member_id = self.membership().map(|membership| membership.member_id);
+            self.group.member_id = self.membership().map(|membership| membership.member_id);
         }
     }
 
@@ -56,7 +56,7 @@ impl Reader {
 
     /// Gives up what a member had that this one is no longer, and joins again.
     pub(in crate::source) fn leave_outlived(&mut self) -> Result<()> {
-        if !self.is_outlived.take() || !self.holds_partitions() {
+        if !self.group.is_outlived.take() || !self.holds_partitions() {
             return Ok(());
         }
         tracing::warn!(
@@ -68,13 +68,13 @@ impl Reader {
 
     /// Whether what is held was given to another member; then it is given up with the next poll.
     fn outlived(&self, membership: &Membership) -> bool {
-        let is_outlived = self.holds_partitions() && self.member_id.as_ref() != Some(&membership.member_id);
-        self.is_outlived.set(self.is_outlived.get() || is_outlived);
+        let is_outlived = self.holds_partitions() && self.group.member_id.as_ref() != Some(&membership.member_id);
+        self.group.is_outlived.set(self.group.is_outlived.get() || is_outlived);
         is_outlived
     }
 
     fn holds_partitions(&self) -> bool {
-        !self.pending.is_empty() || self.record_buffer.slots().next().is_some()
+        !self.group.pending.is_empty() || self.record_buffer.slots().next().is_some()
     }
 
     fn membership(&self) -> Option<Membership> {

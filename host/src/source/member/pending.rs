@@ -9,7 +9,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::reader::{Polled, Reader};
+use super::polled::Polled;
+use super::reader::Reader;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::consumer::words;
@@ -126,24 +127,24 @@ impl Reader {
         self.client
             .incremental_assign(&TopicPartitionList::new())
             .map_err(|error| Error::new(Kind::Kafka, "failed to take over partitions", words(&error)))?;
-        self.pending.push(partitions);
+        self.group.pending.push(partitions);
         Ok(())
     }
 
     /// Takes those up whose positions can be told by now.
     pub(in crate::source) fn take_up(&mut self) -> Result<Option<Polled>> {
-        if !self.rebalance_events.is_empty() {
+        if !self.group.rebalance_events.is_empty() {
             return Ok(None);
         }
-        let Some(partitions) = self.pending.due() else {
+        let Some(partitions) = self.group.pending.due() else {
             return Ok(None);
         };
         let begun = clock::now();
-        let resolved = match self.resolve(&partitions, self.pending.look) {
+        let resolved = match self.resolve(&partitions, self.group.pending.look) {
             Ok(resolved) => resolved,
             Err(error) if error.kind == Kind::TimedOut => {
                 let is_reading = self.record_buffer.slots().next().is_some();
-                self.pending.looked(begun, is_reading);
+                self.group.pending.looked(begun, is_reading);
                 tracing::debug!(%error, "partitions wait on");
                 return Ok(None);
             }
@@ -151,10 +152,10 @@ impl Reader {
         };
         // The look may have taken a while, and the membership may have ended in it.
         self.serve(Duration::ZERO)?;
-        if !self.rebalance_events.is_empty() || self.pending.is_empty() {
+        if !self.group.rebalance_events.is_empty() || self.group.pending.is_empty() {
             return Ok(None);
         }
-        self.pending.taken_up();
+        self.group.pending.taken_up();
         self.begin(resolved).map(|placed| Some(Polled::Assigned(placed)))
     }
 }

@@ -10,7 +10,8 @@ use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::commit::Snapshot;
-use super::reader::{Polled, Reader};
+use super::polled::Polled;
+use super::reader::Reader;
 use super::rebalance_events::RebalanceEvent;
 use super::record_buffer::BufferedPartition;
 use crate::error::{Error, Kind, Result};
@@ -32,10 +33,10 @@ impl Reader {
     pub(in crate::source) fn answer(&mut self) -> Result<Option<Polled>> {
         self.leave_outlived()?;
         loop {
-            if let Some(dissent) = self.dissent.take() {
+            if let Some(dissent) = self.discovery.dissent.take() {
                 return Err(dissent);
             }
-            match self.rebalance_events.next() {
+            match self.group.rebalance_events.next() {
                 None => return Ok(None),
                 Some(RebalanceEvent::Assign(partitions)) => {
                     let partitions = self.with_followers(&partitions.clone());
@@ -52,21 +53,21 @@ impl Reader {
                         }
                         Err(error) => return Err(error),
                     };
-                    self.rebalance_events.answered();
-                    self.has_assignment = true;
+                    self.group.rebalance_events.answered();
+                    self.group.has_assignment = true;
                     if !placed.is_empty() {
                         return Ok(Some(Polled::Assigned(placed)));
                     }
                 }
                 Some(RebalanceEvent::Revoke { partitions, is_lost }) => {
                     let revoked = self.with_followers(partitions);
-                    self.pending.forget(&revoked);
+                    self.group.pending.forget(&revoked);
                     let is_lost = *is_lost;
                     let owned = self.still_owned(&revoked);
                     if !is_lost && !owned.is_empty() {
                         return Ok(Some(Polled::Revoking(owned)));
                     }
-                    self.rebalance_events.answered();
+                    self.group.rebalance_events.answered();
                     self.give_up(&owned)?;
                     if is_lost {
                         self.answered_early()?;
@@ -81,12 +82,12 @@ impl Reader {
 
     /// Whether this member lost its membership, and with it partitions that [`owned`](Self::owned) still tells.
     pub fn has_loss(&self) -> bool {
-        self.rebalance_events.has_loss()
+        self.group.rebalance_events.has_loss()
     }
 
     /// Whether the group waits for an answer.
     pub(in crate::source) fn is_revoking(&self) -> bool {
-        matches!(self.rebalance_events.next(), Some(RebalanceEvent::Revoke { .. }))
+        matches!(self.group.rebalance_events.next(), Some(RebalanceEvent::Revoke { .. }))
     }
 
     /// The partitions of the same number of the topics that follow.
@@ -94,7 +95,7 @@ impl Reader {
         let mut all = led.to_vec();
         if let Sharing::Led { followers, .. } = &self.plan.sharing {
             for follower in followers {
-                let count = self.counts.get(follower).copied().unwrap_or(0);
+                let count = self.discovery.counts.get(follower).copied().unwrap_or(0);
                 let numbers = led.iter().map(|at| at.partition).filter(|number| *number < count);
                 all.extend(numbers.map(|number| TopicPartition::new(follower.as_str(), number)));
             }
@@ -121,12 +122,12 @@ impl Reader {
             .collect();
         self.fetch_from(&places)?;
         self.look_for_truncation(&resolved)?;
-        self.assignment_epoch += 1;
+        self.group.assignment_epoch += 1;
         for (placed, committed) in &resolved {
             let at = placed.partition.clone();
             let slot = BufferedPartition::new(placed.source, at, placed.from, placed.stop, *committed);
             let mut slot = slot.behind(placed.leader_epoch);
-            slot.assignment_epoch = self.assignment_epoch;
+            slot.assignment_epoch = self.group.assignment_epoch;
             self.record_buffer.add(slot);
         }
         self.rest_at_stops();
@@ -323,7 +324,7 @@ impl Reader {
     /// member may have its partitions by now.
     fn answered_early(&mut self) -> Result<()> {
         self.serve(Duration::ZERO)?;
-        self.rebalance_events.count_as_lost();
+        self.group.rebalance_events.count_as_lost();
         Ok(())
     }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::commit::Snapshot;
 use super::membership::TAKEN_FOR_GONE;
-use super::reader::{Polled, Reader};
+use super::polled::Polled;
+use super::reader::Reader;
 use crate::error::Result;
 use crate::kafka::consumer::CommitRefusal;
 use crate::offset_metadata::Pointer;
@@ -132,7 +133,7 @@ impl Reader {
     }
 
     pub(in crate::source) fn move_when_possible(&mut self) -> Result<()> {
-        if self.moves.is_empty() || !self.rebalance_events.is_empty() {
+        if self.moves.is_empty() || !self.group.rebalance_events.is_empty() {
             return Ok(());
         }
         let mut places: Vec<_> = std::mem::take(&mut self.moves).into_iter().collect();

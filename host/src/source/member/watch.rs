@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::reader::{Polled, Reader};
+use super::polled::Polled;
+use super::reader::Reader;
 use super::record_buffer::Trouble;
 use crate::clock::Interval;
 use crate::config::{KafkaSource, Subscription};
@@ -29,11 +30,11 @@ const GO_ON: &str = "failed to go on";
 
 impl Reader {
     pub(in crate::source) fn discover_when_due(&mut self) -> Result<()> {
-        let is_waiting = !self.rebalance_events.is_empty() || !self.pending.is_empty();
-        if !(self.discovery.due() || self.must_discover) || is_waiting {
+        let is_waiting = !self.group.rebalance_events.is_empty() || !self.group.pending.is_empty();
+        if !(self.discovery.interval.due() || self.discovery.must_look) || is_waiting {
             return Ok(());
         }
-        self.must_discover = false;
+        self.discovery.must_look = false;
         match self.discover() {
             Err(error) if error.kind == Kind::TimedOut => {
                 tracing::debug!(%error, "new partitions are looked for later");
@@ -55,7 +56,7 @@ impl Reader {
                     if count > led {
                         return Err(outgrown("read", (follower.as_str(), count), (leader.as_str(), led)));
                     }
-                    self.counts.insert(follower, count);
+                    self.discovery.counts.insert(follower, count);
                 }
                 self.look_around_again();
                 self.follow_up(&leader)
@@ -75,7 +76,7 @@ impl Reader {
             _ => Default::default(),
         };
         if counts.is_empty() {
-            for topic in self.counts.keys().cloned().collect::<Vec<_>>() {
+            for topic in self.discovery.counts.keys().cloned().collect::<Vec<_>>() {
                 counts.insert(topic.clone(), self.count(&topic)?);
             }
         }
@@ -85,7 +86,7 @@ impl Reader {
         let all = counts.iter().flat_map(|(topic, count)| topics::numbered(topic, *count));
         let mut new = self.plan.share(all.collect(), self.worker);
         new.retain(|at| self.record_buffer.slot(&at.topic, at.partition).is_none());
-        self.counts = counts;
+        self.discovery.counts = counts;
         if !new.is_empty() {
             let placed = self.assign(&new)?;
             self.told.push_back(Polled::Assigned(placed));
@@ -101,8 +102,8 @@ impl Reader {
         let found = topics::matching(&pattern, &self.lookup(PATIENCE).all_topics()?);
         topics::refuse_shared(&self.plan.set[0], &self.plan.member.beside, &found)?;
         let names = found.keys().cloned().collect();
-        self.counts = found;
-        if names != self.subscribed {
+        self.discovery.counts = found;
+        if names != self.discovery.subscribed {
             self.subscribe(names)?;
         }
         Ok(())
@@ -139,7 +140,7 @@ impl Reader {
         };
         let dissent = match onlooker.check(&self.plan.set, leader) {
             Ok(agreed) => {
-                self.agreement = agreed.is_none().then(|| Interval::new(LOOK_AGAIN));
+                self.discovery.agreement = agreed.is_none().then(|| Interval::new(LOOK_AGAIN));
                 return Ok(None);
             }
             Err(dissent) => dissent,
@@ -149,13 +150,13 @@ impl Reader {
             return Err(dissent);
         }
         owned.iter().for_each(|at| self.forget(at));
-        self.dissent = Some(dissent);
+        self.discovery.dissent = Some(dissent);
         Ok(Some(Polled::Lost(owned)))
     }
 
     /// Looks at the group's members again if the last look told nothing.
     pub(in crate::source) fn look_around_when_due(&mut self) -> Result<()> {
-        if self.agreement.as_mut().is_some_and(Interval::due)
+        if self.discovery.agreement.as_mut().is_some_and(Interval::due)
             && let Some(lost) = self.disagree()?
         {
             self.told.push_back(lost);
@@ -165,8 +166,8 @@ impl Reader {
 
     /// Members may have come that this one was not told of.
     fn look_around_again(&mut self) {
-        if self.plan.onlooker.is_some() && self.agreement.is_none() {
-            self.agreement = Some(Interval::new(Duration::ZERO));
+        if self.plan.onlooker.is_some() && self.discovery.agreement.is_none() {
+            self.discovery.agreement = Some(Interval::new(Duration::ZERO));
         }
     }
 
@@ -219,7 +220,7 @@ impl Reader {
                     done => done?,
                 },
                 Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
-                    self.must_discover = true
+                    self.discovery.must_look = true
                 }
                 Code::TopicAuthorizationFailed => {
                     return Err(Error::new(
@@ -249,7 +250,7 @@ impl Reader {
         else {
             return Ok(());
         };
-        if !self.rebalance_events.is_empty() {
+        if !self.group.rebalance_events.is_empty() {
             // Moving now would look like the answer to the group's rebalance event.
             return Err(Error::new(
                 Kind::TimedOut,

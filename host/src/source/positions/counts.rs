@@ -103,7 +103,7 @@ pub fn changed(what: &str, topic: &str, before: i32, now: i32) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::live::source;
+    use crate::source::on_kafka::source;
     use crate::source::positions::topics::Sharing;
 
     fn layout(counts: &[(usize, &str, i32)]) -> Layout {

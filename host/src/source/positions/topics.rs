@@ -264,7 +264,7 @@ pub(in crate::source) fn refuse_unknown(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::live::source;
+    use crate::source::on_kafka::source;
 
     #[test]
     fn a_pattern_matches_whole_names_and_no_internal_topics() {

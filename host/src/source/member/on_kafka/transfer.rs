@@ -289,7 +289,7 @@ fn a_revocation_that_a_loss_before_it_answered_is_a_loss_too() {
         }
         // The group goes on with that answer, and wants more of the first one before that one gave up what it lost.
         let mut third = joined(&source);
-        let is_asked_again = |first: &Reader| first.rebalance_events.revocations().any(|is_lost| !is_lost);
+        let is_asked_again = |first: &Reader| first.group.rebalance_events.revocations().any(|is_lost| !is_lost);
         let until = clock::now() + Duration::from_secs(5);
         while !is_asked_again(&first) && clock::now() < until {
             first.is_asked().unwrap();
@@ -410,7 +410,7 @@ fn a_member_that_is_fenced_while_it_gives_partitions_up_loses_them_all_and_goes_
     // Its own predecessor's request to join comes late, and nobody is behind it.
     let late = Reader::join(plan, 0).unwrap();
     let until = clock::now() + LIMIT;
-    while first.fenced.is_none() && late.group_metadata().is_err() {
+    while first.group.fenced.is_none() && late.group_metadata().is_err() {
         assert!(clock::now() < until, "it joins");
         late.client.poll(Duration::from_millis(20));
     }
@@ -540,9 +540,9 @@ fn what_was_given_to_a_member_that_this_one_is_no_longer_is_lost() {
     let mut reader = joined(&source);
     assigned(&mut reader, 2);
     poll_until(&mut reader, |reader, _, _| reader.group_metadata().is_ok());
-    assert!(reader.member_id.is_some() && reader.may_commit());
+    assert!(reader.group.member_id.is_some() && reader.may_commit());
     // As if librdkafka had joined under another member id since.
-    reader.member_id = Some(b"it was taken for gone".to_vec());
+    reader.group.member_id = Some(b"it was taken for gone".to_vec());
     let refused = reader.group_metadata().unwrap_err();
     assert_eq!((refused.kind, refused.why.as_str()), (Kind::TimedOut, TAKEN_FOR_GONE));
     assert!(!reader.begin_commit(), "nothing is committed");

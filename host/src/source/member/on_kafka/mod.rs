@@ -10,13 +10,13 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use super::*;
 use crate::clock;
 use crate::config::*;
 use crate::error::{Kind, Result};
 use crate::kafka::consumer;
 use crate::kafka::lookup::{CommittedOffset, Lookup};
 use crate::record::{Committable, TopicPartition};
+use crate::source::*;
 
 mod members;
 mod starts;

@@ -1,0 +1,58 @@
+//! Whether any broker answers.
+
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+
+use super::polled::Polled;
+use super::reader::Reader;
+use crate::clock::Interval;
+
+/// What is known of the connection to the brokers.
+pub(super) struct Connection {
+    /// Set while no broker answers: the arrivals at that moment.
+    disconnected: Option<u64>,
+    probe: Interval,
+}
+
+impl Connection {
+    pub(super) fn new() -> Self {
+        Self {
+            disconnected: None,
+            probe: Interval::new(Duration::from_secs(1)),
+        }
+    }
+}
+
+impl Reader {
+    /// No broker answers: told once.
+    pub(super) fn is_disconnected(&mut self, reason: String) {
+        if self.connection.disconnected.is_some() {
+            return;
+        }
+        let why = self.client.context().reason().map_or(reason, |(why, _)| why);
+        self.connection.disconnected = Some(self.record_buffer.arrivals);
+        self.told.push_back(Polled::Disconnected(why));
+    }
+
+    /// A broker answers again when records or ends come, or a question is answered.
+    pub(super) fn notice_connection(&mut self) {
+        let Some(arrivals) = self.connection.disconnected else {
+            return;
+        };
+        let is_back = self.record_buffer.arrivals > arrivals
+            || (self.connection.probe.due()
+                && self
+                    .client
+                    .fetch_metadata(Some(self.a_topic()), Duration::from_millis(200))
+                    .is_ok());
+        if is_back {
+            self.connection.disconnected = None;
+            self.told.push_back(Polled::Connected);
+        }
+    }
+
+    fn a_topic(&self) -> &str {
+        self.discovery.counts.keys().next().map_or("", String::as_str)
+    }
+}
