@@ -176,7 +176,12 @@ impl Reader {
             .seek_partitions(list, SEEK)
             .map_err(|error| failed(&error))?;
         for missed in queue::elements(&sought).into_iter().filter(|of| of.error.is_some()) {
-            tracing::debug!(topic = missed.topic, partition = missed.partition, why = ?missed.error, "not looked for truncation");
+            tracing::debug!(
+                topic = missed.topic,
+                partition = missed.partition,
+                why = ?missed.error,
+                "not looked for truncation"
+            );
         }
         Ok(())
     }
