@@ -13,15 +13,19 @@ export KAFKA_VERSION
 RECORDS ?= 5000000
 ROUNDS ?= 3
 
-.PHONY: help build bench bench-restore test one test-all torture deny setup system-packages rust-parts kafka-libs clients
+.PHONY: help build bench bench-restore test one test-all torture deny
+.PHONY: setup system-packages rust-parts kafka-libs clients
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       auction events through a plugin, on a broker of our own"
-	@echo "make test       the usual run: formatting, lints, unit tests, conformance, guarantees on a real Kafka (KAFKA_VERSION=$(KAFKA_VERSION))"
+	@echo "make test       the usual run: formatting, lints, unit tests, conformance, guarantees on a real Kafka"
+	@echo "                (KAFKA_VERSION=$(KAFKA_VERSION))"
 	@echo "make one        the tests with a text in their names: make one TEST=a_member_that_sleeps"
-	@echo "make test-all   the same with the long runs: 50 kills, the full matrix, a minute of rebalances, each version of Kafka"
-	@echo "make torture    kills and pauses at random for as long as is asked for (SANDBAR_KILLS, SANDBAR_SECONDS, SANDBAR_SEED)"
+	@echo "make test-all   the same with the long runs: 50 kills, the full matrix, a minute of rebalances, each version"
+	@echo "                of Kafka"
+	@echo "make torture    kills and pauses at random for as long as is asked for (SANDBAR_KILLS, SANDBAR_SECONDS,"
+	@echo "                SANDBAR_SEED)"
 	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up, each with its goal"
 	@echo "make bench-restore  a start with 1 GiB of state: with its local files, and without"
 	@echo "make build      target/release/sandbar"
@@ -77,7 +81,8 @@ torture: export SANDBAR_CHANGES ?= 20
 torture: setup
 	$(CARGO) build --release $(TESTED)
 	@$(MAKE) --no-print-directory components
-	$(CARGO) test --release $(TESTED) --test guarantees -- torture one_of_three_brokers group_changes --nocapture --test-threads=1
+	$(CARGO) test --release $(TESTED) --test guarantees -- \
+	  torture one_of_three_brokers group_changes --nocapture --test-threads=1
 
 # Licences, sources, one version of each crate if possible.
 deny:

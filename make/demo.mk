@@ -1,5 +1,5 @@
-# A million auction events through a plugin, on the embedded broker; `make demo INPUT=events.jsonl` takes your own, a JSON object a line.
-# It builds the one plugin that it shows, not those of the tests.
+# A million auction events through a plugin, on the embedded broker; `make demo INPUT=events.jsonl` takes your own, a
+# JSON object a line. It builds the one plugin that it shows, not those of the tests.
 
 DEMO_PLUGIN := $(if $(INPUT),pass-through,example-auctions)
 

@@ -96,7 +96,8 @@ fn table(count: usize, rounds: usize, asked: &[String]) {
     let records = workload::Records::new(42, workload::USERS);
     workload::fill(&bench.kafka.bootstrap(), INPUT, records.take(count));
     println!(
-        "| job | who | k rec/s | CPU-s per M records | ratio | RSS MiB | RSS over the run | commits: pause p50, p99, longest ms |"
+        "| job | who | k rec/s | CPU-s per M records | ratio | RSS MiB | RSS over the run | commits: pause p50, p99, \
+         longest ms |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     for job in &JOBS {

@@ -33,7 +33,8 @@ fn main() {
         "{cache_mib} MiB, {records} records, {TASKS} tasks, batches of {BATCH}, a commit every {COMMIT}; ns a record"
     );
     println!(
-        "| keys | values | put, keep | delta | apply | all, wall | all, CPU | apply, longest ms | known % | disk MiB | RSS MiB |"
+        "| keys | values | put, keep | delta | apply | all, wall | all, CPU | apply, longest ms | known % | disk MiB \
+         | RSS MiB |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for draw in draws {

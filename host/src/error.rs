@@ -128,7 +128,8 @@ mod tests {
         .hint("give an offset in that range");
         assert_eq!(
             error.to_string(),
-            "error: failed to start source `views`: partition 3 has no offset 9000\n  the log of views/3 holds 120..4711\n  hint: give an offset in that range"
+            "error: failed to start source `views`: partition 3 has no offset 9000\n  \
+             the log of views/3 holds 120..4711\n  hint: give an offset in that range"
         );
         assert_eq!(error.kind.exit_code(), 5);
     }

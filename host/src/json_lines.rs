@@ -373,12 +373,14 @@ mod tests {
         records.offsets[0] = 7;
         let mut line = Vec::new();
         write(&records, 0, Some(("views", 3)), &mut line);
-        let golden = r#"{"topic":"views","partition":3,"offset":7,"key":"k","value":{"n":5},"timestamp":12,"headers":{"a":"1","b":null}}"#;
-        assert_eq!(String::from_utf8(line).unwrap(), format!("{golden}\n"));
+        let place = r#""topic":"views","partition":3,"offset":7"#;
+        let golden = r#""key":"k","value":{"n":5},"timestamp":12,"headers":{"a":"1","b":null}"#;
+        assert_eq!(String::from_utf8(line).unwrap(), format!("{{{place},{golden}}}\n"));
         let mut line = Vec::new();
         let repeated = one(r#"{"value":"5","headers":[["a","1"],["a",null],[{"base64":"/w=="},{"base64":"AP8="}]]}"#);
         write(&repeated.unwrap(), 0, None, &mut line);
-        let golden = r#"{"key":null,"value":"5","timestamp":99,"headers":[["a","1"],["a",null],[{"base64":"/w=="},{"base64":"AP8="}]]}"#;
+        let headers = r#"[["a","1"],["a",null],[{"base64":"/w=="},{"base64":"AP8="}]]"#;
+        let golden = format!(r#"{{"key":null,"value":"5","timestamp":99,"headers":{headers}}}"#);
         assert_eq!(String::from_utf8(line).unwrap(), format!("{golden}\n"));
     }
 

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Loose files are words that everyone shares. Stations (`source`, `plugin`, `sink`, `checkpoint`) know them and never
-//! each other; `runtime` ties the stations by the `topology` of a pipeline file, `inspect`, `server` and `cli` stand around it. ARCHITECTURE.md says it at length,
-//! `tests/guarantees` holds it.
+//! each other; `runtime` ties the stations by the `topology` of a pipeline file, `inspect`, `server` and `cli` stand
+//! around it. ARCHITECTURE.md says it at length, `tests/guarantees` holds it.
 
 pub mod record;
 pub mod task_id;

@@ -75,14 +75,19 @@ pub(crate) fn kafkas_own_tools_work(bootstrap: &str) {
     let lags = positions.lines().filter(|line| line.starts_with(&group));
     let lags: Vec<&str> = lags.filter_map(|line| line.split_whitespace().nth(5)).collect();
     assert!(!lags.is_empty() && lags.iter().all(|lag| *lag == "0"), "{positions}");
+    settings_are_told_and_altered(bootstrap, &topic);
+    topics(&["--delete"]);
+}
 
+/// By Kafka's own tool: those of a topic, and those of the broker.
+fn settings_are_told_and_altered(bootstrap: &str, topic: &str) {
     let of_entity = [
         "--bootstrap-server",
         bootstrap,
         "--entity-type",
         "topics",
         "--entity-name",
-        &topic,
+        topic,
     ];
     let configs = |more: &[&str]| tool("ConfigCommand", &[&of_entity, more].concat(), "");
     configs(&["--alter", "--add-config", "max.message.bytes=3000"]);
@@ -107,7 +112,6 @@ pub(crate) fn kafkas_own_tools_work(bootstrap: &str) {
         "",
     );
     assert!(broker.contains("message.max.bytes=1048588"), "{broker}");
-    topics(&["--delete"]);
 }
 
 /// Runs one of Kafka's tools: what it says. Where its class lies has changed between versions.

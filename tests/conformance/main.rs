@@ -62,28 +62,32 @@ macro_rules! cases {
 }
 
 cases! {
-    topics: a_topic_is_created_grown_and_deleted, what_cannot_be_created_is_refused, an_unknown_topic_is_an_error_and_is_not_created;
-    configs: a_topic_tells_its_settings, a_limit_on_bytes_counts_from_when_it_is_set, a_time_outside_the_limits_is_refused,
-        what_is_not_named_stays, what_is_not_named_to_the_elder_request_goes_back, what_cannot_be_set_is_refused_by_name,
+    topics: a_topic_is_created_grown_and_deleted, what_cannot_be_created_is_refused,
+        an_unknown_topic_is_an_error_and_is_not_created;
+    configs: a_topic_tells_its_settings, a_limit_on_bytes_counts_from_when_it_is_set,
+        a_time_outside_the_limits_is_refused, what_is_not_named_stays,
+        what_is_not_named_to_the_elder_request_goes_back, what_cannot_be_set_is_refused_by_name,
         only_what_is_asked_for_is_told, the_broker_tells_of_itself;
     clients: kafka_python_works, kafkajs_works, kafkas_own_tools_work;
     records: records_come_back_as_they_went_in, every_codec_comes_back, a_reader_starts_in_the_middle_of_a_batch,
         a_waiting_reader_hears_of_a_new_record_at_once, deleted_records_are_out_of_range;
     times: a_time_finds_the_first_record_not_older, a_time_is_exact_inside_every_codec, an_empty_partition_has_no_times,
         a_time_before_the_deleted_records_finds_the_beginning;
-    idempotence: an_idempotent_producer_writes_each_record_once, a_repeated_batch_gets_its_old_offset, a_gap_is_out_of_order,
-        an_old_epoch_is_refused, a_damaged_batch_is_refused;
+    idempotence: an_idempotent_producer_writes_each_record_once, a_repeated_batch_gets_its_old_offset,
+        a_gap_is_out_of_order, an_old_epoch_is_refused, a_damaged_batch_is_refused;
     groups: two_members_share_and_take_over, a_lost_member_is_replaced_after_its_session;
     static_members: a_static_member_comes_back_without_a_rebalance;
-    offsets: a_commit_comes_back_byte_for_byte, a_stranger_cannot_commit_for_a_live_group, a_stranger_commits_for_an_idle_group,
-        a_deleted_group_has_no_offsets;
-    transactions: a_commit_is_seen_at_once_and_nothing_before, an_abort_is_never_seen, a_transaction_of_many_batches_is_whole,
-        interleaved_transactions_have_their_aborted_list, a_marker_has_these_bytes, the_stable_end_is_not_the_end,
+    offsets: a_commit_comes_back_byte_for_byte, a_stranger_cannot_commit_for_a_live_group,
+        a_stranger_commits_for_an_idle_group, a_deleted_group_has_no_offsets;
+    transactions: a_commit_is_seen_at_once_and_nothing_before, an_abort_is_never_seen,
+        a_transaction_of_many_batches_is_whole, interleaved_transactions_have_their_aborted_list,
+        a_marker_has_these_bytes, the_stable_end_is_not_the_end,
         a_time_finds_no_record_that_is_not_decided, an_empty_transaction_is_one,
         what_does_not_belong_to_the_transaction_is_refused, a_transaction_counts_its_batches, a_timeout_has_limits;
-    fencing: a_second_producer_fences_the_first, a_producer_without_a_transaction_is_fenced_too, a_fenced_client_is_told_so,
-        a_producer_gets_its_own_next_epoch, a_timeout_aborts_and_frees_the_readers;
-    pending_offsets: positions_come_with_the_commit_byte_for_byte, the_leader_epoch_comes_with_it, who_wants_stable_positions_waits,
-        the_later_commit_counts, a_zombie_commits_nothing, who_says_nothing_of_a_member_is_believed,
+    fencing: a_second_producer_fences_the_first, a_producer_without_a_transaction_is_fenced_too,
+        a_fenced_client_is_told_so, a_producer_gets_its_own_next_epoch, a_timeout_aborts_and_frees_the_readers;
+    pending_offsets: positions_come_with_the_commit_byte_for_byte, the_leader_epoch_comes_with_it,
+        who_wants_stable_positions_waits, the_later_commit_counts, a_zombie_commits_nothing,
+        who_says_nothing_of_a_member_is_believed,
         positions_need_a_group_in_the_transaction, a_deleted_group_takes_its_pending_positions_along;
 }

@@ -204,7 +204,8 @@ fn an_offset_before_the_beginning_is_told_or_replaced_as_the_file_says() {
     let input = flow.input.clone();
     let with = |policy: &str| {
         format!(
-            "topics = [\"{input}\"]\nstart = {{ offsets = {{ {input} = {{ 0 = 2 }} }} }}\nstop = \"latest\"\non-out-of-range = \"{policy}\""
+            "topics = [\"{input}\"]\nstart = {{ offsets = {{ {input} = {{ 0 = 2 }} }} }}\nstop = \"latest\"\n\
+             on-out-of-range = \"{policy}\""
         )
     };
     flow.file.source = with("fail");
@@ -215,7 +216,7 @@ fn an_offset_before_the_beginning_is_told_or_replaced_as_the_file_says() {
 }
 
 #[test]
-fn a_partition_without_any_start_is_an_error_where_otherwise_is_fail() {
+fn a_partition_without_any_start_is_an_error_if_otherwise_is_fail() {
     let flow = Flow::new("otherwise", 1, "start = \"group-offsets\"\notherwise = \"fail\"");
     assert_refused(&run(&flow.file.write("")), 5, &["error: ", &flow.input, "otherwise"]);
 }
@@ -231,7 +232,8 @@ fn with_password(password: &str) -> Flow {
     flow.file.brokers = Kafka::shared().sasl_bootstrap();
     std::fs::write(flow.file.path("password"), password).unwrap();
     flow.file.properties = format!(
-        "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"{}\"\n\"sasl.password\" = {{ file = \"password\" }}",
+        "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"{}\"\n\
+         \"sasl.password\" = {{ file = \"password\" }}",
         SASL_USER.0
     );
     flow

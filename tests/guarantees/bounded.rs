@@ -19,7 +19,8 @@ fn a_start_at_or_behind_the_stop_ends_at_once() {
     let mut flow = Flow::new("behind", 2, "");
     let input = &flow.input;
     flow.file.source = format!(
-        "topics = [\"{input}\"]\nstart = {{ offsets = {{ {input} = {{ 0 = 8, 1 = 3 }} }} }}\nstop = {{ offsets = {{ {input} = {{ 0 = 3, 1 = 3 }} }} }}"
+        "topics = [\"{input}\"]\nstart = {{ offsets = {{ {input} = {{ 0 = 8, 1 = 3 }} }} }}\n\
+         stop = {{ offsets = {{ {input} = {{ 0 = 3, 1 = 3 }} }} }}"
     );
     flow.send(0..20);
     flow.finish();

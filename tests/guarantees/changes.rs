@@ -14,7 +14,8 @@ fn topics_by_pattern_go_on_where_their_checkpoints_say() {
     let mut counted = Counted::on(Kafka::shared(), "pattern", 2, 10);
     counted.file.plugin = component("pass-through");
     counted.file.source = format!(
-        "topic-pattern = \"{}(-more)?\"\nstart = \"earliest\"\nsession-timeout = \"1s\"\ndiscovery-interval = \"500ms\"",
+        "topic-pattern = \"{}(-more)?\"\nstart = \"earliest\"\nsession-timeout = \"1s\"\n\
+         discovery-interval = \"500ms\"",
         counted.input
     );
     let more = format!("{}-more", counted.input);

@@ -163,7 +163,9 @@ fn a_file_flows_to_a_file() {
     .unwrap();
     let plugin = process::component("filter").display().to_string();
     let pipeline = format!(
-        "name = \"files\"\n[source.in]\nfile = \"in.jsonl\"\n[operator.slow]\nplugin = \"{plugin}\"\ninputs = [\"in\"]\nconfig = {{ field = \"/ms\", at-least = 5 }}\n[sink.out]\nfrom = [\"slow\"]\nfile = \"out.jsonl\"\n"
+        "name = \"files\"\n[source.in]\nfile = \"in.jsonl\"\n[operator.slow]\nplugin = \"{plugin}\"\n\
+         inputs = [\"in\"]\nconfig = {{ field = \"/ms\", at-least = 5 }}\n[sink.out]\nfrom = [\"slow\"]\n\
+         file = \"out.jsonl\"\n"
     );
     let file = folder.path().join("pipeline.toml");
     std::fs::write(&file, pipeline).unwrap();

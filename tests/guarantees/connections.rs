@@ -72,7 +72,8 @@ fn a_log_in_that_is_cut_off_is_tried_again() {
     flow.file.brokers = way.address.clone();
     std::fs::write(flow.file.path("password"), SASL_USER.1).unwrap();
     flow.file.properties = format!(
-        "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"{}\"\n\"sasl.password\" = {{ file = \"password\" }}",
+        "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"{}\"\n\
+         \"sasl.password\" = {{ file = \"password\" }}",
         SASL_USER.0
     );
     let run = flow.file.run();

@@ -70,7 +70,8 @@ fn a_bounded_run_does_not_end_before_its_last_positions_are_committed() {
         &kafka,
         "last-commit",
         1,
-        "start = \"earliest\"\nstop = \"latest\"\nmax-batch = 1\nauto-commit-interval = \"1h\"\nsession-timeout = \"40s\"",
+        "start = \"earliest\"\nstop = \"latest\"\nmax-batch = 1\nauto-commit-interval = \"1h\"\n\
+         session-timeout = \"40s\"",
     );
     flow.file.plugin = component("loops-forever");
     flow.file.operator = "on-error = \"skip\"\n[operator.op.limits]\ncall-time = \"2s\"".into();

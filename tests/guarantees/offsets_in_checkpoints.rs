@@ -354,7 +354,8 @@ fn topics_behind_a_pattern_go_on_at_their_checkpoints() {
     let other = format!("{}-other", flow.input);
     flow.client.create_topic(&other, 3);
     flow.file.source = format!(
-        "topic-pattern = \"{}.*\"\nstart = \"earliest\"\noffsets = \"checkpoint\"\ncommit-offsets = \"never\"\ndiscovery-interval = \"300ms\"",
+        "topic-pattern = \"{}.*\"\nstart = \"earliest\"\noffsets = \"checkpoint\"\ncommit-offsets = \"never\"\n\
+         discovery-interval = \"300ms\"",
         flow.input
     );
     flow.file.top = "delivery = \"at-least-once\"\nworkers = 2".into();

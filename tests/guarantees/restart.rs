@@ -40,7 +40,8 @@ fn a_bounded_run_killed_midway_ends_at_the_stop_that_it_began_with() {
     let flow = Flow::new(
         "midway",
         1,
-        "start = \"earliest\"\nstop = \"latest\"\nmax-batch = 50\nauto-commit-interval = \"20ms\"\nsession-timeout = \"1s\"",
+        "start = \"earliest\"\nstop = \"latest\"\nmax-batch = 50\nauto-commit-interval = \"20ms\"\n\
+         session-timeout = \"1s\"",
     );
     let end = 400_000;
     flow.send(0..end);

@@ -122,7 +122,8 @@ fn a_password_that_changes_in_its_file_is_used_for_new_connections() {
     flow.file.tables = "[checkpoint]\ninterval = \"200ms\"".into();
     std::fs::write(flow.file.path("password"), SASL_USER.1).expect("a password");
     flow.file.properties = format!(
-        "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"{}\"\n\"sasl.password\" = {{ file = \"password\" }}",
+        "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"{}\"\n\
+         \"sasl.password\" = {{ file = \"password\" }}",
         SASL_USER.0
     );
     flow.send(0..10);
@@ -134,7 +135,8 @@ fn a_password_that_changes_in_its_file_is_used_for_new_connections() {
     });
     kafka.kill(1);
     kafka.configure(&format!(
-        "listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{}=\"another-one\";",
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule \
+         required user_{}=\"another-one\";",
         SASL_USER.0
     ));
     kafka.restart(1);

@@ -341,14 +341,16 @@ fn patterns(name: &str, topics: &[&str], left: &str, right: &str) -> (Flow, std:
     let (plugin, input) = (component("pass-through"), &flow.input);
     let source = |name: &str, pattern: &str| {
         format!(
-            "[source.{name}]\ntopic-pattern = \"{input}-({pattern})\"\nstart = \"earliest\"\ndiscovery-interval = \"200ms\"\n\
+            "[source.{name}]\ntopic-pattern = \"{input}-({pattern})\"\nstart = \"earliest\"\n\
+             discovery-interval = \"200ms\"\n\
              [operator.of-{name}]\nplugin = \"{}\"\ninputs = [\"{name}\"]\n",
             plugin.display()
         )
     };
     let path = flow.file.path("patterns.toml");
     let text = format!(
-        "name = \"{}\"\nworkers = 1\n[kafka]\nbrokers = \"{}\"\n{}{}[sink.out]\nfrom = [\"of-left\", \"of-right\"]\ntopic = \"{}\"\n",
+        "name = \"{}\"\nworkers = 1\n[kafka]\nbrokers = \"{}\"\n{}{}[sink.out]\nfrom = [\"of-left\", \"of-right\"]\n\
+         topic = \"{}\"\n",
         flow.file.name,
         flow.file.brokers,
         source("left", left),
@@ -409,7 +411,8 @@ fn an_offset_of_somebody_else_that_a_fixed_start_passes_over_is_told_with_what_w
     flow.client.commit(&flow.file.group(), &[(&flow.input, 0, 7)]);
     let text = told("human").text;
     let line = format!(
-        "{}/0  from 0  earliest  until 10  (the group holds 7, which somebody else committed; start = \"group-offsets\" begins there)",
+        "{}/0  from 0  earliest  until 10  (the group holds 7, which somebody else committed; start = \
+         \"group-offsets\" begins there)",
         flow.input
     );
     assert!(text.contains(&line), "{text}");

@@ -107,8 +107,8 @@ impl std::fmt::Display for Report {
         let at_points: u64 = self.points.values().sum();
         writeln!(
             f,
-            "{} pipelines, {} kills ({} at random, {at_points} at points), {} members stopped beyond their session, {} pauses of the broker, \
-             {} times without local files, {} members fenced by their own instance id",
+            "{} pipelines, {} kills ({} at random, {at_points} at points), {} members stopped beyond their session, \
+             {} pauses of the broker, {} times without local files, {} members fenced by their own instance id",
             self.pipelines,
             self.kills,
             self.kills - at_points,
@@ -123,7 +123,8 @@ impl std::fmt::Display for Report {
         }
         write!(
             f,
-            "  {records} records: {lost} lost, {doubled} doubled, {out_of_order} out of order; {} ended by themselves, {} readers saw a fault",
+            "  {records} records: {lost} lost, {doubled} doubled, {out_of_order} out of order; {} ended by \
+             themselves, {} readers saw a fault",
             self.ended.len(),
             self.failed.len()
         )

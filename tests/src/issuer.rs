@@ -75,7 +75,11 @@ fn answer(mut stream: TcpStream, lifetime: Duration, issued: &AtomicUsize) {
     let length = body.len();
     // Whoever asked may be gone.
     let _ = stream.write_all(
-        format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").as_bytes(),
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+            connection: close\r\n\r\n{body}"
+        )
+        .as_bytes(),
     );
 }
 

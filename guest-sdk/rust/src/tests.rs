@@ -191,9 +191,8 @@ fn what_a_refused_event_emitted_is_taken_back() {
 #[test]
 fn a_retry_is_the_whole_calls() {
     let events: [Row; 2] = [(None, Some("1")), (None, Some("retry"))];
-    assert!(
-        matches!(run::<EmitsThenRefuses>("", batch(&events, true)), Err(types::Failure::Retry(reason)) if reason == "later")
-    );
+    let answer = run::<EmitsThenRefuses>("", batch(&events, true));
+    assert!(matches!(answer, Err(types::Failure::Retry(reason)) if reason == "later"));
 }
 
 /// Emits what cannot be written as JSON.

@@ -169,7 +169,11 @@ fn delete_one(state: &mut State, name: &str) -> Result<(), ResponseError> {
     state.topics.remove(name);
     state.drop_positions_of(name);
     if let Err(error) = state.storage.remove(name, id) {
-        tracing::warn!(%error, topic = name, "failed to remove the files of a deleted topic; they are swept at the next start");
+        tracing::warn!(
+            %error,
+            topic = name,
+            "failed to remove the files of a deleted topic; they are swept at the next start"
+        );
     }
     state.tidy();
     Ok(())

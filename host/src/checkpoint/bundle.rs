@@ -2,7 +2,8 @@
 //! form.
 //!
 //! ```text
-//! "sandbar" and the version, 8 bytes · length of the manifest, u32 LE · SHA-256 of the manifest, 32 bytes · manifest, JSON · the tasks' deltas
+//! "sandbar" and the version, 8 bytes · length of the manifest, u32 LE · SHA-256 of the manifest, 32 bytes
+//!   · manifest, JSON · the tasks' deltas
 //! ```
 //!
 //! The manifest names each delta's place and SHA-256, the head holds the manifest's, a pointer repeats the first half

@@ -398,7 +398,9 @@ impl Objects {
 }
 
 /// What a person can do about state that is gone.
-pub(super) const WHAT_CAN_BE_DONE: &str = "put the object back; or start from a savepoint, `sandbar run --from SAVEPOINT`; or give the state up: `sandbar offsets set PIPELINE --to …` begins at the positions that it is given, with no state";
+pub(super) const WHAT_CAN_BE_DONE: &str = "put the object back; or start from a savepoint, `sandbar run --from \
+    SAVEPOINT`; or give the state up: `sandbar offsets set PIPELINE --to …` begins at the positions that it is \
+    given, with no state";
 
 impl Driver {
     fn start() -> std::io::Result<Self> {

@@ -214,7 +214,10 @@ impl Store {
         let none = || {
             let why = format!("there is no `{MANIFEST}`: it was never made, never finished, or was deleted");
             let error = Error::new(Kind::Corrupt, format!("there is no savepoint `{place}`"), why);
-            error.hint("`sandbar savepoint list PIPELINE` tells which there are; one elsewhere is given by its place, such as ./folder")
+            error.hint(
+                "`sandbar savepoint list PIPELINE` tells which there are; one elsewhere is given by its \
+                place, such as ./folder",
+            )
         };
         // Looking at a folder that is not there must not make it.
         if let Place::At(Location::Folder(folder)) = place

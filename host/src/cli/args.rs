@@ -124,7 +124,7 @@ fn usage(error: &clap::Error) -> Error {
     Error::new(Kind::Usage, what, lines.collect::<Vec<_>>().join("\n")).hint("sandbar --help")
 }
 
-/// Whether the words ask for JSON, where they are too wrong to be parsed.
+/// Whether the words ask for JSON, if they are too wrong to be parsed.
 fn asks_for_json(words: &[OsString]) -> bool {
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     let apart = words

@@ -44,7 +44,7 @@ enum Action {
     },
     /// Read every byte that the committed state is built from, and check it
     #[command(
-        after_help = "Asks Kafka what is committed. Exit code 6 where something is damaged or missing.\n\n\
+        after_help = "Asks Kafka what is committed. Exit code 6 if something is damaged or missing.\n\n\
         Examples:\n  sandbar checkpoint verify pipeline.toml\n  sandbar checkpoint verify pipeline.toml --newest"
     )]
     Verify {
@@ -263,7 +263,8 @@ pub(super) mod tests {
     pub(in crate::cli) fn with_one_checkpoint() -> (tempfile::TempDir, Pipeline, String) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pages.toml");
-        let text = "name = \"pages\"\ndelivery = \"at-least-once\"\n[kafka]\nbrokers = \"127.0.0.1:1\"\n[source.views]\ntopics = [\"views\"]\n\
+        let text = "name = \"pages\"\ndelivery = \"at-least-once\"\n[kafka]\nbrokers = \"127.0.0.1:1\"\n\
+            [source.views]\ntopics = [\"views\"]\n\
                     [sink.out]\nfrom = [\"views\"]\ntopic = \"out\"\n[checkpoint]\nstore = \"kept\"\n";
         std::fs::write(&file, text).unwrap();
         let store = Store::open(&Location::Folder(folder.path().join("kept")), "pages").unwrap();

@@ -43,7 +43,7 @@ impl Cluster {
     }
 }
 
-/// `NAME=VALUE`, where the value may hold further equals signs.
+/// `NAME=VALUE`; the value may hold further equals signs.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),

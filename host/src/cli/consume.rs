@@ -18,8 +18,10 @@ const CHUNK: usize = 64 << 10;
 /// Arguments of `sandbar consume`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Without --follow it ends at what was the end when it began; records of open or aborted transactions are not shown.\n\n\
-    Examples:\n  sandbar consume views --from earliest --max 10\n  sandbar consume views --from 2026-11-22T00:00:00Z --partition 3\n  sandbar consume views --from latest --follow"
+    after_help = "Without --follow it ends at what was the end when it began; records of open or aborted \
+        transactions are not shown.\n\n\
+        Examples:\n  sandbar consume views --from earliest --max 10\n  \
+        sandbar consume views --from 2026-11-22T00:00:00Z --partition 3\n  sandbar consume views --from latest --follow"
 )]
 pub struct Consume {
     /// The topic

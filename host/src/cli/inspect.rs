@@ -29,6 +29,8 @@ impl Inspect {
 fn as_json(plugin: &Plugin) -> Value {
     let described = plugin.description();
     let limits = Limits::default();
+    let metrics = described.metrics.iter();
+    let metrics = metrics.map(|metric| json!({ "name": metric.name, "help": metric.help }));
     json!({
         "name": described.name,
         "version": described.version,
@@ -38,7 +40,7 @@ fn as_json(plugin: &Plugin) -> Value {
         "inputs": described.inputs,
         "outputs": described.outputs,
         "stores": described.stores.iter().map(store).collect::<Vec<_>>(),
-        "metrics": described.metrics.iter().map(|metric| json!({ "name": metric.name, "help": metric.help })).collect::<Vec<_>>(),
+        "metrics": metrics.collect::<Vec<_>>(),
         "needs": needs(plugin),
         "config-schema": schema(&described.config_schema),
         "limits": {
@@ -59,7 +61,7 @@ fn store(store: &Store) -> Value {
     })
 }
 
-/// The schema as JSON, as text where it is none, null where the plugin takes no configuration.
+/// The schema as JSON, as text if it is none, null if the plugin takes no configuration.
 fn schema(text: &str) -> Value {
     if text.is_empty() {
         return Value::Null;

@@ -35,14 +35,17 @@ enum Action {
     /// Set positions while no member of the group runs
     #[command(
         override_usage = "sandbar offsets set [OPTIONS] <PIPELINE> --to <WHERE>...",
-        after_help = "A FILE is what `sandbar offsets export` prints. Partitions that it does not list stay as they are.\n\n\
-        Examples:\n  sandbar offsets set pipeline.toml --to earliest\n  sandbar offsets set pipeline.toml --to views/0=23 views/1=31\n  sandbar offsets set pipeline.toml --to offsets.json"
+        after_help = "A FILE is what `sandbar offsets export` prints. Partitions that it does not list stay as they \
+            are.\n\n\
+            Examples:\n  sandbar offsets set pipeline.toml --to earliest\n  \
+            sandbar offsets set pipeline.toml --to views/0=23 views/1=31\n  \
+            sandbar offsets set pipeline.toml --to offsets.json"
     )]
     Set {
         #[command(flatten)]
         pipeline: Pipeline,
         /// Where to: earliest, latest, a FILE, or SOURCE/PARTITION=OFFSET, again and again (TOPIC/PARTITION=OFFSET
-        /// where a source has several topics)
+        /// if a source has several topics)
         #[arg(long, value_name = "WHERE", required = true, num_args = 1.., value_parser = target)]
         to: Vec<Target>,
     },
@@ -81,7 +84,8 @@ impl Offsets {
                 refuse_kept(&sources)?;
                 let set = inspect::set_positions(&pipeline, &resolve(&sources, &to)?)?;
                 if pipeline.checkpoint.is_some() {
-                    let note = "the state of these partitions' tasks begins empty; `sandbar run --from SAVEPOINT` goes back with state";
+                    let note = "the state of these partitions' tasks begins empty; `sandbar run --from SAVEPOINT` \
+                        goes back with state";
                     out.tell(&json!({ "event": "state-begins-empty" }), || note.to_owned(), true)?;
                 }
                 show(&set, out)
@@ -115,7 +119,7 @@ impl Pipeline {
     }
 }
 
-/// What the group holds is no position where checkpoints are the truth.
+/// What the group holds is no position if checkpoints are the truth.
 fn refuse_kept(sources: &[KafkaSource]) -> Result<()> {
     let Some(kept) = sources.iter().find(|source| source.truth == Truth::Checkpoint) else {
         return Ok(());

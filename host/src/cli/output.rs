@@ -199,7 +199,9 @@ mod tests {
         let error = Error::new(Kind::Kafka, "failed to reach a", "refused").hint("start it");
         assert_eq!(
             error_json(&error),
-            json!({"error": {"kind": "kafka", "what": "failed to reach a", "why": "refused", "hint": "start it", "exit": 5}})
+            json!({"error": {
+                "kind": "kafka", "what": "failed to reach a", "why": "refused", "hint": "start it", "exit": 5
+            }})
         );
     }
 }

@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Arguments of `sandbar produce`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "A line is {\"key\": …, \"value\": …, \"timestamp\": ms, \"headers\": {…}}; only the value has to be there.\n\n\
+    after_help = "A line is {\"key\": …, \"value\": …, \"timestamp\": ms, \"headers\": {…}}; only the value has to \
+        be there.\n\n\
     Examples:\n  sandbar produce views --file views.jsonl\n  sandbar produce views < views.jsonl"
 )]
 pub struct Produce {

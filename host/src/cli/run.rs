@@ -21,8 +21,11 @@ use crate::spec;
 /// Arguments of `sandbar run`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "SIGINT and SIGTERM finish the batch, commit, leave the group and end with 0; a second one ends at once.\n\n\
-    Examples:\n  sandbar run pipeline.toml\n  sandbar run pipeline.toml --set source.views.start=earliest --http 127.0.0.1:9464\n  sandbar run pipeline.toml --from before-upgrade"
+    after_help = "SIGINT and SIGTERM finish the batch, commit, leave the group and end with 0; a second one ends at \
+        once.\n\n\
+        Examples:\n  sandbar run pipeline.toml\n  \
+        sandbar run pipeline.toml --set source.views.start=earliest --http 127.0.0.1:9464\n  \
+        sandbar run pipeline.toml --from before-upgrade"
 )]
 pub struct Run {
     /// The pipeline file

@@ -27,7 +27,8 @@ enum Action {
     /// Copy what is committed, of a running pipeline or of one that stopped
     #[command(
         after_help = "With -o json it prints one object whose `savepoint` is what `sandbar run --from` takes.\n\n\
-        Examples:\n  sandbar savepoint create pipeline.toml --name before-upgrade\n  sandbar savepoint create pipeline.toml --name s3://bucket/savepoints/pages"
+        Examples:\n  sandbar savepoint create pipeline.toml --name before-upgrade\n  \
+        sandbar savepoint create pipeline.toml --name s3://bucket/savepoints/pages"
     )]
     Create {
         #[command(flatten)]
@@ -104,7 +105,8 @@ pub(super) fn place(text: &str, beside: &Location) -> Result<Place> {
 
 fn saved_json(place: &str, saved: &Saved) -> Value {
     let tasks = saved.tasks.iter().map(|task| {
-        json!({ "task": task.task, "seq": task.pointer.seq, "pointer": task.pointer.to_string(), "offsets": task.offsets })
+        let pointer = &task.pointer;
+        json!({ "task": task.task, "seq": pointer.seq, "pointer": pointer.to_string(), "offsets": task.offsets })
     });
     json!({
         "savepoint": place,

@@ -252,7 +252,8 @@ mod tests {
         };
         assert_eq!(
             human(&start).unwrap(),
-            "views/3  from 0  earliest  (the group holds 4711, which somebody else committed; start = \"group-offsets\" begins there)"
+            "views/3  from 0  earliest  (the group holds 4711, which somebody else committed; start = \
+             \"group-offsets\" begins there)"
         );
     }
 

@@ -22,11 +22,12 @@ use crate::state::{self, StoreId, View, store_id};
 /// Entries that are read at once.
 const PAGE: usize = 1000;
 
-const SHOWN: &str = "Shown is the last committed state: of the tasks in this machine's state.dir, while the pipeline runs or after it, or with \
---stored of all tasks, built from the checkpoints. A task that moved to another process stays in state.dir as it was: --stored shows it as it is.\n\
+const SHOWN: &str = "Shown is the last committed state: of the tasks in this machine's state.dir, while the pipeline \
+runs or after it, or with --stored of all tasks, built from the checkpoints. A task that moved to another process \
+stays in state.dir as it was: --stored shows it as it is.\n\
 Values, items and user keys are shown as what they are, if the store's codec and the plugin say it; else as 0x and hex \
 digits, in JSON `value-hex`.\n\
-Keys are those of records: text where they are UTF-8; else 0x and hex digits, in JSON `key-base64`.";
+Keys are those of records: text if they are UTF-8; else 0x and hex digits, in JSON `key-base64`.";
 
 /// Arguments of `sandbar state`.
 #[derive(Args, Debug)]
@@ -42,7 +43,8 @@ pub struct State {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Get what a store keeps under a key
-    #[command(after_help = format!("{SHOWN}\nExit code 1 where there is nothing under the key.\n\nExample:\n  sandbar state get pipeline.toml count total alice"))]
+    #[command(after_help = format!("{SHOWN}\nExit code 1 if there is nothing under the key.\n\n\
+        Example:\n  sandbar state get pipeline.toml count total alice"))]
     Get {
         #[command(flatten)]
         place: Place,
@@ -57,7 +59,8 @@ enum Action {
         base64: bool,
     },
     /// List the entries of a store, task by task, in the order of their keys
-    #[command(after_help = format!("{SHOWN}\n\nExample:\n  sandbar state scan pipeline.toml count total --prefix a --limit 10"))]
+    #[command(after_help = format!("{SHOWN}\n\n\
+        Example:\n  sandbar state scan pipeline.toml count total --prefix a --limit 10"))]
     Scan {
         #[command(flatten)]
         place: Place,
@@ -76,7 +79,8 @@ enum Action {
         base64: bool,
     },
     /// Count the entries of stores: a list is one, a map one an entry
-    #[command(after_help = format!("{SHOWN}\n\nExamples:\n  sandbar state count pipeline.toml\n  sandbar state count pipeline.toml count total"))]
+    #[command(after_help = format!("{SHOWN}\n\n\
+        Examples:\n  sandbar state count pipeline.toml\n  sandbar state count pipeline.toml count total"))]
     Count {
         #[command(flatten)]
         place: Place,
@@ -441,7 +445,8 @@ fn count(views: &[View], stores: &[&Store], out: &Output) -> Result<()> {
                 entries.to_string(),
             ]);
             values.push(json!({
-                "operator": store.operator, "store": store.name, "kind": store.kind.as_str(), "task": view.task(), "entries": entries,
+                "operator": store.operator, "store": store.name, "kind": store.kind.as_str(), "task": view.task(),
+                "entries": entries,
             }));
         }
     }

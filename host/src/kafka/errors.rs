@@ -54,15 +54,20 @@ mod tests {
     #[test]
     fn a_log_in_that_was_cut_off_is_told_from_one_that_was_refused() {
         let of_restarts = [
-            "sasl_plaintext://b:1/1: SASL PLAIN mechanism handshake failed: Local: Broker transport failure: broker's supported mechanisms: ",
-            "sasl_plaintext://b:1/1: SaslAuthenticateRequest failed: Local: Broker transport failure (after 3ms in state AUTH_REQ)",
-            "sasl_plaintext://b:1/1: SaslAuthenticateRequest failed: Local: Timed out (after 60000ms in state AUTH_REQ)",
+            "sasl_plaintext://b:1/1: SASL PLAIN mechanism handshake failed: Local: Broker transport failure: \
+             broker's supported mechanisms: ",
+            "sasl_plaintext://b:1/1: SaslAuthenticateRequest failed: Local: Broker transport failure (after 3ms in \
+             state AUTH_REQ)",
+            "sasl_plaintext://b:1/1: SaslAuthenticateRequest failed: Local: Timed out (after 60000ms in state \
+             AUTH_REQ)",
             "sasl_plaintext://b:1/1: Disconnected: hung up from peer in state AUTH_LEGACY",
         ];
         assert!(of_restarts.iter().all(|reason| is_cut_off(reason)));
         let refused = [
-            "sasl_plaintext://b:1/1: SASL authentication error: Authentication failed: Invalid username or password (after 5ms in state AUTH_REQ)",
-            "sasl_plaintext://b:1/1: SASL GSSAPI mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: PLAIN",
+            "sasl_plaintext://b:1/1: SASL authentication error: Authentication failed: Invalid username or password \
+             (after 5ms in state AUTH_REQ)",
+            "sasl_plaintext://b:1/1: SASL GSSAPI mechanism handshake failed: Broker: Unsupported SASL mechanism: \
+             broker's supported mechanisms: PLAIN",
         ];
         assert!(!refused.iter().any(|reason| is_cut_off(reason)));
     }

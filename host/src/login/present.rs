@@ -238,7 +238,8 @@ impl Shared {
         match name {
             USER | PASSWORD => tracing::warn!("`{name}` changed: new connections use it"),
             _ => tracing::warn!(
-                "`{name}` changed: clients that are made from now on use it, and this run's are made anew at its next start"
+                "`{name}` changed: clients that are made from now on use it, and this run's are made anew at its \
+                 next start"
             ),
         }
     }

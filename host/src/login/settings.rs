@@ -34,8 +34,10 @@ const NOT_BUILT: &[(&str, &str)] = &[
     ("ssl.provider", "OpenSSL providers are native code, which is not loaded"),
     ("enable.sasl.oauthbearer.unsecure.jwt", "tokens that nobody signed are not made"),
     ("sasl.oauthbearer.config", "tokens that nobody signed are not made, and it is for nothing else"),
-    ("sasl.oauthbearer.assertion.", "assertions are not built; client credentials are, and tokens from a file or a command"),
-    ("sasl.oauthbearer.metadata.authentication.", "the metadata services of clouds are not asked; a command may do it: `sasl.oauthbearer.token`"),
+    ("sasl.oauthbearer.assertion.",
+        "assertions are not built; client credentials are, and tokens from a file or a command"),
+    ("sasl.oauthbearer.metadata.authentication.",
+        "the metadata services of clouds are not asked; a command may do it: `sasl.oauthbearer.token`"),
     ("sasl.oauthbearer.sub.claim.name", "the token's `sub` names the user"),
 ];
 
@@ -95,7 +97,8 @@ fn mechanism(properties: &Properties) -> Result<Option<String>, Refusal> {
     let Some((name, value)) = named else {
         return match protocol.to_ascii_lowercase().starts_with("sasl") {
             true => {
-                let why = "it asks for a `sasl.mechanism`, and there is none: librdkafka's own choice, GSSAPI (Kerberos), is not built";
+                let why = "it asks for a `sasl.mechanism`, and there is none: librdkafka's own choice, GSSAPI \
+                    (Kerberos), is not built";
                 Err(refused(
                     "security.protocol",
                     why.to_owned(),
@@ -142,7 +145,8 @@ fn source(properties: &Properties) -> Result<Source, Refusal> {
             "sasl.mechanism",
             "OAUTHBEARER needs a token, and nothing says where it comes from".to_owned(),
             Some(format!(
-                "set \"{URL}\", \"sasl.oauthbearer.client.id\" and \"sasl.oauthbearer.client.secret\", or \"{TOKEN}\" = {{ file = \"path\" }} or {{ command = [\"program\", \"argument\"] }}"
+                "set \"{URL}\", \"sasl.oauthbearer.client.id\" and \"sasl.oauthbearer.client.secret\", or \
+                 \"{TOKEN}\" = {{ file = \"path\" }} or {{ command = [\"program\", \"argument\"] }}"
             )),
         )),
     }

@@ -184,7 +184,10 @@ fn only_granted(path: &Path, names: &Names) -> Result<()> {
         format!("it imports what a plugin is not granted: {}", list(&foreign)),
     );
     Err(if foreign.iter().any(|name| name.starts_with("wasi:")) {
-        error.hint("a plugin has no files, sockets, clocks or environment: build it for wasm32-unknown-unknown instead of a WASI target")
+        error.hint(
+            "a plugin has no files, sockets, clocks or environment: build it for wasm32-unknown-unknown \
+            instead of a WASI target",
+        )
     } else {
         error.hint("a plugin may import `sandbar:plugin/log` and `sandbar:plugin/state-reader` and nothing else")
     })

@@ -63,7 +63,12 @@ impl Log {
         let message = tame(message, TEXT_BYTES);
         if self.allowed() {
             if self.dropped_untold > 0 {
-                tracing::warn!(target: "sandbar::plugin::log", operator = self.operator, "{} messages dropped", self.dropped_untold);
+                tracing::warn!(
+                    target: "sandbar::plugin::log",
+                    operator = self.operator,
+                    "{} messages dropped",
+                    self.dropped_untold
+                );
                 self.dropped_untold = 0;
             }
             emit(level, &self.operator, &message);

@@ -283,8 +283,8 @@ impl Operator {
             record: first as u32,
             how: Refusal::Fault,
             reason: format!(
-                "was not called: the values that its stores have for the record's key take more than half of its memory \
-                 limit of {}",
+                "was not called: the values that its stores have for the record's key take more than half of its \
+                 memory limit of {}",
                 size(self.limits.memory_bytes)
             ),
         });

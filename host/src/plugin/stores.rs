@@ -131,12 +131,14 @@ fn store(said: wit::Store) -> Result<Store, String> {
     name(&format!("the codec of store `{called}`"), &codec)?;
     if said.ttl > 0 || said.refresh_on_read {
         return Err(format!(
-            "its store `{called}` declares a time to live: entries that end by event time come with a later version of Sandbar"
+            "its store `{called}` declares a time to live: entries that end by event time come with a later version \
+             of Sandbar"
         ));
     }
     if readable_from == 0 || readable_from > schema_version {
         return Err(format!(
-            "its store `{called}` has schema version {schema_version} and is readable from {readable_from}: versions begin at 1, and the second is not above the first"
+            "its store `{called}` has schema version {schema_version} and is readable from {readable_from}: versions \
+             begin at 1, and the second is not above the first"
         ));
     }
     let kind = match said.kind {
@@ -235,15 +237,16 @@ mod tests {
             assert_eq!(
                 why,
                 format!(
-                    "store `total` was written with schema version {version}; the plugin has version 3 and reads versions 2 to 3"
+                    "store `total` was written with schema version {version}; the plugin has version 3 and reads \
+                     versions 2 to 3"
                 )
             );
         }
         assert_eq!(aged(StoreKind::Value, "postcard", 3, 2), Ok(()));
         assert_eq!(
             aged(StoreKind::Value, "postcard", 3, 1).unwrap_err(),
-            "store `total` was written with schema version 3, and entries that were not written since have version 1 or \
-             later; the plugin has version 3 and reads versions 2 to 3"
+            "store `total` was written with schema version 3, and entries that were not written since have version 1 \
+             or later; the plugin has version 3 and reads versions 2 to 3"
         );
         assert!(
             stored(StoreKind::List, "postcard", 3)

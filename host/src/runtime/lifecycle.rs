@@ -185,9 +185,10 @@ mod tests {
             stop: None,
             passed_over: None,
         };
+        let place = r#""source":"views","topic":"views","partition":3"#;
         assert_eq!(
             serde_json::to_string(&notice).unwrap(),
-            r#"{"event":"start","source":"views","topic":"views","partition":3,"from":4711,"origin":"committed","stop":null}"#
+            format!(r#"{{"event":"start",{place},"from":4711,"origin":"committed","stop":null}}"#)
         );
         let passed_over = serde_json::to_string(&PassedOver::new(7)).unwrap();
         assert_eq!(passed_over, r#"{"offset":7,"used-by":"start = \"group-offsets\""}"#);

@@ -461,7 +461,8 @@ fn after_crash(source: &Source) -> String {
     if source.commit_offsets != CommitOffsets::Never {
         let seconds = source.auto_commit_interval.as_secs_f64();
         return format!(
-            "after a crash it goes on at the positions last committed (every {seconds} s, group `{}`): outputs since then repeat, none is lost; {STATE_AFTER}",
+            "after a crash it goes on at the positions last committed (every {seconds} s, group `{}`): outputs since \
+             then repeat, none is lost; {STATE_AFTER}",
             source.group
         );
     }

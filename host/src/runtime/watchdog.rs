@@ -87,7 +87,8 @@ fn stands_still(seen: Standstill) -> Error {
         Kind::TimedOut,
         format!("failed to go on: worker {worker} stands still"),
         format!(
-            "it has not turned for {} s: it waits for the disk of state.dir, the checkpoint store, a plugin, or a sink that is a file or a pipe",
+            "it has not turned for {} s: it waits for the disk of state.dir, the checkpoint store, a plugin, or a \
+             sink that is a file or a pipe",
             still.as_secs()
         ),
     )

@@ -574,21 +574,25 @@ impl Producer {
 pub(super) fn advice(code: i32) -> Option<&'static str> {
     Some(match code {
         codes::UNKNOWN_TOPIC | codes::UNKNOWN_TOPIC_LOCALLY | codes::UNKNOWN_PARTITION => {
-            "the topic was deleted or shrunk; create it (`sandbar topics create`) and start again: the positions of these records are not committed"
+            "the topic was deleted or shrunk; create it (`sandbar topics create`) and start again: the positions of \
+             these records are not committed"
         }
         codes::QUEUE_FULL => "raise `queue-memory`: the workers of a process share half of it out among their outputs",
         codes::TOO_LARGE | codes::BATCH_TOO_LARGE => {
-            "raise the topic's `max.message.bytes`, or set `batch.size` under `[kafka.properties]` below it where each record alone is small enough"
+            "raise the topic's `max.message.bytes`, or set `batch.size` under `[kafka.properties]` below it where \
+             each record alone is small enough"
         }
         codes::TOPIC_NOT_ALLOWED => "grant WRITE on the topic to this user",
         codes::CLUSTER_NOT_ALLOWED => {
             "grant WRITE on the topic (before Kafka 2.8: IDEMPOTENT_WRITE on the cluster) to this user"
         }
         codes::BAD_TIMESTAMP => {
-            "the topic refuses event times this far from its clock: see its `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`"
+            "the topic refuses event times this far from its clock: see its `message.timestamp.before.max.ms` and \
+             `message.timestamp.after.max.ms`"
         }
         codes::BAD_RECORD => {
-            "a compacted topic takes records with a key only; of several such records in one batch Kafka says the same where their times are outside the topic's bounds"
+            "a compacted topic takes records with a key only; of several such records in one batch Kafka says the \
+             same where their times are outside the topic's bounds"
         }
         codes::FATAL => {
             "start again: positions are committed only after their outputs were acknowledged, so nothing is lost"

@@ -31,12 +31,14 @@ pub(super) fn delivery(checkpoint: bool, wanted: Option<Delivery>) -> Result<con
         (false, None | Some(Delivery::None)) => Ok(config::Delivery::None),
         (false, Some(Delivery::AtLeastOnce)) => Err(Refusal {
             what: "`delivery = \"at-least-once\"` needs `[checkpoint]`",
-            why: "without checkpoints state is empty after a crash and where a partition moves; outputs are still none lost, for a position is committed only after its outputs were acknowledged",
+            why: "without checkpoints state is empty after a crash and when a partition moves; outputs are still \
+                none lost, for a position is committed only after its outputs were acknowledged",
             hint: "add [checkpoint], or remove `delivery`",
         }),
         (false, Some(Delivery::ExactlyOnce)) => Err(Refusal {
             what: "`delivery = \"exactly-once\"` needs `[checkpoint]`",
-            why: "outputs, state and positions are committed together, and without checkpoints there is no state that could be",
+            why: "outputs, state and positions are committed together, and without checkpoints there is no state \
+                that could be",
             hint: "add [checkpoint], or remove `delivery`",
         }),
     }
@@ -57,7 +59,8 @@ pub(super) fn positions(
         }),
         (By::ExactlyOnce, Truth::Checkpoint, _) => Err(Refusal {
             what: "`offsets = \"checkpoint\"` does not go with `delivery = \"exactly-once\"`",
-            why: "outputs become visible with a commit to Kafka, and only positions that are in the same commit agree with them",
+            why: "outputs become visible with a commit to Kafka, and only positions that are in the same commit \
+                agree with them",
             hint: "set offsets = \"group\", or delivery = \"at-least-once\"",
         }),
         (By::AtLeastOnce | By::ExactlyOnce, _, Some(CommitOffsets::Periodic)) => Err(Refusal {
@@ -172,7 +175,8 @@ fn span<'a>(file: &'a File, name: &str) -> Option<&'a Span> {
 }
 
 fn apart(file: &File, scope: &Scope<'_>, name: &str, what: String) -> Error {
-    let why = "`delivery = \"exactly-once\"` commits outputs and positions in one transaction, and a transaction cannot span clusters";
+    let why = "`delivery = \"exactly-once\"` commits outputs and positions in one transaction, and a transaction \
+        cannot span clusters";
     let error = scope.refuse(span(file, name), what, why);
     error.hint("set delivery = \"at-least-once\", or write to a topic of the same cluster and copy it from there")
 }

@@ -114,7 +114,7 @@ pub(super) struct Source {
     /// Where a partition starts that has no committed position of this pipeline.
     #[serde(default)]
     pub(super) start: At<Start>,
-    /// Where nothing else says where to start.
+    /// What to do if nothing else says where to start.
     #[serde(default)]
     pub(super) otherwise: At<Otherwise>,
     /// Where the run ends, exclusive; absent: never.
@@ -171,7 +171,7 @@ pub(super) enum Format {
     Lines,
 }
 
-/// Where nothing else says where to start.
+/// What to do if nothing else says where to start.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Otherwise {
@@ -277,7 +277,7 @@ pub(super) struct Sink {
     /// How a record's partition follows from its key.
     #[serde(default)]
     pub(super) partitioner: At<Partitioner>,
-    /// What happens to an output that Kafka refuses for good: for its time, its size, or a null key where the topic is
+    /// What happens to an output that Kafka refuses for good: for its time, its size, or a null key if the topic is
     /// compacted.
     #[serde(default)]
     pub(super) on_refused: At<OnRefused>,

@@ -9,7 +9,7 @@ use super::check::Scope;
 use super::file::Checkpoint;
 use super::properties;
 
-/// The folder where the file names none.
+/// The folder if the file names none.
 const FOLDER: &str = "checkpoints";
 
 /// What the `[checkpoint]` table says of its store.

@@ -35,7 +35,7 @@ pub(super) enum Reference {
 }
 
 impl Property {
-    /// The value, where it stands in the file itself.
+    /// The value, if it stands in the file itself.
     pub(super) fn plain(&self) -> Option<String> {
         match self {
             Property::Text(text) => Some(text.clone()),
@@ -116,7 +116,8 @@ impl<'de> Visitor<'de> for AnyProperty {
             "command" => Reference::Command(map.next_value()?),
             _ => {
                 return Err(de::Error::custom(format!(
-                    "`{key}` is neither `env` nor `file`; a property's name with dots is written in quotes: \"security.protocol\" = …"
+                    "`{key}` is neither `env` nor `file`; a property's name with dots is written in quotes: \
+                     \"security.protocol\" = …"
                 )));
             }
         };

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! 0x00 | name                                                  meta: layout, task, pointer, steps
-//! 0x01 | store (4) | key                                       an entry of a value store; all items of a key of a list store
+//! 0x01 | store (4) | key                                       an entry of a value store; all items of a key
+//!                                                              of a list store
 //! 0x01 | store (4) | length of key, u32 BE | key | user key    an entry of a map store
 //! ```
 //!

@@ -1,9 +1,11 @@
 //! Keyed state: what a task's operators remember, on this machine. The home of RocksDB.
 //!
 //! ```text
-//! a batch's reads → overlay (changes since the last commit) → cache → RocksDB (one multi-get for what these do not know)
+//! a batch's reads → overlay (changes since the last commit) → cache
+//!   → RocksDB (one multi-get for what these do not know)
 //! a batch's changes → overlay, kept or undone as a whole
-//! … commit: the overlay, encoded, is the delta that a checkpoint stores; once committed it is applied in one write batch with its pointer
+//! … commit: the overlay, encoded, is the delta that a checkpoint stores;
+//!   once committed it is applied in one write batch with its pointer
 //! ```
 //!
 //! Always: what RocksDB holds is exactly the state that its pointer names, never ahead of what Kafka committed; a

@@ -175,8 +175,8 @@ pub(super) fn error(what: String, error: &rocksdb::Error) -> Error {
         ErrorKind::IOError if why.contains("Too many open files") => {
             let limit = open_files::limit();
             let hint = format!(
-                "this process may have {limit} files open: allow it more (ulimit -n, LimitNOFILE=), or spread the tasks \
-                 over more processes"
+                "this process may have {limit} files open: allow it more (ulimit -n, LimitNOFILE=), or spread the \
+                 tasks over more processes"
             );
             Error::new(Kind::Unwritable, what, why).hint(hint)
         }

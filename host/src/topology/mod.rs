@@ -1,8 +1,8 @@
 //! What is wired to what: the names of a pipeline file, resolved to indexes. Pure.
 //!
-//! Owns: the routes of batches, the sources that are read together, and which operators keep state. Never: asks Kafka or
-//! calls a plugin. Always: a route that leaves here can be run as it stands, and records that come to state stay with
-//! their keys.
+//! Owns: the routes of batches, the sources that are read together, and which operators keep state. Never: asks Kafka
+//! or calls a plugin. Always: a route that leaves here can be run as it stands, and records that come to state stay
+//! with their keys.
 
 mod wiring;
 mod state;

@@ -50,10 +50,14 @@ pub(super) fn check_state(pipeline: &Pipeline, ports: &[Ports], source: &Source,
         }
         if let Some(other) = upstream(route, call.from).find(|operator| !ports[*operator].keeps_key) {
             return Err(refused(format!(
-                "it stands behind operator `{}`, whose plugin does not declare that its outputs keep the key of what caused them",
+                "it stands behind operator `{}`, whose plugin does not declare that its outputs keep the key of what \
+                 caused them",
                 pipeline.operators[other].name
             ))
-            .hint("write to a topic in between, so that records of one key meet in one partition; or let the plugin declare `keeps-key`"));
+            .hint(
+                "write to a topic in between, so that records of one key meet in one partition; or let the plugin \
+                declare `keeps-key`",
+            ));
         }
     }
     Ok(())

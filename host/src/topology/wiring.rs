@@ -126,8 +126,12 @@ fn check_refusals(pipeline: &Pipeline, ports: &[Ports]) -> Result<()> {
     match (&pipeline.checkpoint, sink, operator) {
         (None, Some(sink), Some((operator, _))) => Err(Error::new(
             Kind::Invalid,
-            format!("`sink.{}.on-refused` needs `[checkpoint]`, for operator `{}` keeps state", sink.name, operator.name),
-            "to go on without an output, the records since the last commit are done again, and without checkpoints the state would count them twice",
+            format!(
+                "`sink.{}.on-refused` needs `[checkpoint]`, for operator `{}` keeps state",
+                sink.name, operator.name
+            ),
+            "to go on without an output, the records since the last commit are done again, and without checkpoints \
+             the state would count them twice",
         )
         .hint("add [checkpoint], or remove `on-refused`")),
         _ => Ok(()),

@@ -3,7 +3,7 @@
 use crate::world::{Case, Pointer, World};
 use stateright::Property;
 
-/// Every invariant, by its number in exactly-once.md.
+/// Every invariant, by its number.
 pub(crate) fn all() -> Vec<Property<Case>> {
     vec![
         Property::always("I1 each output once below the committed offset, none above", outputs),

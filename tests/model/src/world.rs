@@ -21,7 +21,7 @@ pub(crate) type Position = (u8, Pointer);
 /// What one commit says of each partition; `None`: nothing.
 pub(crate) type Offsets = [[Option<Position>; PARTITIONS]; TASKS];
 
-/// The conditions of exactly-once.md, each of which can be left out.
+/// The conditions of exactly-once, each of which can be left out.
 #[derive(Debug, Clone, Copy)]
 pub struct Conditions {
     /// 1: who reads committed offsets waits for pending ones.

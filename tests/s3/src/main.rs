@@ -37,7 +37,8 @@ impl S3Access for Buckets {
     }
 }
 
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/xml\r\ncontent-length: 74\r\nconnection: close\r\n\r\n\
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/xml\r\ncontent-length: 74\r\n\
+    connection: close\r\n\r\n\
     <Error><Code>SlowDown</Code><Message>Reduce your rate.</Message></Error>\r\n";
 
 fn main() -> Result<(), Box<dyn Error>> {

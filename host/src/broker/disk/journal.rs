@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_position_of_before_there_were_transactions_is_read() {
-        let line = r#"{"committed":{"group":"g","topic":"t","partition":0,"position":{"offset":9,"leader_epoch":-1,"metadata":"m"}}}"#;
+        let position = r#"{"offset":9,"leader_epoch":-1,"metadata":"m"}"#;
+        let line = format!(r#"{{"committed":{{"group":"g","topic":"t","partition":0,"position":{position}}}}}"#);
         let line = format!("{:08x} {line}\n", crc32c::crc32c(line.as_bytes()));
         let Some(Event::Committed { position, .. }) = read(line.as_bytes()) else {
             panic!("it is not read")

@@ -246,7 +246,8 @@ fn check_kept_keys(given: &wit::Outputs, keys: &Column) -> Result<(), String> {
         let gone = absent.next_if(|&&gone| gone as usize == row).is_some();
         if (!gone).then_some(key) != keys.get(cause as usize) {
             return Err(format!(
-                "has output {row} with another key than that of event {cause}, which caused it; the plugin declares that it keeps the key"
+                "has output {row} with another key than that of event {cause}, which caused it; the plugin declares \
+                 that it keeps the key"
             ));
         }
     }

@@ -466,7 +466,11 @@ impl Tasks {
                 Ok(Done::Processed)
             }
             Err(CallError::Retry(reason)) => {
-                tracing::warn!(operator = name, partition = %task.partition, "the plugin asks to be called again: {reason}");
+                tracing::warn!(
+                    operator = name,
+                    partition = %task.partition,
+                    "the plugin asks to be called again: {reason}"
+                );
                 self.stand.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
                 self.wait(task, left_changes)
             }

@@ -109,5 +109,8 @@ fn not_theirs(why: String) -> Error {
         "failed to start: there are checkpoints of this pipeline, and the committed offsets are not theirs",
         why,
     )
-    .hint("`sandbar run --from SAVEPOINT` goes back to a savepoint; `sandbar offsets set` begins at the positions that it is given, with no state; or give the pipeline another store")
+    .hint(
+        "`sandbar run --from SAVEPOINT` goes back to a savepoint; `sandbar offsets set` begins at the positions \
+        that it is given, with no state; or give the pipeline another store",
+    )
 }

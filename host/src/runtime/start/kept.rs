@@ -95,10 +95,19 @@ fn refuse_renamed(
             let task = task_ids.task(at);
             return Err(Error::new(
                 Kind::Corrupt,
-                format!("failed to start task `{task}`: its offsets belong to task `{}`", pointer.task),
-                format!("the newest checkpoint with {at} is {pointer}; tasks are called after the first of the sources that meet"),
+                format!(
+                    "failed to start task `{task}`: its offsets belong to task `{}`",
+                    pointer.task
+                ),
+                format!(
+                    "the newest checkpoint with {at} is {pointer}; tasks are called after the first of the \
+                    sources that meet"
+                ),
             )
-            .hint("give the source its old name and place in the file; or begin without what was kept, under another pipeline name or store"));
+            .hint(
+                "give the source its old name and place in the file; or begin without what was kept, under another \
+                pipeline name or store",
+            ));
         }
     }
     Ok(())
@@ -116,7 +125,8 @@ fn with_stop(pointer: &Pointer, stop: Option<&String>) -> String {
 pub(in crate::runtime) fn not_alone(place: &str, bundle: &str) -> Error {
     let what = format!("another process writes the checkpoints of this pipeline in `{place}`");
     let why = format!(
-        "bundle `{bundle}` is neither this process's nor of before its start; with offsets = \"checkpoint\" one process reads all partitions"
+        "bundle `{bundle}` is neither this process's nor of before its start; with offsets = \"checkpoint\" one \
+         process reads all partitions"
     );
     Error::new(Kind::Corrupt, what, why).hint(
         "stop one of the two; what both put out since may be there twice. Several processes need offsets = \"group\"",

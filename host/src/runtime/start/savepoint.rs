@@ -1,7 +1,8 @@
 //! `run --from SAVEPOINT`: the positions and the state of a savepoint become those that this pipeline committed last.
 //!
 //! ```text
-//! read, checked → laid out over the partitions there are → objects copied → one bundle of all tasks → offsets committed
+//! read, checked → laid out over the partitions there are → objects copied → one bundle of all tasks
+//!   → offsets committed
 //! ```
 //!
 //! Always: until the last step nothing has changed that a start looks at, and the last step is one: the commit of the
@@ -367,7 +368,8 @@ mod tests {
     }
 
     const VIEWS: &str = r#"{"task": "views/0", "pointer": "sb1:0mhzqk3va-0-1y2p0ij32e8e7:views/0:2:9f86d081884c7d65",
-        "offsets": {"views": {"0": 23}}, "stores": [{"operator": "o", "store": "s", "kind": "value", "codec": "json", "schema-version": 1}]}"#;
+        "offsets": {"views": {"0": 23}},
+        "stores": [{"operator": "o", "store": "s", "kind": "value", "codec": "json", "schema-version": 1}]}"#;
     const CLICKS: &str =
         r#"{"task": "clicks/0", "pointer": "sb1:-:clicks/0:0:-", "offsets": {"clicks": {"0": 31}}, "stores": []}"#;
 

@@ -370,9 +370,15 @@ fn check_joined(task: &str, pointer: &Pointer, stored: &Offsets, joined: &Offset
             return Err(Error::new(
                 Kind::Corrupt,
                 format!("failed to restore task `{task}`: {topic}/{number} has lost its committed offset"),
-                format!("checkpoint {} of the task has it at {held}, and the group holds none that names it", pointer.seq),
+                format!(
+                    "checkpoint {} of the task has it at {held}, and the group holds none that names it",
+                    pointer.seq
+                ),
             )
-            .hint("start from a savepoint with --from; or `sandbar offsets set` for all partitions of the task begins with no state"));
+            .hint(
+                "start from a savepoint with --from; or `sandbar offsets set` for all partitions of the task \
+                begins with no state",
+            ));
         }
     }
     Ok(())

@@ -407,10 +407,19 @@ fn common_pointer(task: &str, partitions: &[Held]) -> Result<Pointer> {
         if pointer.task != task {
             return Err(Error::new(
                 Kind::Corrupt,
-                format!("failed to restore task `{task}`: its offsets belong to task `{}`", pointer.task),
-                format!("the committed offset of {at} names {pointer}; tasks are called after the first of the sources that meet"),
+                format!(
+                    "failed to restore task `{task}`: its offsets belong to task `{}`",
+                    pointer.task
+                ),
+                format!(
+                    "the committed offset of {at} names {pointer}; tasks are called after the first of the \
+                    sources that meet"
+                ),
             )
-            .hint("give the source its old name and place in the file; or begin without state, with `sandbar offsets set`"));
+            .hint(
+                "give the source its old name and place in the file; or begin without state, with `sandbar offsets \
+                set`",
+            ));
         }
         match &common {
             Some((first, other)) if *other != pointer => {

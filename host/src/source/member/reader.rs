@@ -310,8 +310,10 @@ impl Reader {
                 return Err(Error::new(Kind::Kafka, "failed to stay in the group", reason));
             }
             Code::InconsistentGroupProtocol => {
-                return Err(Error::new(Kind::Kafka, "failed to join the group", reason)
-                    .hint("its other members share partitions out in another way (cooperative-sticky is ours): give the source a group of its own"));
+                return Err(Error::new(Kind::Kafka, "failed to join the group", reason).hint(
+                    "its other members share partitions out in another way (cooperative-sticky is ours): give \
+                        the source a group of its own",
+                ));
             }
             Code::GroupAuthorizationFailed
             | Code::TopicAuthorizationFailed

@@ -180,7 +180,12 @@ impl Reader {
             .into_iter()
             .filter(|of| of.error.is_some())
         {
-            tracing::debug!(topic = missed.topic, partition = missed.partition, why = ?missed.error, "not looked for truncation");
+            tracing::debug!(
+                topic = missed.topic,
+                partition = missed.partition,
+                why = ?missed.error,
+                "not looked for truncation"
+            );
         }
         Ok(())
     }

@@ -324,10 +324,16 @@ fn truncated(source: &KafkaSource, at: &TopicPartition, next: i64, facts: &Facts
     let said = said.split(". Reset").next().unwrap_or(said);
     Error::new(
         Kind::Kafka,
-        format!("failed to read source `{}`: the log of {at} was truncated below offset {next}", source.name),
+        format!(
+            "failed to read source `{}`: the log of {at} was truncated below offset {next}",
+            source.name
+        ),
         format!("{said}; it holds {}..{} now", facts.begin, facts.high),
     )
-    .hint("records that were read are gone, and others may stand in their place; on-out-of-range = \"earliest\" or \"latest\" goes on all the same")
+    .hint(
+        "records that were read are gone, and others may stand in their place; on-out-of-range = \"earliest\" or \
+        \"latest\" goes on all the same",
+    )
 }
 
 #[cfg(test)]
@@ -337,8 +343,10 @@ mod tests {
     #[test]
     fn a_truncation_is_told_from_a_position_that_retention_passed() {
         let truncations = [
-            "Partition log truncation detected at offset 10 (leader epoch 2): broker end offset is 5 (offset leader epoch 2). Reset to INVALID.: Local: Partition log truncation detected (broker 3)",
-            "No epoch found less or equal to offset 10 (leader epoch 2): broker end offset is -1 (offset leader epoch -1). Reset using configured policy.: Local: Partition log truncation detected (broker 3)",
+            "Partition log truncation detected at offset 10 (leader epoch 2): broker end offset is 5 (offset leader \
+             epoch 2). Reset to INVALID.: Local: Partition log truncation detected (broker 3)",
+            "No epoch found less or equal to offset 10 (leader epoch 2): broker end offset is -1 (offset leader \
+             epoch -1). Reset using configured policy.: Local: Partition log truncation detected (broker 3)",
         ];
         assert!(truncations.iter().all(|text| is_truncation(text)));
         let passed =

@@ -225,11 +225,13 @@ pub(in crate::source) fn outgrown(verb: &str, follower: (&str, i32), leader: (&s
         Kind::Kafka,
         format!("failed to {verb} topic `{follower}`: it has more partitions than `{leader}`, which it follows"),
         format!(
-            "{follower} has {count} partitions and {leader} has {led}; the group shares out those of {leader}, and {follower}'s of the same number go with them"
+            "{follower} has {count} partitions and {leader} has {led}; the group shares out those of {leader}, and \
+             {follower}'s of the same number go with them"
         ),
     )
     .hint(format!(
-        "give {leader} {count} partitions; or stop all processes, name {follower} before {leader} in the file, and start them"
+        "give {leader} {count} partitions; or stop all processes, name {follower} before {leader} in the file, and \
+         start them"
     ))
 }
 

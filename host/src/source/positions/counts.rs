@@ -68,12 +68,14 @@ fn unequal(set: &[KafkaSource], meeting: &Meeting, one: (&str, i32), other: (&st
             meeting.operator
         ),
         format!(
-            "{} has {} partitions and {} has {}; the operator keeps state, and a key that is in both would have two states",
+            "{} has {} partitions and {} has {}; the operator keeps state, and a key that is in both would have two \
+             states",
             one.0, one.1, other.0, other.1
         ),
     )
     .hint(format!(
-        "before the first record comes, give {} {} partitions; later, copy it to a topic that has as many, and read that",
+        "before the first record comes, give {} {} partitions; later, copy it to a topic that has as many, and read \
+         that",
         fewer.0, more.1
     ))
 }
@@ -93,10 +95,12 @@ pub fn changed(what: &str, topic: &str, before: i32, now: i32) -> Error {
     Error::new(
         Kind::Corrupt,
         format!("{what}: topic `{topic}` has {now} partitions, and the state of its keys was made with {before}"),
-        "a key's records come to another partition with another number of partitions, so to a task without the key's state",
+        "a key's records come to another partition with another number of partitions, so to a task without the key's \
+         state",
     )
     .hint(format!(
-        "read a topic that has {before} partitions; or build the state anew: after `sandbar offsets set`, which begins where it is told and with no state, or under another pipeline name"
+        "read a topic that has {before} partitions; or build the state anew: after `sandbar offsets set`, which \
+         begins where it is told and with no state, or under another pipeline name"
     ))
 }
 

@@ -157,7 +157,8 @@ fn cannot_meet(set: &[KafkaSource]) -> Error {
     Error::new(
         Kind::Invalid,
         format!("sources `{}` cannot meet in one operator", names.join("`, `")),
-        "their partitions are kept together by number, which needs `topics` in each of them, or `partitions` in each of them",
+        "their partitions are kept together by number, which needs `topics` in each of them, or `partitions` in each \
+         of them",
     )
 }
 

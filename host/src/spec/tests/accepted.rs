@@ -113,9 +113,10 @@ fn every_key_of_operators_sinks_and_checkpoints_is_read() {
     );
     assert_eq!(pipeline.operators[0].config, "");
 
-    assert!(
-        matches!(&pipeline.sinks[0].target, Target::Kafka { topic, partitioner: Partitioner::Crc32, .. } if topic == "totals")
-    );
+    let Target::Kafka { topic, partitioner, .. } = &pipeline.sinks[0].target else {
+        panic!("it is a topic")
+    };
+    assert_eq!((topic.as_str(), partitioner), ("totals", &Partitioner::Crc32));
     assert!(matches!(&pipeline.sinks[1].target, Target::File(None)));
     let dead = pipeline.dead_letters.unwrap();
     assert_eq!(pipeline.sinks[0].on_refused, OnRefused::DeadLetter);
@@ -193,9 +194,11 @@ fn paths_are_relative_to_the_file_that_names_them() {
     std::fs::write(dir.path().join("offsets.json"), r#"{"t":{"0":23,"1":31}}"#).unwrap();
     std::fs::write(dir.path().join("password"), "hunter2\n").unwrap();
     let path = dir.path().join("pages.toml");
-    let text = LEAST
-        .replace("[source.a]", "[kafka.properties]\n\"sasl.password\" = { file = \"password\" }\n[source.a]\nstart = { file = \"offsets.json\" }")
-        + "[operator.o]\nplugin = \"o.wasm\"\ninputs = [\"a\"]\n";
+    let text = LEAST.replace(
+        "[source.a]",
+        "[kafka.properties]\n\"sasl.password\" = { file = \"password\" }\n[source.a]\n\
+            start = { file = \"offsets.json\" }",
+    ) + "[operator.o]\nplugin = \"o.wasm\"\ninputs = [\"a\"]\n";
     std::fs::write(&path, text).unwrap();
     let pipeline = super::super::load(&path, &[]).unwrap();
     let source = kafka(&pipeline, 0);

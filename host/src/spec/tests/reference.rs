@@ -10,8 +10,9 @@ use super::super::schema;
 
 const HEAD: &str = "# pipeline.toml, key by key
 
-This page is made from the schema of the file (`sandbar schema pipeline`). Unknown keys are refused. Durations are texts such as \"500ms\", \"5s\", \"1m\", \"2h\";
-sizes such as \"10KiB\", \"64MiB\". A path is relative to the file that names it. `sandbar run --set source.views.start=earliest` changes a key for one run.
+This page is made from the schema of the file (`sandbar schema pipeline`). Unknown keys are refused. Durations are texts
+such as \"500ms\", \"5s\", \"1m\", \"2h\"; sizes such as \"10KiB\", \"64MiB\". A path is relative to the file that names
+it. `sandbar run --set source.views.start=earliest` changes a key for one run.
 ";
 
 /// The tables of the file: heading, and where the schema has them.
@@ -35,7 +36,7 @@ fn page() -> String {
     let mut page = HEAD.to_owned();
     for (heading, name) in TABLES {
         let table = if name.is_empty() { &root } else { &root["$defs"][*name] };
-        _ = writeln!(page, "\n## {heading}\n\n{}\n", text(table));
+        _ = writeln!(page, "\n## {heading}\n\n{}\n", paragraph(&text(table)));
         _ = writeln!(page, "| key | allowed | default | |\n|---|---|---|---|");
         let required: Vec<_> = table["required"].as_array().into_iter().flatten().collect();
         let mut keys: Vec<_> = table["properties"].as_object().unwrap().iter().collect();
@@ -64,6 +65,22 @@ fn text(schema: &Value) -> String {
         .replace("\n\n", " ")
         .replace('\n', " ")
         .replace('|', "\\|")
+}
+
+/// In lines of 120 columns, as every file of the repository has them.
+fn paragraph(text: &str) -> String {
+    let (mut lines, mut columns) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if columns > 0 {
+            let wraps = columns + 1 + length > 120;
+            lines.push(if wraps { '\n' } else { ' ' });
+            columns = if wraps { 0 } else { columns + 1 };
+        }
+        lines.push_str(word);
+        columns += length;
+    }
+    lines
 }
 
 /// What a value may be, in a few words.

@@ -63,7 +63,8 @@ fn accepted() -> Vec<Row> {
 fn file(checkpoint: bool, delivery: Option<&str>, offsets: Option<&str>, commit: Option<&str>) -> String {
     let key = |key: &str, value: Option<&str>| value.map(|value| format!("{key} = \"{value}\"\n")).unwrap_or_default();
     format!(
-        "name = \"p\"\n{}[kafka]\nbrokers = \"b:1\"\n[source.a]\ntopics = [\"t\"]\n{}{}[sink.o]\nfrom = [\"a\"]\ntopic = \"o\"\n{}",
+        "name = \"p\"\n{}[kafka]\nbrokers = \"b:1\"\n[source.a]\ntopics = [\"t\"]\n{}{}[sink.o]\nfrom = [\"a\"]\n\
+         topic = \"o\"\n{}",
         key("delivery", delivery),
         key("offsets", offsets),
         key("commit-offsets", commit),

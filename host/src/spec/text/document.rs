@@ -146,7 +146,7 @@ impl Document {
         document
     }
 
-    /// Shows no line from now on that holds a part of a secret, also where its name stands on another line.
+    /// Shows no line from now on that holds a part of a secret, also if its name stands on another line.
     pub(in crate::spec) fn hide_secrets(&mut self, table: &Table) {
         for entry in table {
             if properties::is_secret(&entry.key) {

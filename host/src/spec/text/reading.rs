@@ -43,7 +43,7 @@ impl Fault {
         }
     }
 
-    /// The place, where an inner one is not known.
+    /// The place, if an inner one is not known.
     fn at(mut self, span: &Span) -> Self {
         self.span.get_or_insert_with(|| span.clone());
         self

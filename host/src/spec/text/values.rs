@@ -345,14 +345,16 @@ names! {
     /// The name of a pipeline.
     Name, "a name of a-z, 0-9 and -, at most 64 letters, not beginning with -", "^[a-z0-9][a-z0-9-]{0,63}$", is_name;
     /// The id of a process among the members of a pipeline.
-    Instance, "an id of letters, digits, `.`, `_` and `-`, at most 64", "^[A-Za-z0-9._-]{1,64}$", |text| is_word(text, 64);
+    Instance, "an id of letters, digits, `.`, `_` and `-`, at most 64", "^[A-Za-z0-9._-]{1,64}$",
+        |text| is_word(text, 64);
     /// A topic of Kafka.
     Topic, "a topic's name: letters, digits, `.`, `_` and `-`, at most 249", "^[A-Za-z0-9._-]{1,249}$",
         |text| is_word(text, 249) && text != "." && text != "..";
     /// A text with at least one letter.
     Text, "a text that is not empty", ".", |text| !text.trim().is_empty();
     /// Addresses of brokers.
-    Brokers, "`host:port`, comma-separated", "^[^,\\s]+:[0-9]+(,[^,\\s]+:[0-9]+)*$", |text| text.split(',').all(is_address);
+    Brokers, "`host:port`, comma-separated", "^[^,\\s]+:[0-9]+(,[^,\\s]+:[0-9]+)*$",
+        |text| text.split(',').all(is_address);
 }
 
 /// What the parts of a pipeline are called.
