@@ -285,7 +285,7 @@ pub struct Input {
 
 /// A plugin placed in a pipeline.
 #[derive(Debug, Clone)]
-pub struct Operator {
+pub struct OperatorConfig {
     /// Its name in the pipeline.
     pub name: String,
     /// The component's file.
@@ -455,7 +455,7 @@ pub struct Pipeline {
     /// Where records come from.
     pub sources: Vec<Source>,
     /// What is done with them; an operator stands behind those that it reads.
-    pub operators: Vec<Operator>,
+    pub operators: Vec<OperatorConfig>,
     /// Where they go.
     pub sinks: Vec<Sink>,
     /// Where refused records go.

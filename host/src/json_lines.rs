@@ -34,12 +34,12 @@ pub fn read(line: &[u8], now_ms: i64, into: &mut Records) -> Result<(), String> 
     if !matches!(line.trim_ascii_start().first(), Some(b'{')) {
         return Err("expected a JSON object with `key` and `value`".to_owned());
     }
-    let line: Line<'_> = serde_json::from_slice(line).map_err(|why| on_one_line(&why))?;
+    let line: JsonLine<'_> = serde_json::from_slice(line).map_err(|why| on_one_line(&why))?;
     let key = entry("key", line.key, line.key_base64)?;
     let value = entry("value", line.value, line.value_base64)?;
     let headers = match &line.headers {
         None => Vec::new(),
-        Some(Headers(pairs)) => pairs.iter().map(Header::bytes).collect::<Result<_, String>>()?,
+        Some(JsonHeaders(pairs)) => pairs.iter().map(JsonHeader::bytes).collect::<Result<_, String>>()?,
     };
     let at = into.len() as u32;
     into.keys.push(key.as_deref());
@@ -79,7 +79,7 @@ pub fn write(records: &Records, index: usize, place: Option<(&str, i32)>, into: 
     rename_all = "kebab-case",
     expecting = "a JSON object with `key` and `value`"
 )]
-struct Line<'a> {
+struct JsonLine<'a> {
     #[serde(borrow, default)]
     key: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -91,7 +91,7 @@ struct Line<'a> {
     #[serde(default)]
     timestamp: Option<i64>,
     #[serde(borrow, default)]
-    headers: Option<Headers<'a>>,
+    headers: Option<JsonHeaders<'a>>,
     #[serde(default, rename = "topic")]
     _topic: Option<IgnoredAny>,
     #[serde(default, rename = "partition")]
@@ -141,10 +141,10 @@ fn on_one_line(why: &serde_json::Error) -> String {
 }
 
 /// Headers in their order; a name may repeat.
-struct Headers<'a>(Vec<Header<'a>>);
+struct JsonHeaders<'a>(Vec<JsonHeader<'a>>);
 
 #[derive(Deserialize)]
-struct Header<'a>(#[serde(borrow)] Text<'a>, #[serde(borrow)] Option<Text<'a>>);
+struct JsonHeader<'a>(#[serde(borrow)] Text<'a>, #[serde(borrow)] Option<Text<'a>>);
 
 /// A header's name or value: a string, or `{"base64":"…"}`.
 #[derive(Deserialize)]
@@ -163,7 +163,7 @@ enum Coded<'a> {
 
 type HeaderBytes<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
 
-impl Header<'_> {
+impl JsonHeader<'_> {
     fn bytes(&self) -> Result<HeaderBytes<'_>, String> {
         let value = self.1.as_ref().map(Text::bytes).transpose()?;
         Ok((self.0.bytes()?, value))
@@ -179,7 +179,7 @@ impl Text<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Headers<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for JsonHeaders<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(HeadersVisitor)
     }
@@ -188,7 +188,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Headers<'a> {
 struct HeadersVisitor;
 
 impl<'de> Visitor<'de> for HeadersVisitor {
-    type Value = Headers<'de>;
+    type Value = JsonHeaders<'de>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("headers as an object, or as an array of [name, value]")
@@ -197,9 +197,9 @@ impl<'de> Visitor<'de> for HeadersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut headers = Vec::new();
         while let Some((name, value)) = map.next_entry::<Cow<'de, str>, Option<Text<'de>>>()? {
-            headers.push(Header(Text::Plain(name), value));
+            headers.push(JsonHeader(Text::Plain(name), value));
         }
-        Ok(Headers(headers))
+        Ok(JsonHeaders(headers))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
@@ -207,7 +207,7 @@ impl<'de> Visitor<'de> for HeadersVisitor {
         while let Some(header) = pairs.next_element()? {
             headers.push(header);
         }
-        Ok(Headers(headers))
+        Ok(JsonHeaders(headers))
     }
 }
 

@@ -22,7 +22,7 @@ mod worker;
 mod world;
 
 use sandbar::checkpoint::Mode;
-use sandbar::runtime::commit::LeftOut as Condition;
+use sandbar::runtime::commit::BrokenCondition as Condition;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Env, LeftOut, Table, World};
 

@@ -12,7 +12,7 @@ use sandbar::runtime::commit::InFlight;
 use sandbar::runtime::commit::ports::{
     Clock, Groups, Memberships, Observer, Outputs, Partition, TaskPartition, TaskStates,
 };
-use sandbar::source::Held;
+use sandbar::source::GroupOffset;
 use std::path::Path;
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ impl Groups for Run<'_> {
         self.process.has_lost_untold
     }
 
-    fn committed(&mut self, _limit: Duration) -> Result<Option<Vec<Held>>> {
+    fn committed(&mut self, _limit: Duration) -> Result<Option<Vec<GroupOffset>>> {
         let (process, env) = (&self.process, &mut *self.env);
         let mine: Vec<usize> = process.tasks.keys().copied().collect();
         if mine.iter().any(|task| env.is_pending(*task)) || env.fails_once_in(6) {

@@ -9,7 +9,7 @@ use sandbar::checkpoint::Event;
 use sandbar::error::{Kind, Result};
 use sandbar::offset_metadata::Pointer;
 use sandbar::record::Column;
-use sandbar::runtime::commit::{Coordinator, Limits};
+use sandbar::runtime::commit::{CommitLimits, Coordinator};
 use sandbar::state::{StateDirectory, StoreId, TaskState, store_id};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const TOLERABLE_FAILURES: u32 = 1;
 const INTERVAL: u64 = 60;
 const CACHE: u64 = 8 << 20;
 /// A step takes a millisecond.
-const LIMITS: Limits = Limits {
+const LIMITS: CommitLimits = CommitLimits {
     checkpoint: Duration::from_millis(150),
     revocation: Duration::from_millis(100),
     membership: Duration::from_millis(30),

@@ -27,7 +27,7 @@ pub(crate) enum LeftOut {
     /// The store says that a bundle is durable before it is.
     BundleFirst,
     /// One of the coordinator's own.
-    ByCoordinator(sandbar::runtime::commit::LeftOut),
+    ByCoordinator(sandbar::runtime::commit::BrokenCondition),
 }
 
 /// A process ended: whoever gets this stops where it is.

@@ -1,10 +1,10 @@
 //! From the bytes of a request to the bytes of its answer: which requests there are, in which versions.
 
 use super::configs::{alter, describe};
-use super::groups::member::{Answer, Client};
+use super::groups::member::{Answer, MemberClient};
 use super::groups::{offsets, requests as groups};
 use super::transactions::{offsets as pending, requests as transactions};
-use super::{Node, bounds, fetch, produce, shape, topics};
+use super::{BrokerNode, bounds, fetch, produce, shape, topics};
 use crate::error::{Error, Kind, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
@@ -58,7 +58,7 @@ pub(super) struct Ends {
 }
 
 /// A request's key and version, before anything else of it is believed.
-struct Call {
+struct RequestHead {
     key: ApiKey,
     version: i16,
     correlation_id: i32,
@@ -66,7 +66,7 @@ struct Call {
 }
 
 /// Answers one request; nothing if the client wants no answer. An error ends the connection, as in Kafka.
-pub(super) async fn answer(node: &Node, mut request: Bytes, ends: Ends) -> Result<Option<Bytes>> {
+pub(super) async fn answer(node: &BrokerNode, mut request: Bytes, ends: Ends) -> Result<Option<Bytes>> {
     if request.len() < 8 {
         return Err(invalid("it is shorter than any header"));
     }
@@ -79,7 +79,7 @@ pub(super) async fn answer(node: &Node, mut request: Bytes, ends: Ends) -> Resul
     }
     let client_id = shape::header(&mut request, key.request_header_version(version)).map_err(invalid)?;
     shape::check(key, version, &request).map_err(invalid)?;
-    let call = Call {
+    let call = RequestHead {
         key,
         version,
         correlation_id,
@@ -88,7 +88,7 @@ pub(super) async fn answer(node: &Node, mut request: Bytes, ends: Ends) -> Resul
     dispatch(node, &call, request, ends).await
 }
 
-async fn dispatch(node: &Node, call: &Call, body: Bytes, ends: Ends) -> Result<Option<Bytes>> {
+async fn dispatch(node: &BrokerNode, call: &RequestHead, body: Bytes, ends: Ends) -> Result<Option<Bytes>> {
     let version = call.version;
     let state = || node.state.borrow_mut();
     let answer = match call.key {
@@ -105,7 +105,7 @@ async fn dispatch(node: &Node, call: &Call, body: Bytes, ends: Ends) -> Result<O
         ApiKey::FindCoordinator => call.write(&coordinator(call.read(body)?, version, ends.own)),
         ApiKey::JoinGroup => {
             let host = format!("/{}", ends.peer.ip()).into();
-            let client = Client {
+            let client = MemberClient {
                 id: call.client_id.clone(),
                 host,
             };
@@ -182,7 +182,7 @@ fn unsupported(key: ApiKey, version: i16, correlation_id: i32) -> Result<Option<
     if key != ApiKey::ApiVersions {
         return Err(invalid(format!("{key:?} version {version} is not supported")));
     }
-    let call = Call {
+    let call = RequestHead {
         key,
         version: 0,
         correlation_id,
@@ -215,7 +215,7 @@ fn coordinator(request: FindCoordinatorRequest, version: i16, own: SocketAddr) -
     FindCoordinatorResponse::default().with_coordinators(coordinators.collect())
 }
 
-impl Call {
+impl RequestHead {
     fn read<T: Decodable>(&self, mut body: Bytes) -> Result<T> {
         T::decode(&mut body, self.version).map_err(|error| invalid(format!("{:?}: {error}", self.key)))
     }

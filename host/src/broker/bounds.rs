@@ -1,9 +1,9 @@
 //! ListOffsets, OffsetForLeaderEpoch, DeleteRecords: where logs begin and end, and what lies where in time.
 
-use super::disk::journal::Event;
-use super::disk::log::{Found, Isolation, LEADER_EPOCH};
+use super::disk::journal::JournalEvent;
+use super::disk::log::{FoundRecord, Isolation, LEADER_EPOCH};
 use super::fetch::isolation;
-use super::state::{State, storage_error};
+use super::state::{BrokerState, storage_error};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
@@ -21,7 +21,7 @@ const EARLIEST: i64 = -2;
 const LATEST_TIME: i64 = -3;
 
 /// Answers ListOffsets.
-pub(super) fn list(state: &State, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
+pub(super) fn list(state: &BrokerState, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
     let isolation = isolation(request.isolation_level);
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
@@ -50,7 +50,7 @@ pub(super) fn list(state: &State, request: ListOffsetsRequest, version: i16) -> 
 
 /// Answers OffsetForLeaderEpoch: there is one epoch and nothing is ever cut off, so no client's position is ever
 /// invalid.
-pub(super) fn epochs(state: &State, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
+pub(super) fn epochs(state: &BrokerState, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = EpochEndOffset::default().with_partition(asked.partition);
@@ -72,7 +72,7 @@ pub(super) fn epochs(state: &State, request: OffsetForLeaderEpochRequest) -> Off
 }
 
 /// Answers DeleteRecords: the beginning of a log moves, and stays moved after a restart.
-pub(super) fn delete(state: &mut State, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+pub(super) fn delete(state: &mut BrokerState, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let result = DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
@@ -90,15 +90,15 @@ pub(super) fn delete(state: &mut State, request: DeleteRecordsRequest) -> Delete
 }
 
 fn look_up(
-    state: &State,
+    state: &BrokerState,
     topic: &str,
     asked: &ListOffsetsPartition,
     isolation: Isolation,
-) -> Result<Option<Found>, ResponseError> {
+) -> Result<Option<FoundRecord>, ResponseError> {
     let log = state.log(topic, asked.partition_index)?;
     super::check_epoch(asked.current_leader_epoch)?;
     let end = log.end_for(isolation);
-    let edge = |offset| Ok(Some(Found { offset, timestamp: -1 }));
+    let edge = |offset| Ok(Some(FoundRecord { offset, timestamp: -1 }));
     let found = match asked.timestamp {
         LATEST => return edge(end),
         EARLIEST => return edge(log.beginning()),
@@ -110,20 +110,24 @@ fn look_up(
     Ok(found.map_err(storage_error)?.filter(|found| found.offset < end))
 }
 
-fn end_of_epoch(state: &State, topic: &str, asked: &OffsetForLeaderPartition) -> Result<Option<i64>, ResponseError> {
+fn end_of_epoch(
+    state: &BrokerState,
+    topic: &str,
+    asked: &OffsetForLeaderPartition,
+) -> Result<Option<i64>, ResponseError> {
     let log = state.log(topic, asked.partition)?;
     super::check_epoch(asked.current_leader_epoch)?;
     Ok((asked.leader_epoch == LEADER_EPOCH).then(|| log.end()))
 }
 
-fn delete_before(state: &mut State, topic: &str, partition: i32, offset: i64) -> Result<i64, ResponseError> {
+fn delete_before(state: &mut BrokerState, topic: &str, partition: i32, offset: i64) -> Result<i64, ResponseError> {
     let log = state.log(topic, partition)?;
     let offset = if offset == -1 { log.end() } else { offset };
     if !(0..=log.end()).contains(&offset) {
         return Err(ResponseError::OffsetOutOfRange);
     }
     if offset > log.beginning() {
-        let event = Event::Begins {
+        let event = JournalEvent::Begins {
             topic: topic.to_owned(),
             partition: partition as usize,
             offset,

@@ -1,9 +1,9 @@
 //! Fetch: the way out, with the wait for new records.
 
-use super::Node;
-use super::disk::log::{Isolation, Log, Slice};
+use super::BrokerNode;
+use super::disk::log::{Isolation, PartitionLog, Slice};
 use super::disk::stability::Aborted;
-use super::state::{State, storage_error};
+use super::state::{BrokerState, storage_error};
 use crate::clock;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
@@ -19,7 +19,7 @@ const ANSWER_LIMIT: usize = 8 << 20;
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// Answers Fetch as soon as there are enough bytes, something to refuse, or the wait is over.
-pub(super) async fn fetch(node: &Node, request: FetchRequest) -> FetchResponse {
+pub(super) async fn fetch(node: &BrokerNode, request: FetchRequest) -> FetchResponse {
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(LONGEST_WAIT);
     let deadline = tokio::time::Instant::from_std(clock::now() + wait);
     loop {
@@ -36,7 +36,7 @@ pub(super) async fn fetch(node: &Node, request: FetchRequest) -> FetchResponse {
 }
 
 /// Whether the client should hear of it now. Sizes are looked up only for a client that wants more than one byte.
-fn is_ready(state: &State, request: &FetchRequest) -> bool {
+fn is_ready(state: &BrokerState, request: &FetchRequest) -> bool {
     let least = u64::try_from(request.min_bytes).unwrap_or(0).min(ANSWER_LIMIT as u64);
     let isolation = isolation(request.isolation_level);
     let mut there = 0;
@@ -57,7 +57,7 @@ fn is_ready(state: &State, request: &FetchRequest) -> bool {
     there >= least
 }
 
-fn respond(state: &State, request: FetchRequest) -> FetchResponse {
+fn respond(state: &BrokerState, request: FetchRequest) -> FetchResponse {
     let mut room = usize::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_LIMIT);
     let isolation = isolation(request.isolation_level);
     let mut is_first = true;
@@ -90,7 +90,7 @@ pub(super) fn isolation(level: i8) -> Isolation {
     }
 }
 
-fn answer(partition: i32, read: Result<(&Log, Slice), ResponseError>) -> PartitionData {
+fn answer(partition: i32, read: Result<(&PartitionLog, Slice), ResponseError>) -> PartitionData {
     let data = PartitionData::default().with_partition_index(partition);
     let aborted = |aborted: Aborted| {
         AbortedTransaction::default()
@@ -113,7 +113,11 @@ fn answer(partition: i32, read: Result<(&Log, Slice), ResponseError>) -> Partiti
     }
 }
 
-fn readable<'a>(state: &'a State, topic: &FetchTopic, asked: &FetchPartition) -> Result<&'a Log, ResponseError> {
+fn readable<'a>(
+    state: &'a BrokerState,
+    topic: &FetchTopic,
+    asked: &FetchPartition,
+) -> Result<&'a PartitionLog, ResponseError> {
     let log = state.log(&topic.topic, asked.partition)?;
     super::check_epoch(asked.current_leader_epoch)?;
     match (log.beginning()..=log.end()).contains(&asked.fetch_offset) {

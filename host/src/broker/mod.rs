@@ -28,5 +28,5 @@ mod transactions;
 mod state;
 mod disk;
 
-pub use start::{Broker, Settings};
-use start::{Node, check_epoch};
+pub use start::{Broker, BrokerSettings};
+use start::{BrokerNode, check_epoch};

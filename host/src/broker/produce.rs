@@ -1,9 +1,9 @@
 //! Produce: the way in.
 
-use super::disk::batch::Header;
+use super::disk::batch::BatchHeader;
 use super::disk::log::check_sent;
-use super::state::State;
-use super::transactions::transaction::Phase;
+use super::state::BrokerState;
+use super::transactions::transaction::TransactionPhase;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
@@ -11,7 +11,7 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
 /// Answers Produce: each partition's batch is in the log before this returns. Nothing for a client that wants no
 /// answer.
-pub(super) fn produce(state: &mut State, request: ProduceRequest) -> Option<ProduceResponse> {
+pub(super) fn produce(state: &mut BrokerState, request: ProduceRequest) -> Option<ProduceResponse> {
     let wants_answer = request.acks != 0;
     let allowed = allow(&request);
     let transaction = request.transactional_id.as_ref().map(|id| id.as_str());
@@ -38,7 +38,7 @@ fn allow(request: &ProduceRequest) -> Result<(), ResponseError> {
 }
 
 fn append(
-    state: &mut State,
+    state: &mut BrokerState,
     topic: &str,
     data: &PartitionProduceData,
     transaction: Option<&str>,
@@ -57,10 +57,10 @@ fn append(
 /// Whether a batch belongs to an open transaction of its producer that the partition is in. Kafka's words for a client
 /// of before Kafka 4, which knows no others.
 fn check_transaction(
-    state: &State,
+    state: &BrokerState,
     topic: &str,
     partition: i32,
-    batch: &Header,
+    batch: &BatchHeader,
     id: Option<&str>,
 ) -> Result<(), ResponseError> {
     // Kafka counts records of a transaction that nobody names as a lack of rights.
@@ -77,7 +77,7 @@ fn check_transaction(
         })?;
     match transaction.phase {
         // The one refusal after which every client comes again.
-        Phase::Ending { .. } => Err(ResponseError::NotEnoughReplicas),
+        TransactionPhase::Ending { .. } => Err(ResponseError::NotEnoughReplicas),
         _ if transaction.has_partition(topic, partition) => Ok(()),
         _ => Err(ResponseError::InvalidTxnState),
     }

@@ -1,6 +1,6 @@
 //! Connections: accepting them, cutting the stream into requests, and how many of both there may be.
 
-use super::Node;
+use super::BrokerNode;
 use super::api::{self, Ends};
 use super::groups::requests;
 use super::transactions::ending;
@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_millis(50);
 const OVERDUE_TICK: Duration = Duration::from_secs(1);
 
 /// Accepts connections until it is dropped. Must run in a `LocalSet`: all state belongs to its thread.
-pub(super) async fn serve(node: Rc<Node>, listener: TcpListener) {
+pub(super) async fn serve(node: Rc<BrokerNode>, listener: TcpListener) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::task::spawn_local(keep_time(Rc::clone(&node)));
     tokio::task::spawn_local(end_overdue(Rc::clone(&node)));
@@ -57,7 +57,7 @@ pub(super) async fn serve(node: Rc<Node>, listener: TcpListener) {
 }
 
 /// Answers the requests of one connection in their order.
-async fn converse(node: &Node, mut socket: TcpStream) -> io::Result<()> {
+async fn converse(node: &BrokerNode, mut socket: TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let ends = Ends {
         own: socket.local_addr()?,
@@ -81,7 +81,7 @@ async fn converse(node: &Node, mut socket: TcpStream) -> io::Result<()> {
 /// Reads one request; nothing at the end of the stream or after a long silence. No more memory is taken than came
 /// bytes.
 async fn read_request<'a>(
-    node: &'a Node,
+    node: &'a BrokerNode,
     socket: &mut TcpStream,
 ) -> io::Result<Option<(Bytes, Option<SemaphorePermit<'a>>)>> {
     let mut length = [0; 4];
@@ -113,7 +113,7 @@ async fn read_request<'a>(
     Ok(Some((request.freeze(), permit)))
 }
 
-async fn keep_time(node: Rc<Node>) {
+async fn keep_time(node: Rc<BrokerNode>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
@@ -122,7 +122,7 @@ async fn keep_time(node: Rc<Node>) {
     }
 }
 
-async fn end_overdue(node: Rc<Node>) {
+async fn end_overdue(node: Rc<BrokerNode>) {
     let mut ticks = tokio::time::interval(OVERDUE_TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {

@@ -11,10 +11,10 @@ use kafka_protocol::protocol::StrBytes;
 /// Elements of all arrays of one request, tags included.
 const ELEMENTS: usize = 100_000;
 
-type Result<T> = std::result::Result<T, &'static str>;
+type ShapeResult<T> = Result<T, &'static str>;
 
 /// Reads the rest of a request's header, behind the correlation id: the client's name.
-pub(super) fn header(request: &mut Bytes, header_version: i16) -> Result<StrBytes> {
+pub(super) fn header(request: &mut Bytes, header_version: i16) -> ShapeResult<StrBytes> {
     let mut walk = Walk {
         rest: request,
         version: header_version,
@@ -32,7 +32,7 @@ pub(super) fn header(request: &mut Bytes, header_version: i16) -> Result<StrByte
 }
 
 /// Checks that a body has its request's shape.
-pub(super) fn check(key: ApiKey, version: i16, body: &[u8]) -> Result<()> {
+pub(super) fn check(key: ApiKey, version: i16, body: &[u8]) -> ShapeResult<()> {
     let (flexible_from, shape) = shape_of(key).ok_or("it has no shape")?;
     let mut walk = Walk {
         rest: body,
@@ -89,7 +89,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn fields(&mut self, mut shape: &str) -> Result<()> {
+    fn fields(&mut self, mut shape: &str) -> ShapeResult<()> {
         while let Some(field) = Field::next(&mut shape) {
             if !field.versions.contains(&self.version) {
                 continue;
@@ -105,7 +105,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn array(&mut self, inside: &str, of_structures: bool) -> Result<()> {
+    fn array(&mut self, inside: &str, of_structures: bool) -> ShapeResult<()> {
         let count = if self.is_flexible {
             self.short_length()?
         } else {
@@ -121,11 +121,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn tags_if_flexible(&mut self) -> Result<()> {
+    fn tags_if_flexible(&mut self) -> ShapeResult<()> {
         if self.is_flexible { self.tags() } else { Ok(()) }
     }
 
-    fn tags(&mut self) -> Result<()> {
+    fn tags(&mut self) -> ShapeResult<()> {
         for _ in 0..self.varint()? {
             self.element()?;
             self.varint()?;
@@ -135,12 +135,12 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn element(&mut self) -> Result<()> {
+    fn element(&mut self) -> ShapeResult<()> {
         self.elements = self.elements.checked_sub(1).ok_or("it has too many elements")?;
         Ok(())
     }
 
-    fn string(&mut self) -> Result<()> {
+    fn string(&mut self) -> ShapeResult<()> {
         let length = if self.is_flexible {
             self.short_length()?
         } else {
@@ -149,7 +149,7 @@ impl Walk<'_> {
         self.skip(length)
     }
 
-    fn bytes(&mut self) -> Result<()> {
+    fn bytes(&mut self) -> ShapeResult<()> {
         let length = if self.is_flexible {
             self.short_length()?
         } else {
@@ -159,12 +159,12 @@ impl Walk<'_> {
     }
 
     /// A length of a flexible version: one more than it says, 0 for null.
-    fn short_length(&mut self) -> Result<usize> {
+    fn short_length(&mut self) -> ShapeResult<usize> {
         Ok(self.varint()?.saturating_sub(1))
     }
 
     /// A length of an older version, -1 for null.
-    fn number(&mut self, size: usize) -> Result<usize> {
+    fn number(&mut self, size: usize) -> ShapeResult<usize> {
         let mut rest = self.rest;
         self.skip(size)?;
         let length = rest.get_int(size);
@@ -174,7 +174,7 @@ impl Walk<'_> {
         Ok(usize::try_from(length).unwrap_or(0))
     }
 
-    fn varint(&mut self) -> Result<usize> {
+    fn varint(&mut self) -> ShapeResult<usize> {
         let mut value = 0u32;
         for shift in (0..35).step_by(7) {
             let byte = *self.rest.first().ok_or("it ends too early")?;
@@ -187,7 +187,7 @@ impl Walk<'_> {
         Err("it has a number that is too long")
     }
 
-    fn skip(&mut self, count: usize) -> Result<()> {
+    fn skip(&mut self, count: usize) -> ShapeResult<()> {
         self.rest = self.rest.get(count..).ok_or("it ends too early")?;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::disk::log::LEADER_EPOCH;
 use super::server;
-use super::state::State;
+use super::state::BrokerState;
 use crate::error::{Error, Kind, Result};
 use kafka_protocol::error::ResponseError;
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 /// Where a broker listens and keeps its data.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct BrokerSettings {
     /// The address; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The folder for its data, made if it is missing; without one the data goes when the broker goes.
@@ -33,8 +33,8 @@ pub struct Broker {
 
 /// What all connections share. It never leaves the broker's thread.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub state: RefCell<State>,
+pub(super) struct BrokerNode {
+    pub state: RefCell<BrokerState>,
     /// Told of every append, for those who wait for records.
     pub appended: Notify,
     /// Room for large requests, in KiB.
@@ -46,8 +46,8 @@ impl Broker {
     ///
     /// # Errors
     /// The address is in use, the folder can't be written, or another broker has it open.
-    pub fn start(settings: Settings) -> Result<Self> {
-        let state = State::open(settings.data_dir.as_deref())?;
+    pub fn start(settings: BrokerSettings) -> Result<Self> {
+        let state = BrokerState::open(settings.data_dir.as_deref())?;
         let listening =
             |error: io::Error| Error::new(Kind::Failed, format!("failed to listen on {}", settings.listen), error);
         let listener = TcpListener::bind(settings.listen).map_err(listening)?;
@@ -101,8 +101,13 @@ pub(super) fn check_epoch(claimed: i32) -> Result<(), ResponseError> {
     }
 }
 
-fn run(runtime: &tokio::runtime::Runtime, state: State, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
-    let node = Rc::new(Node {
+fn run(
+    runtime: &tokio::runtime::Runtime,
+    state: BrokerState,
+    listener: TcpListener,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let node = Rc::new(BrokerNode {
         state: RefCell::new(state),
         appended: Notify::new(),
         requests: Semaphore::new(server::REQUESTS_KIB),

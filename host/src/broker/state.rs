@@ -5,9 +5,9 @@
 //! again.
 
 use super::configs::topic::TopicConfig;
-use super::disk::journal::{Event, Journal, Position};
-use super::disk::limits::Limits;
-use super::disk::log::Log;
+use super::disk::journal::{Journal, JournalEvent, JournalPosition};
+use super::disk::limits::TopicLimits;
+use super::disk::log::PartitionLog;
 use super::disk::storage::Storage;
 use super::groups::group::Group;
 use super::transactions::{ending, transaction::Transaction};
@@ -23,13 +23,13 @@ use uuid::Uuid;
 const PRODUCER_IDS: i64 = 1000;
 
 /// The committed positions of a group.
-pub(super) type Positions = BTreeMap<(String, i32), Position>;
+pub(super) type Positions = BTreeMap<(String, i32), JournalPosition>;
 
 /// Everything that requests read and change.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct BrokerState {
     pub cluster: String,
-    pub topics: BTreeMap<String, Topic>,
+    pub topics: BTreeMap<String, BrokerTopic>,
     pub committed: BTreeMap<String, Positions>,
     pub groups: BTreeMap<String, Group>,
     /// By transactional id.
@@ -43,16 +43,16 @@ pub(super) struct State {
 
 /// A topic: its id, its settings, and the logs of its partitions.
 #[derive(Debug)]
-pub(super) struct Topic {
+pub(super) struct BrokerTopic {
     pub id: Uuid,
-    pub partitions: Vec<Log>,
+    pub partitions: Vec<PartitionLog>,
     pub config: TopicConfig,
     /// What follows from the settings.
-    pub limits: Limits,
+    pub limits: TopicLimits,
 }
 
-impl Topic {
-    pub(super) fn new(id: Uuid, partitions: Vec<Log>, config: TopicConfig) -> Self {
+impl BrokerTopic {
+    pub(super) fn new(id: Uuid, partitions: Vec<PartitionLog>, config: TopicConfig) -> Self {
         let limits = config.limits();
         Self {
             id,
@@ -75,7 +75,7 @@ struct Remembered {
     config: TopicConfig,
 }
 
-impl State {
+impl BrokerState {
     /// Opens what an earlier process left in the folder.
     pub(super) fn open(folder: Option<&Path>) -> Result<Self> {
         let storage = Storage::open(folder)?;
@@ -106,12 +106,12 @@ impl State {
     }
 
     /// Writes events to the journal; a request may be answered with success only after this.
-    pub(super) fn record(&mut self, events: &[Event]) -> Result<(), ResponseError> {
+    pub(super) fn record(&mut self, events: &[JournalEvent]) -> Result<(), ResponseError> {
         self.journal.append(events).map_err(storage_error)
     }
 
     /// Writes events that concern no topic to the journal, and makes them so.
-    pub(super) fn commit(&mut self, events: Vec<Event>) -> Result<(), ResponseError> {
+    pub(super) fn commit(&mut self, events: Vec<JournalEvent>) -> Result<(), ResponseError> {
         self.record(&events)?;
         for event in events {
             self.apply(event);
@@ -131,7 +131,7 @@ impl State {
     }
 
     /// The log of a partition.
-    pub(super) fn log(&self, topic: &str, partition: i32) -> Result<&Log, ResponseError> {
+    pub(super) fn log(&self, topic: &str, partition: i32) -> Result<&PartitionLog, ResponseError> {
         let index = usize::try_from(partition).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
         let topic = self.topics.get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
         topic
@@ -141,12 +141,12 @@ impl State {
     }
 
     /// What a topic lets into its logs.
-    pub(super) fn limits(&self, topic: &str) -> Limits {
+    pub(super) fn limits(&self, topic: &str) -> TopicLimits {
         self.topics.get(topic).map(|topic| topic.limits).unwrap_or_default()
     }
 
     /// The log of a partition, to write to.
-    pub(super) fn log_mut(&mut self, topic: &str, partition: i32) -> Result<&mut Log, ResponseError> {
+    pub(super) fn log_mut(&mut self, topic: &str, partition: i32) -> Result<&mut PartitionLog, ResponseError> {
         let index = usize::try_from(partition).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
         let topic = self
             .topics
@@ -159,8 +159,14 @@ impl State {
     }
 
     /// Opens the logs of the partitions `from..to` of a topic.
-    pub(super) fn open_logs(&self, topic: &str, id: Uuid, from: usize, to: usize) -> Result<Vec<Log>, ResponseError> {
-        let open = |partition| Log::open(self.storage.log(topic, id, partition)?, 0);
+    pub(super) fn open_logs(
+        &self,
+        topic: &str,
+        id: Uuid,
+        from: usize,
+        to: usize,
+    ) -> Result<Vec<PartitionLog>, ResponseError> {
+        let open = |partition| PartitionLog::open(self.storage.log(topic, id, partition)?, 0);
         (from..to).map(open).collect::<io::Result<_>>().map_err(storage_error)
     }
 
@@ -168,7 +174,7 @@ impl State {
     pub(super) fn next_producer_id(&mut self) -> Result<i64, ResponseError> {
         if self.next_producer_id == self.reserved_producer_ids {
             let below = self.reserved_producer_ids + PRODUCER_IDS;
-            self.record(&[Event::ProducerIds { below }])?;
+            self.record(&[JournalEvent::ProducerIds { below }])?;
             self.reserved_producer_ids = below;
         }
         self.next_producer_id += 1;
@@ -202,7 +208,7 @@ impl State {
         pending.for_each(Vec::clear);
     }
 
-    fn replay(&mut self, events: Vec<Event>) -> io::Result<()> {
+    fn replay(&mut self, events: Vec<JournalEvent>) -> io::Result<()> {
         let mut topics = BTreeMap::new();
         for event in events {
             self.retell(event, &mut topics);
@@ -213,23 +219,25 @@ impl State {
                 .map(|(name, topic): (&String, &Remembered)| (name.as_str(), topic.id)),
         )?;
         for (name, topic) in topics {
-            let open = |(partition, &beginning)| Log::open(self.storage.log(&name, topic.id, partition)?, beginning);
+            let open =
+                |(partition, &beginning)| PartitionLog::open(self.storage.log(&name, topic.id, partition)?, beginning);
             let partitions = topic
                 .beginnings
                 .iter()
                 .enumerate()
                 .map(open)
                 .collect::<io::Result<_>>()?;
-            self.topics.insert(name, Topic::new(topic.id, partitions, topic.config));
+            self.topics
+                .insert(name, BrokerTopic::new(topic.id, partitions, topic.config));
         }
         self.next_producer_id = self.reserved_producer_ids;
         Ok(())
     }
 
     /// Makes an event of an earlier process so.
-    fn retell(&mut self, event: Event, topics: &mut BTreeMap<String, Remembered>) {
+    fn retell(&mut self, event: JournalEvent, topics: &mut BTreeMap<String, Remembered>) {
         match event {
-            Event::Created {
+            JournalEvent::Created {
                 topic,
                 id,
                 partitions,
@@ -242,21 +250,21 @@ impl State {
                 };
                 topics.insert(topic, remembered);
             }
-            Event::Configured { topic, config } => {
+            JournalEvent::Configured { topic, config } => {
                 if let Some(topic) = topics.get_mut(&topic) {
                     topic.config = config;
                 }
             }
-            Event::Grown { topic, partitions } => {
+            JournalEvent::Grown { topic, partitions } => {
                 if let Some(topic) = topics.get_mut(&topic) {
                     topic.beginnings.resize(partitions, 0);
                 }
             }
-            Event::Deleted { topic } => {
+            JournalEvent::Deleted { topic } => {
                 topics.remove(&topic);
                 self.drop_positions_of(&topic);
             }
-            Event::Begins {
+            JournalEvent::Begins {
                 topic,
                 partition,
                 offset,
@@ -273,10 +281,10 @@ impl State {
     }
 
     /// Makes an event so that concerns no topic.
-    fn apply(&mut self, event: Event) {
+    fn apply(&mut self, event: JournalEvent) {
         match event {
-            Event::Named { cluster } => self.cluster = cluster,
-            Event::Committed {
+            JournalEvent::Named { cluster } => self.cluster = cluster,
+            JournalEvent::Committed {
                 group,
                 topic,
                 partition,
@@ -288,9 +296,9 @@ impl State {
                     .or_default()
                     .insert((topic, partition), position);
             }
-            Event::Forgotten { group } => self.drop_positions_in(&group),
-            Event::ProducerIds { below } => self.reserved_producer_ids = below,
-            Event::Transaction { id, transaction } => {
+            JournalEvent::Forgotten { group } => self.drop_positions_in(&group),
+            JournalEvent::ProducerIds { below } => self.reserved_producer_ids = below,
+            JournalEvent::Transaction { id, transaction } => {
                 let orders = transaction
                     .groups
                     .values()
@@ -299,33 +307,33 @@ impl State {
                 self.last_order = orders.fold(self.last_order, u64::max);
                 self.transactions.insert(id, transaction);
             }
-            Event::Created { .. }
-            | Event::Configured { .. }
-            | Event::Grown { .. }
-            | Event::Deleted { .. }
-            | Event::Begins { .. } => {}
+            JournalEvent::Created { .. }
+            | JournalEvent::Configured { .. }
+            | JournalEvent::Grown { .. }
+            | JournalEvent::Deleted { .. }
+            | JournalEvent::Begins { .. } => {}
         }
     }
 
     /// The shortest journal that says all this.
-    fn summary(&self) -> Vec<Event> {
+    fn summary(&self) -> Vec<JournalEvent> {
         let mut events = vec![
-            Event::Named {
+            JournalEvent::Named {
                 cluster: self.cluster.clone(),
             },
-            Event::ProducerIds {
+            JournalEvent::ProducerIds {
                 below: self.reserved_producer_ids,
             },
         ];
         for (name, topic) in &self.topics {
             let (id, partitions) = (topic.id.as_u128(), topic.partitions.len());
-            events.push(Event::Created {
+            events.push(JournalEvent::Created {
                 topic: name.clone(),
                 id,
                 partitions,
                 config: topic.config.clone(),
             });
-            let begins = |(partition, log): (usize, &Log)| Event::Begins {
+            let begins = |(partition, log): (usize, &PartitionLog)| JournalEvent::Begins {
                 topic: name.clone(),
                 partition,
                 offset: log.beginning(),
@@ -340,17 +348,25 @@ impl State {
             );
         }
         for (group, positions) in &self.committed {
-            events.extend(positions.iter().map(|((topic, partition), position)| Event::Committed {
-                group: group.clone(),
-                topic: topic.clone(),
-                partition: *partition,
-                position: position.clone(),
-            }));
+            events.extend(
+                positions
+                    .iter()
+                    .map(|((topic, partition), position)| JournalEvent::Committed {
+                        group: group.clone(),
+                        topic: topic.clone(),
+                        partition: *partition,
+                        position: position.clone(),
+                    }),
+            );
         }
-        events.extend(self.transactions.iter().map(|(id, transaction)| Event::Transaction {
-            id: id.clone(),
-            transaction: transaction.clone(),
-        }));
+        events.extend(
+            self.transactions
+                .iter()
+                .map(|(id, transaction)| JournalEvent::Transaction {
+                    id: id.clone(),
+                    transaction: transaction.clone(),
+                }),
+        );
         events
     }
 }

@@ -3,9 +3,9 @@
 use super::configs::describe::of_new_topic;
 use super::configs::known::OF_FILES;
 use super::configs::topic::TopicConfig;
-use super::disk::journal::Event;
+use super::disk::journal::JournalEvent;
 use super::disk::log::LEADER_EPOCH;
-use super::state::{State, Topic};
+use super::state::{BrokerState, BrokerTopic};
 use crate::clock;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
@@ -30,10 +30,15 @@ pub(super) const NODE: BrokerId = BrokerId(1);
 const PARTITIONS: usize = 4000;
 
 /// A refusal and the sentence that goes with it.
-pub(super) type Refusal = (ResponseError, String);
+pub(super) type RequestRefusal = (ResponseError, String);
 
 /// Answers Metadata. Topics are never made by asking for them.
-pub(super) fn metadata(state: &State, request: MetadataRequest, version: i16, address: SocketAddr) -> MetadataResponse {
+pub(super) fn metadata(
+    state: &BrokerState,
+    request: MetadataRequest,
+    version: i16,
+    address: SocketAddr,
+) -> MetadataResponse {
     let topics = match request.topics {
         // Version 0 had no null and meant all topics by an empty list.
         Some(asked) if version > 0 || !asked.is_empty() => asked.iter().map(|asked| described(state, asked)).collect(),
@@ -51,7 +56,7 @@ pub(super) fn metadata(state: &State, request: MetadataRequest, version: i16, ad
 }
 
 /// Answers CreateTopics.
-pub(super) fn create(state: &mut State, request: CreateTopicsRequest) -> CreateTopicsResponse {
+pub(super) fn create(state: &mut BrokerState, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let result = CreatableTopicResult::default().with_name(topic.name.clone());
         match create_one(state, &topic, request.validate_only) {
@@ -71,7 +76,7 @@ pub(super) fn create(state: &mut State, request: CreateTopicsRequest) -> CreateT
 }
 
 /// Answers DeleteTopics.
-pub(super) fn delete(state: &mut State, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+pub(super) fn delete(state: &mut BrokerState, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let responses = request.topic_names.into_iter().map(|name| {
         let code = delete_one(state, &name).map_or_else(|error| error.code(), |()| 0);
         DeletableTopicResult::default()
@@ -82,7 +87,7 @@ pub(super) fn delete(state: &mut State, request: DeleteTopicsRequest) -> DeleteT
 }
 
 /// Answers CreatePartitions.
-pub(super) fn grow(state: &mut State, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+pub(super) fn grow(state: &mut BrokerState, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let results = request.topics.into_iter().map(|topic| {
         let result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
         match grow_one(state, &topic, request.validate_only) {
@@ -95,7 +100,7 @@ pub(super) fn grow(state: &mut State, request: CreatePartitionsRequest) -> Creat
     CreatePartitionsResponse::default().with_results(results.collect())
 }
 
-fn described(state: &State, asked: &MetadataRequestTopic) -> MetadataResponseTopic {
+fn described(state: &BrokerState, asked: &MetadataRequestTopic) -> MetadataResponseTopic {
     let answer = MetadataResponseTopic::default()
         .with_name(asked.name.clone())
         .with_topic_id(asked.topic_id);
@@ -111,7 +116,7 @@ fn described(state: &State, asked: &MetadataRequestTopic) -> MetadataResponseTop
     }
 }
 
-fn found(name: &str, topic: &Topic) -> MetadataResponseTopic {
+fn found(name: &str, topic: &BrokerTopic) -> MetadataResponseTopic {
     let partition = |index| {
         MetadataResponsePartition::default()
             .with_partition_index(index)
@@ -127,10 +132,10 @@ fn found(name: &str, topic: &Topic) -> MetadataResponseTopic {
 }
 
 fn create_one(
-    state: &mut State,
+    state: &mut BrokerState,
     topic: &CreatableTopic,
     validate_only: bool,
-) -> Result<(Uuid, usize, TopicConfig), Refusal> {
+) -> Result<(Uuid, usize, TopicConfig), RequestRefusal> {
     check_name(&topic.name)?;
     if state.topics.contains_key(topic.name.as_str()) {
         let why = format!("Topic '{}' already exists.", topic.name.as_str());
@@ -145,7 +150,7 @@ fn create_one(
     let name = topic.name.to_string();
     let id = Uuid::from_u64_pair(clock::random(), clock::random());
     let made = state.open_logs(&name, id, 0, partitions).and_then(|logs| {
-        state.record(&[Event::Created {
+        state.record(&[JournalEvent::Created {
             topic: name.clone(),
             id: id.as_u128(),
             partitions,
@@ -158,14 +163,14 @@ fn create_one(
         let _ = state.storage.remove(&name, id);
         (error, "the topic's files could not be made".to_owned())
     })?;
-    state.topics.insert(name, Topic::new(id, logs, config.clone()));
+    state.topics.insert(name, BrokerTopic::new(id, logs, config.clone()));
     state.tidy();
     Ok((id, partitions, config))
 }
 
-fn delete_one(state: &mut State, name: &str) -> Result<(), ResponseError> {
+fn delete_one(state: &mut BrokerState, name: &str) -> Result<(), ResponseError> {
     let id = state.topics.get(name).ok_or(ResponseError::UnknownTopicOrPartition)?.id;
-    state.record(&[Event::Deleted { topic: name.to_owned() }])?;
+    state.record(&[JournalEvent::Deleted { topic: name.to_owned() }])?;
     state.topics.remove(name);
     state.drop_positions_of(name);
     if let Err(error) = state.storage.remove(name, id) {
@@ -179,7 +184,7 @@ fn delete_one(state: &mut State, name: &str) -> Result<(), ResponseError> {
     Ok(())
 }
 
-fn grow_one(state: &mut State, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Refusal> {
+fn grow_one(state: &mut BrokerState, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<(), RequestRefusal> {
     let missing = || {
         (
             ResponseError::UnknownTopicOrPartition,
@@ -205,7 +210,7 @@ fn grow_one(state: &mut State, asked: &CreatePartitionsTopic, validate_only: boo
     let name = asked.name.to_string();
     let logs = state.open_logs(&name, id, old, new).map_err(failed)?;
     state
-        .record(&[Event::Grown {
+        .record(&[JournalEvent::Grown {
             topic: name.clone(),
             partitions: new,
         }])
@@ -217,7 +222,7 @@ fn grow_one(state: &mut State, asked: &CreatePartitionsTopic, validate_only: boo
 }
 
 /// Kafka's own rule for names.
-pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
+pub(super) fn check_name(name: &str) -> Result<(), RequestRefusal> {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let why = match name {
         "" | "." | ".." => "the name must not be empty, '.' or '..'",
@@ -230,7 +235,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     Err((ResponseError::InvalidTopicException, why.to_owned()))
 }
 
-fn partitions_of(topic: &CreatableTopic) -> Result<usize, Refusal> {
+fn partitions_of(topic: &CreatableTopic) -> Result<usize, RequestRefusal> {
     let assigned = topic.assignments.len();
     if assigned > 0 {
         let here = |index: i32| {
@@ -261,7 +266,7 @@ fn partitions_of(topic: &CreatableTopic) -> Result<usize, Refusal> {
     }
 }
 
-fn check_room(state: &State, more: usize) -> Result<(), Refusal> {
+fn check_room(state: &BrokerState, more: usize) -> Result<(), RequestRefusal> {
     let now: usize = state.topics.values().map(|topic| topic.partitions.len()).sum();
     match now + more > PARTITIONS {
         true => Err((
@@ -273,7 +278,7 @@ fn check_room(state: &State, more: usize) -> Result<(), Refusal> {
 }
 
 /// The settings that a new topic is given.
-fn config_of(topic: &CreatableTopic) -> Result<TopicConfig, Refusal> {
+fn config_of(topic: &CreatableTopic) -> Result<TopicConfig, RequestRefusal> {
     let mut config = TopicConfig::default();
     for setting in &topic.configs {
         let name = setting.name.as_str();

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::base::StoredFile;
 use super::bundle::{self, Checked};
 use super::history::RestoreOrigin;
-use super::store::Store;
+use super::store::CheckpointStore;
 use crate::error::{Error, Result};
 use crate::offset_metadata::Pointer;
 
 /// A checkpoint of the store: one commit of one worker.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub struct StoredCheckpoint {
     /// Its name.
     pub name: String,
     /// Bytes of its bundle.
@@ -34,11 +34,11 @@ pub struct Verified {
     pub flaw: Option<Error>,
 }
 
-impl Store {
+impl CheckpointStore {
     /// All checkpoints, the oldest first.
-    pub fn checkpoints(&self) -> Result<Vec<Stored>> {
+    pub fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>> {
         let listed = self.objects.list(&self.path("bundles"))?;
-        let stored = listed.into_iter().map(|object| Stored {
+        let stored = listed.into_iter().map(|object| StoredCheckpoint {
             manifest: self.manifest(&object.name),
             name: object.name,
             bytes: object.length,
@@ -122,7 +122,7 @@ mod tests {
         chain.commit_on(Some(&base));
         chain.commit();
         let pointers = [chain.at.clone(), chain.at.clone(), Pointer::first("views/1")];
-        let flawed = |store: &Store| -> Vec<String> {
+        let flawed = |store: &CheckpointStore| -> Vec<String> {
             let all = store.verify(&pointers, |_| {});
             assert_eq!(all.len(), 2 + 1 + 1);
             all.into_iter()

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::bundle::{BaseRef, hex, is_sha256, sha256};
 use super::history::RestoreOrigin;
 use super::objects::PIECE;
-use super::store::{Store, Upload, new_name};
+use super::store::{CheckpointStore, Upload, new_name};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::kill;
@@ -56,7 +56,7 @@ pub(super) struct StoredFile {
     pub(super) length: u64,
 }
 
-impl Store {
+impl CheckpointStore {
     /// Begins to write a base: the files of a task's state at the committed pointer `at`, as they lie in a folder. The
     /// folder must not change.
     pub fn put_base(&self, task: &str, at: &Pointer, files: &Path) -> Upload<BaseRef> {
@@ -260,7 +260,7 @@ impl StoredFile {
 
 /// A base on its way.
 struct BaseUpload<'a> {
-    store: &'a Store,
+    store: &'a CheckpointStore,
     name: &'a str,
     known: BTreeMap<String, StoredFile>,
     /// When the last file was done.
@@ -374,7 +374,7 @@ mod tests {
             .collect()
     }
 
-    fn stored(store: &Store, base: &str) -> usize {
+    fn stored(store: &CheckpointStore, base: &str) -> usize {
         store.objects.list(&store.file_path(base)).unwrap().len()
     }
 

@@ -121,13 +121,13 @@ pub struct Manifest {
     /// Which worker of its process wrote it. For people.
     pub worker: usize,
     /// The tasks, in the order of their deltas.
-    pub tasks: Vec<Entry>,
+    pub tasks: Vec<ManifestEntry>,
 }
 
 /// What a manifest says of one task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Entry {
+pub struct ManifestEntry {
     /// The task.
     pub task: String,
     /// Counts the task's checkpoints.
@@ -198,7 +198,7 @@ pub(super) fn encode(pipeline: &str, created: i64, worker: usize, tasks: Vec<Tas
     let mut entries = Vec::with_capacity(tasks.len());
     let mut deltas = Vec::with_capacity(tasks.iter().map(|task| task.delta.len()).sum());
     for task in tasks {
-        entries.push(Entry {
+        entries.push(ManifestEntry {
             frame: Frame {
                 offset: deltas.len() as u64,
                 length: task.delta.len() as u64,
@@ -326,7 +326,7 @@ fn check(manifest: &Manifest) -> Result<(), Flaw> {
     Ok(())
 }
 
-fn check_base(entry: &Entry, base: &BaseRef) -> Result<(), Flaw> {
+fn check_base(entry: &ManifestEntry, base: &BaseRef) -> Result<(), Flaw> {
     let fits = base.at.task == entry.task && base.at.seq < entry.seq && base.at.bundle.is_some();
     if fits && offset_metadata::is_name(&base.name) && is_sha256(&base.sha256) {
         return Ok(());
@@ -337,7 +337,7 @@ fn check_base(entry: &Entry, base: &BaseRef) -> Result<(), Flaw> {
     ))
 }
 
-impl Entry {
+impl ManifestEntry {
     /// Whether no operator of the task keeps any state: then nothing before it counts.
     pub(super) fn keeps_nothing(&self) -> bool {
         self.stores.is_empty() && self.frame.length == 0
@@ -346,12 +346,12 @@ impl Entry {
 
 impl Checked {
     /// What the bundle says of a task.
-    pub fn entry(&self, task: &str) -> Option<&Entry> {
+    pub fn entry(&self, task: &str) -> Option<&ManifestEntry> {
         self.manifest.tasks.iter().find(|entry| entry.task == task)
     }
 
     /// The pointer to a task's state as of the bundle `name`.
-    pub fn pointer(&self, name: &str, entry: &Entry) -> Pointer {
+    pub fn pointer(&self, name: &str, entry: &ManifestEntry) -> Pointer {
         Pointer {
             bundle: Some(name.to_owned()),
             task: entry.task.clone(),

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use super::base::STANDSTILL;
 use super::history::RestoreOrigin;
-use super::objects::Listed as Object;
-use super::store::Store;
+use super::objects::ListedObject as Object;
+use super::store::CheckpointStore;
 use crate::clock;
 use crate::error::Result;
 use crate::kill;
@@ -29,8 +29,8 @@ const AT_ONCE: usize = 16;
 
 /// What the store held at one moment. Committed pointers are read after this was made.
 #[derive(Debug)]
-pub struct Listed {
-    store: Store,
+pub struct Listing {
+    store: CheckpointStore,
     begun: Instant,
     /// Files by the base that brought them. Listed first: a base that comes later names young ones only, or those of a
     /// base that stays.
@@ -60,9 +60,9 @@ struct Alive {
     files: BTreeSet<String>,
 }
 
-impl Store {
+impl CheckpointStore {
     /// Lists what there is. Read the committed pointers after it, then collect.
-    pub fn list_for_collection(&self) -> Result<Listed> {
+    pub fn list_for_collection(&self) -> Result<Listing> {
         let begun = clock::now();
         // The store's own time before anything is listed.
         self.now()?;
@@ -71,7 +71,7 @@ impl Store {
             let listed = self.objects.list(&self.file_path(&base))?;
             Ok((base, listed))
         });
-        Ok(Listed {
+        Ok(Listing {
             store: self.clone(),
             begun,
             files: files.collect::<Result<_>>()?,
@@ -82,7 +82,7 @@ impl Store {
     }
 }
 
-impl Listed {
+impl Listing {
     /// Deletes what is not reached from `committed` (the pointers of ALL tasks of the pipeline), nor from the `keep` -
     /// 1 states before each, and is older than `min_age`: at least twice the time that a transaction may take.
     ///
@@ -291,7 +291,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// As if two hours went by.
-    fn age(folder: &tempfile::TempDir, store: &Store) {
+    fn age(folder: &tempfile::TempDir, store: &CheckpointStore) {
         set_back(folder);
         store.ages.pass(2 * HOUR);
     }
@@ -312,7 +312,7 @@ mod tests {
         older(&folder.path().join("store"));
     }
 
-    fn count(store: &Store) -> usize {
+    fn count(store: &CheckpointStore) -> usize {
         store.bundles().unwrap().len()
     }
 

@@ -5,8 +5,8 @@
 //! hashes. Numbers only fall on it, so it ends. What is missing or damaged on it is an error; it is never taken for the
 //! end.
 
-use super::bundle::{self, BaseRef, Entry, StoreSchema};
-use super::store::Store;
+use super::bundle::{self, BaseRef, ManifestEntry, StoreSchema};
+use super::store::CheckpointStore;
 use crate::config::Offsets;
 use crate::error::{Error, Result};
 use crate::kill;
@@ -47,7 +47,7 @@ pub struct Delta {
     pub length: u64,
 }
 
-impl Store {
+impl CheckpointStore {
     /// How to build the state of `pointer`, given what the local files hold: they are the origin if they are that state
     /// or an ancestor of it, else the newest base on the way.
     ///
@@ -60,7 +60,7 @@ impl Store {
     /// The same; `step` is called at each checkpoint on the way, for whoever watches whether it goes on.
     ///
     /// # Errors
-    /// As [`Store::history`].
+    /// As [`CheckpointStore::history`].
     pub fn history_step_by_step(&self, pointer: &Pointer, local: Option<&Pointer>, step: &dyn Fn()) -> Result<History> {
         let (mut at, mut deltas) = (pointer.clone(), Vec::new());
         let (offsets, stores, named) = match self.resolve(pointer)? {
@@ -139,7 +139,7 @@ impl Store {
     }
 
     /// The delta of a task in a bundle, checked.
-    pub(super) fn frame(&self, name: &str, entry: &Entry) -> Result<Vec<u8>> {
+    pub(super) fn frame(&self, name: &str, entry: &ManifestEntry) -> Result<Vec<u8>> {
         let path = self.bundle_path(name);
         let bytes = self
             .objects

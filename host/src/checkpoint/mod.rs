@@ -29,9 +29,9 @@ mod tests;
 mod places;
 
 pub use bundle::{BaseRef, Stops, StoreSchema, TaskFrame};
-pub use collect::{Collected, Listed};
+pub use collect::{Collected, Listing};
 pub use command::{Command, Halt};
 pub use event::Event;
 pub use history::{Delta, History, RestoreOrigin};
 pub use protocol::{Mode, Protocol};
-pub use store::{Store, Upload};
+pub use store::{CheckpointStore, Upload};

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// An object as a listing has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(super) struct ListedObject {
     /// Its path below the listed folder.
     pub(super) name: String,
     /// Its bytes.
@@ -218,11 +218,11 @@ impl Objects {
     }
 
     /// Its length and time of writing; `None`: it is not there.
-    pub(super) fn look(&self, name: &str) -> Result<Option<Listed>> {
+    pub(super) fn look(&self, name: &str) -> Result<Option<ListedObject>> {
         let (store, from) = (self.store.clone(), path(name));
         let head = self.wait(async move { store.head(&from).await });
         let head = self.found("look up", name, head)?;
-        Ok(head.map(|meta| Listed {
+        Ok(head.map(|meta| ListedObject {
             name: name.to_owned(),
             length: meta.size,
             modified: meta.last_modified.timestamp_millis(),
@@ -230,11 +230,11 @@ impl Objects {
     }
 
     /// The objects right below a folder, by name.
-    pub(super) fn list(&self, folder: &str) -> Result<Vec<Listed>> {
+    pub(super) fn list(&self, folder: &str) -> Result<Vec<ListedObject>> {
         let found = self.list_all(folder)?;
-        let mut listed: Vec<Listed> = (found.objects.into_iter())
+        let mut listed: Vec<ListedObject> = (found.objects.into_iter())
             .filter_map(|meta| {
-                Some(Listed {
+                Some(ListedObject {
                     name: meta.location.filename()?.to_owned(),
                     length: meta.size,
                     modified: meta.last_modified.timestamp_millis(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::history::RestoreOrigin;
 use super::objects::PIECE;
-use super::savepoint::Place;
-use super::store::Store;
+use super::savepoint::SavepointPlace;
+use super::store::CheckpointStore;
 use super::tests::{Chain, WAIT};
 use crate::clock;
 use crate::config::{Location, Offsets};
@@ -86,8 +86,8 @@ struct Ready {
 }
 
 impl Ready {
-    fn store(&self) -> Store {
-        Store::open(&self.location, "pages").unwrap()
+    fn store(&self) -> CheckpointStore {
+        CheckpointStore::open(&self.location, "pages").unwrap()
     }
 
     fn scratch(&self, name: &str) -> PathBuf {
@@ -237,8 +237,8 @@ fn a_savepoint_goes_from_one_place_to_the_other() {
         let base = chain.base(place.scratch.path());
         chain.commit_on(Some(&base));
         let committed = || Ok(vec![(chain.at.clone(), Offsets::new())]);
-        let beside = Place::Named("beside".into());
-        let far = Place::At(Location::Folder(place.scratch("far")));
+        let beside = SavepointPlace::Named("beside".into());
+        let far = SavepointPlace::At(Location::Folder(place.scratch("far")));
         for target in [&beside, &far] {
             let saved = store.save(target, committed).unwrap();
             assert_eq!(store.savepoint(target).unwrap(), saved);
@@ -246,7 +246,7 @@ fn a_savepoint_goes_from_one_place_to_the_other() {
         assert_eq!(store.savepoints().unwrap().len(), 1);
 
         // A new store, in this place and with another name, takes it from the folder.
-        let other = Store::open(&place.location, "other").unwrap();
+        let other = CheckpointStore::open(&place.location, "other").unwrap();
         let imported = other.import(&far).unwrap();
         let verified = other.verify(&[imported.tasks[0].pointer.clone()], |_| {});
         assert!(
@@ -285,7 +285,7 @@ fn a_missing_object_is_told_by_its_name() {
 }
 
 fn refused(location: &Location) -> Error {
-    let error = Store::open(location, "pages").unwrap_err();
+    let error = CheckpointStore::open(location, "pages").unwrap_err();
     assert_eq!(error.kind, Kind::Corrupt, "{error}");
     assert!(
         error.what.contains("is not writable") && error.what.contains(&location.to_string()),
@@ -325,7 +325,7 @@ fn a_bucket_that_is_not_there_and_a_wrong_secret_are_told_apart() {
 #[test]
 fn a_busy_server_is_asked_again_and_told_of_when_it_stays_busy() {
     let Some(server) = Server::start(3) else { return };
-    let store = Store::open(&server.location("bucket", "sandbar-secret"), "pages").unwrap();
+    let store = CheckpointStore::open(&server.location("bucket", "sandbar-secret"), "pages").unwrap();
     Chain::new(&store, "views/0").commit();
     let Some(server) = Server::start(usize::MAX) else {
         return;
@@ -356,7 +356,7 @@ fn a_wrong_setting_is_named() {
             prefix: String::new(),
             properties: [(name.to_owned(), value.to_owned())].into(),
         };
-        let error = Store::open(&location, "pages").unwrap_err();
+        let error = CheckpointStore::open(&location, "pages").unwrap_err();
         assert!(error.kind == Kind::Invalid && error.why.contains(name), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use super::base::StoredFile;
 use super::bundle::{BaseRef, StoreSchema};
 use super::history::RestoreOrigin;
 use super::objects::Objects;
-use super::store::{Store, new_name};
+use super::store::{CheckpointStore, new_name};
 use crate::clock;
 use crate::config::{Location, Offsets};
 use crate::error::{Error, Kind, Result};
@@ -55,7 +55,7 @@ pub struct SavedTask {
 
 /// Where a savepoint is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum SavepointPlace {
     /// Below the pipeline's own store, under this name.
     Named(String),
     /// Anywhere else.
@@ -64,9 +64,9 @@ pub enum Place {
 
 /// A task's committed pointer, and the positions that its group holds: those of a task that has no bundle yet stand
 /// nowhere else.
-pub type Committed = (Pointer, Offsets);
+pub type CommittedTask = (Pointer, Offsets);
 
-impl Store {
+impl CheckpointStore {
     /// A name for a savepoint that nobody named: it begins with the time.
     pub fn new_savepoint_name() -> String {
         new_name(0)
@@ -78,7 +78,11 @@ impl Store {
     /// # Errors
     /// `Corrupt`: there is a savepoint of that name, a pointer does not resolve, or one of the two places cannot be
     /// read or written.
-    pub fn save(&self, place: &Place, mut committed: impl FnMut() -> Result<Vec<Committed>>) -> Result<Savepoint> {
+    pub fn save(
+        &self,
+        place: &SavepointPlace,
+        mut committed: impl FnMut() -> Result<Vec<CommittedTask>>,
+    ) -> Result<Savepoint> {
         let target = self.savepoint_store(place)?;
         if target.objects.look(&target.path(MANIFEST))?.is_some() {
             let what = format!("failed to create savepoint `{place}`");
@@ -106,7 +110,7 @@ impl Store {
         .hint("raise `keep` of [checkpoint]"))
     }
 
-    fn copy_all(&self, target: &Store, committed: &[Committed]) -> Result<Vec<SavedTask>> {
+    fn copy_all(&self, target: &CheckpointStore, committed: &[CommittedTask]) -> Result<Vec<SavedTask>> {
         let (mut tasks, mut done) = (Vec::new(), BTreeSet::new());
         for (pointer, offsets) in committed {
             let entry = self.resolve(pointer)?;
@@ -125,7 +129,7 @@ impl Store {
     }
 
     /// Copies what a pointer reaches, each object once; every bundle and list of files is checked on the way.
-    fn copy_reached(&self, target: &Store, pointer: &Pointer, done: &mut BTreeSet<String>) -> Result<()> {
+    fn copy_reached(&self, target: &CheckpointStore, pointer: &Pointer, done: &mut BTreeSet<String>) -> Result<()> {
         let history = self.history(pointer, None)?;
         if let RestoreOrigin::Base(base) = &history.origin {
             self.copy_base(target, base, done)?;
@@ -140,7 +144,7 @@ impl Store {
         Ok(())
     }
 
-    fn copy_base(&self, target: &Store, base: &BaseRef, done: &mut BTreeSet<String>) -> Result<()> {
+    fn copy_base(&self, target: &CheckpointStore, base: &BaseRef, done: &mut BTreeSet<String>) -> Result<()> {
         for file in self.base(base)?.files {
             if done.insert(file.object.clone()) {
                 self.copy_file(target, &file)?;
@@ -156,7 +160,7 @@ impl Store {
 
     /// Within one place nothing is transferred. Into a store everything is written anew, so that it is young there: it
     /// must not be collected before it is committed. What is transferred is checked on the way.
-    fn copy_file(&self, target: &Store, file: &StoredFile) -> Result<()> {
+    fn copy_file(&self, target: &CheckpointStore, file: &StoredFile) -> Result<()> {
         let (from, to) = (self.file_path(&file.object), target.file_path(&file.object));
         if self.objects.is_same_place(&target.objects) && target.is_savepoint() {
             return self.objects.copy(&from, &to);
@@ -199,7 +203,7 @@ impl Store {
     pub fn savepoints(&self) -> Result<Vec<(String, Result<Savepoint>)>> {
         let mut found = Vec::new();
         for name in self.objects.folders(&self.path("savepoints"))? {
-            let place = Place::Named(name.clone());
+            let place = SavepointPlace::Named(name.clone());
             let savepoint = self.savepoint(&place);
             // A folder keeps the folders of what was deleted.
             if savepoint.is_ok() || !self.savepoint_store(&place)?.bundles()?.is_empty() {
@@ -210,7 +214,7 @@ impl Store {
     }
 
     /// A savepoint's own words.
-    pub fn savepoint(&self, place: &Place) -> Result<Savepoint> {
+    pub fn savepoint(&self, place: &SavepointPlace) -> Result<Savepoint> {
         let none = || {
             let why = format!("there is no `{MANIFEST}`: it was never made, never finished, or was deleted");
             let error = Error::new(Kind::Corrupt, format!("there is no savepoint `{place}`"), why);
@@ -220,7 +224,7 @@ impl Store {
             )
         };
         // Looking at a folder that is not there must not make it.
-        if let Place::At(Location::Folder(folder)) = place
+        if let SavepointPlace::At(Location::Folder(folder)) = place
             && !folder.is_dir()
         {
             return Err(none());
@@ -240,8 +244,8 @@ impl Store {
     }
 
     /// Deletes a savepoint; what it was copied from stays.
-    pub fn delete_savepoint(&self, place: &Place) -> Result<()> {
-        if matches!(place, Place::At(_)) {
+    pub fn delete_savepoint(&self, place: &SavepointPlace) -> Result<()> {
+        if matches!(place, SavepointPlace::At(_)) {
             // Only what is a savepoint is deleted by its place.
             self.savepoint(place)?;
         }
@@ -267,7 +271,7 @@ impl Store {
 
     /// Copies a savepoint's objects into this store, so that its pointers resolve here. They are to be committed at
     /// once: until then they are kept by their age alone.
-    pub fn import(&self, place: &Place) -> Result<Savepoint> {
+    pub fn import(&self, place: &SavepointPlace) -> Result<Savepoint> {
         let savepoint = self.savepoint(place)?;
         let source = self.savepoint_store(place)?;
         let mut done = BTreeSet::new();
@@ -277,14 +281,14 @@ impl Store {
         Ok(savepoint)
     }
 
-    fn savepoint_store(&self, place: &Place) -> Result<Store> {
+    fn savepoint_store(&self, place: &SavepointPlace) -> Result<CheckpointStore> {
         match place {
-            Place::Named(name) => {
+            SavepointPlace::Named(name) => {
                 check_name(name)?;
                 let root = self.path(&format!("savepoints/{name}"));
-                Ok(Store::at(self.objects.clone(), &root, self.pipeline()))
+                Ok(CheckpointStore::at(self.objects.clone(), &root, self.pipeline()))
             }
-            Place::At(location) => Ok(Store::at(Objects::open(location)?, "", self.pipeline())),
+            SavepointPlace::At(location) => Ok(CheckpointStore::at(Objects::open(location)?, "", self.pipeline())),
         }
     }
 
@@ -293,11 +297,11 @@ impl Store {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for SavepointPlace {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Place::Named(name) => out.write_str(name),
-            Place::At(location) => location.fmt(out),
+            SavepointPlace::Named(name) => out.write_str(name),
+            SavepointPlace::At(location) => location.fmt(out),
         }
     }
 }
@@ -321,18 +325,18 @@ mod tests {
     use super::super::tests::{Chain, folder_store, reopen};
     use super::*;
 
-    fn named(name: &str) -> Place {
-        Place::Named(name.into())
+    fn named(name: &str) -> SavepointPlace {
+        SavepointPlace::Named(name.into())
     }
 
-    fn committed(chain: &Chain<'_>) -> Vec<Committed> {
+    fn committed(chain: &Chain<'_>) -> Vec<CommittedTask> {
         let task = Pointer::first("views/9");
         let offsets = Offsets::from([("views".to_owned(), [(9, 7)].into())]);
         vec![(task, offsets), (chain.at.clone(), Offsets::new())]
     }
 
     /// A store with a task at 4 on a base at 2.
-    fn four_commits<'a>(store: &'a Store, folder: &Path) -> Chain<'a> {
+    fn four_commits<'a>(store: &'a CheckpointStore, folder: &Path) -> Chain<'a> {
         let mut chain = Chain::new(store, "views/0");
         chain.commit();
         chain.commit();
@@ -342,7 +346,7 @@ mod tests {
         chain
     }
 
-    fn restores(store: &Store, folder: &Path, pointer: &Pointer) -> usize {
+    fn restores(store: &CheckpointStore, folder: &Path, pointer: &Pointer) -> usize {
         let history = store.history(pointer, None).unwrap();
         let RestoreOrigin::Base(base) = &history.origin else {
             panic!("{history:?}")
@@ -369,7 +373,7 @@ mod tests {
         std::fs::rename(folder.path().join("store/pages/savepoints/before-upgrade"), &moved).unwrap();
         std::fs::remove_dir_all(folder.path().join("store")).unwrap();
         let store = reopen(&folder);
-        let imported = store.import(&Place::At(Location::Folder(moved))).unwrap();
+        let imported = store.import(&SavepointPlace::At(Location::Folder(moved))).unwrap();
         assert_eq!(imported, saved);
         assert_eq!(
             restores(&store, folder.path(), &imported.tasks[0].pointer),
@@ -381,15 +385,20 @@ mod tests {
     fn a_savepoint_in_a_folder_of_its_own_is_read_by_any_store() {
         let (folder, store) = folder_store();
         let chain = four_commits(&store, folder.path());
-        let place = Place::At(Location::Folder(folder.path().join("mine")));
+        let place = SavepointPlace::At(Location::Folder(folder.path().join("mine")));
         let saved = store.save(&place, || Ok(committed(&chain))).unwrap();
-        let other = Store::open(&Location::Folder(folder.path().join("other")), "other-pipeline").unwrap();
+        let other = CheckpointStore::open(&Location::Folder(folder.path().join("other")), "other-pipeline").unwrap();
         assert_eq!(other.import(&place).unwrap(), saved);
         restores(&other, folder.path(), &saved.tasks[0].pointer);
         other.delete_savepoint(&place).unwrap();
         assert!(other.savepoint(&place).unwrap_err().what.contains("no savepoint"));
         let nowhere = folder.path().join("nowhere");
-        assert!(other.import(&Place::At(Location::Folder(nowhere.clone()))).is_err() && !nowhere.exists());
+        assert!(
+            other
+                .import(&SavepointPlace::At(Location::Folder(nowhere.clone())))
+                .is_err()
+                && !nowhere.exists()
+        );
     }
 
     #[test]
@@ -419,8 +428,8 @@ mod tests {
             .unwrap()
             .collect(&[], 1, std::time::Duration::ZERO)
             .unwrap();
-        let other = Store::open(&Location::Folder(folder.path().join("other")), "pages").unwrap();
-        let place = Place::At(Location::Folder(folder.path().join("store/pages/savepoints/a")));
+        let other = CheckpointStore::open(&Location::Folder(folder.path().join("other")), "pages").unwrap();
+        let place = SavepointPlace::At(Location::Folder(folder.path().join("store/pages/savepoints/a")));
         restores(&other, folder.path(), &other.import(&place).unwrap().tasks[0].pointer);
         store.delete_savepoint(&named("a")).unwrap();
         store.delete_savepoint(&named("b")).unwrap();
@@ -435,7 +444,7 @@ mod tests {
         let (folder, store) = folder_store();
         let chain = four_commits(&store, folder.path());
         let place = folder.path().join("apart");
-        let apart = Place::At(Location::Folder(place.clone()));
+        let apart = SavepointPlace::At(Location::Folder(place.clone()));
         store.save(&apart, || Ok(committed(&chain))).unwrap();
         let file = place.join(MANIFEST);
         let today = std::fs::read(&file).unwrap();
@@ -445,7 +454,7 @@ mod tests {
             object.insert("new-tomorrow".into(), serde_json::json!(["x"]));
         }
         std::fs::write(&file, serde_json::to_vec(&tomorrow).unwrap()).unwrap();
-        let other = Store::open(&Location::Folder(folder.path().join("other")), "pages").unwrap();
+        let other = CheckpointStore::open(&Location::Folder(folder.path().join("other")), "pages").unwrap();
         let read = other.import(&apart).unwrap();
         assert_eq!(read, serde_json::from_slice(&today).unwrap());
     }
@@ -455,7 +464,7 @@ mod tests {
         let (folder, store) = folder_store();
         let chain = four_commits(&store, folder.path());
         let place = folder.path().join("apart");
-        let apart = Place::At(Location::Folder(place.clone()));
+        let apart = SavepointPlace::At(Location::Folder(place.clone()));
         store.save(&apart, || Ok(committed(&chain))).unwrap();
         let base = std::fs::read_dir(place.join("files"))
             .unwrap()
@@ -467,7 +476,7 @@ mod tests {
         let mut bytes = std::fs::read(file.path()).unwrap();
         bytes[0] ^= 1;
         std::fs::write(file.path(), bytes).unwrap();
-        let other = Store::open(&Location::Folder(folder.path().join("other")), "pages").unwrap();
+        let other = CheckpointStore::open(&Location::Folder(folder.path().join("other")), "pages").unwrap();
         let error = other.import(&apart).unwrap_err();
         assert_eq!(error.kind, Kind::Corrupt);
         assert!(error.what.contains(file.file_name().to_str().unwrap()), "{error}");

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::age::Ages;
-use super::bundle::{self, Checked, Entry, TaskFrame};
+use super::bundle::{self, Checked, ManifestEntry, TaskFrame};
 use super::manifests::Manifests;
 use super::objects::Objects;
 use crate::clock;
@@ -32,18 +32,18 @@ const MANIFEST_START: u64 = 64 << 10;
 
 /// The checkpoint store of one pipeline, or a savepoint, which has the same objects.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct CheckpointStore {
     pub(super) objects: Objects,
     root: Arc<str>,
     pipeline: Arc<str>,
     manifests: Arc<Mutex<Manifests>>,
-    names: Arc<Names>,
+    names: Arc<BundleNames>,
     pub(super) ages: Arc<Ages>,
 }
 
 /// What the names of this process's bundles are made of, and which names are not its own.
 #[derive(Debug)]
-struct Names {
+struct BundleNames {
     /// Half of the chance in each name: so a process knows its own.
     process: u32,
     /// The time in the last name, in milliseconds since 1970: the next one is later, whatever the clock does.
@@ -76,7 +76,7 @@ impl<T> Upload<T> {
     }
 }
 
-impl Store {
+impl CheckpointStore {
     /// Opens the store of a pipeline, and writes, reads and deletes an object to see that it works.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Store {
             pipeline: pipeline.into(),
             manifests: Arc::default(),
             ages: Arc::default(),
-            names: Arc::new(Names {
+            names: Arc::new(BundleNames {
                 process: (clock::random() >> 32) as u32,
                 last: AtomicI64::new(0),
                 before: Mutex::default(),
@@ -210,7 +210,7 @@ impl Store {
 
     /// What the store holds of the state that a pointer names: its positions, its stores, where its delta lies. `None`:
     /// the pointer names no bundle.
-    pub fn resolve(&self, pointer: &Pointer) -> Result<Option<Entry>> {
+    pub fn resolve(&self, pointer: &Pointer) -> Result<Option<ManifestEntry>> {
         let Some(name) = &pointer.bundle else { return Ok(None) };
         let checked = self.manifest(name)?;
         let path = self.bundle_path(name);
@@ -231,7 +231,7 @@ impl Store {
 
     /// The newest state of each task, whoever wrote it: the truth if positions are kept in checkpoints. Tasks are in
     /// order.
-    pub fn newest(&self) -> Result<Vec<(Pointer, Entry)>> {
+    pub fn newest(&self) -> Result<Vec<(Pointer, ManifestEntry)>> {
         self.newest_until(|_tasks| false)
     }
 
@@ -239,9 +239,9 @@ impl Store {
     /// its worker, so that a few of them tell of every task, however many there are. From now on what others write is a
     /// foreign writer's.
     ///
-    /// Names tell the order: whoever goes on from a bundle gives its own ones later names, see [`Names::next`].
-    pub fn newest_until(&self, is_enough: impl Fn(&BTreeSet<&str>) -> bool) -> Result<Vec<(Pointer, Entry)>> {
-        let mut newest: BTreeMap<String, (Pointer, Entry)> = BTreeMap::new();
+    /// Names tell the order: whoever goes on from a bundle gives its own ones later names, see [`BundleNames::next`].
+    pub fn newest_until(&self, is_enough: impl Fn(&BTreeSet<&str>) -> bool) -> Result<Vec<(Pointer, ManifestEntry)>> {
+        let mut newest: BTreeMap<String, (Pointer, ManifestEntry)> = BTreeMap::new();
         let names = self.bundles()?;
         self.names.are_before(&names);
         for name in names.iter().rev() {
@@ -301,7 +301,7 @@ impl Store {
     }
 }
 
-impl Names {
+impl BundleNames {
     /// A name behind all that were seen.
     fn next(&self, worker: usize) -> String {
         let now = clock::wall_ms();
@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_process_knows_its_own_names_and_gives_none_before_one_that_it_saw() {
-        let names = |process| Names {
+        let names = |process| BundleNames {
             process,
             last: AtomicI64::new(0),
             before: Mutex::default(),

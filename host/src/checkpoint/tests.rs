@@ -4,30 +4,30 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::bundle::{BaseRef, TaskFrame};
-use super::store::Store;
+use super::store::CheckpointStore;
 use crate::config::{Location, Offsets};
 use crate::offset_metadata::Pointer;
 
 pub(super) const WAIT: Duration = Duration::from_secs(60);
 
-pub(super) fn folder_store() -> (tempfile::TempDir, Store) {
+pub(super) fn folder_store() -> (tempfile::TempDir, CheckpointStore) {
     let folder = tempfile::tempdir().unwrap();
     let store = reopen(&folder);
     (folder, store)
 }
 
-pub(super) fn reopen(folder: &tempfile::TempDir) -> Store {
-    Store::open(&Location::Folder(folder.path().join("store")), "pages").unwrap()
+pub(super) fn reopen(folder: &tempfile::TempDir) -> CheckpointStore {
+    CheckpointStore::open(&Location::Folder(folder.path().join("store")), "pages").unwrap()
 }
 
 /// A task that commits, one bundle a time.
 pub(super) struct Chain<'a> {
-    store: &'a Store,
+    store: &'a CheckpointStore,
     pub(super) at: Pointer,
 }
 
 impl<'a> Chain<'a> {
-    pub(super) fn new(store: &'a Store, task: &str) -> Self {
+    pub(super) fn new(store: &'a CheckpointStore, task: &str) -> Self {
         Self {
             store,
             at: Pointer::first(task),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use super::output::{Format, Output};
+use super::output::{Output, OutputFormat};
 use super::{
     broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, state, topics,
 };
@@ -15,10 +15,10 @@ use crate::error::{Error, Kind, Result};
 /// A stream processor for Apache Kafka whose user logic runs as sandboxed WebAssembly components.
 #[derive(Parser, Debug)]
 #[command(name = "sandbar", version, after_help = "Example:\n  sandbar run pipeline.toml")]
-pub(super) struct Line {
+pub(super) struct CommandLine {
     /// How results and errors are printed
     #[arg(short = 'o', long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    output: OutputFormat,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -27,21 +27,21 @@ pub(super) struct Line {
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     /// Run a pipeline in the foreground
-    Run(run::Run),
+    Run(run::RunArgs),
     /// Find out everything that can be known before a pipeline runs
     Check(check::Check),
     /// Show what a plugin exports, imports, declares and would be granted
     Inspect(inspect::Inspect),
     /// Show, set or export the positions of a pipeline's sources
-    Offsets(offsets::Offsets),
+    Offsets(offsets::OffsetsArgs),
     /// List, show and verify what the checkpoint store of a pipeline holds
-    Checkpoint(checkpoint::Checkpoint),
+    Checkpoint(checkpoint::CheckpointArgs),
     /// Create, list or delete savepoints of a pipeline
-    Savepoint(savepoint::Savepoint),
+    Savepoint(savepoint::SavepointArgs),
     /// Get, scan or count what the operators of a pipeline keep
-    State(state::State),
+    State(state::StateArgs),
     /// Run the embedded broker, a small Kafka for development
-    Broker(broker::Broker),
+    Broker(broker::BrokerArgs),
     /// Create, list or delete topics
     Topics(topics::Topics),
     /// Send records, one JSON object a line
@@ -49,7 +49,7 @@ pub enum Verb {
     /// Print the records of a topic, one JSON object a line
     Consume(consume::Consume),
     /// Print the JSON schema of a file that a person writes
-    Schema(schema::Schema),
+    Schema(schema::SchemaArgs),
     /// Print the completion script of a shell
     Completion(completion::Completion),
 }
@@ -79,7 +79,7 @@ impl Verb {
 /// wrong.
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<(Verb, Output), ExitCode> {
     let words: Vec<OsString> = words.collect();
-    let line = Line::try_parse_from(&words).map_err(|error| explain(&error, asks_for_json(&words)))?;
+    let line = CommandLine::try_parse_from(&words).map_err(|error| explain(&error, asks_for_json(&words)))?;
     Ok((line.verb, Output::new(line.output)))
 }
 
@@ -97,7 +97,7 @@ pub fn log_to_stderr() {
 fn explain(error: &clap::Error, json: bool) -> ExitCode {
     let told = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if json && !told {
-        Output::new(Format::Json).error(&usage(error));
+        Output::new(OutputFormat::Json).error(&usage(error));
     } else {
         // A reader of help that went away is no error.
         let _ = error.print();
@@ -149,19 +149,19 @@ mod tests {
         }
     }
 
-    fn parsed(words: &[&str]) -> Result<Line, clap::Error> {
-        Line::try_parse_from(words)
+    fn parsed(words: &[&str]) -> Result<CommandLine, clap::Error> {
+        CommandLine::try_parse_from(words)
     }
 
     #[test]
     fn the_command_line_holds_together() {
-        Line::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
     #[test]
     fn the_help_of_every_verb_has_an_example() {
         let mut verbs = 0;
-        each_command(&Line::command(), &mut |command| {
+        each_command(&CommandLine::command(), &mut |command| {
             let help = command.clone().render_help().to_string();
             assert!(help.contains("Example"), "{} has no example", command.get_name());
             assert!(
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_example_parses() {
-        each_command(&Line::command(), &mut |command| {
+        each_command(&CommandLine::command(), &mut |command| {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for example in help.lines().map(str::trim).filter(|line| line.starts_with("sandbar ")) {
                 // What stands behind a pipe or a redirection is the shell's.
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn flags_other_than_output_and_help_are_spelled_out() {
-        each_command(&Line::command(), &mut |command| {
+        each_command(&CommandLine::command(), &mut |command| {
             for short in command.get_arguments().filter_map(clap::Arg::get_short) {
                 assert_eq!(short, 'o', "{} has a short flag", command.get_name());
             }
@@ -206,7 +206,7 @@ mod tests {
             &["sandbar", "topics", "-o=json", "list"],
             &["sandbar", "topics", "list", "--output=json"],
         ] {
-            assert_eq!(parsed(words).unwrap().output, Format::Json);
+            assert_eq!(parsed(words).unwrap().output, OutputFormat::Json);
             assert!(asks_for_json(&words.iter().map(OsString::from).collect::<Vec<_>>()));
         }
     }

@@ -8,14 +8,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::Output;
-use super::signals::Stop;
-use crate::broker::{Broker as Embedded, Settings};
+use super::signals::StopSignal;
+use crate::broker::{Broker as Embedded, BrokerSettings};
 use crate::error::Result;
 
 /// Arguments of `sandbar broker`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  sandbar broker --listen 127.0.0.1:9092 --data-dir /tmp/sandbar-broker")]
-pub struct Broker {
+pub struct BrokerArgs {
     /// Where clients connect; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9092")]
     listen: SocketAddr,
@@ -24,10 +24,10 @@ pub struct Broker {
     data_dir: Option<PathBuf>,
 }
 
-impl Broker {
+impl BrokerArgs {
     pub(super) fn run(self, out: &Output) -> Result<()> {
-        let stop = Stop::on_signal()?;
-        let broker = Embedded::start(Settings {
+        let stop = StopSignal::on_signal()?;
+        let broker = Embedded::start(BrokerSettings {
             listen: self.listen,
             data_dir: self.data_dir,
         })?;

@@ -29,7 +29,7 @@ pub struct Check {
 }
 
 /// Something that was found to be in order.
-struct Found {
+struct CheckedPart {
     what: &'static str,
     name: String,
     details: String,
@@ -51,9 +51,9 @@ impl Check {
     }
 }
 
-fn file(pipeline: &Pipeline) -> Found {
+fn file(pipeline: &Pipeline) -> CheckedPart {
     let (sources, operators, sinks) = (pipeline.sources.len(), pipeline.operators.len(), pipeline.sinks.len());
-    Found {
+    CheckedPart {
         what: "pipeline",
         name: pipeline.name.clone(),
         details: format!(
@@ -64,7 +64,7 @@ fn file(pipeline: &Pipeline) -> Found {
 }
 
 /// Opens each operator's plugin with its configuration.
-fn plugins(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<Found>> {
+fn plugins(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<CheckedPart>> {
     let operators = pipeline.operators.iter().zip(plugins);
     let found = operators.map(|(operator, plugin)| {
         plugin.operator(&operator.name, &operator.config, operator.limits)?;
@@ -75,7 +75,7 @@ fn plugins(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<Found>> {
             described.version,
             operator.plugin.display()
         );
-        Ok(Found {
+        Ok(CheckedPart {
             what: "operator",
             name: operator.name.clone(),
             details,
@@ -84,13 +84,13 @@ fn plugins(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<Found>> {
     found.collect()
 }
 
-fn sources(pipeline: &Pipeline) -> Result<Vec<Found>> {
+fn sources(pipeline: &Pipeline) -> Result<Vec<CheckedPart>> {
     let mut found = Vec::new();
     for source in &pipeline.sources {
         let Source::Kafka(source) = source else { continue };
         let positions = group_offsets::read(std::slice::from_ref(source))?;
         let records: i64 = positions.iter().map(|position| position.end - position.begin).sum();
-        found.push(Found {
+        found.push(CheckedPart {
             what: "source",
             name: source.name.clone(),
             details: format!(
@@ -103,24 +103,24 @@ fn sources(pipeline: &Pipeline) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-fn sinks(pipeline: &Pipeline) -> Result<Vec<Found>> {
+fn sinks(pipeline: &Pipeline) -> Result<Vec<CheckedPart>> {
     let each = pipeline.sinks.iter().chain(&pipeline.dead_letters);
     each.filter_map(|sink| sink_topic(sink).transpose()).collect()
 }
 
-fn sink_topic(sink: &Sink) -> Result<Option<Found>> {
+fn sink_topic(sink: &Sink) -> Result<Option<CheckedPart>> {
     let Target::Kafka { cluster, topic, .. } = &sink.target else {
         return Ok(None);
     };
     let topic = admin::find(cluster, topic)?;
-    Ok(Some(Found {
+    Ok(Some(CheckedPart {
         what: "sink",
         name: sink.name.clone(),
         details: format!("topic {} with {} partitions", topic.name, topic.partitions),
     }))
 }
 
-fn report(pipeline: &str, found: &[Found], out: &Output) -> Result<()> {
+fn report(pipeline: &str, found: &[CheckedPart], out: &Output) -> Result<()> {
     let values = found
         .iter()
         .map(|found| json!({ "what": found.what, "name": found.name, "details": found.details }));

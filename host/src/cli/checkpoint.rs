@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::output::{Head, Output, Table};
-use crate::checkpoint::Store;
-use crate::checkpoint::audit::{Stored, Verified};
+use super::output::{Head, Output, TextTable};
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::audit::{StoredCheckpoint, Verified};
 use crate::config::{self, Location};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
@@ -20,25 +20,25 @@ use crate::spec;
     arg_required_else_help = true,
     after_help = "Example:\n  sandbar checkpoint list pipeline.toml"
 )]
-pub struct Checkpoint {
+pub struct CheckpointArgs {
     #[command(subcommand)]
-    action: Action,
+    action: CheckpointAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum CheckpointAction {
     /// List the checkpoints in the store, the oldest first
     #[command(after_help = "Example:\n  sandbar checkpoint list pipeline.toml")]
     List {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: CheckpointedPipeline,
     },
     /// Show what a checkpoint says of its tasks: positions, parent, base, stores
     #[command(after_help = "Examples:\n  sandbar checkpoint show pipeline.toml\n  \
         sandbar checkpoint show pipeline.toml 0mhzqk3va-0-1y2p0ij32e8e7")]
     Show {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: CheckpointedPipeline,
         /// The checkpoint's name, as `list` has it; the newest without one
         name: Option<String>,
     },
@@ -49,7 +49,7 @@ enum Action {
     )]
     Verify {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: CheckpointedPipeline,
         /// Do not ask Kafka: check the newest state of each task in the store
         #[arg(long)]
         newest: bool,
@@ -58,7 +58,7 @@ enum Action {
 
 /// A pipeline that has checkpoints.
 #[derive(Args, Debug)]
-pub(super) struct Pipeline {
+pub(super) struct CheckpointedPipeline {
     /// The pipeline file
     pipeline: PathBuf,
     /// Override a key of the file, such as checkpoint.store=/var/lib/checkpoints; may be given again
@@ -66,7 +66,7 @@ pub(super) struct Pipeline {
     sets: Vec<String>,
 }
 
-impl Pipeline {
+impl CheckpointedPipeline {
     /// The pipeline, and where its checkpoints are.
     pub(super) fn load(&self) -> Result<(config::Pipeline, Location)> {
         let pipeline = spec::load(&self.pipeline, &self.sets)?;
@@ -82,19 +82,19 @@ impl Pipeline {
         }
     }
 
-    fn store(&self) -> Result<(config::Pipeline, Store)> {
+    fn store(&self) -> Result<(config::Pipeline, CheckpointStore)> {
         let (pipeline, location) = self.load()?;
-        let store = Store::look_into(&location, &pipeline.name)?;
+        let store = CheckpointStore::look_into(&location, &pipeline.name)?;
         Ok((pipeline, store))
     }
 }
 
-impl Checkpoint {
+impl CheckpointArgs {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         match self.action {
-            Action::List { pipeline } => list(&pipeline.store()?.1.checkpoints()?, out),
-            Action::Show { pipeline, name } => show(&pipeline.store()?.1, name, out),
-            Action::Verify { pipeline, newest } => {
+            CheckpointAction::List { pipeline } => list(&pipeline.store()?.1.checkpoints()?, out),
+            CheckpointAction::Show { pipeline, name } => show(&pipeline.store()?.1, name, out),
+            CheckpointAction::Verify { pipeline, newest } => {
                 let (pipeline, store) = pipeline.store()?;
                 let pointers: Vec<Pointer> = match newest {
                     true => store.newest()?.into_iter().map(|(pointer, _)| pointer).collect(),
@@ -114,8 +114,8 @@ pub(super) fn moment(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.0}"))
 }
 
-fn list(stored: &[Stored], out: &Output) -> Result<()> {
-    let mut table = Table::new(&[
+fn list(stored: &[StoredCheckpoint], out: &Output) -> Result<()> {
+    let mut table = TextTable::new(&[
         Head::Text("checkpoint"),
         Head::Text("written"),
         Head::Number("bytes"),
@@ -135,7 +135,7 @@ fn list(stored: &[Stored], out: &Output) -> Result<()> {
     out.rows(&stored.iter().map(stored_json).collect(), &table)
 }
 
-fn stored_json(stored: &Stored) -> Value {
+fn stored_json(stored: &StoredCheckpoint) -> Value {
     let tasks: Option<Vec<Value>> = stored.manifest.as_ref().ok().map(|checked| {
         let tasks = checked.manifest.tasks.iter();
         tasks
@@ -151,7 +151,7 @@ fn stored_json(stored: &Stored) -> Value {
     })
 }
 
-fn show(store: &Store, name: Option<String>, out: &Output) -> Result<()> {
+fn show(store: &CheckpointStore, name: Option<String>, out: &Output) -> Result<()> {
     let bundles = store.bundles()?;
     // Names become paths: one that is none of ours is not looked for.
     let found = match &name {
@@ -172,7 +172,7 @@ fn show(store: &Store, name: Option<String>, out: &Output) -> Result<()> {
     let mut value = serde_json::to_value(&checked.manifest).unwrap_or_default();
     value["checkpoint"] = json!(name);
     value["hash"] = json!(checked.hash);
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         Head::Text("task"),
         Head::Number("seq"),
         Head::Text("positions"),
@@ -215,7 +215,7 @@ fn or_dash(text: String) -> String {
 }
 
 fn report(pointers: &[Pointer], verified: &[Verified], out: &Output) -> Result<()> {
-    let mut table = Table::new(&[Head::Text("object"), Head::Number("bytes"), Head::Text("found")]);
+    let mut table = TextTable::new(&[Head::Text("object"), Head::Number("bytes"), Head::Text("found")]);
     for one in verified {
         let found = match &one.flaw {
             None => "whole".to_owned(),
@@ -253,21 +253,21 @@ fn report(pointers: &[Pointer], verified: &[Verified], out: &Output) -> Result<(
 pub(super) mod tests {
     use std::time::Duration;
 
-    use super::super::output::Format;
+    use super::super::output::OutputFormat;
     use super::*;
     use crate::checkpoint::TaskFrame;
 
-    const OUT: fn() -> Output = || Output::new(Format::Json);
+    const OUT: fn() -> Output = || Output::new(OutputFormat::Json);
 
     /// A pipeline file whose store holds one checkpoint, and the name of that.
-    pub(in crate::cli) fn with_one_checkpoint() -> (tempfile::TempDir, Pipeline, String) {
+    pub(in crate::cli) fn with_one_checkpoint() -> (tempfile::TempDir, CheckpointedPipeline, String) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pages.toml");
         let text = "name = \"pages\"\ndelivery = \"at-least-once\"\n[kafka]\nbrokers = \"127.0.0.1:1\"\n\
             [source.views]\ntopics = [\"views\"]\n\
                     [sink.out]\nfrom = [\"views\"]\ntopic = \"out\"\n[checkpoint]\nstore = \"kept\"\n";
         std::fs::write(&file, text).unwrap();
-        let store = Store::open(&Location::Folder(folder.path().join("kept")), "pages").unwrap();
+        let store = CheckpointStore::open(&Location::Folder(folder.path().join("kept")), "pages").unwrap();
         let frame = TaskFrame {
             task: "views/0".into(),
             seq: 1,
@@ -284,7 +284,7 @@ pub(super) mod tests {
             .wait(Duration::from_secs(60))
             .unwrap()
             .unwrap();
-        let pipeline = Pipeline {
+        let pipeline = CheckpointedPipeline {
             pipeline: file,
             sets: Vec::new(),
         };
@@ -294,22 +294,22 @@ pub(super) mod tests {
     #[test]
     fn a_store_is_listed_shown_and_verified_without_a_broker() {
         let (folder, pipeline, name) = with_one_checkpoint();
-        let again = || Pipeline {
+        let again = || CheckpointedPipeline {
             pipeline: pipeline.pipeline.clone(),
             sets: Vec::new(),
         };
-        let run = |action| Checkpoint { action }.run(&OUT());
-        let show = |name: &str| Action::Show {
+        let run = |action| CheckpointArgs { action }.run(&OUT());
+        let show = |name: &str| CheckpointAction::Show {
             pipeline: again(),
             name: Some(name.into()),
         };
-        let verify = || Action::Verify {
+        let verify = || CheckpointAction::Verify {
             pipeline: again(),
             newest: true,
         };
-        assert_eq!(run(Action::List { pipeline: again() }), Ok(()));
+        assert_eq!(run(CheckpointAction::List { pipeline: again() }), Ok(()));
         assert_eq!(run(show(&name)), Ok(()));
-        let newest = Action::Show {
+        let newest = CheckpointAction::Show {
             pipeline: again(),
             name: None,
         };
@@ -322,7 +322,7 @@ pub(super) mod tests {
         std::fs::write(&bundle, bytes).unwrap();
         let error = run(verify()).unwrap_err();
         assert!(error.kind == Kind::Corrupt && error.why.contains(&name), "{error}");
-        assert_eq!(run(Action::List { pipeline: again() }), Ok(()));
+        assert_eq!(run(CheckpointAction::List { pipeline: again() }), Ok(()));
     }
 
     #[test]
@@ -331,8 +331,8 @@ pub(super) mod tests {
         let text = std::fs::read_to_string(&pipeline.pipeline).unwrap();
         let (before, _) = text.split_once("[checkpoint]").unwrap();
         std::fs::write(&pipeline.pipeline, before.replace("delivery", "# delivery")).unwrap();
-        let error = Checkpoint {
-            action: Action::List { pipeline },
+        let error = CheckpointArgs {
+            action: CheckpointAction::List { pipeline },
         }
         .run(&OUT())
         .unwrap_err();

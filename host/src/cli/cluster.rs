@@ -8,7 +8,7 @@ use crate::login::{Secret, sign_in};
 
 /// The flags of verbs that talk to a cluster.
 #[derive(Args, Debug)]
-pub(super) struct Cluster {
+pub(super) struct ClusterArgs {
     /// The cluster's brokers, comma-separated
     #[arg(
         long,
@@ -22,7 +22,7 @@ pub(super) struct Cluster {
     properties: Vec<(String, String)>,
 }
 
-impl Cluster {
+impl ClusterArgs {
     /// The cluster, and how to sign in there.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::args::Line;
+use super::args::CommandLine;
 use super::output::Output;
 use crate::error::Result;
 
@@ -18,7 +18,7 @@ pub struct Completion {
 impl Completion {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Line::command(), "sandbar", &mut script);
+        clap_complete::generate(self.shell, &mut CommandLine::command(), "sandbar", &mut script);
         out.bytes(&script)
     }
 }

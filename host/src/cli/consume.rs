@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::cluster::Cluster;
+use super::cluster::ClusterArgs;
 use super::output::Output;
-use super::signals::Stop;
+use super::signals::StopSignal;
 use crate::error::Result;
 use crate::json_lines;
 use crate::kafka::topic_reader::{ReadFrom, TopicPoll, TopicReader};
@@ -39,12 +39,12 @@ pub struct Consume {
     #[arg(long = "partition", value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partitions: Vec<i32>,
     #[command(flatten)]
-    cluster: Cluster,
+    cluster: ClusterArgs,
 }
 
 impl Consume {
     pub(super) fn run(self, out: &Output) -> Result<()> {
-        let stop = Stop::on_signal()?;
+        let stop = StopSignal::on_signal()?;
         let mut reader = TopicReader::open(
             &self.cluster.checked()?,
             &self.topic,

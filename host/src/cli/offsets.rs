@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::output::{Head, Output, Table};
+use super::output::{Head, Output, TextTable};
 use crate::config::{self, KafkaSource, Offsets as ByTopic, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::inspect;
@@ -19,18 +19,18 @@ use crate::spec;
     arg_required_else_help = true,
     after_help = "Example:\n  sandbar offsets show pipeline.toml"
 )]
-pub struct Offsets {
+pub struct OffsetsArgs {
     #[command(subcommand)]
-    action: Action,
+    action: OffsetsAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum OffsetsAction {
     /// Show positions, lag, and who committed them
     #[command(after_help = "Example:\n  sandbar offsets show pipeline.toml")]
     Show {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
     },
     /// Set positions while no member of the group runs
     #[command(
@@ -43,22 +43,22 @@ enum Action {
     )]
     Set {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         /// Where to: earliest, latest, a FILE, or SOURCE/PARTITION=OFFSET, again and again (TOPIC/PARTITION=OFFSET
         /// if a source has several topics)
         #[arg(long, value_name = "WHERE", required = true, num_args = 1.., value_parser = target)]
-        to: Vec<Target>,
+        to: Vec<OffsetTarget>,
     },
     /// Print positions as the JSON that start = { file } reads
     #[command(after_help = "Example:\n  sandbar offsets export pipeline.toml > offsets.json")]
     Export {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
     },
 }
 
 #[derive(Args, Debug)]
-struct Pipeline {
+struct PipelineArgs {
     /// The pipeline file
     pipeline: PathBuf,
     /// Override a key of the file, such as kafka.brokers=127.0.0.1:9093; may be given again
@@ -68,18 +68,18 @@ struct Pipeline {
 
 /// One of the places that `--to` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Target {
+enum OffsetTarget {
     Earliest,
     Latest,
     File(PathBuf),
     Exactly { name: String, partition: i32, offset: i64 },
 }
 
-impl Offsets {
+impl OffsetsArgs {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         match self.action {
-            Action::Show { pipeline } => show(&inspect::positions(&pipeline.load()?.0)?, out),
-            Action::Set { pipeline, to } => {
+            OffsetsAction::Show { pipeline } => show(&inspect::positions(&pipeline.load()?.0)?, out),
+            OffsetsAction::Set { pipeline, to } => {
                 let (pipeline, sources) = pipeline.load()?;
                 refuse_kept(&sources)?;
                 let set = inspect::set_positions(&pipeline, &resolve(&sources, &to)?)?;
@@ -90,12 +90,14 @@ impl Offsets {
                 }
                 show(&set, out)
             }
-            Action::Export { pipeline } => out.line(&export(&inspect::positions(&pipeline.load()?.0)?)?.to_string()),
+            OffsetsAction::Export { pipeline } => {
+                out.line(&export(&inspect::positions(&pipeline.load()?.0)?)?.to_string())
+            }
         }
     }
 }
 
-impl Pipeline {
+impl PipelineArgs {
     /// The Kafka sources of the file; there has to be one.
     fn load(&self) -> Result<(config::Pipeline, Vec<KafkaSource>)> {
         let pipeline = spec::load(&self.pipeline, &self.sets)?;
@@ -131,7 +133,7 @@ fn refuse_kept(sources: &[KafkaSource]) -> Result<()> {
 }
 
 fn show(positions: &[Position], out: &Output) -> Result<()> {
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         Head::Text("source"),
         Head::Text("partition"),
         Head::Number("committed"),
@@ -195,19 +197,19 @@ fn export(positions: &[Position]) -> Result<Value> {
     Ok(json!(topics))
 }
 
-fn target(text: &str) -> Result<Target, String> {
+fn target(text: &str) -> Result<OffsetTarget, String> {
     match text {
-        "earliest" => return Ok(Target::Earliest),
-        "latest" => return Ok(Target::Latest),
+        "earliest" => return Ok(OffsetTarget::Earliest),
+        "latest" => return Ok(OffsetTarget::Latest),
         "" => return Err("give earliest, latest, a file, or SOURCE/PARTITION=OFFSET".to_owned()),
         _ => {}
     }
     let Some((place, offset)) = text.rsplit_once('=') else {
-        return Ok(Target::File(text.into()));
+        return Ok(OffsetTarget::File(text.into()));
     };
     let exactly = place.rsplit_once('/').and_then(|(name, partition)| {
         let (partition, offset) = (partition.parse().ok()?, offset.parse().ok()?);
-        (!name.is_empty() && partition >= 0 && offset >= 0).then(|| Target::Exactly {
+        (!name.is_empty() && partition >= 0 && offset >= 0).then(|| OffsetTarget::Exactly {
             name: name.to_owned(),
             partition,
             offset,
@@ -217,16 +219,16 @@ fn target(text: &str) -> Result<Target, String> {
 }
 
 /// What the places come to: words and files stand alone, single offsets add up.
-fn resolve(sources: &[KafkaSource], targets: &[Target]) -> Result<To> {
+fn resolve(sources: &[KafkaSource], targets: &[OffsetTarget]) -> Result<To> {
     match targets {
-        [Target::Earliest] => return Ok(To::Earliest),
-        [Target::Latest] => return Ok(To::Latest),
-        [Target::File(path)] => return read_file(path).map(To::Exactly),
+        [OffsetTarget::Earliest] => return Ok(To::Earliest),
+        [OffsetTarget::Latest] => return Ok(To::Latest),
+        [OffsetTarget::File(path)] => return read_file(path).map(To::Exactly),
         _ => {}
     }
     let mut offsets = ByTopic::new();
     for target in targets {
-        let Target::Exactly {
+        let OffsetTarget::Exactly {
             name,
             partition,
             offset,
@@ -289,14 +291,14 @@ fn read_file(path: &Path) -> Result<ByTopic> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::group_offsets::Committed;
+    use crate::kafka::group_offsets::CommittedPosition;
     use crate::record::TopicPartition;
 
     fn position(source: &str, topic: &str, partition: i32, offset: Option<i64>) -> Position {
         Position {
             source: source.into(),
             partition: TopicPartition::new(topic, partition),
-            committed: offset.map(|offset| Committed { offset, ours: true }),
+            committed: offset.map(|offset| CommittedPosition { offset, ours: true }),
             begin: 10,
             end: 50,
         }
@@ -304,10 +306,13 @@ mod tests {
 
     #[test]
     fn a_target_is_a_word_a_file_or_an_offset_of_a_partition() {
-        assert_eq!(target("earliest"), Ok(Target::Earliest));
-        assert_eq!(target("latest"), Ok(Target::Latest));
-        assert_eq!(target("dir/offsets.json"), Ok(Target::File("dir/offsets.json".into())));
-        let exactly = Target::Exactly {
+        assert_eq!(target("earliest"), Ok(OffsetTarget::Earliest));
+        assert_eq!(target("latest"), Ok(OffsetTarget::Latest));
+        assert_eq!(
+            target("dir/offsets.json"),
+            Ok(OffsetTarget::File("dir/offsets.json".into()))
+        );
+        let exactly = OffsetTarget::Exactly {
             name: "views".into(),
             partition: 3,
             offset: 4711,
@@ -328,12 +333,12 @@ mod tests {
 
     #[test]
     fn words_and_files_stand_alone() {
-        let exactly = |partition| Target::Exactly {
+        let exactly = |partition| OffsetTarget::Exactly {
             name: "views".into(),
             partition,
             offset: 7,
         };
-        let mixed = resolve(&[], &[Target::Earliest, exactly(0)]);
+        let mixed = resolve(&[], &[OffsetTarget::Earliest, exactly(0)]);
         assert_eq!(mixed.unwrap_err().kind, Kind::Usage);
         let both = ByTopic::from([("views".into(), BTreeMap::from([(0, 7), (1, 7)]))]);
         assert_eq!(resolve(&[], &[exactly(0), exactly(1)]), Ok(To::Exactly(both)));

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 
 /// How results are printed: text and tables for people, JSON for programs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     #[default]
     Human,
     Json,
@@ -18,27 +18,27 @@ pub(super) enum Format {
 /// Where a verb's results go.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
-    format: Format,
+    format: OutputFormat,
     colour: bool,
 }
 
 impl Output {
     /// Results on standard output in this format.
-    pub(super) fn new(format: Format) -> Self {
-        let colour = format == Format::Human && wants_colour(io::stdout().is_terminal());
+    pub(super) fn new(format: OutputFormat) -> Self {
+        let colour = format == OutputFormat::Human && wants_colour(io::stdout().is_terminal());
         Self { format, colour }
     }
 
     /// Whether a program reads.
     pub(super) fn is_json(self) -> bool {
-        self.format == Format::Json
+        self.format == OutputFormat::Json
     }
 
     /// Prints the value for a program, or what `human` makes for a person.
     pub(super) fn show(self, value: &Value, human: impl FnOnce() -> String) -> Result<()> {
         match self.format {
-            Format::Json => self.line(&value.to_string()),
-            Format::Human => self.line(human().trim_end()),
+            OutputFormat::Json => self.line(&value.to_string()),
+            OutputFormat::Human => self.line(human().trim_end()),
         }
     }
 
@@ -49,8 +49,8 @@ impl Output {
             return self.show(value, human);
         }
         let text = match self.format {
-            Format::Json => value.to_string(),
-            Format::Human => human(),
+            OutputFormat::Json => value.to_string(),
+            OutputFormat::Human => human(),
         };
         // Nobody can be told that standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{text}");
@@ -58,7 +58,7 @@ impl Output {
     }
 
     /// Prints rows for a program as an array, or a table for a person.
-    pub(super) fn rows(self, value: &Value, table: &Table) -> Result<()> {
+    pub(super) fn rows(self, value: &Value, table: &TextTable) -> Result<()> {
         self.show(value, || table.render(self.colour))
     }
 
@@ -82,9 +82,11 @@ impl Output {
     /// Tells an error on standard error: as a sentence, or as one JSON object.
     pub fn error(self, error: &Error) {
         let text = match self.format {
-            Format::Json => error_json(error).to_string(),
-            Format::Human if colour_on_stderr() => error.to_string().replacen("error:", "\x1b[1;31merror:\x1b[0m", 1),
-            Format::Human => error.to_string(),
+            OutputFormat::Json => error_json(error).to_string(),
+            OutputFormat::Human if colour_on_stderr() => {
+                error.to_string().replacen("error:", "\x1b[1;31merror:\x1b[0m", 1)
+            }
+            OutputFormat::Human => error.to_string(),
         };
         // Nobody can be told that standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{text}");
@@ -112,7 +114,7 @@ fn error_json(error: &Error) -> Value {
 
 /// A table whose columns are aligned: text to the left, numbers to the right.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct TextTable {
     head: Vec<Head>,
     rows: Vec<Vec<String>>,
 }
@@ -126,7 +128,7 @@ pub(super) enum Head {
     Number(&'static str),
 }
 
-impl Table {
+impl TextTable {
     /// A table without rows.
     pub(super) fn new(head: &[Head]) -> Self {
         Self {
@@ -185,7 +187,7 @@ mod tests {
 
     #[test]
     fn numbers_stand_to_the_right_and_lines_end_without_spaces() {
-        let mut table = Table::new(&[Head::Text("topic"), Head::Number("lag"), Head::Text("origin")]);
+        let mut table = TextTable::new(&[Head::Text("topic"), Head::Number("lag"), Head::Text("origin")]);
         table.row(["views".into(), "7".into(), "ours".into()]);
         table.row(["clicks-äö".into(), "12345".into(), String::new()]);
         assert_eq!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::cluster::Cluster;
+use super::cluster::ClusterArgs;
 use super::output::Output;
 use crate::config::{Cluster as Reached, EventTime, FileFormat, FileSource, OnRefused, Partitioner, Sink, Target};
 use crate::error::{Error, Kind, Result};
@@ -34,26 +34,26 @@ pub struct Produce {
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// How records lie in it
-    #[arg(long, value_enum, default_value_t = Format::Json)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = InputFormat::Json)]
+    format: InputFormat,
     #[command(flatten)]
-    cluster: Cluster,
+    cluster: ClusterArgs,
 }
 
 /// How records lie in the input.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+enum InputFormat {
     /// A JSON object a line: key, value, timestamp, headers
     Json,
     /// A line is a value
     Lines,
 }
 
-impl From<Format> for FileFormat {
-    fn from(format: Format) -> Self {
+impl From<InputFormat> for FileFormat {
+    fn from(format: InputFormat) -> Self {
         match format {
-            Format::Json => FileFormat::Json,
-            Format::Lines => FileFormat::Lines,
+            InputFormat::Json => FileFormat::Json,
+            InputFormat::Lines => FileFormat::Lines,
         }
     }
 }
@@ -61,7 +61,7 @@ impl From<Format> for FileFormat {
 impl Produce {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         let mut lines = FileReader::open(&self.file_source()).map_err(failed)?;
-        let mut topic = Topic::open(self.cluster.checked()?, &self.topic)?;
+        let mut topic = WrittenTopic::open(self.cluster.checked()?, &self.topic)?;
         let mut batch = Records::default();
         let fault = loop {
             match lines.poll(&mut batch) {
@@ -102,14 +102,14 @@ fn failed(error: Error) -> Error {
 }
 
 /// The topic that is written.
-struct Topic {
+struct WrittenTopic {
     writer: Writer,
     /// What stands for the place that the records come from.
     input: TopicPartition,
     sent: usize,
 }
 
-impl Topic {
+impl WrittenTopic {
     fn open(cluster: Reached, name: &str) -> Result<Self> {
         admin::find(&cluster, name)?;
         let target = Target::Kafka {

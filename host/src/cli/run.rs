@@ -10,11 +10,11 @@ use super::output::Output;
 use super::savepoint;
 use super::screen::Screen;
 use super::signals;
-use crate::checkpoint::savepoint::Place;
+use crate::checkpoint::savepoint::SavepointPlace;
 use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, Progress};
-use crate::runtime::{self, Stop};
+use crate::runtime::{self, StopRequest};
 use crate::server::Http;
 use crate::spec;
 
@@ -27,7 +27,7 @@ use crate::spec;
         sandbar run pipeline.toml --set source.views.start=earliest --http 127.0.0.1:9464\n  \
         sandbar run pipeline.toml --from before-upgrade"
 )]
-pub struct Run {
+pub struct RunArgs {
     /// The pipeline file
     pub(super) pipeline: PathBuf,
     /// Override a key of the file, such as source.views.start=earliest; may be given again
@@ -47,13 +47,13 @@ pub struct Run {
     pub(super) allow_dropped_state: bool,
 }
 
-impl Run {
+impl RunArgs {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         let mut pipeline = spec::load(&self.pipeline, &self.sets)?;
         let from = self.savepoint(&pipeline)?;
         pipeline.instance = self.instance.or(pipeline.instance);
         pipeline.allow_dropped_state = self.allow_dropped_state;
-        let stop = Arc::new(Stop::default());
+        let stop = Arc::new(StopRequest::default());
         let asked = stop.clone();
         signals::listen(move || asked.request())?;
         let progress = Arc::new(Progress::default());
@@ -67,7 +67,7 @@ impl Run {
         runtime::run(pipeline, from, stop, progress, &mut screen)
     }
 
-    fn savepoint(&self, pipeline: &Pipeline) -> Result<Option<Place>> {
+    fn savepoint(&self, pipeline: &Pipeline) -> Result<Option<SavepointPlace>> {
         let Some(text) = &self.from else { return Ok(None) };
         match &pipeline.checkpoint {
             Some(checkpoint) => savepoint::place(text, &checkpoint.location).map(Some),

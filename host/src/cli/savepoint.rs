@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::checkpoint::{Pipeline, moment};
-use super::output::{Head, Output, Table};
-use crate::checkpoint::Store;
-use crate::checkpoint::savepoint::{Place, Savepoint as Saved};
+use super::checkpoint::{CheckpointedPipeline, moment};
+use super::output::{Head, Output, TextTable};
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::savepoint::{Savepoint as Saved, SavepointPlace};
 use crate::config::Location;
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
@@ -17,13 +17,13 @@ use crate::runtime;
     arg_required_else_help = true,
     after_help = "Example:\n  sandbar savepoint create pipeline.toml --name before-upgrade"
 )]
-pub struct Savepoint {
+pub struct SavepointArgs {
     #[command(subcommand)]
-    action: Action,
+    action: SavepointAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum SavepointAction {
     /// Copy what is committed, of a running pipeline or of one that stopped
     #[command(
         after_help = "With -o json it prints one object whose `savepoint` is what `sandbar run --from` takes.\n\n\
@@ -32,7 +32,7 @@ enum Action {
     )]
     Create {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: CheckpointedPipeline,
         /// A name beside the checkpoints, or a place: ./folder, file://… or s3://bucket/prefix; by default a name that
         /// begins with the time
         #[arg(long, value_name = "SAVEPOINT")]
@@ -42,38 +42,41 @@ enum Action {
     #[command(after_help = "Example:\n  sandbar savepoint list pipeline.toml")]
     List {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: CheckpointedPipeline,
     },
     /// Delete a savepoint
     #[command(after_help = "Example:\n  sandbar savepoint delete pipeline.toml before-upgrade")]
     Delete {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: CheckpointedPipeline,
         /// Its name, or its place
         savepoint: String,
     },
 }
 
-impl Savepoint {
+impl SavepointArgs {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         match self.action {
-            Action::Create { pipeline, name } => {
+            SavepointAction::Create { pipeline, name } => {
                 let (pipeline, location) = pipeline.load()?;
-                let store = Store::look_into(&location, &pipeline.name)?;
-                let place = place(&name.unwrap_or_else(Store::new_savepoint_name), &location)?;
+                let store = CheckpointStore::look_into(&location, &pipeline.name)?;
+                let place = place(&name.unwrap_or_else(CheckpointStore::new_savepoint_name), &location)?;
                 let saved = store.save(&place, || runtime::committed(&pipeline))?;
                 out.show(&saved_json(&place.to_string(), &saved), || {
                     format!("created savepoint {place} with {} tasks", saved.tasks.len())
                 })
             }
-            Action::List { pipeline } => {
+            SavepointAction::List { pipeline } => {
                 let (pipeline, location) = pipeline.load()?;
-                list(&Store::look_into(&location, &pipeline.name)?.savepoints()?, out)
+                list(
+                    &CheckpointStore::look_into(&location, &pipeline.name)?.savepoints()?,
+                    out,
+                )
             }
-            Action::Delete { pipeline, savepoint } => {
+            SavepointAction::Delete { pipeline, savepoint } => {
                 let (pipeline, location) = pipeline.load()?;
                 let place = place(&savepoint, &location)?;
-                Store::look_into(&location, &pipeline.name)?.delete_savepoint(&place)?;
+                CheckpointStore::look_into(&location, &pipeline.name)?.delete_savepoint(&place)?;
                 out.show(&json!({ "deleted": savepoint }), || {
                     format!("deleted savepoint {savepoint}")
                 })
@@ -84,9 +87,9 @@ impl Savepoint {
 
 /// What a person gave: a name beside the checkpoints, or a place. A bucket is reached with the settings of the
 /// pipeline's own.
-pub(super) fn place(text: &str, beside: &Location) -> Result<Place> {
+pub(super) fn place(text: &str, beside: &Location) -> Result<SavepointPlace> {
     if !text.contains('/') && !text.contains('\\') {
-        return Ok(Place::Named(text.to_owned()));
+        return Ok(SavepointPlace::Named(text.to_owned()));
     }
     let properties = match beside {
         Location::S3 { properties, .. } => properties.clone(),
@@ -97,9 +100,9 @@ pub(super) fn place(text: &str, beside: &Location) -> Result<Place> {
     match location {
         // Wherever it is read again: a folder is told by its whole path.
         Location::Folder(path) => std::path::absolute(&path)
-            .map(|path| Place::At(Location::Folder(path)))
+            .map(|path| SavepointPlace::At(Location::Folder(path)))
             .map_err(|error| Error::new(Kind::Usage, format!("`{text}` is no place for a savepoint"), error)),
-        bucket => Ok(Place::At(bucket)),
+        bucket => Ok(SavepointPlace::At(bucket)),
     }
 }
 
@@ -117,7 +120,7 @@ fn saved_json(place: &str, saved: &Saved) -> Value {
 }
 
 fn list(savepoints: &[(String, Result<Saved>)], out: &Output) -> Result<()> {
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         Head::Text("savepoint"),
         Head::Text("created"),
         Head::Number("tasks"),
@@ -144,32 +147,37 @@ fn list(savepoints: &[(String, Result<Saved>)], out: &Output) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::checkpoint::tests::with_one_checkpoint;
-    use super::super::output::Format;
+    use super::super::output::OutputFormat;
     use super::*;
 
     #[test]
     fn savepoints_are_listed_and_deleted_without_a_broker_and_one_that_is_not_there_is_told() {
         let (_folder, pipeline, _) = with_one_checkpoint();
         let (loaded, location) = pipeline.load().unwrap();
-        let store = Store::look_into(&location, &loaded.name).unwrap();
+        let store = CheckpointStore::look_into(&location, &loaded.name).unwrap();
         let newest = store.newest().unwrap().into_iter();
         let newest: Vec<_> = newest.map(|(pointer, entry)| (pointer, entry.offsets)).collect();
-        store.save(&Place::Named("a".into()), || Ok(newest.clone())).unwrap();
-        let out = Output::new(Format::Json);
+        store
+            .save(&SavepointPlace::Named("a".into()), || Ok(newest.clone()))
+            .unwrap();
+        let out = Output::new(OutputFormat::Json);
         assert_eq!(list(&store.savepoints().unwrap(), &out), Ok(()));
-        let delete = Savepoint {
-            action: Action::Delete {
+        let delete = SavepointArgs {
+            action: SavepointAction::Delete {
                 pipeline,
                 savepoint: "a".into(),
             },
         };
         assert_eq!(delete.run(&out), Ok(()));
         let (_folder, pipeline, _) = with_one_checkpoint();
-        let missing = Action::Delete {
+        let missing = SavepointAction::Delete {
             pipeline,
             savepoint: "a".into(),
         };
-        assert_eq!(Savepoint { action: missing }.run(&out).unwrap_err().kind, Kind::Corrupt);
+        assert_eq!(
+            SavepointArgs { action: missing }.run(&out).unwrap_err().kind,
+            Kind::Corrupt
+        );
     }
 
     #[test]
@@ -181,9 +189,9 @@ mod tests {
         };
         assert_eq!(
             place("before-upgrade", &bucket).unwrap(),
-            Place::Named("before-upgrade".into())
+            SavepointPlace::Named("before-upgrade".into())
         );
-        let Place::At(Location::S3 {
+        let SavepointPlace::At(Location::S3 {
             bucket: name,
             properties,
             ..
@@ -192,7 +200,7 @@ mod tests {
             panic!()
         };
         assert_eq!((name.as_str(), properties.len()), ("c", 1));
-        let Place::At(Location::Folder(path)) = place("./here", &bucket).unwrap() else {
+        let SavepointPlace::At(Location::Folder(path)) = place("./here", &bucket).unwrap() else {
             panic!()
         };
         assert!(path.is_absolute() && path.ends_with("here"));

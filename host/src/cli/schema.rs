@@ -12,7 +12,7 @@ use crate::spec;
     arg_required_else_help = true,
     after_help = "Example:\n  sandbar schema pipeline > pipeline.schema.json"
 )]
-pub struct Schema {
+pub struct SchemaArgs {
     #[command(subcommand)]
     of: Of,
 }
@@ -24,7 +24,7 @@ enum Of {
     Pipeline,
 }
 
-impl Schema {
+impl SchemaArgs {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         match self.of {
             Of::Pipeline => out.line(&format!("{:#}", spec::schema())),

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::{Pipeline, Target};
 use crate::error::Error;
 use crate::metrics::Progress;
-use crate::runtime::{Audience, Notice, PassedOver};
+use crate::runtime::{PassedOver, RunEvent, RunObserver};
 
 /// The audience of `sandbar run`.
 pub(super) struct Screen {
@@ -69,14 +69,14 @@ impl Screen {
     }
 }
 
-impl Audience for Screen {
-    fn notice(&mut self, notice: &Notice) {
-        if let Notice::Stopped { .. } = notice
+impl RunObserver for Screen {
+    fn notice(&mut self, notice: &RunEvent) {
+        if let RunEvent::Stopped { .. } = notice
             && let Some(bar) = self.bar.take()
         {
             bar.finish_and_clear();
         }
-        if let (Notice::Restore { done, total, .. }, Some(bar)) = (notice, &self.bar) {
+        if let (RunEvent::Restore { done, total, .. }, Some(bar)) = (notice, &self.bar) {
             self.is_restoring = done < total;
             bar.set_length((*total).max(1));
             bar.set_position(*done);
@@ -116,7 +116,7 @@ impl Audience for Screen {
 
 impl Screen {
     /// Routine that would only fill a person's screen: commits.
-    fn out_json_only(&self, notice: &Notice) {
+    fn out_json_only(&self, notice: &RunEvent) {
         if self.out.is_json() {
             self.tell(&serde_json::to_value(notice).unwrap_or_default(), String::new);
         }
@@ -124,9 +124,9 @@ impl Screen {
 }
 
 /// A notice as a line for a person, `None` for routine.
-fn human(notice: &Notice) -> Option<String> {
+fn human(notice: &RunEvent) -> Option<String> {
     Some(match notice {
-        Notice::Start {
+        RunEvent::Start {
             topic,
             partition,
             from,
@@ -139,8 +139,8 @@ fn human(notice: &Notice) -> Option<String> {
             let not_used = passed_over.as_ref().map(not_used).unwrap_or_default();
             format!("{topic}/{partition}  from {from}  {origin}{until}{not_used}")
         }
-        Notice::AfterCrash { source, meaning } => format!("source `{source}`: {meaning}"),
-        Notice::Rebalance {
+        RunEvent::AfterCrash { source, meaning } => format!("source `{source}`: {meaning}"),
+        RunEvent::Rebalance {
             worker,
             assigned,
             revoked,
@@ -163,7 +163,7 @@ fn human(notice: &Notice) -> Option<String> {
                 }
             )
         }
-        Notice::Restore {
+        RunEvent::Restore {
             task,
             done,
             total,
@@ -174,13 +174,13 @@ fn human(notice: &Notice) -> Option<String> {
             let rate = done / seconds.max(1e-3);
             format!("{task}: state restored, {done:.0} of {total:.0} MiB, {rate:.0} MiB/s")
         }
-        Notice::Checkpoint { .. } => return None,
-        Notice::CommitFailed { worker, reason } => {
+        RunEvent::Checkpoint { .. } => return None,
+        RunEvent::CommitFailed { worker, reason } => {
             format!("worker {worker}: a commit failed, the next one supersedes it: {reason}")
         }
-        Notice::Disconnected { reason } => format!("waiting for Kafka: {reason}"),
-        Notice::Connected => "Kafka is back".to_owned(),
-        Notice::Stopped {
+        RunEvent::Disconnected { reason } => format!("waiting for Kafka: {reason}"),
+        RunEvent::Connected => "Kafka is back".to_owned(),
+        RunEvent::Stopped {
             reason,
             records_in,
             records_out,
@@ -216,11 +216,11 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::output::Format;
+    use crate::cli::output::OutputFormat;
 
     #[test]
     fn a_start_reads_as_the_contract_says() {
-        let start = |stop| Notice::Start {
+        let start = |stop| RunEvent::Start {
             source: "views".into(),
             topic: "views".into(),
             partition: 3,
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_offset_that_is_passed_over_is_told_with_what_would_use_it() {
-        let start = Notice::Start {
+        let start = RunEvent::Start {
             source: "views".into(),
             topic: "views".into(),
             partition: 3,
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_long_restore_says_how_far_it_is() {
-        let notice = Notice::Restore {
+        let notice = RunEvent::Restore {
             task: "views/3".into(),
             done: 512 << 20,
             total: 1 << 30,
@@ -273,21 +273,21 @@ mod tests {
 
     #[test]
     fn the_bar_stays_until_the_run_stops_and_shows_a_restore() {
-        let restore = |done| Notice::Restore {
+        let restore = |done| RunEvent::Restore {
             task: "views/3".into(),
             done,
             total: 100,
             seconds: 1.0,
         };
         let mut screen = Screen {
-            out: Output::new(Format::Human),
+            out: Output::new(OutputFormat::Human),
             stdout_is_taken: true,
             bar: Some(ProgressBar::hidden()),
             last: (clock::now(), 0, 0),
             is_restoring: false,
         };
         let position = |screen: &Screen| screen.bar.as_ref().map(|bar| (bar.position(), bar.length()));
-        screen.notice(&Notice::Connected);
+        screen.notice(&RunEvent::Connected);
         screen.notice(&restore(40));
         assert_eq!(position(&screen), Some((40, Some(100))));
         // Records do not move it meanwhile.
@@ -296,7 +296,7 @@ mod tests {
         screen.notice(&restore(100));
         screen.tick(&Progress::default());
         assert_eq!(position(&screen), Some((0, Some(1))));
-        screen.notice(&Notice::Stopped {
+        screen.notice(&RunEvent::Stopped {
             reason: "finished".into(),
             records_in: 0,
             records_out: 0,

@@ -22,20 +22,20 @@ pub(super) struct Shown {
 enum Codec {
     Json,
     Text,
-    Postcard(Schema),
+    Postcard(PostcardSchema),
     Unknown,
 }
 
 /// The types of a postcard's bytes.
 #[derive(Debug)]
-struct Schema {
+struct PostcardSchema {
     value: Type,
     enums: BTreeMap<String, Vec<(String, Type)>>,
 }
 
 #[derive(Debug)]
 enum Type {
-    Scalar(Scalar),
+    Scalar(ShownScalar),
     Option(Box<Type>),
     Seq(Box<Type>),
     Map(Box<(Type, Type)>),
@@ -45,7 +45,7 @@ enum Type {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scalar {
+enum ShownScalar {
     Unit,
     Bool,
     /// Of so many bits.
@@ -65,7 +65,7 @@ impl Shown {
         let codec = match codec {
             "json" => Codec::Json,
             "string" | "text" | "utf-8" | "utf8" => Codec::Text,
-            "postcard" => Schema::read(&said).map_or(Codec::Unknown, Codec::Postcard),
+            "postcard" => PostcardSchema::read(&said).map_or(Codec::Unknown, Codec::Postcard),
             _ => Codec::Unknown,
         };
         let user_key = said.get("user-key").and_then(Value::as_str).map(str::to_owned);
@@ -86,10 +86,10 @@ impl Shown {
     pub(super) fn user_key(&self, bytes: &[u8]) -> Option<Value> {
         match self.user_key.as_deref()? {
             "string" => std::str::from_utf8(bytes).ok().map(Value::from),
-            number => match Scalar::named(number)? {
-                Scalar::Unsigned(bits) if bits <= 64 => highest_first(bytes, bits).map(Value::from),
+            number => match ShownScalar::named(number)? {
+                ShownScalar::Unsigned(bits) if bits <= 64 => highest_first(bytes, bits).map(Value::from),
                 // The sign is turned, so that what is negative lies before.
-                Scalar::Signed(bits) if bits <= 64 => {
+                ShownScalar::Signed(bits) if bits <= 64 => {
                     let turned = highest_first(bytes, bits)? ^ (1 << (bits - 1));
                     Some(Value::from((turned << (64 - bits)).cast_signed() >> (64 - bits)))
                 }
@@ -123,32 +123,32 @@ fn highest_first(bytes: &[u8], bits: u32) -> Option<u64> {
     (bytes.len() == bits as usize / 8).then(number)
 }
 
-impl Scalar {
+impl ShownScalar {
     fn named(name: &str) -> Option<Self> {
         Some(match name {
-            "unit" => Scalar::Unit,
-            "bool" => Scalar::Bool,
-            "u8" => Scalar::Unsigned(8),
-            "u16" => Scalar::Unsigned(16),
-            "u32" => Scalar::Unsigned(32),
-            "u64" => Scalar::Unsigned(64),
-            "u128" => Scalar::Unsigned(128),
-            "i8" => Scalar::Signed(8),
-            "i16" => Scalar::Signed(16),
-            "i32" => Scalar::Signed(32),
-            "i64" => Scalar::Signed(64),
-            "i128" => Scalar::Signed(128),
-            "f32" => Scalar::F32,
-            "f64" => Scalar::F64,
-            "char" => Scalar::Char,
-            "string" => Scalar::String,
-            "bytes" => Scalar::Bytes,
+            "unit" => ShownScalar::Unit,
+            "bool" => ShownScalar::Bool,
+            "u8" => ShownScalar::Unsigned(8),
+            "u16" => ShownScalar::Unsigned(16),
+            "u32" => ShownScalar::Unsigned(32),
+            "u64" => ShownScalar::Unsigned(64),
+            "u128" => ShownScalar::Unsigned(128),
+            "i8" => ShownScalar::Signed(8),
+            "i16" => ShownScalar::Signed(16),
+            "i32" => ShownScalar::Signed(32),
+            "i64" => ShownScalar::Signed(64),
+            "i128" => ShownScalar::Signed(128),
+            "f32" => ShownScalar::F32,
+            "f64" => ShownScalar::F64,
+            "char" => ShownScalar::Char,
+            "string" => ShownScalar::String,
+            "bytes" => ShownScalar::Bytes,
             _ => return None,
         })
     }
 }
 
-impl Schema {
+impl PostcardSchema {
     /// What a plugin said, unless it is no schema.
     fn read(said: &Value) -> Option<Self> {
         let value = Type::read(said.get("value")?)?;
@@ -176,7 +176,7 @@ impl Type {
     /// serde_json reads no text that is nested so deep that this would overflow.
     fn read(said: &Value) -> Option<Self> {
         if let Some(name) = said.as_str() {
-            return Scalar::named(name).map(Type::Scalar);
+            return ShownScalar::named(name).map(Type::Scalar);
         }
         let (word, of) = said.as_object().filter(|said| said.len() == 1)?.iter().next()?;
         let boxed = || Type::read(of).map(Box::new);
@@ -206,7 +206,7 @@ fn named(said: &Value) -> Option<Vec<(String, Type)>> {
 
 /// What is left of a value's bytes.
 struct Rest<'a> {
-    schema: &'a Schema,
+    schema: &'a PostcardSchema,
     bytes: &'a [u8],
     /// Things that may still be shown: a schema of things without bytes makes many of few.
     things: usize,
@@ -239,36 +239,36 @@ impl Rest<'_> {
                 let (variants, at) = (self.schema.enums.get(name)?, self.unsigned(32)?);
                 let (variant, holds) = variants.get(usize::try_from(at).ok()?)?;
                 match holds {
-                    Type::Scalar(Scalar::Unit) => Value::from(variant.as_str()),
+                    Type::Scalar(ShownScalar::Unit) => Value::from(variant.as_str()),
                     holds => Value::Object([(variant.clone(), self.take(holds, depth)?)].into_iter().collect()),
                 }
             }
         })
     }
 
-    fn scalar(&mut self, scalar: Scalar) -> Option<Value> {
+    fn scalar(&mut self, scalar: ShownScalar) -> Option<Value> {
         Some(match scalar {
-            Scalar::Unit => Value::Null,
-            Scalar::Bool => match self.byte()? {
+            ShownScalar::Unit => Value::Null,
+            ShownScalar::Bool => match self.byte()? {
                 0 => Value::Bool(false),
                 1 => Value::Bool(true),
                 _ => return None,
             },
-            Scalar::Unsigned(bits) => {
+            ShownScalar::Unsigned(bits) => {
                 let number = self.unsigned(bits)?;
                 u64::try_from(number).map_or_else(|_| Value::from(number.to_string()), Value::from)
             }
-            Scalar::Signed(bits) => {
+            ShownScalar::Signed(bits) => {
                 let number = self.signed(bits)?;
                 i64::try_from(number).map_or_else(|_| Value::from(number.to_string()), Value::from)
             }
-            Scalar::F32 => float(f64::from(f32::from_le_bytes(*self.bytes(4)?.first_chunk()?))),
-            Scalar::F64 => float(f64::from_le_bytes(*self.bytes(8)?.first_chunk()?)),
-            Scalar::Char | Scalar::String => {
+            ShownScalar::F32 => float(f64::from(f32::from_le_bytes(*self.bytes(4)?.first_chunk()?))),
+            ShownScalar::F64 => float(f64::from_le_bytes(*self.bytes(8)?.first_chunk()?)),
+            ShownScalar::Char | ShownScalar::String => {
                 let count = self.count()?;
                 Value::from(std::str::from_utf8(self.bytes(count)?).ok()?)
             }
-            Scalar::Bytes => {
+            ShownScalar::Bytes => {
                 let count = self.count()?;
                 Value::from(format!("0x{}", hex(self.bytes(count)?)))
             }
@@ -280,7 +280,7 @@ impl Rest<'_> {
         let count = self.count()?;
         let pairs = (0..count).map(|_| Some((self.take(&of.0, depth)?, self.take(&of.1, depth)?)));
         let pairs: Vec<(Value, Value)> = pairs.collect::<Option<_>>()?;
-        if let Type::Scalar(Scalar::String) = of.0 {
+        if let Type::Scalar(ShownScalar::String) = of.0 {
             let named = pairs.into_iter().map(|(key, value)| (text(&key), value));
             return Some(Value::Object(named.collect()));
         }

@@ -9,11 +9,11 @@ use crate::error::{Error, Kind, Result};
 
 /// Whether somebody asked the process to stop.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stop {
+pub(super) struct StopSignal {
     asked: Arc<(Mutex<bool>, Condvar)>,
 }
 
-impl Stop {
+impl StopSignal {
     /// Listens from now on.
     pub(super) fn on_signal() -> Result<Self> {
         let stop = Self::default();
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_second_signal_is_told_from_the_first() {
-        let stop = Stop::default();
+        let stop = StopSignal::default();
         assert!(!stop.wait(Duration::ZERO));
         assert!(!stop.ask());
         assert!(stop.is_asked() && stop.wait(Duration::from_secs(60)));

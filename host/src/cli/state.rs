@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::output::{Head, Output, Table};
+use super::output::{Head, Output, TextTable};
 use super::shown::{Shown, hex, text};
 use crate::clock;
 use crate::config;
@@ -35,19 +35,19 @@ Keys are those of records: text if they are UTF-8; else 0x and hex digits, in JS
     arg_required_else_help = true,
     after_help = "Example:\n  sandbar state count pipeline.toml"
 )]
-pub struct State {
+pub struct StateArgs {
     #[command(subcommand)]
-    action: Action,
+    action: StateAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum StateAction {
     /// Get what a store keeps under a key
     #[command(after_help = format!("{SHOWN}\nExit code 1 if there is nothing under the key.\n\n\
         Example:\n  sandbar state get pipeline.toml count total alice"))]
     Get {
         #[command(flatten)]
-        place: Place,
+        place: TaskPlace,
         /// The operator's name
         operator: String,
         /// The store's name, as `sandbar inspect` tells it
@@ -63,7 +63,7 @@ enum Action {
         Example:\n  sandbar state scan pipeline.toml count total --prefix a --limit 10"))]
     Scan {
         #[command(flatten)]
-        place: Place,
+        place: TaskPlace,
         /// The operator's name
         operator: String,
         /// The store's name, as `sandbar inspect` tells it
@@ -83,7 +83,7 @@ enum Action {
         Examples:\n  sandbar state count pipeline.toml\n  sandbar state count pipeline.toml count total"))]
     Count {
         #[command(flatten)]
-        place: Place,
+        place: TaskPlace,
         /// The operator's name; by default all of them
         operator: Option<String>,
         /// The store's name; by default all of the operator
@@ -93,7 +93,7 @@ enum Action {
 
 /// Whose state it is.
 #[derive(Args, Debug)]
-struct Place {
+struct TaskPlace {
     /// The pipeline file
     pipeline: PathBuf,
     /// Override a key of the file, such as state.dir=/var/lib/state; may be given again
@@ -105,7 +105,7 @@ struct Place {
 }
 
 /// A store of an operator.
-struct Store {
+struct OperatorStore {
     operator: String,
     name: String,
     kind: StoreKind,
@@ -114,22 +114,22 @@ struct Store {
 }
 
 /// What is shown of a key.
-struct Entry {
+struct ShownEntry {
     task: String,
     key: Vec<u8>,
     user_key: Option<Vec<u8>>,
-    held: Held,
+    held: HeldTask,
 }
 
-enum Held {
+enum HeldTask {
     Value(Vec<u8>),
     Items(Vec<Vec<u8>>),
 }
 
-impl State {
+impl StateArgs {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         match self.action {
-            Action::Get {
+            StateAction::Get {
                 place,
                 operator,
                 store,
@@ -150,7 +150,7 @@ impl State {
                     show(one(stores, &operator, &store)?, &found, out)
                 })
             }
-            Action::Scan {
+            StateAction::Scan {
                 place,
                 operator,
                 store,
@@ -164,7 +164,7 @@ impl State {
                     show(store, &scan(views, store, &prefix, limit)?, out)
                 })
             }
-            Action::Count { place, operator, store } => place.with(|stores, views| {
+            StateAction::Count { place, operator, store } => place.with(|stores, views| {
                 let chosen = match (&operator, &store) {
                     (Some(operator), Some(store)) => vec![one(stores, operator, store)?],
                     (Some(operator), None) => of_operator(stores, operator)?,
@@ -176,9 +176,9 @@ impl State {
     }
 }
 
-impl Place {
+impl TaskPlace {
     /// Does something with the stores that are declared and the tasks that are here, or that the checkpoints hold.
-    fn with(self, act: impl FnOnce(&[Store], &[View]) -> Result<()>) -> Result<()> {
+    fn with(self, act: impl FnOnce(&[OperatorStore], &[View]) -> Result<()>) -> Result<()> {
         let pipeline = spec::load(&self.pipeline, &self.sets)?;
         let stores = declared(&pipeline)?;
         let here = match self.stored {
@@ -214,24 +214,29 @@ impl Drop for Temporary {
     }
 }
 
-fn declared(pipeline: &config::Pipeline) -> Result<Vec<Store>> {
+fn declared(pipeline: &config::Pipeline) -> Result<Vec<OperatorStore>> {
     let engine = Engine::new(Some(pipeline.compile_cache()))?;
     let (plugins, _routes) = runtime::load(&engine, pipeline)?;
     let each = pipeline.operators.iter().zip(&plugins).flat_map(|(operator, plugin)| {
         let said = plugin.state_schemas().iter().map(String::as_str);
         let said = said.chain(std::iter::repeat(""));
-        plugin.description().stores.iter().zip(said).map(|(store, said)| Store {
-            operator: operator.name.clone(),
-            name: store.name.clone(),
-            kind: store.kind,
-            id: store_id(&operator.name, &store.name),
-            shown: Shown::new(&store.codec, said),
-        })
+        plugin
+            .description()
+            .stores
+            .iter()
+            .zip(said)
+            .map(|(store, said)| OperatorStore {
+                operator: operator.name.clone(),
+                name: store.name.clone(),
+                kind: store.kind,
+                id: store_id(&operator.name, &store.name),
+                shown: Shown::new(&store.codec, said),
+            })
     });
     Ok(each.collect())
 }
 
-fn one<'a>(stores: &'a [Store], operator: &str, name: &str) -> Result<&'a Store> {
+fn one<'a>(stores: &'a [OperatorStore], operator: &str, name: &str) -> Result<&'a OperatorStore> {
     let of_operator = of_operator(stores, operator)?;
     let found = of_operator.iter().find(|store| store.name == name).copied();
     found.ok_or_else(|| {
@@ -241,8 +246,8 @@ fn one<'a>(stores: &'a [Store], operator: &str, name: &str) -> Result<&'a Store>
     })
 }
 
-fn of_operator<'a>(stores: &'a [Store], operator: &str) -> Result<Vec<&'a Store>> {
-    let found: Vec<&Store> = stores.iter().filter(|store| store.operator == operator).collect();
+fn of_operator<'a>(stores: &'a [OperatorStore], operator: &str) -> Result<Vec<&'a OperatorStore>> {
+    let found: Vec<&OperatorStore> = stores.iter().filter(|store| store.operator == operator).collect();
     if !found.is_empty() {
         return Ok(found);
     }
@@ -266,7 +271,7 @@ fn bytes(text: &str, base64: bool) -> Result<Vec<u8>> {
     (BASE64.decode(text)).map_err(|why| Error::new(Kind::Usage, format!("`{text}` is not base64"), why))
 }
 
-fn get(views: &[View], store: &Store, key: &[u8]) -> Result<Vec<Entry>> {
+fn get(views: &[View], store: &OperatorStore, key: &[u8]) -> Result<Vec<ShownEntry>> {
     let mut found = Vec::new();
     for view in views {
         match store.kind {
@@ -282,7 +287,7 @@ fn get(views: &[View], store: &Store, key: &[u8]) -> Result<Vec<Entry>> {
 }
 
 /// All entries of a map under a key.
-fn map(view: &View, store: &Store, key: &[u8], found: &mut Vec<Entry>) -> Result<()> {
+fn map(view: &View, store: &OperatorStore, key: &[u8], found: &mut Vec<ShownEntry>) -> Result<()> {
     let (mut user_keys, mut values) = (Column::default(), Column::default());
     let mut after: Option<Vec<u8>> = None;
     loop {
@@ -290,11 +295,11 @@ fn map(view: &View, store: &Store, key: &[u8], found: &mut Vec<Entry>) -> Result
         let more = view.entries(store.id, key, after.as_deref(), PAGE, page)?;
         for (user_key, value) in user_keys.iter().zip(values.iter()) {
             after = user_key.map(<[u8]>::to_vec);
-            found.push(Entry {
+            found.push(ShownEntry {
                 task: view.task().to_owned(),
                 key: key.to_vec(),
                 user_key: after.clone(),
-                held: Held::Value(value.unwrap_or_default().to_vec()),
+                held: HeldTask::Value(value.unwrap_or_default().to_vec()),
             });
         }
         if !more {
@@ -303,7 +308,7 @@ fn map(view: &View, store: &Store, key: &[u8], found: &mut Vec<Entry>) -> Result
     }
 }
 
-fn scan(views: &[View], store: &Store, prefix: &[u8], limit: usize) -> Result<Vec<Entry>> {
+fn scan(views: &[View], store: &OperatorStore, prefix: &[u8], limit: usize) -> Result<Vec<ShownEntry>> {
     let mut found = Vec::new();
     let (mut keys, mut values) = (Column::default(), Column::default());
     for view in views {
@@ -325,7 +330,7 @@ fn scan(views: &[View], store: &Store, prefix: &[u8], limit: usize) -> Result<Ve
 }
 
 /// What stands under a store's own key.
-fn entry(view: &View, store: &Store, own: &[u8], value: &[u8]) -> Result<Entry> {
+fn entry(view: &View, store: &OperatorStore, own: &[u8], value: &[u8]) -> Result<ShownEntry> {
     let damaged = || {
         let what = format!(
             "an entry of store `{}` in task `{}` is damaged",
@@ -344,11 +349,11 @@ fn entry(view: &View, store: &Store, own: &[u8], value: &[u8]) -> Result<Entry> 
         StoreKind::List => {
             let mut items = Column::default();
             View::frames(value, &mut items).ok_or_else(damaged)?;
-            Held::Items(items.iter().map(|item| item.unwrap_or_default().to_vec()).collect())
+            HeldTask::Items(items.iter().map(|item| item.unwrap_or_default().to_vec()).collect())
         }
-        StoreKind::Value | StoreKind::Map => Held::Value(value.to_vec()),
+        StoreKind::Value | StoreKind::Map => HeldTask::Value(value.to_vec()),
     };
-    Ok(Entry {
+    Ok(ShownEntry {
         task: view.task().to_owned(),
         key: key.to_vec(),
         user_key,
@@ -356,8 +361,8 @@ fn entry(view: &View, store: &Store, own: &[u8], value: &[u8]) -> Result<Entry> 
     })
 }
 
-fn show(store: &Store, entries: &[Entry], out: &Output) -> Result<()> {
-    let mut table = Table::new(&[
+fn show(store: &OperatorStore, entries: &[ShownEntry], out: &Output) -> Result<()> {
+    let mut table = TextTable::new(&[
         Head::Text("task"),
         Head::Text("key"),
         Head::Text("user key"),
@@ -369,15 +374,15 @@ fn show(store: &Store, entries: &[Entry], out: &Output) -> Result<()> {
         let value = |bytes: &Vec<u8>| or_hex(store.shown.value(bytes), bytes);
         let user_key = entry.user_key.as_ref().map_or_else(|| "-".to_owned(), user_key);
         let value = match &entry.held {
-            Held::Value(held) => value(held),
-            Held::Items(items) => format!("[{}]", items.iter().map(value).collect::<Vec<_>>().join(", ")),
+            HeldTask::Value(held) => value(held),
+            HeldTask::Items(items) => format!("[{}]", items.iter().map(value).collect::<Vec<_>>().join(", ")),
         };
         table.row([entry.task.clone(), readable(&entry.key), user_key, value]);
     }
     out.rows(&entries.iter().map(|entry| entry_json(store, entry)).collect(), &table)
 }
 
-fn entry_json(store: &Store, entry: &Entry) -> Value {
+fn entry_json(store: &OperatorStore, entry: &ShownEntry) -> Value {
     let mut object = Map::new();
     object.insert("task".into(), json!(entry.task));
     put(&mut object, "key", &entry.key);
@@ -385,8 +390,8 @@ fn entry_json(store: &Store, entry: &Entry) -> Value {
         put_shown(&mut object, "user-key", store.shown.user_key(user_key), user_key);
     }
     match &entry.held {
-        Held::Value(value) => put_shown(&mut object, "value", store.shown.value(value), value),
-        Held::Items(items) => {
+        HeldTask::Value(value) => put_shown(&mut object, "value", store.shown.value(value), value),
+        HeldTask::Items(items) => {
             let items = items.iter().map(|item| {
                 let shown = store.shown.value(item);
                 shown.unwrap_or_else(|| json!({ "hex": hex(item) }))
@@ -425,8 +430,8 @@ fn digits(bytes: &[u8]) -> String {
     format!("0x{}", hex(bytes))
 }
 
-fn count(views: &[View], stores: &[&Store], out: &Output) -> Result<()> {
-    let mut table = Table::new(&[
+fn count(views: &[View], stores: &[&OperatorStore], out: &Output) -> Result<()> {
+    let mut table = TextTable::new(&[
         Head::Text("operator"),
         Head::Text("store"),
         Head::Text("kind"),
@@ -457,8 +462,8 @@ fn count(views: &[View], stores: &[&Store], out: &Output) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn store(codec: &str, said: &str) -> Store {
-        Store {
+    fn store(codec: &str, said: &str) -> OperatorStore {
+        OperatorStore {
             operator: "op".to_owned(),
             name: "store".to_owned(),
             kind: StoreKind::Value,
@@ -469,7 +474,7 @@ mod tests {
 
     #[test]
     fn what_is_known_is_shown_and_the_rest_is_hex() {
-        let entry = |key: &[u8], held| Entry {
+        let entry = |key: &[u8], held| ShownEntry {
             task: "in/0".into(),
             key: key.to_vec(),
             user_key: None,
@@ -477,14 +482,14 @@ mod tests {
         };
         let count = store("postcard", r#"{"value":"u64"}"#);
         assert_eq!(
-            entry_json(&count, &entry(b"k", Held::Value(b">".to_vec()))),
+            entry_json(&count, &entry(b"k", HeldTask::Value(b">".to_vec()))),
             json!({ "task": "in/0", "key": "k", "value": 62 })
         );
         assert_eq!(
-            entry_json(&store("raw", ""), &entry(b"\xff", Held::Value(b">".to_vec()))),
+            entry_json(&store("raw", ""), &entry(b"\xff", HeldTask::Value(b">".to_vec()))),
             json!({ "task": "in/0", "key-base64": "/w==", "value-hex": "3e" })
         );
-        let items = Held::Items(vec![b"\x01".to_vec(), b"\x80".to_vec()]);
+        let items = HeldTask::Items(vec![b"\x01".to_vec(), b"\x80".to_vec()]);
         assert_eq!(
             entry_json(&count, &entry(b"k", items)),
             json!({ "task": "in/0", "key": "k", "items": [1, { "hex": "80" }] })

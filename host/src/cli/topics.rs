@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, pair};
-use super::output::{Head, Output, Table};
+use super::cluster::{ClusterArgs, pair};
+use super::output::{Head, Output, TextTable};
 use crate::error::Result;
 use crate::kafka::admin;
 
@@ -16,11 +16,11 @@ use crate::kafka::admin;
 )]
 pub struct Topics {
     #[command(subcommand)]
-    action: Action,
+    action: TopicsAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum TopicsAction {
     /// Create a topic
     #[command(after_help = "Example:\n  sandbar topics create views --partitions 4 --config retention.ms=-1")]
     Create {
@@ -36,13 +36,13 @@ enum Action {
         #[arg(long = "config", value_name = "NAME=VALUE", value_parser = pair)]
         settings: Vec<(String, String)>,
         #[command(flatten)]
-        cluster: Cluster,
+        cluster: ClusterArgs,
     },
     /// List the topics
     #[command(after_help = "Example:\n  sandbar topics list --brokers 127.0.0.1:9092")]
     List {
         #[command(flatten)]
-        cluster: Cluster,
+        cluster: ClusterArgs,
     },
     /// Delete a topic and all its records
     #[command(after_help = "Example:\n  sandbar topics delete views")]
@@ -50,14 +50,14 @@ enum Action {
         /// The topic's name
         name: String,
         #[command(flatten)]
-        cluster: Cluster,
+        cluster: ClusterArgs,
     },
 }
 
 impl Topics {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         match self.action {
-            Action::Create {
+            TopicsAction::Create {
                 name,
                 partitions,
                 replicas,
@@ -69,8 +69,8 @@ impl Topics {
                     format!("created topic {name} with {partitions} partitions")
                 })
             }
-            Action::List { cluster } => list(&admin::list(&cluster.checked()?)?, out),
-            Action::Delete { name, cluster } => {
+            TopicsAction::List { cluster } => list(&admin::list(&cluster.checked()?)?, out),
+            TopicsAction::Delete { name, cluster } => {
                 admin::delete(&cluster.checked()?, &name)?;
                 out.show(&json!({ "deleted": name }), || format!("deleted topic {name}"))
             }
@@ -79,7 +79,7 @@ impl Topics {
 }
 
 fn list(topics: &[admin::Topic], out: &Output) -> Result<()> {
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         Head::Text("topic"),
         Head::Number("partitions"),
         Head::Number("replicas"),

@@ -1,9 +1,9 @@
 //! The positions of a pipeline's sources, as the command line shows and sets them.
 
-use crate::checkpoint::bundle::Entry;
+use crate::checkpoint::bundle::ManifestEntry;
 use crate::config::Pipeline;
 use crate::error::Result;
-use crate::kafka::group_offsets::{self, Committed, Position, To};
+use crate::kafka::group_offsets::{self, CommittedPosition, Position, To};
 use crate::runtime::{kafka, newest, offsets_in_checkpoint};
 use crate::topology::kafka_subtopologies;
 
@@ -21,15 +21,15 @@ pub fn positions(pipeline: &Pipeline) -> Result<Vec<Position>> {
     let newest = newest(pipeline, &sources)?;
     for position in &mut positions {
         let at = &position.partition;
-        let held = |entry: &Entry| entry.offsets.get(&*at.topic)?.get(&at.partition).copied();
-        let of_source = |entry: &Entry| entry.task.starts_with(&format!("{}/", position.source));
+        let held = |entry: &ManifestEntry| entry.offsets.get(&*at.topic)?.get(&at.partition).copied();
+        let of_source = |entry: &ManifestEntry| entry.task.starts_with(&format!("{}/", position.source));
         // A task is named after the first of the sources that meet in it.
         let (own, met): (Vec<_>, Vec<_>) = newest
             .iter()
             .map(|(_, entry)| entry)
             .partition(|entry| of_source(entry));
         let found = own.into_iter().chain(met).find_map(held);
-        position.committed = found.map(|offset| Committed { offset, ours: true });
+        position.committed = found.map(|offset| CommittedPosition { offset, ours: true });
     }
     Ok(positions)
 }

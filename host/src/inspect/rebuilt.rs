@@ -1,6 +1,6 @@
 //! The committed state of a pipeline, for whoever wants to look at it.
 
-use crate::checkpoint::Store;
+use crate::checkpoint::CheckpointStore;
 use crate::config::Pipeline;
 use crate::error::Result;
 use crate::runtime;
@@ -21,7 +21,7 @@ impl Rebuilt {
         let Some(checkpoint) = &pipeline.checkpoint else {
             return Ok(Self { tasks: Vec::new() });
         };
-        let store = Store::look_into(&checkpoint.location, &pipeline.name)?;
+        let store = CheckpointStore::look_into(&checkpoint.location, &pipeline.name)?;
         let home = StateDirectory::open(into, pipeline.state_memory)?;
         let committed = runtime::committed(pipeline)?.into_iter();
         let tasks = committed.map(|(pointer, _)| runtime::rebuild(&home, &store, &pointer));

@@ -14,7 +14,7 @@ use crate::config::Cluster;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::sign_in::SignedIn;
 
-use super::connect::{Client, REQUEST, config, connect, refused_property, words};
+use super::connect::{ConnectClient, REQUEST, config, connect, refused_property, words};
 
 /// A topic of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ fn topics(metadata: &Metadata) -> Vec<Topic> {
 }
 
 /// A cluster says "done" before all its brokers know: asks until it shows what was done.
-fn wait_until(client: &Client, what: impl Fn() -> String, shown: impl Fn(&Metadata) -> bool) -> Result<()> {
+fn wait_until(client: &ConnectClient, what: impl Fn() -> String, shown: impl Fn(&Metadata) -> bool) -> Result<()> {
     let deadline = clock::now() + REQUEST;
     while clock::now() < deadline {
         if client

@@ -23,27 +23,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const REQUEST: Duration = Duration::from_secs(10);
 
 /// A client of a cluster that never joins its group and never commits by itself.
-pub(crate) type Client = BaseConsumer<ConnectContext>;
+pub(crate) type ConnectClient = BaseConsumer<ConnectContext>;
 
 /// A client of a cluster that answered, and what it said about its topics.
-pub(crate) fn connect(cluster: &Cluster) -> Result<(Client, Metadata)> {
+pub(crate) fn connect(cluster: &Cluster) -> Result<(ConnectClient, Metadata)> {
     connect_as(cluster, &reading(cluster))
 }
 
 /// The same for the offsets of a group, which it does not join.
-pub(crate) fn connect_to_group(cluster: &Cluster, group: &str) -> Result<(Client, Metadata)> {
+pub(crate) fn connect_to_group(cluster: &Cluster, group: &str) -> Result<(ConnectClient, Metadata)> {
     connect_as(cluster, reading(cluster).set("group.id", group))
 }
 
 /// The same without waiting for transactions: it sees the offsets as they were before.
-pub(crate) fn connect_to_group_impatiently(cluster: &Cluster, group: &str) -> Result<(Client, Metadata)> {
+pub(crate) fn connect_to_group_impatiently(cluster: &Cluster, group: &str) -> Result<(ConnectClient, Metadata)> {
     let mut config = reading(cluster);
     config.set("group.id", group).set("isolation.level", "read_uncommitted");
     connect_as(cluster, &config)
 }
 
-fn connect_as(cluster: &Cluster, config: &ClientConfig) -> Result<(Client, Metadata)> {
-    let client: Client = config
+fn connect_as(cluster: &Cluster, config: &ClientConfig) -> Result<(ConnectClient, Metadata)> {
+    let client: ConnectClient = config
         .create_with_context(ConnectContext::default())
         .map_err(|error| refused_property(cluster, &error))?;
     // It lives for a few requests.
@@ -119,11 +119,11 @@ pub(super) fn refused_property(cluster: &Cluster, error: &KafkaError) -> Error {
 /// Keeps what librdkafka tells about connections.
 #[derive(Default)]
 pub(crate) struct ConnectContext {
-    heard: Mutex<Heard>,
+    heard: Mutex<ConnectionNews>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct ConnectionNews {
     refused: bool,
     last: String,
 }

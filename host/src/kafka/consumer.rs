@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 pub(crate) type Client = BaseConsumer<Context>;
 
 /// Something that happened to a consumer, in the order in which it happened.
-pub(crate) enum Event {
+pub(crate) enum ConsumerEvent {
     /// The group gives partitions; to be answered by an incremental assignment.
     Assign(Vec<(String, i32)>),
     /// The group takes partitions; to be answered by an incremental unassignment.
@@ -72,7 +72,7 @@ impl CommitRefusal {
 /// closes.
 #[derive(Default)]
 pub(crate) struct Context {
-    events: Mutex<VecDeque<Event>>,
+    events: Mutex<VecDeque<ConsumerEvent>>,
     /// Grows with each callback: `BaseConsumer::poll` gives `None` both for "nothing" and for "served an event".
     served: AtomicU64,
     is_closing: AtomicBool,
@@ -82,7 +82,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn next_event(&self) -> Option<Event> {
+    pub(crate) fn next_event(&self) -> Option<ConsumerEvent> {
         lock(&self.events).pop_front()
     }
 
@@ -94,7 +94,7 @@ impl Context {
         self.is_closing.store(true, Ordering::Relaxed);
     }
 
-    fn keep(&self, event: Event) {
+    fn keep(&self, event: ConsumerEvent) {
         lock(&self.events).push_back(event);
         self.served.fetch_add(1, Ordering::Relaxed);
     }
@@ -142,7 +142,7 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         lock(&self.reasons).insert(code as i32, reason.to_owned());
-        self.keep(Event::Error(code, reason.to_owned()));
+        self.keep(ConsumerEvent::Error(code, reason.to_owned()));
     }
 }
 
@@ -165,8 +165,8 @@ impl ConsumerContext for Context {
             .map(|of| (of.topic, of.partition))
             .collect();
         self.keep(match is_assign {
-            true => Event::Assign(partitions),
-            false => Event::Revoke {
+            true => ConsumerEvent::Assign(partitions),
+            false => ConsumerEvent::Revoke {
                 partitions,
                 is_lost: consumer.assignment_lost(),
             },
@@ -177,7 +177,7 @@ impl ConsumerContext for Context {
         let failed = partition_list::elements(list)
             .into_iter()
             .find_map(|of| Some((of.error?, of.topic, of.partition)));
-        self.keep(Event::Committed(match (result, failed) {
+        self.keep(ConsumerEvent::Committed(match (result, failed) {
             (Err(error), _) => Err(CommitRefusal::of(words(&error), error.rdkafka_error_code())),
             (Ok(()), Some((code, topic, partition))) => {
                 Err(CommitRefusal::of(format!("{topic}/{partition}: {code}"), Some(code)))

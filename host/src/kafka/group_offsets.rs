@@ -10,7 +10,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 use regex::Regex;
 
-use super::connect::{self, Client, REQUEST};
+use super::connect::{self, ConnectClient, REQUEST};
 use super::lookup::is_passing;
 use super::native::partition_list::{self, Element, list};
 use super::native::requests;
@@ -30,7 +30,7 @@ const AFTER_SESSION: Duration = Duration::from_secs(3);
 
 /// A position that the group holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Committed {
+pub struct CommittedPosition {
     /// The next offset to read.
     pub offset: i64,
     /// Whether a pipeline of Sandbar committed it; other offsets count for `start = "group-offsets"` only.
@@ -45,7 +45,7 @@ pub struct Position {
     /// The partition.
     pub partition: TopicPartition,
     /// What the group holds for it.
-    pub committed: Option<Committed>,
+    pub committed: Option<CommittedPosition>,
     /// First offset of the log.
     pub begin: i64,
     /// Last stable offset: one behind the last that a reader of committed records may see.
@@ -182,7 +182,7 @@ fn is_pending(source: &KafkaSource) -> Result<bool> {
     if list.count() == 0 {
         return Ok(false);
     }
-    let answers = |client: &Client| {
+    let answers = |client: &ConnectClient| {
         let until = clock::now() + STABLE_ANSWER;
         loop {
             match requests::committed(client, &list, STABLE_ANSWER) {
@@ -288,7 +288,7 @@ pub fn set(sets: &[Vec<KafkaSource>], to: &To) -> Result<Vec<Position>> {
         commit(&client, source, &positioned.collect::<Vec<_>>())?;
         positions.retain_mut(|position| match moved.get(&position.partition) {
             Some(&offset) => {
-                position.committed = Some(Committed { offset, ours: true });
+                position.committed = Some(CommittedPosition { offset, ours: true });
                 true
             }
             None => false,
@@ -299,7 +299,7 @@ pub fn set(sets: &[Vec<KafkaSource>], to: &To) -> Result<Vec<Position>> {
 }
 
 /// First offset and last stable offset of a partition's log.
-pub(super) fn log_range(client: &Client, topic: &str, partition: i32) -> Result<(i64, i64)> {
+pub(super) fn log_range(client: &ConnectClient, topic: &str, partition: i32) -> Result<(i64, i64)> {
     let end_of = |which: Offset| -> Result<i64, KafkaError> {
         let list = list(&[TopicPartition::new(topic, partition)], which)?;
         requests::offsets_for_times(client, &list, REQUEST)?;
@@ -328,7 +328,7 @@ pub(super) fn partitions_of(metadata: &Metadata, topic: &str) -> Result<Vec<i32>
     Ok(partitions)
 }
 
-fn read_source(client: &Client, metadata: &Metadata, source: &KafkaSource) -> Result<Vec<Position>> {
+fn read_source(client: &ConnectClient, metadata: &Metadata, source: &KafkaSource) -> Result<Vec<Position>> {
     let partitions = partitions(metadata, source)?;
     let committed = committed(client, source, &partitions)?;
     let mut positions = read_logs(client, source, partitions)?;
@@ -338,7 +338,7 @@ fn read_source(client: &Client, metadata: &Metadata, source: &KafkaSource) -> Re
     Ok(positions)
 }
 
-fn read_logs(client: &Client, source: &KafkaSource, partitions: Vec<TopicPartition>) -> Result<Vec<Position>> {
+fn read_logs(client: &ConnectClient, source: &KafkaSource, partitions: Vec<TopicPartition>) -> Result<Vec<Position>> {
     let read = |partition: TopicPartition| {
         let (begin, end) = log_range(client, &partition.topic, partition.partition)?;
         Ok(Position {
@@ -409,21 +409,21 @@ fn whole(pattern: &Regex) -> Result<Regex> {
 }
 
 fn committed(
-    client: &Client,
+    client: &ConnectClient,
     source: &KafkaSource,
     partitions: &[TopicPartition],
-) -> Result<BTreeMap<TopicPartition, Committed>> {
+) -> Result<BTreeMap<TopicPartition, CommittedPosition>> {
     let found = elements(client, source, partitions)?.into_iter();
     let committed = found.map(|(partition, (offset, metadata))| {
         let ours = offset_metadata::is_ours(&metadata);
-        (partition, Committed { offset, ours })
+        (partition, CommittedPosition { offset, ours })
     });
     Ok(committed.collect())
 }
 
 /// The offsets that the group holds, and what rides with each.
 fn elements(
-    client: &Client,
+    client: &ConnectClient,
     source: &KafkaSource,
     partitions: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, (i64, String)>> {
@@ -508,7 +508,7 @@ fn moved(positions: &[Position], to: &To) -> Result<BTreeMap<TopicPartition, i64
     Ok(moved)
 }
 
-fn commit(client: &Client, source: &KafkaSource, positions: &[(TopicPartition, i64, String)]) -> Result<()> {
+fn commit(client: &ConnectClient, source: &KafkaSource, positions: &[(TopicPartition, i64, String)]) -> Result<()> {
     if positions.is_empty() {
         return Ok(());
     }

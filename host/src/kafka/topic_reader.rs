@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::connect::{self, Client, REQUEST};
+use super::connect::{self, ConnectClient, REQUEST};
 use super::errors;
 use super::group_offsets::{log_range, partitions_of};
 use super::native::message;
@@ -46,7 +46,7 @@ pub enum TopicPoll {
 
 /// A reader of one topic. Sees committed records only, and leaves no trace in the cluster.
 pub struct TopicReader {
-    client: Client,
+    client: ConnectClient,
     /// The ends that still have to be reached; `None`: reading never ends by itself.
     ends: Option<BTreeMap<i32, i64>>,
 }
@@ -151,7 +151,12 @@ fn chosen(topic: &str, all: Vec<i32>, only: &[i32]) -> Result<Vec<i32>> {
 
 /// Begin, end and first offset to read, by partition. The ends are read before times are looked up, so that nothing
 /// falls between.
-fn places(client: &Client, topic: &str, partitions: &[i32], from: ReadFrom) -> Result<BTreeMap<i32, (i64, i64, i64)>> {
+fn places(
+    client: &ConnectClient,
+    topic: &str,
+    partitions: &[i32],
+    from: ReadFrom,
+) -> Result<BTreeMap<i32, (i64, i64, i64)>> {
     let mut places = BTreeMap::new();
     for &partition in partitions {
         let (begin, end) = log_range(client, topic, partition)?;
@@ -169,7 +174,7 @@ fn places(client: &Client, topic: &str, partitions: &[i32], from: ReadFrom) -> R
     Ok(places)
 }
 
-fn look_up(client: &Client, topic: &str, ms: i64, places: &mut BTreeMap<i32, (i64, i64, i64)>) -> Result<()> {
+fn look_up(client: &ConnectClient, topic: &str, ms: i64, places: &mut BTreeMap<i32, (i64, i64, i64)>) -> Result<()> {
     let mut times = TopicPartitionList::new();
     for &partition in places.keys() {
         add(&mut times, topic, partition, ms)?;

@@ -15,5 +15,5 @@ mod process_group;
 pub use present::Login;
 pub(crate) use present::Present;
 pub use secret::Secret;
-pub use settings::{Refusal, sign_in};
+pub use settings::{RefusedProperty, sign_in};
 pub(crate) use token::Token;

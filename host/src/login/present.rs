@@ -19,19 +19,19 @@ const PASSWORD: &str = "sasl.password";
 
 /// How the clients of a cluster sign in, if that changes while they live. Clones share one state.
 #[derive(Clone, Default)]
-pub struct Login(Option<Arc<Shared>>);
+pub struct Login(Option<Arc<SharedLogin>>);
 
 /// Where tokens come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum TokenSource {
     /// The token itself, wherever it stands.
     Token(Secret),
     /// An OIDC provider.
     Endpoint(Endpoint),
 }
 
-struct Shared {
-    source: Option<Source>,
+struct SharedLogin {
+    source: Option<TokenSource>,
     extensions: Vec<(String, String)>,
     /// Properties whose values stand in files.
     files: BTreeMap<String, Secret>,
@@ -40,11 +40,11 @@ struct Shared {
     /// Grows with each change.
     version: AtomicU64,
     is_looking: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<LoginState>,
 }
 
 #[derive(Default)]
-struct State {
+struct LoginState {
     token: Option<Token>,
     /// What the files held when they could last be read.
     values: BTreeMap<String, String>,
@@ -61,7 +61,7 @@ pub(crate) struct Present {
     pub(crate) credentials: Option<(String, String)>,
 }
 
-impl State {
+impl LoginState {
     /// Until the next look: sooner if the token is short-lived, and never at once.
     fn pause(&self) -> Duration {
         let Some(token) = &self.token else { return LOOK };
@@ -94,7 +94,7 @@ impl fmt::Debug for Login {
 impl Login {
     /// `texts`: all properties as they were when the pipeline was read.
     pub(super) fn new(
-        source: Option<Source>,
+        source: Option<TokenSource>,
         extensions: Vec<(String, String)>,
         files: BTreeMap<String, Secret>,
         texts: &BTreeMap<String, String>,
@@ -104,11 +104,11 @@ impl Login {
         }
         // What differs from these is news, at the first look too: until then clients sign in with them.
         let values = texts.iter().filter(|(name, _)| files.contains_key(*name));
-        let state = State {
+        let state = LoginState {
             values: values.map(|(name, value)| (name.clone(), value.clone())).collect(),
-            ..State::default()
+            ..LoginState::default()
         };
-        Self(Some(Arc::new(Shared {
+        Self(Some(Arc::new(SharedLogin {
             source,
             extensions,
             credentials: credentials(&files, texts),
@@ -162,8 +162,8 @@ impl Login {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SharedLogin {
+    fn state(&self) -> MutexGuard<'_, LoginState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -249,7 +249,7 @@ impl Shared {
         let state = self.state();
         match (&self.source, &state.token) {
             (None, _) => false,
-            (Some(Source::Token(Secret::File(_))), _) | (_, None) => true,
+            (Some(TokenSource::Token(Secret::File(_))), _) | (_, None) => true,
             (Some(_), Some(token)) => clock::wall_ms() >= token.renew_after(),
         }
     }
@@ -257,8 +257,8 @@ impl Shared {
     fn look_for_token(&self) -> Result<(), String> {
         let token = match &self.source {
             None => return Ok(()),
-            Some(Source::Token(secret)) => Token::read(&secret.read()?, None)?,
-            Some(Source::Endpoint(endpoint)) => ask(endpoint)?,
+            Some(TokenSource::Token(secret)) => Token::read(&secret.read()?, None)?,
+            Some(TokenSource::Endpoint(endpoint)) => ask(endpoint)?,
         };
         let mut state = self.state();
         let is_same = state.token.as_ref().is_some_and(|known| known.text == token.text);
@@ -304,7 +304,7 @@ mod tests {
 
     fn with_token(token: Secret) -> Login {
         Login::new(
-            Some(Source::Token(token)),
+            Some(TokenSource::Token(token)),
             Vec::new(),
             BTreeMap::new(),
             &BTreeMap::new(),
@@ -379,7 +379,7 @@ mod tests {
             scope: None,
             trusted: None,
         };
-        let source = Some(Source::Endpoint(endpoint));
+        let source = Some(TokenSource::Endpoint(endpoint));
         let login = Login::new(source, Vec::new(), BTreeMap::new(), &BTreeMap::new());
         let shared = login.0.as_ref().unwrap();
         let mut token = Token::read("old", Some(Duration::from_secs(3600))).unwrap();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::endpoint::{Address, Endpoint};
-use super::present::{Login, Source};
+use super::present::{Login, TokenSource};
 use super::secret::Secret;
 
 /// Properties and where their values come from.
@@ -14,7 +14,7 @@ pub(super) type Properties = BTreeMap<String, Secret>;
 
 /// Why a property is refused: its name, why, and, if there is one, what to do.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RefusedProperty {
     /// The property.
     pub name: String,
     /// Why.
@@ -45,7 +45,7 @@ const NOT_BUILT: &[(&str, &str)] = &[
 const TOKENS: &[&str] = &["sasl.oauthbearer.", "https.ca."];
 
 /// Takes what is this module's business out of properties, and gives what is left as text, beside how to sign in.
-pub fn sign_in(mut properties: Properties) -> Result<(BTreeMap<String, String>, Login), Refusal> {
+pub fn sign_in(mut properties: Properties) -> Result<(BTreeMap<String, String>, Login), RefusedProperty> {
     refuse_what_is_not_built(&properties)?;
     let mechanism = mechanism(&properties)?;
     let about_tokens: Properties = properties
@@ -69,7 +69,7 @@ pub fn sign_in(mut properties: Properties) -> Result<(BTreeMap<String, String>, 
     Ok((texts, login))
 }
 
-fn refuse_what_is_not_built(properties: &Properties) -> Result<(), Refusal> {
+fn refuse_what_is_not_built(properties: &Properties) -> Result<(), RefusedProperty> {
     for (name, value) in properties {
         let known = NOT_BUILT.iter().find(|(begin, _)| name.starts_with(begin));
         if let Some((_, why)) = known {
@@ -88,7 +88,7 @@ fn refuse_what_is_not_built(properties: &Properties) -> Result<(), Refusal> {
 }
 
 /// The mechanism of SASL, if there is SASL; only one that is built leaves here.
-fn mechanism(properties: &Properties) -> Result<Option<String>, Refusal> {
+fn mechanism(properties: &Properties) -> Result<Option<String>, RefusedProperty> {
     let named = ["sasl.mechanism", "sasl.mechanisms"]
         .into_iter()
         .find_map(|name| Some((name, properties.get(name)?)));
@@ -121,7 +121,7 @@ fn mechanism(properties: &Properties) -> Result<Option<String>, Refusal> {
 }
 
 /// Where tokens come from.
-fn source(properties: &Properties) -> Result<Source, Refusal> {
+fn source(properties: &Properties) -> Result<TokenSource, RefusedProperty> {
     const TOKEN: &str = "sasl.oauthbearer.token";
     const URL: &str = "sasl.oauthbearer.token.endpoint.url";
     let method = properties.get("sasl.oauthbearer.method").map(text);
@@ -139,8 +139,8 @@ fn source(properties: &Properties) -> Result<Source, Refusal> {
             let why = format!("the token comes from one place, and `{URL}` is another");
             Err(refused(TOKEN, why, None))
         }
-        (Some(token), None) => Ok(Source::Token(token.clone())),
-        (None, Some(url)) => endpoint(text(url), properties).map(Source::Endpoint),
+        (Some(token), None) => Ok(TokenSource::Token(token.clone())),
+        (None, Some(url)) => endpoint(text(url), properties).map(TokenSource::Endpoint),
         (None, None) => Err(refused(
             "sasl.mechanism",
             "OAUTHBEARER needs a token, and nothing says where it comes from".to_owned(),
@@ -152,7 +152,7 @@ fn source(properties: &Properties) -> Result<Source, Refusal> {
     }
 }
 
-fn endpoint(url: String, properties: &Properties) -> Result<Endpoint, Refusal> {
+fn endpoint(url: String, properties: &Properties) -> Result<Endpoint, RefusedProperty> {
     let of_client = |what: &str| {
         let names = [
             format!("sasl.oauthbearer.client.{what}"),
@@ -179,7 +179,7 @@ fn endpoint(url: String, properties: &Properties) -> Result<Endpoint, Refusal> {
 }
 
 /// `name=value,name=value`.
-fn extensions(list: &str) -> Result<Vec<(String, String)>, Refusal> {
+fn extensions(list: &str) -> Result<Vec<(String, String)>, RefusedProperty> {
     let pair = |text: &str| match text.split_once('=') {
         Some((name, value)) => Ok((name.trim().to_owned(), value.to_owned())),
         None => Err(refused(
@@ -199,8 +199,8 @@ fn text(value: &Secret) -> String {
     value.read().unwrap_or_default()
 }
 
-fn refused(name: &str, why: String, hint: Option<String>) -> Refusal {
-    Refusal {
+fn refused(name: &str, why: String, hint: Option<String>) -> RefusedProperty {
+    RefusedProperty {
         name: name.to_owned(),
         why,
         hint,

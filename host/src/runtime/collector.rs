@@ -1,8 +1,8 @@
 //! Old checkpoints go while the workers work.
 
 use super::committed::committed;
-use super::lifecycle::Stop;
-use crate::checkpoint::Store;
+use super::lifecycle::StopRequest;
+use crate::checkpoint::CheckpointStore;
 use crate::clock;
 use crate::config::Pipeline;
 use crate::error::Result;
@@ -17,7 +17,7 @@ const MIN_AGE: Duration = Duration::from_secs(2 * 15 * 60);
 
 /// Deletes now and then what no committed pointer reaches any more, until the run is to stop. Every process of a
 /// pipeline does it: what one of them listed before it read the pointers, nobody can commit any more.
-pub(super) fn collect_until(stop: &Stop, pipeline: &Pipeline, store: &Store) {
+pub(super) fn collect_until(stop: &StopRequest, pipeline: &Pipeline, store: &CheckpointStore) {
     let every = kill::every("SANDBAR_COLLECTION_MS", EVERY);
     loop {
         clock::sleep_unless(every, || stop.is_requested());
@@ -32,7 +32,7 @@ pub(super) fn collect_until(stop: &Stop, pipeline: &Pipeline, store: &Store) {
 }
 
 /// The pointers are read after the listing: a commit in between is seen, and its objects were not listed.
-fn collect(pipeline: &Pipeline, store: &Store) -> Result<()> {
+fn collect(pipeline: &Pipeline, store: &CheckpointStore) -> Result<()> {
     let Some(checkpoint) = &pipeline.checkpoint else {
         return Ok(());
     };

@@ -10,7 +10,7 @@ use crate::kafka::topic_reader::{ReadFrom, TopicPoll, TopicReader};
 use crate::offset_metadata::Pointer;
 use crate::record::{Committable, Records};
 use crate::sink::on_kafka::{push, sink, write};
-use crate::sink::{Committed, Files, Options, Sent, Transactional, Writer};
+use crate::sink::{CommitOutcome, Files, OffsetsSent, Options, Transactional, Writer};
 use crate::source::on_kafka::{LIMIT, kafka, member, produce, source, topic, unique};
 use crate::source::{Batch, Polled, Reader, plan};
 
@@ -79,7 +79,7 @@ fn recycle(writer: &mut Writer) {
 }
 
 /// An output and the reader's positions in one transaction.
-fn sent(writer: &mut Writer, reader: &Reader, group: &[u8]) -> Sent {
+fn sent(writer: &mut Writer, reader: &Reader, group: &[u8]) -> OffsetsSent {
     let mut records = Records::default();
     push(&mut records, None, Some(b"output"), 1);
     write(writer, &records).unwrap();
@@ -89,7 +89,7 @@ fn sent(writer: &mut Writer, reader: &Reader, group: &[u8]) -> Sent {
 
 fn is_refused(writer: &mut Writer, reader: &Reader, group: &[u8]) {
     let sent = sent(writer, reader, group);
-    assert!(matches!(sent, Sent::Stale(_)), "{sent:?}");
+    assert!(matches!(sent, OffsetsSent::Stale(_)), "{sent:?}");
     writer.abort(LIMIT);
     recycle(writer);
 }
@@ -108,9 +108,12 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     let group = first.group_metadata().unwrap();
     assert!(!first.is_asked().unwrap());
     let sent_by_member = sent(&mut writer, &first, &group);
-    assert!(matches!(sent_by_member, Sent::Done | Sent::Slow), "{sent_by_member:?}");
+    assert!(
+        matches!(sent_by_member, OffsetsSent::Done | OffsetsSent::Slow),
+        "{sent_by_member:?}"
+    );
     let ended = writer.commit(LIMIT);
-    assert!(matches!(ended, Committed::Clean | Committed::Slow), "{ended:?}");
+    assert!(matches!(ended, CommitOutcome::Clean | CommitOutcome::Slow), "{ended:?}");
     recycle(&mut writer);
     let held = first.committed_now(LIMIT).unwrap();
     let held_at = |number: usize| held[number].1.clone().unwrap();
@@ -128,7 +131,10 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     });
     let fresh = second.group_metadata().unwrap();
     let sent_afresh = sent(&mut writer, &second, &fresh);
-    assert!(matches!(sent_afresh, Sent::Done | Sent::Slow), "{sent_afresh:?}");
+    assert!(
+        matches!(sent_afresh, OffsetsSent::Done | OffsetsSent::Slow),
+        "{sent_afresh:?}"
+    );
     writer.abort(LIMIT);
     recycle(&mut writer);
 
@@ -137,7 +143,7 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     second.leave(None, Duration::from_secs(7)).unwrap();
     poll_group(&mut [&mut first], |readers| readers[0].owned().len() == 2);
     let zombie = writer.send_offsets(&positions_of_second, &fresh, LIMIT);
-    assert!(matches!(zombie, Sent::Stale(_)), "{zombie:?}");
+    assert!(matches!(zombie, OffsetsSent::Stale(_)), "{zombie:?}");
     writer.abort(LIMIT);
     recycle(&mut writer);
     assert_eq!(first.committed_now(LIMIT).unwrap(), held);
@@ -156,7 +162,7 @@ fn a_headers_name_that_is_no_text_ends_no_process() {
     write(&mut writer, &records).unwrap();
     assert!(writer.drain(LIMIT).unwrap());
     let ended = writer.commit(LIMIT);
-    assert!(matches!(ended, Committed::Clean | Committed::Slow), "{ended:?}");
+    assert!(matches!(ended, CommitOutcome::Clean | CommitOutcome::Slow), "{ended:?}");
     // On and on: the marker that shows the record may be written after the commit was answered.
     let mut reader = TopicReader::open(&source.cluster, &output, &[], ReadFrom::Earliest, true).unwrap();
     let (mut read, until) = (Records::default(), clock::now() + LIMIT);

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::start::kept;
-use crate::checkpoint::Store;
-use crate::checkpoint::bundle::Entry;
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::bundle::ManifestEntry;
 use crate::config::{KafkaSource, Offsets, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::group_offsets::{self, Marked};
@@ -28,11 +28,11 @@ pub fn committed(pipeline: &Pipeline) -> Result<Vec<(Pointer, Offsets)>> {
 }
 
 /// The newest checkpoint of each task of these sources.
-pub(crate) fn newest(pipeline: &Pipeline, sources: &[KafkaSource]) -> Result<Vec<(Pointer, Entry)>> {
+pub(crate) fn newest(pipeline: &Pipeline, sources: &[KafkaSource]) -> Result<Vec<(Pointer, ManifestEntry)>> {
     let Some(checkpoint) = &pipeline.checkpoint else {
         return Ok(Vec::new());
     };
-    let mut newest = Store::look_into(&checkpoint.location, &pipeline.name)?.newest()?;
+    let mut newest = CheckpointStore::look_into(&checkpoint.location, &pipeline.name)?.newest()?;
     newest.retain(|(pointer, _)| {
         let mut names = sources.iter().map(|source| format!("{}/", source.name));
         names.any(|name| pointer.task.starts_with(&name))

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// A set of sources that one consumer reads, or a file.
 pub(super) enum WorkerInput {
-    Kafka(Box<Member>),
+    Kafka(Box<GroupInput>),
     File {
         source: usize,
         reader: FileReader,
@@ -23,7 +23,7 @@ pub(super) enum WorkerInput {
     },
 }
 
-pub(super) struct Member {
+pub(super) struct GroupInput {
     /// `None` once it left the group.
     pub(super) reader: Option<Reader>,
     /// Indexes in the pipeline's sources.
@@ -66,7 +66,7 @@ impl WorkerInput {
     }
 }
 
-impl Member {
+impl GroupInput {
     pub(super) fn new(pipeline: &Pipeline, sources: Vec<usize>, reader: Reader) -> Self {
         let kafka = sources.iter().filter_map(|index| match &pipeline.sources[*index] {
             Source::Kafka(source) => Some(source),
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_revocation_ends_with_the_membership_that_it_was_for() {
         let at = |number| TopicPartition::new("views", number);
-        let mut member = Member {
+        let mut member = GroupInput {
             reader: None,
             sources: Vec::new(),
             protocol: Protocol::default(),

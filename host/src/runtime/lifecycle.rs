@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 /// A request to stop, seen by every worker at its next batch boundary. It cannot be taken back.
 #[derive(Debug, Default)]
-pub struct Stop {
+pub struct StopRequest {
     since: OnceLock<Instant>,
 }
 
-impl Stop {
+impl StopRequest {
     /// Asks the run to finish its batches, commit, and leave; whether it had been asked before.
     pub fn request(&self) -> bool {
         self.since.set(clock::now()).is_err()
@@ -66,7 +66,7 @@ impl PassedOver {
 /// What a run tells while it runs. `-o json` prints each as one object; its `event` names it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub enum Notice {
+pub enum RunEvent {
     /// Where a partition starts, and why.
     Start {
         /// The source's name.
@@ -152,7 +152,7 @@ pub enum Notice {
     },
 }
 
-impl Notice {
+impl RunEvent {
     /// A rebalance of `worker`; names are written `topic/partition`.
     pub fn rebalance(
         worker: usize,
@@ -161,7 +161,7 @@ impl Notice {
         lost: &[TopicPartition],
     ) -> Self {
         let names = |partitions: &[TopicPartition]| partitions.iter().map(ToString::to_string).collect();
-        Notice::Rebalance {
+        RunEvent::Rebalance {
             worker,
             assigned: names(assigned),
             revoked: names(revoked),
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_notice_is_one_json_object_that_names_its_event() {
-        let notice = Notice::Start {
+        let notice = RunEvent::Start {
             source: "views".into(),
             topic: "views".into(),
             partition: 3,
@@ -192,7 +192,7 @@ mod tests {
         );
         let passed_over = serde_json::to_string(&PassedOver::new(7)).unwrap();
         assert_eq!(passed_over, r#"{"offset":7,"used-by":"start = \"group-offsets\""}"#);
-        let stopped = Notice::Stopped {
+        let stopped = RunEvent::Stopped {
             reason: "finished".into(),
             records_in: 2,
             records_out: 1,
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_stop_that_nobody_asked_for_is_never_overdue() {
-        let stop = Stop::default();
+        let stop = StopRequest::default();
         assert!(!stop.is_overdue(Duration::ZERO));
         assert_eq!(stop.left(Duration::from_secs(9)), Duration::from_secs(9));
         assert!(!stop.request() && stop.request());

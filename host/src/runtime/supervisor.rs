@@ -7,13 +7,13 @@
 use super::batch::Tasks;
 use super::collector::collect_until;
 use super::commit::transaction_timeout;
-use super::lifecycle::{Notice, PassedOver, Stop};
+use super::lifecycle::{PassedOver, RunEvent, StopRequest};
 use super::start::partition_counts::Recorded;
 use super::start::{Import, check_committed, kept};
 use super::tasks::Checkpoints;
 use super::watchdog;
-use super::worker::{STOP_BATCH_LIMIT, Shared, Worker, panicked};
-use crate::checkpoint::savepoint::Place;
+use super::worker::{RunShared, STOP_BATCH_LIMIT, Worker, panicked};
+use crate::checkpoint::savepoint::SavepointPlace;
 use crate::clock;
 use crate::config::{self, Cluster, CommitOffsets, Delivery, KafkaSource, OnError, Pipeline, Source, Start};
 use crate::error::{Error, Kind, Result};
@@ -21,7 +21,7 @@ use crate::metrics::Progress;
 use crate::offset_metadata::Pointer;
 use crate::plugin::{Engine, Operator, Plugin};
 use crate::sink::{self, Files, Transactional, Writer};
-use crate::source::{self, FileReader, Keyed, Plan};
+use crate::source::{self, FileReader, KeyedSources, Plan};
 use crate::topology::{self, Ports, Route};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,9 +40,9 @@ const RESTORE_END: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(250);
 
 /// What a person sees of a run.
-pub trait Audience {
+pub trait RunObserver {
     /// Something happened.
-    fn notice(&mut self, notice: &Notice);
+    fn notice(&mut self, notice: &RunEvent);
     /// A moment went by.
     fn tick(&mut self, progress: &Progress);
 }
@@ -76,10 +76,10 @@ fn ports(plugins: &[Plugin]) -> Vec<Ports> {
 /// Errors: whatever hinders the start, a record that stops the pipeline, an output that can never be delivered.
 pub fn run(
     pipeline: Pipeline,
-    from: Option<Place>,
-    stop: Arc<Stop>,
+    from: Option<SavepointPlace>,
+    stop: Arc<StopRequest>,
     progress: Arc<Progress>,
-    audience: &mut dyn Audience,
+    audience: &mut dyn RunObserver,
 ) -> Result<()> {
     let begun = clock::now();
     let pipeline = Arc::new(pipeline);
@@ -88,7 +88,7 @@ pub fn run(
         audience.notice(&stopped(&stop, &progress, begun));
         return Ok(());
     };
-    let Ready {
+    let ReadyRun {
         engine: _engine,
         shared,
         tasks,
@@ -138,8 +138,8 @@ pub fn run(
     Ok(())
 }
 
-fn stopped(stop: &Stop, progress: &Progress, begun: Instant) -> Notice {
-    Notice::Stopped {
+fn stopped(stop: &StopRequest, progress: &Progress, begun: Instant) -> RunEvent {
+    RunEvent::Stopped {
         reason: if stop.is_requested() { "signal" } else { "finished" }.to_owned(),
         records_in: progress.records_in.load(Ordering::Relaxed),
         records_out: progress.records_out.load(Ordering::Relaxed),
@@ -148,10 +148,10 @@ fn stopped(stop: &Stop, progress: &Progress, begun: Instant) -> Notice {
 }
 
 /// What a run has before its first worker joins.
-struct Ready {
+struct ReadyRun {
     /// It ends calls that take too long, for as long as it is there.
     engine: Engine,
-    shared: Shared,
+    shared: RunShared,
     tasks: Vec<Tasks>,
     writers: Vec<Writer>,
     /// The savepoint that it begins at.
@@ -167,11 +167,11 @@ type Plans = Vec<(Vec<usize>, Arc<Plan>)>;
 /// with the process.
 fn ready_unless_stopped(
     pipeline: &Arc<Pipeline>,
-    from: Option<Place>,
-    stop: &Arc<Stop>,
+    from: Option<SavepointPlace>,
+    stop: &Arc<StopRequest>,
     progress: &Arc<Progress>,
-    notices: Sender<Notice>,
-) -> Result<Option<Ready>> {
+    notices: Sender<RunEvent>,
+) -> Result<Option<ReadyRun>> {
     let (pipeline, progress, of_thread) = (pipeline.clone(), progress.clone(), stop.clone());
     let starting = std::thread::Builder::new()
         .name("start".to_owned())
@@ -191,16 +191,16 @@ fn ready_unless_stopped(
 
 fn make_ready(
     pipeline: &Arc<Pipeline>,
-    from: Option<&Place>,
-    stop: Arc<Stop>,
+    from: Option<&SavepointPlace>,
+    stop: Arc<StopRequest>,
     progress: Arc<Progress>,
-    notices: Sender<Notice>,
-) -> Result<Ready> {
+    notices: Sender<RunEvent>,
+) -> Result<ReadyRun> {
     let engine = Engine::new(Some(pipeline.compile_cache()))?;
     let (plugins, routes) = load(&engine, pipeline)?;
     let stateful = topology::stateful_operators(&routes, &ports(&plugins));
     let checkpoints = Checkpoints::open(pipeline, &plugins)?;
-    let shared = Shared {
+    let shared = RunShared {
         pipeline: pipeline.clone(),
         checkpoints: checkpoints.clone(),
         stop,
@@ -228,7 +228,7 @@ fn make_ready(
     };
     let keyed = |set: &[usize]| topology::keyed(pipeline, &stateful, &recorded, set);
     let plans = plans(pipeline, &checkpoints, &keyed)?;
-    Ok(Ready {
+    Ok(ReadyRun {
         engine,
         shared,
         tasks,
@@ -245,7 +245,12 @@ enum Watched {
 }
 
 /// Passes on what the workers tell until the last of them is gone, or should be.
-fn watch(notices: &Receiver<Notice>, progress: &Progress, stop: &Stop, audience: &mut dyn Audience) -> Watched {
+fn watch(
+    notices: &Receiver<RunEvent>,
+    progress: &Progress,
+    stop: &StopRequest,
+    audience: &mut dyn RunObserver,
+) -> Watched {
     loop {
         match notices.recv_timeout(TICK) {
             Ok(notice) => audience.notice(&notice),
@@ -274,7 +279,7 @@ fn overdue(workers: &[Result<JoinHandle<Result<()>>>]) -> Error {
     .hint("nothing is lost: the next start goes on at the last commit")
 }
 
-fn tasks(shared: &Shared, plugins: &[Plugin], routes: &[Route]) -> Result<Tasks> {
+fn tasks(shared: &RunShared, plugins: &[Plugin], routes: &[Route]) -> Result<Tasks> {
     let before_state = topology::before_state(routes, &ports(plugins));
     let operators = shared.pipeline.operators.iter().zip(plugins).zip(before_state);
     let operators = operators
@@ -292,7 +297,7 @@ fn tasks(shared: &Shared, plugins: &[Plugin], routes: &[Route]) -> Result<Tasks>
 }
 
 /// If a fault stops the pipeline, the records behind it need not be tried.
-fn place(config: &config::Operator, plugin: &Plugin, stop: Arc<Stop>) -> Result<Operator> {
+fn place(config: &config::OperatorConfig, plugin: &Plugin, stop: Arc<StopRequest>) -> Result<Operator> {
     let operator = plugin
         .operator(&config.name, &config.config, config.limits)?
         .give_up_when(move || stop.is_overdue(STOP_BATCH_LIMIT));
@@ -356,9 +361,9 @@ pub fn check_topics(pipeline: &Pipeline, plugins: &[Plugin], routes: &[Route]) -
 }
 
 /// The other half is the readers', in equal shares for each set that a worker reads.
-fn member(pipeline: &Pipeline, set: &[usize], keyed: Keyed) -> source::Member {
+fn member(pipeline: &Pipeline, set: &[usize], keyed: KeyedSources) -> source::MemberSettings {
     let sets = topology::subtopologies(pipeline).len().max(1);
-    source::Member {
+    source::MemberSettings {
         pipeline: pipeline.name.clone(),
         instance: pipeline.instance.clone(),
         workers: pipeline.workers,
@@ -377,7 +382,7 @@ fn kafka(pipeline: &Pipeline, set: &[usize]) -> Vec<KafkaSource> {
     sources.collect()
 }
 
-fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints, keyed: &dyn Fn(&[usize]) -> Keyed) -> Result<Plans> {
+fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints, keyed: &dyn Fn(&[usize]) -> KeyedSources) -> Result<Plans> {
     let plan = |set: Vec<usize>| {
         let (sources, member) = (kafka(pipeline, &set), member(pipeline, &set, keyed(&set)));
         let plan = kept::plan(pipeline, &sources, &member, checkpoints.store())?;
@@ -404,13 +409,13 @@ fn tell_start(
     pipeline: &Pipeline,
     plans: &[(Vec<usize>, Arc<Plan>)],
     import: Option<&Import>,
-    audience: &mut dyn Audience,
+    audience: &mut dyn RunObserver,
 ) {
     for (sources, plan) in plans {
         for placed in plan.lines() {
             let source = pipeline.sources[sources[placed.source]].name();
             let imported = import.and_then(|import| import.origin(source, &placed.partition));
-            audience.notice(&Notice::Start {
+            audience.notice(&RunEvent::Start {
                 source: source.to_owned(),
                 topic: placed.partition.topic.to_string(),
                 partition: placed.partition.partition,
@@ -423,7 +428,7 @@ fn tell_start(
     }
     if pipeline.checkpoint.is_none() {
         for source in &pipeline.sources {
-            audience.notice(&Notice::AfterCrash {
+            audience.notice(&RunEvent::AfterCrash {
                 source: source.name().to_owned(),
                 meaning: after_crash(source),
             });
@@ -432,11 +437,11 @@ fn tell_start(
 }
 
 /// Why a partition starts where it does; for a committed position with the checkpoint that it names.
-fn origin(placed: &source::Placed) -> String {
+fn origin(placed: &source::ResolvedStart) -> String {
     let pointer = placed.metadata.as_deref().and_then(|text| text.parse::<Pointer>().ok());
     match (&placed.origin, pointer) {
         (
-            source::Origin::Committed,
+            source::StartOrigin::Committed,
             Some(Pointer {
                 bundle: Some(_), seq, ..
             }),
@@ -474,7 +479,7 @@ fn after_crash(source: &Source) -> String {
     format!("after a crash it starts anew by its `start`, since nothing is committed: {again}; {STATE_AFTER}")
 }
 
-fn spawn(index: usize, worker: Worker, shared: Shared) -> Result<JoinHandle<Result<()>>> {
+fn spawn(index: usize, worker: Worker, shared: RunShared) -> Result<JoinHandle<Result<()>>> {
     let of_thread = shared.clone();
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
@@ -495,7 +500,7 @@ fn spawn(index: usize, worker: Worker, shared: Shared) -> Result<JoinHandle<Resu
 }
 
 /// Old checkpoints go while the workers work.
-fn collect(shared: &Shared) -> Result<Option<JoinHandle<()>>> {
+fn collect(shared: &RunShared) -> Result<Option<JoinHandle<()>>> {
     let Some(store) = shared.checkpoints.store().cloned() else {
         return Ok(None);
     };

@@ -4,7 +4,7 @@
 //! Always: no bounded wait of a worker is as long as the patience here, and the group's patience is longer, so that the
 //! process says why it ends before the group takes its partitions.
 
-use super::worker::Shared;
+use super::worker::RunShared;
 use crate::clock;
 use crate::config::{Pipeline, Source};
 use crate::error::{Error, Kind, Result};
@@ -37,7 +37,7 @@ pub(super) fn poll_interval(pipeline: &Pipeline) -> Duration {
 
 /// Watches the workers until the run is over, or one of them stands still: then the run fails, and the others leave.
 /// If only files are read, no group waits for anybody, and a person may look at the output for as long as they like.
-pub(super) fn start(shared: &Shared) -> Result<()> {
+pub(super) fn start(shared: &RunShared) -> Result<()> {
     let is_in_group = |source: &Source| matches!(source, Source::Kafka(_));
     if !shared.pipeline.sources.iter().any(is_in_group) {
         return Ok(());

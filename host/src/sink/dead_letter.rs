@@ -38,13 +38,13 @@ pub const LEAST_BYTES: usize = 16 << 10;
 
 /// Why a record died.
 #[derive(Debug, Clone, Copy)]
-pub struct Why<'a> {
+pub struct DeathReason<'a> {
     /// Name of the pipeline.
     pub pipeline: &'a str,
     /// What refused it.
     pub by: By<'a>,
     /// What kind of refusal it was.
-    pub kind: Kind,
+    pub kind: RefusalKind,
     /// Why, for a person.
     pub reason: &'a str,
     /// Where the record came from.
@@ -62,7 +62,7 @@ pub enum By<'a> {
 
 /// Kind of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RefusalKind {
     /// The plugin refused the record.
     DeadLetter,
     /// The plugin trapped or broke a limit on the record.
@@ -71,19 +71,19 @@ pub enum Kind {
     Refused,
 }
 
-impl Kind {
+impl RefusalKind {
     /// The kind's name in the header.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::DeadLetter => "dead-letter",
-            Kind::Fault => "fault",
-            Kind::Refused => "refused",
+            RefusalKind::DeadLetter => "dead-letter",
+            RefusalKind::Fault => "fault",
+            RefusalKind::Refused => "refused",
         }
     }
 }
 
 /// Adds record `index` of `from` to the dead letters in `into`, cut to `most` bytes if it has more.
-pub fn append(into: &mut Records, from: &Records, index: usize, why: &Why<'_>, most: usize) {
+pub fn append(into: &mut Records, from: &Records, index: usize, why: &DeathReason<'_>, most: usize) {
     let at = into.len() as u32;
     let mut said = said(from, index, why);
     let place = format!("{}/{}", why.partition, from.offsets[index]);
@@ -111,7 +111,7 @@ pub fn append(into: &mut Records, from: &Records, index: usize, why: &Why<'_>, m
 }
 
 /// The headers that every dead letter has.
-fn said(from: &Records, index: usize, why: &Why<'_>) -> Vec<(&'static str, String)> {
+fn said(from: &Records, index: usize, why: &DeathReason<'_>) -> Vec<(&'static str, String)> {
     let by = match why.by {
         By::Operator(name) => ("sandbar-operator", name.to_owned()),
         By::Sink(name) => ("sandbar-sink", name.to_owned()),
@@ -209,10 +209,10 @@ mod tests {
         from.headers.push(0, b"trace", Some(header));
         from.offsets.push(4711);
         let mut into = Records::default();
-        let why = Why {
+        let why = DeathReason {
             pipeline: "views",
             by: By::Operator("parse"),
-            kind: Kind::Fault,
+            kind: RefusalKind::Fault,
             reason,
             partition: &TopicPartition::new("raw-views", 3),
         };
@@ -257,7 +257,7 @@ mod tests {
             (b"sandbar-null-key", Some(b"true")),
         ];
         assert_eq!(headers, golden);
-        let kinds = [Kind::DeadLetter, Kind::Fault, Kind::Refused].map(Kind::name);
+        let kinds = [RefusalKind::DeadLetter, RefusalKind::Fault, RefusalKind::Refused].map(RefusalKind::name);
         assert_eq!(kinds, ["dead-letter", "fault", "refused"]);
     }
 

@@ -13,7 +13,7 @@ use crate::record::TopicPartition;
 
 /// A record that was refused for good, or one of a batch of which one was.
 #[derive(Debug, Clone)]
-pub(super) struct Refusal {
+pub(super) struct RefusedRecord {
     pub(super) topic: String,
     pub(super) partition: i32,
     /// What went with the record.
@@ -36,7 +36,7 @@ pub struct Print {
 /// Refusals that were told, and the partitions in which the broker said which records they were for.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    pub(super) told: Vec<Refusal>,
+    pub(super) told: Vec<RefusedRecord>,
     pub(super) exact: BTreeSet<(String, i32)>,
 }
 
@@ -66,7 +66,7 @@ impl Print {
 
 impl Refusals {
     /// Whether it is known to be the record, and not another one of its batch.
-    pub(super) fn is_exact(&self, refusal: &Refusal) -> bool {
+    pub(super) fn is_exact(&self, refusal: &RefusedRecord) -> bool {
         let is_told =
             !is_too_large(refusal.failure.code) && self.exact.contains(&(refusal.topic.clone(), refusal.partition));
         refusal.is_local || is_told

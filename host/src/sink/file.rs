@@ -18,11 +18,11 @@ use crate::record::Records;
 /// Lines are written when they have this many bytes, and at the end of a batch.
 const CHUNK: usize = 256 << 10;
 
-type Shared = Arc<Mutex<Box<dyn Write + Send>>>;
+type SharedFiles = Arc<Mutex<Box<dyn Write + Send>>>;
 
 /// The files that the sinks of a process have open; standard output is the one without a path. Clones share them.
 #[derive(Clone, Default)]
-pub struct Files(Arc<Mutex<BTreeMap<Option<PathBuf>, Shared>>>);
+pub struct Files(Arc<Mutex<BTreeMap<Option<PathBuf>, SharedFiles>>>);
 
 impl fmt::Debug for Files {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,7 +51,7 @@ impl Files {
 /// One worker's sink to a file.
 pub(super) struct FileSink {
     name: String,
-    file: Shared,
+    file: SharedFiles,
     lines: Vec<u8>,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Debug for FileSink {
 }
 
 impl FileSink {
-    fn new(path: Option<&Path>, file: Shared) -> Self {
+    fn new(path: Option<&Path>, file: SharedFiles) -> Self {
         Self {
             name: display(path),
             file,

@@ -21,5 +21,5 @@ mod transactions_on_kafka;
 
 pub use delivery::{Print, RefusedOutput};
 pub use file::Files;
-pub use transaction::{Committed, Sent, Transactional};
+pub use transaction::{CommitOutcome, OffsetsSent, Transactional};
 pub use writer::{Options, Writer};

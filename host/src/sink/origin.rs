@@ -27,11 +27,11 @@ pub(super) struct Origins {
 }
 
 /// The number of a place; `None`: there are too many.
-pub(super) type Place = Option<u16>;
+pub(super) type PlaceNumber = Option<u16>;
 
 impl Origins {
     /// The number of what a sink takes from a source partition.
-    pub(super) fn place(&mut self, sink: usize, from: &TopicPartition) -> Place {
+    pub(super) fn place(&mut self, sink: usize, from: &TopicPartition) -> PlaceNumber {
         const NUMBERS: usize = (1 << PLACE_BITS) - 1;
         if self.numbers.len() <= sink {
             self.numbers.resize_with(sink + 1, HashMap::new);
@@ -57,7 +57,7 @@ impl Origins {
 }
 
 /// The tag of an output of the record at `offset`, with this time.
-pub(super) fn tag(place: Place, offset: i64, timestamp: i64) -> u64 {
+pub(super) fn tag(place: PlaceNumber, offset: i64, timestamp: i64) -> u64 {
     match (place, u64::try_from(offset)) {
         (Some(place), Ok(offset)) if offset >> OFFSET_BITS == 0 => {
             u64::from(place) << (OFFSET_BITS + TIME_BITS) | offset << TIME_BITS | u64::from(time_of(timestamp))

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use super::delivery::{Print, Refusal};
-use super::origin::{Place, tag, time_in};
+use super::delivery::{Print, RefusedRecord};
+use super::origin::{PlaceNumber, tag, time_in};
 use super::reports::{DeliveryReports, Undelivered};
-use super::transaction::{Transactional, Transactions};
+use super::transaction::{ProducerTransactions, Transactional};
 use crate::clock;
 use crate::config::{Cluster, Partitioner};
 use crate::error::{Error, Kind, Result};
@@ -53,21 +53,21 @@ const CAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Producer {
     pub(super) handle: NativeProducer<DeliveryReports>,
     pub(super) brokers: String,
-    topics: Vec<Topic>,
+    topics: Vec<ProducerTopic>,
     queue_bytes: u64,
     probed: Option<Instant>,
     /// What the handle was made with, for the next one.
     settings: Vec<(String, String)>,
     login: Login,
     signed_in: SignedIn,
-    pub(super) transactions: Option<Transactions>,
+    pub(super) transactions: Option<ProducerTransactions>,
     /// Requests that commit positions and did not come back, of this handle and those before it.
     pub(super) left_behind: Arc<AtomicUsize>,
     /// Each record is sent by itself, so that a refusal says which it was.
     pub(super) is_careful: bool,
 }
 
-struct Topic {
+struct ProducerTopic {
     sink: String,
     name: String,
     partitioner: Partitioner,
@@ -75,7 +75,7 @@ struct Topic {
     largest_batch: Option<usize>,
 }
 
-impl Topic {
+impl ProducerTopic {
     fn add_to(&self, handle: &mut NativeProducer<DeliveryReports>) -> Result<usize> {
         let Self {
             sink,
@@ -120,7 +120,7 @@ impl Producer {
             queue_bytes,
             probed: None,
             settings,
-            transactions: transactional.map(Transactions::new),
+            transactions: transactional.map(ProducerTransactions::new),
             left_behind: Arc::default(),
             is_careful: false,
         })
@@ -168,7 +168,7 @@ impl Producer {
                 "a key would be in two partitions of it",
             ));
         }
-        let topic = Topic {
+        let topic = ProducerTopic {
             sink: sink.to_owned(),
             name: name.to_owned(),
             partitioner,
@@ -243,7 +243,7 @@ impl Producer {
     }
 
     /// Queues records from `from` on until all are or the queue is full; gives the index of the first that is not.
-    pub(super) fn stage(&mut self, topic: usize, place: Place, records: &Records, from: usize) -> Result<usize> {
+    pub(super) fn stage(&mut self, topic: usize, place: PlaceNumber, records: &Records, from: usize) -> Result<usize> {
         self.begin()?;
         for index in from..records.len() {
             if cfg!(feature = "kill-points") && index == records.len() / 2 {
@@ -343,10 +343,10 @@ impl Producer {
 
     /// What was refused for good since the last look, each with whether it is known to be the one. If one is not,
     /// each record is sent by itself from the next handle on, until a commit.
-    pub(super) fn take_refusals(&mut self) -> Vec<(Refusal, bool)> {
+    pub(super) fn take_refusals(&mut self) -> Vec<(RefusedRecord, bool)> {
         self.handle.poll(Duration::ZERO);
         let refusals = std::mem::take(&mut self.handle.reports().refusals);
-        let exact = |refusal: &Refusal| self.is_careful || refusals.is_exact(refusal);
+        let exact = |refusal: &RefusedRecord| self.is_careful || refusals.is_exact(refusal);
         let taken: Vec<_> = (refusals.told.iter())
             .map(|refusal| (refusal.clone(), exact(refusal)))
             .collect();
@@ -452,7 +452,7 @@ fn librdkafka_name(partitioner: Partitioner) -> &'static str {
     }
 }
 
-fn message(place: Place, records: &Records, index: usize) -> OutgoingRecord<'_> {
+fn message(place: PlaceNumber, records: &Records, index: usize) -> OutgoingRecord<'_> {
     let timestamp = librdkafka_time(records.timestamps[index]);
     OutgoingRecord {
         key: records.keys.get(index),
@@ -488,7 +488,7 @@ impl Producer {
         Error::new(Kind::Kafka, what, why).hint("start a broker there (`sandbar broker` is one), or correct `brokers`")
     }
 
-    fn without_topic(&self, topic: &Topic, failure: &Failure) -> Error {
+    fn without_topic(&self, topic: &ProducerTopic, failure: &Failure) -> Error {
         let (sink, name) = (&topic.sink, &topic.name);
         let open = format!("failed to open sink `{sink}`");
         match failure.code {
@@ -536,7 +536,7 @@ impl Producer {
         let topic = self.topics[topic].name.clone();
         if code == codes::TOO_LARGE {
             let headers = records.headers.of(index as u32);
-            self.handle.reports().refusals.told.push(Refusal {
+            self.handle.reports().refusals.told.push(RefusedRecord {
                 topic: topic.clone(),
                 partition: -1,
                 tag: message.tag,

@@ -1,6 +1,6 @@
 //! What a producer told since the last look: records that were not delivered, connections that failed.
 
-use super::delivery::{Print, Refusal, Refusals, follows, is_refusal};
+use super::delivery::{Print, Refusals, RefusedRecord, follows, is_refusal};
 use super::origin::time_in;
 use crate::kafka::codes::{self, ALL_BROKERS_DOWN, AUTHENTICATION, SSL};
 use crate::kafka::errors::is_cut_off;
@@ -65,12 +65,12 @@ impl reports::Reports for DeliveryReports {
     }
 }
 
-fn refusal(record: &FailedRecord<'_>) -> Refusal {
+fn refusal(record: &FailedRecord<'_>) -> RefusedRecord {
     let (key, value, headers) = (record.key(), record.value(), record.headers());
     // Of a record that failed librdkafka tells no time.
     let tag = record.tag();
     let of_headers = |(name, value): &(&[u8], Option<&[u8]>)| name.len() + value.map_or(0, <[u8]>::len);
-    Refusal {
+    RefusedRecord {
         topic: record.topic(),
         partition: record.partition(),
         tag,

@@ -45,7 +45,7 @@ pub struct Transactional {
 
 /// How the positions got into the transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sent {
+pub enum OffsetsSent {
     /// They are part of it.
     Done,
     /// They are, but it took so long that only a new producer may go on after the commit.
@@ -65,7 +65,7 @@ pub enum Sent {
 
 /// How a commit went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Committed {
+pub enum CommitOutcome {
     /// It went through; the next transaction may begin.
     Clean,
     /// It went through, but took so long that only a new producer may go on.
@@ -80,14 +80,14 @@ pub enum Committed {
 
 /// A producer's transactions.
 #[derive(Debug)]
-pub(super) struct Transactions {
+pub(super) struct ProducerTransactions {
     id: String,
     timeout: Duration,
-    state: State,
+    state: TransactionState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum TransactionState {
     /// The handle is new and was not initialised.
     New,
     Ready,
@@ -122,18 +122,18 @@ impl Transactional {
     }
 }
 
-impl Transactions {
+impl ProducerTransactions {
     pub(super) fn new(of: &Transactional) -> Self {
         Self {
             id: of.id.clone(),
             timeout: of.timeout,
-            state: State::New,
+            state: TransactionState::New,
         }
     }
 
     /// Whether the broker may have aborted the transaction because it grew too old.
     fn may_have_expired(&self) -> bool {
-        let State::Open { since, since_wall, .. } = self.state else {
+        let TransactionState::Open { since, since_wall, .. } = self.state else {
             return false;
         };
         let by_wall = u64::try_from(clock::wall_ms() - since_wall).unwrap_or(0);
@@ -156,7 +156,7 @@ impl Producer {
 
     pub(super) fn has_transaction(&self) -> bool {
         let state = self.transactions.as_ref().map(|transactions| transactions.state);
-        matches!(state, Some(State::Open { .. }))
+        matches!(state, Some(TransactionState::Open { .. }))
     }
 
     /// Begins a transaction if none is open. Without transactions there is nothing to do.
@@ -165,9 +165,9 @@ impl Producer {
             return Ok(());
         };
         match transactions.state {
-            State::Open { .. } => Ok(()),
-            State::Ready => {
-                transactions.state = State::Open {
+            TransactionState::Open { .. } => Ok(()),
+            TransactionState::Ready => {
+                transactions.state = TransactionState::Open {
                     since_wall: clock::wall_ms(),
                     since: clock::now(),
                     is_slow: false,
@@ -178,7 +178,7 @@ impl Producer {
                 kill::point("after-begin");
                 Ok(())
             }
-            State::New | State::Spent => Err(Error::new(
+            TransactionState::New | TransactionState::Spent => Err(Error::new(
                 Kind::Bug,
                 "failed to begin a transaction",
                 "the last one did not end cleanly, and the producer was not recycled",
@@ -186,9 +186,9 @@ impl Producer {
         }
     }
 
-    pub(super) fn send_offsets(&mut self, offsets: &[Committable], group: &[u8], limit: Duration) -> Sent {
+    pub(super) fn send_offsets(&mut self, offsets: &[Committable], group: &[u8], limit: Duration) -> OffsetsSent {
         if offsets.is_empty() {
-            return Sent::Done;
+            return OffsetsSent::Done;
         }
         let list = match self.begin().and_then(|()| list(offsets)) {
             Ok(list) => list,
@@ -204,33 +204,33 @@ impl Producer {
         }
         kill::point("after-send-offsets");
         if begun.elapsed() < SLOW {
-            return Sent::Done;
+            return OffsetsSent::Done;
         }
-        if let Some(State::Open { is_slow, .. }) = self.transactions.as_mut().map(|of| &mut of.state) {
+        if let Some(TransactionState::Open { is_slow, .. }) = self.transactions.as_mut().map(|of| &mut of.state) {
             *is_slow = true;
         }
-        Sent::Slow
+        OffsetsSent::Slow
     }
 
-    fn not_sent(&self, setback: Setback) -> Sent {
+    fn not_sent(&self, setback: Setback) -> OffsetsSent {
         let is_fenced = self.is_fenced(&setback);
         let Setback {
             failure, is_retriable, ..
         } = setback;
         match failure.code {
             // It may be our own, that joined again after a sleep; if it is another process's, the reader is told too.
-            codes::INSTANCE_FENCED => Sent::Stale(failure.text),
-            codes::HUNG => Sent::Hung(failure.text),
-            _ if is_fenced => Sent::Fenced(failure.text),
-            code if is_denied(code) => Sent::Denied(failure.text),
-            code if is_retriable || is_passing(code) || self.may_have_expired() => Sent::Stale(failure.text),
-            _ => Sent::Refused(failure.text),
+            codes::INSTANCE_FENCED => OffsetsSent::Stale(failure.text),
+            codes::HUNG => OffsetsSent::Hung(failure.text),
+            _ if is_fenced => OffsetsSent::Fenced(failure.text),
+            code if is_denied(code) => OffsetsSent::Denied(failure.text),
+            code if is_retriable || is_passing(code) || self.may_have_expired() => OffsetsSent::Stale(failure.text),
+            _ => OffsetsSent::Refused(failure.text),
         }
     }
 
-    pub(super) fn commit(&mut self, limit: Duration) -> Committed {
-        let Some(State::Open { is_slow, .. }) = self.transactions.as_ref().map(|of| of.state) else {
-            return Committed::Refused("no transaction is open".to_owned());
+    pub(super) fn commit(&mut self, limit: Duration) -> CommitOutcome {
+        let Some(TransactionState::Open { is_slow, .. }) = self.transactions.as_ref().map(|of| of.state) else {
+            return CommitOutcome::Refused("no transaction is open".to_owned());
         };
         kill::soon("end-txn-sent");
         let begun = clock::now();
@@ -240,18 +240,18 @@ impl Producer {
         }
         let outcome = match ended {
             // A new producer is one whose records travel in company again.
-            Ok(()) if begun.elapsed() < SLOW && !is_slow && !self.is_careful => Committed::Clean,
-            Ok(()) => Committed::Slow,
-            Err(setback) if self.is_fenced(&setback) => Committed::Fenced(setback.failure.text),
-            Err(setback) if setback.failure.code == codes::INCOMPLETE => Committed::Refused(setback.failure.text),
-            Err(setback) => Committed::Unknown(setback.failure.text),
+            Ok(()) if begun.elapsed() < SLOW && !is_slow && !self.is_careful => CommitOutcome::Clean,
+            Ok(()) => CommitOutcome::Slow,
+            Err(setback) if self.is_fenced(&setback) => CommitOutcome::Fenced(setback.failure.text),
+            Err(setback) if setback.failure.code == codes::INCOMPLETE => CommitOutcome::Refused(setback.failure.text),
+            Err(setback) => CommitOutcome::Unknown(setback.failure.text),
         };
-        self.is_careful &= !matches!(outcome, Committed::Slow);
+        self.is_careful &= !matches!(outcome, CommitOutcome::Slow);
         self.turn(match outcome {
-            Committed::Clean => State::Ready,
+            CommitOutcome::Clean => TransactionState::Ready,
             // It can be aborted still, which frees its readers sooner.
-            Committed::Refused(_) => return outcome,
-            _ => State::Spent,
+            CommitOutcome::Refused(_) => return outcome,
+            _ => TransactionState::Spent,
         });
         outcome
     }
@@ -266,16 +266,16 @@ impl Producer {
         }
         self.handle.poll(Duration::ZERO);
         self.handle.reports().undelivered = None;
-        self.turn(State::Spent);
+        self.turn(TransactionState::Spent);
     }
 
     pub(super) fn recycle(&mut self, limit: Duration) -> Result<()> {
         let Some(transactions) = &self.transactions else {
             return Ok(());
         };
-        if transactions.state != State::New {
+        if transactions.state != TransactionState::New {
             self.renew()?;
-            self.turn(State::New);
+            self.turn(TransactionState::New);
         }
         kill::point("in-recycle");
         self.initialise(limit)
@@ -290,19 +290,19 @@ impl Producer {
         self.handle.poll(Duration::ZERO);
         match initialised {
             Ok(()) => {
-                self.turn(State::Ready);
+                self.turn(TransactionState::Ready);
                 Ok(())
             }
             Err(setback) => {
                 if !setback.is_retriable {
-                    self.turn(State::Spent);
+                    self.turn(TransactionState::Spent);
                 }
                 Err(self.not_initialised(&setback))
             }
         }
     }
 
-    fn turn(&mut self, state: State) {
+    fn turn(&mut self, state: TransactionState) {
         if let Some(transactions) = &mut self.transactions {
             transactions.state = state;
         }
@@ -315,7 +315,9 @@ impl Producer {
     }
 
     fn may_have_expired(&self) -> bool {
-        self.transactions.as_ref().is_some_and(Transactions::may_have_expired)
+        self.transactions
+            .as_ref()
+            .is_some_and(ProducerTransactions::may_have_expired)
     }
 
     /// What follows from a record that was not delivered: a record that cannot be delivered ever is final; what was
@@ -415,12 +417,12 @@ fn is_old_epoch(code: i32) -> bool {
     matches!(code, codes::FENCED | codes::PRODUCER_FENCED | codes::OLD_EPOCH)
 }
 
-fn not_begun(error: &Error) -> Sent {
+fn not_begun(error: &Error) -> OffsetsSent {
     let text = error.to_string();
     match error.kind {
-        Kind::Fenced => Sent::Fenced(text),
-        Kind::TimedOut => Sent::Stale(text),
-        _ => Sent::Refused(text),
+        Kind::Fenced => OffsetsSent::Fenced(text),
+        Kind::TimedOut => OffsetsSent::Stale(text),
+        _ => OffsetsSent::Refused(text),
     }
 }
 

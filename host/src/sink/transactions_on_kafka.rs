@@ -13,7 +13,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::on_kafka::{LIMIT, brokers, nowhere, push, sink, topic, write};
-use super::{Committed, Files, Options, Sent, Transactional, Writer};
+use super::{CommitOutcome, Files, OffsetsSent, Options, Transactional, Writer};
 use crate::clock;
 use crate::config::{Cluster, OnRefused, Partitioner, Sink, Target};
 use crate::error::{Kind, Result};
@@ -71,15 +71,15 @@ fn at(topic: &str, partition: i32, next: i64, metadata: &str) -> Committable {
 /// A commit that went through, however long it took.
 fn commit(writer: &mut Writer) {
     match writer.commit(LIMIT) {
-        Committed::Clean => {}
-        Committed::Slow => recycle(writer),
+        CommitOutcome::Clean => {}
+        CommitOutcome::Slow => recycle(writer),
         other => panic!("{other:?}"),
     }
 }
 
 fn send(writer: &mut Writer, offsets: &[Committable], group: &str) {
     let sent = writer.send_offsets(offsets, &no_membership(group).unwrap(), LIMIT);
-    assert!(matches!(sent, Sent::Done | Sent::Slow), "{sent:?}");
+    assert!(matches!(sent, OffsetsSent::Done | OffsetsSent::Slow), "{sent:?}");
 }
 
 fn recycle(writer: &mut Writer) {
@@ -197,11 +197,11 @@ fn a_second_writer_with_the_same_id_ends_the_first_and_its_transaction() {
         match step {
             "send" => {
                 let sent = first.send_offsets(&positions, &no_membership(&group).unwrap(), LIMIT);
-                assert!(matches!(sent, Sent::Fenced(_)), "{sent:?}");
+                assert!(matches!(sent, OffsetsSent::Fenced(_)), "{sent:?}");
             }
             "commit" => {
                 let ended = first.commit(LIMIT);
-                assert!(matches!(ended, Committed::Fenced(_)), "{ended:?}");
+                assert!(matches!(ended, CommitOutcome::Fenced(_)), "{ended:?}");
             }
             _ => {
                 let lost = write(&mut first, &records(10)).and_then(|()| first.drain(LIMIT));
@@ -223,10 +223,10 @@ fn positions_alone_are_a_transaction_and_nothing_is_none() {
     let mut writer = open_with(&[], transactional(&brokers, &unique("id"))).unwrap();
     assert_eq!(
         writer.send_offsets(&[], &no_membership(&group).unwrap(), LIMIT),
-        Sent::Done
+        OffsetsSent::Done
     );
     assert!(!writer.has_transaction());
-    assert!(matches!(writer.commit(LIMIT), Committed::Refused(_)));
+    assert!(matches!(writer.commit(LIMIT), CommitOutcome::Refused(_)));
     send(&mut writer, &[at(&topic, 0, 1, "a")], &group);
     assert!(writer.drain(LIMIT).unwrap());
     commit(&mut writer);
@@ -259,7 +259,7 @@ fn metadata_that_is_too_large_is_a_refusal_and_the_next_transaction_goes_on() {
         LIMIT,
     );
     assert!(
-        matches!(&sent, Sent::Refused(why) if why.contains("metadata")),
+        matches!(&sent, OffsetsSent::Refused(why) if why.contains("metadata")),
         "{sent:?}"
     );
     writer.abort(LIMIT);
@@ -320,7 +320,7 @@ fn a_transaction_that_grew_too_old_is_lost_and_is_no_other_process() {
         std::thread::sleep(Duration::from_millis(100));
     }
     let sent = writer.send_offsets(&[at(&topic, 0, 1, "a")], &no_membership(&group).unwrap(), LIMIT);
-    assert!(matches!(sent, Sent::Stale(_)), "{sent:?}");
+    assert!(matches!(sent, OffsetsSent::Stale(_)), "{sent:?}");
     writer.abort(Duration::from_secs(1));
     recycle(&mut writer);
     send(&mut writer, &[at(&topic, 0, 2, "b")], &group);
@@ -376,7 +376,7 @@ fn a_commit_that_a_hanging_broker_does_not_answer_is_unknown_and_settled_by_the_
         send(&mut writer, &[at(&topic, 0, round, "new")], &group);
         let paused = Paused::new(&pid);
         let ended = writer.commit(Duration::from_millis(300));
-        assert!(matches!(ended, Committed::Unknown(_)), "{ended:?}");
+        assert!(matches!(ended, CommitOutcome::Unknown(_)), "{ended:?}");
         drop(paused);
         recycle(&mut writer);
         // Either it went through as a whole or not at all, and it is decided.
@@ -406,7 +406,7 @@ fn a_thousand_records_are_committed_in_milliseconds() {
         let ended = writer.commit(LIMIT);
         took[2].push(sent.elapsed());
         took[3].push(begun.elapsed());
-        if ended != Committed::Clean {
+        if ended != CommitOutcome::Clean {
             slow += 1;
             recycle(&mut writer);
         }
@@ -450,13 +450,13 @@ fn a_broker_that_restarts_in_a_transaction_ends_neither_the_run_nor_hangs_it() {
         if down == "before the positions" {
             cluster.broker_down(1).unwrap();
             let sent = writer.send_offsets(&positions, &no_membership("g").unwrap(), Duration::from_millis(500));
-            assert!(matches!(sent, Sent::Stale(_)), "{sent:?}");
+            assert!(matches!(sent, OffsetsSent::Stale(_)), "{sent:?}");
         }
         if down == "before the commit" {
             send(&mut writer, &positions, "g");
             cluster.broker_down(1).unwrap();
             let ended = writer.commit(Duration::from_millis(500));
-            assert!(matches!(ended, Committed::Unknown(_)), "{ended:?}");
+            assert!(matches!(ended, CommitOutcome::Unknown(_)), "{ended:?}");
         }
         let begun = clock::now();
         writer.abort(Duration::from_millis(500));
@@ -486,10 +486,10 @@ fn what_took_as_long_as_a_repetition_is_not_clean() {
 
     cluster.request_errors(RDKafkaApiKey::TxnOffsetCommit, &lost);
     let sent = writer.send_offsets(&positions, &no_membership("g").unwrap(), LIMIT);
-    assert_eq!(sent, Sent::Slow);
+    assert_eq!(sent, OffsetsSent::Slow);
     assert_eq!(
         writer.commit(LIMIT),
-        Committed::Slow,
+        CommitOutcome::Slow,
         "slow positions count for the commit too"
     );
     assert_eq!(writer.stage(0, &nowhere(), &records(1), 0).unwrap_err().kind, Kind::Bug);
@@ -498,7 +498,7 @@ fn what_took_as_long_as_a_repetition_is_not_clean() {
     let unavailable = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS];
     send(&mut writer, &positions, "g");
     cluster.request_errors(RDKafkaApiKey::EndTxn, &unavailable);
-    assert_eq!(writer.commit(LIMIT), Committed::Slow);
+    assert_eq!(writer.commit(LIMIT), CommitOutcome::Slow);
     recycle(&mut writer);
     send(&mut writer, &positions, "g");
     commit(&mut writer);

@@ -6,7 +6,7 @@ use super::delivery::{Print, RefusedOutput, is_too_large};
 use super::file::{FileSink, Files};
 use super::origin::{Origins, time_of};
 use super::producer::{Producer, advice, librdkafka_time};
-use super::transaction::{Committed, Sent, Transactional};
+use super::transaction::{CommitOutcome, OffsetsSent, Transactional};
 use crate::clock;
 use crate::config::{Cluster, Sink, Target};
 use crate::error::{Error, Kind, Result};
@@ -217,18 +217,18 @@ impl Writer {
 
     /// Makes positions part of the transaction, and begins it if nothing was staged: partition, next offset to read
     /// and what rides with it. `group` is the membership that the reader gave, fresh. No positions: nothing is done.
-    pub fn send_offsets(&mut self, offsets: &[Committable], group: &[u8], limit: Duration) -> Sent {
+    pub fn send_offsets(&mut self, offsets: &[Committable], group: &[u8], limit: Duration) -> OffsetsSent {
         match self.producers.first_mut() {
             Some(producer) => producer.send_offsets(offsets, group, limit),
-            None => Sent::Refused(NO_TRANSACTIONS.to_owned()),
+            None => OffsetsSent::Refused(NO_TRANSACTIONS.to_owned()),
         }
     }
 
     /// Commits the transaction; everything staged must be drained. Asks again until `limit`.
-    pub fn commit(&mut self, limit: Duration) -> Committed {
+    pub fn commit(&mut self, limit: Duration) -> CommitOutcome {
         match self.producers.first_mut() {
             Some(producer) => producer.commit(limit),
-            None => Committed::Refused(NO_TRANSACTIONS.to_owned()),
+            None => CommitOutcome::Refused(NO_TRANSACTIONS.to_owned()),
         }
     }
 
@@ -241,7 +241,7 @@ impl Writer {
     }
 
     /// Throws the producer away and makes a new one, which waits for or aborts what the old one left; after that no
-    /// late request of the old one has an effect. Must follow anything but [`Committed::Clean`]. Called again after
+    /// late request of the old one has an effect. Must follow anything but [`CommitOutcome::Clean`]. Called again after
     /// `limit` it goes on.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::record::Records;
 
 /// A JSON pointer to the event time in a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pointer {
+pub struct JsonPointer {
     steps: Vec<Step>,
 }
 
@@ -23,7 +23,7 @@ struct Step {
     number: Option<usize>,
 }
 
-impl Pointer {
+impl JsonPointer {
     /// Reads a pointer such as `/created_at` or `/payload/times/0`; the empty one is the whole value.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Pointer {
 
     fn find(&self, value: &[u8]) -> Option<i64> {
         let mut json = serde_json::Deserializer::from_slice(value);
-        let found = Place { steps: &self.steps }.deserialize(&mut json).ok()?;
+        let found = PathLeft { steps: &self.steps }.deserialize(&mut json).ok()?;
         json.end().ok()?;
         found.filter(|time| *time >= 0)
     }
@@ -86,11 +86,11 @@ impl Step {
 
 /// What is still to go from here.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct PathLeft<'a> {
     steps: &'a [Step],
 }
 
-impl<'de> DeserializeSeed<'de> for Place<'_> {
+impl<'de> DeserializeSeed<'de> for PathLeft<'_> {
     type Value = Option<i64>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
@@ -98,7 +98,7 @@ impl<'de> DeserializeSeed<'de> for Place<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Place<'_> {
+impl<'de> Visitor<'de> for PathLeft<'_> {
     type Value = Option<i64>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for Place<'_> {
         let mut found = None;
         let name = self.steps.first().map(|step| step.name.as_str());
         // As everywhere in JSON, the last of members with one name counts.
-        while let Some(here) = map.next_key_seed(Named(name))? {
+        while let Some(here) = map.next_key_seed(NamedMember(name))? {
             match here {
                 true => found = map.next_value_seed(self.next())?,
                 false => _ = map.next_value::<IgnoredAny>()?,
@@ -168,7 +168,7 @@ impl<'de> Visitor<'de> for Place<'_> {
     }
 }
 
-impl Place<'_> {
+impl PathLeft<'_> {
     fn next(&self) -> Self {
         Self {
             steps: self.steps.get(1..).unwrap_or_default(),
@@ -177,9 +177,9 @@ impl Place<'_> {
 }
 
 /// Whether a member's name is the one that we go to; nothing is kept of it.
-struct Named<'a>(Option<&'a str>);
+struct NamedMember<'a>(Option<&'a str>);
 
-impl<'de> DeserializeSeed<'de> for Named<'_> {
+impl<'de> DeserializeSeed<'de> for NamedMember<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
@@ -187,7 +187,7 @@ impl<'de> DeserializeSeed<'de> for Named<'_> {
     }
 }
 
-impl Visitor<'_> for Named<'_> {
+impl Visitor<'_> for NamedMember<'_> {
     type Value = bool;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -210,7 +210,7 @@ mod tests {
         records.timestamps.push(-7);
         records.offsets.push(0);
         let mut problems = Vec::new();
-        Pointer::parse(pointer).unwrap().apply(&mut records, &mut problems);
+        JsonPointer::parse(pointer).unwrap().apply(&mut records, &mut problems);
         match problems.as_slice() {
             [] => Some(records.timestamps[0]),
             [0] if records.timestamps[0] == -7 => None,
@@ -274,7 +274,7 @@ mod tests {
             records.timestamps.push(1);
         }
         let mut problems = Vec::new();
-        Pointer::parse("/ms").unwrap().apply(&mut records, &mut problems);
+        JsonPointer::parse("/ms").unwrap().apply(&mut records, &mut problems);
         assert_eq!(
             (records.timestamps.as_slice(), problems.as_slice()),
             (&[1, 3, 1][..], &[0, 2][..])
@@ -290,7 +290,11 @@ mod tests {
     #[test]
     fn a_wrong_pointer_is_refused() {
         for pointer in ["ms", "/a~", "/a~2", "$.ms"] {
-            assert_eq!(Pointer::parse(pointer).unwrap_err().kind, Kind::Invalid, "{pointer}");
+            assert_eq!(
+                JsonPointer::parse(pointer).unwrap_err().kind,
+                Kind::Invalid,
+                "{pointer}"
+            );
         }
     }
 }

@@ -81,9 +81,9 @@ impl FileReader {
     }
 }
 
-type Input = Box<dyn Read + Send>;
+type FileInput = Box<dyn Read + Send>;
 
-fn open(path: Option<&Path>) -> Result<(String, Input), (String, io::Error)> {
+fn open(path: Option<&Path>) -> Result<(String, FileInput), (String, io::Error)> {
     let Some(path) = path else {
         return Ok(("standard input".to_owned(), Box::new(io::stdin())));
     };
@@ -101,7 +101,7 @@ fn open(path: Option<&Path>) -> Result<(String, Input), (String, io::Error)> {
 /// The reading thread's side.
 struct Lines {
     name: String,
-    input: BufReader<Input>,
+    input: BufReader<FileInput>,
     format: FileFormat,
     max_batch: usize,
     line: Vec<u8>,

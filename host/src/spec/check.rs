@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::config;
 use crate::error::{Error, Result};
 
-use super::delivery::{self, Refusal};
-use super::file::{File, OnError, Operator};
+use super::delivery::{self, RefusedCombination};
+use super::file::{File, OnErrorKey, OperatorTable};
 use super::graph::Graph;
 use super::text::document::{Document, Span};
 use super::text::values::At;
@@ -43,7 +43,7 @@ impl<'a> Scope<'a> {
         self.document.refuse(span, what, why)
     }
 
-    pub(super) fn refuse_combination(&self, span: Option<&Span>, refusal: &Refusal) -> Error {
+    pub(super) fn refuse_combination(&self, span: Option<&Span>, refusal: &RefusedCombination) -> Error {
         self.refuse(span, refusal.what, refusal.why).hint(refusal.hint)
     }
 }
@@ -114,10 +114,10 @@ fn checkpoint(file: &File, scope: &Scope<'_>) -> Result<Option<config::Checkpoin
 }
 
 /// The operators, each behind those that it reads.
-fn operators(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config::Operator>> {
+fn operators(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config::OperatorConfig>> {
     let place = |&index: &usize| {
         let (name, raw) = &file.operator.0[index];
-        Ok(config::Operator {
+        Ok(config::OperatorConfig {
             name: name.value.clone(),
             plugin: scope.path(&raw.plugin.value),
             inputs: graph.operator_inputs(index),
@@ -137,12 +137,12 @@ fn operators(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config
     graph.order().iter().map(place).collect()
 }
 
-fn on_error(name: &str, raw: &Operator, file: &File, scope: &Scope<'_>) -> Result<config::OnError> {
+fn on_error(name: &str, raw: &OperatorTable, file: &File, scope: &Scope<'_>) -> Result<config::OnError> {
     match raw.on_error.value {
-        OnError::Fail => Ok(config::OnError::Fail),
-        OnError::Skip => Ok(config::OnError::Skip),
-        OnError::DeadLetter if file.dead_letters.is_some() => Ok(config::OnError::DeadLetter),
-        OnError::DeadLetter => {
+        OnErrorKey::Fail => Ok(config::OnError::Fail),
+        OnErrorKey::Skip => Ok(config::OnError::Skip),
+        OnErrorKey::DeadLetter if file.dead_letters.is_some() => Ok(config::OnError::DeadLetter),
+        OnErrorKey::DeadLetter => {
             let what = format!("`operator.{name}.on-error` is \"dead-letter\" and there are no `[dead-letters]`");
             let error = scope.refuse(
                 raw.on_error.span.as_ref(),

@@ -7,35 +7,35 @@ use crate::config::{self, Cluster, Sink, Source, Subscription, Target};
 use crate::error::{Error, Result as Checked};
 
 use super::check::Scope;
-use super::file::{CommitOffsets, Delivery, File, Truth};
+use super::file::{CommitOffsetsKey, DeliveryKey, File, TruthKey};
 use super::text::document::Span;
 
 /// A combination that is refused: what, why, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct RefusedCombination {
     pub(super) what: &'static str,
     pub(super) why: &'static str,
     pub(super) hint: &'static str,
 }
 
 /// What a crash may do, given whether there are checkpoints. Never weaker than what was asked for.
-pub(super) fn delivery(checkpoint: bool, wanted: Option<Delivery>) -> Result<config::Delivery, Refusal> {
+pub(super) fn delivery(checkpoint: bool, wanted: Option<DeliveryKey>) -> Result<config::Delivery, RefusedCombination> {
     match (checkpoint, wanted) {
-        (true, Some(Delivery::AtLeastOnce)) => Ok(config::Delivery::AtLeastOnce),
-        (true, None | Some(Delivery::ExactlyOnce)) => Ok(config::Delivery::ExactlyOnce),
-        (true, Some(Delivery::None)) => Err(Refusal {
+        (true, Some(DeliveryKey::AtLeastOnce)) => Ok(config::Delivery::AtLeastOnce),
+        (true, None | Some(DeliveryKey::ExactlyOnce)) => Ok(config::Delivery::ExactlyOnce),
+        (true, Some(DeliveryKey::None)) => Err(RefusedCombination {
             what: "`delivery = \"none\"` does not go with `[checkpoint]`",
             why: "a checkpoint makes state and positions agree, which is at least once",
             hint: "set delivery = \"at-least-once\", or remove [checkpoint]",
         }),
-        (false, None | Some(Delivery::None)) => Ok(config::Delivery::None),
-        (false, Some(Delivery::AtLeastOnce)) => Err(Refusal {
+        (false, None | Some(DeliveryKey::None)) => Ok(config::Delivery::None),
+        (false, Some(DeliveryKey::AtLeastOnce)) => Err(RefusedCombination {
             what: "`delivery = \"at-least-once\"` needs `[checkpoint]`",
             why: "without checkpoints state is empty after a crash and when a partition moves; outputs are still \
                 none lost, for a position is committed only after its outputs were acknowledged",
             hint: "add [checkpoint], or remove `delivery`",
         }),
-        (false, Some(Delivery::ExactlyOnce)) => Err(Refusal {
+        (false, Some(DeliveryKey::ExactlyOnce)) => Err(RefusedCombination {
             what: "`delivery = \"exactly-once\"` needs `[checkpoint]`",
             why: "outputs, state and positions are committed together, and without checkpoints there is no state \
                 that could be",
@@ -47,46 +47,48 @@ pub(super) fn delivery(checkpoint: bool, wanted: Option<Delivery>) -> Result<con
 /// Where the truth about positions is, and when they are committed.
 pub(super) fn positions(
     delivery: config::Delivery,
-    truth: Truth,
-    wanted: Option<CommitOffsets>,
-) -> Result<(config::Truth, config::CommitOffsets), Refusal> {
+    truth: TruthKey,
+    wanted: Option<CommitOffsetsKey>,
+) -> Result<(config::Truth, config::CommitOffsets), RefusedCombination> {
     use config::{CommitOffsets as Commit, Delivery as By, Truth as At};
     match (delivery, truth, wanted) {
-        (By::None, Truth::Checkpoint, _) => Err(Refusal {
+        (By::None, TruthKey::Checkpoint, _) => Err(RefusedCombination {
             what: "`offsets = \"checkpoint\"` needs `[checkpoint]`",
             why: "without checkpoints there is nothing that could hold the positions",
             hint: "add [checkpoint], or set offsets = \"group\"",
         }),
-        (By::ExactlyOnce, Truth::Checkpoint, _) => Err(Refusal {
+        (By::ExactlyOnce, TruthKey::Checkpoint, _) => Err(RefusedCombination {
             what: "`offsets = \"checkpoint\"` does not go with `delivery = \"exactly-once\"`",
             why: "outputs become visible with a commit to Kafka, and only positions that are in the same commit \
                 agree with them",
             hint: "set offsets = \"group\", or delivery = \"at-least-once\"",
         }),
-        (By::AtLeastOnce | By::ExactlyOnce, _, Some(CommitOffsets::Periodic)) => Err(Refusal {
+        (By::AtLeastOnce | By::ExactlyOnce, _, Some(CommitOffsetsKey::Periodic)) => Err(RefusedCombination {
             what: "`commit-offsets = \"periodic\"` does not go with `[checkpoint]`",
             why: "a position that is committed between two checkpoints belongs to neither",
             hint: "set commit-offsets = \"on-checkpoint\"; how often is `interval` of [checkpoint]",
         }),
-        (By::AtLeastOnce | By::ExactlyOnce, Truth::Group, Some(CommitOffsets::Never)) => Err(Refusal {
-            what: "`commit-offsets = \"never\"` does not go with `[checkpoint]` and `offsets = \"group\"`",
-            why: "the positions of a checkpoint would be kept nowhere",
-            hint: "set commit-offsets = \"on-checkpoint\"",
-        }),
-        (By::AtLeastOnce | By::ExactlyOnce, Truth::Group, None | Some(CommitOffsets::OnCheckpoint)) => {
+        (By::AtLeastOnce | By::ExactlyOnce, TruthKey::Group, Some(CommitOffsetsKey::Never)) => {
+            Err(RefusedCombination {
+                what: "`commit-offsets = \"never\"` does not go with `[checkpoint]` and `offsets = \"group\"`",
+                why: "the positions of a checkpoint would be kept nowhere",
+                hint: "set commit-offsets = \"on-checkpoint\"",
+            })
+        }
+        (By::AtLeastOnce | By::ExactlyOnce, TruthKey::Group, None | Some(CommitOffsetsKey::OnCheckpoint)) => {
             Ok((At::Group, Commit::OnCheckpoint))
         }
-        (By::AtLeastOnce, Truth::Checkpoint, None | Some(CommitOffsets::OnCheckpoint)) => {
+        (By::AtLeastOnce, TruthKey::Checkpoint, None | Some(CommitOffsetsKey::OnCheckpoint)) => {
             Ok((At::Checkpoint, Commit::OnCheckpoint))
         }
-        (By::AtLeastOnce, Truth::Checkpoint, Some(CommitOffsets::Never)) => Ok((At::Checkpoint, Commit::Never)),
-        (By::None, Truth::Group, Some(CommitOffsets::OnCheckpoint)) => Err(Refusal {
+        (By::AtLeastOnce, TruthKey::Checkpoint, Some(CommitOffsetsKey::Never)) => Ok((At::Checkpoint, Commit::Never)),
+        (By::None, TruthKey::Group, Some(CommitOffsetsKey::OnCheckpoint)) => Err(RefusedCombination {
             what: "`commit-offsets = \"on-checkpoint\"` needs `[checkpoint]`",
             why: "without checkpoints no position would ever be committed",
             hint: "add [checkpoint], or set commit-offsets = \"periodic\"",
         }),
-        (By::None, Truth::Group, None | Some(CommitOffsets::Periodic)) => Ok((At::Group, Commit::Periodic)),
-        (By::None, Truth::Group, Some(CommitOffsets::Never)) => Ok((At::Group, Commit::Never)),
+        (By::None, TruthKey::Group, None | Some(CommitOffsetsKey::Periodic)) => Ok((At::Group, Commit::Periodic)),
+        (By::None, TruthKey::Group, Some(CommitOffsetsKey::Never)) => Ok((At::Group, Commit::Never)),
     }
 }
 

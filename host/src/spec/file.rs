@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::position::{Start, Stop};
+use super::position::{StartKey, StopKey};
 use super::property::Property;
 use super::text::values::{At, Brokers, Instance, Name, Named, Period, Size, Text, Topic, Whole};
 
@@ -25,7 +25,7 @@ pub(super) struct File {
     /// The pipeline's name; the default group of its sources is `sandbar.<name>`.
     pub(super) name: At<Name>,
     /// What a crash may do to the outputs. Default: "exactly-once" with `[checkpoint]`, "none" without.
-    pub(super) delivery: Option<At<Delivery>>,
+    pub(super) delivery: Option<At<DeliveryKey>>,
     /// Threads, each a member of the group. Default: one a core.
     pub(super) workers: Option<At<Whole<1, 512>>>,
     /// A stable id of this process; members of one pipeline on one machine differ by it.
@@ -43,28 +43,28 @@ pub(super) struct File {
     pub(super) kafka: Kafka,
     /// Where records come from, by name.
     #[serde(default)]
-    pub(super) source: Named<Source>,
+    pub(super) source: Named<SourceTable>,
     /// Plugins placed in the pipeline, by name.
     #[serde(default)]
-    pub(super) operator: Named<Operator>,
+    pub(super) operator: Named<OperatorTable>,
     /// Where records go, by name.
     #[serde(default)]
-    pub(super) sink: Named<Sink>,
+    pub(super) sink: Named<SinkTable>,
     /// Where records go that a plugin refused, or on which it failed, and outputs that Kafka refused. What does not fit
     /// there is cut.
     pub(super) dead_letters: Option<At<DeadLetters>>,
     /// Checkpoints; absent: none, and the state of a partition begins empty after a crash and whenever the partition
     /// moves to another worker or process.
-    pub(super) checkpoint: Option<At<Checkpoint>>,
+    pub(super) checkpoint: Option<At<CheckpointTable>>,
     /// The local working copy.
     #[serde(default)]
-    pub(super) state: State,
+    pub(super) state: StateTable,
 }
 
 /// What a crash may do to the outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Delivery {
+pub(super) enum DeliveryKey {
     /// Outputs, state and positions of one prefix. With `[checkpoint]`.
     ExactlyOnce,
     /// State and positions agree; outputs may repeat. With `[checkpoint]`.
@@ -91,7 +91,7 @@ pub(super) struct Kafka {
 /// `file`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Source {
+pub(super) struct SourceTable {
     /// All partitions of these topics, which must exist. The group shares out the first topic that the file names;
     /// partitions of the others go with those of the same number, so none has more of them than the first. Behind an
     /// operator that keeps state all have equally many, for good.
@@ -106,27 +106,27 @@ pub(super) struct Source {
     pub(super) file: Option<At<PathBuf>>,
     /// How records lie in the file.
     #[serde(default)]
-    pub(super) format: At<Format>,
+    pub(super) format: At<FormatKey>,
     /// Overrides `[kafka]`: the brokers are replaced, properties are merged.
     pub(super) kafka: Option<At<Kafka>>,
     /// The consumer group. Default: `sandbar.<name of the pipeline>`.
     pub(super) group: Option<At<Text>>,
     /// Where a partition starts that has no committed position of this pipeline.
     #[serde(default)]
-    pub(super) start: At<Start>,
+    pub(super) start: At<StartKey>,
     /// What to do if nothing else says where to start.
     #[serde(default)]
-    pub(super) otherwise: At<Otherwise>,
+    pub(super) otherwise: At<OtherwiseKey>,
     /// Where the run ends, exclusive; absent: never.
-    pub(super) stop: Option<At<Stop>>,
+    pub(super) stop: Option<At<StopKey>>,
     /// What to do when the log no longer holds the position, or was truncated below it and holds other records there.
     #[serde(default)]
-    pub(super) on_out_of_range: At<OutOfRange>,
+    pub(super) on_out_of_range: At<OutOfRangeKey>,
     /// Where the truth about positions is.
     #[serde(default)]
-    pub(super) offsets: At<Truth>,
+    pub(super) offsets: At<TruthKey>,
     /// When positions are committed to the group. Default: "on-checkpoint" with `[checkpoint]`, "periodic" without.
-    pub(super) commit_offsets: Option<At<CommitOffsets>>,
+    pub(super) commit_offsets: Option<At<CommitOffsetsKey>>,
     /// Spacing of periodic commits.
     #[serde(default)]
     pub(super) auto_commit_interval: At<Period<10, DAY, 5_000>>,
@@ -163,7 +163,7 @@ fn record() -> At<String> {
 /// How records lie in a file.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Format {
+pub(super) enum FormatKey {
     /// One JSON object a line: key, value, timestamp, headers.
     #[default]
     Json,
@@ -174,7 +174,7 @@ pub(super) enum Format {
 /// What to do if nothing else says where to start.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Otherwise {
+pub(super) enum OtherwiseKey {
     /// At the first record of the log.
     #[default]
     Earliest,
@@ -187,7 +187,7 @@ pub(super) enum Otherwise {
 /// What to do when the log no longer holds the position, or was truncated below it and holds other records there.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum OutOfRange {
+pub(super) enum OutOfRangeKey {
     /// Stop with an error.
     #[default]
     Fail,
@@ -200,7 +200,7 @@ pub(super) enum OutOfRange {
 /// Where the truth about positions is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Truth {
+pub(super) enum TruthKey {
     /// In the consumer group.
     #[default]
     Group,
@@ -211,7 +211,7 @@ pub(super) enum Truth {
 /// When positions are committed to the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum CommitOffsets {
+pub(super) enum CommitOffsetsKey {
     /// With each checkpoint.
     OnCheckpoint,
     /// Each `auto-commit-interval`, without `[checkpoint]`.
@@ -223,7 +223,7 @@ pub(super) enum CommitOffsets {
 /// A plugin placed in the pipeline.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Operator {
+pub(super) struct OperatorTable {
     /// The component's file.
     pub(super) plugin: At<PathBuf>,
     /// What it reads, in the order of the plugin's inputs: sources, operators ("parse"), an operator's named output
@@ -233,16 +233,16 @@ pub(super) struct Operator {
     pub(super) config: Option<At<serde_json::Value>>,
     /// What happens to a record on which the plugin traps or breaks a limit.
     #[serde(default)]
-    pub(super) on_error: At<OnError>,
+    pub(super) on_error: At<OnErrorKey>,
     /// What an instance of the plugin may use.
     #[serde(default)]
-    pub(super) limits: Limits,
+    pub(super) limits: LimitsTable,
 }
 
 /// What happens to a record on which a plugin traps or breaks a limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum OnError {
+pub(super) enum OnErrorKey {
     /// The pipeline stops with exit code 10.
     #[default]
     Fail,
@@ -255,7 +255,7 @@ pub(super) enum OnError {
 /// What an instance of a plugin may use.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Limits {
+pub(super) struct LimitsTable {
     /// Linear memory.
     #[serde(default)]
     pub(super) memory: At<Size<{ 1 << 16 }, { 4 << 30 }, { 64 * MIB }>>,
@@ -267,7 +267,7 @@ pub(super) struct Limits {
 /// A sink: a topic of Kafka, or a file for development. Exactly one of `topic` and `file`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Sink {
+pub(super) struct SinkTable {
     /// What it takes: sources, operators ("parse"), an operator's named output ("parse.rejected").
     pub(super) from: At<Vec<At<String>>>,
     /// The topic, which must exist.
@@ -276,11 +276,11 @@ pub(super) struct Sink {
     pub(super) file: Option<At<PathBuf>>,
     /// How a record's partition follows from its key.
     #[serde(default)]
-    pub(super) partitioner: At<Partitioner>,
+    pub(super) partitioner: At<PartitionerKey>,
     /// What happens to an output that Kafka refuses for good: for its time, its size, or a null key if the topic is
     /// compacted.
     #[serde(default)]
-    pub(super) on_refused: At<OnRefused>,
+    pub(super) on_refused: At<OnRefusedKey>,
     /// Overrides `[kafka]`: the brokers are replaced, properties are merged.
     pub(super) kafka: Option<At<Kafka>>,
 }
@@ -288,7 +288,7 @@ pub(super) struct Sink {
 /// What happens to an output that Kafka refuses for good.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum OnRefused {
+pub(super) enum OnRefusedKey {
     /// The pipeline stops with exit code 5.
     #[default]
     Fail,
@@ -301,7 +301,7 @@ pub(super) enum OnRefused {
 /// How a record's partition follows from its key.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Partitioner {
+pub(super) enum PartitionerKey {
     /// As Java clients do.
     #[default]
     Murmur2,
@@ -320,7 +320,7 @@ pub(super) struct DeadLetters {
     pub(super) file: Option<At<PathBuf>>,
     /// How a record's partition follows from its key.
     #[serde(default)]
-    pub(super) partitioner: At<Partitioner>,
+    pub(super) partitioner: At<PartitionerKey>,
     /// Overrides `[kafka]`: the brokers are replaced, properties are merged.
     pub(super) kafka: Option<At<Kafka>>,
 }
@@ -328,7 +328,7 @@ pub(super) struct DeadLetters {
 /// Checkpoints.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Checkpoint {
+pub(super) struct CheckpointTable {
     /// From the start of one to the start of the next.
     #[serde(default)]
     pub(super) interval: At<Period<10, DAY, 1_000>>,
@@ -353,7 +353,7 @@ pub(super) struct Checkpoint {
 /// The local working copy.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct State {
+pub(super) struct StateTable {
     /// Its folder; deleting it loses nothing. Default: `.sandbar/<name of the pipeline>`.
     pub(super) dir: Option<At<PathBuf>>,
     /// Memory for caches and write buffers, over all tasks of the process.

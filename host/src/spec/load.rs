@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use super::check;
 use super::file::File;
 use super::text::document::{self, Document, Node, Value};
-use super::text::reading::{Fault, Wrong, listed};
+use super::text::reading::{ReadFault, Wrong, listed};
 use super::text::sets;
 
 /// Reads and checks a pipeline file; `sets` are `dotted.path=VALUE` and win over what stands in it.
@@ -44,7 +44,7 @@ pub fn parse(text: &str, path: &Path, sets: &[String]) -> Result<Pipeline> {
 }
 
 /// A fault in a person's words.
-fn explain(document: &Document, fault: Fault) -> Error {
+fn explain(document: &Document, fault: ReadFault) -> Error {
     let mut path: Vec<_> = fault.path.iter().rev().map(String::as_str).collect();
     // The place of a whole file says nothing.
     let span = fault.span.as_ref().filter(|span| !span.is_empty());

@@ -6,14 +6,14 @@ use crate::config::Location;
 use crate::error::Result;
 
 use super::check::Scope;
-use super::file::Checkpoint;
+use super::file::CheckpointTable;
 use super::properties;
 
 /// The folder if the file names none.
 const FOLDER: &str = "checkpoints";
 
 /// What the `[checkpoint]` table says of its store.
-pub(super) fn location(raw: &Checkpoint, scope: &Scope<'_>) -> Result<Location> {
+pub(super) fn location(raw: &CheckpointTable, scope: &Scope<'_>) -> Result<Location> {
     let store = raw.store.as_ref().map_or(FOLDER, |store| store.value.0.as_str());
     let span = raw.store.as_ref().and_then(|store| store.span.as_ref());
     let settings = (raw.properties.0.iter())

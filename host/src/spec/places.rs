@@ -4,7 +4,7 @@ use crate::config;
 use crate::error::Result;
 
 use super::check::Scope;
-use super::file::{CommitOffsets, File, Kafka, OnRefused, Partitioner};
+use super::file::{CommitOffsetsKey, File, Kafka, OnRefusedKey, PartitionerKey};
 use super::graph::Graph;
 use super::properties;
 use super::text::document::Span;
@@ -12,8 +12,8 @@ use super::text::values::{At, Topic};
 
 /// The sinks, in the order of the file.
 pub(super) fn sinks(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config::Sink>> {
-    let place = |(index, (name, raw)): (usize, &(At<String>, super::file::Sink))| {
-        let keys = Keys {
+    let place = |(index, (name, raw)): (usize, &(At<String>, super::file::SinkTable))| {
+        let keys = DestinationKeys {
             part: format!("sink.{}", name.value),
             span: name.span.as_ref(),
             topic: raw.topic.as_ref(),
@@ -34,7 +34,7 @@ pub(super) fn sinks(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec
 /// The dead letters, as a sink of that name.
 pub(super) fn dead_letters(file: &File, scope: &Scope<'_>) -> Result<Option<config::Sink>> {
     let place = |raw: &At<super::file::DeadLetters>| {
-        let keys = Keys {
+        let keys = DestinationKeys {
             part: "dead-letters".to_owned(),
             span: raw.span.as_ref(),
             topic: raw.value.topic.as_ref(),
@@ -54,15 +54,20 @@ pub(super) fn dead_letters(file: &File, scope: &Scope<'_>) -> Result<Option<conf
 }
 
 /// What happens to an output that Kafka refuses. To go on without it the records since the last commit are done again.
-fn on_refused(keys: &Keys<'_>, raw: &At<OnRefused>, file: &File, scope: &Scope<'_>) -> Result<config::OnRefused> {
+fn on_refused(
+    keys: &DestinationKeys<'_>,
+    raw: &At<OnRefusedKey>,
+    file: &File,
+    scope: &Scope<'_>,
+) -> Result<config::OnRefused> {
     let part = &keys.part;
     let refuse = |what: String, why: &str| scope.refuse(raw.span.as_ref(), what, why);
-    if raw.value != OnRefused::Fail && keys.file.is_some() {
+    if raw.value != OnRefusedKey::Fail && keys.file.is_some() {
         let what = format!("`{part}.on-refused` does not go with `file`");
         return Err(refuse(what, "a file refuses no output"));
     }
     let read_once = file.source.0.iter().find(|(_, source)| source.file.is_some());
-    if let Some((name, _)) = read_once.filter(|_| raw.value != OnRefused::Fail) {
+    if let Some((name, _)) = read_once.filter(|_| raw.value != OnRefusedKey::Fail) {
         let what = format!(
             "`{part}.on-refused` does not go with source `{}`, which is a file",
             name.value
@@ -70,11 +75,11 @@ fn on_refused(keys: &Keys<'_>, raw: &At<OnRefused>, file: &File, scope: &Scope<'
         let why = "to go on without an output, the records since the last commit are read again, and a file is not";
         return Err(refuse(what, why).hint("read a topic, or remove `on-refused`"));
     }
-    let is_never = |source: &super::file::Source| {
-        source.commit_offsets.as_ref().map(|commits| commits.value) == Some(CommitOffsets::Never)
+    let is_never = |source: &super::file::SourceTable| {
+        source.commit_offsets.as_ref().map(|commits| commits.value) == Some(CommitOffsetsKey::Never)
     };
     let never = file.source.0.iter().find(|(_, source)| is_never(source));
-    if let Some((name, _)) = never.filter(|_| raw.value != OnRefused::Fail && file.checkpoint.is_none()) {
+    if let Some((name, _)) = never.filter(|_| raw.value != OnRefusedKey::Fail && file.checkpoint.is_none()) {
         let what = format!(
             "`{part}.on-refused` does not go with `commit-offsets = \"never\"` of source `{}`",
             name.value
@@ -83,10 +88,10 @@ fn on_refused(keys: &Keys<'_>, raw: &At<OnRefused>, file: &File, scope: &Scope<'
         return Err(refuse(what, why).hint("let it commit, add [checkpoint], or remove `on-refused`"));
     }
     match raw.value {
-        OnRefused::Fail => Ok(config::OnRefused::Fail),
-        OnRefused::Skip => Ok(config::OnRefused::Skip),
-        OnRefused::DeadLetter if file.dead_letters.is_some() => Ok(config::OnRefused::DeadLetter),
-        OnRefused::DeadLetter => {
+        OnRefusedKey::Fail => Ok(config::OnRefused::Fail),
+        OnRefusedKey::Skip => Ok(config::OnRefused::Skip),
+        OnRefusedKey::DeadLetter if file.dead_letters.is_some() => Ok(config::OnRefused::DeadLetter),
+        OnRefusedKey::DeadLetter => {
             let what = format!("`{part}.on-refused` is \"dead-letter\" and there are no `[dead-letters]`");
             let hint = format!("add [dead-letters] with topic = \"{}.dead\"", file.name.value.0);
             Err(refuse(what, "a refused output would have no place to go").hint(hint))
@@ -95,24 +100,24 @@ fn on_refused(keys: &Keys<'_>, raw: &At<OnRefused>, file: &File, scope: &Scope<'
 }
 
 /// The keys that say where records go.
-struct Keys<'a> {
+struct DestinationKeys<'a> {
     part: String,
     span: Option<&'a Span>,
     topic: Option<&'a At<Topic>>,
     file: Option<&'a At<std::path::PathBuf>>,
-    partitioner: &'a At<Partitioner>,
+    partitioner: &'a At<PartitionerKey>,
     kafka: Option<&'a At<Kafka>>,
 }
 
-fn target(keys: &Keys<'_>, file: &File, scope: &Scope<'_>) -> Result<config::Target> {
+fn target(keys: &DestinationKeys<'_>, file: &File, scope: &Scope<'_>) -> Result<config::Target> {
     let part = &keys.part;
     match (keys.topic, keys.file) {
         (Some(topic), None) => Ok(config::Target::Kafka {
             cluster: properties::cluster(part, &file.kafka, keys.kafka, scope)?,
             topic: topic.value.0.clone(),
             partitioner: match keys.partitioner.value {
-                Partitioner::Murmur2 => config::Partitioner::Murmur2,
-                Partitioner::Crc32 => config::Partitioner::Crc32,
+                PartitionerKey::Murmur2 => config::Partitioner::Murmur2,
+                PartitionerKey::Crc32 => config::Partitioner::Crc32,
             },
         }),
         (None, Some(path)) => {

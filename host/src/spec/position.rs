@@ -14,7 +14,7 @@ use super::text::values::{Scalar, Whole};
 /// Where a partition starts that has no committed position of this pipeline.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Start {
+pub(super) enum StartKey {
     /// At the group's offset, whoever committed it.
     #[default]
     GroupOffsets,
@@ -25,7 +25,7 @@ pub(super) enum Start {
     /// At the first record of this time or later: an RFC 3339 time, or milliseconds since 1970.
     Timestamp(Moment),
     /// At these offsets, by topic and partition; a partition that is not listed takes the group's, else `otherwise`.
-    Offsets(Listed),
+    Offsets(ListedOffsets),
     /// At the offsets of this file, as `sandbar offsets export` writes it; relative to the pipeline file.
     File(PathBuf),
 }
@@ -33,7 +33,7 @@ pub(super) enum Start {
 /// Where a bounded run ends; exclusive.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Stop {
+pub(super) enum StopKey {
     /// At the group's offsets.
     GroupOffsets,
     /// At the last stable offset of the moment of the start.
@@ -41,7 +41,7 @@ pub(super) enum Stop {
     /// At the first record of this time or later: an RFC 3339 time, or milliseconds since 1970.
     Timestamp(Moment),
     /// At these offsets, by topic and partition; a partition that is not listed has no stop.
-    Offsets(Listed),
+    Offsets(ListedOffsets),
     /// At the offsets of this file, as `sandbar offsets export` writes it; relative to the pipeline file.
     File(PathBuf),
 }
@@ -80,9 +80,9 @@ type Offset = Whole<0, { i64::MAX }>;
 
 /// Offsets by topic and partition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Listed(BTreeMap<String, BTreeMap<PartitionKey, Offset>>);
+pub(super) struct ListedOffsets(BTreeMap<String, BTreeMap<PartitionKey, Offset>>);
 
-impl Listed {
+impl ListedOffsets {
     /// The checked form; `Err` says what is missing.
     pub(super) fn offsets(&self) -> Result<Offsets, String> {
         if self.0.is_empty() {
@@ -101,7 +101,7 @@ impl Listed {
     }
 }
 
-impl JsonSchema for Listed {
+impl JsonSchema for ListedOffsets {
     fn schema_name() -> Cow<'static, str> {
         "Offsets".into()
     }
@@ -141,7 +141,7 @@ impl<'de> Deserialize<'de> for PartitionKey {
 /// Reads what `sandbar offsets export` wrote; `Err` says why not, in a sentence that names the file.
 pub(super) fn read_export(path: &Path) -> Result<Offsets, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
-    let listed: Listed = serde_json::from_str(&text).map_err(|error| {
+    let listed: ListedOffsets = serde_json::from_str(&text).map_err(|error| {
         format!(
             "`{}` does not hold what `sandbar offsets export` writes: {error}",
             path.display()

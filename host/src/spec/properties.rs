@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::Cluster;
 use crate::error::{Error, Result};
-use crate::login::{Refusal, Secret, sign_in};
+use crate::login::{RefusedProperty, Secret, sign_in};
 
 use super::check::Scope;
 use super::file::Kafka;
@@ -129,7 +129,7 @@ struct Given {
     value: Secret,
 }
 
-fn not_built(refusal: Refusal, given: &BTreeMap<String, Given>, scope: &Scope<'_>) -> Error {
+fn not_built(refusal: RefusedProperty, given: &BTreeMap<String, Given>, scope: &Scope<'_>) -> Error {
     let at = given.get(&refusal.name);
     let table = at.map_or("kafka", |given| &given.table);
     let what = format!("`{}` in `{table}.properties` cannot be used", refusal.name);

@@ -8,8 +8,8 @@ use crate::error::Result;
 
 use super::check::Scope;
 use super::delivery;
-use super::file::{File, Format, Otherwise, OutOfRange, Source};
-use super::position::{Listed, Start, Stop, read_export};
+use super::file::{File, FormatKey, OtherwiseKey, OutOfRangeKey, SourceTable};
+use super::position::{ListedOffsets, StartKey, StopKey, read_export};
 use super::properties;
 use super::text::document::Span;
 use super::text::values::At;
@@ -17,12 +17,12 @@ use super::text::values::At;
 /// A source, by its name.
 pub(super) fn source(
     name: &At<String>,
-    raw: &Source,
+    raw: &SourceTable,
     file: &File,
     delivery: config::Delivery,
     scope: &Scope<'_>,
 ) -> Result<config::Source> {
-    let one = Part {
+    let one = SourcePart {
         name,
         raw,
         file,
@@ -37,15 +37,15 @@ pub(super) fn source(
 }
 
 /// One source and what stands around it.
-struct Part<'a> {
+struct SourcePart<'a> {
     name: &'a At<String>,
-    raw: &'a Source,
+    raw: &'a SourceTable,
     file: &'a File,
     delivery: config::Delivery,
     scope: &'a Scope<'a>,
 }
 
-impl Part<'_> {
+impl SourcePart<'_> {
     fn key(&self, key: &str) -> String {
         format!("`source.{}.{key}`", self.name.value)
     }
@@ -92,8 +92,8 @@ impl Part<'_> {
             name: self.name.value.clone(),
             path: self.scope.stream(path),
             format: match self.raw.format.value {
-                Format::Json => config::FileFormat::Json,
-                Format::Lines => config::FileFormat::Lines,
+                FormatKey::Json => config::FileFormat::Json,
+                FormatKey::Lines => config::FileFormat::Lines,
             },
             max_batch: self.max_batch(),
             event_time: self.event_time()?,
@@ -147,15 +147,15 @@ impl Part<'_> {
             },
             start: self.start()?,
             otherwise: match raw.otherwise.value {
-                Otherwise::Earliest => config::Otherwise::Earliest,
-                Otherwise::Latest => config::Otherwise::Latest,
-                Otherwise::Fail => config::Otherwise::Fail,
+                OtherwiseKey::Earliest => config::Otherwise::Earliest,
+                OtherwiseKey::Latest => config::Otherwise::Latest,
+                OtherwiseKey::Fail => config::Otherwise::Fail,
             },
             stop: raw.stop.as_ref().map(|stop| self.stop(stop)).transpose()?,
             on_out_of_range: match raw.on_out_of_range.value {
-                OutOfRange::Fail => config::OutOfRange::Fail,
-                OutOfRange::Earliest => config::OutOfRange::Earliest,
-                OutOfRange::Latest => config::OutOfRange::Latest,
+                OutOfRangeKey::Fail => config::OutOfRange::Fail,
+                OutOfRangeKey::Earliest => config::OutOfRange::Earliest,
+                OutOfRangeKey::Latest => config::OutOfRange::Latest,
             },
             truth,
             commit_offsets,
@@ -224,27 +224,27 @@ impl Part<'_> {
     fn start(&self) -> Result<config::Start> {
         let span = self.raw.start.span.as_ref();
         Ok(match &self.raw.start.value {
-            Start::GroupOffsets => config::Start::GroupOffsets,
-            Start::Earliest => config::Start::Earliest,
-            Start::Latest => config::Start::Latest,
-            Start::Timestamp(moment) => config::Start::Timestamp(moment.0),
-            Start::Offsets(listed) => config::Start::Offsets(self.listed("start", listed, span)?),
-            Start::File(path) => config::Start::Offsets(self.exported("start", path, span)?),
+            StartKey::GroupOffsets => config::Start::GroupOffsets,
+            StartKey::Earliest => config::Start::Earliest,
+            StartKey::Latest => config::Start::Latest,
+            StartKey::Timestamp(moment) => config::Start::Timestamp(moment.0),
+            StartKey::Offsets(listed) => config::Start::Offsets(self.listed("start", listed, span)?),
+            StartKey::File(path) => config::Start::Offsets(self.exported("start", path, span)?),
         })
     }
 
-    fn stop(&self, stop: &At<Stop>) -> Result<config::Stop> {
+    fn stop(&self, stop: &At<StopKey>) -> Result<config::Stop> {
         let span = stop.span.as_ref();
         Ok(match &stop.value {
-            Stop::GroupOffsets => config::Stop::GroupOffsets,
-            Stop::Latest => config::Stop::Latest,
-            Stop::Timestamp(moment) => config::Stop::Timestamp(moment.0),
-            Stop::Offsets(listed) => config::Stop::Offsets(self.listed("stop", listed, span)?),
-            Stop::File(path) => config::Stop::Offsets(self.exported("stop", path, span)?),
+            StopKey::GroupOffsets => config::Stop::GroupOffsets,
+            StopKey::Latest => config::Stop::Latest,
+            StopKey::Timestamp(moment) => config::Stop::Timestamp(moment.0),
+            StopKey::Offsets(listed) => config::Stop::Offsets(self.listed("stop", listed, span)?),
+            StopKey::File(path) => config::Stop::Offsets(self.exported("stop", path, span)?),
         })
     }
 
-    fn listed(&self, key: &str, listed: &Listed, span: Option<&Span>) -> Result<config::Offsets> {
+    fn listed(&self, key: &str, listed: &ListedOffsets, span: Option<&Span>) -> Result<config::Offsets> {
         let what = || format!("{} is not valid", self.key(key));
         listed.offsets().map_err(|why| self.scope.refuse(span, what(), why))
     }

@@ -39,7 +39,7 @@ impl Budget {
 }
 
 /// See the file's header.
-pub(super) struct Cache {
+pub(super) struct StateCache {
     budget: Arc<Budget>,
     hasher: RandomState,
     ring: Ring,
@@ -94,7 +94,7 @@ const KEY_SMALL: usize = 8;
 /// What the table takes for an entry, on average of its growth.
 const PLACE: usize = 8;
 
-impl Cache {
+impl StateCache {
     /// An empty cache that takes its part of the budget as long as it lives.
     pub(super) fn new(budget: &Arc<Budget>) -> Self {
         budget.caches.fetch_add(1, Ordering::Relaxed);
@@ -293,7 +293,7 @@ impl Cache {
     }
 }
 
-impl Drop for Cache {
+impl Drop for StateCache {
     fn drop(&mut self) {
         self.budget.caches.fetch_sub(1, Ordering::Relaxed);
     }
@@ -417,8 +417,8 @@ fn length(value: Option<&[u8]>) -> u16 {
 mod tests {
     use super::*;
 
-    fn cache(bytes: usize) -> Cache {
-        Cache::new(&Budget::new(bytes))
+    fn cache(bytes: usize) -> StateCache {
+        StateCache::new(&Budget::new(bytes))
     }
 
     #[test]
@@ -462,8 +462,8 @@ mod tests {
     #[test]
     fn caches_share_their_budget() {
         let budget = Budget::new(2 * SHARE_MIN);
-        let first = Cache::new(&budget);
-        let second = Cache::new(&budget);
+        let first = StateCache::new(&budget);
+        let second = StateCache::new(&budget);
         assert_eq!(budget.of_one(), SHARE_MIN);
         drop(second);
         assert_eq!(budget.of_one(), 2 * SHARE_MIN);
@@ -475,7 +475,7 @@ mod tests {
     #[test]
     fn no_answer_is_ever_wrong() {
         use std::collections::HashMap;
-        let mut cache = Cache::new(&Budget::new(SHARE_MIN));
+        let mut cache = StateCache::new(&Budget::new(SHARE_MIN));
         let mut applied: HashMap<Vec<u8>, Option<Vec<u8>>> = HashMap::new();
         let (mut chance, mut known) = (1u64, 0);
         for step in 0..300_000 {
@@ -539,10 +539,10 @@ mod tests {
         assert!(!cache.is_whole(b"s"));
         assert_eq!(cache.get(b"s3"), None);
         for forgets in [
-            |cache: &mut Cache| cache.forget(b"s1"),
-            |cache: &mut Cache| cache.applied(b"s1", Some(&[0; VALUE_MAX + 1])),
-            |cache: &mut Cache| cache.applied(&[b's'; KEY_MAX + 1], Some(b"")),
-            |cache: &mut Cache| cache.clear(),
+            |cache: &mut StateCache| cache.forget(b"s1"),
+            |cache: &mut StateCache| cache.applied(b"s1", Some(&[0; VALUE_MAX + 1])),
+            |cache: &mut StateCache| cache.applied(&[b's'; KEY_MAX + 1], Some(b"")),
+            |cache: &mut StateCache| cache.clear(),
         ] {
             cache.begin_whole(b"s", 1);
             assert_eq!(cache.get(b"s!"), Some(None));
@@ -554,10 +554,10 @@ mod tests {
     #[test]
     fn a_share_that_fell_is_kept_to() {
         let budget = Budget::new(1 << 20);
-        let mut cache = Cache::new(&budget);
-        let learn = |cache: &mut Cache, number: u32| cache.learn(&number.to_le_bytes(), None);
+        let mut cache = StateCache::new(&budget);
+        let learn = |cache: &mut StateCache, number: u32| cache.learn(&number.to_le_bytes(), None);
         (0..100_000).for_each(|number| learn(&mut cache, number));
-        let others = [(); 7].map(|()| Cache::new(&budget));
+        let others = [(); 7].map(|()| StateCache::new(&budget));
         learn(&mut cache, 0);
         assert!(cache.bytes() <= 1 << 17);
         drop(others);

@@ -13,7 +13,7 @@
 //! checked.
 
 use super::keys::{self, StoreId};
-use super::overlay::Change;
+use super::overlay::KeyChange;
 
 const MAGIC: &[u8; 3] = b"sbd";
 const VERSION: u8 = 1;
@@ -36,12 +36,15 @@ pub fn unchanged() -> Vec<u8> {
 pub fn dropping(stores: &[StoreId]) -> Vec<u8> {
     let prefixes: Vec<Vec<u8>> = stores.iter().map(|store| keys::prefix(*store)).collect();
     let mut delta = Vec::new();
-    encode(prefixes.iter().map(|prefix| Change::DropStore { prefix }), &mut delta);
+    encode(
+        prefixes.iter().map(|prefix| KeyChange::DropStore { prefix }),
+        &mut delta,
+    );
     delta
 }
 
 /// Appends the changes, encoded.
-pub(super) fn encode<'a>(changes: impl Iterator<Item = Change<'a>>, into: &mut Vec<u8>) {
+pub(super) fn encode<'a>(changes: impl Iterator<Item = KeyChange<'a>>, into: &mut Vec<u8>) {
     let start = into.len();
     into.extend_from_slice(MAGIC);
     into.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
@@ -49,11 +52,11 @@ pub(super) fn encode<'a>(changes: impl Iterator<Item = Change<'a>>, into: &mut V
     for change in changes {
         count += 1;
         match change {
-            Change::Put { key, value } => pair(PUT, key, value, into),
-            Change::Append { key, frames } => pair(APPEND, key, frames, into),
-            Change::Delete { key } => single(DELETE, key, into),
-            Change::ClearMap { prefix } => single(CLEAR_MAP, prefix, into),
-            Change::DropStore { prefix } => {
+            KeyChange::Put { key, value } => pair(PUT, key, value, into),
+            KeyChange::Append { key, frames } => pair(APPEND, key, frames, into),
+            KeyChange::Delete { key } => single(DELETE, key, into),
+            KeyChange::ClearMap { prefix } => single(CLEAR_MAP, prefix, into),
+            KeyChange::DropStore { prefix } => {
                 into[start + 3] = VERSION_DROPS;
                 single(DROP_STORE, prefix, into);
             }
@@ -65,7 +68,7 @@ pub(super) fn encode<'a>(changes: impl Iterator<Item = Change<'a>>, into: &mut V
 }
 
 /// The changes of a delta, or why it is none.
-pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Change<'_>>, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Vec<KeyChange<'_>>, String> {
     let (body, sum) = bytes.split_last_chunk::<4>().ok_or("it is cut off")?;
     let (head, mut rest) = body.split_first_chunk::<4>().ok_or("it is cut off")?;
     if head[..3] != *MAGIC {
@@ -113,23 +116,23 @@ fn string(bytes: &[u8], into: &mut Vec<u8>) {
     into.extend_from_slice(bytes);
 }
 
-fn change<'a>(rest: &mut &'a [u8]) -> Option<Change<'a>> {
+fn change<'a>(rest: &mut &'a [u8]) -> Option<KeyChange<'a>> {
     let (&kind, behind) = rest.split_first()?;
     *rest = behind;
     let key = take(rest)?;
     match kind {
-        PUT if keys::is_entry(key) => Some(Change::Put {
+        PUT if keys::is_entry(key) => Some(KeyChange::Put {
             key,
             value: take(rest)?,
         }),
-        DELETE if keys::is_entry(key) => Some(Change::Delete { key }),
+        DELETE if keys::is_entry(key) => Some(KeyChange::Delete { key }),
         APPEND if keys::is_entry(key) => {
             let frames = take(rest)?;
             keys::items(frames, |_| ())?;
-            Some(Change::Append { key, frames })
+            Some(KeyChange::Append { key, frames })
         }
-        CLEAR_MAP if keys::is_map(key) => Some(Change::ClearMap { prefix: key }),
-        DROP_STORE if keys::is_store(key) => Some(Change::DropStore { prefix: key }),
+        CLEAR_MAP if keys::is_map(key) => Some(KeyChange::ClearMap { prefix: key }),
+        DROP_STORE if keys::is_store(key) => Some(KeyChange::DropStore { prefix: key }),
         _ => None,
     }
 }
@@ -164,19 +167,19 @@ mod tests {
     #[test]
     fn version_one_stays_as_it_was_written() {
         let changes = [
-            Change::ClearMap {
+            KeyChange::ClearMap {
                 prefix: b"\x01mmmm\0\0\0\x01k",
             },
-            Change::Put {
+            KeyChange::Put {
                 key: b"\x01vvvvkey",
                 value: b"value",
             },
-            Change::Delete { key: b"\x01vvvvgone" },
-            Change::Append {
+            KeyChange::Delete { key: b"\x01vvvvgone" },
+            KeyChange::Append {
                 key: b"\x01llllk",
                 frames: b"\x02\0\0\0hi",
             },
-            Change::Put {
+            KeyChange::Put {
                 key: b"\x01mmmm\0\0\0\x01kuser",
                 value: b"",
             },
@@ -199,8 +202,8 @@ mod tests {
     #[test]
     fn version_two_drops_stores_first() {
         let changes = [
-            Change::DropStore { prefix: b"\x01dddd" },
-            Change::Put {
+            KeyChange::DropStore { prefix: b"\x01dddd" },
+            KeyChange::Put {
                 key: b"\x01ddddk",
                 value: b"v",
             },
@@ -220,7 +223,7 @@ mod tests {
             let value = vec![7u8; length];
             let mut bytes = b"before".to_vec();
             encode(
-                [Change::Put {
+                [KeyChange::Put {
                     key: b"\x01vvvv",
                     value: &value,
                 }]
@@ -230,7 +233,7 @@ mod tests {
             let changes = decode(&bytes[6..]).unwrap();
             assert_eq!(
                 changes,
-                [Change::Put {
+                [KeyChange::Put {
                     key: b"\x01vvvv",
                     value: &value
                 }]
@@ -241,14 +244,14 @@ mod tests {
     #[test]
     fn every_cut_and_every_flipped_byte_is_found() {
         let changes = [
-            Change::ClearMap {
+            KeyChange::ClearMap {
                 prefix: b"\x01mmmm\0\0\0\x01k",
             },
-            Change::Append {
+            KeyChange::Append {
                 key: b"\x01llllk",
                 frames: b"\x02\0\0\0hi",
             },
-            Change::Put {
+            KeyChange::Put {
                 key: b"\x01vvvvkey",
                 value: &[3; 200],
             },

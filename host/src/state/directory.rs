@@ -9,7 +9,7 @@
 //! Always: a task's folder appears and goes as a whole, by a rename; what begins with a dot is rubbish and swept away
 //! at the next start.
 
-use super::rocks::{self, Shared};
+use super::rocks::{self, SharedDatabases};
 use super::task::TaskState;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -32,7 +32,7 @@ pub struct StateDirectory {
 struct Inner {
     tasks: PathBuf,
     instance: String,
-    shared: Shared,
+    shared: SharedDatabases,
     /// The lock goes when it is closed, also by kill -9.
     _lock: File,
 }
@@ -52,7 +52,7 @@ impl StateDirectory {
             inner: Arc::new(Inner {
                 tasks,
                 instance,
-                shared: Shared::new(cache_bytes),
+                shared: SharedDatabases::new(cache_bytes),
                 _lock: lock,
             }),
         })

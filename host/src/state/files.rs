@@ -16,17 +16,17 @@ const MOST: i64 = 4096;
 
 /// What is left to be granted; below nothing if the least was granted too often.
 #[derive(Clone)]
-pub(super) struct Files {
+pub(super) struct FileBudget {
     left: Arc<AtomicI64>,
 }
 
 /// Files that a database may have open, as long as this lives.
 pub(super) struct Grant {
     files: i64,
-    of: Files,
+    of: FileBudget,
 }
 
-impl Files {
+impl FileBudget {
     /// Half of the process's limit: the rest is for logs, sockets and the checkpoint store.
     pub(super) fn of(limit: u64) -> Self {
         let left = i64::try_from(limit / 2).unwrap_or(i64::MAX);
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn databases_share_out_what_the_process_may_have_and_give_it_back() {
         for limit in [1024, 4096, 65_536, 1 << 20, u64::MAX] {
-            let files = Files::of(limit);
+            let files = FileBudget::of(limit);
             let grants: Vec<Grant> = (0..200).map(|_| files.grant()).collect();
             let granted: u64 = grants.iter().map(|grant| grant.files as u64).sum();
             assert!(granted <= limit / 2 + 200 * LEAST as u64, "{granted} of {limit}");
@@ -74,7 +74,7 @@ mod tests {
             drop(grants);
             assert_eq!(
                 files.left.load(Ordering::Relaxed),
-                Files::of(limit).left.load(Ordering::Relaxed)
+                FileBudget::of(limit).left.load(Ordering::Relaxed)
             );
         }
     }

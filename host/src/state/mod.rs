@@ -42,5 +42,5 @@ pub use directory::StateDirectory;
 pub use keys::{StoreId, store_id};
 pub use lists::LIST_BYTES;
 pub use scan::Most;
-pub use task::{Stats, TaskState};
+pub use task::{TaskState, TaskStats};
 pub use view::{View, look};

@@ -16,7 +16,7 @@ use std::ops::Bound;
 
 /// One change of one key, as it is encoded and applied. Keys are whole keys of the layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change<'a> {
+pub(super) enum KeyChange<'a> {
     /// The entry has this value.
     Put { key: &'a [u8], value: &'a [u8] },
     /// The entry is gone; of a list: all its items.
@@ -42,12 +42,12 @@ pub(super) enum Known<'a> {
     Appended(&'a [u8]),
 }
 
-impl<'a> Change<'a> {
+impl<'a> KeyChange<'a> {
     /// Orders changes for RocksDB: what is dropped or cleared first, then by key.
     pub(super) fn order(&self) -> (bool, &'a [u8]) {
         match *self {
-            Change::ClearMap { prefix } | Change::DropStore { prefix } => (false, prefix),
-            Change::Put { key, .. } | Change::Delete { key } | Change::Append { key, .. } => (true, key),
+            KeyChange::ClearMap { prefix } | KeyChange::DropStore { prefix } => (false, prefix),
+            KeyChange::Put { key, .. } | KeyChange::Delete { key } | KeyChange::Append { key, .. } => (true, key),
         }
     }
 }
@@ -63,7 +63,7 @@ impl<'a> Known<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum OverlayState {
     Put,
     Deleted,
     Appended,
@@ -80,10 +80,10 @@ struct Room {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct OverlaySlot {
     key: Room,
     value: Room,
-    state: State,
+    state: OverlayState,
     /// The batch that changed it last.
     batch: u32,
     /// Whether that batch may write over the value's bytes: it made them, or the log has them.
@@ -94,7 +94,7 @@ struct Slot {
 #[derive(Debug)]
 struct Logged {
     slot: u32,
-    state: State,
+    state: OverlayState,
     value: Room,
     /// Where the log has the value's bytes, if the batch may write over them.
     saved: Option<usize>,
@@ -104,7 +104,7 @@ struct Logged {
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
     arena: Vec<u8>,
-    slots: Vec<Slot>,
+    slots: Vec<OverlaySlot>,
     table: HashTable<u32>,
     hasher: RandomState,
     /// Entries of maps by their keys.
@@ -164,7 +164,7 @@ impl Overlay {
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
         match self.find(false, key) {
             Some(slot) => self.overwrite(slot, value),
-            None => _ = self.insert(key, State::Put, value),
+            None => _ = self.insert(key, OverlayState::Put, value),
         }
     }
 
@@ -172,7 +172,7 @@ impl Overlay {
     pub(super) fn delete(&mut self, key: &[u8]) {
         match self.find(false, key) {
             Some(slot) => self.bury(slot),
-            None => _ = self.insert(key, State::Deleted, &[]),
+            None => _ = self.insert(key, OverlayState::Deleted, &[]),
         }
     }
 
@@ -180,14 +180,14 @@ impl Overlay {
     pub(super) fn append(&mut self, key: &[u8], item: &[u8]) {
         let slot = match self.find(false, key) {
             Some(slot) => slot,
-            None => self.insert(key, State::Appended, &[]),
+            None => self.insert(key, OverlayState::Appended, &[]),
         };
         self.log(slot, false);
         let length = keys::frame_length(item);
         self.grow(slot, length);
         let slot = &mut self.slots[slot as usize];
-        if slot.state == State::Deleted {
-            slot.state = State::Put;
+        if slot.state == OverlayState::Deleted {
+            slot.state = OverlayState::Put;
         }
         let end = slot.value.start + slot.value.length;
         slot.value.length += length;
@@ -198,7 +198,7 @@ impl Overlay {
     pub(super) fn put_entry(&mut self, key: &[u8], value: &[u8]) {
         match self.find(false, key) {
             Some(slot) => self.overwrite(slot, value),
-            None => self.insert_entry(key, State::Put, value),
+            None => self.insert_entry(key, OverlayState::Put, value),
         }
     }
 
@@ -206,7 +206,7 @@ impl Overlay {
     pub(super) fn delete_entry(&mut self, key: &[u8]) {
         match self.find(false, key) {
             Some(slot) => self.bury(slot),
-            None => self.insert_entry(key, State::Deleted, &[]),
+            None => self.insert_entry(key, OverlayState::Deleted, &[]),
         }
     }
 
@@ -223,7 +223,7 @@ impl Overlay {
             self.bury(slot);
         }
         if self.find(true, prefix).is_none() {
-            self.insert(prefix, State::Cleared, &[]);
+            self.insert(prefix, OverlayState::Cleared, &[]);
             self.marks += 1;
         }
     }
@@ -266,22 +266,22 @@ impl Overlay {
 
     /// The memory that its changes take, roughly.
     pub(super) fn bytes(&self) -> usize {
-        self.arena.len() + self.ordered_bytes + self.slots.len() * (size_of::<Slot>() + 8)
+        self.arena.len() + self.ordered_bytes + self.slots.len() * (size_of::<OverlaySlot>() + 8)
     }
 
     /// The changes, in the order in which they have to be applied: what is cleared first.
-    pub(super) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
-        let dropped = self.dropped.iter().map(|prefix| Change::DropStore { prefix });
-        let marks = self.slots.iter().filter(|slot| slot.state == State::Cleared);
+    pub(super) fn changes(&self) -> impl Iterator<Item = KeyChange<'_>> {
+        let dropped = self.dropped.iter().map(|prefix| KeyChange::DropStore { prefix });
+        let marks = self.slots.iter().filter(|slot| slot.state == OverlayState::Cleared);
         let marks = marks.take(self.marks);
-        let entries = self.slots.iter().filter(|slot| slot.state != State::Cleared);
+        let entries = self.slots.iter().filter(|slot| slot.state != OverlayState::Cleared);
         let changed = marks.chain(entries).map(|slot| {
             let (key, value) = (self.bytes_of(slot.key), self.bytes_of(slot.value));
             match slot.state {
-                State::Put => Change::Put { key, value },
-                State::Deleted => Change::Delete { key },
-                State::Appended => Change::Append { key, frames: value },
-                State::Cleared => Change::ClearMap { prefix: key },
+                OverlayState::Put => KeyChange::Put { key, value },
+                OverlayState::Deleted => KeyChange::Delete { key },
+                OverlayState::Appended => KeyChange::Append { key, frames: value },
+                OverlayState::Cleared => KeyChange::ClearMap { prefix: key },
             }
         });
         dropped.chain(changed)
@@ -312,9 +312,9 @@ impl Overlay {
     pub(super) fn known(&self, slot: u32) -> Known<'_> {
         let slot = &self.slots[slot as usize];
         match slot.state {
-            State::Put => Known::Value(self.bytes_of(slot.value)),
-            State::Appended => Known::Appended(self.bytes_of(slot.value)),
-            State::Deleted | State::Cleared => Known::Absent,
+            OverlayState::Put => Known::Value(self.bytes_of(slot.value)),
+            OverlayState::Appended => Known::Appended(self.bytes_of(slot.value)),
+            OverlayState::Deleted | OverlayState::Cleared => Known::Absent,
         }
     }
 
@@ -322,16 +322,16 @@ impl Overlay {
     fn find(&self, mark: bool, key: &[u8]) -> Option<u32> {
         let is_it = |&index: &u32| {
             let slot = &self.slots[index as usize];
-            (slot.state == State::Cleared) == mark && self.bytes_of(slot.key) == key
+            (slot.state == OverlayState::Cleared) == mark && self.bytes_of(slot.key) == key
         };
         self.table.find(self.hasher.hash_one(key), is_it).copied()
     }
 
-    fn insert(&mut self, key: &[u8], state: State, value: &[u8]) -> u32 {
+    fn insert(&mut self, key: &[u8], state: OverlayState, value: &[u8]) -> u32 {
         let index = self.slots.len() as u32;
         let key = self.room(key, key.len());
         let value = self.room(value, value.len());
-        self.slots.push(Slot {
+        self.slots.push(OverlaySlot {
             key,
             value,
             state,
@@ -353,7 +353,7 @@ impl Overlay {
         index
     }
 
-    fn insert_entry(&mut self, key: &[u8], state: State, value: &[u8]) {
+    fn insert_entry(&mut self, key: &[u8], state: OverlayState, value: &[u8]) {
         let slot = self.insert(key, state, value);
         self.ordered.insert(key.into(), slot);
         self.ordered_bytes += key.len() + TREE_ENTRY_BYTES;
@@ -367,7 +367,7 @@ impl Overlay {
         if let Ok(entry) = self.table.find_entry(self.hasher.hash_one(key), |&at| at == index) {
             entry.remove();
         }
-        if slot.state == State::Cleared {
+        if slot.state == OverlayState::Cleared {
             self.marks -= 1;
         } else if self.ordered.remove(key).is_some() {
             self.ordered_bytes -= key.len() + TREE_ENTRY_BYTES;
@@ -397,7 +397,7 @@ impl Overlay {
     fn overwrite(&mut self, index: u32, value: &[u8]) {
         self.log(index, true);
         let slot = &mut self.slots[index as usize];
-        slot.state = State::Put;
+        slot.state = OverlayState::Put;
         if slot.writable && value.len() <= slot.value.capacity {
             slot.value.length = value.len();
             let start = slot.value.start;
@@ -414,7 +414,7 @@ impl Overlay {
     fn bury(&mut self, index: u32) {
         self.log(index, false);
         let slot = &mut self.slots[index as usize];
-        (slot.state, slot.value) = (State::Deleted, Room::default());
+        (slot.state, slot.value) = (OverlayState::Deleted, Room::default());
     }
 
     /// Makes room for so many bytes more behind the value. Bytes that it has are never written over, so the log needs

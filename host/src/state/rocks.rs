@@ -15,7 +15,7 @@
 //! indexes, filters and write buffers together.
 
 use super::cache::Budget;
-use super::files::{Files, Grant};
+use super::files::{FileBudget, Grant};
 use super::keys;
 use super::lists::TooLong;
 use crate::error::{Error, Kind};
@@ -29,16 +29,16 @@ use std::sync::Arc;
 
 /// What the databases of the process share.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct SharedDatabases {
     cache: Cache,
     buffers: WriteBufferManager,
     buffer_bytes: usize,
-    files: Files,
+    files: FileBudget,
     /// What the tasks' own caches share.
     pub(super) values: Arc<Budget>,
 }
 
-impl Shared {
+impl SharedDatabases {
     /// A limit in bytes for the caches and write buffers of all databases.
     pub(super) fn new(limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(LIMIT_MIN);
@@ -52,7 +52,7 @@ impl Shared {
             cache,
             buffers,
             buffer_bytes: (limit / 8).clamp(BUFFER_MIN, BUFFER_MAX),
-            files: Files::of(open_files::limit()),
+            files: FileBudget::of(open_files::limit()),
             values: Budget::new(values),
         }
     }

@@ -8,12 +8,12 @@ use std::cmp::Ordering;
 use std::ops::Bound;
 
 /// Which entries of a map are meant: those that begin with a prefix and stand behind a key.
-pub(super) struct Entries {
+pub(super) struct EntryRange {
     prefix: Vec<u8>,
     from: Bound<Vec<u8>>,
 }
 
-impl Entries {
+impl EntryRange {
     /// Of the map whose entries begin with `map`: those whose user key begins with `prefix` and stands behind `after`.
     pub(super) fn new(map: &[u8], prefix: &[u8], after: Option<&[u8]>) -> Self {
         let prefix = [map, prefix].concat();

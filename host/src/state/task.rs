@@ -6,13 +6,13 @@
 //! starts that entry anew and is synced, with all before it. So a power cut can only lose the last applies, or leave a
 //! gap in the numbers, which opening finds.
 
-use super::cache::{Budget, Cache};
+use super::cache::{Budget, StateCache};
 use super::files::Grant;
 use super::keys::{self, StoreId};
 use super::lists::{self, TooLong};
-use super::overlay::{Change, Known, Overlay};
+use super::overlay::{KeyChange, Known, Overlay};
 use super::rocks::Opened;
-use super::scan::{self, Entries, Most};
+use super::scan::{self, EntryRange, Most};
 use super::view::View;
 use super::{delta, rocks};
 use crate::error::{Error, Kind, Result};
@@ -37,7 +37,7 @@ const FETCHED_AT_ONCE: usize = 512;
 
 /// What a task's state amounts to and was asked, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct TaskStats {
     /// Entries that are applied, as RocksDB estimates them.
     pub keys: u64,
     /// Bytes of its table files.
@@ -63,20 +63,20 @@ pub struct TaskState {
     /// The files that the database may have open.
     _files: Grant,
     overlay: Overlay,
-    cache: Cache,
+    cache: StateCache,
     pointer: Option<String>,
     /// Number of the next apply, and how many of those before it are not synced.
     step: u64,
     unsynced: usize,
     /// The key at hand, and what a lookup found: kept for their memory.
     key: Vec<u8>,
-    lookup: Lookup,
-    stats: Stats,
+    lookup: BatchLookup,
+    stats: TaskStats,
 }
 
 /// A batch's lookup: its whole keys, where each was found, and those that RocksDB has to be asked for.
 #[derive(Default)]
-struct Lookup {
+struct BatchLookup {
     /// One behind the other, and where each ends; without those that are absent.
     keys: Vec<u8>,
     ends: Vec<usize>,
@@ -87,7 +87,7 @@ struct Lookup {
     misses: Vec<usize>,
 }
 
-impl Lookup {
+impl BatchLookup {
     fn clear(&mut self) {
         self.keys.clear();
         self.ends.clear();
@@ -156,12 +156,12 @@ impl TaskState {
             too_long,
             _files: files,
             overlay: Overlay::default(),
-            cache: Cache::new(budget),
+            cache: StateCache::new(budget),
             step: last + 1,
             unsynced: STEPS_UNSYNCED,
             key: Vec::new(),
-            lookup: Lookup::default(),
-            stats: Stats::default(),
+            lookup: BatchLookup::default(),
+            stats: TaskStats::default(),
         })
     }
 
@@ -211,7 +211,7 @@ impl TaskState {
         values: &mut Column,
     ) -> Result<bool> {
         self.set_map(store, key);
-        let entries = Entries::new(&self.key, prefix, after);
+        let entries = EntryRange::new(&self.key, prefix, after);
         let applied = (!self.is_hidden()).then(|| entries.applied(&self.db));
         let changed = entries.changed(&self.overlay);
         scan::merged(applied, changed, self.key.len(), most, (user_keys, values)).map_err(|error| self.unread(&error))
@@ -278,7 +278,7 @@ impl TaskState {
 
     /// Whether a store has an entry that is applied.
     pub fn has_entries(&self, store: StoreId) -> Result<bool> {
-        let entries = Entries::new(&keys::prefix(store), &[], None).applied(&self.db);
+        let entries = EntryRange::new(&keys::prefix(store), &[], None).applied(&self.db);
         let is_there = entries.valid();
         entries.status().map_err(|error| self.unread(&error))?;
         Ok(is_there)
@@ -404,8 +404,8 @@ impl TaskState {
     }
 
     /// What it amounts to and was asked.
-    pub fn stats(&self) -> Stats {
-        Stats {
+    pub fn stats(&self) -> TaskStats {
+        TaskStats {
             keys: self.applied_keys(),
             disk_bytes: self.property("rocksdb.total-sst-files-size"),
             overlay_bytes: self.overlay.bytes() as u64,
@@ -475,7 +475,7 @@ impl TaskState {
             return Ok(());
         }
         self.cache.begin_whole(&self.key, self.applied_keys());
-        let mut entries = Entries::new(&self.key, &[], None).applied(&self.db);
+        let mut entries = EntryRange::new(&self.key, &[], None).applied(&self.db);
         let (mut keys, mut values) = (Column::default(), Column::default());
         while self.cache.is_whole(&self.key) && entries.valid() {
             keys.clear();
@@ -541,17 +541,17 @@ impl TaskState {
         }
     }
 
-    fn write(&mut self, mut changes: Vec<Change<'_>>, bytes: usize, pointer: &str) -> Result<()> {
+    fn write(&mut self, mut changes: Vec<KeyChange<'_>>, bytes: usize, pointer: &str) -> Result<()> {
         // In the order of the keys each search of the write buffer begins where the one before ended.
-        changes.sort_unstable_by_key(Change::order);
+        changes.sort_unstable_by_key(KeyChange::order);
         let mut batch = WriteBatch::with_capacity_bytes(bytes + 256);
         for change in &changes {
             match *change {
-                Change::Put { key, value } => batch.put(key, value),
-                Change::Delete { key } => batch.delete(key),
-                Change::Append { key, frames } => batch.merge(key, frames),
-                Change::ClearMap { prefix } => self.clear_applied(prefix, &mut batch)?,
-                Change::DropStore { prefix } => drop_applied(prefix, &mut batch),
+                KeyChange::Put { key, value } => batch.put(key, value),
+                KeyChange::Delete { key } => batch.delete(key),
+                KeyChange::Append { key, frames } => batch.merge(key, frames),
+                KeyChange::ClearMap { prefix } => self.clear_applied(prefix, &mut batch)?,
+                KeyChange::DropStore { prefix } => drop_applied(prefix, &mut batch),
             }
         }
         batch.put(keys::META_LAYOUT, [keys::LAYOUT]);
@@ -579,24 +579,24 @@ impl TaskState {
     }
 
     /// The cache follows what was just written.
-    fn tell_cache(&mut self, changes: &[Change<'_>]) {
+    fn tell_cache(&mut self, changes: &[KeyChange<'_>]) {
         for changes in changes.chunks(FETCHED_AT_ONCE) {
             self.cache.fetch(changes.iter().map(|change| change.order().1));
             for change in changes {
                 match *change {
-                    Change::Put { key, value } => {
+                    KeyChange::Put { key, value } => {
                         self.cache.applied(key, Some(value));
                         self.too_long.forget(key, true);
                     }
-                    Change::Delete { key } => {
+                    KeyChange::Delete { key } => {
                         self.cache.applied(key, None);
                         self.too_long.forget(key, true);
                     }
-                    Change::Append { key, .. } => self.cache.forget(key),
+                    KeyChange::Append { key, .. } => self.cache.forget(key),
                     // Of maps it has nothing.
-                    Change::ClearMap { .. } => {}
+                    KeyChange::ClearMap { .. } => {}
                     // It comes before whatever was put since.
-                    Change::DropStore { prefix } => {
+                    KeyChange::DropStore { prefix } => {
                         self.cache.clear();
                         self.too_long.forget(prefix, false);
                     }
@@ -607,7 +607,7 @@ impl TaskState {
 
     /// Adds the deletion of all applied entries of a map to the batch.
     fn clear_applied(&self, prefix: &[u8], batch: &mut WriteBatch) -> Result<()> {
-        let mut entries = Entries::new(prefix, &[], None).applied(&self.db);
+        let mut entries = EntryRange::new(prefix, &[], None).applied(&self.db);
         for _ in 0..ENTRIES_DELETED_ONE_BY_ONE {
             match entries.key() {
                 Some(key) => batch.delete(key),

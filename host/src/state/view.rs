@@ -6,7 +6,7 @@
 
 use super::keys::{self, StoreId};
 use super::rocks;
-use super::scan::{self, Entries, Most};
+use super::scan::{self, EntryRange, Most};
 use crate::error::{Error, Kind, Result};
 use crate::record::Column;
 use rocksdb::DB;
@@ -157,7 +157,7 @@ impl View {
         let mut all = Vec::new();
         keys::store(store, &mut all);
         let db = self.db()?;
-        let mut entries = Entries::new(&all, &[], None).applied(&db);
+        let mut entries = EntryRange::new(&all, &[], None).applied(&db);
         let mut count = 0;
         while entries.valid() {
             count += 1;
@@ -186,7 +186,7 @@ impl View {
         columns: (&mut Column, &mut Column),
     ) -> Result<bool> {
         let db = self.db()?;
-        let applied = Entries::new(prefix, &[], after).applied(&db);
+        let applied = EntryRange::new(prefix, &[], after).applied(&db);
         let most = Most {
             entries: limit,
             bytes: PAGE_BYTES,

@@ -2,7 +2,7 @@
 //! had.
 
 use crate::config::{KafkaSource, PartitionCounts, Pipeline, Source};
-use crate::source::{Keyed, Meeting};
+use crate::source::{KeyedSources, Meeting};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The operators that keep state, each with the sources whose records come to it: see `stateful_operators`.
@@ -14,7 +14,7 @@ pub fn keyed(
     stateful: &StatefulOperators,
     recorded: &BTreeMap<String, PartitionCounts>,
     set: &[usize],
-) -> Keyed {
+) -> KeyedSources {
     let meetings = stateful.iter().filter_map(|(operator, sources)| {
         let place = |source: &usize| set.iter().position(|of_set| of_set == source);
         let sources: Vec<_> = sources.iter().filter_map(place).collect();
@@ -24,7 +24,7 @@ pub fn keyed(
         })
     });
     let first = set.first().map(|source| pipeline.sources[*source].name());
-    Keyed {
+    KeyedSources {
         meetings: meetings.collect(),
         recorded: first.and_then(|first| recorded.get(first)).cloned().unwrap_or_default(),
     }

@@ -15,4 +15,4 @@ pub(crate) mod tests;
 pub use co_partitioning::{StatefulOperators, in_same_group, keyed, stateful_sources};
 pub use state::{before_state, stateful_operators};
 pub use subtopologies::{kafka_subtopologies, subtopologies};
-pub use wiring::{Call, Ports, RecordsFrom, Route, Stage, routes};
+pub use wiring::{OperatorCall, Ports, RecordsFrom, Route, Stage, routes};

@@ -55,7 +55,7 @@ pub(crate) fn pipeline(sources: &[&str], operators: &[(&str, &[&str])], sinks: &
         sources: sources.iter().map(|name| kafka_source(name)).collect(),
         operators: operators
             .iter()
-            .map(|(name, inputs)| Operator {
+            .map(|(name, inputs)| OperatorConfig {
                 name: (*name).into(),
                 plugin: PathBuf::new(),
                 inputs: inputs.iter().map(|text| input(text)).collect(),
@@ -108,12 +108,12 @@ fn a_chain_with_a_named_output_is_routed() {
     assert_eq!(
         routes[0].calls,
         [
-            Call {
+            OperatorCall {
                 operator: 0,
                 input: 0,
                 from: RecordsFrom::Source
             },
-            Call {
+            OperatorCall {
                 operator: 1,
                 input: 0,
                 from: RecordsFrom::Call { call: 0, output: 0 }

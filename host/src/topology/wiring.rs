@@ -5,7 +5,7 @@
 //! any of it is staged.
 
 use super::state::{check_state, distinct_stores};
-use crate::config::{Input, OnRefused, Operator, Pipeline, Sink, Source};
+use crate::config::{Input, OnRefused, OperatorConfig, Pipeline, Sink, Source};
 use crate::error::{Error, Kind, Result};
 
 /// Where records come from inside a route.
@@ -24,7 +24,7 @@ pub enum RecordsFrom {
 
 /// One operator reads one of its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Call {
+pub struct OperatorCall {
     /// Index in `Pipeline::operators`.
     pub operator: usize,
     /// Index of the operator's input.
@@ -46,7 +46,7 @@ pub struct Stage {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Route {
     /// Operators, each behind what it reads.
-    pub calls: Vec<Call>,
+    pub calls: Vec<OperatorCall>,
     /// Sinks.
     pub stages: Vec<Stage>,
 }
@@ -98,7 +98,7 @@ fn route(pipeline: &Pipeline, ports: &[Ports], source: &str) -> Result<Route> {
     for (index, operator) in pipeline.operators.iter().enumerate() {
         for (slot, input) in operator.inputs.iter().enumerate() {
             for from in reached(pipeline, ports, &route, source, input)? {
-                route.calls.push(Call {
+                route.calls.push(OperatorCall {
                     operator: index,
                     input: slot as u8,
                     from,
@@ -120,7 +120,7 @@ fn route(pipeline: &Pipeline, ports: &[Ports], source: &str) -> Result<Route> {
 /// state would count them twice.
 fn check_refusals(pipeline: &Pipeline, ports: &[Ports]) -> Result<()> {
     let goes_on = |sink: &&Sink| sink.on_refused != OnRefused::Fail;
-    let keeps_state = |(_, ports): &(&Operator, &Ports)| !ports.stores.is_empty();
+    let keeps_state = |(_, ports): &(&OperatorConfig, &Ports)| !ports.stores.is_empty();
     let sink = pipeline.sinks.iter().find(goes_on);
     let operator = pipeline.operators.iter().zip(ports).find(keeps_state);
     match (&pipeline.checkpoint, sink, operator) {

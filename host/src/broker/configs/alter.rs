@@ -3,9 +3,9 @@
 
 use super::describe::{OF_BROKER, OF_TOPIC, missing, unexpected};
 use super::topic::{TopicConfig, parts};
-use crate::broker::disk::journal::Event;
-use crate::broker::state::State;
-use crate::broker::topics::Refusal;
+use crate::broker::disk::journal::JournalEvent;
+use crate::broker::state::BrokerState;
+use crate::broker::topics::RequestRefusal;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::alter_configs_request::AlterableConfig as Setting;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as Replaced;
@@ -25,12 +25,12 @@ const SUBTRACT: i8 = 3;
 
 /// Answers IncrementalAlterConfigs: what is not named stays as it is.
 pub(in crate::broker) fn alter(
-    state: &mut State,
+    state: &mut BrokerState,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
     let twice = twice(request.resources.iter().map(|of| (of.resource_type, &of.resource_name)));
     let responses = request.resources.into_iter().map(|of| {
-        let asked = Asked {
+        let asked = AskedResource {
             resource: (of.resource_type, &of.resource_name),
             twice: &twice,
             validate_only: request.validate_only,
@@ -47,10 +47,10 @@ pub(in crate::broker) fn alter(
 }
 
 /// Answers AlterConfigs: what is not named goes back to the value for all topics.
-pub(in crate::broker) fn replace(state: &mut State, request: AlterConfigsRequest) -> AlterConfigsResponse {
+pub(in crate::broker) fn replace(state: &mut BrokerState, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let twice = twice(request.resources.iter().map(|of| (of.resource_type, &of.resource_name)));
     let responses = request.resources.into_iter().map(|of| {
-        let asked = Asked {
+        let asked = AskedResource {
             resource: (of.resource_type, &of.resource_name),
             twice: &twice,
             validate_only: request.validate_only,
@@ -67,20 +67,20 @@ pub(in crate::broker) fn replace(state: &mut State, request: AlterConfigsRequest
 }
 
 /// What a request asks of one resource: its kind and name.
-struct Asked<'a> {
+struct AskedResource<'a> {
     resource: (i8, &'a StrBytes),
     /// What the request names more than once.
     twice: &'a BTreeSet<(i8, StrBytes)>,
     validate_only: bool,
 }
 
-impl Asked<'_> {
+impl AskedResource<'_> {
     /// The code and the words of the answer; the settings are edited if nothing speaks against it.
     fn answer<'a>(
         &self,
-        state: &mut State,
+        state: &mut BrokerState,
         settings: impl Iterator<Item = &'a StrBytes>,
-        edit: impl FnOnce(TopicConfig) -> Result<TopicConfig, Refusal>,
+        edit: impl FnOnce(TopicConfig) -> Result<TopicConfig, RequestRefusal>,
     ) -> (i16, Option<StrBytes>) {
         match self.once(settings).and_then(|()| self.change(state, edit)) {
             Ok(()) => (0, None),
@@ -89,7 +89,7 @@ impl Asked<'_> {
     }
 
     /// Refuses what is named more than once: nobody can say which of the two counts.
-    fn once<'a>(&self, mut settings: impl Iterator<Item = &'a StrBytes>) -> Result<(), Refusal> {
+    fn once<'a>(&self, mut settings: impl Iterator<Item = &'a StrBytes>) -> Result<(), RequestRefusal> {
         let refused = |why: &str| Err((ResponseError::InvalidRequest, why.to_owned()));
         let (kind, name) = self.resource;
         if self.twice.contains(&(kind, name.clone())) {
@@ -105,9 +105,9 @@ impl Asked<'_> {
     /// Changes a topic's settings: in the journal first.
     fn change(
         &self,
-        state: &mut State,
-        edit: impl FnOnce(TopicConfig) -> Result<TopicConfig, Refusal>,
-    ) -> Result<(), Refusal> {
+        state: &mut BrokerState,
+        edit: impl FnOnce(TopicConfig) -> Result<TopicConfig, RequestRefusal>,
+    ) -> Result<(), RequestRefusal> {
         let (kind, name) = self.resource;
         if kind != OF_TOPIC {
             return Err(unexpected_change(kind));
@@ -117,7 +117,7 @@ impl Asked<'_> {
         if self.validate_only || config == topic.config {
             return Ok(());
         }
-        let event = Event::Configured {
+        let event = JournalEvent::Configured {
             topic: name.to_string(),
             config: config.clone(),
         };
@@ -132,7 +132,7 @@ impl Asked<'_> {
     }
 }
 
-fn replaced(settings: &[Setting]) -> Result<TopicConfig, Refusal> {
+fn replaced(settings: &[Setting]) -> Result<TopicConfig, RequestRefusal> {
     let mut config = TopicConfig::default();
     for setting in settings {
         put(&mut config, &setting.name, setting.value.as_ref())?;
@@ -140,7 +140,7 @@ fn replaced(settings: &[Setting]) -> Result<TopicConfig, Refusal> {
     Ok(config)
 }
 
-fn altered(mut config: TopicConfig, changes: &[Change]) -> Result<TopicConfig, Refusal> {
+fn altered(mut config: TopicConfig, changes: &[Change]) -> Result<TopicConfig, RequestRefusal> {
     for change in changes {
         let name = change.name.as_str();
         match change.config_operation {
@@ -161,14 +161,18 @@ fn altered(mut config: TopicConfig, changes: &[Change]) -> Result<TopicConfig, R
     Ok(config)
 }
 
-fn put(config: &mut TopicConfig, name: &str, value: Option<&StrBytes>) -> Result<(), Refusal> {
+fn put(config: &mut TopicConfig, name: &str, value: Option<&StrBytes>) -> Result<(), RequestRefusal> {
     let value = value.ok_or_else(|| null(name))?;
     config
         .set(name, value)
         .map_err(|why| (ResponseError::InvalidConfig, why))
 }
 
-fn edit_list(config: &mut TopicConfig, change: &Change, edit: fn(&mut Vec<String>, String)) -> Result<(), Refusal> {
+fn edit_list(
+    config: &mut TopicConfig,
+    change: &Change,
+    edit: fn(&mut Vec<String>, String),
+) -> Result<(), RequestRefusal> {
     let name = change.name.as_str();
     let value = change.value.as_ref().ok_or_else(|| null(name))?;
     let no_list = || {
@@ -191,7 +195,7 @@ fn twice<'a>(resources: impl Iterator<Item = (i8, &'a StrBytes)>) -> BTreeSet<(i
         .collect()
 }
 
-fn null(name: &str) -> Refusal {
+fn null(name: &str) -> RequestRefusal {
     (
         ResponseError::InvalidRequest,
         format!("Null value not supported for : {name}"),
@@ -199,7 +203,7 @@ fn null(name: &str) -> Refusal {
 }
 
 /// The broker's own settings are what its code does.
-fn unexpected_change(kind: i8) -> Refusal {
+fn unexpected_change(kind: i8) -> RequestRefusal {
     match kind {
         OF_BROKER => (
             ResponseError::InvalidRequest,

@@ -1,9 +1,9 @@
 //! DescribeConfigs, and what CreateTopics tells of a new topic's settings.
 
-use super::known::{Kind, TOPIC, TopicSetting, of_broker};
+use super::known::{SettingKind, TOPIC, TopicSetting, of_broker};
 use super::topic::TopicConfig;
-use crate::broker::state::State;
-use crate::broker::topics::{NODE, Refusal, check_name};
+use crate::broker::state::BrokerState;
+use crate::broker::topics::{NODE, RequestRefusal, check_name};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_topics_response::CreatableTopicConfigs;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -24,7 +24,7 @@ const FROM_DEFAULT: i8 = 5;
 
 /// Answers DescribeConfigs. Whoever asks twice for all of one thing hears it once, so that an answer is no larger than
 /// what there is.
-pub(in crate::broker) fn describe(state: &State, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+pub(in crate::broker) fn describe(state: &BrokerState, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let mut seen = BTreeSet::new();
     let is_first = |resource: &DescribeConfigsResource| {
         wanted(resource).is_some() || seen.insert((resource.resource_type, resource.resource_name.clone()))
@@ -57,10 +57,10 @@ pub(in crate::broker) fn of_new_topic(config: &TopicConfig) -> Vec<CreatableTopi
 }
 
 fn entries(
-    state: &State,
+    state: &BrokerState,
     resource: &DescribeConfigsResource,
     with_synonyms: bool,
-) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
+) -> Result<Vec<DescribeConfigsResourceResult>, RequestRefusal> {
     let name = resource.resource_name.as_str();
     let all: Vec<DescribeConfigsResourceResult> = match resource.resource_type {
         OF_TOPIC => {
@@ -127,7 +127,7 @@ fn broker_entries() -> Vec<DescribeConfigsResourceResult> {
     all.into_iter().map(fixed).collect()
 }
 
-fn entry(name: &'static str, value: String, kind: Kind) -> DescribeConfigsResourceResult {
+fn entry(name: &'static str, value: String, kind: SettingKind) -> DescribeConfigsResourceResult {
     DescribeConfigsResourceResult::default()
         .with_name(name.into())
         .with_value(Some(value.into()))
@@ -139,13 +139,13 @@ fn source(given: Option<&str>) -> i8 {
 }
 
 /// The refusal of a topic that is not there.
-pub(in crate::broker) fn missing(topic: &str) -> Refusal {
+pub(in crate::broker) fn missing(topic: &str) -> RequestRefusal {
     let why = format!("The topic '{topic}' does not exist.");
     (ResponseError::UnknownTopicOrPartition, why)
 }
 
 /// The refusal of a kind of thing that has no settings here.
-pub(in crate::broker) fn unexpected(kind: i8) -> Refusal {
+pub(in crate::broker) fn unexpected(kind: i8) -> RequestRefusal {
     let why = format!("the embedded broker has settings of topics and of itself, and none of resource type {kind}");
     (ResponseError::InvalidRequest, why)
 }

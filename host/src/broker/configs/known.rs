@@ -11,7 +11,7 @@ use crate::broker::transactions::requests::TIMEOUTS_MS;
 
 /// A setting's kind; the number is the protocol's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::broker) enum Kind {
+pub(in crate::broker) enum SettingKind {
     Boolean = 1,
     String = 2,
     Int = 3,
@@ -36,7 +36,7 @@ pub(in crate::broker) struct TopicSetting {
     pub broker_name: &'static str,
     /// That value.
     pub value: &'static str,
-    pub kind: Kind,
+    pub kind: SettingKind,
     pub can_be: CanBe,
 }
 
@@ -51,13 +51,13 @@ const ANY_TIME: &str = "9223372036854775807";
 
 /// What a topic can be given, and has without that.
 pub(in crate::broker) const TOPIC: &[TopicSetting] = &[
-    same("cleanup.policy", "log.cleanup.policy", "delete", Kind::List),
-    same("compression.type", "compression.type", "producer", Kind::String),
+    same("cleanup.policy", "log.cleanup.policy", "delete", SettingKind::List),
+    same("compression.type", "compression.type", "producer", SettingKind::String),
     TopicSetting {
         name: BATCH_BYTES,
         broker_name: "message.max.bytes",
         value: "1048588",
-        kind: Kind::Int,
+        kind: SettingKind::Int,
         can_be: CanBe::UpTo(BATCH_LIMIT as i64),
     },
     span(AFTER_MS, "log.message.timestamp.after.max.ms"),
@@ -66,11 +66,11 @@ pub(in crate::broker) const TOPIC: &[TopicSetting] = &[
         "message.timestamp.type",
         "log.message.timestamp.type",
         "CreateTime",
-        Kind::String,
+        SettingKind::String,
     ),
-    same("min.insync.replicas", "min.insync.replicas", "1", Kind::Int),
-    same("retention.bytes", "log.retention.bytes", "-1", Kind::Long),
-    same("retention.ms", "log.retention.ms", "-1", Kind::Long),
+    same("min.insync.replicas", "min.insync.replicas", "1", SettingKind::Int),
+    same("retention.bytes", "log.retention.bytes", "-1", SettingKind::Long),
+    same("retention.ms", "log.retention.ms", "-1", SettingKind::Long),
 ];
 
 /// How Kafka cuts a log into files, which is one file here. CreateTopics takes them, for Kafka Streams sends them with
@@ -88,32 +88,52 @@ pub(in crate::broker) fn topic_setting(name: &str) -> Option<&'static TopicSetti
 }
 
 /// What the broker tells of itself, beside its values for all topics. None of it can be changed.
-pub(in crate::broker) fn of_broker() -> Vec<(&'static str, String, Kind)> {
+pub(in crate::broker) fn of_broker() -> Vec<(&'static str, String, SettingKind)> {
     let node = NODE.0.to_string();
     vec![
-        ("auto.create.topics.enable", false.to_string(), Kind::Boolean),
-        ("broker.id", node.clone(), Kind::Int),
-        ("connections.max.idle.ms", IDLE.as_millis().to_string(), Kind::Long),
-        ("default.replication.factor", "1".to_owned(), Kind::Int),
-        ("delete.topic.enable", true.to_string(), Kind::Boolean),
-        ("group.initial.rebalance.delay.ms", "0".to_owned(), Kind::Int),
-        ("group.max.session.timeout.ms", SESSIONS_MS.end().to_string(), Kind::Int),
+        ("auto.create.topics.enable", false.to_string(), SettingKind::Boolean),
+        ("broker.id", node.clone(), SettingKind::Int),
+        (
+            "connections.max.idle.ms",
+            IDLE.as_millis().to_string(),
+            SettingKind::Long,
+        ),
+        ("default.replication.factor", "1".to_owned(), SettingKind::Int),
+        ("delete.topic.enable", true.to_string(), SettingKind::Boolean),
+        ("group.initial.rebalance.delay.ms", "0".to_owned(), SettingKind::Int),
+        (
+            "group.max.session.timeout.ms",
+            SESSIONS_MS.end().to_string(),
+            SettingKind::Int,
+        ),
         (
             "group.min.session.timeout.ms",
             SESSIONS_MS.start().to_string(),
-            Kind::Int,
+            SettingKind::Int,
         ),
-        ("max.connections", CONNECTIONS.to_string(), Kind::Int),
-        ("node.id", node, Kind::Int),
-        ("num.partitions", "1".to_owned(), Kind::Int),
-        ("offset.metadata.max.bytes", METADATA_LIMIT.to_string(), Kind::Int),
-        ("socket.request.max.bytes", REQUEST_LIMIT.to_string(), Kind::Int),
-        ("transaction.max.timeout.ms", TIMEOUTS_MS.end().to_string(), Kind::Int),
-        ("transactional.id.expiration.ms", EXPIRATION_MS.to_string(), Kind::Int),
+        ("max.connections", CONNECTIONS.to_string(), SettingKind::Int),
+        ("node.id", node, SettingKind::Int),
+        ("num.partitions", "1".to_owned(), SettingKind::Int),
+        (
+            "offset.metadata.max.bytes",
+            METADATA_LIMIT.to_string(),
+            SettingKind::Int,
+        ),
+        ("socket.request.max.bytes", REQUEST_LIMIT.to_string(), SettingKind::Int),
+        (
+            "transaction.max.timeout.ms",
+            TIMEOUTS_MS.end().to_string(),
+            SettingKind::Int,
+        ),
+        (
+            "transactional.id.expiration.ms",
+            EXPIRATION_MS.to_string(),
+            SettingKind::Int,
+        ),
     ]
 }
 
-const fn same(name: &'static str, broker_name: &'static str, value: &'static str, kind: Kind) -> TopicSetting {
+const fn same(name: &'static str, broker_name: &'static str, value: &'static str, kind: SettingKind) -> TopicSetting {
     TopicSetting {
         name,
         broker_name,
@@ -128,7 +148,7 @@ const fn span(name: &'static str, broker_name: &'static str) -> TopicSetting {
         name,
         broker_name,
         value: ANY_TIME,
-        kind: Kind::Long,
+        kind: SettingKind::Long,
         can_be: CanBe::UpTo(i64::MAX),
     }
 }

@@ -1,7 +1,7 @@
 //! What was set for a topic.
 
-use super::known::{AFTER_MS, BATCH_BYTES, BEFORE_MS, CanBe, Kind, TopicSetting, topic_setting};
-use crate::broker::disk::limits::Limits;
+use super::known::{AFTER_MS, BATCH_BYTES, BEFORE_MS, CanBe, SettingKind, TopicSetting, topic_setting};
+use crate::broker::disk::limits::TopicLimits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl TopicConfig {
 
     /// The parts of a list; nothing if it is none.
     pub(in crate::broker) fn list(&self, name: &str) -> Option<Vec<String>> {
-        let setting = topic_setting(name).filter(|setting| setting.kind == Kind::List)?;
+        let setting = topic_setting(name).filter(|setting| setting.kind == SettingKind::List)?;
         let value = self.given(setting).unwrap_or(setting.value);
         Some(parts(value).map(str::to_owned).collect())
     }
@@ -49,10 +49,10 @@ impl TopicConfig {
     }
 
     /// What follows from it for the records that come.
-    pub(in crate::broker) fn limits(&self) -> Limits {
+    pub(in crate::broker) fn limits(&self) -> TopicLimits {
         let number = |name: &str| self.0.get(name).and_then(|value| value.parse::<i64>().ok());
-        let all = Limits::default();
-        Limits {
+        let all = TopicLimits::default();
+        TopicLimits {
             batch_bytes: number(BATCH_BYTES).map_or(all.batch_bytes, |bytes| usize::try_from(bytes).unwrap_or(0)),
             before_ms: number(BEFORE_MS).unwrap_or(all.before_ms),
             after_ms: number(AFTER_MS).unwrap_or(all.after_ms),
@@ -96,7 +96,7 @@ mod tests {
             let why = config.set(name, value).unwrap_err();
             assert!(why.contains(&format!("{name}={value}")), "{why}");
         }
-        assert!(config.is_empty() && config.limits() == Limits::default());
+        assert!(config.is_empty() && config.limits() == TopicLimits::default());
     }
 
     #[test]
@@ -106,7 +106,7 @@ mod tests {
             config.set(setting.name, setting.value).unwrap();
             assert_eq!(config.given(setting), Some(setting.value));
         }
-        assert_eq!(config.limits(), Limits::default());
+        assert_eq!(config.limits(), TopicLimits::default());
     }
 
     #[test]
@@ -120,6 +120,6 @@ mod tests {
             (2000, 60_000, i64::MAX)
         );
         config.clear(BATCH_BYTES);
-        assert_eq!(config.limits().batch_bytes, Limits::default().batch_bytes);
+        assert_eq!(config.limits().batch_bytes, TopicLimits::default().batch_bytes);
     }
 }

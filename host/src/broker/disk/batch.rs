@@ -23,14 +23,14 @@ const MARKER_ATTRIBUTES: i16 = 0x30;
 /// How a transaction ended; the number is the format's.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::broker) enum Outcome {
+pub(in crate::broker) enum TransactionEnd {
     Abort = 0,
     Commit = 1,
 }
 
 /// What the header of a batch says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::broker) struct Header {
+pub(in crate::broker) struct BatchHeader {
     /// Offset of the first record.
     pub base_offset: i64,
     /// Bytes of the whole batch, header included.
@@ -57,7 +57,7 @@ pub(in crate::broker) struct Header {
     pub count: i32,
 }
 
-impl Header {
+impl BatchHeader {
     /// Reads the header at the front of `bytes`; nothing if they are too few or the length is impossible.
     pub(in crate::broker) fn read(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER] = bytes.first_chunk()?;
@@ -111,7 +111,7 @@ impl Header {
 }
 
 /// Whether the checksum of a whole batch holds.
-pub(in crate::broker) fn is_intact(batch: &[u8], header: &Header) -> bool {
+pub(in crate::broker) fn is_intact(batch: &[u8], header: &BatchHeader) -> bool {
     batch.len() == header.size && crc32c::crc32c(&batch[COVERED..]) == header.crc
 }
 
@@ -122,7 +122,12 @@ pub(in crate::broker) fn place(batch: &mut [u8], base_offset: i64, leader_epoch:
 }
 
 /// A marker that ends a producer's transaction, still without its place.
-pub(in crate::broker) fn marker(producer_id: i64, producer_epoch: i16, outcome: Outcome, now_ms: i64) -> Vec<u8> {
+pub(in crate::broker) fn marker(
+    producer_id: i64,
+    producer_epoch: i16,
+    outcome: TransactionEnd,
+    now_ms: i64,
+) -> Vec<u8> {
     let mut covered = MARKER_ATTRIBUTES.to_be_bytes().to_vec();
     covered.extend(0i32.to_be_bytes());
     covered.extend(now_ms.to_be_bytes());
@@ -143,10 +148,10 @@ pub(in crate::broker) fn marker(producer_id: i64, producer_epoch: i16, outcome: 
 }
 
 /// What a marker says; nothing for a control batch that is none of ours.
-pub(in crate::broker) fn outcome(marker: &[u8]) -> Option<Outcome> {
+pub(in crate::broker) fn outcome(marker: &[u8]) -> Option<TransactionEnd> {
     match (marker.len() == MARKER).then(|| marker.get(HEADER + 5..HEADER + 9))?? {
-        [0, 0, 0, 0] => Some(Outcome::Abort),
-        [0, 0, 0, 1] => Some(Outcome::Commit),
+        [0, 0, 0, 0] => Some(TransactionEnd::Abort),
+        [0, 0, 0, 1] => Some(TransactionEnd::Commit),
         _ => None,
     }
 }
@@ -154,7 +159,7 @@ pub(in crate::broker) fn outcome(marker: &[u8]) -> Option<Outcome> {
 /// The first record of a whole batch for which `wanted(offset, timestamp)` holds.
 pub(in crate::broker) fn find_record(
     batch: &[u8],
-    header: &Header,
+    header: &BatchHeader,
     mut wanted: impl FnMut(i64, i64) -> bool,
 ) -> io::Result<Option<(i64, i64)>> {
     let mut records = open(&batch[HEADER..], header.compression())?;
@@ -256,7 +261,7 @@ mod tests {
         14, 0, 0, 0, 1, 2, b'x', 0, 14, 0, 10, 2, 1, 2, b'x', 0, 14, 0, 20, 4, 1, 2, b'x', 0,
     ];
 
-    fn batch(packed: &[u8], compression: i16) -> (Vec<u8>, Header) {
+    fn batch(packed: &[u8], compression: i16) -> (Vec<u8>, BatchHeader) {
         let mut batch = vec![0; HEADER];
         batch[8..12].copy_from_slice(&((HEADER - PREFIX + packed.len()) as i32).to_be_bytes());
         batch[COVERED..23].copy_from_slice(&compression.to_be_bytes());
@@ -264,19 +269,19 @@ mod tests {
         batch[57..61].copy_from_slice(&3i32.to_be_bytes());
         place(&mut batch, 40, 0);
         batch.extend(packed);
-        let header = Header::read(&batch).unwrap();
+        let header = BatchHeader::read(&batch).unwrap();
         (batch, header)
     }
 
     /// That its bytes are Kafka's own, the conformance suite shows.
     #[test]
     fn a_marker_is_a_batch_like_others() {
-        let mut marker = marker(4711, 3, Outcome::Commit, 1_700_000_000_000);
+        let mut marker = marker(4711, 3, TransactionEnd::Commit, 1_700_000_000_000);
         place(&mut marker, 8, 0);
-        let header = Header::read(&marker).unwrap();
+        let header = BatchHeader::read(&marker).unwrap();
         assert!(is_intact(&marker, &header) && header.is_control() && header.is_transactional());
         assert_eq!((header.base_sequence, header.last_offset(), header.count), (-1, 8, 1));
-        assert_eq!(outcome(&marker), Some(Outcome::Commit));
+        assert_eq!(outcome(&marker), Some(TransactionEnd::Commit));
         let found = find_record(&marker, &header, |_, _| true).unwrap();
         assert_eq!(found, Some((8, 1_700_000_000_000)));
     }

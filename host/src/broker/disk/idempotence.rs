@@ -1,6 +1,6 @@
 //! What a partition remembers of its idempotent producers: enough to write each of their batches once and in order.
 
-use super::batch::Header;
+use super::batch::BatchHeader;
 use kafka_protocol::error::ResponseError;
 use std::collections::{HashMap, VecDeque};
 
@@ -13,17 +13,17 @@ const PRODUCERS: usize = 10_000;
 /// The producers of one partition. Always what a walk through the partition's log would give.
 #[derive(Debug, Default)]
 pub(in crate::broker) struct Producers {
-    known: HashMap<i64, Producer>,
+    known: HashMap<i64, ProducerState>,
 }
 
 #[derive(Debug)]
-struct Producer {
+struct ProducerState {
     epoch: i16,
     batches: VecDeque<Written>,
 }
 
-impl Producer {
-    fn remember(&mut self, batch: &Header) {
+impl ProducerState {
+    fn remember(&mut self, batch: &BatchHeader) {
         if self.batches.len() == REMEMBERED {
             self.batches.pop_front();
         }
@@ -45,7 +45,7 @@ struct Written {
 impl Producers {
     /// Whether a batch may be written: `Some(offset)` if it already is, nothing if it is the next one. A producer
     /// that never wrote here, as each without an id, may begin anywhere.
-    pub(in crate::broker) fn check(&self, batch: &Header) -> Result<Option<i64>, ResponseError> {
+    pub(in crate::broker) fn check(&self, batch: &BatchHeader) -> Result<Option<i64>, ResponseError> {
         let Some(producer) = self.known.get(&batch.producer_id) else {
             return Ok(None);
         };
@@ -74,11 +74,11 @@ impl Producers {
     }
 
     /// Remembers a batch that was written. A marker says only which epoch is the latest.
-    pub(in crate::broker) fn remember(&mut self, batch: &Header) {
+    pub(in crate::broker) fn remember(&mut self, batch: &BatchHeader) {
         if batch.producer_id < 0 {
             return;
         }
-        let producer = self.known.entry(batch.producer_id).or_insert(Producer {
+        let producer = self.known.entry(batch.producer_id).or_insert(ProducerState {
             epoch: batch.producer_epoch,
             batches: VecDeque::new(),
         });
@@ -95,7 +95,7 @@ impl Producers {
     }
 
     fn forget_half(&mut self) {
-        let last = |producer: &Producer| producer.batches.back().map_or(-1, |batch| batch.base_offset);
+        let last = |producer: &ProducerState| producer.batches.back().map_or(-1, |batch| batch.base_offset);
         let mut offsets: Vec<i64> = self.known.values().map(last).collect();
         let (_, middle, _) = offsets.select_nth_unstable(PRODUCERS / 2);
         let middle = *middle;
@@ -107,8 +107,8 @@ impl Producers {
 mod tests {
     use super::*;
 
-    fn batch(producer_id: i64, base_sequence: i32, base_offset: i64) -> Header {
-        Header {
+    fn batch(producer_id: i64, base_sequence: i32, base_offset: i64) -> BatchHeader {
+        BatchHeader {
             base_offset,
             size: 100,
             magic: 2,
@@ -141,7 +141,7 @@ mod tests {
     fn a_marker_lets_the_count_go_on_and_a_newer_one_begins_it_anew() {
         let mut producers = Producers::default();
         producers.remember(&batch(1, 0, 0));
-        let mut marker = Header {
+        let mut marker = BatchHeader {
             attributes: 0x30,
             base_sequence: -1,
             last_offset_delta: 0,
@@ -155,7 +155,7 @@ mod tests {
             producers.check(&batch(1, 10, 11)),
             Err(ResponseError::InvalidProducerEpoch)
         );
-        let next = |base_sequence| Header {
+        let next = |base_sequence| BatchHeader {
             producer_epoch: 1,
             ..batch(1, base_sequence, 12)
         };

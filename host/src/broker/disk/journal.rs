@@ -16,7 +16,7 @@ const SHORT: u64 = 4 << 20;
 /// Something that happened. The fold over all of them is the state.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::broker) enum Event {
+pub(in crate::broker) enum JournalEvent {
     /// The cluster got its name.
     Named { cluster: String },
     /// A topic was created.
@@ -44,7 +44,7 @@ pub(in crate::broker) enum Event {
         group: String,
         topic: String,
         partition: i32,
-        position: Position,
+        position: JournalPosition,
     },
     /// A group was deleted, and what it had committed.
     Forgotten { group: String },
@@ -56,7 +56,7 @@ pub(in crate::broker) enum Event {
 
 /// A committed position.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub(in crate::broker) struct Position {
+pub(in crate::broker) struct JournalPosition {
     /// The next offset to read.
     pub offset: i64,
     /// The leader's epoch as the client gave it, -1 for none.
@@ -87,7 +87,7 @@ impl Journal {
     }
 
     /// Opens the journal and reads its events up to the torn rest of a write that was never answered, which is cut off.
-    pub(in crate::broker) fn open(path: &Path) -> io::Result<(Self, Vec<Event>)> {
+    pub(in crate::broker) fn open(path: &Path) -> io::Result<(Self, Vec<JournalEvent>)> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
@@ -108,7 +108,7 @@ impl Journal {
     }
 
     /// Writes events; when it returns they survive the process.
-    pub(in crate::broker) fn append(&mut self, events: &[Event]) -> io::Result<()> {
+    pub(in crate::broker) fn append(&mut self, events: &[JournalEvent]) -> io::Result<()> {
         let Some((_, file)) = &mut self.file else { return Ok(()) };
         let lines = write(events)?;
         if let Err(error) = file.write_all(&lines) {
@@ -125,7 +125,7 @@ impl Journal {
     }
 
     /// Replaces everything in it by these events.
-    pub(in crate::broker) fn replace(&mut self, events: &[Event]) -> io::Result<()> {
+    pub(in crate::broker) fn replace(&mut self, events: &[JournalEvent]) -> io::Result<()> {
         let Some((path, file)) = &mut self.file else {
             return Ok(());
         };
@@ -140,7 +140,7 @@ impl Journal {
     }
 }
 
-fn write(events: &[Event]) -> io::Result<Vec<u8>> {
+fn write(events: &[JournalEvent]) -> io::Result<Vec<u8>> {
     let mut lines = Vec::new();
     for event in events {
         let event = serde_json::to_vec(event)?;
@@ -154,7 +154,7 @@ fn write(events: &[Event]) -> io::Result<Vec<u8>> {
     Ok(lines)
 }
 
-fn read(line: &[u8]) -> Option<Event> {
+fn read(line: &[u8]) -> Option<JournalEvent> {
     let (checksum, event) = line.strip_suffix(b"\n")?.split_at_checked(9)?;
     let checksum = u32::from_str_radix(std::str::from_utf8(checksum).ok()?.trim_end(), 16).ok()?;
     (crc32c::crc32c(event) == checksum).then(|| serde_json::from_slice(event).ok())?
@@ -164,12 +164,12 @@ fn read(line: &[u8]) -> Option<Event> {
 mod tests {
     use super::*;
 
-    fn committed(offset: i64) -> Event {
-        Event::Committed {
+    fn committed(offset: i64) -> JournalEvent {
+        JournalEvent::Committed {
             group: "g".into(),
             topic: "t".into(),
             partition: 0,
-            position: Position {
+            position: JournalPosition {
                 offset,
                 leader_epoch: -1,
                 metadata: "\u{0}\n\"ü".into(),
@@ -199,7 +199,7 @@ mod tests {
         let position = r#"{"offset":9,"leader_epoch":-1,"metadata":"m"}"#;
         let line = format!(r#"{{"committed":{{"group":"g","topic":"t","partition":0,"position":{position}}}}}"#);
         let line = format!("{:08x} {line}\n", crc32c::crc32c(line.as_bytes()));
-        let Some(Event::Committed { position, .. }) = read(line.as_bytes()) else {
+        let Some(JournalEvent::Committed { position, .. }) = read(line.as_bytes()) else {
             panic!("it is not read")
         };
         assert_eq!((position.offset, position.order), (9, 0));

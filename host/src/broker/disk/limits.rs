@@ -1,6 +1,6 @@
 //! What a topic lets into its logs, beyond what every log asks of a batch.
 
-use super::batch::{self, Header};
+use super::batch::{self, BatchHeader};
 use super::log::BATCH_LIMIT;
 use crate::clock;
 use kafka_protocol::error::ResponseError;
@@ -10,7 +10,7 @@ const NO_TIME: i64 = -1;
 
 /// The limits of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::broker) struct Limits {
+pub(in crate::broker) struct TopicLimits {
     /// Bytes of a batch.
     pub batch_bytes: usize,
     /// How much earlier than now a record's time may be.
@@ -19,7 +19,7 @@ pub(in crate::broker) struct Limits {
     pub after_ms: i64,
 }
 
-impl Default for Limits {
+impl Default for TopicLimits {
     fn default() -> Self {
         Self {
             batch_bytes: BATCH_LIMIT,
@@ -29,9 +29,9 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl TopicLimits {
     /// Whether a batch may come in.
-    pub(in crate::broker) fn check(&self, batch: &[u8], header: &Header) -> Result<(), ResponseError> {
+    pub(in crate::broker) fn check(&self, batch: &[u8], header: &BatchHeader) -> Result<(), ResponseError> {
         if batch.len() > self.batch_bytes {
             return Err(ResponseError::MessageTooLarge);
         }
@@ -56,10 +56,10 @@ mod tests {
 
     #[test]
     fn a_time_is_outside_on_either_side_and_never_overflows() {
-        let limits = Limits {
+        let limits = TopicLimits {
             before_ms: 10,
             after_ms: 5,
-            ..Limits::default()
+            ..TopicLimits::default()
         };
         let outside = |time| limits.is_outside(time, 1000);
         assert!(outside(989) && outside(1006) && outside(i64::MIN) && outside(i64::MAX));

@@ -5,9 +5,9 @@
 //! Offsets are contiguous. In memory there is only a sparse index, the producers' last sequence numbers, and which
 //! transactions are open or were aborted.
 
-use super::batch::{self, HEADER, Header, Outcome};
+use super::batch::{self, BatchHeader, HEADER, TransactionEnd};
 use super::idempotence::Producers;
-use super::stability::{Aborted, Transactions};
+use super::stability::{Aborted, OpenTransactions};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use std::fs::File;
@@ -23,15 +23,15 @@ pub(in crate::broker) const LEADER_EPOCH: i32 = 0;
 
 /// The log of one partition.
 #[derive(Debug)]
-pub(in crate::broker) struct Log {
+pub(in crate::broker) struct PartitionLog {
     file: File,
     size: u64,
     beginning: i64,
     end: i64,
     max_timestamp: i64,
-    index: Vec<Entry>,
+    index: Vec<BatchPlace>,
     producers: Producers,
-    transactions: Transactions,
+    transactions: OpenTransactions,
 }
 
 /// How far a reader may see.
@@ -54,7 +54,7 @@ pub(in crate::broker) struct Slice {
 
 /// A place where a batch begins.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct BatchPlace {
     offset: i64,
     position: u64,
     /// The latest time of all records before this place.
@@ -63,12 +63,12 @@ struct Entry {
 
 /// A record found by its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::broker) struct Found {
+pub(in crate::broker) struct FoundRecord {
     pub offset: i64,
     pub timestamp: i64,
 }
 
-impl Log {
+impl PartitionLog {
     /// Opens a log whose records before `beginning` were deleted. What follows the last whole and intact batch is the
     /// torn rest of a write that was never acknowledged, and is cut off.
     pub(in crate::broker) fn open(file: File, beginning: i64) -> io::Result<Self> {
@@ -79,7 +79,7 @@ impl Log {
             max_timestamp: -1,
             index: Vec::new(),
             producers: Producers::default(),
-            transactions: Transactions::default(),
+            transactions: OpenTransactions::default(),
             file,
         };
         let length = log.file.metadata()?.len();
@@ -115,7 +115,7 @@ impl Log {
 
     /// Appends a batch that `check_sent` accepted and gives the offset of its first record: the old one if it was
     /// written before.
-    pub(in crate::broker) fn append(&mut self, batch: &[u8], mut header: Header) -> Result<i64, ResponseError> {
+    pub(in crate::broker) fn append(&mut self, batch: &[u8], mut header: BatchHeader) -> Result<i64, ResponseError> {
         if let Some(written) = self.producers.check(&header)? {
             return Ok(written);
         }
@@ -133,7 +133,7 @@ impl Log {
         &mut self,
         producer_id: i64,
         producer_epoch: i16,
-        outcome: Outcome,
+        outcome: TransactionEnd,
         now_ms: i64,
     ) -> Result<(), ResponseError> {
         let marker = batch::marker(producer_id, producer_epoch, outcome, now_ms);
@@ -176,7 +176,7 @@ impl Log {
     }
 
     /// The first record that is not older than `timestamp`.
-    pub(in crate::broker) fn find_time(&self, timestamp: i64) -> io::Result<Option<Found>> {
+    pub(in crate::broker) fn find_time(&self, timestamp: i64) -> io::Result<Option<FoundRecord>> {
         let entry = self
             .index
             .partition_point(|entry| entry.max_timestamp_before < timestamp);
@@ -195,8 +195,8 @@ impl Log {
     }
 
     /// The first record that has the latest time of all.
-    pub(in crate::broker) fn find_latest_time(&self) -> io::Result<Option<Found>> {
-        let mut latest: Option<(u64, Header)> = None;
+    pub(in crate::broker) fn find_latest_time(&self) -> io::Result<Option<FoundRecord>> {
+        let mut latest: Option<(u64, BatchHeader)> = None;
         self.walk(self.batch_of(self.beginning)?.0, |position, header| {
             if latest
                 .as_ref()
@@ -213,7 +213,12 @@ impl Log {
     }
 
     /// Gives a batch its place, at the end.
-    fn write(&mut self, mut batch: Vec<u8>, header: &Header, outcome: Option<Outcome>) -> Result<(), ResponseError> {
+    fn write(
+        &mut self,
+        mut batch: Vec<u8>,
+        header: &BatchHeader,
+        outcome: Option<TransactionEnd>,
+    ) -> Result<(), ResponseError> {
         batch::place(&mut batch, header.base_offset, LEADER_EPOCH);
         if let Err(error) = self.file.write_all_at(&batch, self.size) {
             tracing::error!(%error, "failed to append to a partition's log");
@@ -226,13 +231,13 @@ impl Log {
     }
 
     /// Takes a written batch into account; `outcome` is what it says if it is a marker.
-    fn note(&mut self, header: &Header, outcome: Option<Outcome>) {
+    fn note(&mut self, header: &BatchHeader, outcome: Option<TransactionEnd>) {
         let is_due = self
             .index
             .last()
             .is_none_or(|entry| self.size - entry.position >= STRIDE as u64);
         if is_due {
-            self.index.push(Entry {
+            self.index.push(BatchPlace {
                 offset: header.base_offset,
                 position: self.size,
                 max_timestamp_before: self.max_timestamp,
@@ -252,13 +257,13 @@ impl Log {
     }
 
     /// Reads the batch at a place, if a whole and intact one that continues the log lies there.
-    fn whole_batch_at(&self, position: u64, length: u64, batch: &mut Vec<u8>) -> io::Result<Option<Header>> {
+    fn whole_batch_at(&self, position: u64, length: u64, batch: &mut Vec<u8>) -> io::Result<Option<BatchHeader>> {
         if length - position < HEADER as u64 {
             return Ok(None);
         }
         let mut front = [0; HEADER];
         self.file.read_exact_at(&mut front, position)?;
-        let Some(header) = Header::read(&front) else {
+        let Some(header) = BatchHeader::read(&front) else {
             return Ok(None);
         };
         if header.size > BATCH_LIMIT || header.size as u64 > length - position {
@@ -291,7 +296,7 @@ impl Log {
     }
 
     /// Visits the headers of the batches from a place on, until `visit` says `false`.
-    fn walk(&self, from: u64, mut visit: impl FnMut(u64, &Header) -> io::Result<bool>) -> io::Result<()> {
+    fn walk(&self, from: u64, mut visit: impl FnMut(u64, &BatchHeader) -> io::Result<bool>) -> io::Result<()> {
         let mut chunk = vec![0; STRIDE];
         let (mut position, mut chunk_at, mut filled) = (from, from, 0);
         while position < self.size {
@@ -301,7 +306,7 @@ impl Log {
                 self.file.read_exact_at(&mut chunk[..filled], chunk_at)?;
             }
             let header =
-                Header::read(&chunk[(position - chunk_at) as usize..filled]).ok_or(io::ErrorKind::InvalidData)?;
+                BatchHeader::read(&chunk[(position - chunk_at) as usize..filled]).ok_or(io::ErrorKind::InvalidData)?;
             if !visit(position, &header)? {
                 break;
             }
@@ -310,16 +315,21 @@ impl Log {
         Ok(())
     }
 
-    fn find_in(&self, position: u64, header: &Header, wanted: impl Fn(i64) -> bool) -> io::Result<Option<Found>> {
+    fn find_in(
+        &self,
+        position: u64,
+        header: &BatchHeader,
+        wanted: impl Fn(i64) -> bool,
+    ) -> io::Result<Option<FoundRecord>> {
         let mut batch = vec![0; header.size];
         self.file.read_exact_at(&mut batch, position)?;
         let found = batch::find_record(&batch, header, |offset, time| offset >= self.beginning && wanted(time))?;
-        Ok(found.map(|(offset, timestamp)| Found { offset, timestamp }))
+        Ok(found.map(|(offset, timestamp)| FoundRecord { offset, timestamp }))
     }
 }
 
 /// Whether these bytes are one whole batch that a client may write; the rest of the answer is the log's own.
-pub(in crate::broker) fn check_sent(batch: &[u8]) -> Result<Header, ResponseError> {
+pub(in crate::broker) fn check_sent(batch: &[u8]) -> Result<BatchHeader, ResponseError> {
     let header = check(batch)?;
     match header.is_control() || (header.is_transactional() && header.producer_id < 0) {
         true => Err(ResponseError::InvalidRecord),
@@ -328,8 +338,8 @@ pub(in crate::broker) fn check_sent(batch: &[u8]) -> Result<Header, ResponseErro
 }
 
 /// Whether these bytes are one whole batch.
-fn check(batch: &[u8]) -> Result<Header, ResponseError> {
-    let header = Header::read(batch).ok_or(ResponseError::CorruptMessage)?;
+fn check(batch: &[u8]) -> Result<BatchHeader, ResponseError> {
+    let header = BatchHeader::read(batch).ok_or(ResponseError::CorruptMessage)?;
     if batch.len() > BATCH_LIMIT {
         return Err(ResponseError::MessageTooLarge);
     }

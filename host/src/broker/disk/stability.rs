@@ -1,12 +1,12 @@
 //! What a partition knows of transactions: which are open in it, and which were aborted. Always what a walk through its
 //! log would give.
 
-use super::batch::{Header, Outcome};
+use super::batch::{BatchHeader, TransactionEnd};
 use std::collections::BTreeMap;
 
 /// The transactions of one partition.
 #[derive(Debug, Default)]
-pub(in crate::broker) struct Transactions {
+pub(in crate::broker) struct OpenTransactions {
     /// The first offset of each open one, by producer.
     open: BTreeMap<i64, i64>,
     /// In the order of their markers.
@@ -25,9 +25,9 @@ pub(in crate::broker) struct Aborted {
     stable_end: i64,
 }
 
-impl Transactions {
+impl OpenTransactions {
     /// Takes a written batch into account; `outcome` is what it says if it is a marker.
-    pub(in crate::broker) fn note(&mut self, batch: &Header, outcome: Option<Outcome>) {
+    pub(in crate::broker) fn note(&mut self, batch: &BatchHeader, outcome: Option<TransactionEnd>) {
         let Some(outcome) = outcome else {
             if batch.is_transactional() {
                 self.open.entry(batch.producer_id).or_insert(batch.base_offset);
@@ -35,7 +35,7 @@ impl Transactions {
             return;
         };
         // A marker for a producer that wrote nothing here ends nothing.
-        if let (Some(first), Outcome::Abort) = (self.open.remove(&batch.producer_id), outcome) {
+        if let (Some(first), TransactionEnd::Abort) = (self.open.remove(&batch.producer_id), outcome) {
             self.aborted.push(Aborted {
                 producer_id: batch.producer_id,
                 first,
@@ -80,8 +80,8 @@ impl Transactions {
 mod tests {
     use super::*;
 
-    fn batch(producer_id: i64, base_offset: i64) -> Header {
-        Header {
+    fn batch(producer_id: i64, base_offset: i64) -> BatchHeader {
+        BatchHeader {
             base_offset,
             size: 100,
             magic: 2,
@@ -99,16 +99,16 @@ mod tests {
 
     /// Producer 1 writes at 0 and 3 and aborts at 5, producer 2 writes at 1 and aborts at 2, producer 3 writes at 4 and
     /// commits at 6.
-    fn interleaved() -> Transactions {
-        let mut transactions = Transactions::default();
+    fn interleaved() -> OpenTransactions {
+        let mut transactions = OpenTransactions::default();
         for (producer, offset, outcome) in [
             (1, 0, None),
             (2, 1, None),
-            (2, 2, Some(Outcome::Abort)),
+            (2, 2, Some(TransactionEnd::Abort)),
             (1, 3, None),
             (3, 4, None),
-            (1, 5, Some(Outcome::Abort)),
-            (3, 6, Some(Outcome::Commit)),
+            (1, 5, Some(TransactionEnd::Abort)),
+            (3, 6, Some(TransactionEnd::Commit)),
         ] {
             transactions.note(&batch(producer, offset), outcome);
         }
@@ -133,14 +133,14 @@ mod tests {
 
     #[test]
     fn the_oldest_open_transaction_bounds_the_stable_part() {
-        let mut transactions = Transactions::default();
+        let mut transactions = OpenTransactions::default();
         transactions.note(&batch(1, 3), None);
         transactions.note(&batch(2, 4), None);
         transactions.note(&batch(1, 5), None);
         assert_eq!(transactions.first_open(), Some(3));
-        transactions.note(&batch(1, 6), Some(Outcome::Commit));
+        transactions.note(&batch(1, 6), Some(TransactionEnd::Commit));
         assert_eq!(transactions.first_open(), Some(4));
-        transactions.note(&batch(2, 7), Some(Outcome::Abort));
+        transactions.note(&batch(2, 7), Some(TransactionEnd::Abort));
         assert_eq!(transactions.first_open(), None);
     }
 

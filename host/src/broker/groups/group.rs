@@ -18,7 +18,7 @@ const MEMBERS: usize = 1000;
 /// A group. What always holds: outside `Empty` there is at least one member, and the leader is one of them.
 #[derive(Debug, Default)]
 pub(in crate::broker) struct Group {
-    pub phase: Phase,
+    pub phase: GroupPhase,
     pub generation: i32,
     pub protocol_type: Option<StrBytes>,
     pub protocol: Option<StrBytes>,
@@ -31,7 +31,7 @@ pub(in crate::broker) struct Group {
 
 /// Where a group stands.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(in crate::broker) enum Phase {
+pub(in crate::broker) enum GroupPhase {
     /// Without members.
     #[default]
     Empty,
@@ -64,9 +64,9 @@ impl Group {
         };
         let is_same = member.protocols == joining.protocols;
         let stays = match self.phase {
-            Phase::Syncing { .. } => is_same,
-            Phase::Stable => is_same && member.id != self.leader,
-            Phase::Empty | Phase::Joining { .. } => false,
+            GroupPhase::Syncing { .. } => is_same,
+            GroupPhase::Stable => is_same && member.id != self.leader,
+            GroupPhase::Empty | GroupPhase::Joining { .. } => false,
         };
         if stays {
             member.deadline = now + member.session;
@@ -91,13 +91,13 @@ impl Group {
             return failed(error);
         }
         match self.phase {
-            Phase::Empty => failed(ResponseError::UnknownMemberId),
-            Phase::Joining { .. } => failed(ResponseError::RebalanceInProgress),
-            Phase::Stable => {
+            GroupPhase::Empty => failed(ResponseError::UnknownMemberId),
+            GroupPhase::Joining { .. } => failed(ResponseError::RebalanceInProgress),
+            GroupPhase::Stable => {
                 self.keep_alive(member, now);
                 Answer::Now(self.assigned(member))
             }
-            Phase::Syncing { .. } => {
+            GroupPhase::Syncing { .. } => {
                 let (sender, receiver) = oneshot::channel();
                 if let Some(member) = self.member_mut(member) {
                     member.synced = true;
@@ -123,9 +123,9 @@ impl Group {
         self.current(generation)?;
         self.keep_alive(member, now);
         match self.phase {
-            Phase::Empty => Err(ResponseError::UnknownMemberId),
-            Phase::Joining { .. } => Err(ResponseError::RebalanceInProgress),
-            Phase::Syncing { .. } | Phase::Stable => Ok(()),
+            GroupPhase::Empty => Err(ResponseError::UnknownMemberId),
+            GroupPhase::Joining { .. } => Err(ResponseError::RebalanceInProgress),
+            GroupPhase::Syncing { .. } | GroupPhase::Stable => Ok(()),
         }
     }
 
@@ -159,7 +159,7 @@ impl Group {
         generation: i32,
         now: Instant,
     ) -> Result<(), ResponseError> {
-        if generation < 0 && self.phase == Phase::Empty {
+        if generation < 0 && self.phase == GroupPhase::Empty {
             return Ok(());
         }
         if generation < 0 && member.is_empty() && instance.is_none() {
@@ -167,7 +167,7 @@ impl Group {
         }
         self.known(member, instance)?;
         self.current(generation)?;
-        if matches!(self.phase, Phase::Syncing { .. }) {
+        if matches!(self.phase, GroupPhase::Syncing { .. }) {
             return Err(ResponseError::RebalanceInProgress);
         }
         self.keep_alive(member, now);
@@ -183,7 +183,7 @@ impl Group {
         generation: i32,
     ) -> Result<(), ResponseError> {
         let says_nothing = generation < 0 && member.is_empty() && instance.is_none();
-        if says_nothing || (generation < 0 && self.phase == Phase::Empty) {
+        if says_nothing || (generation < 0 && self.phase == GroupPhase::Empty) {
             return Ok(());
         }
         self.known(member, instance)?;
@@ -203,8 +203,8 @@ impl Group {
             self.remove(index, now);
         }
         match self.phase {
-            Phase::Joining { until } if until <= now => self.complete_join(now),
-            Phase::Syncing { until } if until <= now => {
+            GroupPhase::Joining { until } if until <= now => self.complete_join(now),
+            GroupPhase::Syncing { until } if until <= now => {
                 while let Some(index) = self.members.iter().position(|member| !member.synced) {
                     self.drop_member(index);
                 }
@@ -216,7 +216,7 @@ impl Group {
 
     /// Whether nothing of it is left that is worth keeping.
     pub(in crate::broker) fn is_forgotten(&self) -> bool {
-        self.phase == Phase::Empty && self.pending.is_empty() && self.members.is_empty()
+        self.phase == GroupPhase::Empty && self.pending.is_empty() && self.members.is_empty()
     }
 
     fn accepts(&self, joining: &Joining) -> Result<(), ResponseError> {
@@ -228,7 +228,7 @@ impl Group {
         if joining.protocols.is_empty() || joining.protocol_type.is_empty() {
             return Err(ResponseError::InconsistentGroupProtocol);
         }
-        if self.phase == Phase::Empty {
+        if self.phase == GroupPhase::Empty {
             return Ok(());
         }
         let is_shared = |name: &StrBytes| others.iter().all(|member| member.metadata(name).is_some());
@@ -302,7 +302,7 @@ impl Group {
         if was_leader {
             self.leader = joining.member.clone();
         }
-        if self.phase != Phase::Stable || self.choose_protocol() != self.protocol {
+        if self.phase != GroupPhase::Stable || self.choose_protocol() != self.protocol {
             return self.wait_to_join(&joining.member, now);
         }
         let mut welcome = self.welcome(&joining.member, joining.can_skip_assignment);
@@ -319,7 +319,7 @@ impl Group {
         if let Some(member) = self.member_mut(id) {
             member.joining = Some(sender);
         }
-        if !matches!(self.phase, Phase::Joining { .. }) {
+        if !matches!(self.phase, GroupPhase::Joining { .. }) {
             self.begin_rebalance(now);
         }
         self.maybe_complete_join(now);
@@ -329,9 +329,9 @@ impl Group {
     fn remove(&mut self, index: usize, now: Instant) {
         self.drop_member(index);
         match self.phase {
-            Phase::Empty => {}
-            Phase::Joining { .. } => self.maybe_complete_join(now),
-            Phase::Syncing { .. } | Phase::Stable => self.rebalance(now),
+            GroupPhase::Empty => {}
+            GroupPhase::Joining { .. } => self.maybe_complete_join(now),
+            GroupPhase::Syncing { .. } | GroupPhase::Stable => self.rebalance(now),
         }
     }
 

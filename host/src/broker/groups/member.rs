@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 pub(in crate::broker) struct Member {
     pub id: StrBytes,
     pub instance: Option<StrBytes>,
-    pub client: Client,
+    pub client: MemberClient,
     pub protocols: Vec<(StrBytes, Bytes)>,
     pub assignment: Bytes,
     pub session: Duration,
@@ -25,7 +25,7 @@ pub(in crate::broker) struct Member {
 
 /// Who a member says it is.
 #[derive(Debug, Clone, Default)]
-pub(in crate::broker) struct Client {
+pub(in crate::broker) struct MemberClient {
     pub id: StrBytes,
     pub host: StrBytes,
 }
@@ -35,7 +35,7 @@ pub(in crate::broker) struct Client {
 pub(in crate::broker) struct Joining {
     pub member: StrBytes,
     pub instance: Option<StrBytes>,
-    pub client: Client,
+    pub client: MemberClient,
     pub session: Duration,
     pub rebalance: Duration,
     pub protocol_type: StrBytes,

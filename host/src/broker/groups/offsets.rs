@@ -1,7 +1,7 @@
 //! OffsetCommit and OffsetFetch: the positions of groups.
 
-use crate::broker::disk::journal::{Event, Position};
-use crate::broker::state::{Positions, State};
+use crate::broker::disk::journal::{JournalEvent, JournalPosition};
+use crate::broker::state::{BrokerState, Positions};
 use crate::clock;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(in crate::broker) const METADATA_LIMIT: usize = 4096;
 
 /// Answers OffsetCommit. All positions of a request that can be committed are committed together.
-pub(in crate::broker) fn commit(state: &mut State, request: OffsetCommitRequest) -> OffsetCommitResponse {
+pub(in crate::broker) fn commit(state: &mut BrokerState, request: OffsetCommitRequest) -> OffsetCommitResponse {
     let mut outcome = may_commit(state, &request);
     let mut events = Vec::new();
     let mut codes = Vec::new();
@@ -40,7 +40,7 @@ pub(in crate::broker) fn commit(state: &mut State, request: OffsetCommitRequest)
 
 /// Answers OffsetFetch: the positions asked for, or all of the group. A client that wants stable ones has to come again
 /// for those that an open transaction may change.
-pub(in crate::broker) fn fetch(state: &State, request: OffsetFetchRequest) -> OffsetFetchResponse {
+pub(in crate::broker) fn fetch(state: &BrokerState, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let nothing = Positions::new();
     let positions = state.committed.get(request.group_id.as_str()).unwrap_or(&nothing);
     let unstable = match request.require_stable {
@@ -67,7 +67,7 @@ pub(in crate::broker) fn fetch(state: &State, request: OffsetFetchRequest) -> Of
     OffsetFetchResponse::default().with_topics(topics)
 }
 
-fn may_commit(state: &mut State, request: &OffsetCommitRequest) -> Result<(), ResponseError> {
+fn may_commit(state: &mut BrokerState, request: &OffsetCommitRequest) -> Result<(), ResponseError> {
     let generation = request.generation_id_or_member_epoch;
     if request.group_id.is_empty() {
         return Err(ResponseError::InvalidGroupId);
@@ -86,7 +86,7 @@ fn may_commit(state: &mut State, request: &OffsetCommitRequest) -> Result<(), Re
 
 /// Whether positions may be committed in a transaction; a client that says nothing of itself always may, as in Kafka.
 pub(in crate::broker) fn may_commit_in_transaction(
-    state: &State,
+    state: &BrokerState,
     request: &TxnOffsetCommitRequest,
 ) -> Result<(), ResponseError> {
     let instance = request.group_instance_id.as_ref();
@@ -98,7 +98,7 @@ pub(in crate::broker) fn may_commit_in_transaction(
 }
 
 /// What a member of a group that has none hears: that it is none, or that there never was such a group.
-fn gone(state: &State, group: &str) -> ResponseError {
+fn gone(state: &BrokerState, group: &str) -> ResponseError {
     match state.committed.contains_key(group) || !pending(state, group).is_empty() {
         true => ResponseError::UnknownMemberId,
         false => ResponseError::IllegalGeneration,
@@ -106,14 +106,14 @@ fn gone(state: &State, group: &str) -> ResponseError {
 }
 
 /// The partitions of a group for which an undecided transaction has positions.
-pub(in crate::broker) fn pending<'a>(state: &'a State, group: &str) -> BTreeSet<(&'a str, i32)> {
+pub(in crate::broker) fn pending<'a>(state: &'a BrokerState, group: &str) -> BTreeSet<(&'a str, i32)> {
     let all = state.transactions.values().flat_map(|open| open.pending(group));
     all.map(|pending| (pending.topic.as_str(), pending.partition)).collect()
 }
 
 /// Whether a position could be committed at all.
 pub(in crate::broker) fn check(
-    state: &State,
+    state: &BrokerState,
     topic: &TopicName,
     partition: i32,
     metadata: Option<&str>,
@@ -130,12 +130,12 @@ fn committed(
     topic: &TopicName,
     partition: &OffsetCommitRequestPartition,
     order: u64,
-) -> Event {
-    Event::Committed {
+) -> JournalEvent {
+    JournalEvent::Committed {
         group: request.group_id.to_string(),
         topic: topic.to_string(),
         partition: partition.partition_index,
-        position: Position {
+        position: JournalPosition {
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,
             metadata: partition.committed_metadata.as_deref().unwrap_or_default().to_owned(),
@@ -188,7 +188,7 @@ fn undecided(partition: i32) -> OffsetFetchResponsePartition {
     fetched(partition, None).with_error_code(ResponseError::UnstableOffsetCommit.code())
 }
 
-fn fetched(partition: i32, position: Option<&Position>) -> OffsetFetchResponsePartition {
+fn fetched(partition: i32, position: Option<&JournalPosition>) -> OffsetFetchResponsePartition {
     let answer = OffsetFetchResponsePartition::default().with_partition_index(partition);
     match position {
         Some(position) => answer

@@ -1,6 +1,6 @@
 //! How a group goes from one generation to the next: everyone joins, one assigns, everyone gets their share.
 
-use super::group::{Group, Phase};
+use super::group::{Group, GroupPhase};
 use super::member::Member;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
@@ -24,14 +24,14 @@ impl Group {
                 member.deadline = now + member.session;
             }
         }
-        self.phase = Phase::Joining {
+        self.phase = GroupPhase::Joining {
             until: now + self.longest_rebalance(),
         };
     }
 
     pub(in crate::broker) fn maybe_complete_join(&mut self, now: Instant) {
         let everyone = self.pending.is_empty() && self.members.iter().all(|member| member.joining.is_some());
-        if matches!(self.phase, Phase::Joining { .. }) && everyone {
+        if matches!(self.phase, GroupPhase::Joining { .. }) && everyone {
             self.complete_join(now);
         }
     }
@@ -54,7 +54,7 @@ impl Group {
         }
         self.generation += 1;
         self.protocol = self.choose_protocol();
-        self.phase = Phase::Syncing {
+        self.phase = GroupPhase::Syncing {
             until: now + self.longest_rebalance(),
         };
         for index in 0..self.members.len() {
@@ -72,9 +72,9 @@ impl Group {
         if self.members.is_empty() {
             self.generation += 1;
             self.protocol = None;
-            self.phase = Phase::Empty;
+            self.phase = GroupPhase::Empty;
         } else {
-            self.phase = Phase::Joining {
+            self.phase = GroupPhase::Joining {
                 until: now + self.longest_rebalance(),
             };
         }
@@ -85,7 +85,7 @@ impl Group {
             let given = assignments.iter().find(|(id, _)| *id == member.id);
             member.assignment = given.map_or_else(Bytes::new, |(_, assignment)| assignment.clone());
         }
-        self.phase = Phase::Stable;
+        self.phase = GroupPhase::Stable;
         for index in 0..self.members.len() {
             let assigned = self.assigned(&self.members[index].id.clone());
             let member = &mut self.members[index];

@@ -1,10 +1,10 @@
 //! The requests of the group protocol: JoinGroup, SyncGroup, Heartbeat, LeaveGroup, and those that look at groups.
 
-use super::group::{Group, Phase};
-use super::member::{Answer, Client, Joining, refused};
+use super::group::{Group, GroupPhase};
+use super::member::{Answer, Joining, MemberClient, refused};
 use super::offsets::pending;
-use crate::broker::disk::journal::Event;
-use crate::broker::state::State;
+use crate::broker::disk::journal::JournalEvent;
+use crate::broker::state::BrokerState;
 use crate::clock;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
@@ -28,10 +28,10 @@ const GROUPS: usize = 10_000;
 
 /// Answers JoinGroup, perhaps later.
 pub(in crate::broker) fn join(
-    state: &mut State,
+    state: &mut BrokerState,
     request: JoinGroupRequest,
     version: i16,
-    client: Client,
+    client: MemberClient,
 ) -> Answer<JoinGroupResponse> {
     if request.group_id.is_empty() {
         return refused(ResponseError::InvalidGroupId, request.member_id);
@@ -75,7 +75,7 @@ pub(in crate::broker) fn join(
 }
 
 /// Answers SyncGroup, perhaps later.
-pub(in crate::broker) fn sync(state: &mut State, request: SyncGroupRequest) -> Answer<SyncGroupResponse> {
+pub(in crate::broker) fn sync(state: &mut BrokerState, request: SyncGroupRequest) -> Answer<SyncGroupResponse> {
     let Some(group) = state.groups.get_mut(request.group_id.as_str()) else {
         let code = ResponseError::UnknownMemberId.code();
         return Answer::Now(SyncGroupResponse::default().with_error_code(code));
@@ -101,7 +101,7 @@ pub(in crate::broker) fn sync(state: &mut State, request: SyncGroupRequest) -> A
 }
 
 /// Answers Heartbeat.
-pub(in crate::broker) fn heartbeat(state: &mut State, request: &HeartbeatRequest) -> HeartbeatResponse {
+pub(in crate::broker) fn heartbeat(state: &mut BrokerState, request: &HeartbeatRequest) -> HeartbeatResponse {
     let instance = request.group_instance_id.as_ref();
     let outcome = match state.groups.get_mut(request.group_id.as_str()) {
         Some(group) => group.heartbeat(&request.member_id, instance, request.generation_id, clock::now()),
@@ -111,7 +111,11 @@ pub(in crate::broker) fn heartbeat(state: &mut State, request: &HeartbeatRequest
 }
 
 /// Answers LeaveGroup: one member before version 3, any number after.
-pub(in crate::broker) fn leave(state: &mut State, request: LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
+pub(in crate::broker) fn leave(
+    state: &mut BrokerState,
+    request: LeaveGroupRequest,
+    version: i16,
+) -> LeaveGroupResponse {
     let group = request.group_id.as_str();
     if version < 3 {
         let outcome = leave_one(
@@ -132,7 +136,7 @@ pub(in crate::broker) fn leave(state: &mut State, request: LeaveGroupRequest, ve
 }
 
 /// Answers ListGroups: groups with members, and those that left only positions behind.
-pub(in crate::broker) fn list(state: &State, request: &ListGroupsRequest) -> ListGroupsResponse {
+pub(in crate::broker) fn list(state: &BrokerState, request: &ListGroupsRequest) -> ListGroupsResponse {
     let idle = Group::default();
     let quiet = state
         .committed
@@ -162,7 +166,7 @@ pub(in crate::broker) fn list(state: &State, request: &ListGroupsRequest) -> Lis
 
 /// Answers DescribeGroups.
 pub(in crate::broker) fn describe(
-    state: &State,
+    state: &BrokerState,
     request: DescribeGroupsRequest,
     version: i16,
 ) -> DescribeGroupsResponse {
@@ -186,7 +190,7 @@ pub(in crate::broker) fn describe(
 }
 
 /// Answers DeleteGroups: a group goes with its positions, if nobody is in it.
-pub(in crate::broker) fn delete(state: &mut State, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+pub(in crate::broker) fn delete(state: &mut BrokerState, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let results = request.groups_names.into_iter().map(|id| {
         let outcome = delete_one(state, id.as_str());
         DeletableGroupResult::default()
@@ -197,7 +201,7 @@ pub(in crate::broker) fn delete(state: &mut State, request: DeleteGroupsRequest)
 }
 
 /// Lets time pass for every group.
-pub(in crate::broker) fn tick(state: &mut State) {
+pub(in crate::broker) fn tick(state: &mut BrokerState) {
     let now = clock::now();
     state.groups.retain(|_, group| {
         group.tick(now);
@@ -205,20 +209,20 @@ pub(in crate::broker) fn tick(state: &mut State) {
     });
 }
 
-fn leave_one(state: &mut State, group: &str, member: &MemberIdentity) -> Result<(), ResponseError> {
+fn leave_one(state: &mut BrokerState, group: &str, member: &MemberIdentity) -> Result<(), ResponseError> {
     let group = state.groups.get_mut(group).ok_or(ResponseError::UnknownMemberId)?;
     group.leave(&member.member_id, member.group_instance_id.as_ref(), clock::now())
 }
 
-fn delete_one(state: &mut State, group: &str) -> Result<(), ResponseError> {
+fn delete_one(state: &mut BrokerState, group: &str) -> Result<(), ResponseError> {
     let live = state.groups.get(group);
-    if live.is_some_and(|group| group.phase != Phase::Empty) {
+    if live.is_some_and(|group| group.phase != GroupPhase::Empty) {
         return Err(ResponseError::NonEmptyGroup);
     }
     if live.is_none() && !state.committed.contains_key(group) && pending(state, group).is_empty() {
         return Err(ResponseError::GroupIdNotFound);
     }
-    state.commit(vec![Event::Forgotten {
+    state.commit(vec![JournalEvent::Forgotten {
         group: group.to_owned(),
     }])?;
     state.groups.remove(group);
@@ -245,10 +249,10 @@ fn described(group: &Group) -> DescribedGroup {
 
 fn phase_name(group: &Group) -> &'static str {
     match group.phase {
-        Phase::Empty => "Empty",
-        Phase::Joining { .. } => "PreparingRebalance",
-        Phase::Syncing { .. } => "CompletingRebalance",
-        Phase::Stable => "Stable",
+        GroupPhase::Empty => "Empty",
+        GroupPhase::Joining { .. } => "PreparingRebalance",
+        GroupPhase::Syncing { .. } => "CompletingRebalance",
+        GroupPhase::Stable => "Stable",
     }
 }
 

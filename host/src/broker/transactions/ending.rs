@@ -1,10 +1,10 @@
 //! How transactions end: by their producer, by a successor, by the clock, or at the start of a broker whose predecessor
 //! was killed.
 
-use super::transaction::{Phase, Transaction};
-use crate::broker::disk::batch::Outcome;
-use crate::broker::disk::journal::Event;
-use crate::broker::state::State;
+use super::transaction::{Transaction, TransactionPhase};
+use crate::broker::disk::batch::TransactionEnd;
+use crate::broker::disk::journal::JournalEvent;
+use crate::broker::state::BrokerState;
 use crate::clock;
 use kafka_protocol::error::ResponseError;
 
@@ -14,14 +14,19 @@ pub(in crate::broker) const EXPIRATION_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// Decides an open transaction. When this returns well the decision stands, whatever happens; what it entails is mostly
 /// done too.
-pub(in crate::broker) fn end(state: &mut State, id: &str, outcome: Outcome, fences: bool) -> Result<(), ResponseError> {
+pub(in crate::broker) fn end(
+    state: &mut BrokerState,
+    id: &str,
+    outcome: TransactionEnd,
+    fences: bool,
+) -> Result<(), ResponseError> {
     let open = state
         .transactions
         .get(id)
         .ok_or(ResponseError::InvalidProducerIdMapping)?;
     let transaction = open.decided(outcome, fences, clock::wall_ms());
     let id = id.to_owned();
-    state.commit(vec![Event::Transaction {
+    state.commit(vec![JournalEvent::Transaction {
         id: id.clone(),
         transaction,
     }])?;
@@ -31,26 +36,28 @@ pub(in crate::broker) fn end(state: &mut State, id: &str, outcome: Outcome, fenc
 }
 
 /// Ends what is overdue, and what is decided but could not be completed; whether there was anything.
-pub(in crate::broker) fn tick(state: &mut State) -> bool {
+pub(in crate::broker) fn tick(state: &mut BrokerState) -> bool {
     let now_ms = clock::wall_ms();
     state
         .transactions
         .retain(|_, transaction| !is_forgotten(transaction, now_ms));
-    let due: Vec<(String, Phase)> = state
+    let due: Vec<(String, TransactionPhase)> = state
         .transactions
         .iter()
-        .filter(|(_, transaction)| transaction.is_overdue(now_ms) || matches!(transaction.phase, Phase::Ending { .. }))
+        .filter(|(_, transaction)| {
+            transaction.is_overdue(now_ms) || matches!(transaction.phase, TransactionPhase::Ending { .. })
+        })
         .map(|(id, transaction)| (id.clone(), transaction.phase))
         .collect();
     for (id, phase) in &due {
-        let outcome = if matches!(phase, Phase::Ending { .. }) {
+        let outcome = if matches!(phase, TransactionPhase::Ending { .. }) {
             complete(state, id)
         } else {
             tracing::info!(
                 transactional_id = id,
                 "a transaction was open for too long and is aborted"
             );
-            end(state, id, Outcome::Abort, true)
+            end(state, id, TransactionEnd::Abort, true)
         };
         if let Err(error) = outcome {
             tracing::warn!(transactional_id = id, %error, "failed to end a transaction");
@@ -60,18 +67,18 @@ pub(in crate::broker) fn tick(state: &mut State) -> bool {
 }
 
 /// Does what decided transactions of an earlier process still need.
-pub(in crate::broker) fn complete_all(state: &mut State) -> Result<(), ResponseError> {
+pub(in crate::broker) fn complete_all(state: &mut BrokerState) -> Result<(), ResponseError> {
     let ids: Vec<String> = state.transactions.keys().cloned().collect();
     ids.iter().try_for_each(|id| complete(state, id))
 }
 
 /// Writes what a decided transaction needs: its markers, its positions, and last the line that says that all is there.
 /// Begun again after a failure it may write a marker twice, which changes nothing for any reader.
-fn complete(state: &mut State, id: &str) -> Result<(), ResponseError> {
+fn complete(state: &mut BrokerState, id: &str) -> Result<(), ResponseError> {
     let Some(decided) = state.transactions.get(id).cloned() else {
         return Ok(());
     };
-    let Phase::Ending { outcome } = decided.phase else {
+    let TransactionPhase::Ending { outcome } = decided.phase else {
         return Ok(());
     };
     let now_ms = clock::wall_ms();
@@ -84,10 +91,10 @@ fn complete(state: &mut State, id: &str) -> Result<(), ResponseError> {
         }
     }
     let mut events = match outcome {
-        Outcome::Commit => positions(state, &decided),
-        Outcome::Abort => Vec::new(),
+        TransactionEnd::Commit => positions(state, &decided),
+        TransactionEnd::Abort => Vec::new(),
     };
-    events.push(Event::Transaction {
+    events.push(JournalEvent::Transaction {
         id: id.to_owned(),
         transaction: decided.ended(outcome, now_ms),
     });
@@ -95,7 +102,7 @@ fn complete(state: &mut State, id: &str) -> Result<(), ResponseError> {
 }
 
 /// The positions that a commit makes count: all but those for which a later commit came from elsewhere.
-fn positions(state: &State, decided: &Transaction) -> Vec<Event> {
+fn positions(state: &BrokerState, decided: &Transaction) -> Vec<JournalEvent> {
     let mut events = Vec::new();
     for (group, pending) in &decided.groups {
         let committed = state.committed.get(group);
@@ -103,7 +110,7 @@ fn positions(state: &State, decided: &Transaction) -> Vec<Event> {
             let place = (pending.topic.clone(), pending.partition);
             let current = committed.and_then(|positions| positions.get(&place));
             if current.is_none_or(|current| current.order < pending.position.order) {
-                events.push(Event::Committed {
+                events.push(JournalEvent::Committed {
                     group: group.clone(),
                     topic: place.0,
                     partition: place.1,
@@ -116,6 +123,9 @@ fn positions(state: &State, decided: &Transaction) -> Vec<Event> {
 }
 
 fn is_forgotten(transaction: &Transaction, now_ms: i64) -> bool {
-    let is_idle = matches!(transaction.phase, Phase::Empty | Phase::Ended { .. });
+    let is_idle = matches!(
+        transaction.phase,
+        TransactionPhase::Empty | TransactionPhase::Ended { .. }
+    );
     is_idle && transaction.changed_ms.saturating_add(EXPIRATION_MS) < now_ms
 }

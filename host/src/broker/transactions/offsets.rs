@@ -1,10 +1,10 @@
 //! TxnOffsetCommit: positions that count once their transaction is committed.
 
 use super::requests::{keep, of_producer};
-use super::transaction::{Pending, Phase};
-use crate::broker::disk::journal::Position;
+use super::transaction::{Pending, TransactionPhase};
+use crate::broker::disk::journal::JournalPosition;
 use crate::broker::groups::offsets::{check, may_commit_in_transaction};
-use crate::broker::state::State;
+use crate::broker::state::BrokerState;
 use crate::clock;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestPartition;
@@ -14,7 +14,7 @@ use kafka_protocol::messages::txn_offset_commit_response::{
 use kafka_protocol::messages::{TopicName, TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
 /// Answers TxnOffsetCommit. All positions of a request that can be taken are taken together.
-pub(in crate::broker) fn commit(state: &mut State, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+pub(in crate::broker) fn commit(state: &mut BrokerState, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
     let mut outcome = may_commit(state, &request);
     let mut taken = Vec::new();
     let mut codes = Vec::new();
@@ -35,7 +35,7 @@ pub(in crate::broker) fn commit(state: &mut State, request: TxnOffsetCommitReque
 }
 
 /// As Kafka: first the producer, whose words for a fenced one are those of a write, then the group.
-fn may_commit(state: &State, request: &TxnOffsetCommitRequest) -> Result<(), ResponseError> {
+fn may_commit(state: &BrokerState, request: &TxnOffsetCommitRequest) -> Result<(), ResponseError> {
     if request.group_id.is_empty() {
         return Err(ResponseError::InvalidGroupId);
     }
@@ -45,18 +45,20 @@ fn may_commit(state: &State, request: &TxnOffsetCommitRequest) -> Result<(), Res
         other => other,
     })?;
     match transaction.phase {
-        Phase::Ending { .. } => return Err(ResponseError::ConcurrentTransactions),
-        Phase::Open { .. } if transaction.groups.contains_key(request.group_id.as_str()) => {}
-        Phase::Open { .. } | Phase::Empty | Phase::Ended { .. } => return Err(ResponseError::InvalidTxnState),
+        TransactionPhase::Ending { .. } => return Err(ResponseError::ConcurrentTransactions),
+        TransactionPhase::Open { .. } if transaction.groups.contains_key(request.group_id.as_str()) => {}
+        TransactionPhase::Open { .. } | TransactionPhase::Empty | TransactionPhase::Ended { .. } => {
+            return Err(ResponseError::InvalidTxnState);
+        }
     }
     may_commit_in_transaction(state, request)
 }
 
-fn pending(state: &mut State, topic: &TopicName, partition: &TxnOffsetCommitRequestPartition) -> Pending {
+fn pending(state: &mut BrokerState, topic: &TopicName, partition: &TxnOffsetCommitRequestPartition) -> Pending {
     Pending {
         topic: topic.to_string(),
         partition: partition.partition_index,
-        position: Position {
+        position: JournalPosition {
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,
             metadata: partition.committed_metadata.as_deref().unwrap_or_default().to_owned(),
@@ -65,7 +67,7 @@ fn pending(state: &mut State, topic: &TopicName, partition: &TxnOffsetCommitRequ
     }
 }
 
-fn take(state: &mut State, request: &TxnOffsetCommitRequest, taken: Vec<Pending>) -> Result<(), ResponseError> {
+fn take(state: &mut BrokerState, request: &TxnOffsetCommitRequest, taken: Vec<Pending>) -> Result<(), ResponseError> {
     let id = request.transactional_id.as_str();
     let producer = (request.producer_id, request.producer_epoch);
     let mut transaction = of_producer(state, id, producer)?.opened(clock::wall_ms())?;

@@ -1,10 +1,10 @@
 //! The requests of a transactional producer: InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn.
 
 use super::ending;
-use super::transaction::{Phase, Transaction};
-use crate::broker::disk::batch::Outcome;
-use crate::broker::disk::journal::Event;
-use crate::broker::state::State;
+use super::transaction::{Transaction, TransactionPhase};
+use crate::broker::disk::batch::TransactionEnd;
+use crate::broker::disk::journal::JournalEvent;
+use crate::broker::state::BrokerState;
 use crate::clock;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_response::{
@@ -24,7 +24,7 @@ const IDS: usize = 10_000;
 /// Answers InitProducerId: a new id for an idempotent producer, the next epoch of a transactional one. What its
 /// predecessor left open is aborted first.
 pub(in crate::broker) fn init_producer(
-    state: &mut State,
+    state: &mut BrokerState,
     request: &InitProducerIdRequest,
     version: i16,
 ) -> InitProducerIdResponse {
@@ -44,7 +44,7 @@ pub(in crate::broker) fn init_producer(
 
 /// Answers AddPartitionsToTxn: all of the partitions, or none.
 pub(in crate::broker) fn add_partitions(
-    state: &mut State,
+    state: &mut BrokerState,
     request: AddPartitionsToTxnRequest,
     version: i16,
 ) -> AddPartitionsToTxnResponse {
@@ -79,7 +79,7 @@ pub(in crate::broker) fn add_partitions(
 
 /// Answers AddOffsetsToTxn: the transaction may commit a group's positions.
 pub(in crate::broker) fn add_offsets(
-    state: &mut State,
+    state: &mut BrokerState,
     request: &AddOffsetsToTxnRequest,
     version: i16,
 ) -> AddOffsetsToTxnResponse {
@@ -87,11 +87,11 @@ pub(in crate::broker) fn add_offsets(
 }
 
 /// Answers EndTxn. A repeated request is answered as the first one was.
-pub(in crate::broker) fn end(state: &mut State, request: &EndTxnRequest, version: i16) -> EndTxnResponse {
+pub(in crate::broker) fn end(state: &mut BrokerState, request: &EndTxnRequest, version: i16) -> EndTxnResponse {
     EndTxnResponse::default().with_error_code(code(decide(state, request), version >= 2))
 }
 
-fn init(state: &mut State, id: &str, request: &InitProducerIdRequest) -> Result<(i64, i16), ResponseError> {
+fn init(state: &mut BrokerState, id: &str, request: &InitProducerIdRequest) -> Result<(i64, i16), ResponseError> {
     if id.is_empty() {
         return Err(ResponseError::InvalidRequest);
     }
@@ -109,12 +109,12 @@ fn init(state: &mut State, id: &str, request: &InitProducerIdRequest) -> Result<
         return Err(ResponseError::ProducerFenced);
     }
     if known.is_open() {
-        ending::end(state, id, Outcome::Abort, true)?;
+        ending::end(state, id, TransactionEnd::Abort, true)?;
     }
     let known = state
         .transactions
         .get(id)
-        .filter(|known| !matches!(known.phase, Phase::Ending { .. }))
+        .filter(|known| !matches!(known.phase, TransactionPhase::Ending { .. }))
         .ok_or(ResponseError::ConcurrentTransactions)?;
     let next = match known.is_exhausted() && claimed.is_none_or(|epoch| epoch == known.epoch) {
         true => Transaction::new(state.next_producer_id()?, request.transaction_timeout_ms, now_ms),
@@ -123,20 +123,25 @@ fn init(state: &mut State, id: &str, request: &InitProducerIdRequest) -> Result<
     introduce(state, id, next)
 }
 
-fn introduce(state: &mut State, id: &str, transaction: Transaction) -> Result<(i64, i16), ResponseError> {
+fn introduce(state: &mut BrokerState, id: &str, transaction: Transaction) -> Result<(i64, i16), ResponseError> {
     let producer = (transaction.producer_id, transaction.epoch);
     keep(state, id, transaction)?;
     Ok(producer)
 }
 
-fn make_room(state: &mut State) -> Result<(), ResponseError> {
+fn make_room(state: &mut BrokerState) -> Result<(), ResponseError> {
     if state.transactions.len() < IDS {
         return Ok(());
     }
     let idle = state
         .transactions
         .iter()
-        .filter(|(_, transaction)| matches!(transaction.phase, Phase::Empty | Phase::Ended { .. }))
+        .filter(|(_, transaction)| {
+            matches!(
+                transaction.phase,
+                TransactionPhase::Empty | TransactionPhase::Ended { .. }
+            )
+        })
         .min_by_key(|(_, transaction)| transaction.changed_ms);
     let id = idle
         .map(|(id, _)| id.clone())
@@ -145,7 +150,7 @@ fn make_room(state: &mut State) -> Result<(), ResponseError> {
     Ok(())
 }
 
-fn add_all(state: &mut State, request: &AddPartitionsToTxnRequest) -> Result<(), ResponseError> {
+fn add_all(state: &mut BrokerState, request: &AddPartitionsToTxnRequest) -> Result<(), ResponseError> {
     let id = request.v3_and_below_transactional_id.as_str();
     let producer = (request.v3_and_below_producer_id, request.v3_and_below_producer_epoch);
     let transaction = of_producer(state, id, producer)?;
@@ -166,7 +171,7 @@ fn add_all(state: &mut State, request: &AddPartitionsToTxnRequest) -> Result<(),
     keep(state, id, transaction)
 }
 
-fn add_group(state: &mut State, request: &AddOffsetsToTxnRequest) -> Result<(), ResponseError> {
+fn add_group(state: &mut BrokerState, request: &AddOffsetsToTxnRequest) -> Result<(), ResponseError> {
     let group = request.group_id.as_str();
     let producer = (request.producer_id, request.producer_epoch);
     let transaction = of_producer(state, &request.transactional_id, producer)?;
@@ -178,24 +183,26 @@ fn add_group(state: &mut State, request: &AddOffsetsToTxnRequest) -> Result<(), 
     keep(state, &request.transactional_id, transaction)
 }
 
-fn decide(state: &mut State, request: &EndTxnRequest) -> Result<(), ResponseError> {
+fn decide(state: &mut BrokerState, request: &EndTxnRequest) -> Result<(), ResponseError> {
     let id = request.transactional_id.as_str();
     let asked = match request.committed {
-        true => Outcome::Commit,
-        false => Outcome::Abort,
+        true => TransactionEnd::Commit,
+        false => TransactionEnd::Abort,
     };
     let producer = (request.producer_id, request.producer_epoch);
     match of_producer(state, id, producer)?.phase {
-        Phase::Open { .. } => ending::end(state, id, asked, false),
-        Phase::Ended { outcome } if outcome == asked => Ok(()),
-        Phase::Ending { outcome } if outcome == asked => Err(ResponseError::ConcurrentTransactions),
-        Phase::Empty | Phase::Ended { .. } | Phase::Ending { .. } => Err(ResponseError::InvalidTxnState),
+        TransactionPhase::Open { .. } => ending::end(state, id, asked, false),
+        TransactionPhase::Ended { outcome } if outcome == asked => Ok(()),
+        TransactionPhase::Ending { outcome } if outcome == asked => Err(ResponseError::ConcurrentTransactions),
+        TransactionPhase::Empty | TransactionPhase::Ended { .. } | TransactionPhase::Ending { .. } => {
+            Err(ResponseError::InvalidTxnState)
+        }
     }
 }
 
 /// The transaction of a request, if it comes from the producer that the id belongs to.
 pub(super) fn of_producer<'a>(
-    state: &'a State,
+    state: &'a BrokerState,
     id: &str,
     (producer_id, epoch): (ProducerId, i16),
 ) -> Result<&'a Transaction, ResponseError> {
@@ -210,9 +217,9 @@ pub(super) fn of_producer<'a>(
     Ok(transaction)
 }
 
-pub(super) fn keep(state: &mut State, id: &str, transaction: Transaction) -> Result<(), ResponseError> {
+pub(super) fn keep(state: &mut BrokerState, id: &str, transaction: Transaction) -> Result<(), ResponseError> {
     let id = id.to_owned();
-    state.commit(vec![Event::Transaction { id, transaction }])
+    state.commit(vec![JournalEvent::Transaction { id, transaction }])
 }
 
 fn code(outcome: Result<(), ResponseError>, knows_fencing: bool) -> i16 {

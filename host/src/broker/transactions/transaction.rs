@@ -1,8 +1,8 @@
 //! A transactional id: its producer, and the transaction that is open or was last. A state machine that knows no file
 //! and no request.
 
-use crate::broker::disk::batch::Outcome;
-use crate::broker::disk::journal::Position;
+use crate::broker::disk::batch::TransactionEnd;
+use crate::broker::disk::journal::JournalPosition;
 use kafka_protocol::error::ResponseError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ pub(in crate::broker) struct Transaction {
     /// How long a transaction may stay open.
     pub timeout_ms: i32,
     /// How far the transaction is.
-    pub phase: Phase,
+    pub phase: TransactionPhase,
     /// When this was last changed, by the wall clock: it has to mean the same after a restart.
     pub changed_ms: i64,
     /// The partitions that the transaction may write to, by topic.
@@ -35,15 +35,15 @@ pub(in crate::broker) struct Transaction {
 /// How far a transaction is.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::broker) enum Phase {
+pub(in crate::broker) enum TransactionPhase {
     /// The producer came and has not begun anything.
     Empty,
     /// It is under way since then.
     Open { since_ms: i64 },
     /// It is decided; its markers and positions are being written.
-    Ending { outcome: Outcome },
+    Ending { outcome: TransactionEnd },
     /// It is over.
-    Ended { outcome: Outcome },
+    Ended { outcome: TransactionEnd },
 }
 
 /// A position that counts once its transaction is committed.
@@ -51,7 +51,7 @@ pub(in crate::broker) enum Phase {
 pub(in crate::broker) struct Pending {
     pub topic: String,
     pub partition: i32,
-    pub position: Position,
+    pub position: JournalPosition,
 }
 
 impl Transaction {
@@ -62,7 +62,7 @@ impl Transaction {
             epoch: 0,
             previous_epoch: NO_EPOCH,
             timeout_ms,
-            phase: Phase::Empty,
+            phase: TransactionPhase::Empty,
             changed_ms: now_ms,
             partitions: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -96,9 +96,9 @@ impl Transaction {
     }
 
     /// Decided: by its producer, or against it, and then with an epoch that the producer does not have.
-    pub(in crate::broker) fn decided(&self, outcome: Outcome, fences: bool, now_ms: i64) -> Self {
+    pub(in crate::broker) fn decided(&self, outcome: TransactionEnd, fences: bool, now_ms: i64) -> Self {
         let mut decided = self.clone();
-        decided.phase = Phase::Ending { outcome };
+        decided.phase = TransactionPhase::Ending { outcome };
         decided.changed_ms = now_ms;
         if fences {
             decided.epoch = self.epoch.saturating_add(1);
@@ -108,11 +108,11 @@ impl Transaction {
     }
 
     /// Over: nothing is left of what it touched.
-    pub(in crate::broker) fn ended(&self, outcome: Outcome, now_ms: i64) -> Self {
+    pub(in crate::broker) fn ended(&self, outcome: TransactionEnd, now_ms: i64) -> Self {
         Self {
             epoch: self.epoch,
             previous_epoch: self.previous_epoch,
-            phase: Phase::Ended { outcome },
+            phase: TransactionPhase::Ended { outcome },
             ..Self::new(self.producer_id, self.timeout_ms, now_ms)
         }
     }
@@ -133,9 +133,11 @@ impl Transaction {
         let mut opened = self.clone();
         opened.changed_ms = now_ms;
         match self.phase {
-            Phase::Open { .. } => {}
-            Phase::Empty | Phase::Ended { .. } => opened.phase = Phase::Open { since_ms: now_ms },
-            Phase::Ending { .. } => return Err(ResponseError::ConcurrentTransactions),
+            TransactionPhase::Open { .. } => {}
+            TransactionPhase::Empty | TransactionPhase::Ended { .. } => {
+                opened.phase = TransactionPhase::Open { since_ms: now_ms }
+            }
+            TransactionPhase::Ending { .. } => return Err(ResponseError::ConcurrentTransactions),
         }
         Ok(opened)
     }
@@ -148,12 +150,12 @@ impl Transaction {
 
     /// Whether it is under way.
     pub(in crate::broker) fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open { .. })
+        matches!(self.phase, TransactionPhase::Open { .. })
     }
 
     /// Whether it has been open for longer than its producer said.
     pub(in crate::broker) fn is_overdue(&self, now_ms: i64) -> bool {
-        matches!(self.phase, Phase::Open { since_ms } if since_ms.saturating_add(i64::from(self.timeout_ms)) < now_ms)
+        matches!(self.phase, TransactionPhase::Open { since_ms } if since_ms.saturating_add(i64::from(self.timeout_ms)) < now_ms)
     }
 
     /// The positions of a group that are not decided yet.
@@ -192,7 +194,9 @@ mod tests {
         let open = Transaction::new(7, 1000, 0).opened(5).unwrap();
         assert!(!open.is_overdue(1005));
         assert!(open.is_overdue(1006));
-        let aborted = open.decided(Outcome::Abort, true, 1006).ended(Outcome::Abort, 1006);
+        let aborted = open
+            .decided(TransactionEnd::Abort, true, 1006)
+            .ended(TransactionEnd::Abort, 1006);
         assert_eq!(aborted.is_from(7, 0), Err(ResponseError::ProducerFenced));
         assert_eq!(
             aborted.succeeded(Some(0), 1000, 0).map(|next| next.epoch),
@@ -208,12 +212,12 @@ mod tests {
         let mut open = Transaction::new(7, 1000, 0).opened(5).unwrap();
         open.epoch = i16::MAX - 1;
         assert!(open.is_exhausted());
-        assert_eq!(open.decided(Outcome::Abort, true, 6).epoch, i16::MAX);
+        assert_eq!(open.decided(TransactionEnd::Abort, true, 6).epoch, i16::MAX);
     }
 
     #[test]
     fn a_decided_transaction_takes_nothing_more() {
-        let decided = Transaction::new(7, 1000, 0).decided(Outcome::Commit, false, 1);
+        let decided = Transaction::new(7, 1000, 0).decided(TransactionEnd::Commit, false, 1);
         assert_eq!(decided.opened(2), Err(ResponseError::ConcurrentTransactions));
     }
 }

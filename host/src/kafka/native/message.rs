@@ -15,7 +15,7 @@ pub(crate) struct Message<'a>(&'a RawMessage);
 /// Tells whether two messages lie in the same partition without comparing names. Valid among the messages of one
 /// serving only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place(usize, i32);
+pub(crate) struct PartitionHandle(usize, i32);
 
 impl<'a> Message<'a> {
     pub(super) fn native(message: &'a RawMessage) -> Self {
@@ -41,8 +41,8 @@ impl<'a> Message<'a> {
         ptr::from_ref(self.0).cast()
     }
 
-    pub(crate) fn place(&self) -> Place {
-        Place(self.0.rkt as usize, self.0.partition)
+    pub(crate) fn place(&self) -> PartitionHandle {
+        PartitionHandle(self.0.rkt as usize, self.0.partition)
     }
 
     pub(crate) fn topic(&self) -> &str {

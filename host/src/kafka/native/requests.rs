@@ -67,7 +67,7 @@ pub(crate) fn offsets_for_times<C: ConsumerContext>(
 }
 
 /// A topic of the cluster.
-pub(crate) struct Topic {
+pub(crate) struct TopicMetadata {
     pub(crate) name: String,
     pub(crate) error: Option<Code>,
     /// The number of each partition, and its leader; negative: it has none.
@@ -79,7 +79,7 @@ pub(crate) fn topics<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     only: Option<&str>,
     limit: Duration,
-) -> KafkaResult<Vec<Topic>> {
+) -> KafkaResult<Vec<TopicMetadata>> {
     let only = only.map(CString::new).transpose()?;
     let native = client.client().native_ptr();
     let mut answer: *const sys::rd_kafka_metadata = ptr::null();
@@ -101,7 +101,7 @@ pub(crate) fn topics<C: ConsumerContext>(
         }
         checked(number, KafkaError::MetadataFetch)?;
         let topics = read((*answer).topics.cast::<RawTopic>(), (*answer).topic_cnt);
-        let topics = topics.iter().map(|topic| Topic {
+        let topics = topics.iter().map(|topic| TopicMetadata {
             name: CStr::from_ptr(topic.topic).to_string_lossy().into_owned(),
             error: (topic.err != NO_ERROR).then(|| code(topic.err)),
             partitions: read(topic.partitions, topic.partition_count)

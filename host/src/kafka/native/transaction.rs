@@ -61,7 +61,7 @@ impl<R: Reports> NativeProducer<R> {
             return Err(hung(hanging));
         }
         let (client, offsets, group) = (self.client.clone(), offsets.clone(), group.to_vec());
-        let call = Call::begin(left_behind);
+        let call = PendingCall::begin(left_behind);
         let (answer, answered) = mpsc::channel();
         let asking = std::thread::Builder::new()
             .name("send-offsets".to_owned())
@@ -126,16 +126,16 @@ unsafe fn outcome(error: *mut sys::rd_kafka_error_t) -> Result<(), Setback> {
 }
 
 /// A call that is under way, counted until it comes back.
-struct Call(Arc<AtomicUsize>);
+struct PendingCall(Arc<AtomicUsize>);
 
-impl Call {
+impl PendingCall {
     fn begin(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count.clone())
     }
 }
 
-impl Drop for Call {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

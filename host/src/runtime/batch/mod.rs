@@ -8,4 +8,4 @@ mod staging;
 pub(super) mod task;
 
 pub(super) use refused::most_bytes;
-pub(super) use task::{Done, Task, Tasks};
+pub(super) use task::{BatchTask, Done, Tasks};

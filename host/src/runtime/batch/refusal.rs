@@ -40,13 +40,13 @@ impl Tasks {
                 continue;
             }
             metrics.dead_letters.increment(1);
-            let why = dead_letter::Why {
+            let why = dead_letter::DeathReason {
                 pipeline: &self.pipeline.name,
                 by: dead_letter::By::Operator(&config.name),
                 kind: if refused.how == Refusal::Fault {
-                    dead_letter::Kind::Fault
+                    dead_letter::RefusalKind::Fault
                 } else {
-                    dead_letter::Kind::DeadLetter
+                    dead_letter::RefusalKind::DeadLetter
                 },
                 partition,
                 reason: &refused.reason,

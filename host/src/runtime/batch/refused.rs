@@ -23,9 +23,9 @@ use crate::sink::{Print, RefusedOutput, Writer, dead_letter};
 const MOST_TIMES: usize = 1000;
 
 /// What is left out until the next commit.
-pub(in crate::runtime) struct LeftOut {
+pub(in crate::runtime) struct LeftOutOutputs {
     pipeline: Arc<Pipeline>,
-    known: HashMap<Place, Vec<Known>>,
+    known: HashMap<OutputPlace, Vec<KnownRefusals>>,
     /// Bytes that a dead letter may have.
     pub(in crate::runtime) most_bytes: usize,
     /// What was done since the last commit can be done again.
@@ -33,16 +33,16 @@ pub(in crate::runtime) struct LeftOut {
 }
 
 /// A sink, the partition of a source record and its offset.
-type Place = (usize, TopicPartition, i64);
+type OutputPlace = (usize, TopicPartition, i64);
 
-struct Known {
+struct KnownRefusals {
     print: Print,
     reason: String,
     /// How many refusals of outputs of its record there were before it was learned.
     time: usize,
 }
 
-impl LeftOut {
+impl LeftOutOutputs {
     pub(in crate::runtime) fn new(pipeline: Arc<Pipeline>) -> Self {
         Self {
             pipeline,
@@ -92,17 +92,22 @@ impl LeftOut {
         Some(left)
     }
 
-    fn find(&self, sink: usize, partition: &TopicPartition, outputs: &Records, index: usize) -> Option<&Known> {
+    fn find(&self, sink: usize, partition: &TopicPartition, outputs: &Records, index: usize) -> Option<&KnownRefusals> {
         let known = self.known.get(&(sink, partition.clone(), outputs.offsets[index]))?;
         let print = Writer::print(outputs, index);
         known.iter().find(|known| known.print == print)
     }
 
-    fn why<'a>(&'a self, sink: &'a Sink, reason: &'a str, partition: &'a TopicPartition) -> dead_letter::Why<'a> {
-        dead_letter::Why {
+    fn why<'a>(
+        &'a self,
+        sink: &'a Sink,
+        reason: &'a str,
+        partition: &'a TopicPartition,
+    ) -> dead_letter::DeathReason<'a> {
+        dead_letter::DeathReason {
             pipeline: &self.pipeline.name,
             by: dead_letter::By::Sink(&sink.name),
-            kind: dead_letter::Kind::Refused,
+            kind: dead_letter::RefusalKind::Refused,
             reason,
             partition,
         }
@@ -112,7 +117,7 @@ impl LeftOut {
     /// refused.
     pub(super) fn learn(&mut self, refused: Vec<RefusedOutput>, metrics: &[SinkMetrics]) -> Result<()> {
         let tried = self.most_bytes;
-        let mut learned: HashMap<Place, Vec<RefusedOutput>> = HashMap::new();
+        let mut learned: HashMap<OutputPlace, Vec<RefusedOutput>> = HashMap::new();
         for output in refused {
             let Some(place) = output.origin.clone() else {
                 return Err(failed(&output, None));
@@ -136,7 +141,7 @@ impl LeftOut {
 
     /// Learns what was refused at once of one record: equal outputs of it are no surprise, and one that was to be left
     /// out is.
-    fn learn_of(&mut self, place: Place, outputs: Vec<RefusedOutput>) -> Result<()> {
+    fn learn_of(&mut self, place: OutputPlace, outputs: Vec<RefusedOutput>) -> Result<()> {
         let config = self.pipeline.sinks.get(place.0);
         let known = self.known.entry(place).or_default();
         let time = known.last().map_or(0, |known| known.time + 1);
@@ -148,7 +153,7 @@ impl LeftOut {
                 ));
             }
             if before.is_none() {
-                known.push(Known {
+                known.push(KnownRefusals {
                     print: output.print,
                     reason: output.reason,
                     time,

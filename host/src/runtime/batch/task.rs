@@ -13,7 +13,7 @@
 //! holds.
 
 use super::piece::Piece;
-use super::refused::LeftOut;
+use super::refused::LeftOutOutputs;
 use crate::clock;
 use crate::config::{EventTime, Pipeline, Source};
 use crate::error::{Error, Kind, Result};
@@ -21,9 +21,9 @@ use crate::metrics::{self, OperatorMetrics, Progress, SinkMetrics, WorkerMetrics
 use crate::plugin::{CallError, Operator, Outcome, Refusal, Refused, Stats};
 use crate::record::{Records, TopicPartition};
 use crate::sink::Writer;
-use crate::source::event_time::Pointer;
+use crate::source::event_time::JsonPointer;
 use crate::state::TaskState;
-use crate::topology::{Call, RecordsFrom, Route};
+use crate::topology::{OperatorCall, RecordsFrom, Route};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The task that a batch belongs to.
-pub struct Task<'a> {
+pub struct BatchTask<'a> {
     /// The partition that the records stem from.
     pub partition: &'a TopicPartition,
     /// What the task's operators keep; there for every pipeline in which one keeps something. It is there again after
@@ -44,7 +44,7 @@ pub struct Task<'a> {
     pub state: &'a mut Option<TaskState>,
 }
 
-impl Task<'_> {
+impl BatchTask<'_> {
     fn keep(&mut self) {
         if let Some(state) = self.state {
             state.keep();
@@ -75,7 +75,7 @@ pub enum Done {
 
 /// Where a batch stands on its route, so that a wait repeats nothing of what was done before it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Stand {
+pub(super) struct BatchCursor {
     /// Calls of the route that are answered.
     calls: usize,
     /// Records of the next call that are answered, if it is made in parts.
@@ -94,7 +94,7 @@ pub(super) struct Stand {
 
 /// A call that is due: of a plugin, with these records, and the outcome that it fills.
 struct Due<'a> {
-    call: Call,
+    call: OperatorCall,
     records: &'a mut Records,
     outcome: &'a mut Outcome,
     /// Bytes that the piece took on its way before it.
@@ -106,21 +106,21 @@ struct Due<'a> {
 pub struct Tasks {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) routes: Vec<Route>,
-    pub(super) operators: Vec<Placed>,
+    pub(super) operators: Vec<PlacedOperator>,
     /// For each source the pointer to its event time, for each call of its route the outcome; memory that is used
     /// again.
-    event_times: Vec<Option<Pointer>>,
+    event_times: Vec<Option<JsonPointer>>,
     pub(super) outcomes: Vec<Vec<Outcome>>,
     max_batch: Vec<usize>,
     pub(super) dead: Records,
     /// Outputs that Kafka refused since the last commit.
-    pub(in crate::runtime) left_out: LeftOut,
+    pub(in crate::runtime) left_out: LeftOutOutputs,
     /// For each stage of the route what is left, if something was taken out.
     pub(super) sifted: Vec<Option<Records>>,
     pub(in crate::runtime) sinks: Vec<SinkMetrics>,
     pub(super) progress: Arc<Progress>,
     missing: Vec<u32>,
-    pub(super) stand: Stand,
+    pub(super) stand: BatchCursor,
     /// When the group was last seen to.
     attended: Instant,
     piece: Piece,
@@ -134,7 +134,7 @@ pub struct Tasks {
 }
 
 /// An operator with what is counted of it.
-pub(super) struct Placed {
+pub(super) struct PlacedOperator {
     operator: Operator,
     pub(super) metrics: OperatorMetrics,
     before: Stats,
@@ -151,7 +151,7 @@ impl Tasks {
         let operators = operators
             .into_iter()
             .zip(&pipeline.operators)
-            .map(|(operator, config)| Placed {
+            .map(|(operator, config)| PlacedOperator {
                 before: operator.stats(),
                 operator,
                 metrics: metrics::operator(&pipeline.name, &config.name),
@@ -167,7 +167,7 @@ impl Tasks {
                 .collect(),
             max_batch: pipeline.sources.iter().map(max_batch).collect(),
             dead: Records::default(),
-            left_out: LeftOut::new(pipeline.clone()),
+            left_out: LeftOutOutputs::new(pipeline.clone()),
             sifted: Vec::new(),
             sinks: pipeline
                 .sinks
@@ -177,7 +177,7 @@ impl Tasks {
                 .collect(),
             metrics,
             missing: Vec::new(),
-            stand: Stand::default(),
+            stand: BatchCursor::default(),
             attended: clock::now(),
             piece: Piece::default(),
             overlay_bytes: 0,
@@ -195,7 +195,7 @@ impl Tasks {
     pub fn process(
         &mut self,
         source: usize,
-        task: &mut Task<'_>,
+        task: &mut BatchTask<'_>,
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
@@ -203,14 +203,14 @@ impl Tasks {
         self.begin(task);
         self.overlay_bytes = task.overlay_bytes();
         self.overlay_bytes_of_piece = self.overlay_bytes;
-        self.stand = Stand::default();
+        self.stand = BatchCursor::default();
         self.tell_event_time(source, records);
         self.go_on(source, task, records, writer)
     }
 
     /// Nothing of a piece is done yet: what is not kept of the state, and the dead letters, are those of one that came
     /// to nothing.
-    fn begin(&mut self, task: &mut Task<'_>) {
+    fn begin(&mut self, task: &mut BatchTask<'_>) {
         task.undo();
         self.dead.clear();
     }
@@ -224,7 +224,7 @@ impl Tasks {
     pub fn go_on(
         &mut self,
         source: usize,
-        task: &mut Task<'_>,
+        task: &mut BatchTask<'_>,
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
@@ -251,14 +251,14 @@ impl Tasks {
         }
         // Another piece comes, and each may take its time: the group is seen to before.
         self.begin(task);
-        self.stand = Stand::default();
+        self.stand = BatchCursor::default();
         Ok(Done::Waiting)
     }
 
     fn go_on_with_piece(
         &mut self,
         source: usize,
-        task: &mut Task<'_>,
+        task: &mut BatchTask<'_>,
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
@@ -274,7 +274,7 @@ impl Tasks {
     fn go_through(
         &mut self,
         source: usize,
-        task: &mut Task<'_>,
+        task: &mut BatchTask<'_>,
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
@@ -286,7 +286,7 @@ impl Tasks {
 
     /// Bytes that the piece took so far on its way: what the answered calls handed over, the dead letters, and what all
     /// pieces of the batch changed, which cannot be committed before the last of them.
-    fn taken(&self, source: usize, task: &Task<'_>) -> usize {
+    fn taken(&self, source: usize, task: &BatchTask<'_>) -> usize {
         let handed_over = self.outcomes[source].iter().take(self.stand.calls).map(Outcome::memory);
         // A record alone answers for what it takes itself, and not for what the pieces before it changed.
         let before = match self.piece.is_one_record() {
@@ -298,11 +298,11 @@ impl Tasks {
     }
 
     /// Gives up the batch that waits: what it changed in the state was never changed.
-    pub fn give_up(&mut self, task: &mut Task<'_>) {
+    pub fn give_up(&mut self, task: &mut BatchTask<'_>) {
         self.begin(task);
     }
 
-    fn compute(&mut self, source: usize, task: &mut Task<'_>, records: &mut Records) -> Result<Done> {
+    fn compute(&mut self, source: usize, task: &mut BatchTask<'_>, records: &mut Records) -> Result<Done> {
         while self.stand.calls < self.routes[source].calls.len() {
             if self.call(source, self.stand.calls, task, records)? == Done::Waiting {
                 return Ok(Done::Waiting);
@@ -329,7 +329,7 @@ impl Tasks {
     }
 
     /// One call of the route, cut so that no plugin sees more records than the source allows.
-    fn call(&mut self, source: usize, index: usize, task: &mut Task<'_>, records: &mut Records) -> Result<Done> {
+    fn call(&mut self, source: usize, index: usize, task: &mut BatchTask<'_>, records: &mut Records) -> Result<Done> {
         let call = self.routes[source].calls[index];
         if let Some(how) = self.piece.went_beyond(index) {
             let reason = how.to_owned();
@@ -367,7 +367,7 @@ impl Tasks {
         &mut self,
         source: usize,
         index: usize,
-        task: &mut Task<'_>,
+        task: &mut BatchTask<'_>,
         records: &Records,
         reason: String,
     ) -> Result<Done> {
@@ -386,7 +386,7 @@ impl Tasks {
         Ok(Done::Processed)
     }
 
-    fn call_in_parts(&mut self, due: Due<'_>, task: &mut Task<'_>, max_batch: usize) -> Result<Done> {
+    fn call_in_parts(&mut self, due: Due<'_>, task: &mut BatchTask<'_>, max_batch: usize) -> Result<Done> {
         let Due {
             call,
             records,
@@ -422,7 +422,7 @@ impl Tasks {
         Ok(Done::Processed)
     }
 
-    fn call_whole(&mut self, due: &mut Due<'_>, task: &mut Task<'_>) -> Result<Done> {
+    fn call_whole(&mut self, due: &mut Due<'_>, task: &mut BatchTask<'_>) -> Result<Done> {
         let done = self.call_again_when_due(due, task)?;
         if done == Done::Processed {
             self.count_call(due.call.operator);
@@ -432,7 +432,7 @@ impl Tasks {
     }
 
     /// A plugin that says "a dependency is down" is called again with the same records, later and later.
-    fn call_again_when_due(&mut self, due: &mut Due<'_>, task: &mut Task<'_>) -> Result<Done> {
+    fn call_again_when_due(&mut self, due: &mut Due<'_>, task: &mut BatchTask<'_>) -> Result<Done> {
         let Due {
             call,
             records,
@@ -501,20 +501,20 @@ impl Tasks {
 
     /// A call that came to nothing in the middle left a part of its changes. They cannot be told from those of the
     /// calls before it, so all are undone, and the batch goes its way from the beginning.
-    fn wait(&mut self, task: &mut Task<'_>, left_changes: bool) -> Result<Done> {
+    fn wait(&mut self, task: &mut BatchTask<'_>, left_changes: bool) -> Result<Done> {
         if left_changes {
             self.begin(task);
-            self.stand = Stand {
+            self.stand = BatchCursor {
                 retry: self.stand.retry,
                 is_one_by_one: self.stand.is_one_by_one,
-                ..Stand::default()
+                ..BatchCursor::default()
             };
         }
         Ok(Done::Waiting)
     }
 
     fn count_call(&mut self, operator: usize) {
-        let Placed {
+        let PlacedOperator {
             operator,
             metrics,
             before,
@@ -551,14 +551,14 @@ fn extend(outcome: &mut Outcome, later: &Outcome) {
     }
 }
 
-fn event_time(source: &Source) -> Result<Option<Pointer>> {
+fn event_time(source: &Source) -> Result<Option<JsonPointer>> {
     let event_time = match source {
         Source::Kafka(source) => &source.event_time,
         Source::File(source) => &source.event_time,
     };
     match event_time {
         EventTime::Record => Ok(None),
-        EventTime::Pointer(pointer) => Pointer::parse(pointer).map(Some),
+        EventTime::Pointer(pointer) => JsonPointer::parse(pointer).map(Some),
     }
 }
 

@@ -1,11 +1,11 @@
 //! A worker that takes checkpoints: when one is due, and what a failure means.
 
-use super::coordinator::{Coordinator, Limits};
-use crate::checkpoint::{Event, Mode, Store, TaskFrame, Upload};
+use super::coordinator::{CommitLimits, Coordinator};
+use crate::checkpoint::{CheckpointStore, Event, Mode, TaskFrame, Upload};
 use crate::clock::Interval;
 use crate::config::{Checkpoint, Delivery, Pipeline};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::lifecycle::Notice;
+use crate::runtime::lifecycle::RunEvent;
 use crate::runtime::start::kept;
 use crate::runtime::tasks::owned::OVERLAY_LIMIT;
 use crate::runtime::worker::Worker;
@@ -18,7 +18,7 @@ pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// What a worker has in hand for its checkpoints.
 pub(in crate::runtime) struct Checkpointing {
-    pub(super) store: Store,
+    pub(super) store: CheckpointStore,
     interval: Interval,
     /// The durable bundle is the commit: none may be written whose outputs are not acknowledged.
     pub(in crate::runtime) offsets_in_checkpoint: bool,
@@ -34,7 +34,7 @@ pub(in crate::runtime) struct Checkpointing {
 }
 
 impl Checkpointing {
-    pub(in crate::runtime) fn new(pipeline: &Pipeline, checkpoint: &Checkpoint, store: Store) -> Self {
+    pub(in crate::runtime) fn new(pipeline: &Pipeline, checkpoint: &Checkpoint, store: CheckpointStore) -> Self {
         Self {
             store,
             interval: Interval::new(checkpoint.interval),
@@ -55,7 +55,7 @@ impl Coordinator {
             Delivery::ExactlyOnce => Mode::ExactlyOnce,
             Delivery::AtLeastOnce | Delivery::None => Mode::AtLeastOnce,
         };
-        let limits = Limits {
+        let limits = CommitLimits {
             checkpoint: limit(pipeline.delivery, checkpoint),
             revocation: REVOCATION_LIMIT,
             membership: Duration::from_secs(1),
@@ -147,7 +147,7 @@ impl Worker {
         };
         let failure = Error::new(kind, "failed to take a checkpoint", reason.clone());
         if checkpointing.failure.replace(failure).is_none() {
-            self.shared.tell(Notice::CommitFailed {
+            self.shared.tell(RunEvent::CommitFailed {
                 worker: self.index,
                 reason,
             });

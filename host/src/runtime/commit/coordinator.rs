@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// How long the steps of a checkpoint may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct CommitLimits {
     /// The acknowledgements, and the bundle.
     pub checkpoint: Duration,
     /// The acknowledgements, if a group waits for them.
@@ -39,7 +39,7 @@ pub struct Limits {
 
 /// A condition that a coordinator does not keep, to see that the simulation finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftOut {
+pub enum BrokenCondition {
     /// Outputs are acknowledged before anything is committed.
     Drain,
     /// What is committed is still this worker's, as far as its groups said.
@@ -58,7 +58,7 @@ pub enum LeftOut {
 
 /// The command that waits for its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Waiting {
+struct AwaitedAnswer {
     command: Command,
     since: Duration,
     is_begun: bool,
@@ -68,19 +68,19 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Coordinator {
     protocol: Protocol,
-    limits: Limits,
+    limits: CommitLimits,
     /// The durable bundle is the commit: none may be written whose outputs are not acknowledged.
     offsets_in_checkpoint: bool,
-    waiting: Option<Waiting>,
+    waiting: Option<AwaitedAnswer>,
     pub(super) in_flight: Option<InFlight>,
     /// A port failed, and the run ends: nothing is done any more.
     has_failed: bool,
-    left_out: Option<LeftOut>,
+    left_out: Option<BrokenCondition>,
 }
 
 impl Coordinator {
     /// A coordinator that halts when more than `tolerable_failures` checkpoints fail one after the other.
-    pub fn new(mode: Mode, tolerable_failures: u32, limits: Limits, offsets_in_checkpoint: bool) -> Self {
+    pub fn new(mode: Mode, tolerable_failures: u32, limits: CommitLimits, offsets_in_checkpoint: bool) -> Self {
         Self {
             protocol: Protocol::new(mode, tolerable_failures),
             limits,
@@ -93,7 +93,7 @@ impl Coordinator {
     }
 
     /// The same without a condition.
-    pub fn without(mut self, condition: Option<LeftOut>) -> Self {
+    pub fn without(mut self, condition: Option<BrokenCondition>) -> Self {
         self.left_out = condition;
         self
     }
@@ -201,7 +201,7 @@ impl Coordinator {
             // What was lost was forgotten when it was heard.
             Command::Forget => {}
             command if command.is_answered() => {
-                self.waiting = Some(Waiting {
+                self.waiting = Some(AwaitedAnswer {
                     command,
                     since: ports.now(),
                     is_begun: false,
@@ -213,7 +213,7 @@ impl Coordinator {
     }
 
     /// What came of the command; `None`: nothing yet.
-    fn attempt(&mut self, ports: &mut impl CommitPorts, waiting: Waiting) -> Result<Option<Event>> {
+    fn attempt(&mut self, ports: &mut impl CommitPorts, waiting: AwaitedAnswer) -> Result<Option<Event>> {
         match waiting.command {
             Command::Drain => self.drain(ports, waiting),
             Command::AwaitBundle => self.await_bundle(ports, waiting),
@@ -253,11 +253,11 @@ impl Coordinator {
         Ok(())
     }
 
-    fn drain(&mut self, ports: &mut impl CommitPorts, waiting: Waiting) -> Result<Option<Event>> {
+    fn drain(&mut self, ports: &mut impl CommitPorts, waiting: AwaitedAnswer) -> Result<Option<Event>> {
         if self.in_flight.is_none() {
             return Ok(Some(Event::NothingNew));
         }
-        let drained = match self.keeps(LeftOut::Drain) {
+        let drained = match self.keeps(BrokenCondition::Drain) {
             true => ports.drain()?,
             false => Some(Event::Drained),
         };
@@ -287,7 +287,7 @@ impl Coordinator {
         Ok(Some(Event::DrainTimedOut))
     }
 
-    fn await_bundle(&mut self, ports: &mut impl CommitPorts, waiting: Waiting) -> Result<Option<Event>> {
+    fn await_bundle(&mut self, ports: &mut impl CommitPorts, waiting: AwaitedAnswer) -> Result<Option<Event>> {
         let Some(in_flight) = &mut self.in_flight else {
             return Ok(Some(Event::StoreFailed));
         };
@@ -313,7 +313,7 @@ impl Coordinator {
 
     /// Membership first, then what the group says: so a partition that was lost before the membership was taken is
     /// known to be.
-    fn check_membership(&mut self, ports: &mut impl CommitPorts, waiting: Waiting) -> Result<Option<Event>> {
+    fn check_membership(&mut self, ports: &mut impl CommitPorts, waiting: AwaitedAnswer) -> Result<Option<Event>> {
         let Some(memberships) = ports.memberships()? else {
             if ports.now() < self.deadline(ports, waiting, self.limits.membership) {
                 return Ok(None);
@@ -324,8 +324,8 @@ impl Coordinator {
         ports.poll_groups()?;
         self.hear(ports)?;
         let now = Assignments::of(&ports.partitions());
-        let compares = self.keeps(LeftOut::Losses);
-        let sees_loss = ports.has_loss() && compares && self.keeps(LeftOut::UntoldLosses);
+        let compares = self.keeps(BrokenCondition::Losses);
+        let sees_loss = ports.has_loss() && compares && self.keeps(BrokenCondition::UntoldLosses);
         let Some(in_flight) = &mut self.in_flight else {
             return Ok(Some(Event::Stale));
         };
@@ -361,7 +361,7 @@ impl Coordinator {
     fn commit_transaction(&mut self, ports: &mut impl CommitPorts) -> Result<Event> {
         let limit = self.time_left(ports, self.limits.commit);
         let committed = match ports.commit_transaction(limit)? {
-            Event::CommitUnknown if !self.keeps(LeftOut::Settle) => Event::Committed,
+            Event::CommitUnknown if !self.keeps(BrokenCondition::Settle) => Event::Committed,
             event => event,
         };
         if let (Event::Committed | Event::CommittedSlow, Some(in_flight)) = (committed, &self.in_flight) {
@@ -371,13 +371,13 @@ impl Coordinator {
     }
 
     /// At least once: one offset commit an input, and the groups are polled until the answers.
-    fn commit_offsets(&mut self, ports: &mut impl CommitPorts, waiting: Waiting) -> Result<Option<Event>> {
+    fn commit_offsets(&mut self, ports: &mut impl CommitPorts, waiting: AwaitedAnswer) -> Result<Option<Event>> {
         if !waiting.is_begun {
             let inputs = self.in_flight.as_ref().map(InFlight::inputs).unwrap_or_default();
             let positions = inputs.into_iter().map(|input| (input, self.positions(ports, input)));
             let positions = positions.collect();
             ports.begin_commit(positions);
-            self.waiting = Some(Waiting {
+            self.waiting = Some(AwaitedAnswer {
                 is_begun: true,
                 ..waiting
             });
@@ -401,7 +401,7 @@ impl Coordinator {
     }
 
     pub(super) fn forget_lost(&mut self, ports: &impl CommitPorts) {
-        if !self.keeps(LeftOut::AssignmentEpochsAtApply) {
+        if !self.keeps(BrokenCondition::AssignmentEpochsAtApply) {
             return;
         }
         let now = Assignments::of(&ports.partitions());
@@ -428,11 +428,11 @@ impl Coordinator {
         of_input.filter_map(position).collect()
     }
 
-    pub(super) fn keeps(&self, condition: LeftOut) -> bool {
+    pub(super) fn keeps(&self, condition: BrokenCondition) -> bool {
         self.left_out != Some(condition)
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(super) fn limits(&self) -> &CommitLimits {
         &self.limits
     }
 
@@ -445,7 +445,7 @@ impl Coordinator {
     }
 
     /// Until when a command may take: its limit, or what the last commit of a run has.
-    fn deadline(&self, ports: &impl CommitPorts, waiting: Waiting, limit: Duration) -> Duration {
+    fn deadline(&self, ports: &impl CommitPorts, waiting: AwaitedAnswer, limit: Duration) -> Duration {
         let until = waiting.since + limit;
         let last = ports.stopping().map_or(until, |since| {
             ports.now().saturating_sub(since) + self.limits.last_commit
@@ -453,7 +453,7 @@ impl Coordinator {
         until.min(last).max(waiting.since + self.limits.least)
     }
 
-    fn is_late(&self, ports: &impl CommitPorts, waiting: Waiting, limit: Duration) -> bool {
+    fn is_late(&self, ports: &impl CommitPorts, waiting: AwaitedAnswer, limit: Duration) -> bool {
         let is_overdue = ports.stopping().is_some_and(|since| since >= self.limits.last_drain);
         is_overdue || ports.now() >= waiting.since + limit
     }

@@ -10,11 +10,11 @@ use crate::kafka::consumer::CommitRefusal;
 use crate::kill;
 use crate::offset_metadata::Pointer;
 use crate::record::{Committable, TopicPartition};
-use crate::runtime::input::{Member, WorkerInput};
+use crate::runtime::input::{GroupInput, WorkerInput};
 use crate::runtime::worker::STOP_CLOSE_LIMIT;
 use crate::runtime::worker::Worker;
-use crate::sink::{Committed, Sent};
-use crate::source::{Held, Reader};
+use crate::sink::{CommitOutcome, OffsetsSent};
+use crate::source::{GroupOffset, Reader};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ impl Groups for Worker {
         self.readers().any(|(_, reader)| reader.has_loss())
     }
 
-    fn committed(&mut self, limit: Duration) -> Result<Option<Vec<Held>>> {
+    fn committed(&mut self, limit: Duration) -> Result<Option<Vec<GroupOffset>>> {
         let asked: Result<Vec<_>> = self.readers().map(|(_, reader)| reader.committed_now(limit)).collect();
         match asked {
             Ok(committed) => Ok(Some(committed.concat())),
@@ -210,13 +210,13 @@ impl Outputs for Worker {
 
     fn send_offsets(&mut self, positions: &[Committable], membership: &[u8], limit: Duration) -> Result<Event> {
         let (kind, reason, event) = match self.writer.send_offsets(positions, membership, limit) {
-            Sent::Done => return Ok(Event::OffsetsSent),
-            Sent::Slow => return Ok(Event::OffsetsSlow),
-            Sent::Denied(reason) => return Err(denied(&reason)),
-            Sent::Hung(reason) => return Err(hung(&reason)),
-            Sent::Stale(reason) => (Kind::Kafka, reason, Event::Stale),
-            Sent::Refused(reason) => (Kind::Kafka, reason, Event::OffsetsRefused),
-            Sent::Fenced(reason) => (Kind::Fenced, reason, Event::Fenced),
+            OffsetsSent::Done => return Ok(Event::OffsetsSent),
+            OffsetsSent::Slow => return Ok(Event::OffsetsSlow),
+            OffsetsSent::Denied(reason) => return Err(denied(&reason)),
+            OffsetsSent::Hung(reason) => return Err(hung(&reason)),
+            OffsetsSent::Stale(reason) => (Kind::Kafka, reason, Event::Stale),
+            OffsetsSent::Refused(reason) => (Kind::Kafka, reason, Event::OffsetsRefused),
+            OffsetsSent::Fenced(reason) => (Kind::Fenced, reason, Event::Fenced),
         };
         self.checkpoint_failed(kind, reason);
         Ok(event)
@@ -224,11 +224,13 @@ impl Outputs for Worker {
 
     fn commit_transaction(&mut self, limit: Duration) -> Result<Event> {
         let (kind, reason, event) = match self.writer.commit(limit) {
-            Committed::Clean => return Ok(Event::Committed),
-            Committed::Slow => return Ok(Event::CommittedSlow),
+            CommitOutcome::Clean => return Ok(Event::Committed),
+            CommitOutcome::Slow => return Ok(Event::CommittedSlow),
             // Nobody knows for sure what a refusal left: what is committed says.
-            Committed::Refused(reason) | Committed::Unknown(reason) => (Kind::Kafka, reason, Event::CommitUnknown),
-            Committed::Fenced(reason) => (Kind::Fenced, reason, Event::Fenced),
+            CommitOutcome::Refused(reason) | CommitOutcome::Unknown(reason) => {
+                (Kind::Kafka, reason, Event::CommitUnknown)
+            }
+            CommitOutcome::Fenced(reason) => (Kind::Fenced, reason, Event::Fenced),
         };
         self.checkpoint_failed(kind, reason);
         Ok(event)
@@ -253,7 +255,7 @@ impl Outputs for Worker {
 }
 
 impl Worker {
-    pub(in crate::runtime) fn members(&self) -> impl Iterator<Item = (usize, &Member)> {
+    pub(in crate::runtime) fn members(&self) -> impl Iterator<Item = (usize, &GroupInput)> {
         self.inputs.iter().enumerate().filter_map(|(index, input)| match input {
             WorkerInput::Kafka(member) => Some((index, &**member)),
             WorkerInput::File { .. } => None,

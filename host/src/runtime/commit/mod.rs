@@ -20,7 +20,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use coordinator::{Coordinator, LeftOut, Limits};
+pub use coordinator::{BrokenCondition, CommitLimits, Coordinator};
 pub use in_flight::InFlight;
 
 pub(super) use checkpointing::{Checkpointing, transaction_timeout};

@@ -5,7 +5,7 @@ use crate::checkpoint::{Command, Event};
 use crate::clock;
 use crate::error::Result;
 use crate::runtime::input::WorkerInput;
-use crate::runtime::lifecycle::Notice;
+use crate::runtime::lifecycle::RunEvent;
 use crate::runtime::worker::Worker;
 use crate::runtime::worker::{
     DRAIN_LIMIT, REVOCATION_COMMIT_LIMIT, REVOCATION_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT, STOP_DRAIN_LIMIT,
@@ -63,7 +63,7 @@ impl Worker {
         };
         if let Some(reason) = member.leave(Some(commit), close)? {
             self.metrics.commits_failed.increment(1);
-            self.shared.tell(Notice::CommitFailed {
+            self.shared.tell(RunEvent::CommitFailed {
                 worker: self.index,
                 reason: format!("the last one before the end: {reason}; the next start reads these records again"),
             });
@@ -101,7 +101,7 @@ impl Worker {
     }
 
     fn tell_undrained(&self) {
-        self.shared.tell(Notice::CommitFailed {
+        self.shared.tell(RunEvent::CommitFailed {
             worker: self.index,
             reason: format!(
                 "{} outputs were not acknowledged in time; their records count as unprocessed",
@@ -132,7 +132,7 @@ impl Worker {
             Ok(partitions) => {
                 self.metrics.commits.increment(1);
                 member.commit_failed_before = false;
-                self.shared.tell(Notice::Checkpoint {
+                self.shared.tell(RunEvent::Checkpoint {
                     worker: self.index,
                     partitions,
                     seconds: None,
@@ -143,7 +143,7 @@ impl Worker {
                 self.metrics.commits_failed.increment(1);
                 // Once for a row of failures: each is superseded by the next.
                 if !std::mem::replace(&mut member.commit_failed_before, true) {
-                    self.shared.tell(Notice::CommitFailed {
+                    self.shared.tell(RunEvent::CommitFailed {
                         worker: self.index,
                         reason,
                     });

@@ -8,7 +8,7 @@ use crate::checkpoint::{Command, Event, Halt};
 use crate::error::{Error, Result};
 use crate::offset_metadata::Pointer;
 use crate::record::{Committable, TopicPartition};
-use crate::source::Held;
+use crate::source::GroupOffset;
 use std::time::Duration;
 
 /// Time, and the end of the run.
@@ -63,7 +63,7 @@ pub trait Groups {
     fn has_loss(&self) -> bool;
     /// What the groups hold of all partitions that this worker reads, once no transaction is about to change it.
     /// `None`: not within the limit.
-    fn committed(&mut self, limit: Duration) -> Result<Option<Vec<Held>>>;
+    fn committed(&mut self, limit: Duration) -> Result<Option<Vec<GroupOffset>>>;
     /// What rides with a partition's offset.
     fn metadata(&self, of: &Partition, pointer: &Pointer) -> String;
     /// At least once: begins to commit the positions, of each input in one request.

@@ -3,12 +3,12 @@
 //! Always: after anything but a clean commit the producer is a new one before anything else is done, and what is
 //! committed says at what to go on.
 
-use super::coordinator::{Coordinator, LeftOut};
+use super::coordinator::{BrokenCondition, Coordinator};
 use super::ports::{CommitPorts, TaskPartition};
 use crate::checkpoint::Event;
 use crate::error::Result;
 use crate::offset_metadata::{Metadata, is_ours};
-use crate::source::Held;
+use crate::source::GroupOffset;
 use std::collections::BTreeMap;
 
 impl Coordinator {
@@ -16,7 +16,7 @@ impl Coordinator {
         // A process that stood still may learn here that another one took its place.
         ports.poll_groups()?;
         self.hear(ports)?;
-        if !self.keeps(LeftOut::Recycle) {
+        if !self.keeps(BrokenCondition::Recycle) {
             return Ok(Some(Event::Recycled));
         }
         let limit = self.time_left(ports, self.limits().recycle);
@@ -64,7 +64,7 @@ impl Coordinator {
         let mut positions = Vec::new();
         let mut of_tasks: BTreeMap<String, Vec<TaskPartition>> = BTreeMap::new();
         for of in ports.partitions() {
-            let is_of = |held: &&Held| held.0 == of.at;
+            let is_of = |held: &&GroupOffset| held.0 == of.at;
             let (next, metadata) = match committed.iter().find(is_of) {
                 Some((_, Some((next, metadata)))) if is_ours(metadata) => (*next, Some(metadata.clone())),
                 Some((_, Some(_))) => return Ok(Event::Foreign),
@@ -73,7 +73,7 @@ impl Coordinator {
             positions.push((of.input, of.at.clone(), next));
             of_tasks.entry(of.task).or_default().push((of.at, next, metadata));
         }
-        if self.keeps(LeftOut::GoBack) {
+        if self.keeps(BrokenCondition::GoBack) {
             for (task, partitions) in &of_tasks {
                 if !ports.go_back(task, partitions)? {
                     return Ok(Event::RewindFailed);

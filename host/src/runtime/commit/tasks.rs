@@ -9,7 +9,7 @@ use crate::config::Offsets;
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
 use crate::record::TopicPartition;
-use crate::runtime::lifecycle::Notice;
+use crate::runtime::lifecycle::RunEvent;
 use crate::runtime::start::kept;
 use crate::runtime::tasks::owned;
 use crate::runtime::worker::Worker;
@@ -67,7 +67,7 @@ impl TaskStates for Worker {
         self.metrics.commits.increment(1);
         self.metrics.checkpoint_seconds.record(took.as_secs_f64());
         self.metrics.checkpoint_bytes.record(of.bytes as f64);
-        self.shared.tell(Notice::Checkpoint {
+        self.shared.tell(RunEvent::Checkpoint {
             worker: self.index,
             partitions: of.covered.len(),
             seconds: Some(took.as_secs_f64()),
@@ -86,7 +86,7 @@ impl TaskStates for Worker {
 
     fn go_back(&mut self, task: &str, partitions: &[TaskPartition]) -> Result<bool> {
         let held = |(at, next, metadata): &TaskPartition| (at.clone(), Some(*next), metadata.clone());
-        let partitions: Vec<owned::Held> = partitions.iter().map(held).collect();
+        let partitions: Vec<owned::CommittedPartition> = partitions.iter().map(held).collect();
         match self.owned.go_back(task, &partitions) {
             Ok(()) => Ok(true),
             Err(error) if error.kind == Kind::TimedOut => Ok(false),

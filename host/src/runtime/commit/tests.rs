@@ -2,17 +2,17 @@
 //! whenever the groups say something.
 
 use super::ports::{Clock, Groups, Memberships, Observer, Outputs, Partition, TaskPartition, TaskStates};
-use super::{Coordinator, InFlight, Limits};
+use super::{CommitLimits, Coordinator, InFlight};
 use crate::checkpoint::{Command, Event, Halt, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
 use crate::record::{Committable, TopicPartition};
-use crate::source::Held;
+use crate::source::GroupOffset;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-const LIMITS: Limits = Limits {
+const LIMITS: CommitLimits = CommitLimits {
     checkpoint: SECOND,
     revocation: SECOND,
     membership: SECOND,
@@ -138,7 +138,7 @@ impl Groups for Chance {
         false
     }
 
-    fn committed(&mut self, _limit: Duration) -> Result<Option<Vec<Held>>> {
+    fn committed(&mut self, _limit: Duration) -> Result<Option<Vec<GroupOffset>>> {
         let of = *self.due.front().unwrap();
         assert!(matches!(of, Command::Settle | Command::Rewind), "{of:?} is due");
         self.called(of);

@@ -2,8 +2,8 @@
 //! what has none.
 
 use super::partition_counts::{Recorded, recorded};
-use crate::checkpoint::Store;
-use crate::checkpoint::bundle::Entry;
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::bundle::ManifestEntry;
 use crate::config::{KafkaSource, Offsets, Pipeline, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::group_offsets::{self, Survey};
@@ -18,7 +18,7 @@ use crate::topology::StatefulOperators;
 pub(in crate::runtime) fn check_committed(
     pipeline: &Pipeline,
     stateful: &StatefulOperators,
-    store: Option<&Store>,
+    store: Option<&CheckpointStore>,
 ) -> Result<Recorded> {
     let sources: Vec<KafkaSource> = (pipeline.sources.iter())
         .filter_map(|source| match source {
@@ -91,7 +91,7 @@ fn is_own(metadata: &str) -> bool {
 /// A partition without an offset that a checkpoint has one of, however it is subscribed to. Any other was found since,
 /// or is new to the pipeline. A checkpoint that was never committed counts too: its partitions had a first offset
 /// before it was written. The checkpoints are looked through only if a partition has no offset at all.
-fn lost(store: &Store, without: &[TopicPartition]) -> Result<Option<(TopicPartition, i64, Entry)>> {
+fn lost(store: &CheckpointStore, without: &[TopicPartition]) -> Result<Option<(TopicPartition, i64, ManifestEntry)>> {
     if without.is_empty() {
         return Ok(None);
     }

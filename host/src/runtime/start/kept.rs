@@ -4,16 +4,16 @@
 //! Always: a bundle is written only after the outputs of its records were acknowledged, and before the first record is
 //! processed there is one.
 
-use crate::checkpoint::bundle::Entry;
-use crate::checkpoint::{Stops, Store, TaskFrame};
+use crate::checkpoint::bundle::ManifestEntry;
+use crate::checkpoint::{CheckpointStore, Stops, TaskFrame};
 use crate::config::{KafkaSource, Offsets, PartitionCounts, Pipeline, Source, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
 use crate::record::TopicPartition;
 use crate::runtime::input::WorkerInput;
-use crate::runtime::lifecycle::Notice;
+use crate::runtime::lifecycle::RunEvent;
 use crate::runtime::worker::Worker;
-use crate::source::{self, Kept, Member, Plan};
+use crate::source::{self, CheckpointedPositions, MemberSettings, Plan};
 use crate::state;
 use crate::task_id::TaskIds;
 use crate::task_id::source_of;
@@ -32,8 +32,8 @@ pub(crate) fn offsets_in_checkpoint(pipeline: &Pipeline) -> bool {
 pub(in crate::runtime) fn plan(
     pipeline: &Pipeline,
     set: &[KafkaSource],
-    member: &Member,
-    store: Option<&Store>,
+    member: &MemberSettings,
+    store: Option<&CheckpointStore>,
 ) -> Result<Plan> {
     let Some(store) = store.filter(|_| offsets_in_checkpoint(pipeline)) else {
         return source::plan(set, member, None);
@@ -55,16 +55,16 @@ pub(in crate::runtime) fn plan(
 }
 
 /// How many partitions the topics of a set had when the newest of its bundles that tells was written.
-fn recorded(set: &[KafkaSource], newest: &[(Pointer, Entry)]) -> PartitionCounts {
-    let is_of_set = |entry: &&Entry| set.first().is_some_and(|first| first.name == source_of(&entry.task));
+fn recorded(set: &[KafkaSource], newest: &[(Pointer, ManifestEntry)]) -> PartitionCounts {
+    let is_of_set = |entry: &&ManifestEntry| set.first().is_some_and(|first| first.name == source_of(&entry.task));
     let mut of_set = newest.iter().map(|(_, entry)| entry).filter(is_of_set);
     let told = of_set.find(|entry| !entry.partition_counts.is_empty());
     told.map(|entry| entry.partition_counts.clone()).unwrap_or_default()
 }
 
 /// The positions of the set's tasks.
-fn held(task_ids: &TaskIds, newest: &[(Pointer, Entry)]) -> Kept {
-    let mut kept = Kept::new();
+fn held(task_ids: &TaskIds, newest: &[(Pointer, ManifestEntry)]) -> CheckpointedPositions {
+    let mut kept = CheckpointedPositions::new();
     for (pointer, entry) in newest {
         for (topic, partitions) in &entry.offsets {
             for (number, next) in partitions {
@@ -83,11 +83,11 @@ fn held(task_ids: &TaskIds, newest: &[(Pointer, Entry)]) -> Kept {
 fn refuse_renamed(
     task_ids: &TaskIds,
     partitions: &[TopicPartition],
-    kept: &Kept,
-    newest: &[(Pointer, Entry)],
+    kept: &CheckpointedPositions,
+    newest: &[(Pointer, ManifestEntry)],
 ) -> Result<()> {
     for at in partitions.iter().filter(|at| !kept.contains_key(at)) {
-        let has_it = |entry: &Entry| {
+        let has_it = |entry: &ManifestEntry| {
             let of_topic = entry.offsets.get(at.topic.as_ref());
             of_topic.is_some_and(|of| of.contains_key(&at.partition))
         };
@@ -145,9 +145,9 @@ struct First {
 /// same places.
 fn begin(
     pipeline: &Pipeline,
-    store: &Store,
+    store: &CheckpointStore,
     task_ids: &TaskIds,
-    newest: &[(Pointer, Entry)],
+    newest: &[(Pointer, ManifestEntry)],
     plan: &Plan,
 ) -> Result<()> {
     let mut tasks: BTreeMap<String, Vec<First>> = BTreeMap::new();
@@ -199,7 +199,7 @@ fn begin(
 }
 
 /// Writes a bundle before any worker runs, and waits for it.
-pub(super) fn write(pipeline: &Pipeline, store: &Store, frames: Vec<TaskFrame>) -> Result<Vec<Pointer>> {
+pub(super) fn write(pipeline: &Pipeline, store: &CheckpointStore, frames: Vec<TaskFrame>) -> Result<Vec<Pointer>> {
     let timeout = pipeline.checkpoint.as_ref().map(|checkpoint| checkpoint.timeout);
     let mut upload = store.put(0, frames);
     upload.wait(timeout.unwrap_or_default()).unwrap_or_else(|| {
@@ -221,7 +221,7 @@ impl Worker {
         };
         self.metrics.commits_failed.increment(1);
         if !std::mem::replace(&mut member.commit_failed_before, true) {
-            self.shared.tell(Notice::CommitFailed {
+            self.shared.tell(RunEvent::CommitFailed {
                 worker: self.index,
                 reason: format!("{reason}; the checkpoints hold the positions, the group is behind"),
             });

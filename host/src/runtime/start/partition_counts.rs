@@ -1,6 +1,6 @@
 //! How many partitions topics had when their state was written.
 
-use crate::checkpoint::Store;
+use crate::checkpoint::CheckpointStore;
 use crate::config::PartitionCounts;
 use crate::error::Result;
 use crate::kafka::group_offsets::Survey;
@@ -16,7 +16,7 @@ pub(in crate::runtime) type Recorded = BTreeMap<String, PartitionCounts>;
 /// say the same, so one is enough; one that was written by an older program says nothing.
 ///
 /// Errors: `Corrupt`, a checkpoint is missing or damaged.
-pub(super) fn recorded(store: &Store, survey: &Survey) -> Result<Recorded> {
+pub(super) fn recorded(store: &CheckpointStore, survey: &Survey) -> Result<Recorded> {
     let mut recorded = Recorded::new();
     for one in &survey.marked {
         let Ok(Metadata::Ours(pointer)) = Metadata::read(Some(one.metadata.as_bytes())) else {

@@ -10,15 +10,15 @@
 //! several groups, each of these is committed by itself; a task belongs to one.
 
 use super::kept::{offsets_in_checkpoint, write};
-use crate::checkpoint::savepoint::{Place, SavedTask, Savepoint};
-use crate::checkpoint::{Stops, Store, StoreSchema, TaskFrame};
+use crate::checkpoint::savepoint::{SavedTask, Savepoint, SavepointPlace};
+use crate::checkpoint::{CheckpointStore, Stops, StoreSchema, TaskFrame};
 use crate::config::{KafkaSource, Offsets, OutOfRange, Pipeline, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::group_offsets::{self, Position};
 use crate::kill;
 use crate::offset_metadata::Pointer;
 use crate::record::TopicPartition;
-use crate::runtime::lifecycle::Stop;
+use crate::runtime::lifecycle::StopRequest;
 use crate::runtime::tasks::checkpoints::{self, Checkpoints};
 use crate::source::changed;
 use crate::state::{self, StoreId};
@@ -30,15 +30,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A savepoint, laid out over the tasks of a pipeline.
 #[derive(Debug)]
 pub(in crate::runtime) struct Import {
-    place: Place,
-    tasks: BTreeMap<String, Target>,
+    place: SavepointPlace,
+    tasks: BTreeMap<String, ImportTarget>,
     /// Why each partition of a source starts where it does.
     origins: BTreeMap<(String, TopicPartition), String>,
 }
 
 /// A task as it is after the import: the state that it builds on, and its positions.
 #[derive(Debug)]
-struct Target {
+struct ImportTarget {
     parent: Pointer,
     stores: Vec<StoreSchema>,
     /// Those that no operator declares any more: the import takes their entries away.
@@ -59,8 +59,8 @@ impl Import {
         pipeline: &Pipeline,
         checkpoints: &Checkpoints,
         stateful: &StatefulOperators,
-        place: &Place,
-        stop: &Stop,
+        place: &SavepointPlace,
+        stop: &StopRequest,
     ) -> Result<Option<Self>> {
         let Some(store) = checkpoints.store() else {
             return Ok(None);
@@ -102,7 +102,7 @@ impl Import {
     /// # Errors
     /// `Corrupt`: an object of the savepoint is missing or damaged, or the store cannot be written. `Kafka`: a group
     /// does not take the offsets.
-    pub(in crate::runtime) fn carry_out(&self, pipeline: &Pipeline, store: &Store) -> Result<()> {
+    pub(in crate::runtime) fn carry_out(&self, pipeline: &Pipeline, store: &CheckpointStore) -> Result<()> {
         store.import(&self.place)?;
         kill::point("mid-import");
         let pointers = write(pipeline, store, self.frames(store, offsets_in_checkpoint(pipeline))?)?;
@@ -157,7 +157,7 @@ impl Import {
             let target = self
                 .tasks
                 .entry(name.clone())
-                .or_insert_with(|| Target::new(&name, savepoint, source));
+                .or_insert_with(|| ImportTarget::new(&name, savepoint, source));
             let of_topic = target.offsets.entry(at.topic.to_string()).or_default();
             of_topic.insert(at.partition, next);
         }
@@ -235,13 +235,13 @@ impl Import {
     }
 
     /// If checkpoints are the truth about positions, the newest is the one with the highest number.
-    fn frames(&self, store: &Store, offsets_in_checkpoint: bool) -> Result<Vec<TaskFrame>> {
+    fn frames(&self, store: &CheckpointStore, offsets_in_checkpoint: bool) -> Result<Vec<TaskFrame>> {
         let newest = if offsets_in_checkpoint {
             store.newest()?
         } else {
             Vec::new()
         };
-        let frame = |(name, target): (&String, &Target)| {
+        let frame = |(name, target): (&String, &ImportTarget)| {
             let entry = store.resolve(&target.parent)?;
             let before = newest.iter().filter(|(pointer, _)| pointer.task == *name);
             let highest = before.map(|(pointer, _)| pointer.seq).max().unwrap_or(0);
@@ -281,7 +281,7 @@ impl Import {
     }
 }
 
-impl Target {
+impl ImportTarget {
     fn new(name: &str, savepoint: &Savepoint, source: &KafkaSource) -> Self {
         // A task that keeps no state builds on nothing, and no bundle came along for it.
         let mut with_state = savepoint.tasks.iter().filter(|task| !task.stores.is_empty());
@@ -375,7 +375,7 @@ mod tests {
 
     fn lay_out(set: &[KafkaSource], logs: &[Position], savepoint: &Savepoint) -> (Import, Result<()>) {
         let mut import = Import {
-            place: Place::Named("before".into()),
+            place: SavepointPlace::Named("before".into()),
             tasks: BTreeMap::new(),
             origins: BTreeMap::new(),
         };

@@ -5,13 +5,13 @@
 //! stops and says so.
 
 use super::restore::UnderWay;
-use crate::checkpoint::{BaseRef, RestoreOrigin, Store, StoreSchema};
+use crate::checkpoint::{BaseRef, CheckpointStore, RestoreOrigin, StoreSchema};
 use crate::clock::{self, Interval};
 use crate::config::{self, Offsets, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
 use crate::plugin::{self, Plugin};
-use crate::runtime::lifecycle::Notice;
+use crate::runtime::lifecycle::RunEvent;
 use crate::state::{StateDirectory, StoreId, TaskState, store_id};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct Checkpoints {
     /// Absent if nothing is kept: neither state nor checkpoints.
     home: Option<StateDirectory>,
     /// Absent: no checkpoints, and a task's state is as old as its assignment.
-    store: Option<Store>,
+    store: Option<CheckpointStore>,
     shapes: Arc<[StoreSchema]>,
     declared: Arc<[(String, plugin::Store)]>,
     allow_dropped: bool,
@@ -58,7 +58,7 @@ impl Checkpoints {
             .then(|| StateDirectory::open(&pipeline.state_dir, pipeline.state_memory))
             .transpose()?;
         let store = match &pipeline.checkpoint {
-            Some(checkpoint) => Some(Store::open(&checkpoint.location, &pipeline.name)?),
+            Some(checkpoint) => Some(CheckpointStore::open(&checkpoint.location, &pipeline.name)?),
             None => None,
         };
         Ok(Self {
@@ -80,7 +80,7 @@ impl Checkpoints {
     }
 
     /// Where the checkpoints are.
-    pub fn store(&self) -> Option<&Store> {
+    pub fn store(&self) -> Option<&CheckpointStore> {
         self.store.as_ref()
     }
 
@@ -90,7 +90,7 @@ impl Checkpoints {
     }
 
     /// Where bases go, and a new folder to take one in.
-    pub(in crate::runtime) fn scratch(&self) -> Option<(&Store, PathBuf)> {
+    pub(in crate::runtime) fn scratch(&self) -> Option<(&CheckpointStore, PathBuf)> {
         Some((self.store.as_ref()?, self.home.as_ref()?.scratch()))
     }
 
@@ -105,7 +105,7 @@ impl Checkpoints {
         pointer: &Pointer,
         own: &Offsets,
         joined: &Offsets,
-        tell: &dyn Fn(Notice),
+        tell: &dyn Fn(RunEvent),
     ) -> Result<Restored> {
         let home = self.home.as_ref().filter(|_| !self.declared.is_empty());
         let (Some(store), Some(_)) = (&self.store, &pointer.bundle) else {
@@ -245,7 +245,7 @@ fn local(home: &StateDirectory, task: &str) -> Result<Option<TaskState>> {
 /// A task's state at a checkpoint, built in a folder of its own beside what runs.
 ///
 /// Errors: `Corrupt`, something in the store is missing or damaged.
-pub(crate) fn rebuild(home: &StateDirectory, store: &Store, pointer: &Pointer) -> Result<TaskState> {
+pub(crate) fn rebuild(home: &StateDirectory, store: &CheckpointStore, pointer: &Pointer) -> Result<TaskState> {
     let (history, task) = (store.history(pointer, None)?, &*pointer.task);
     let untold = UnderWay::default();
     let mut state = match &history.origin {
@@ -269,7 +269,7 @@ fn empty(home: &StateDirectory, task: &str) -> Result<TaskState> {
 fn from_base(
     home: &StateDirectory,
     task: &str,
-    store: &Store,
+    store: &CheckpointStore,
     base: &BaseRef,
     progress: &mut RestoreProgress<'_>,
 ) -> Result<TaskState> {
@@ -282,7 +282,7 @@ fn from_base(
 /// How far a restore is: bytes of its base, then of the deltas behind it. Told if it takes long.
 struct RestoreProgress<'a> {
     task: &'a str,
-    tell: &'a dyn Fn(Notice),
+    tell: &'a dyn Fn(RunEvent),
     under_way: &'a UnderWay,
     begun: Instant,
     due: Interval,
@@ -291,7 +291,7 @@ struct RestoreProgress<'a> {
 }
 
 impl<'a> RestoreProgress<'a> {
-    fn new(task: &'a str, deltas: u64, tell: &'a dyn Fn(Notice), under_way: &'a UnderWay) -> Self {
+    fn new(task: &'a str, deltas: u64, tell: &'a dyn Fn(RunEvent), under_way: &'a UnderWay) -> Self {
         Self {
             task,
             tell,
@@ -327,7 +327,7 @@ impl<'a> RestoreProgress<'a> {
     }
 
     fn tell_now(&self) {
-        (self.tell)(Notice::Restore {
+        (self.tell)(RunEvent::Restore {
             task: self.task.to_owned(),
             done: self.base.0 + self.deltas.0,
             total: self.base.1 + self.deltas.1,
@@ -414,7 +414,7 @@ pub(in crate::runtime) fn id(shape: &StoreSchema) -> StoreId {
 
 /// The stores of all operators, each with the operator's name. No two have one id: the wiring sees to it.
 fn declared(pipeline: &Pipeline, plugins: &[Plugin]) -> Vec<(String, plugin::Store)> {
-    let of_operator = |(operator, plugin): (&config::Operator, &Plugin)| {
+    let of_operator = |(operator, plugin): (&config::OperatorConfig, &Plugin)| {
         let name = operator.name.clone();
         let stores = plugin.description().stores.clone();
         stores.into_iter().map(move |store| (name.clone(), store))
@@ -445,7 +445,7 @@ impl Checkpoints {
         let store = config::Location::Folder(folder.join("checkpoints"));
         Self {
             home: Some(home(&folder.join("state"))),
-            store: Some(Store::open(&store, "pages").unwrap()),
+            store: Some(CheckpointStore::open(&store, "pages").unwrap()),
             under_way: Arc::default(),
             shapes: stores.iter().map(|store| shape("count", store)).collect(),
             declared: stores.into_iter().map(|store| ("count".to_owned(), store)).collect(),

@@ -3,7 +3,7 @@
 //! Always: between two commits a task's overlay holds exactly the changes of the records behind its committed offsets.
 
 use super::checkpoints::{Checkpoints, Restored};
-use super::restore::{Heard, Restoring};
+use super::restore::{RestoreEvent, Restoring};
 use crate::checkpoint::{BaseRef, Stops, StoreSchema, TaskFrame, Upload};
 use crate::clock;
 use crate::config::{Offsets, PartitionCounts};
@@ -11,8 +11,8 @@ use crate::error::{Error, Kind, Result};
 use crate::metrics;
 use crate::offset_metadata::Pointer;
 use crate::record::TopicPartition;
-use crate::runtime::lifecycle::Notice;
-use crate::source::{Origin, Placed};
+use crate::runtime::lifecycle::RunEvent;
+use crate::source::{ResolvedStart, StartOrigin};
 use crate::state::{StoreId, TaskState};
 use crate::task_id::{self, TaskIds};
 use std::collections::{BTreeMap, VecDeque};
@@ -27,7 +27,7 @@ const DELTAS_A_BASE: u64 = 100;
 const DELTA_BYTES_A_BASE: u64 = 64 << 20;
 
 /// A task and where it stands.
-pub(in crate::runtime) struct Task {
+pub(in crate::runtime) struct OwnedTask {
     /// Lent to a plugin during a call; there at any other time.
     state: Option<TaskState>,
     /// The checkpoint that its committed offsets name.
@@ -62,7 +62,7 @@ impl Drop for Basing {
     }
 }
 
-impl Task {
+impl OwnedTask {
     fn new(restored: Restored, pointer: Pointer) -> Self {
         let Restored {
             state,
@@ -129,8 +129,8 @@ impl Task {
 /// The tasks of one worker, by name.
 pub(in crate::runtime) struct TaskManager {
     shared: Checkpoints,
-    tell: Box<dyn Fn(Notice) + Send>,
-    tasks: BTreeMap<String, Task>,
+    tell: Box<dyn Fn(RunEvent) + Send>,
+    tasks: BTreeMap<String, OwnedTask>,
     /// How many partitions the topics of a set have whose keys have state; by the source that its tasks are called
     /// after.
     counts: BTreeMap<String, PartitionCounts>,
@@ -144,7 +144,7 @@ pub(in crate::runtime) struct TaskManager {
 
 impl TaskManager {
     /// `tell` hears of restores that take long.
-    pub(in crate::runtime) fn new(shared: Checkpoints, tell: impl Fn(Notice) + Send + 'static) -> Self {
+    pub(in crate::runtime) fn new(shared: Checkpoints, tell: impl Fn(RunEvent) + Send + 'static) -> Self {
         Self {
             shared,
             tell: Box::new(tell),
@@ -165,10 +165,10 @@ impl TaskManager {
     /// [`restore`](Self::restore), as far as that takes time.
     ///
     /// Errors: `Corrupt`, the offsets of a task name different checkpoints.
-    pub(in crate::runtime) fn take(&mut self, task_ids: &TaskIds, placed: &[Placed]) -> Result<()> {
-        let mut arrived: BTreeMap<String, Vec<Held>> = BTreeMap::new();
+    pub(in crate::runtime) fn take(&mut self, task_ids: &TaskIds, placed: &[ResolvedStart]) -> Result<()> {
+        let mut arrived: BTreeMap<String, Vec<CommittedPartition>> = BTreeMap::new();
         for placed in placed {
-            let is_moved = matches!(placed.origin, Origin::OutOfRange(_));
+            let is_moved = matches!(placed.origin, StartOrigin::OutOfRange(_));
             let held = (
                 placed.partition.clone(),
                 (!is_moved).then_some(placed.from),
@@ -214,11 +214,11 @@ impl TaskManager {
                 let pieces = self.shared.under_way.pieces();
                 Ok(std::mem::replace(&mut self.pieces, pieces) != pieces)
             }
-            Some(Heard::Progress(notice)) => {
+            Some(RestoreEvent::Progress(notice)) => {
                 (self.tell)(notice);
                 Ok(true)
             }
-            Some(Heard::Done(restored)) => {
+            Some(RestoreEvent::Done(restored)) => {
                 if let Some(done) = self.restoring.pop_front() {
                     self.put(done, restored?);
                 }
@@ -228,7 +228,7 @@ impl TaskManager {
     }
 
     fn put(&mut self, done: Restoring, restored: Restored) {
-        let mut task = Task::new(restored, done.pointer);
+        let mut task = OwnedTask::new(restored, done.pointer);
         task.seq = task.seq.max(done.seq);
         task.has_joined = done.has_joined;
         self.tasks.insert(done.task, task);
@@ -255,7 +255,7 @@ impl TaskManager {
     /// Whether a task waits for a checkpoint though nothing was read: a partition joined it, or stores of it are
     /// dropped.
     pub(in crate::runtime) fn owes_checkpoint(&self) -> bool {
-        let owes = |task: &Task| task.has_joined || !task.dropped.is_empty();
+        let owes = |task: &OwnedTask| task.has_joined || !task.dropped.is_empty();
         self.tasks.values().any(owes)
     }
 
@@ -272,7 +272,7 @@ impl TaskManager {
     /// What a bundle holds: every task, idle ones too.
     pub(in crate::runtime) fn frames(&mut self, mut held: BTreeMap<String, (Offsets, Stops)>) -> Vec<TaskFrame> {
         let counts = &self.counts;
-        let frame = |(name, task): (&String, &mut Task)| {
+        let frame = |(name, task): (&String, &mut OwnedTask)| {
             task.seq += 1;
             let mut delta = Vec::new();
             if let Some(state) = &task.state {
@@ -325,7 +325,7 @@ impl TaskManager {
 
     /// Brings a task to what is committed for its partitions: at once if it stands there, or is on its way there, or
     /// begins empty.
-    pub(in crate::runtime) fn go_back(&mut self, name: &str, partitions: &[Held]) -> Result<()> {
+    pub(in crate::runtime) fn go_back(&mut self, name: &str, partitions: &[CommittedPartition]) -> Result<()> {
         let pointer = common_pointer(name, partitions)?;
         let stands = |at: &Pointer| *at == pointer || pointer.bundle.is_none() && at.bundle.is_none();
         let is_on_its_way = |of: &Restoring| of.task == name && stands(&of.pointer);
@@ -392,11 +392,11 @@ impl TaskManager {
 
 /// A partition, its committed offset, and what rides with it; without that it was never committed. No offset: the log
 /// does not hold it any more, and `on-out-of-range` moved it.
-pub(in crate::runtime) type Held = (TopicPartition, Option<i64>, Option<String>);
+pub(in crate::runtime) type CommittedPartition = (TopicPartition, Option<i64>, Option<String>);
 
 /// The checkpoint that all partitions of a task name. One that was never committed with the others, for it was found
 /// later, names none.
-fn common_pointer(task: &str, partitions: &[Held]) -> Result<Pointer> {
+fn common_pointer(task: &str, partitions: &[CommittedPartition]) -> Result<Pointer> {
     let mut common: Option<(&TopicPartition, Pointer)> = None;
     for (at, _, metadata) in partitions {
         let Some(metadata) = metadata else { continue };
@@ -438,7 +438,7 @@ fn common_pointer(task: &str, partitions: &[Held]) -> Result<Pointer> {
 }
 
 /// The offsets that belong to the task's checkpoint, and those of partitions that joined it since: they name none yet.
-fn by_pointer(partitions: &[Held], pointer: &Pointer) -> (Offsets, Offsets) {
+fn by_pointer(partitions: &[CommittedPartition], pointer: &Pointer) -> (Offsets, Offsets) {
     let (mut own, mut joined) = (Offsets::new(), Offsets::new());
     for (at, next, metadata) in partitions {
         let Some(next) = next else { continue };
@@ -465,7 +465,7 @@ mod tests {
     const SECOND: &str = "sb1:0mhzqk3va-0-1y2p0ij32e8e7:views/3:2:9f86d081884c7d65";
     const THIRD: &str = "sb1:0mhzqk3vb-0-1y2p0ij32e8e7:views/3:3:9f86d081884c7d65";
 
-    fn held(topic: &str, metadata: Option<&str>) -> Held {
+    fn held(topic: &str, metadata: Option<&str>) -> CommittedPartition {
         (TopicPartition::new(topic, 3), Some(7), metadata.map(Into::into))
     }
 
@@ -589,7 +589,7 @@ mod tests {
             let shared = Checkpoints::declaring(self.folder.path(), stores, allow_dropped);
             let mut owned = TaskManager::new(shared, |_| {});
             let held = |pointer: &String| (TopicPartition::new("views", 0), Some(1), Some(pointer.clone()));
-            let held: Vec<Held> = self.committed.iter().map(held).collect();
+            let held: Vec<CommittedPartition> = self.committed.iter().map(held).collect();
             owned.go_back(TASK, &held)?;
             while owned.is_restoring() {
                 owned.restore(WAIT)?;

@@ -8,7 +8,7 @@ use super::checkpoints::{Checkpoints, Restored};
 use crate::config::Offsets;
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
-use crate::runtime::lifecycle::Notice;
+use crate::runtime::lifecycle::RunEvent;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -27,21 +27,21 @@ pub(in crate::runtime) struct Restoring {
     pub(in crate::runtime) own: Offsets,
     pub(in crate::runtime) joined: Offsets,
     /// What the thread says, once it was begun.
-    pub(in crate::runtime) heard: Option<Receiver<Heard>>,
+    pub(in crate::runtime) heard: Option<Receiver<RestoreEvent>>,
 }
 
 /// What a restore says.
 #[expect(clippy::large_enum_variant, reason = "one of them is on its way at a time")]
-pub(in crate::runtime) enum Heard {
+pub(in crate::runtime) enum RestoreEvent {
     /// How far it is.
-    Progress(Notice),
+    Progress(RunEvent),
     /// How it ended.
     Done(Result<Restored>),
 }
 
 impl Restoring {
     /// What it says within `limit`; it is begun if it was not. `None`: nothing.
-    pub(in crate::runtime) fn hear(&mut self, shared: &Checkpoints, limit: Duration) -> Result<Option<Heard>> {
+    pub(in crate::runtime) fn hear(&mut self, shared: &Checkpoints, limit: Duration) -> Result<Option<RestoreEvent>> {
         if self.heard.is_none() {
             self.heard = Some(self.begin(shared.clone())?);
         }
@@ -57,18 +57,18 @@ impl Restoring {
         }
     }
 
-    fn begin(&self, shared: Checkpoints) -> Result<Receiver<Heard>> {
+    fn begin(&self, shared: Checkpoints) -> Result<Receiver<RestoreEvent>> {
         let (say, heard) = mpsc::channel();
         let (task, pointer) = (self.task.clone(), self.pointer.clone());
         let (own, joined) = (self.own.clone(), self.joined.clone());
         let restore = move || {
             let _alone = shared.under_way.claim(&task);
             let tell = |notice| {
-                let _nobody_waits_any_more = say.send(Heard::Progress(notice));
+                let _nobody_waits_any_more = say.send(RestoreEvent::Progress(notice));
             };
             let restored = shared.restore(&task, &pointer, &own, &joined, &tell);
             // A state that nobody takes is closed here, before another restore may open it.
-            let _nobody_waits_any_more = say.send(Heard::Done(restored));
+            let _nobody_waits_any_more = say.send(RestoreEvent::Done(restored));
         };
         std::thread::Builder::new()
             .name("restore".to_owned())

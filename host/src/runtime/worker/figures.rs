@@ -2,7 +2,7 @@
 
 use super::run::Worker;
 use crate::runtime::input::WorkerInput;
-use crate::runtime::lifecycle::Notice;
+use crate::runtime::lifecycle::RunEvent;
 use std::sync::atomic::Ordering;
 
 impl Worker {
@@ -15,7 +15,7 @@ impl Worker {
         }
         if self.shared.progress.disconnected.swap(disconnected, Ordering::Relaxed) != disconnected {
             self.shared
-                .tell(lost.map_or(Notice::Connected, |reason| Notice::Disconnected { reason }));
+                .tell(lost.map_or(RunEvent::Connected, |reason| RunEvent::Disconnected { reason }));
         }
     }
 

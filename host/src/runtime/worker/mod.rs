@@ -16,5 +16,5 @@ pub(super) use limits::{
     STOP_DRAIN_LIMIT,
 };
 pub use run::Worker;
-pub use shared::Shared;
+pub use shared::RunShared;
 pub(super) use shared::panicked;

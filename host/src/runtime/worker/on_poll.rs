@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::metrics;
 use crate::record::TopicPartition;
 use crate::runtime::input::WorkerInput;
-use crate::runtime::lifecycle::Notice;
+use crate::runtime::lifecycle::RunEvent;
 use crate::source::{Polled, Reader};
 
 impl Worker {
@@ -146,6 +146,7 @@ impl Worker {
             }
         }
         self.metrics.rebalances.increment(1);
-        self.shared.tell(Notice::rebalance(self.index, assigned, revoked, lost));
+        self.shared
+            .tell(RunEvent::rebalance(self.index, assigned, revoked, lost));
     }
 }

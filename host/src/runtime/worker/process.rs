@@ -6,7 +6,7 @@ use crate::checkpoint::Event;
 use crate::clock;
 use crate::error::{Kind, Result};
 use crate::metrics::Progress;
-use crate::runtime::batch::{Done, Task};
+use crate::runtime::batch::{BatchTask, Done};
 use crate::runtime::input::WorkerInput;
 use crate::source::Batch;
 use std::sync::atomic::Ordering;
@@ -53,7 +53,7 @@ impl Worker {
         };
         if matches!(done, Ok(Done::Waiting)) {
             let batch = &self.batch;
-            let mut of = Task {
+            let mut of = BatchTask {
                 partition: &batch.partition,
                 state: self.owned.state(&task),
             };
@@ -78,7 +78,7 @@ impl Worker {
 
     fn take_through_as(&mut self, input: usize, source: usize, task: &str) -> Result<Done> {
         let batch = &mut self.batch;
-        let mut of = Task {
+        let mut of = BatchTask {
             partition: &batch.partition,
             state: self.owned.state(task),
         };
@@ -95,7 +95,7 @@ impl Worker {
                 break;
             }
             let batch = &mut self.batch;
-            let mut of = Task {
+            let mut of = BatchTask {
                 partition: &batch.partition,
                 state: self.owned.state(task),
             };

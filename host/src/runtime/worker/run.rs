@@ -7,7 +7,7 @@
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
 
 use super::process::count_in;
-use super::shared::Shared;
+use super::shared::RunShared;
 use crate::clock::{self, Interval};
 use crate::error::Result;
 use crate::metrics::{self, WorkerMetrics};
@@ -15,7 +15,7 @@ use crate::pulse::Pulse;
 use crate::record::TopicPartition;
 use crate::runtime::batch::{Tasks, most_bytes};
 use crate::runtime::commit::{Checkpointing, Coordinator};
-use crate::runtime::input::{Member, WorkerInput};
+use crate::runtime::input::{GroupInput, WorkerInput};
 use crate::runtime::tasks::TaskManager;
 use crate::sink::Writer;
 use crate::source::{Batch, FileReader, Plan, Reader};
@@ -42,7 +42,7 @@ pub(in crate::runtime) enum Waiting {
 /// One worker.
 pub struct Worker {
     pub(in crate::runtime) index: usize,
-    pub(in crate::runtime) shared: Shared,
+    pub(in crate::runtime) shared: RunShared,
     pub(in crate::runtime) inputs: Vec<WorkerInput>,
     pub(in crate::runtime) tasks: Tasks,
     /// The tasks' state.
@@ -72,7 +72,7 @@ impl Worker {
     /// A worker that joins the groups of `plans`, each with the sources that it serves, and reads `files`.
     pub fn join(
         index: usize,
-        shared: Shared,
+        shared: RunShared,
         plans: &[(Vec<usize>, Arc<Plan>)],
         files: Vec<(usize, FileReader)>,
         mut tasks: Tasks,
@@ -88,7 +88,7 @@ impl Worker {
         let mut inputs = Vec::new();
         for (sources, plan) in plans {
             let reader = Reader::join(plan.clone(), index)?;
-            let member = Member::new(&shared.pipeline, sources.clone(), reader);
+            let member = GroupInput::new(&shared.pipeline, sources.clone(), reader);
             owned.note_counts(&member.task_ids, plan.counts().clone());
             inputs.push(WorkerInput::Kafka(Box::new(member)));
         }

@@ -3,31 +3,31 @@
 use crate::config::Pipeline;
 use crate::error::{Error, Kind};
 use crate::metrics::Progress;
-use crate::runtime::lifecycle::{Notice, Stop};
+use crate::runtime::lifecycle::{RunEvent, StopRequest};
 use crate::runtime::tasks::Checkpoints;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 
 /// What the workers of a process share.
 #[derive(Clone)]
-pub struct Shared {
+pub struct RunShared {
     /// The pipeline.
     pub pipeline: Arc<Pipeline>,
     /// The state folder and the store of checkpoints.
     pub checkpoints: Checkpoints,
     /// The request to stop.
-    pub stop: Arc<Stop>,
+    pub stop: Arc<StopRequest>,
     /// What the terminal and `/ready` show.
     pub progress: Arc<Progress>,
     /// Where notices go.
-    pub notices: Sender<Notice>,
+    pub notices: Sender<RunEvent>,
     /// What the run ends with: the failure that came first, not one that followed from it.
     pub failure: Arc<OnceLock<Error>>,
 }
 
-impl Shared {
+impl RunShared {
     /// Passes a notice on; nobody listens any more once the run is over.
-    pub fn tell(&self, notice: Notice) {
+    pub fn tell(&self, notice: RunEvent) {
         let _nobody_listens = self.notices.send(notice);
     }
 

@@ -7,7 +7,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 
 use crate::clock;
-use crate::kafka::consumer::{Client, CommitRefusal, Event, words};
+use crate::kafka::consumer::{Client, CommitRefusal, ConsumerEvent, words};
 use crate::kafka::native::{partition_list, requests};
 use crate::record::{Committable, TopicPartition};
 
@@ -31,7 +31,7 @@ pub(in crate::source) struct Commits {
 
 /// A commit that came back.
 #[derive(Debug)]
-pub(in crate::source) struct Outcome {
+pub(in crate::source) struct CommitAnswer {
     pub(in crate::source) positions: Vec<Committable>,
     pub(in crate::source) is_asked: bool,
     pub(in crate::source) result: Result<(), CommitRefusal>,
@@ -39,7 +39,7 @@ pub(in crate::source) struct Outcome {
 
 impl Commits {
     /// Starts a commit, or lets it wait for the one in flight; then it takes the place of one that waits already.
-    pub(in crate::source) fn begin(&mut self, client: &Client, mut snapshot: Snapshot) -> Option<Outcome> {
+    pub(in crate::source) fn begin(&mut self, client: &Client, mut snapshot: Snapshot) -> Option<CommitAnswer> {
         if self.in_flight.is_some() {
             if let Some(superseded) = self.waiting.take() {
                 snapshot.is_asked |= superseded.is_asked;
@@ -51,9 +51,9 @@ impl Commits {
         self.send(client, snapshot)
     }
 
-    fn send(&mut self, client: &Client, snapshot: Snapshot) -> Option<Outcome> {
+    fn send(&mut self, client: &Client, snapshot: Snapshot) -> Option<CommitAnswer> {
         if snapshot.positions.is_empty() {
-            return Some(Outcome {
+            return Some(CommitAnswer {
                 positions: Vec::new(),
                 is_asked: snapshot.is_asked,
                 result: Ok(()),
@@ -66,7 +66,7 @@ impl Commits {
                 self.in_flight = Some(snapshot);
                 None
             }
-            Err(error) => Some(Outcome {
+            Err(error) => Some(CommitAnswer {
                 positions: snapshot.positions,
                 is_asked: snapshot.is_asked,
                 result: Err(CommitRefusal::of(words(&error), error.rdkafka_error_code())),
@@ -75,11 +75,15 @@ impl Commits {
     }
 
     /// Takes in how the commit in flight went, and sends the one that waits.
-    pub(in crate::source) fn came_back(&mut self, client: &Client, result: Result<(), CommitRefusal>) -> Vec<Outcome> {
+    pub(in crate::source) fn came_back(
+        &mut self,
+        client: &Client,
+        result: Result<(), CommitRefusal>,
+    ) -> Vec<CommitAnswer> {
         let Some(snapshot) = self.in_flight.take() else {
             return Vec::new();
         };
-        let mut outcomes = vec![Outcome {
+        let mut outcomes = vec![CommitAnswer {
             positions: snapshot.positions,
             is_asked: snapshot.is_asked,
             result,
@@ -91,9 +95,9 @@ impl Commits {
     }
 
     /// Nobody will answer any more.
-    pub(in crate::source) fn abandon(&mut self, why: &str) -> Vec<Outcome> {
+    pub(in crate::source) fn abandon(&mut self, why: &str) -> Vec<CommitAnswer> {
         let open = [self.in_flight.take(), self.waiting.take()];
-        let outcome = |snapshot: Snapshot| Outcome {
+        let outcome = |snapshot: Snapshot| CommitAnswer {
             positions: snapshot.positions,
             is_asked: snapshot.is_asked,
             result: Err(CommitRefusal::passing(why)),
@@ -122,7 +126,7 @@ pub(in crate::source) fn and_wait(client: &Client, positions: &[Committable], li
     while clock::now() < deadline {
         client.poll(Duration::from_millis(10));
         while let Some(event) = client.context().next_event() {
-            if let Event::Committed(result) = event {
+            if let ConsumerEvent::Committed(result) = event {
                 return result.map_err(|refusal| refusal.reason);
             }
         }

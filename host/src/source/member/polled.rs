@@ -2,7 +2,7 @@
 
 use crate::kafka::consumer::CommitRefusal;
 use crate::record::{Records, TopicPartition};
-use crate::source::positions::plan::Placed;
+use crate::source::positions::plan::ResolvedStart;
 
 /// Records of one partition. Made once and polled into again and again: it keeps its memory.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub enum Polled {
     Batch,
     /// These partitions are read from now on; or one of them goes on elsewhere, because its log does not hold its
     /// position.
-    Assigned(Vec<Placed>),
+    Assigned(Vec<ResolvedStart>),
     /// The group takes these partitions. Drain the outputs, then call `release`; told again until then.
     Revoking(Vec<TopicPartition>),
     /// The group took these partitions already: what was not committed, another member reads again.
@@ -51,7 +51,7 @@ pub enum Polled {
 
 /// Where a partition stands, for figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Position {
+pub struct ReaderPosition {
     /// Index of the source in the set.
     pub source: usize,
     /// The partition.

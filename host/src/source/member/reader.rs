@@ -12,12 +12,12 @@ use super::close::Closing;
 use super::commit::Commits;
 use super::connection::Connection;
 use super::pending::PendingPartitions;
-use super::polled::{Batch, Polled, Position};
+use super::polled::{Batch, Polled, ReaderPosition};
 use super::rebalance_events::{RebalanceEvent, RebalanceEvents};
 use super::record_buffer::RecordBuffer;
 use crate::clock::Interval;
 use crate::error::{Error, Kind, Result};
-use crate::kafka::consumer::{self, Event, words};
+use crate::kafka::consumer::{self, ConsumerEvent, words};
 use crate::kafka::native::message::Message;
 use crate::kafka::native::record_queue::{RecordQueue, TakesMessages as _};
 use crate::kafka::native::requests;
@@ -238,10 +238,10 @@ impl Reader {
     }
 
     /// Where the owned partitions stand.
-    pub fn positions(&self) -> Vec<Position> {
+    pub fn positions(&self) -> Vec<ReaderPosition> {
         self.record_buffer
             .positions()
-            .map(|(slot, next)| Position {
+            .map(|(slot, next)| ReaderPosition {
                 source: slot.source,
                 partition: slot.at.clone(),
                 next,
@@ -253,7 +253,7 @@ impl Reader {
 
     /// Records between the owned partitions' positions and the ends of their logs, as far as those are known.
     pub fn lag(&self) -> u64 {
-        let behind = |at: Position| at.end.map_or(0, |end| end.saturating_sub(at.next).max(0) as u64);
+        let behind = |at: ReaderPosition| at.end.map_or(0, |end| end.saturating_sub(at.next).max(0) as u64);
         self.positions().into_iter().map(behind).sum()
     }
 
@@ -278,23 +278,23 @@ impl Reader {
         Ok(())
     }
 
-    fn take_event(&mut self, event: Event) -> Result<()> {
+    fn take_event(&mut self, event: ConsumerEvent) -> Result<()> {
         let places = |list: Vec<(String, i32)>| {
             list.into_iter()
                 .map(|(topic, number)| TopicPartition::new(topic, number))
                 .collect()
         };
         match event {
-            Event::Assign(list) => self.group.rebalance_events.push(RebalanceEvent::Assign(places(list))),
-            Event::Revoke { partitions, is_lost } => self.group.rebalance_events.push(RebalanceEvent::Revoke {
+            ConsumerEvent::Assign(list) => self.group.rebalance_events.push(RebalanceEvent::Assign(places(list))),
+            ConsumerEvent::Revoke { partitions, is_lost } => self.group.rebalance_events.push(RebalanceEvent::Revoke {
                 partitions: places(partitions),
                 is_lost,
             }),
-            Event::Committed(result) => {
+            ConsumerEvent::Committed(result) => {
                 let outcomes = self.commits.came_back(&self.client, result);
                 self.tell(outcomes);
             }
-            Event::Error(code, reason) => self.take_error(code, reason)?,
+            ConsumerEvent::Error(code, reason) => self.take_error(code, reason)?,
         }
         Ok(())
     }

@@ -19,8 +19,8 @@ use crate::kafka::consumer::words;
 use crate::kafka::lookup::{Lookup, Which};
 use crate::kafka::native::partition_list::{self, list};
 use crate::record::TopicPartition;
-use crate::source::positions::plan::{Placed, own, own_metadata};
-use crate::source::positions::start::Origin;
+use crate::source::positions::plan::{ResolvedStart, own, own_metadata};
+use crate::source::positions::start::StartOrigin;
 use crate::source::positions::topics::Sharing;
 
 /// How long librdkafka's main thread may take to begin what is asked of it.
@@ -109,13 +109,16 @@ impl Reader {
     }
 
     /// Starts to read partitions at their positions. `TimedOut`: not now, nothing has happened.
-    pub(in crate::source) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Placed>> {
+    pub(in crate::source) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<ResolvedStart>> {
         let resolved = self.resolve(partitions, PATIENCE)?;
         self.begin(resolved)
     }
 
     /// Starts to read partitions at the positions that were told, with what the group holds as ours.
-    pub(in crate::source) fn begin(&mut self, resolved: Vec<(Placed, Option<i64>)>) -> Result<Vec<Placed>> {
+    pub(in crate::source) fn begin(
+        &mut self,
+        resolved: Vec<(ResolvedStart, Option<i64>)>,
+    ) -> Result<Vec<ResolvedStart>> {
         let places: Vec<_> = resolved
             .iter()
             .map(|(placed, _)| (placed.partition.clone(), placed.from))
@@ -159,7 +162,7 @@ impl Reader {
     /// Asks the leaders whether their logs still hold the records before the positions that partitions begin at:
     /// librdkafka does that for a position that is sought, and not for one that is assigned. What was cut off comes in
     /// place of a record.
-    fn look_for_truncation(&self, resolved: &[(Placed, Option<i64>)]) -> Result<()> {
+    fn look_for_truncation(&self, resolved: &[(ResolvedStart, Option<i64>)]) -> Result<()> {
         let failed = |error: &_| Error::new(Kind::Kafka, "failed to take over partitions", words(error));
         let mut list = TopicPartitionList::new();
         for (placed, _) in resolved.iter().filter(|(placed, _)| placed.leader_epoch.is_some()) {
@@ -196,7 +199,7 @@ impl Reader {
         &self,
         partitions: &[TopicPartition],
         patience: Duration,
-    ) -> Result<Vec<(Placed, Option<i64>)>> {
+    ) -> Result<Vec<(ResolvedStart, Option<i64>)>> {
         let lookup = self.lookup(patience).without_transactions();
         let held = match (self.plan.kept_of(partitions), self.plan.commits()) {
             (Some(kept), _) => kept,
@@ -221,12 +224,14 @@ impl Reader {
             };
             if let Some(own) = committed.or_else(|| self.plan.handed_over(at).filter(|_| !self.plan.commits())) {
                 placed.from = own;
-                placed.origin = Origin::Committed;
+                placed.origin = StartOrigin::Committed;
             }
             placed.metadata = held.as_ref().and_then(own_metadata);
             placed.leader_epoch = match committed {
                 Some(_) => held.as_ref().and_then(|held| held.leader_epoch),
-                None => placed.leader_epoch.filter(|_| placed.origin == Origin::GroupOffset),
+                None => placed
+                    .leader_epoch
+                    .filter(|_| placed.origin == StartOrigin::GroupOffset),
             };
             (placed, committed)
         });
@@ -235,12 +240,12 @@ impl Reader {
 
     /// A run that ends by itself ends with the partitions that it began with: one found later is at its stop from the
     /// start.
-    fn found_later(&self, at: &TopicPartition, begin: i64) -> Placed {
-        Placed {
+    fn found_later(&self, at: &TopicPartition, begin: i64) -> ResolvedStart {
+        ResolvedStart {
             source: self.plan.source_of(&at.topic).unwrap_or(0),
             partition: at.clone(),
             from: begin,
-            origin: Origin::FoundLater,
+            origin: StartOrigin::FoundLater,
             stop: self.plan.is_bounded().then_some(begin),
             metadata: None,
             passed_over: None,
@@ -248,7 +253,7 @@ impl Reader {
         }
     }
 
-    fn commit_first_pointers(&mut self, resolved: &[(Placed, Option<i64>)]) {
+    fn commit_first_pointers(&mut self, resolved: &[(ResolvedStart, Option<i64>)]) {
         if !self.plan.commits() {
             return;
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::kafka::native::message::{Message, Place};
+use crate::kafka::native::message::{Message, PartitionHandle};
 use crate::kafka::native::record_queue::TakesMessages;
 use crate::record::{Records, TopicPartition};
 
@@ -127,7 +127,7 @@ pub(in crate::source) struct RecordBuffer {
     /// Records or ends of partitions that came: a sign of life from the brokers.
     pub(in crate::source) arrivals: u64,
     max_batch: usize,
-    serving: Serving,
+    serving: BufferServing,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -140,11 +140,11 @@ struct Outstanding {
 
 /// What this serving has taken in.
 #[derive(Debug, Default)]
-struct Serving {
+struct BufferServing {
     records: usize,
     bytes: usize,
     /// Place and slot of the message before; a name is looked up only when the partition changes.
-    last: Option<(Place, Option<usize>)>,
+    last: Option<(PartitionHandle, Option<usize>)>,
 }
 
 impl RecordBuffer {
@@ -158,7 +158,7 @@ impl RecordBuffer {
             troubles: Vec::new(),
             arrivals: 0,
             max_batch: max_batch.max(1),
-            serving: Serving::default(),
+            serving: BufferServing::default(),
         }
     }
 
@@ -279,7 +279,7 @@ impl RecordBuffer {
 
     /// A new serving begins: what it takes in is counted anew.
     pub(in crate::source) fn begin(&mut self) {
-        self.serving = Serving::default();
+        self.serving = BufferServing::default();
     }
 
     pub(in crate::source) fn is_full(&self) -> bool {

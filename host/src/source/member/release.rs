@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::commit::{Outcome, Snapshot};
+use super::commit::{CommitAnswer, Snapshot};
 use super::polled::Polled;
 use super::reader::Reader;
 use super::rebalance_events::RebalanceEvent;
@@ -153,7 +153,7 @@ impl Reader {
     }
 
     /// Keeps how commits went, and tells the worker of those that it began.
-    pub(super) fn tell(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
+    pub(super) fn tell(&mut self, outcomes: impl IntoIterator<Item = CommitAnswer>) {
         for outcome in outcomes {
             // If checkpoints are the truth, the answer may be older than they are.
             if outcome.result.is_ok() && !self.plan.is_kept() {

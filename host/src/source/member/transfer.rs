@@ -35,7 +35,7 @@ pub struct OwnedPartition {
 }
 
 /// A partition, and what the group holds for it: the next offset to read, and what rides with it.
-pub type Held = (TopicPartition, Option<(i64, String)>);
+pub type GroupOffset = (TopicPartition, Option<(i64, String)>);
 
 impl Reader {
     /// Every partition that this reader owns, idle ones too.
@@ -153,7 +153,7 @@ impl Reader {
     ///
     /// # Errors
     /// `TimedOut`: not within `limit`. `Kafka`: it is not allowed.
-    pub fn committed_now(&self, limit: Duration) -> Result<Vec<Held>> {
+    pub fn committed_now(&self, limit: Duration) -> Result<Vec<GroupOffset>> {
         let owned: Vec<_> = self.record_buffer.slots().map(|slot| slot.at.clone()).collect();
         let held = match self.plan.kept_of(&owned) {
             Some(kept) => kept,

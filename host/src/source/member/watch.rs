@@ -17,7 +17,7 @@ use crate::kafka::native;
 use crate::record::TopicPartition;
 use crate::source::positions::agreement::outgrown;
 use crate::source::positions::counts;
-use crate::source::positions::plan::{Placed, no_offset};
+use crate::source::positions::plan::{ResolvedStart, no_offset};
 use crate::source::positions::start::{self, Facts};
 use crate::source::positions::topics::{self, Sharing};
 
@@ -274,7 +274,7 @@ impl Reader {
         tracing::warn!(partition = %at, next, from, why = trouble.text, "the log does not hold the position");
         self.move_to(&[(at.clone(), from)])?;
         self.record_buffer.forget_epoch(&at);
-        self.told.push_back(Polled::Assigned(vec![Placed {
+        self.told.push_back(Polled::Assigned(vec![ResolvedStart {
             source: index,
             partition: at,
             from,

@@ -43,7 +43,7 @@ impl fmt::Debug for Onlooker {
 
 /// A member of the group that reads topics of the set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
+struct SeenMember {
     /// Its client id and its host, for people.
     who: String,
     /// All topics that it asked the group for.
@@ -133,7 +133,7 @@ impl Onlooker {
     }
 
     /// The members that read topics of the set; `None`: the group is on the move, or nobody answers now.
-    fn look(&self) -> Option<Vec<Seen>> {
+    fn look(&self) -> Option<Vec<SeenMember>> {
         let listed = self.client.fetch_group_list(Some(&self.group), LOOK);
         self.forget_events();
         let listed = match listed {
@@ -158,7 +158,7 @@ impl Onlooker {
         let seen = group.members().iter().filter_map(|member| {
             let topics = subscription(member.metadata()?)?;
             let reads = self.topics.iter().any(|topic| topics.contains(topic));
-            reads.then(|| Seen {
+            reads.then(|| SeenMember {
                 who: format!(
                     "`{}` at {}",
                     member.client_id(),
@@ -189,7 +189,7 @@ fn is_only(topics: &BTreeSet<String>, leader: &str) -> bool {
 
 /// The topic that all members follow; `None`: there are none. `Err`: one of them that does otherwise than the first, or
 /// reads more than one.
-fn followed<'a>(topics: &'a [String], seen: &'a [Seen]) -> Result<Option<&'a str>, &'a Seen> {
+fn followed<'a>(topics: &'a [String], seen: &'a [SeenMember]) -> Result<Option<&'a str>, &'a SeenMember> {
     let Some(first) = seen.first() else { return Ok(None) };
     let Some(leader) = topics.iter().find(|topic| is_only(&first.topics, topic)) else {
         return Err(first);
@@ -200,7 +200,7 @@ fn followed<'a>(topics: &'a [String], seen: &'a [Seen]) -> Result<Option<&'a str
     }
 }
 
-fn differ(verb: &str, set: &[KafkaSource], group: &str, leader: &str, other: &Seen) -> Error {
+fn differ(verb: &str, set: &[KafkaSource], group: &str, leader: &str, other: &SeenMember) -> Error {
     let names: Vec<_> = set.iter().map(|source| source.name.as_str()).collect();
     let theirs: Vec<_> = other.topics.iter().map(String::as_str).collect();
     Error::new(
@@ -261,8 +261,8 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    fn seen(who: &str, topics: &[&str]) -> Seen {
-        Seen {
+    fn seen(who: &str, topics: &[&str]) -> SeenMember {
+        SeenMember {
             who: who.to_owned(),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         }

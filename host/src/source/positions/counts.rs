@@ -19,7 +19,7 @@ pub struct Meeting {
 
 /// Where the records of a set come to state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Keyed {
+pub struct KeyedSources {
     /// The operators that keep any.
     pub meetings: Vec<Meeting>,
     /// How many partitions topics had when the newest checkpoint was written.
@@ -30,7 +30,7 @@ pub struct Keyed {
 ///
 /// Errors: `Kafka`, topics that meet have different numbers; `Corrupt`, a topic has another number than its checkpoints
 /// say.
-pub(super) fn fixed(set: &[KafkaSource], keyed: &Keyed, layout: &Layout) -> Result<PartitionCounts> {
+pub(super) fn fixed(set: &[KafkaSource], keyed: &KeyedSources, layout: &Layout) -> Result<PartitionCounts> {
     let mut fixed = PartitionCounts::new();
     for meeting in &keyed.meetings {
         let of_meeting: Vec<_> = (layout.counts.iter())
@@ -135,7 +135,7 @@ mod tests {
         let set = [source("", &["a", "b"]), source("", &["c"])];
         let recorded = recorded.iter().map(|(topic, count)| ((*topic).to_owned(), *count));
         let recorded = recorded.collect();
-        fixed(&set, &Keyed { meetings, recorded }, &layout(counts))
+        fixed(&set, &KeyedSources { meetings, recorded }, &layout(counts))
     }
 
     #[test]
@@ -173,9 +173,9 @@ mod tests {
     fn partitions_that_are_named_meet_nothing_and_their_topics_stay_as_large_as_they_are() {
         let mut set = [source("", &[]), source("", &["c"])];
         set[0].subscription = Subscription::Partitions([("a".to_owned(), vec![0])].into());
-        let keyed = Keyed {
+        let keyed = KeyedSources {
             meetings: vec![meeting("x", &[0, 1])],
-            ..Keyed::default()
+            ..KeyedSources::default()
         };
         let found = fixed(&set, &keyed, &layout(&[(0, "a", 6), (1, "c", 4)])).unwrap();
         assert_eq!((found["a"], found["c"]), (6, 4));

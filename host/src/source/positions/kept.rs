@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::{Placed, Plan};
+use super::plan::{Plan, ResolvedStart};
 use crate::config::{CommitOffsets, KafkaSource, Start, Stop, Subscription};
 use crate::error::Result;
 use crate::kafka::consumer::lock;
@@ -12,10 +12,10 @@ use crate::kafka::lookup::{CommittedOffset, Lookup};
 use crate::record::TopicPartition;
 
 /// The next offset of each partition, and the pointer of the checkpoint that says so.
-pub type Kept = BTreeMap<TopicPartition, (i64, String)>;
+pub type CheckpointedPositions = BTreeMap<TopicPartition, (i64, String)>;
 
 /// A position for each of some partitions, if there is one.
-type Found = Vec<Option<CommittedOffset>>;
+type FoundPositions = Vec<Option<CommittedOffset>>;
 
 /// What the group holds, and what checkpoints hold. The group is asked only if something needs it: the user may not
 /// have the right.
@@ -23,8 +23,8 @@ pub(super) fn committed(
     set: &[KafkaSource],
     all: &[TopicPartition],
     lookup: &Lookup<'_>,
-    kept: Option<&Kept>,
-) -> Result<(Found, Found)> {
+    kept: Option<&CheckpointedPositions>,
+) -> Result<(FoundPositions, FoundPositions)> {
     let Some(kept) = kept else {
         return Ok((lookup.committed(all)?, vec![None; all.len()]));
     };
@@ -46,7 +46,7 @@ pub(super) fn committed(
     Ok((of_group, all.iter().map(|at| found(kept, at)).collect()))
 }
 
-fn found(kept: &Kept, at: &TopicPartition) -> Option<CommittedOffset> {
+fn found(kept: &CheckpointedPositions, at: &TopicPartition) -> Option<CommittedOffset> {
     kept.get(at).map(|(offset, metadata)| CommittedOffset {
         offset: *offset,
         leader_epoch: None,
@@ -68,7 +68,7 @@ impl Plan {
     }
 
     /// The stop of a partition as it is kept with its position; `None`: it has none.
-    pub fn stop_to_keep(&self, placed: &Placed) -> Option<String> {
+    pub fn stop_to_keep(&self, placed: &ResolvedStart) -> Option<String> {
         self.kept_stop(placed.source, placed.stop).map(|stop| stop.to_string())
     }
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::agreement::Onlooker;
-use super::counts::{self, Keyed};
-use super::kept::{self, Kept};
-use super::start::{self, Facts, Origin, Unresolved};
+use super::counts::{self, KeyedSources};
+use super::kept::{self, CheckpointedPositions};
+use super::start::{self, Facts, StartOrigin, Unresolved};
 use super::topics::{self, Layout, Sharing};
 use crate::config::{CommitOffsets, KafkaSource, PartitionCounts, Start, Stop, Truth};
 use crate::error::{Error, Kind, Result};
@@ -24,7 +24,7 @@ const FIRST_POINTERS: Duration = Duration::from_secs(5);
 
 /// Who reads: what the members of a process have in common, and what it knows of the set that they read.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub struct MemberSettings {
     /// The pipeline's name.
     pub pipeline: String,
     /// A stable id of this process among the pipeline's members; set: static group membership.
@@ -34,14 +34,14 @@ pub struct Member {
     /// Bytes that one consumer may hold of records read and not yet handed over.
     pub queue_bytes: u64,
     /// Where the set's records come to state.
-    pub keyed: Keyed,
+    pub keyed: KeyedSources,
     /// The pipeline's sources of other sets that are read in the same group.
     pub beside: Vec<KafkaSource>,
     /// How long a worker may go without asking the group for anything; after that its partitions are somebody else's.
     pub poll_interval: Duration,
 }
 
-impl Member {
+impl MemberSettings {
     pub(in crate::source) fn limits(&self) -> MemberLimits {
         MemberLimits {
             queue_bytes: self.queue_bytes,
@@ -52,7 +52,7 @@ impl Member {
 
 /// A partition, where it starts and why, and where it stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
+pub struct ResolvedStart {
     /// Index of its source in the set.
     pub source: usize,
     /// The partition.
@@ -60,7 +60,7 @@ pub struct Placed {
     /// The first offset to read.
     pub from: i64,
     /// Why there.
-    pub origin: Origin,
+    pub origin: StartOrigin,
     /// The first offset that is not read; `None`: it never stops.
     pub stop: Option<i64>,
     /// What rides with the group's offset there; `None`: the group has none, or not one of ours.
@@ -75,23 +75,23 @@ pub struct Placed {
 #[derive(Debug)]
 pub struct Plan {
     pub(in crate::source) set: Vec<KafkaSource>,
-    pub(in crate::source) member: Member,
+    pub(in crate::source) member: MemberSettings,
     pub(in crate::source) sharing: Sharing,
     /// There is one if the group shares out one topic and others follow it.
     pub(in crate::source) onlooker: Option<Onlooker>,
     /// Topics whose number of partitions must stay as it is.
     counts: PartitionCounts,
-    placed: BTreeMap<TopicPartition, Placed>,
+    placed: BTreeMap<TopicPartition, ResolvedStart>,
     /// Positions that a worker gave up, for the next one: all there is if nothing is committed.
     handed_over: Mutex<BTreeMap<TopicPartition, i64>>,
     /// Partitions that a worker of this process has read up to their stop.
     complete: Mutex<BTreeSet<TopicPartition>>,
     /// What the checkpoints hold, if the truth is in them.
-    pub(super) kept: Option<Mutex<Kept>>,
+    pub(super) kept: Option<Mutex<CheckpointedPositions>>,
 }
 
 /// Gives what checkpoints hold of partitions.
-pub type AskKept<'a> = dyn Fn(&[TopicPartition]) -> Result<Kept> + 'a;
+pub type AskKept<'a> = dyn Fn(&[TopicPartition]) -> Result<CheckpointedPositions> + 'a;
 
 /// Looks the topics of a set up, resolves all starts and stops to numbers and commits each partition's first pointer,
 /// so that a crash before the first commit starts at the same place. Once a process, before its workers join.
@@ -103,7 +103,7 @@ pub type AskKept<'a> = dyn Fn(&[TopicPartition]) -> Result<Kept> + 'a;
 /// exist, nothing says where to start, topics that meet have numbers of partitions that do not fit, the group's members
 /// do not agree with this process. `Corrupt`: a topic has another number of partitions than its state was made with.
 /// `Invalid`: sources that cannot be read together.
-pub fn plan(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> Result<Plan> {
+pub fn plan(set: &[KafkaSource], member: &MemberSettings, kept: Option<&AskKept<'_>>) -> Result<Plan> {
     // At the start there is no later: what only took too long is a broker that is not there.
     resolve(set, member, kept).map_err(|error| match error.kind {
         Kind::TimedOut => Error {
@@ -114,7 +114,7 @@ pub fn plan(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) ->
     })
 }
 
-fn resolve(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> Result<Plan> {
+fn resolve(set: &[KafkaSource], member: &MemberSettings, kept: Option<&AskKept<'_>>) -> Result<Plan> {
     let Some(first) = set.first() else {
         return Err(Error::new(
             Kind::Bug,
@@ -152,7 +152,7 @@ fn resolve(set: &[KafkaSource], member: &Member, kept: Option<&AskKept<'_>>) -> 
 }
 
 /// Whether a set can be read with the topics as they are now; nothing is committed. Errors: as [`plan`].
-pub fn check(set: &[KafkaSource], member: &Member) -> Result<()> {
+pub fn check(set: &[KafkaSource], member: &MemberSettings) -> Result<()> {
     let Some(first) = set.first() else { return Ok(()) };
     let client = Arc::new(consumer::non_member(first)?);
     let layout = topics::lay_out(set, &member.beside, &|source: usize| lookup(&client, &set[source]))?;
@@ -184,7 +184,12 @@ fn lookup<'a>(client: &'a Client, source: &KafkaSource) -> Lookup<'a> {
 
 /// Ends are read before anything is looked up by time: a record that arrives in between lies behind the end, never
 /// before the start.
-fn read_facts(set: &[KafkaSource], layout: &Layout, lookup: &Lookup<'_>, kept: Option<&Kept>) -> Result<Vec<Facts>> {
+fn read_facts(
+    set: &[KafkaSource],
+    layout: &Layout,
+    lookup: &Lookup<'_>,
+    kept: Option<&CheckpointedPositions>,
+) -> Result<Vec<Facts>> {
     let all: Vec<_> = layout.partitions.iter().map(|(_, at)| at.clone()).collect();
     let (committed, own) = kept::committed(set, &all, lookup, kept)?;
     let begins = lookup.offsets(&all, Which::Begin)?;
@@ -269,7 +274,7 @@ fn measure_open_ends(set: &[KafkaSource], layout: &Layout, facts: &mut [Facts]) 
     Ok(())
 }
 
-fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<Placed>> {
+fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<ResolvedStart>> {
     let mut placed = Vec::with_capacity(facts.len());
     for (index, source) in set.iter().enumerate() {
         let (partitions, facts): (Vec<_>, Vec<_>) = layout
@@ -293,11 +298,11 @@ fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<Pl
             let (from, origin) =
                 start(source, &partition, facts).map_err(|why| unresolved(source, &partition, facts, why))?;
             let leader_epoch = match origin {
-                Origin::Committed => facts.own().and_then(|own| own.leader_epoch),
-                Origin::GroupOffset => facts.committed.as_ref().and_then(|held| held.leader_epoch),
+                StartOrigin::Committed => facts.own().and_then(|own| own.leader_epoch),
+                StartOrigin::GroupOffset => facts.committed.as_ref().and_then(|held| held.leader_epoch),
                 _ => None,
             };
-            placed.push(Placed {
+            placed.push(ResolvedStart {
                 source: index,
                 partition,
                 from,
@@ -386,7 +391,7 @@ pub(in crate::source) fn no_offset(
 
 impl Plan {
     /// Every partition known when the run was planned, with its start and stop, by topic and number.
-    pub fn lines(&self) -> Vec<Placed> {
+    pub fn lines(&self) -> Vec<ResolvedStart> {
         self.placed.values().cloned().collect()
     }
 
@@ -402,7 +407,7 @@ impl Plan {
 
     /// What tells a worker of this process from the group's other members.
     pub(in crate::source) fn identity(&self, worker: usize) -> Identity {
-        let Member { pipeline, instance, .. } = &self.member;
+        let MemberSettings { pipeline, instance, .. } = &self.member;
         // A process may have several sets in one group: the source's name tells its members apart.
         let source = &self.set[0].name;
         Identity {
@@ -413,7 +418,7 @@ impl Plan {
         }
     }
 
-    pub(in crate::source) fn placed(&self, at: &TopicPartition) -> Option<&Placed> {
+    pub(in crate::source) fn placed(&self, at: &TopicPartition) -> Option<&ResolvedStart> {
         self.placed.get(at)
     }
 
@@ -448,7 +453,7 @@ impl Plan {
     }
 
     /// The first position of a partition, with a pointer of ours.
-    pub(in crate::source) fn first(&self, placed: &Placed) -> Committable {
+    pub(in crate::source) fn first(&self, placed: &ResolvedStart) -> Committable {
         Committable {
             partition: placed.partition.clone(),
             next: placed.from,

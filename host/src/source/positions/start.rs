@@ -9,7 +9,7 @@ use crate::record::TopicPartition;
 
 /// Why a partition starts where it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum StartOrigin {
     /// This pipeline committed it.
     Committed,
     /// Somebody else committed it to the group.
@@ -30,20 +30,20 @@ pub enum Origin {
     OutOfRange(OutOfRange),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for StartOrigin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Committed => out.write_str("committed"),
-            Origin::GroupOffset => out.write_str("group offset"),
-            Origin::Earliest => out.write_str("earliest"),
-            Origin::Latest => out.write_str("latest"),
-            Origin::Timestamp(at) => write!(out, "timestamp {at}"),
-            Origin::Given => out.write_str("given"),
-            Origin::Otherwise(Otherwise::Latest) => out.write_str("otherwise latest"),
-            Origin::Otherwise(_) => out.write_str("otherwise earliest"),
-            Origin::FoundLater => out.write_str("found later"),
-            Origin::OutOfRange(OutOfRange::Latest) => out.write_str("out of range, latest"),
-            Origin::OutOfRange(_) => out.write_str("out of range, earliest"),
+            StartOrigin::Committed => out.write_str("committed"),
+            StartOrigin::GroupOffset => out.write_str("group offset"),
+            StartOrigin::Earliest => out.write_str("earliest"),
+            StartOrigin::Latest => out.write_str("latest"),
+            StartOrigin::Timestamp(at) => write!(out, "timestamp {at}"),
+            StartOrigin::Given => out.write_str("given"),
+            StartOrigin::Otherwise(Otherwise::Latest) => out.write_str("otherwise latest"),
+            StartOrigin::Otherwise(_) => out.write_str("otherwise earliest"),
+            StartOrigin::FoundLater => out.write_str("found later"),
+            StartOrigin::OutOfRange(OutOfRange::Latest) => out.write_str("out of range, latest"),
+            StartOrigin::OutOfRange(_) => out.write_str("out of range, earliest"),
         }
     }
 }
@@ -76,8 +76,11 @@ impl Facts {
 
     /// What the group holds when a start by the settings goes elsewhere: an offset of somebody else, which only
     /// `group-offsets` uses.
-    pub(in crate::source) fn passed_over(&self, from: i64, origin: Origin) -> Option<i64> {
-        let by_setting = !matches!(origin, Origin::Committed | Origin::GroupOffset | Origin::OutOfRange(_));
+    pub(in crate::source) fn passed_over(&self, from: i64, origin: StartOrigin) -> Option<i64> {
+        let by_setting = !matches!(
+            origin,
+            StartOrigin::Committed | StartOrigin::GroupOffset | StartOrigin::OutOfRange(_)
+        );
         let foreign = self.committed.as_ref().filter(|committed| !committed.is_ours())?;
         (by_setting && foreign.offset != from).then_some(foreign.offset)
     }
@@ -99,9 +102,9 @@ pub(in crate::source) fn start(
     source: &KafkaSource,
     at: &TopicPartition,
     facts: &Facts,
-) -> Result<(i64, Origin), Unresolved> {
+) -> Result<(i64, StartOrigin), Unresolved> {
     let (offset, origin) = match facts.own() {
-        Some(own) => (own.offset, Origin::Committed),
+        Some(own) => (own.offset, StartOrigin::Committed),
         None => by_setting(source, at, facts)?,
     };
     if (facts.begin..=facts.high).contains(&offset) {
@@ -120,44 +123,47 @@ pub(in crate::source) fn restart(
     source: &KafkaSource,
     at: &TopicPartition,
     facts: &Facts,
-) -> Result<(i64, Origin), Unresolved> {
+) -> Result<(i64, StartOrigin), Unresolved> {
     match start(source, at, facts) {
-        Ok((_, Origin::Earliest | Origin::Latest | Origin::Timestamp(_) | Origin::Otherwise(_)))
-        | Err(Unresolved::NoStart) => Ok((facts.begin, Origin::FoundLater)),
+        Ok((
+            _,
+            StartOrigin::Earliest | StartOrigin::Latest | StartOrigin::Timestamp(_) | StartOrigin::Otherwise(_),
+        ))
+        | Err(Unresolved::NoStart) => Ok((facts.begin, StartOrigin::FoundLater)),
         named => named,
     }
 }
 
-fn by_setting(source: &KafkaSource, at: &TopicPartition, facts: &Facts) -> Result<(i64, Origin), Unresolved> {
+fn by_setting(source: &KafkaSource, at: &TopicPartition, facts: &Facts) -> Result<(i64, StartOrigin), Unresolved> {
     let of_group = || {
         facts
             .committed
             .as_ref()
-            .map(|committed| (committed.offset, Origin::GroupOffset))
+            .map(|committed| (committed.offset, StartOrigin::GroupOffset))
     };
     let found = match &source.start {
-        Start::Earliest => Some((facts.begin, Origin::Earliest)),
-        Start::Latest => Some((facts.end, Origin::Latest)),
-        Start::Timestamp(time) => Some((facts.at_start_time.unwrap_or(facts.end), Origin::Timestamp(*time))),
+        Start::Earliest => Some((facts.begin, StartOrigin::Earliest)),
+        Start::Latest => Some((facts.end, StartOrigin::Latest)),
+        Start::Timestamp(time) => Some((facts.at_start_time.unwrap_or(facts.end), StartOrigin::Timestamp(*time))),
         Start::GroupOffsets => of_group(),
         Start::Offsets(offsets) => listed(offsets, at)
-            .map(|offset| (offset, Origin::Given))
+            .map(|offset| (offset, StartOrigin::Given))
             .or_else(of_group),
     };
     match (found, source.otherwise) {
         (Some(place), _) => Ok(place),
-        (None, Otherwise::Earliest) => Ok((facts.begin, Origin::Otherwise(Otherwise::Earliest))),
-        (None, Otherwise::Latest) => Ok((facts.end, Origin::Otherwise(Otherwise::Latest))),
+        (None, Otherwise::Earliest) => Ok((facts.begin, StartOrigin::Otherwise(Otherwise::Earliest))),
+        (None, Otherwise::Latest) => Ok((facts.end, StartOrigin::Otherwise(Otherwise::Latest))),
         (None, Otherwise::Fail) => Err(Unresolved::NoStart),
     }
 }
 
 /// Where to go on when the log does not hold a position; `None`: nowhere.
-pub(in crate::source) fn out_of_range(policy: OutOfRange, facts: &Facts) -> Option<(i64, Origin)> {
+pub(in crate::source) fn out_of_range(policy: OutOfRange, facts: &Facts) -> Option<(i64, StartOrigin)> {
     match policy {
         OutOfRange::Fail => None,
-        OutOfRange::Earliest => Some((facts.begin, Origin::OutOfRange(policy))),
-        OutOfRange::Latest => Some((facts.end, Origin::OutOfRange(policy))),
+        OutOfRange::Earliest => Some((facts.begin, StartOrigin::OutOfRange(policy))),
+        OutOfRange::Latest => Some((facts.end, StartOrigin::OutOfRange(policy))),
     }
 }
 
@@ -270,7 +276,7 @@ mod tests {
         let found = |start, otherwise, committed| {
             restart(&source(start, otherwise, OutOfRange::Fail), &at(), &facts(committed))
         };
-        let later = Ok((100, Origin::FoundLater));
+        let later = Ok((100, StartOrigin::FoundLater));
         for start in [
             Start::Earliest,
             Start::Latest,
@@ -282,11 +288,11 @@ mod tests {
         assert_eq!(found(Start::GroupOffsets, Otherwise::Fail, None), later);
         assert_eq!(
             found(Start::Offsets(given(3, 150)), Otherwise::Latest, None),
-            Ok((150, Origin::Given))
+            Ok((150, StartOrigin::Given))
         );
         assert_eq!(
             found(Start::GroupOffsets, Otherwise::Latest, Some((120, ""))),
-            Ok((120, Origin::GroupOffset))
+            Ok((120, StartOrigin::GroupOffset))
         );
         assert_eq!(
             found(Start::GroupOffsets, Otherwise::Latest, Some((99, ""))),
@@ -300,7 +306,11 @@ mod tests {
             for otherwise in [Otherwise::Earliest, Otherwise::Latest, Otherwise::Fail] {
                 let source = source(begin.clone(), otherwise, OutOfRange::Fail);
                 let own = facts(Some((142, "sb1:-:views/3:0:-")));
-                assert_eq!(start(&source, &at(), &own), Ok((142, Origin::Committed)), "{begin:?}");
+                assert_eq!(
+                    start(&source, &at(), &own),
+                    Ok((142, StartOrigin::Committed)),
+                    "{begin:?}"
+                );
             }
         }
     }
@@ -308,8 +318,11 @@ mod tests {
     #[test]
     fn without_any_offset_each_setting_has_its_place() {
         for (otherwise, fallback) in [
-            (Otherwise::Earliest, Ok((100, Origin::Otherwise(Otherwise::Earliest)))),
-            (Otherwise::Latest, Ok((190, Origin::Otherwise(Otherwise::Latest)))),
+            (
+                Otherwise::Earliest,
+                Ok((100, StartOrigin::Otherwise(Otherwise::Earliest))),
+            ),
+            (Otherwise::Latest, Ok((190, StartOrigin::Otherwise(Otherwise::Latest)))),
             (Otherwise::Fail, Err(Unresolved::NoStart)),
         ] {
             let places = all_starts()
@@ -317,10 +330,10 @@ mod tests {
                 .map(|begin| start(&source(begin, otherwise, OutOfRange::Fail), &at(), &facts(None)));
             let expected = [
                 fallback,
-                Ok((100, Origin::Earliest)),
-                Ok((190, Origin::Latest)),
-                Ok((190, Origin::Timestamp(5))),
-                Ok((150, Origin::Given)),
+                Ok((100, StartOrigin::Earliest)),
+                Ok((190, StartOrigin::Latest)),
+                Ok((190, StartOrigin::Timestamp(5))),
+                Ok((150, StartOrigin::Given)),
                 fallback,
             ];
             assert_eq!(places.collect::<Vec<_>>(), expected);
@@ -334,12 +347,12 @@ mod tests {
             .into_iter()
             .map(|begin| start(&source(begin, Otherwise::Fail, OutOfRange::Fail), &at(), &foreign).unwrap());
         let expected = [
-            (160, Origin::GroupOffset),
-            (100, Origin::Earliest),
-            (190, Origin::Latest),
-            (190, Origin::Timestamp(5)),
-            (150, Origin::Given),
-            (160, Origin::GroupOffset),
+            (160, StartOrigin::GroupOffset),
+            (100, StartOrigin::Earliest),
+            (190, StartOrigin::Latest),
+            (190, StartOrigin::Timestamp(5)),
+            (150, StartOrigin::Given),
+            (160, StartOrigin::GroupOffset),
         ];
         assert_eq!(places.collect::<Vec<_>>(), expected);
     }
@@ -359,8 +372,8 @@ mod tests {
         assert_eq!(passed(&foreign), [None, some, some, some, some, None]);
         assert_eq!(passed(&facts(Some((160, "sb1:-:views/3:0:-")))), [None; 6]);
         // The same place is no other one.
-        assert_eq!(foreign.passed_over(160, Origin::Latest), None);
-        assert_eq!(foreign.passed_over(100, Origin::FoundLater), some);
+        assert_eq!(foreign.passed_over(160, StartOrigin::Latest), None);
+        assert_eq!(foreign.passed_over(100, StartOrigin::FoundLater), some);
     }
 
     #[test]
@@ -370,7 +383,7 @@ mod tests {
             ..facts(None)
         };
         let source = source(Start::Timestamp(5), Otherwise::Fail, OutOfRange::Fail);
-        assert_eq!(start(&source, &at(), &found), Ok((123, Origin::Timestamp(5))));
+        assert_eq!(start(&source, &at(), &found), Ok((123, StartOrigin::Timestamp(5))));
     }
 
     #[test]
@@ -391,11 +404,11 @@ mod tests {
                 assert_eq!(place(OutOfRange::Fail), Err(Unresolved::OutOfRange(offset)));
                 assert_eq!(
                     place(OutOfRange::Earliest),
-                    Ok((100, Origin::OutOfRange(OutOfRange::Earliest)))
+                    Ok((100, StartOrigin::OutOfRange(OutOfRange::Earliest)))
                 );
                 assert_eq!(
                     place(OutOfRange::Latest),
-                    Ok((190, Origin::OutOfRange(OutOfRange::Latest)))
+                    Ok((190, StartOrigin::OutOfRange(OutOfRange::Latest)))
                 );
             }
         }
@@ -405,7 +418,7 @@ mod tests {
     fn both_ends_of_the_log_and_an_open_transaction_are_in_range() {
         for offset in [100, 190, 195, 200] {
             let source = source(Start::Offsets(given(3, offset)), Otherwise::Fail, OutOfRange::Fail);
-            assert_eq!(start(&source, &at(), &facts(None)), Ok((offset, Origin::Given)));
+            assert_eq!(start(&source, &at(), &facts(None)), Ok((offset, StartOrigin::Given)));
         }
     }
 

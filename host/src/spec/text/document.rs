@@ -33,11 +33,11 @@ pub(in crate::spec) enum Value {
 }
 
 /// Keys with their values, in the order of the file.
-pub(in crate::spec) type Table = Vec<Entry>;
+pub(in crate::spec) type Table = Vec<TableEntry>;
 
 /// A key with its value.
 #[derive(Debug, Clone)]
-pub(in crate::spec) struct Entry {
+pub(in crate::spec) struct TableEntry {
     pub(in crate::spec) key: String,
     pub(in crate::spec) span: Span,
     pub(in crate::spec) node: Node,
@@ -73,7 +73,7 @@ fn entries(table: &DeTable<'_>, offset: usize) -> Result<Table, Malformed> {
     let mut entries = table
         .iter()
         .map(|(key, value)| {
-            Ok(Entry {
+            Ok(TableEntry {
                 key: key.get_ref().to_string(),
                 span: shifted(key.span(), offset),
                 node: node(value.get_ref(), value.span(), offset)?,
@@ -157,7 +157,7 @@ impl Document {
         }
     }
 
-    fn hide(&mut self, entry: &Entry) {
+    fn hide(&mut self, entry: &TableEntry) {
         self.hidden
             .push(entry.span.start..entry.node.span.end.max(entry.span.end));
         if let Value::Table(inner) = &entry.node.value {

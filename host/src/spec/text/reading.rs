@@ -6,14 +6,14 @@ use serde::de::value::{StrDeserializer, UsizeDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::document::{Entry, Node, Span, Table, Value};
+use super::document::{Node, Span, Table, TableEntry, Value};
 
 /// The name under which `At` asks for the place of a value.
 pub(in crate::spec) const AT: &str = "$at";
 
 /// Why the tree is not what the structs say.
 #[derive(Debug)]
-pub(in crate::spec) struct Fault {
+pub(in crate::spec) struct ReadFault {
     pub(in crate::spec) wrong: Wrong,
     /// Where; `None` until it is known.
     pub(in crate::spec) span: Option<Span>,
@@ -34,7 +34,7 @@ pub(in crate::spec) enum Wrong {
     Value(String),
 }
 
-impl Fault {
+impl ReadFault {
     fn new(wrong: Wrong) -> Self {
         Self {
             wrong,
@@ -55,15 +55,15 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ReadFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{:?}", self.wrong)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ReadFault {}
 
-impl de::Error for Fault {
+impl de::Error for ReadFault {
     fn custom<T: fmt::Display>(text: T) -> Self {
         Self::new(Wrong::Value(text.to_string()))
     }
@@ -107,25 +107,25 @@ impl fmt::Display for Found<'_> {
 }
 
 impl<'de> Deserializer<'de> for &'de Node {
-    type Error = Fault;
+    type Error = ReadFault;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadFault> {
         match &self.value {
             Value::Text(text) => visitor.visit_str(text),
             Value::Integer(number) => visitor.visit_i64(*number),
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Bool(truth) => visitor.visit_bool(*truth),
             Value::List(list) => visitor.visit_seq(Items(list.iter())),
-            Value::Table(table) => visitor.visit_map(Keys::of(table)),
+            Value::Table(table) => visitor.visit_map(TableKeys::of(table)),
         }
         .map_err(|fault| fault.at(&self.span))
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadFault> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadFault> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -134,9 +134,9 @@ impl<'de> Deserializer<'de> for &'de Node {
         name: &'static str,
         _: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ReadFault> {
         if name == AT {
-            visitor.visit_seq(Place { node: self, given: 0 })
+            visitor.visit_seq(AtField { node: self, given: 0 })
         } else {
             self.deserialize_any(visitor)
         }
@@ -148,14 +148,14 @@ impl<'de> Deserializer<'de> for &'de Node {
         _: &'static str,
         words: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ReadFault> {
         match &self.value {
             Value::Text(word) => visitor.visit_enum(Choice { word, entry: None }),
             Value::Table(table) if table.len() == 1 => visitor.visit_enum(Choice {
                 word: &table[0].key,
                 entry: Some(&table[0]),
             }),
-            Value::Table(_) => Err(Fault::new(Wrong::Value(format!(
+            Value::Table(_) => Err(ReadFault::new(Wrong::Value(format!(
                 "expected exactly one of the keys {}",
                 listed(words)
             )))),
@@ -169,7 +169,7 @@ impl<'de> Deserializer<'de> for &'de Node {
                 }
                 Err(match self.deserialize_any(Words(words)) {
                     Err(fault) => fault,
-                    Ok(()) => Fault::new(Wrong::Value("not a word".to_owned())),
+                    Ok(()) => ReadFault::new(Wrong::Value("not a word".to_owned())),
                 })
             }
         }
@@ -191,21 +191,21 @@ pub(in crate::spec) fn listed<T: fmt::Display>(words: &[T]) -> String {
 struct Items<'de>(std::slice::Iter<'de, Node>);
 
 impl<'de> de::SeqAccess<'de> for Items<'de> {
-    type Error = Fault;
+    type Error = ReadFault;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadFault> {
         (self.0.next())
             .map(|node| seed.deserialize(node).map_err(|fault| fault.at(&node.span)))
             .transpose()
     }
 }
 
-struct Keys<'de> {
-    entries: std::slice::Iter<'de, Entry>,
-    current: Option<&'de Entry>,
+struct TableKeys<'de> {
+    entries: std::slice::Iter<'de, TableEntry>,
+    current: Option<&'de TableEntry>,
 }
 
-impl<'de> Keys<'de> {
+impl<'de> TableKeys<'de> {
     fn of(table: &'de Table) -> Self {
         Self {
             entries: table.iter(),
@@ -214,17 +214,17 @@ impl<'de> Keys<'de> {
     }
 }
 
-impl<'de> de::MapAccess<'de> for Keys<'de> {
-    type Error = Fault;
+impl<'de> de::MapAccess<'de> for TableKeys<'de> {
+    type Error = ReadFault;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadFault> {
         self.current = self.entries.next();
         self.current
             .map(|entry| seed.deserialize(Key(entry)).map_err(|fault| fault.at(&entry.span)))
             .transpose()
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, ReadFault> {
         let entry = self.current.ok_or_else(|| de::Error::custom("a value without a key"))?;
         seed.deserialize(&entry.node)
             .map_err(|fault| fault.at(&entry.node.span).under(&entry.key))
@@ -232,16 +232,16 @@ impl<'de> de::MapAccess<'de> for Keys<'de> {
 }
 
 /// A key, as text with its place.
-struct Key<'de>(&'de Entry);
+struct Key<'de>(&'de TableEntry);
 
 impl<'de> Deserializer<'de> for Key<'de> {
-    type Error = Fault;
+    type Error = ReadFault;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadFault> {
         visitor.visit_str(&self.0.key)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadFault> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -250,7 +250,7 @@ impl<'de> Deserializer<'de> for Key<'de> {
         _: &'static str,
         _: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ReadFault> {
         visitor.visit_seq(KeyPlace { key: self.0, given: 0 })
     }
 
@@ -261,15 +261,15 @@ impl<'de> Deserializer<'de> for Key<'de> {
 }
 
 /// What `At` reads of a value: begin, end, value.
-struct Place<'de> {
+struct AtField<'de> {
     node: &'de Node,
     given: u8,
 }
 
-impl<'de> de::SeqAccess<'de> for Place<'de> {
-    type Error = Fault;
+impl<'de> de::SeqAccess<'de> for AtField<'de> {
+    type Error = ReadFault;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadFault> {
         self.given += 1;
         match self.given {
             1 => seed.deserialize(number(self.node.span.start)),
@@ -282,14 +282,14 @@ impl<'de> de::SeqAccess<'de> for Place<'de> {
 
 /// The same of a key.
 struct KeyPlace<'de> {
-    key: &'de Entry,
+    key: &'de TableEntry,
     given: u8,
 }
 
 impl<'de> de::SeqAccess<'de> for KeyPlace<'de> {
-    type Error = Fault;
+    type Error = ReadFault;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadFault> {
         self.given += 1;
         match self.given {
             1 => seed.deserialize(number(self.key.span.start)),
@@ -300,56 +300,56 @@ impl<'de> de::SeqAccess<'de> for KeyPlace<'de> {
     }
 }
 
-fn number(number: usize) -> UsizeDeserializer<Fault> {
+fn number(number: usize) -> UsizeDeserializer<ReadFault> {
     number.into_deserializer()
 }
 
 /// A word, with the table entry that it came from.
 struct Choice<'de> {
     word: &'de str,
-    entry: Option<&'de Entry>,
+    entry: Option<&'de TableEntry>,
 }
 
 impl<'de> de::EnumAccess<'de> for Choice<'de> {
-    type Error = Fault;
+    type Error = ReadFault;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
-        let word: StrDeserializer<'_, Fault> = self.word.into_deserializer();
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), ReadFault> {
+        let word: StrDeserializer<'_, ReadFault> = self.word.into_deserializer();
         Ok((seed.deserialize(word)?, self))
     }
 }
 
 impl<'de> de::VariantAccess<'de> for Choice<'de> {
-    type Error = Fault;
+    type Error = ReadFault;
 
-    fn unit_variant(self) -> Result<(), Fault> {
+    fn unit_variant(self) -> Result<(), ReadFault> {
         match self.entry {
             None => Ok(()),
-            Some(entry) => Err(Fault::new(Wrong::Value(format!(
+            Some(entry) => Err(ReadFault::new(Wrong::Value(format!(
                 "`{0}` takes no value, write \"{0}\"",
                 entry.key
             )))),
         }
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ReadFault> {
         match self.entry {
             Some(entry) => seed
                 .deserialize(&entry.node)
                 .map_err(|fault| fault.at(&entry.node.span).under(&entry.key)),
-            None => Err(Fault::new(Wrong::Value(format!(
+            None => Err(ReadFault::new(Wrong::Value(format!(
                 "`{0}` needs a value, write {{ {0} = … }}",
                 self.word
             )))),
         }
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Fault> {
-        Err(Fault::new(Wrong::Value("not a word".to_owned())))
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, ReadFault> {
+        Err(ReadFault::new(Wrong::Value("not a word".to_owned())))
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Fault> {
-        Err(Fault::new(Wrong::Value("not a word".to_owned())))
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, ReadFault> {
+        Err(ReadFault::new(Wrong::Value("not a word".to_owned())))
     }
 }

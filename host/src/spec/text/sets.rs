@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 
-use super::document::{self, Document, Entry, Node, Span, Table, Value};
+use super::document::{self, Document, Node, Span, Table, TableEntry, Value};
 use crate::spec::load::near;
 use crate::spec::properties::may_hold_a_secret;
 
@@ -93,7 +93,7 @@ fn known_part(table: &Table, keys: &[String], span: &Span, document: &Document) 
     })
 }
 
-fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Entry> {
+fn find<'a>(table: &'a Table, key: &str) -> Option<&'a TableEntry> {
     table.iter().find(|entry| entry.key == key)
 }
 
@@ -101,7 +101,7 @@ fn find<'a>(table: &'a Table, key: &str) -> Option<&'a Entry> {
 fn put(table: &mut Table, keys: &[String], span: &Span, value: Node) {
     let Some((key, rest)) = keys.split_first() else { return };
     let index = table.iter().position(|entry| entry.key == *key).unwrap_or_else(|| {
-        table.push(Entry {
+        table.push(TableEntry {
             key: key.clone(),
             span: span.clone(),
             node: empty_table(span),

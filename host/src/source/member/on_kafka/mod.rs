@@ -141,13 +141,13 @@ pub(crate) fn source(address: &str, topics: &[&str]) -> KafkaSource {
     }
 }
 
-pub(crate) fn member(workers: usize) -> Member {
-    Member {
+pub(crate) fn member(workers: usize) -> MemberSettings {
+    MemberSettings {
         pipeline: "p".to_owned(),
         instance: None,
         workers,
         queue_bytes: 16 << 20,
-        keyed: Keyed::default(),
+        keyed: KeyedSources::default(),
         beside: Vec::new(),
         poll_interval: Duration::from_secs(300),
     }

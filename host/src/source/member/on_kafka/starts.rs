@@ -200,7 +200,8 @@ fn a_partition_that_falls_out_of_the_log_follows_the_policy() {
         let at = TopicPartition::new(&*name, 0);
         let mut moved = false;
         let result = read(&mut reader, |seen, polled| {
-            moved |= matches!(polled, Polled::Assigned(placed) if matches!(placed[0].origin, Origin::OutOfRange(_)));
+            moved |=
+                matches!(polled, Polled::Assigned(placed) if matches!(placed[0].origin, StartOrigin::OutOfRange(_)));
             moved && (policy == OutOfRange::Latest || seen.get(&at).is_some_and(|of| of.len() == 50))
         });
         match policy {

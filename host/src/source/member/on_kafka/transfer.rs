@@ -382,7 +382,7 @@ fn a_member_that_is_fenced_while_it_gives_partitions_up_loses_them_all_and_goes_
     source.stop = None;
     source.session_timeout = Duration::from_secs(30);
     let of = |instance: &str| {
-        let member = Member {
+        let member = MemberSettings {
             instance: Some(instance.to_owned()),
             ..member(1)
         };
@@ -479,7 +479,7 @@ fn a_member_that_its_predecessors_late_join_fenced_joins_again_once() {
     let mut source = source(&kafka, &[&name]);
     source.stop = None;
     source.session_timeout = Duration::from_secs(30);
-    let with_instance = Member {
+    let with_instance = MemberSettings {
         instance: Some("a".to_owned()),
         ..member(1)
     };
