@@ -5,6 +5,7 @@ mod files;
 mod layout;
 mod size;
 mod habits;
+mod use_paths;
 mod imports;
 mod type_names;
 mod prose;
