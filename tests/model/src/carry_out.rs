@@ -65,7 +65,7 @@ impl Turn<'_> {
             (Command::Drain, _) if self.await_outputs(outcome) => Event::Drained,
             (Command::Drain, _) => Event::DrainTimedOut,
             (Command::AwaitBundle, Some(name)) => self.store(name, outcome),
-            (Command::CheckMembership, _) => self.check_membership(),
+            (Command::CheckMembership, Some(name)) => self.check_membership(name),
             (Command::SendOffsets, Some(name)) => self.send(name, outcome),
             (Command::CommitTransaction, _) => self.commit(outcome),
             (Command::CommitOffsets, Some(name)) => {
@@ -88,10 +88,11 @@ impl Turn<'_> {
         Event::Stored
     }
 
-    fn check_membership(&mut self) -> Event {
+    /// Stale if a task of the bundle is another one's, as far as the group said or is about to say.
+    fn check_membership(&mut self, name: Pointer) -> Event {
         self.take_membership();
-        let worker = &self.world.workers[self.worker];
-        let is_stale = worker.tasks.iter().flatten().any(|task| !task.is_current);
+        let is_mine = |task: usize| self.world.workers[self.worker].tasks[task].is_some_and(|task| task.is_current);
+        let is_stale = self.frames(name).any(|(task, _)| !is_mine(task));
         if is_stale && self.case.conditions.assignment_epochs {
             Event::Stale
         } else {
@@ -99,17 +100,21 @@ impl Turn<'_> {
         }
     }
 
-    /// What the commit says: of all partitions, or without condition 4 of those that moved.
+    /// What the bundle says of each of its tasks.
+    fn frames(&self, name: Pointer) -> impl Iterator<Item = (usize, Frame)> {
+        let frames = self.world.bundle(name).map_or([None; TASKS], |bundle| bundle.frames);
+        let frames = frames.into_iter().enumerate();
+        frames.filter_map(|(task, frame)| Some((task, frame?)))
+    }
+
+    /// What the commit says: the bundle's position of all partitions, or without condition 4 of those that moved.
     fn offsets_of(&self, sealed: Pointer) -> Offsets {
         let mut offsets = Offsets::default();
-        for (task, offsets) in offsets.iter_mut().enumerate().take(self.case.tasks) {
-            let Some(at) = self.world.workers[self.worker].tasks[task] else {
-                continue;
-            };
-            let before = self.world.frame(at.applied, task).next;
-            for (partition, position) in offsets.iter_mut().enumerate().take(self.case.partitions) {
-                if at.next[partition] != before[partition] || self.case.conditions.all_partitions {
-                    *position = Some((at.next[partition], sealed));
+        for (task, frame) in self.frames(sealed) {
+            let before = self.world.frame(frame.parent, task).next;
+            for (partition, position) in offsets[task].iter_mut().enumerate().take(self.case.partitions) {
+                if frame.next[partition] != before[partition] || self.case.conditions.all_partitions {
+                    *position = Some((frame.next[partition], sealed));
                 }
             }
         }
@@ -147,22 +152,21 @@ impl Turn<'_> {
         Event::Recycled
     }
 
+    /// What is committed for the tasks of the bundle that are still this worker's, as far as it was told: a loss that it
+    /// does not know of yet does not make its own pointer another one.
     fn settle(&mut self, name: Pointer, outcome: Outcome) -> Event {
         let Some(committed) = self.read_committed(outcome) else {
             return Event::Unsettled;
         };
-        let tasks = self.world.workers[self.worker].tasks.iter().enumerate();
-        let pairs = tasks.filter_map(|(index, task)| {
-            let task = task.filter(|task| task.is_current)?;
-            Some((committed[index][0].1, task.applied))
-        });
-        let pairs: Vec<_> = pairs.collect();
-        if pairs.iter().any(|(committed, _)| *committed == name) {
+        let is_mine = |task: usize| self.world.workers[self.worker].tasks[task].is_some();
+        let mine = self.frames(name).filter(|(task, _)| is_mine(*task));
+        let pointers: Vec<Pointer> = mine.map(|(task, _)| committed[task][0].1).collect();
+        if pointers.contains(&name) {
             Event::SettledNew
-        } else if pairs.iter().any(|(committed, applied)| committed == applied) {
-            Event::SettledOld
-        } else {
+        } else if pointers.is_empty() {
             Event::SettledOther
+        } else {
+            Event::SettledOld
         }
     }
 
