@@ -73,7 +73,7 @@ impl Turn<'_> {
                 self.commit_offsets(offsets, outcome).unwrap_or(Event::CommitUnknown)
             }
             (Command::Apply, Some(name)) => self.apply_all(name),
-            (Command::Recycle, _) => self.replace_producer(),
+            (Command::Recycle, _) => self.replace_producer(outcome),
             (Command::Settle, Some(name)) => self.settle(name, outcome),
             (Command::Rewind, _) => self.rewind_all(outcome),
             (command, _) => unreachable!("{command:?} is asked for and nothing is sealed"),
@@ -145,9 +145,10 @@ impl Turn<'_> {
         Event::Applied
     }
 
-    fn replace_producer(&mut self) -> Event {
-        if self.case.conditions.recycle || self.is_fenced() {
-            self.recycle();
+    fn replace_producer(&mut self, outcome: Outcome) -> Event {
+        let is_replaced = self.case.conditions.recycle || self.is_fenced();
+        if is_replaced && !self.recycle(outcome) {
+            return Event::RecycleFailed;
         }
         Event::Recycled
     }
@@ -209,8 +210,16 @@ pub(crate) fn outcomes(case: &Case, world: &World, worker: usize, command: Comma
         Command::Drain => {
             [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well || o == Fails && may_fail && is_sealed))
         }
-        Command::AwaitBundle => [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well || o == Fails && may_fail)),
-        Command::SendOffsets => [Well, Slow, Fails, Unanswered, Held].map(|o| (o, o == Well || o == Slow && late)),
+        Command::AwaitBundle | Command::Recycle => {
+            [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well || o == Fails && may_fail))
+        }
+        Command::SendOffsets => [
+            (Well, true),
+            (Slow, late),
+            (Fails, may_fail),
+            (Unanswered, false),
+            (Held, false),
+        ],
         Command::CommitTransaction => [
             (Well, true),
             (Slow, late),
@@ -225,10 +234,9 @@ pub(crate) fn outcomes(case: &Case, world: &World, worker: usize, command: Comma
             (Held, unanswered && late),
             (Fails, unanswered),
         ],
-        Command::Settle => {
+        Command::Settle | Command::Rewind => {
             [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well && may_read || o == Fails && may_fail))
         }
-        Command::Rewind => [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well && may_read)),
         _ => [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well)),
     };
     list.into_iter().filter_map(|(outcome, may)| may.then_some(outcome))

@@ -148,6 +148,9 @@ impl<'a> Turn<'a> {
         if !self.is_member(member) {
             return Event::Stale;
         }
+        if self.fails(outcome) {
+            return Event::OffsetsRefused;
+        }
         self.producer().open.get_or_insert_default().offsets = Some(offsets);
         if outcome != Outcome::Slow {
             return Event::OffsetsSent;
@@ -240,14 +243,19 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Initialising a producer aborts what the one before left open, and gives it a new epoch.
-    pub(crate) fn recycle(&mut self) {
+    /// Initialising a producer aborts what the one before left open, and gives it a new epoch. Whether it was done in
+    /// time.
+    pub(crate) fn recycle(&mut self, outcome: Outcome) -> bool {
         self.note(Effect::Recycled);
+        if self.fails(outcome) {
+            return false;
+        }
         let producer = self.producer();
         producer.open = None;
         producer.epoch += 1;
         let epoch = producer.epoch;
         self.world.workers[self.worker].epoch = epoch;
+        true
     }
 
     /// `None`: not in time.

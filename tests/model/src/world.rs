@@ -79,7 +79,7 @@ pub struct Faults {
     pub unanswered: u8,
     /// The broker aborts an old transaction.
     pub time_outs: u8,
-    /// The store or the drain fails.
+    /// The store, the drain, the offsets, a new producer or a look at what is committed fails.
     pub failures: u8,
     /// The store is cleaned up.
     pub collections: u8,

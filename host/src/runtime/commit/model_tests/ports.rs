@@ -241,8 +241,10 @@ impl Outputs for Ports<'_> {
     }
 
     fn recycle(&mut self, _limit: Duration) -> Result<Event> {
-        self.turn.recycle();
-        Ok(Event::Recycled)
+        Ok(match self.turn.recycle(self.outcome) {
+            true => Event::Recycled,
+            false => Event::RecycleFailed,
+        })
     }
 }
 
