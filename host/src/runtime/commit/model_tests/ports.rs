@@ -2,7 +2,7 @@
 
 use super::effects::{Effect, Turn};
 use super::steps::Outcome;
-use super::world::{Frames, Offsets, PARTITIONS, TASKS};
+use super::world::{Frame, Frames, Offsets, PARTITIONS, TASKS, Task, producer_of};
 use super::{Command, Event, Halt};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::{Metadata, Pointer};
@@ -22,9 +22,9 @@ const LONG: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Memory {
     /// What is to be written next.
-    pub(super) frozen: Option<(u8, Frames)>,
+    frozen: Option<(u8, Frames)>,
     /// The bundle that was written last.
-    pub(super) upload: Option<u8>,
+    upload: Option<u8>,
     /// It was asked to stop.
     pub(super) is_stopping: bool,
 }
@@ -90,7 +90,7 @@ fn offsets(positions: &[Committable]) -> Offsets {
 }
 
 impl Ports<'_> {
-    fn my_tasks(&self) -> impl Iterator<Item = (usize, &super::world::Task)> {
+    fn my_tasks(&self) -> impl Iterator<Item = (usize, &Task)> {
         let tasks = self.turn.world.workers[self.turn.worker].tasks.iter().enumerate();
         tasks.filter_map(|(index, task)| Some((index, task.as_ref()?)))
     }
@@ -208,9 +208,9 @@ impl Groups for Ports<'_> {
 
 impl Outputs for Ports<'_> {
     fn has_transaction(&self) -> bool {
-        let of_mine =
-            self.turn.world.broker.producers[super::world::producer_of(self.turn.case, self.turn.worker)].clone();
-        of_mine.epoch == self.turn.world.workers[self.turn.worker].epoch && of_mine.open.is_some()
+        let turn = &self.turn;
+        let producer = &turn.world.broker.producers[producer_of(turn.case, turn.worker)];
+        producer.epoch == turn.world.workers[turn.worker].epoch && producer.open.is_some()
     }
 
     fn drain(&mut self) -> Result<Option<Event>> {
@@ -261,7 +261,7 @@ impl TaskStates for Ports<'_> {
             for of in covered.iter().filter(|of| place(&of.at).0 == index) {
                 next[place(&of.at).1] = of.next as u8;
             }
-            frames[index] = Some(super::world::Frame {
+            frames[index] = Some(Frame {
                 next,
                 state: task.state,
                 parent: task.applied,
