@@ -32,8 +32,8 @@ pub enum Command {
     /// `Recycled` or `RecycleFailed`.
     Recycle,
     /// Read the committed pointers of the tasks in the bundle that are still this worker's, with require-stable, and
-    /// compare; answer with `SettledNew` (one is new), `SettledOld` (else, one is old), `SettledOther`, `Unsettled` or
-    /// `Foreign`.
+    /// compare; answer with `SettledNew` (one is new), `SettledOld` (none is), `SettledOther` (there is none),
+    /// `Unsettled` or `Foreign`.
     Settle,
     /// Read what is committed for every task that stays, with require-stable, and go on there: if the pointer is not
     /// the local one, the state is restored to it. Answer with `Rewound`, `RewindFailed` or `Foreign`.

@@ -60,9 +60,9 @@ pub enum Event {
     RecycleFailed,
     /// A committed pointer is the one of the commit in doubt: it went through.
     SettledNew,
-    /// A committed pointer is still the one before: it did not go through.
+    /// None is, and some task of it is still this worker's: it did not go through, or another owner committed since.
     SettledOld,
-    /// Every task has another owner by now, who committed: nobody knows, and it does not matter here.
+    /// No task of it is this worker's any more: nobody knows, and it does not matter here.
     SettledOther,
     /// The committed pointers could not be read within the limit.
     Unsettled,

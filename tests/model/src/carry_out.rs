@@ -1,81 +1,198 @@
-//! What a worker does about a command.
+//! What a worker does about a command. The host's `Coordinator` does the same; a test of the host
+//! (`runtime/commit/model_tests`) compares the two in every world of some cases.
 
-use crate::steps::{Outcome, commit_offsets, end_process, end_transaction, is_dirty, leave, restore};
-use crate::world::{Bundle, Case, Frame, Late, Offsets, Request, TASKS, World, pointer, producer_of};
-use crate::{Command, Event};
+use super::effects::{Effect, Turn};
+use super::steps::{Outcome, is_dirty};
+use super::world::{Case, Frame, Offsets, Pointer, TASKS, World};
+use super::{Command, Event};
 
-/// Tells a worker's protocol what happened and does what asks for no answer.
-pub(crate) fn tell(case: &Case, world: &mut World, worker: usize, event: Event) {
-    let commands = world.workers[worker].protocol.on(event);
-    for command in commands {
-        if command.is_answered() {
-            world.workers[worker].asked = Some(*command);
+impl Turn<'_> {
+    /// Tells the worker's protocol what happened and does what asks for no answer.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.note(Effect::Told(event));
+        let commands = self.world.workers[self.worker].protocol.on(event);
+        for command in commands {
+            if command.is_answered() {
+                self.world.workers[self.worker].asked = Some(*command);
+            } else {
+                self.carry_out(*command);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Seal => self.seal(),
+            Command::Abort => self.abort(),
+            Command::DropOverlays => {
+                self.world.workers[self.worker].sealed = None;
+                self.drop_overlays();
+            }
+            Command::Release => self.release(),
+            Command::Forget => self.forget(),
+            Command::Leave => self.leave(),
+            Command::Halt(why) => self.halt(why),
+            _ => {}
+        }
+    }
+
+    fn seal(&mut self) {
+        self.world.workers[self.worker].sealed = None;
+        if !is_dirty(self.world, self.worker) {
+            return;
+        }
+        let name = self.freeze();
+        let worker = &mut self.world.workers[self.worker];
+        worker.sealed = Some(name);
+        let frames = std::array::from_fn::<_, TASKS, _>(|task| {
+            worker.tasks[task].map(|task| Frame {
+                next: task.next,
+                state: task.state,
+                parent: task.applied,
+            })
+        });
+        self.begin_upload(name, frames);
+    }
+
+    /// Carries out the command that the protocol waits for, and tells it what came of it.
+    pub(crate) fn answer(&mut self, outcome: Outcome) {
+        let Some(command) = self.world.workers[self.worker].asked.take() else {
+            return;
+        };
+        let sealed = self.world.workers[self.worker].sealed;
+        let event = match (command, sealed) {
+            (Command::Drain, None) => Event::NothingNew,
+            (Command::Drain, _) if self.await_outputs(outcome) => Event::Drained,
+            (Command::Drain, _) => Event::DrainTimedOut,
+            (Command::AwaitBundle, Some(name)) => self.store(name, outcome),
+            (Command::CheckMembership, Some(name)) => self.check_membership(name),
+            (Command::SendOffsets, Some(name)) => self.send(name, outcome),
+            (Command::CommitTransaction, _) => self.commit(outcome),
+            (Command::CommitOffsets, Some(name)) => {
+                let offsets = self.offsets_of(name);
+                self.commit_offsets(offsets, outcome).unwrap_or(Event::CommitUnknown)
+            }
+            (Command::Apply, Some(name)) => self.apply_all(name),
+            (Command::Recycle, _) => self.replace_producer(outcome),
+            (Command::Settle, Some(name)) => self.settle(name, outcome),
+            (Command::Rewind, _) => self.rewind_all(outcome),
+            (command, _) => unreachable!("{command:?} is asked for and nothing is sealed"),
+        };
+        self.tell(event);
+    }
+
+    fn store(&mut self, name: Pointer, outcome: Outcome) -> Event {
+        if self.case.conditions.bundle_first && !self.await_bundle(name, outcome) {
+            return Event::StoreFailed;
+        }
+        Event::Stored
+    }
+
+    /// Stale if a task of the bundle is another one's, as far as the group said or is about to say.
+    fn check_membership(&mut self, name: Pointer) -> Event {
+        self.take_membership();
+        let is_mine = |task: usize| self.world.workers[self.worker].tasks[task].is_some_and(|task| task.is_current);
+        let is_stale = self.frames(name).any(|(task, _)| !is_mine(task));
+        if is_stale && self.case.conditions.assignment_epochs {
+            Event::Stale
         } else {
-            carry_out(case, world, worker, *command);
+            Event::Current
         }
     }
-}
 
-fn carry_out(case: &Case, world: &mut World, worker: usize, command: Command) {
-    match command {
-        Command::Seal => seal(world, worker),
-        Command::Abort => abort(case, world, worker),
-        Command::DropOverlays => world.workers[worker].sealed = None,
-        Command::Release => {
-            for task in 0..case.tasks {
-                if world.workers[worker].tasks[task].is_some_and(|task| task.is_revoked) {
-                    give_up(world, worker, task);
+    /// What the bundle says of each of its tasks.
+    fn frames(&self, name: Pointer) -> impl Iterator<Item = (usize, Frame)> {
+        let frames = self.world.bundle(name).map_or([None; TASKS], |bundle| bundle.frames);
+        let frames = frames.into_iter().enumerate();
+        frames.filter_map(|(task, frame)| Some((task, frame?)))
+    }
+
+    /// What the commit says: the bundle's position of all partitions, or without condition 4 of those that moved.
+    fn offsets_of(&self, sealed: Pointer) -> Offsets {
+        let mut offsets = Offsets::default();
+        for (task, frame) in self.frames(sealed) {
+            let before = self.world.frame(frame.parent, task).next;
+            for (partition, position) in offsets[task].iter_mut().enumerate().take(self.case.partitions) {
+                if frame.next[partition] != before[partition] || self.case.conditions.all_partitions {
+                    *position = Some((frame.next[partition], sealed));
                 }
             }
         }
-        Command::Forget => {
-            for task in 0..case.tasks {
-                if world.workers[worker].tasks[task].is_some_and(|task| !task.is_current) {
-                    give_up(world, worker, task);
-                }
+        offsets
+    }
+
+    fn send(&mut self, name: Pointer, outcome: Outcome) -> Event {
+        let (offsets, member) = (self.offsets_of(name), self.world.workers[self.worker].metadata);
+        match self.send_offsets(offsets, member, outcome) {
+            Event::Fenced | Event::Expired if !self.case.conditions.stop_when_fenced => Event::OffsetsSent,
+            event => event,
+        }
+    }
+
+    fn commit(&mut self, outcome: Outcome) -> Event {
+        match self.commit_transaction(outcome) {
+            Event::Fenced | Event::Expired if !self.case.conditions.stop_when_fenced => Event::Committed,
+            Event::CommitUnknown if !self.case.conditions.settle => Event::Committed,
+            event => event,
+        }
+    }
+
+    fn apply_all(&mut self, name: Pointer) -> Event {
+        self.world.workers[self.worker].sealed = None;
+        for task in self.tasks() {
+            self.apply(task, name);
+        }
+        Event::Applied
+    }
+
+    fn replace_producer(&mut self, outcome: Outcome) -> Event {
+        let is_replaced = self.case.conditions.recycle || self.is_fenced();
+        if is_replaced && !self.recycle(outcome) {
+            return Event::RecycleFailed;
+        }
+        Event::Recycled
+    }
+
+    /// What is committed for the tasks of the bundle that are still this worker's, as far as it was told: a loss that it
+    /// does not know of yet does not make its own pointer another one.
+    fn settle(&mut self, name: Pointer, outcome: Outcome) -> Event {
+        let Some(committed) = self.read_committed(outcome) else {
+            return Event::Unsettled;
+        };
+        let is_mine = |task: usize| self.world.workers[self.worker].tasks[task].is_some();
+        let mine = self.frames(name).filter(|(task, _)| is_mine(*task));
+        let pointers: Vec<Pointer> = mine.map(|(task, _)| committed[task][0].1).collect();
+        if pointers.contains(&name) {
+            Event::SettledNew
+        } else if pointers.is_empty() {
+            Event::SettledOther
+        } else {
+            Event::SettledOld
+        }
+    }
+
+    fn rewind_all(&mut self, outcome: Outcome) -> Event {
+        let Some(committed) = self.read_committed(outcome) else {
+            return Event::RewindFailed;
+        };
+        let tasks = self.tasks();
+        for task in &tasks {
+            self.go_back(*task, committed[*task][0].1);
+        }
+        for task in tasks {
+            for (partition, (next, _)) in committed[task].iter().enumerate().take(self.case.partitions) {
+                self.rewind(task, partition, *next);
             }
         }
-        Command::Leave => leave(world, worker),
-        Command::Halt(_) => end_process(world, worker),
-        _ => {}
+        Event::Rewound
     }
-}
 
-fn give_up(world: &mut World, worker: usize, task: usize) {
-    world.workers[worker].tasks[task] = None;
-    if world.broker.owner[task] == Some(worker as u8) {
-        world.broker.owner[task] = None;
-    }
-}
-
-fn seal(world: &mut World, index: usize) {
-    world.workers[index].sealed = None;
-    if !is_dirty(world, index) {
-        return;
-    }
-    let worker = &mut world.workers[index];
-    let name = pointer(index, worker.checkpoints);
-    worker.checkpoints += 1;
-    worker.sealed = Some(name);
-    let frames = std::array::from_fn::<_, TASKS, _>(|task| {
-        worker.tasks[task].map(|task| Frame {
-            next: task.next,
-            state: task.state,
-            parent: task.applied,
-        })
-    });
-    world.store[usize::from(name) - 1] = Some(Bundle {
-        frames,
-        is_durable: false,
-        is_deleted: false,
-    });
-}
-
-fn abort(case: &Case, world: &mut World, worker: usize) {
-    let epoch = world.workers[worker].epoch;
-    let producer = &mut world.broker.producers[producer_of(case, worker)];
-    if producer.epoch == epoch {
-        producer.open = None;
+    /// Those that the worker has.
+    fn tasks(&self) -> Vec<usize> {
+        let tasks = 0..self.case.tasks;
+        tasks
+            .filter(|task| self.world.workers[self.worker].tasks[*task].is_some())
+            .collect()
     }
 }
 
@@ -93,8 +210,16 @@ pub(crate) fn outcomes(case: &Case, world: &World, worker: usize, command: Comma
         Command::Drain => {
             [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well || o == Fails && may_fail && is_sealed))
         }
-        Command::AwaitBundle => [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well || o == Fails && may_fail)),
-        Command::SendOffsets => [Well, Slow, Fails, Unanswered, Held].map(|o| (o, o == Well || o == Slow && late)),
+        Command::AwaitBundle | Command::Recycle => {
+            [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well || o == Fails && may_fail))
+        }
+        Command::SendOffsets => [
+            (Well, true),
+            (Slow, late),
+            (Fails, may_fail),
+            (Unanswered, false),
+            (Held, false),
+        ],
         Command::CommitTransaction => [
             (Well, true),
             (Slow, late),
@@ -109,224 +234,10 @@ pub(crate) fn outcomes(case: &Case, world: &World, worker: usize, command: Comma
             (Held, unanswered && late),
             (Fails, unanswered),
         ],
-        Command::Settle => {
+        Command::Settle | Command::Rewind => {
             [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well && may_read || o == Fails && may_fail))
         }
-        Command::Rewind => [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well && may_read)),
         _ => [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well)),
     };
     list.into_iter().filter_map(|(outcome, may)| may.then_some(outcome))
-}
-
-/// Carries out the command that the protocol waits for, and tells it what came of it.
-pub(crate) fn answer(case: &Case, world: &mut World, worker: usize, outcome: Outcome) {
-    let Some(command) = world.workers[worker].asked.take() else {
-        return;
-    };
-    let event = match command {
-        Command::SendOffsets => send_offsets(case, world, worker, outcome),
-        Command::CommitTransaction => commit_transaction(case, world, worker, outcome),
-        Command::CommitOffsets => commit_plainly(case, world, worker, outcome),
-        _ if outcome == Outcome::Fails => fail(world, command),
-        _ => succeed(case, world, worker, command),
-    };
-    tell(case, world, worker, event);
-}
-
-fn fail(world: &mut World, command: Command) -> Event {
-    world.left.failures -= 1;
-    match command {
-        Command::Drain => Event::DrainTimedOut,
-        Command::AwaitBundle => Event::StoreFailed,
-        _ => Event::Unsettled,
-    }
-}
-
-fn succeed(case: &Case, world: &mut World, worker: usize, command: Command) -> Event {
-    match command {
-        Command::Drain if world.workers[worker].sealed.is_none() => Event::NothingNew,
-        Command::Drain => Event::Drained,
-        Command::AwaitBundle => {
-            let sealed = world.workers[worker].sealed.map_or(0, usize::from);
-            if let (true, Some(Some(bundle))) = (
-                case.conditions.bundle_first,
-                world.store.get_mut(sealed.wrapping_sub(1)),
-            ) {
-                bundle.is_durable = true;
-            }
-            Event::Stored
-        }
-        Command::CheckMembership => check_membership(case, world, worker),
-        Command::Apply => apply(world, worker),
-        Command::Recycle => recycle(case, world, worker),
-        Command::Settle => settle(world, worker),
-        _ => {
-            for task in 0..case.tasks {
-                if world.workers[worker].tasks[task].is_some() {
-                    restore(world, worker, task);
-                }
-            }
-            Event::Rewound
-        }
-    }
-}
-
-fn check_membership(case: &Case, world: &mut World, worker: usize) -> Event {
-    let worker = &mut world.workers[worker];
-    worker.metadata = worker.member;
-    let is_stale = worker.tasks.iter().flatten().any(|task| !task.is_current);
-    if is_stale && case.conditions.assignment_epochs {
-        Event::Stale
-    } else {
-        Event::Current
-    }
-}
-
-/// What the commit says: of all partitions, or without condition 4 of those that moved.
-fn offsets_of(case: &Case, world: &World, worker: usize) -> Offsets {
-    let mut offsets = Offsets::default();
-    let Some(sealed) = world.workers[worker].sealed else {
-        return offsets;
-    };
-    for (task, offsets) in offsets.iter_mut().enumerate().take(case.tasks) {
-        let Some(at) = world.workers[worker].tasks[task] else {
-            continue;
-        };
-        let before = world.frame(at.applied, task).next;
-        for (partition, position) in offsets.iter_mut().enumerate().take(case.partitions) {
-            if at.next[partition] != before[partition] || case.conditions.all_partitions {
-                *position = Some((at.next[partition], sealed));
-            }
-        }
-    }
-    offsets
-}
-
-fn is_member(case: &Case, world: &World, worker: usize) -> bool {
-    let member = world.broker.members[worker];
-    !case.conditions.group_metadata || member.is_in && member.id == world.workers[worker].metadata
-}
-
-fn send_offsets(case: &Case, world: &mut World, worker: usize, outcome: Outcome) -> Event {
-    let producer = producer_of(case, worker);
-    let epoch = world.workers[worker].epoch;
-    if world.broker.producers[producer].epoch != epoch {
-        return if case.conditions.stop_when_fenced {
-            case.fenced()
-        } else {
-            Event::OffsetsSent
-        };
-    }
-    if !is_member(case, world, worker) {
-        return Event::Stale;
-    }
-    let offsets = offsets_of(case, world, worker);
-    world.broker.producers[producer].open.get_or_insert_default().offsets = Some(offsets);
-    if outcome != Outcome::Slow {
-        return Event::OffsetsSent;
-    }
-    hold_up(world, producer, epoch, request(world, worker, offsets));
-    Event::OffsetsSlow
-}
-
-fn request(world: &World, worker: usize, offsets: Offsets) -> Request {
-    Request::Offsets {
-        worker,
-        member: world.workers[worker].metadata,
-        offsets,
-    }
-}
-
-fn hold_up(world: &mut World, producer: usize, epoch: u8, what: Request) {
-    world.left.late -= 1;
-    world.broker.late.push(Late { producer, epoch, what });
-}
-
-fn commit_transaction(case: &Case, world: &mut World, worker: usize, outcome: Outcome) -> Event {
-    let producer = producer_of(case, worker);
-    let epoch = world.workers[worker].epoch;
-    if world.broker.producers[producer].epoch != epoch {
-        return if case.conditions.stop_when_fenced {
-            case.fenced()
-        } else {
-            Event::Committed
-        };
-    }
-    let unknown = if case.conditions.settle {
-        Event::CommitUnknown
-    } else {
-        Event::Committed
-    };
-    match outcome {
-        Outcome::Well | Outcome::Slow => {
-            end_transaction(case, world, producer);
-            if outcome == Outcome::Slow {
-                hold_up(world, producer, epoch, Request::Commit);
-                return Event::CommittedSlow;
-            }
-            return Event::Committed;
-        }
-        Outcome::Unanswered => end_transaction(case, world, producer),
-        Outcome::Held => hold_up(world, producer, epoch, Request::Commit),
-        Outcome::Fails => {}
-    }
-    world.left.unanswered -= 1;
-    unknown
-}
-
-/// At least once: one request, which the group takes from a member only.
-fn commit_plainly(case: &Case, world: &mut World, worker: usize, outcome: Outcome) -> Event {
-    let offsets = offsets_of(case, world, worker);
-    match outcome {
-        Outcome::Well if is_member(case, world, worker) => {
-            commit_offsets(case, world, offsets);
-            return Event::Committed;
-        }
-        Outcome::Well => return Event::CommitRefused,
-        Outcome::Unanswered if is_member(case, world, worker) => commit_offsets(case, world, offsets),
-        Outcome::Held => hold_up(world, producer_of(case, worker), 0, request(world, worker, offsets)),
-        _ => {}
-    }
-    world.left.unanswered -= 1;
-    Event::CommitUnknown
-}
-
-fn apply(world: &mut World, worker: usize) -> Event {
-    let worker = &mut world.workers[worker];
-    if let Some(sealed) = worker.sealed.take() {
-        for (task, disk) in worker.tasks.iter_mut().zip(&mut worker.disk) {
-            if let Some(task) = task {
-                task.applied = sealed;
-                *disk = sealed;
-            }
-        }
-    }
-    Event::Applied
-}
-
-/// Initialising a producer aborts what the one before left open, and gives it a new epoch.
-fn recycle(case: &Case, world: &mut World, worker: usize) -> Event {
-    let producer = &mut world.broker.producers[producer_of(case, worker)];
-    if case.conditions.recycle || producer.epoch != world.workers[worker].epoch {
-        producer.open = None;
-        producer.epoch += 1;
-        world.workers[worker].epoch = producer.epoch;
-    }
-    Event::Recycled
-}
-
-fn settle(world: &World, worker: usize) -> Event {
-    let worker = &world.workers[worker];
-    let tasks = worker.tasks.iter().enumerate().filter_map(|(index, task)| {
-        let task = task.filter(|task| task.is_current)?;
-        Some((world.broker.committed[index][0].1, task.applied))
-    });
-    let pairs: Vec<_> = tasks.collect();
-    if pairs.iter().any(|(committed, _)| Some(*committed) == worker.sealed) {
-        Event::SettledNew
-    } else if pairs.iter().any(|(committed, applied)| committed == applied) {
-        Event::SettledOld
-    } else {
-        Event::SettledOther
-    }
 }

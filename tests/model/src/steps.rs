@@ -1,10 +1,9 @@
 //! What can happen: each action and the world after it.
 
-use crate::carry_out::{answer, outcomes, tell};
-use crate::invariants;
-use crate::world::{Case, Late, PARTITIONS, Pointer, Request, TASKS, Task, WORKERS, Worker, World, producer_of};
-use crate::{Event, Mode};
-use stateright::{Model, Property};
+use super::carry_out::outcomes;
+use super::effects::{Effect, Turn};
+use super::world::{Case, Late, PARTITIONS, Pointer, Request, TASKS, Task, WORKERS, Worker, World, producer_of};
+use super::{Event, Mode, Protocol};
 
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,15 +57,20 @@ pub enum Outcome {
     Fails,
 }
 
-impl Model for Case {
-    type State = World;
-    type Action = Action;
+/// What a worker hears of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Nothing.
+    Nothing,
+    /// Something happened to it.
+    Tell(usize, Event),
+    /// It carries out the command that its protocol waits for.
+    Answer(usize, Outcome),
+}
 
-    fn init_states(&self) -> Vec<World> {
-        vec![World::new(self)]
-    }
-
-    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+impl Case {
+    /// What can happen now.
+    pub(crate) fn list_actions(&self, world: &World, actions: &mut Vec<Action>) {
         if world.broken.is_some() {
             return;
         }
@@ -94,47 +98,66 @@ impl Model for Case {
         }
     }
 
-    fn next_state(&self, before: &World, action: Action) -> Option<World> {
+    /// The world after `action`, and what the worker did that it is about.
+    pub(crate) fn step(&self, before: &World, action: Action) -> Option<(World, Vec<Effect>)> {
         let mut world = before.clone();
+        let effects = match self.happen(&mut world, action)? {
+            Then::Nothing => Vec::new(),
+            Then::Tell(worker, event) => {
+                let mut turn = Turn::of(self, &mut world, worker);
+                turn.tell(event);
+                turn.effects
+            }
+            Then::Answer(worker, outcome) => {
+                let mut turn = Turn::of(self, &mut world, worker);
+                turn.answer(outcome);
+                turn.effects
+            }
+        };
+        Some((world, effects))
+    }
+
+    /// Everything about `action` but what a worker does about it.
+    pub(crate) fn happen(&self, world: &mut World, action: Action) -> Option<Then> {
         match action {
-            Action::Process(worker, task, partition) => self.process(&mut world, worker, task, partition),
-            Action::Due(worker) => tell(self, &mut world, worker, Event::Due),
+            Action::Process(worker, task, partition) => return Some(self.process(world, worker, task, partition)),
+            Action::Due(worker) => return Some(Then::Tell(worker, Event::Due)),
             Action::Revoke(worker, task) => {
                 world.left.revocations -= 1;
                 world.workers[worker].tasks[task].as_mut()?.is_revoked = true;
-                tell(self, &mut world, worker, Event::Revoking);
+                return Some(Then::Tell(worker, Event::Revoking));
             }
             Action::Stop(worker) => {
                 world.left.stops -= 1;
-                tell(self, &mut world, worker, Event::Stopping);
+                return Some(Then::Tell(worker, Event::Stopping));
             }
-            Action::Crash(worker) => {
-                world.left.crashes -= 1;
-                end_process(&mut world, worker);
-            }
-            Action::Restart(worker) => self.restart(&mut world, worker),
-            Action::Kick(worker) => {
-                world.left.kicks -= u8::from(world.workers[worker].is_up);
-                kick(&mut world, worker);
-            }
-            Action::Rejoin(worker) => self.rejoin(&mut world, worker),
             Action::TellLost(worker) => {
                 world.workers[worker].has_lost_untold = false;
-                tell(self, &mut world, worker, Event::Lost);
+                return Some(Then::Tell(worker, Event::Lost));
             }
-            Action::Adopt(worker, task) => adopt(&mut world, worker, task),
-            Action::Answer(worker, outcome) => answer(self, &mut world, worker, outcome),
+            Action::Answer(worker, outcome) => return Some(Then::Answer(worker, outcome)),
+            Action::Crash(worker) => {
+                world.left.crashes -= 1;
+                end_process(world, worker);
+            }
+            Action::Restart(worker) => self.restart(world, worker),
+            Action::Kick(worker) => {
+                world.left.kicks -= u8::from(world.workers[worker].is_up);
+                kick(world, worker);
+            }
+            Action::Rejoin(worker) => self.rejoin(world, worker),
+            Action::Adopt(worker, task) => adopt(world, worker, task),
             Action::TimeOut(producer) => {
                 world.left.time_outs -= 1;
                 world.broker.producers[producer].open = None;
                 world.broker.producers[producer].epoch += 1;
             }
-            Action::Arrive(index) => self.arrive(&mut world, index),
+            Action::Arrive(index) => self.arrive(world, index),
             Action::Upload(pointer) => world.store[usize::from(pointer) - 1].as_mut()?.is_durable = true,
             Action::List => {
                 world.left.collections -= 1;
                 let bundles = 1..=world.store.len() as Pointer;
-                let garbage = bundles.filter(|pointer| self.is_garbage(&world, *pointer));
+                let garbage = bundles.filter(|pointer| self.is_garbage(world, *pointer));
                 world.garbage = garbage.fold(0, |all, pointer| all | 1 << pointer);
             }
             Action::Collect(pointer) => {
@@ -142,15 +165,9 @@ impl Model for Case {
                 world.store[usize::from(pointer) - 1].as_mut()?.is_deleted = true;
             }
         }
-        Some(world)
+        Some(Then::Nothing)
     }
 
-    fn properties(&self) -> Vec<Property<Self>> {
-        invariants::all()
-    }
-}
-
-impl Case {
     fn actions_of(&self, world: &World, index: usize, actions: &mut Vec<Action>) {
         let worker = &world.workers[index];
         let member = world.broker.members[index];
@@ -222,11 +239,11 @@ impl Case {
         !self.conditions.require_stable || !world.is_pending(task)
     }
 
-    fn process(&self, world: &mut World, worker: usize, task: usize, partition: usize) {
+    fn process(&self, world: &mut World, worker: usize, task: usize, partition: usize) -> Then {
         let producer = producer_of(self, worker);
         let epoch = world.workers[worker].epoch;
         let Some(at) = &mut world.workers[worker].tasks[task] else {
-            return;
+            return Then::Nothing;
         };
         let record = at.next[partition];
         let broker = &mut world.broker;
@@ -238,10 +255,11 @@ impl Case {
             open.outputs.push((task as u8, partition as u8, record));
             open.outputs.sort_unstable();
         } else if self.conditions.stop_when_fenced {
-            return tell(self, world, worker, self.fenced());
+            return Then::Tell(worker, self.fenced());
         }
         at.next[partition] += 1;
         at.state += 1;
+        Then::Nothing
     }
 
     /// What a refused epoch means: with ids of their own nobody else can have taken it.
@@ -317,7 +335,7 @@ impl Case {
 /// What the age of a bundle stands for: its checkpoint is over, and its transaction is decided.
 fn is_over(world: &World, pointer: Pointer) -> bool {
     let names =
-        |offsets: &crate::world::Offsets| offsets.iter().flatten().flatten().any(|(_, other)| *other == pointer);
+        |offsets: &super::world::Offsets| offsets.iter().flatten().flatten().any(|(_, other)| *other == pointer);
     let sealed = world
         .workers
         .iter()
@@ -363,7 +381,7 @@ pub(crate) fn end_process(world: &mut World, worker: usize) {
     worker.tasks = [None; TASKS];
     worker.sealed = None;
     worker.has_lost_untold = false;
-    worker.protocol = crate::Protocol::default();
+    worker.protocol = Protocol::default();
 }
 
 /// In order: the group knows at once.
@@ -410,7 +428,7 @@ pub(crate) fn end_transaction(case: &Case, world: &mut World, producer: usize) {
 }
 
 /// At least once, a request that was held up may put an older pair of offset and pointer back.
-pub(crate) fn commit_offsets(case: &Case, world: &mut World, offsets: crate::world::Offsets) {
+pub(crate) fn commit_offsets(case: &Case, world: &mut World, offsets: super::world::Offsets) {
     for (task, offsets) in offsets.iter().enumerate() {
         for (partition, position) in offsets.iter().enumerate() {
             let Some((next, pointer)) = *position else { continue };

@@ -1,7 +1,7 @@
 //! What there is: records to read, a broker with its transactions, a store, and workers.
 
-use crate::steps::adopt;
-use crate::{Command, Mode, Protocol};
+use super::steps::adopt;
+use super::{Command, Mode, Protocol};
 
 /// At most; a case says how many there are.
 pub(crate) const TASKS: usize = 2;
@@ -20,6 +20,9 @@ pub(crate) type Pointer = u8;
 pub(crate) type Position = (u8, Pointer);
 /// What one commit says of each partition; `None`: nothing.
 pub(crate) type Offsets = [[Option<Position>; PARTITIONS]; TASKS];
+
+/// What a bundle says of each task that its worker has.
+pub(crate) type Frames = [Option<Frame>; TASKS];
 
 /// The conditions of exactly-once, each of which can be left out.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +79,7 @@ pub struct Faults {
     pub unanswered: u8,
     /// The broker aborts an old transaction.
     pub time_outs: u8,
-    /// The store or the drain fails.
+    /// The store, the drain, the offsets, a new producer or a look at what is committed fails.
     pub failures: u8,
     /// The store is cleaned up.
     pub collections: u8,
@@ -169,7 +172,7 @@ pub(crate) enum Request {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Bundle {
-    pub(crate) frames: [Option<Frame>; TASKS],
+    pub(crate) frames: Frames,
     pub(crate) is_durable: bool,
     pub(crate) is_deleted: bool,
 }

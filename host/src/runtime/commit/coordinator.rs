@@ -66,6 +66,7 @@ struct AwaitedAnswer {
 
 /// Carries out the checkpoints of one worker, over all its groups and tasks.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Coordinator {
     protocol: Protocol,
     limits: CommitLimits,
@@ -426,6 +427,12 @@ impl Coordinator {
             })
         };
         of_input.filter_map(position).collect()
+    }
+
+    /// The protocol, and the command that waits for its answer.
+    #[cfg(test)]
+    pub(super) fn stands_at(&self) -> (Protocol, Option<Command>) {
+        (self.protocol.clone(), self.waiting.map(|waiting| waiting.command))
     }
 
     pub(super) fn keeps(&self, condition: BrokenCondition) -> bool {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 /// A checkpoint under way.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct InFlight {
     /// What it covers, as it stood then.
     pub covered: Vec<Partition>,

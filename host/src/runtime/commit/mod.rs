@@ -19,6 +19,8 @@ mod kafka;
 mod tasks;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod model_tests;
 
 pub use coordinator::{BrokenCondition, CommitLimits, Coordinator};
 pub use in_flight::InFlight;
