@@ -10,8 +10,8 @@ use crate::clock;
 use crate::error::Result;
 use crate::plugin::bindings::sandbar::plugin::batches::{Batch, Events};
 use crate::plugin::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
-use crate::plugin::description::Description;
-use crate::plugin::stores::StoreKind;
+use crate::plugin::load::Description;
+use crate::plugin::load::StoreKind;
 use crate::record::{Column, Records};
 use crate::state::{StoreId, TaskState};
 

@@ -5,9 +5,9 @@ use super::outcome::check_nullable;
 use crate::error::Error;
 use crate::plugin::bindings::sandbar::plugin::batches::Changes;
 use crate::plugin::bindings::sandbar::plugin::types::NullableColumn;
-use crate::plugin::description::Description;
 use crate::plugin::limits::size;
-use crate::plugin::stores::StoreKind;
+use crate::plugin::load::Description;
+use crate::plugin::load::StoreKind;
 use crate::record::Column;
 use crate::state::{LIST_BYTES, StoreId, TaskState, store_id};
 

@@ -8,8 +8,8 @@ use super::changes::{self, Declared};
 use crate::plugin::bindings::sandbar::plugin::batches as wit;
 use crate::plugin::bindings::sandbar::plugin::types as wit_types;
 use crate::plugin::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
-use crate::plugin::description::Description;
 use crate::plugin::limits::{TEXT_BYTES, tame};
+use crate::plugin::load::Description;
 use crate::record::{Column, Headers, Records};
 
 /// What a call came to. Cleared and filled again by each call.

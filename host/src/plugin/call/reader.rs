@@ -11,7 +11,7 @@ use crate::plugin::bindings::sandbar::plugin::state_reader::Entries;
 use crate::plugin::bindings::sandbar::plugin::types::{BytesColumn, NullableColumn};
 use crate::plugin::call::batch::nullable;
 use crate::plugin::limits::size;
-use crate::plugin::stores::StoreKind;
+use crate::plugin::load::StoreKind;
 use crate::record::Column;
 use crate::state::{Most, StoreId, TaskState};
 
@@ -160,7 +160,7 @@ fn plain(column: Column) -> BytesColumn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::stores::StoreKind;
+    use crate::plugin::load::StoreKind;
     use crate::state::{StateDirectory, store_id};
 
     /// A reader of the map store `by`, whose entries under `k` are `0000`, `0001`, … of so many bytes each.

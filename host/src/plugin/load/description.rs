@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::bindings::sandbar::plugin::types as wit;
-use super::limits::{DECLARED, NAME_CHARS, SCHEMA_BYTES, tame};
 use super::stores::{self, Store};
+use crate::plugin::bindings::sandbar::plugin::types as wit;
+use crate::plugin::limits::{DECLARED, NAME_CHARS, SCHEMA_BYTES, tame};
 
 /// What a plugin is, known without running it on data.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,18 +7,18 @@ use jsonschema::Validator;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use super::bindings::ProcessorPre;
 use super::cache::hex;
 use super::component::{self, refused};
 use super::configuration;
 use super::description::Description;
 use super::engine::Shared;
-use super::host_calls::{Guest, Log};
-use super::instance::{DESCRIBE_STATE, Instance};
-use super::limits::{STATE_SCHEMA_BYTES, tame};
-use super::operator::Operator;
 use crate::config::Limits;
 use crate::error::Result;
+use crate::plugin::bindings::ProcessorPre;
+use crate::plugin::host_calls::{Guest, Log};
+use crate::plugin::instance::{DESCRIBE_STATE, Instance};
+use crate::plugin::limits::{STATE_SCHEMA_BYTES, tame};
+use crate::plugin::operator::Operator;
 
 /// A compiled, checked plugin. Cheap to clone; every clone is the same plugin.
 #[derive(Clone)]
@@ -98,7 +98,7 @@ impl Plugin {
         Operator::open(self.clone(), name, config, limits)
     }
 
-    pub(super) fn pre(&self) -> &ProcessorPre<Guest> {
+    pub(in crate::plugin) fn pre(&self) -> &ProcessorPre<Guest> {
         &self.loaded.pre
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::bindings::sandbar::plugin::types as wit;
 use super::description::{name, names};
-use super::limits::tame;
+use crate::plugin::bindings::sandbar::plugin::types as wit;
+use crate::plugin::limits::tame;
 
 /// A keyed store that a plugin declares. Stores are matched by name from one version of a plugin to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]

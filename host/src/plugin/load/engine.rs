@@ -10,11 +10,11 @@ use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, Strategy};
 
-use super::bindings::Processor;
 use super::cache::Cache;
-use super::host_calls::Guest;
 use super::loaded::Plugin;
 use crate::error::{Error, Kind, Result};
+use crate::plugin::bindings::Processor;
+use crate::plugin::host_calls::Guest;
 
 /// How often deadlines are looked at. A call overruns its time by at most this, and by one bulk operation over its
 /// whole memory.
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Engine {
 }
 
 /// Epochs from now until a call of this length is over: never less than its time, at most a tick more.
-pub(super) fn ticks(time: Duration) -> u64 {
+pub(in crate::plugin) fn ticks(time: Duration) -> u64 {
     let whole = time.as_nanos().div_ceil(TICK.as_nanos());
     u64::try_from(whole).unwrap_or(u64::MAX / 2).min(u64::MAX / 2) + 1
 }
