@@ -13,7 +13,7 @@ mod call;
 mod fault;
 mod limits;
 mod host_calls;
-mod bindings;
+mod world;
 #[cfg(test)]
 mod tests;
 

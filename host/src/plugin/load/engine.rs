@@ -7,14 +7,14 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, Strategy};
 
 use super::cache::Cache;
 use super::loaded::Plugin;
 use crate::error::{Error, Kind, Result};
-use crate::plugin::bindings::Processor;
 use crate::plugin::host_calls::Guest;
+use crate::plugin::world;
 
 /// How often deadlines are looked at. A call overruns its time by at most this, and by one bulk operation over its
 /// whole memory.
@@ -39,7 +39,7 @@ impl Engine {
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Self> {
         let wasmtime = wasmtime::Engine::new(&settings()).map_err(unusable)?;
         let mut linker = Linker::new(&wasmtime);
-        Processor::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest: &mut Guest| guest).map_err(unusable)?;
+        world::grant(&mut linker).map_err(unusable)?;
         let ticker = Ticker::start(&wasmtime)?;
         let cache = cache_dir.map(|dir| Cache::new(dir, &wasmtime));
         Ok(Self {
