@@ -71,6 +71,15 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        sentence: "What is generated from wit/ is named below plugin/world/ only: a call is the host's own behind it, and a next world is a file beside the first.",
+        find: bindings_elsewhere,
+        broken: &[
+            ("host/src/plugin/call/a.rs", "use super::bindings::v0_1::Processor;"),
+            ("host/src/plugin/a.rs", "wasmtime::component::bindgen!();"),
+            ("host/src/plugin/world/mod.rs", "pub use bindings::v0_1;"),
+        ],
+    },
+    Rule {
         sentence: "A file has 600 lines at most without its tests: cut it where its second subject begins.",
         find: |files| {
             rust(files)
@@ -445,6 +454,20 @@ fn names_crate(code: &str, stranger: &str) -> bool {
         let used = code[..at].ends_with("use ") && (rest.starts_with(';') || rest.starts_with(" as "));
         starts && (rest.starts_with("::") || used)
     })
+}
+
+/// In tests too. The door of their folder names their module, and hands nothing of it on.
+fn bindings_elsewhere(files: &[File]) -> Vec<String> {
+    let at_home = |path: &str| path.starts_with("host/src/plugin/world/") && !path.ends_with("/mod.rs");
+    let names = |line: &str| {
+        let mut words = line.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        !line.starts_with("//") && line != "mod bindings;" && words.any(|word| ["bindings", "bindgen"].contains(&word))
+    };
+    rust(files)
+        .filter(|file| file.path.starts_with("host/") && !at_home(&file.path))
+        .filter(|file| file.text.lines().map(str::trim).any(names))
+        .map(name)
+        .collect()
 }
 
 fn long_functions(files: &[File]) -> Vec<String> {
