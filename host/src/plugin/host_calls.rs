@@ -1,14 +1,8 @@
-//! What a guest may ask of the host: to write to its log, and to read of the task's state what cannot travel with the
-//! batch.
+//! What a guest may ask of the host, whatever world it was built for: to write to its log, and to read of the task's
+//! state what cannot travel with the batch.
 
 use std::time::Instant;
 
-use wasmtime::{Error, Result};
-
-use super::bindings::sandbar::plugin::batches::Host as BatchesHost;
-use super::bindings::sandbar::plugin::log::{Host as LogHost, Level};
-use super::bindings::sandbar::plugin::state_reader::{Entries, Host as StateReaderHost};
-use super::bindings::sandbar::plugin::types::{BytesColumn, Host as TypesHost, NullableColumn};
 use super::call::Reader;
 use super::limits::{Ceiling, LOG_BURST, LOG_PER_SECOND, TEXT_BYTES, tame};
 use crate::clock;
@@ -29,6 +23,15 @@ pub(super) struct Log {
     dropped: u64,
     dropped_untold: u64,
     last_error: Option<String>,
+}
+
+/// How much a message matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
 }
 
 impl Log {
@@ -59,7 +62,8 @@ impl Log {
         self.last_error.as_deref()
     }
 
-    fn write(&mut self, level: Level, message: &str) {
+    /// Writes a message of the guest's, or drops it if there were too many.
+    pub(super) fn write(&mut self, level: LogLevel, message: &str) {
         let message = tame(message, TEXT_BYTES);
         if self.allowed() {
             if self.dropped_untold > 0 {
@@ -76,7 +80,7 @@ impl Log {
             self.dropped += 1;
             self.dropped_untold += 1;
         }
-        if let Level::Error = level {
+        if let LogLevel::Error = level {
             self.last_error = Some(message);
         }
     }
@@ -95,47 +99,14 @@ impl Log {
 }
 
 /// Goes out with the operator's name; the pipeline's comes from the span that the worker runs in.
-fn emit(level: Level, operator: &str, message: &str) {
+fn emit(level: LogLevel, operator: &str, message: &str) {
     match level {
-        Level::Debug => tracing::debug!(target: "sandbar::plugin::log", operator, "{message}"),
-        Level::Info => tracing::info!(target: "sandbar::plugin::log", operator, "{message}"),
-        Level::Warn => tracing::warn!(target: "sandbar::plugin::log", operator, "{message}"),
-        Level::Error => tracing::error!(target: "sandbar::plugin::log", operator, "{message}"),
+        LogLevel::Debug => tracing::debug!(target: "sandbar::plugin::log", operator, "{message}"),
+        LogLevel::Info => tracing::info!(target: "sandbar::plugin::log", operator, "{message}"),
+        LogLevel::Warn => tracing::warn!(target: "sandbar::plugin::log", operator, "{message}"),
+        LogLevel::Error => tracing::error!(target: "sandbar::plugin::log", operator, "{message}"),
     }
 }
-
-impl LogHost for Guest {
-    fn write(&mut self, level: Level, message: String) -> Result<()> {
-        self.log.write(level, &message);
-        Ok(())
-    }
-}
-
-/// A read that cannot be is a fault of the guest's, as a trap is.
-impl StateReaderHost for Guest {
-    fn get_many(&mut self, store: u8, key: Vec<u8>, user_keys: BytesColumn) -> Result<NullableColumn> {
-        self.reader.get_many(store, &key, user_keys).map_err(Error::msg)
-    }
-
-    fn scan(
-        &mut self,
-        store: u8,
-        key: Vec<u8>,
-        prefix: Vec<u8>,
-        after: Option<Vec<u8>>,
-        limit: u32,
-    ) -> Result<Entries> {
-        let page = self.reader.scan(store, &key, &prefix, after.as_deref(), limit);
-        page.map_err(Error::msg)
-    }
-
-    fn items(&mut self, store: u8, key: Vec<u8>) -> Result<BytesColumn> {
-        self.reader.items(store, &key).map_err(Error::msg)
-    }
-}
-
-impl TypesHost for Guest {}
-impl BatchesHost for Guest {}
 
 #[cfg(test)]
 mod tests {
@@ -145,7 +116,7 @@ mod tests {
     fn a_flood_of_messages_is_dropped_and_counted() {
         let mut log = Log::new("op");
         for _ in 0..2000 {
-            log.write(Level::Info, "again");
+            log.write(LogLevel::Info, "again");
         }
         // What the clock earned meanwhile is let through as well: 100 a second.
         assert!(log.dropped() > 1000 && log.dropped() <= 1500, "{}", log.dropped());
@@ -155,7 +126,7 @@ mod tests {
     fn the_last_error_is_remembered_even_where_it_was_dropped() {
         let mut log = Log::new("op");
         log.allowance = 0.0;
-        log.write(Level::Error, "panicked at src/lib.rs:3");
+        log.write(LogLevel::Error, "panicked at src/lib.rs:3");
         assert_eq!(log.last_error(), Some("panicked at src/lib.rs:3"));
         log.forget_error();
         assert_eq!(log.last_error(), None);

@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use wasmtime::Store;
 
-use super::bindings::sandbar::plugin::batches::{Batch, Outcome};
-use super::bindings::sandbar::plugin::types::{Description, Failure};
-use super::bindings::{Processor, ProcessorPre};
-use super::call::{Declared, Reader};
-use super::engine::ticks;
+use super::call::{Declared, Declined, Lent, Reader, Returned};
 use super::fault::Fault;
 use super::host_calls::{Guest, Log};
 use super::limits::{Ceiling, OPEN_TIME};
+use super::load::{Said, ticks};
+use super::world::{Linked, Running};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::state::TaskState;
@@ -21,11 +19,11 @@ use crate::state::TaskState;
 pub(super) const DESCRIBE_STATE: &str = "describe-state";
 
 /// What an instance stands in: its limits, and the time to be made.
-fn caged(pre: &ProcessorPre<Guest>, limits: Limits, stores: Arc<[Declared]>, log: Log) -> Store<Guest> {
+fn caged(linked: &Linked, limits: Limits, stores: Arc<[Declared]>, log: Log) -> Store<Guest> {
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let memory = bytes(limits.memory_bytes);
     let mut store = Store::new(
-        pre.engine(),
+        linked.instance_pre().engine(),
         Guest {
             ceiling: Ceiling::new(limits.memory_bytes),
             log,
@@ -43,7 +41,7 @@ fn caged(pre: &ProcessorPre<Guest>, limits: Limits, stores: Arc<[Declared]>, log
 /// A guest with memory of its own.
 pub(super) struct Instance {
     store: Store<Guest>,
-    guest: Processor,
+    guest: Running,
     call_time: Duration,
     calls: u64,
 }
@@ -60,13 +58,13 @@ pub(super) enum NotOpened {
 impl Instance {
     /// Makes an instance that may read these stores. Its log comes back from `close`.
     pub(super) fn new(
-        pre: &ProcessorPre<Guest>,
+        linked: &Linked,
         limits: Limits,
         stores: Arc<[Declared]>,
         log: Log,
     ) -> Result<Self, Box<(Fault, Log)>> {
-        let mut store = caged(pre, limits, stores, log);
-        match pre.instantiate(&mut store) {
+        let mut store = caged(linked, limits, stores, log);
+        match linked.instantiate(&mut store) {
             Ok(guest) => Ok(Self {
                 store,
                 guest,
@@ -82,40 +80,40 @@ impl Instance {
 
     /// Asks a plugin that exports it how people are to be shown what its stores hold, in an instance that is thrown
     /// away.
-    pub(super) fn describe_state(pre: &ProcessorPre<Guest>, log: Log) -> wasmtime::Result<Vec<String>> {
-        let mut store = caged(pre, Limits::default(), Arc::new([]), log);
-        let instance = pre.instance_pre().instantiate(&mut store)?;
+    pub(super) fn describe_state(linked: &Linked, log: Log) -> wasmtime::Result<Vec<String>> {
+        let mut store = caged(linked, Limits::default(), Arc::new([]), log);
+        let instance = linked.instance_pre().instantiate(&mut store)?;
         let ask = instance.get_typed_func::<(), (Vec<String>,)>(&mut store, DESCRIBE_STATE)?;
         Ok(ask.call(&mut store, ())?.0)
     }
 
-    /// Asks the plugin what it is.
-    pub(super) fn describe(&mut self) -> Result<Description, Fault> {
-        self.within(OPEN_TIME, |guest, store| guest.call_describe(store))
+    /// Asks the plugin what it is. Nothing of the answer is checked, here and below.
+    pub(super) fn describe(&mut self) -> Result<Said, Fault> {
+        self.within(OPEN_TIME, |guest, store| guest.describe(store))
     }
 
     /// Hands the plugin its configuration.
     pub(super) fn open(&mut self, config: &str) -> Result<(), NotOpened> {
-        self.within(OPEN_TIME, |guest, store| guest.call_open(store, config))
+        self.within(OPEN_TIME, |guest, store| guest.open(store, config))
             .map_err(NotOpened::Fault)?
             .map_err(NotOpened::Refused)
     }
 
     /// Calls the plugin with a batch. The inner error is the plugin's own, for the whole call; after the outer one the
     /// instance is spoilt.
-    pub(super) fn process(&mut self, batch: &Batch) -> Result<Result<Outcome, Failure>, Fault> {
+    pub(super) fn process(&mut self, lent: &mut Lent) -> Result<Result<Returned, Declined>, Fault> {
         self.calls += 1;
-        self.within(self.call_time, |guest, store| guest.call_process(store, batch))
+        self.within(self.call_time, |guest, store| guest.process(store, lent))
     }
 
     /// The same, with a state to read from, which is there again after the call whatever became of it.
     pub(super) fn process_with(
         &mut self,
-        batch: &Batch,
+        lent: &mut Lent,
         state: &mut Option<TaskState>,
-    ) -> Result<Result<Outcome, Failure>, Fault> {
+    ) -> Result<Result<Returned, Declined>, Fault> {
         self.store.data_mut().reader.state = state.take();
-        let answer = self.process(batch);
+        let answer = self.process(lent);
         *state = self.store.data_mut().reader.state.take();
         answer
     }
@@ -148,7 +146,7 @@ impl Instance {
     fn within<T>(
         &mut self,
         time: Duration,
-        call: impl FnOnce(&Processor, &mut Store<Guest>) -> wasmtime::Result<T>,
+        call: impl FnOnce(&Running, &mut Store<Guest>) -> wasmtime::Result<T>,
     ) -> Result<T, Fault> {
         self.store.set_epoch_deadline(ticks(time));
         let data = self.store.data_mut();

@@ -6,26 +6,17 @@
 //! limit is never called again; what a guest does costs at most its limits, and stops nobody but itself. What a plugin
 //! keeps lies in the task's state, which a call reads as it stood before and changes only by what it returns.
 
-mod engine;
-mod component;
-mod cache;
-mod description;
-mod stores;
-mod loaded;
-mod configuration;
+mod load;
 mod operator;
 mod instance;
 mod call;
 mod fault;
 mod limits;
 mod host_calls;
-mod bindings;
+mod world;
 #[cfg(test)]
 mod tests;
 
 pub use call::{Outcome, Refusal, Refused};
-pub use description::{Description, Metric, MetricKind, Needs};
-pub use engine::Engine;
-pub use loaded::Plugin;
+pub use load::{Description, Engine, Metric, MetricKind, Needs, Plugin, Store, StoreKind, Stored, compatible};
 pub use operator::{Call, CallError, Operator, Stats};
-pub use stores::{Store, StoreKind, Stored, compatible};

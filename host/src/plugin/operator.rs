@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::bindings::sandbar::plugin::batches as wit;
-use super::bindings::sandbar::plugin::types::Failure;
-use super::call::{Asked, Declared, Origin, Outcome, Refusal, Refused, Sent, apply, check, check_lists, memory};
-use super::description::MetricKind;
+use super::call::{
+    Asked, Changes, Declared, Declined, Measured, Origin, Outcome, Refusal, Refused, Returned, Sent, apply, check,
+    check_lists, memory,
+};
 use super::fault::{Fault, FaultKind};
 use super::host_calls::Log;
 use super::instance::{Instance, NotOpened};
 use super::limits::{TEXT_BYTES, size, tame};
-use super::loaded::Plugin;
+use super::load::{MetricKind, Plugin};
 use crate::clock;
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
@@ -260,7 +260,7 @@ impl Operator {
     }
 
     /// What a call came to counts against what the batch may take.
-    fn take_room(&self, outcome: &wit::Outcome, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
+    fn take_room(&self, outcome: &Returned, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
         let bytes = memory(outcome);
         match gathered.room.checked_sub(bytes) {
             Some(left) => {
@@ -336,7 +336,7 @@ impl Operator {
         records: &mut Records,
         origin: Origin,
         state: &mut Option<TaskState>,
-    ) -> Result<Result<wit::Outcome, Fault>, CallError> {
+    ) -> Result<Result<Returned, Fault>, CallError> {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => {
@@ -377,7 +377,7 @@ impl Operator {
         records: &mut Records,
         origin: Origin,
         state: &mut Option<TaskState>,
-    ) -> Result<Result<Result<wit::Outcome, Failure>, Fault>, CallError> {
+    ) -> Result<Result<Result<Returned, Declined>, Fault>, CallError> {
         let keeps_state = !self.stores.is_empty();
         let began = clock::now();
         let batch = self.sent.take(records, origin);
@@ -399,10 +399,10 @@ impl Operator {
     /// An answer that may be one; else the guest is at fault as if it had trapped. An error is the state's.
     fn checked(
         &self,
-        answer: Result<wit::Outcome, Failure>,
+        answer: Result<Returned, Declined>,
         records: &Records,
         state: &mut Option<TaskState>,
-    ) -> Result<Result<Result<wit::Outcome, Failure>, Fault>, CallError> {
+    ) -> Result<Result<Result<Returned, Declined>, Fault>, CallError> {
         if let Ok(outcome) = &answer {
             let asked = Asked {
                 description: self.plugin.description(),
@@ -424,7 +424,7 @@ impl Operator {
     }
 
     /// Applies the changes of a call, so that the calls behind it see them.
-    fn change(&self, changes: &wit::Changes, gathered: &mut Gathered<'_>) {
+    fn change(&self, changes: &Changes, gathered: &mut Gathered<'_>) {
         if let Some(state) = gathered.state
             && !changes.store.is_empty()
         {
@@ -441,7 +441,7 @@ impl Operator {
     fn make(&mut self) -> Result<Instance, NotOpened> {
         let log = self.log.take().unwrap_or_else(|| Log::new(&self.name));
         let mut instance =
-            Instance::new(self.plugin.pre(), self.limits, self.stores.clone(), log).map_err(|failed| {
+            Instance::new(self.plugin.linked(), self.limits, self.stores.clone(), log).map_err(|failed| {
                 let (fault, log) = *failed;
                 self.log = Some(log);
                 NotOpened::Fault(fault)
@@ -465,7 +465,7 @@ impl Operator {
         *counter += 1;
     }
 
-    fn measure(&mut self, measured: &[wit::Measured]) {
+    fn measure(&mut self, measured: &[Measured]) {
         let metrics = &self.plugin.description().metrics;
         for one in measured {
             let metric = usize::from(one.metric);
@@ -490,7 +490,7 @@ impl std::fmt::Debug for Operator {
 struct Gathered<'a> {
     into: &'a mut Outcome,
     state: &'a mut Option<TaskState>,
-    measured: Vec<wit::Measured>,
+    measured: Vec<Measured>,
     /// Something of the state was changed.
     changed: bool,
     /// When the search for records at fault is given up, once it began.
@@ -500,7 +500,7 @@ struct Gathered<'a> {
 }
 
 impl Gathered<'_> {
-    fn take(&mut self, mut outcome: wit::Outcome, records: &Records, first: usize) {
+    fn take(&mut self, mut outcome: Returned, records: &Records, first: usize) {
         self.measured.append(&mut outcome.measured);
         self.into.absorb(outcome, records, first);
     }
@@ -510,10 +510,10 @@ impl Gathered<'_> {
     }
 }
 
-fn failure(said: Failure) -> CallError {
+fn failure(said: Declined) -> CallError {
     match said {
-        Failure::Retry(why) => CallError::Retry(tame(&why, TEXT_BYTES)),
-        Failure::Fail(why) => CallError::Fail(tame(&why, TEXT_BYTES)),
+        Declined::Retry(why) => CallError::Retry(tame(&why, TEXT_BYTES)),
+        Declined::Fail(why) => CallError::Fail(tame(&why, TEXT_BYTES)),
     }
 }
 

@@ -55,6 +55,16 @@ pub(super) const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        sentence: "What is generated from wit/ is named below plugin/world/ only: a call is the host's own behind it, \
+                   and a next world is a file beside the first.",
+        find: bindings_elsewhere,
+        broken: &[
+            ("host/src/plugin/call/a.rs", "use super::bindings::v0_1::Processor;"),
+            ("host/src/plugin/a.rs", "wasmtime::component::bindgen!();"),
+            ("host/src/plugin/world/mod.rs", "pub use bindings::v0_1;"),
+        ],
+    },
+    Rule {
         sentence: "A mod.rs is a door: header, `mod` lines in reading order, `use`; no logic.",
         find: doors_with_logic,
         broken: &[("host/src/sink/mod.rs", "//! Owns.\nmod a;\npub fn open() {}\n")],
@@ -123,6 +133,20 @@ const CROWD: &[(&str, &str)] = &[
     ("host/src/x/o.rs", ""),
     ("host/src/x/p/mod.rs", ""),
 ];
+
+/// In tests too. The door of their folder names their module, and hands nothing of it on.
+fn bindings_elsewhere(files: &[File]) -> Vec<String> {
+    let at_home = |path: &str| path.starts_with("host/src/plugin/world/") && !path.ends_with("/mod.rs");
+    let names = |line: &str| {
+        let mut words = line.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        !line.starts_with("//") && line != "mod bindings;" && words.any(|word| ["bindings", "bindgen"].contains(&word))
+    };
+    rust(files)
+        .filter(|file| file.path.starts_with("host/") && !at_home(&file.path))
+        .filter(|file| file.text.lines().map(str::trim).any(names))
+        .map(|file| file.path.clone())
+        .collect()
+}
 
 fn layer(area: &str) -> usize {
     LAYERS.iter().position(|row| row.contains(&area)).map_or(0, |at| at + 1)

@@ -1,18 +1,15 @@
 //! A batch as a guest is sent it: the columns of the host's records are moved into it for the call and moved back
 //! after, so that the only copy that a call costs is the one into the guest's memory.
 
-use std::mem::{swap, take};
+use std::mem::swap;
 
 use super::changes::Declared;
 use super::keys::Grouping;
 use super::portion::Portion;
 use crate::clock;
 use crate::error::Result;
-use crate::plugin::bindings::sandbar::plugin::batches::{Batch, Events};
-use crate::plugin::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
-use crate::plugin::description::Description;
-use crate::plugin::stores::StoreKind;
-use crate::record::{Column, Records};
+use crate::plugin::load::{Description, StoreKind};
+use crate::record::{Column, Headers, Records};
 use crate::state::{StoreId, TaskState};
 
 /// The key index of an event without a key.
@@ -27,9 +24,36 @@ pub(in crate::plugin) struct Origin {
     pub(in crate::plugin) partition: i32,
 }
 
+/// What a guest is lent for a call, in the host's own words and for whatever world.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(in crate::plugin) struct Lent {
+    /// The keys that events point to, none of them absent.
+    pub(in crate::plugin) keys: Column,
+    pub(in crate::plugin) events: Events,
+    /// For each value store a value a key.
+    pub(in crate::plugin) values: Vec<Column>,
+    /// Milliseconds since 1970.
+    pub(in crate::plugin) processing_time: i64,
+    pub(in crate::plugin) seed: u64,
+}
+
+/// The events of a call, in columns; one is empty if the plugin does not need it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(in crate::plugin) struct Events {
+    /// Index of the plugin's input; empty too if there is one.
+    pub(in crate::plugin) input: Vec<u8>,
+    /// Index into the keys, or `NO_KEY`.
+    pub(in crate::plugin) key: Vec<u32>,
+    pub(in crate::plugin) timestamp: Vec<i64>,
+    pub(in crate::plugin) value: Column,
+    pub(in crate::plugin) partition: Vec<u32>,
+    pub(in crate::plugin) offset: Vec<i64>,
+    pub(in crate::plugin) headers: Headers,
+}
+
 /// A batch that is filled again and again.
 pub(in crate::plugin) struct Sent {
-    batch: Batch,
+    lent: Lent,
     headers: bool,
     coordinates: bool,
     inputs: usize,
@@ -54,15 +78,12 @@ struct Keyed {
 impl Sent {
     /// Nothing sent yet; what a batch holds follows from what the plugin said that it needs.
     pub(in crate::plugin) fn new(description: &Description, stores: &[Declared]) -> Self {
-        let mut batch = empty();
+        let mut lent = Lent::default();
         let keyed = (!stores.is_empty()).then(|| Keyed::new(stores));
-        batch.values = keyed
-            .iter()
-            .flat_map(|keyed| &keyed.values)
-            .map(|_| no_column())
-            .collect();
+        let values = keyed.as_ref().map_or(0, |keyed| keyed.values.len());
+        lent.values.resize_with(values, Column::default);
         Self {
-            batch,
+            lent,
             headers: description.needs.headers,
             coordinates: description.needs.coordinates,
             inputs: description.input_count(),
@@ -78,7 +99,7 @@ impl Sent {
         keyed.forget_values();
         keyed
             .grouping
-            .group(&records.keys, &mut keyed.keys, &mut self.batch.events.key);
+            .group(&records.keys, &mut keyed.keys, &mut self.lent.events.key);
         let mut left = most;
         for store in 0..keyed.stores.len() {
             if !keyed.look_up(store, state, left)? {
@@ -101,14 +122,14 @@ impl Sent {
     }
 
     /// Moves the columns of `records` in. `give_back` must follow before anybody looks at the records again.
-    pub(in crate::plugin) fn take(&mut self, records: &mut Records, origin: Origin) -> &Batch {
+    pub(in crate::plugin) fn take(&mut self, records: &mut Records, origin: Origin) -> &mut Lent {
         let count = records.len();
         let seed = seed(origin, records);
         match &mut self.keyed {
-            Some(keyed) => keyed.swap(&mut self.batch),
+            Some(keyed) => keyed.swap(&mut self.lent),
             None => self.take_keys(records, count),
         }
-        let events = &mut self.batch.events;
+        let events = &mut self.lent.events;
         fill(&mut events.input, if self.inputs > 1 { count } else { 0 }, origin.input);
         fill(
             &mut events.partition,
@@ -116,39 +137,39 @@ impl Sent {
             origin.partition.cast_unsigned(),
         );
         swap(&mut events.timestamp, &mut records.timestamps);
-        swap_column(&mut events.value, &mut records.values);
+        swap(&mut events.value, &mut records.values);
         if self.coordinates {
             swap(&mut events.offset, &mut records.offsets);
         }
         if self.headers {
-            swap_headers(&mut events.headers, records);
+            swap(&mut events.headers, &mut records.headers);
         }
-        self.batch.processing_time = clock::wall_ms();
-        self.batch.seed = seed;
-        &self.batch
+        self.lent.processing_time = clock::wall_ms();
+        self.lent.seed = seed;
+        &mut self.lent
     }
 
     /// Moves the columns back to where `take` had them from.
     pub(in crate::plugin) fn give_back(&mut self, records: &mut Records) {
-        let events = &mut self.batch.events;
+        let events = &mut self.lent.events;
         swap(&mut events.timestamp, &mut records.timestamps);
-        swap_column(&mut events.value, &mut records.values);
+        swap(&mut events.value, &mut records.values);
         if self.coordinates {
             swap(&mut events.offset, &mut records.offsets);
         }
         if self.headers {
-            swap_headers(&mut events.headers, records);
+            swap(&mut events.headers, &mut records.headers);
         }
         match &mut self.keyed {
-            Some(keyed) => keyed.swap(&mut self.batch),
+            Some(keyed) => keyed.swap(&mut self.lent),
             None => self.give_keys_back(records),
         }
     }
 
     fn give_keys_back(&mut self, records: &mut Records) {
-        swap(&mut self.batch.keys.bytes, &mut records.keys.bytes);
+        swap(&mut self.lent.keys.bytes, &mut records.keys.bytes);
         if records.keys.absent.is_empty() {
-            swap(&mut self.batch.keys.ends, &mut records.keys.ends);
+            swap(&mut self.lent.keys.ends, &mut records.keys.ends);
         }
     }
 
@@ -156,13 +177,13 @@ impl Sent {
     /// so these move as they are in any case, and the ends too if no key is absent.
     fn take_keys(&mut self, records: &mut Records, count: usize) {
         let keys = &mut records.keys;
-        swap(&mut self.batch.keys.bytes, &mut keys.bytes);
-        let key = &mut self.batch.events.key;
+        swap(&mut self.lent.keys.bytes, &mut keys.bytes);
+        let key = &mut self.lent.events.key;
         if keys.absent.is_empty() {
-            swap(&mut self.batch.keys.ends, &mut keys.ends);
+            swap(&mut self.lent.keys.ends, &mut keys.ends);
             ascend(key, count);
         } else {
-            present(keys, &mut self.batch.keys.ends, key);
+            present(keys, &mut self.lent.keys.ends, key);
         }
     }
 }
@@ -210,11 +231,10 @@ impl Keyed {
     }
 
     /// Moves keys and values in, or back.
-    fn swap(&mut self, batch: &mut Batch) {
-        swap(&mut batch.keys.bytes, &mut self.keys.bytes);
-        swap(&mut batch.keys.ends, &mut self.keys.ends);
-        for (there, here) in batch.values.iter_mut().zip(&mut self.values) {
-            swap_column(there, here);
+    fn swap(&mut self, lent: &mut Lent) {
+        swap(&mut lent.keys, &mut self.keys);
+        for (there, here) in lent.values.iter_mut().zip(&mut self.values) {
+            swap(there, here);
         }
     }
 }
@@ -253,79 +273,6 @@ fn seed(origin: Origin, records: &Records) -> u64 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
-}
-
-fn swap_column(there: &mut NullableColumn, here: &mut Column) {
-    swap(&mut there.bytes, &mut here.bytes);
-    swap(&mut there.ends, &mut here.ends);
-    swap(&mut there.absent, &mut here.absent);
-}
-
-fn swap_headers(there: &mut HeadersColumn, records: &mut Records) {
-    let here = &mut records.headers;
-    swap(&mut there.of, &mut here.of);
-    swap(&mut there.name.bytes, &mut here.names.bytes);
-    swap(&mut there.name.ends, &mut here.names.ends);
-    swap_column(&mut there.value, &mut here.values);
-}
-
-/// A guest's column as the host's.
-pub(in crate::plugin) fn column(given: &mut NullableColumn) -> Column {
-    Column {
-        bytes: take(&mut given.bytes),
-        ends: take(&mut given.ends),
-        absent: take(&mut given.absent),
-    }
-}
-
-/// The host's column as a guest's.
-pub(super) fn nullable(column: Column) -> NullableColumn {
-    NullableColumn {
-        bytes: column.bytes,
-        ends: column.ends,
-        absent: column.absent,
-    }
-}
-
-fn no_bytes() -> BytesColumn {
-    BytesColumn {
-        bytes: vec![],
-        ends: vec![],
-    }
-}
-
-fn no_column() -> NullableColumn {
-    NullableColumn {
-        bytes: vec![],
-        ends: vec![],
-        absent: vec![],
-    }
-}
-
-fn empty() -> Batch {
-    Batch {
-        keys: no_bytes(),
-        events: Events {
-            input: vec![],
-            key: vec![],
-            timestamp: vec![],
-            value: no_column(),
-            partition: vec![],
-            offset: vec![],
-            headers: HeadersColumn {
-                of: vec![],
-                name: no_bytes(),
-                value: no_column(),
-            },
-        },
-        values: vec![],
-        // No watermarks yet: event time has not begun.
-        watermark: i64::MIN,
-        advances: vec![],
-        due: vec![],
-        processing_time: 0,
-        seed: 0,
-    }
 }
 
 #[cfg(test)]
@@ -450,7 +397,7 @@ mod tests {
         assert!(!sent.look_up(&mine, &mut state, bytes - 1).unwrap());
         assert!(sent.look_up(&mine, &mut state, bytes).unwrap());
         let batch = sent.take(&mut mine, Origin { input: 0, partition: 0 });
-        let values = column(&mut batch.values[0].clone());
+        let values = batch.values[0].clone();
         for (index, name) in names.iter().enumerate() {
             let expected = (index % 2 == 0).then_some(name.as_bytes());
             assert_eq!(values.get(index), expected, "{name}");

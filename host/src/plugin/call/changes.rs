@@ -1,13 +1,11 @@
 //! What a call changes in the state: checked as a whole, then applied in order.
 
 use super::keys::entry;
-use super::outcome::check_nullable;
+use super::outcome::check_column;
+use super::returned::Changes;
 use crate::error::Error;
-use crate::plugin::bindings::sandbar::plugin::batches::Changes;
-use crate::plugin::bindings::sandbar::plugin::types::NullableColumn;
-use crate::plugin::description::Description;
 use crate::plugin::limits::size;
-use crate::plugin::stores::StoreKind;
+use crate::plugin::load::{Description, StoreKind};
 use crate::record::Column;
 use crate::state::{LIST_BYTES, StoreId, TaskState, store_id};
 
@@ -64,8 +62,8 @@ pub(super) fn check(given: &Changes, keys: &Column, stores: &[Declared]) -> Resu
     if count > 0 && stores.is_empty() {
         return Err("changes state, but the plugin declares no store".to_owned());
     }
-    check_nullable("user key", &given.user_key)?;
-    check_nullable("changed value", &given.value)?;
+    check_column("user key", &given.user_key)?;
+    check_column("changed value", &given.value)?;
     let (mut user_keys, mut values) = (Entries::of(&given.user_key), Entries::of(&given.value));
     for at in 0..count {
         let change = Change {
@@ -200,7 +198,7 @@ struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    fn of(column: &'a NullableColumn) -> Self {
+    fn of(column: &'a Column) -> Self {
         Self {
             start: 0,
             at: 0,
@@ -209,7 +207,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The next entry of the column that it was made of.
-    fn next(&mut self, column: &'a NullableColumn) -> Option<&'a [u8]> {
+    fn next(&mut self, column: &'a Column) -> Option<&'a [u8]> {
         let end = column.ends[self.at] as usize;
         let entry = &column.bytes[self.start..end];
         let gone = self.absent.next_if(|&&next| next as usize == self.at).is_some();
@@ -221,7 +219,6 @@ impl<'a> Entries<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::call::batch::nullable;
 
     type Row<'a> = (u8, u8, u32, Option<&'a [u8]>, Option<&'a [u8]>);
 
@@ -248,8 +245,8 @@ mod tests {
             store: rows.iter().map(|row| row.0).collect(),
             kind: rows.iter().map(|row| row.1).collect(),
             key: rows.iter().map(|row| row.2).collect(),
-            user_key: nullable(user_key),
-            value: nullable(value),
+            user_key,
+            value,
         }
     }
 

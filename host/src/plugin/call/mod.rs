@@ -7,12 +7,14 @@
 mod keys;
 mod portion;
 mod batch;
+mod returned;
 mod outcome;
 mod changes;
 mod reader;
 
-pub(in crate::plugin) use batch::{Origin, Sent};
+pub(in crate::plugin) use batch::{Events, Lent, Origin, Sent};
 pub(in crate::plugin) use changes::{Declared, apply, check_lists};
 pub(in crate::plugin) use outcome::{Asked, check, memory};
 pub use outcome::{Outcome, Refusal, Refused};
 pub(in crate::plugin) use reader::Reader;
+pub(in crate::plugin) use returned::{Changes, Declined, Emitted, Measured, RefusedEvent, Returned};

@@ -3,13 +3,12 @@
 //! An event is atomic: if the plugin both refused an event and made outputs of it, the refusal stands and the
 //! outputs are dropped.
 
-use super::batch::{column, nullable};
+use std::mem::take;
+
 use super::changes::{self, Declared};
-use crate::plugin::bindings::sandbar::plugin::batches as wit;
-use crate::plugin::bindings::sandbar::plugin::types as wit_types;
-use crate::plugin::bindings::sandbar::plugin::types::{BytesColumn, HeadersColumn, NullableColumn};
-use crate::plugin::description::Description;
+use super::returned::{Emitted, Measured, RefusedEvent, Returned};
 use crate::plugin::limits::{TEXT_BYTES, tame};
+use crate::plugin::load::Description;
 use crate::record::{Column, Headers, Records};
 
 /// What a call came to. Cleared and filled again by each call.
@@ -68,14 +67,14 @@ impl Outcome {
     }
 
     /// Takes in the checked outcome of a call with `records`, which stand in the whole call's records from `first`.
-    pub(in crate::plugin) fn absorb(&mut self, mut given: wit::Outcome, records: &Records, first: usize) {
+    pub(in crate::plugin) fn absorb(&mut self, mut given: Returned, records: &Records, first: usize) {
         let refused: Vec<u32> = ascending(given.refused.iter().map(|one| one.event));
         if !refused.is_empty() {
             drop_outputs_of(&mut given.outputs, &refused);
         }
         self.refused.extend(given.refused.into_iter().map(|one| Refused {
             record: first as u32 + one.event,
-            how: one.how.into(),
+            how: one.how,
             reason: tame(&one.reason, TEXT_BYTES),
         }));
         match self.outputs.as_mut_slice() {
@@ -85,25 +84,15 @@ impl Outcome {
     }
 }
 
-impl From<wit_types::Refusal> for Refusal {
-    fn from(said: wit_types::Refusal) -> Self {
-        match said {
-            wit_types::Refusal::Skip => Refusal::Skip,
-            wit_types::Refusal::DeadLetter => Refusal::DeadLetter,
-            wit_types::Refusal::Fail => Refusal::Fail,
-        }
-    }
-}
-
 /// If there is one output, the guest's columns are the host's: nothing is copied.
-fn take_columns(into: &mut Records, mut given: wit::Outputs, records: &Records) {
+fn take_columns(into: &mut Records, mut given: Emitted, records: &Records) {
     into.offsets
         .extend(given.cause.iter().map(|&cause| offset_of(cause, records)));
-    *into = whole(&mut given, std::mem::take(&mut into.offsets));
+    *into = whole(&mut given, take(&mut into.offsets));
 }
 
 /// If there are more, or some are there already, each row goes to its output.
-fn copy_rows(into: &mut [Records], mut given: wit::Outputs, records: &Records) {
+fn copy_rows(into: &mut [Records], mut given: Emitted, records: &Records) {
     let offsets = given.cause.iter().map(|&cause| offset_of(cause, records)).collect();
     let rows = whole(&mut given, offsets);
     for (row, &output) in given.output.iter().enumerate() {
@@ -111,27 +100,12 @@ fn copy_rows(into: &mut [Records], mut given: wit::Outputs, records: &Records) {
     }
 }
 
-fn whole(given: &mut wit::Outputs, offsets: Vec<i64>) -> Records {
-    let name = std::mem::replace(
-        &mut given.headers.name,
-        BytesColumn {
-            bytes: vec![],
-            ends: vec![],
-        },
-    );
+fn whole(given: &mut Emitted, offsets: Vec<i64>) -> Records {
     Records {
-        keys: column(&mut given.key),
-        values: column(&mut given.value),
-        timestamps: std::mem::take(&mut given.timestamp),
-        headers: Headers {
-            of: std::mem::take(&mut given.headers.of),
-            names: Column {
-                bytes: name.bytes,
-                ends: name.ends,
-                absent: vec![],
-            },
-            values: column(&mut given.headers.value),
-        },
+        keys: take(&mut given.key),
+        values: take(&mut given.value),
+        timestamps: take(&mut given.timestamp),
+        headers: take(&mut given.headers),
         offsets,
     }
 }
@@ -142,7 +116,7 @@ fn offset_of(cause: u32, records: &Records) -> i64 {
 }
 
 /// Leaves out the outputs that refused events caused; if there are none, which is the rule, nothing is touched.
-fn drop_outputs_of(outputs: &mut wit::Outputs, refused: &[u32]) {
+fn drop_outputs_of(outputs: &mut Emitted, refused: &[u32]) {
     let dropped = |cause: &u32| refused.binary_search(cause).is_ok();
     if !outputs.cause.iter().any(dropped) {
         return;
@@ -157,43 +131,35 @@ fn drop_outputs_of(outputs: &mut wit::Outputs, refused: &[u32]) {
         kept_output.push(outputs.output[row]);
         kept_cause.push(*cause);
     }
-    *outputs = wit::Outputs {
+    *outputs = Emitted {
         output: kept_output,
-        key: nullable(kept.keys),
-        value: nullable(kept.values),
+        key: kept.keys,
+        value: kept.values,
         timestamp: kept.timestamps,
-        headers: HeadersColumn {
-            of: kept.headers.of,
-            name: BytesColumn {
-                bytes: kept.headers.names.bytes,
-                ends: kept.headers.names.ends,
-            },
-            value: nullable(kept.headers.values),
-        },
+        headers: kept.headers,
         cause: kept_cause,
     };
 }
 
 /// The memory of the host's that a guest's answer takes, or will once it is taken in: outputs, changes of the state,
 /// reasons, measurements.
-pub(in crate::plugin) fn memory(given: &wit::Outcome) -> usize {
-    let wit::Outcome {
+pub(in crate::plugin) fn memory(given: &Returned) -> usize {
+    let Returned {
         outputs,
         changes,
         refused,
         measured,
         ..
     } = given;
-    let column = |column: &NullableColumn| column.bytes.len() + 4 * (column.ends.len() + column.absent.len());
-    let names = &outputs.headers.name;
-    let of_outputs = column(&outputs.key)
-        + column(&outputs.value)
-        + 4 * (outputs.headers.of.len() + names.ends.len())
-        + names.bytes.len()
-        + column(&outputs.headers.value)
+    let headers = &outputs.headers;
+    let of_outputs = outputs.key.memory()
+        + outputs.value.memory()
+        + size_of_val(&*headers.of)
+        + headers.names.memory()
+        + headers.values.memory()
         // The output, its time, its cause and, once it is the host's, an offset.
         + 21 * outputs.output.len();
-    let of_changes = column(&changes.user_key) + column(&changes.value) + CHANGE_BYTES * changes.store.len();
+    let of_changes = changes.user_key.memory() + changes.value.memory() + CHANGE_BYTES * changes.store.len();
     let reasons = refused.iter().map(|one| size_of::<Refused>() + one.reason.len());
     of_outputs + of_changes + reasons.sum::<usize>() + size_of_val(&**measured)
 }
@@ -219,7 +185,7 @@ pub(in crate::plugin) struct Asked<'a> {
 }
 
 /// Whether an outcome may be what a call came to. The error completes "returned an outcome that …".
-pub(in crate::plugin) fn check(given: &wit::Outcome, asked: &Asked<'_>) -> Result<(), String> {
+pub(in crate::plugin) fn check(given: &Returned, asked: &Asked<'_>) -> Result<(), String> {
     let events = asked.records.len();
     check_outputs(&given.outputs, events, asked.description.outputs.len())?;
     if asked.keeps_key {
@@ -227,17 +193,14 @@ pub(in crate::plugin) fn check(given: &wit::Outcome, asked: &Asked<'_>) -> Resul
     }
     check_refused(&given.refused, events)?;
     check_measured(&given.measured, asked.description)?;
-    if !given.timers.is_empty() {
-        return Err(format!(
-            "sets {} timers, but the plugin declares none",
-            given.timers.len()
-        ));
+    if given.timers > 0 {
+        return Err(format!("sets {} timers, but the plugin declares none", given.timers));
     }
     changes::check(&given.changes, asked.keys, asked.stores)
 }
 
 /// The plugin promised it, and what stands behind it keeps state by the key.
-fn check_kept_keys(given: &wit::Outputs, keys: &Column) -> Result<(), String> {
+fn check_kept_keys(given: &Emitted, keys: &Column) -> Result<(), String> {
     let mut start = 0;
     let mut absent = given.key.absent.iter().peekable();
     for (row, (&end, &cause)) in given.key.ends.iter().zip(&given.cause).enumerate() {
@@ -254,7 +217,7 @@ fn check_kept_keys(given: &wit::Outputs, keys: &Column) -> Result<(), String> {
     Ok(())
 }
 
-fn check_outputs(given: &wit::Outputs, events: usize, declared: usize) -> Result<(), String> {
+fn check_outputs(given: &Emitted, events: usize, declared: usize) -> Result<(), String> {
     let count = given.output.len();
     for (name, length) in [
         ("keys", given.key.ends.len()),
@@ -277,21 +240,21 @@ fn check_outputs(given: &wit::Outputs, events: usize, declared: usize) -> Result
     if let Some(timestamp) = given.timestamp.iter().find(|timestamp| **timestamp < -1) {
         return Err(format!("has an output at timestamp {timestamp}"));
     }
-    check_nullable("key", &given.key)?;
-    check_nullable("value", &given.value)?;
+    check_column("key", &given.key)?;
+    check_column("value", &given.value)?;
     check_headers(&given.headers, count)
 }
 
-fn check_headers(given: &HeadersColumn, outputs: usize) -> Result<(), String> {
+fn check_headers(given: &Headers, outputs: usize) -> Result<(), String> {
     let count = given.of.len();
-    let (names, values) = (given.name.ends.len(), given.value.ends.len());
+    let (names, values) = (given.names.len(), given.values.len());
     if names != count || values != count {
         return Err(format!(
             "has {count} headers, but {names} header names and {values} header values"
         ));
     }
-    check_ends("header name", &given.name.bytes, &given.name.ends)?;
-    check_nullable("header value", &given.value)?;
+    check_column("header name", &given.names)?;
+    check_column("header value", &given.values)?;
     if !given.of.is_sorted() {
         return Err("has headers that are not in the order of the outputs".to_owned());
     }
@@ -299,9 +262,9 @@ fn check_headers(given: &HeadersColumn, outputs: usize) -> Result<(), String> {
         return Err(format!("has a header of output {of} of {outputs}"));
     }
     let mut start = 0;
-    for &end in &given.name.ends {
+    for &end in &given.names.ends {
         // Kafka's header names are strings; clients break on others.
-        if std::str::from_utf8(&given.name.bytes[start..end as usize]).is_err() {
+        if std::str::from_utf8(&given.names.bytes[start..end as usize]).is_err() {
             return Err("has a header whose name is not UTF-8".to_owned());
         }
         start = end as usize;
@@ -309,7 +272,7 @@ fn check_headers(given: &HeadersColumn, outputs: usize) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) fn check_nullable(name: &str, given: &NullableColumn) -> Result<(), String> {
+pub(super) fn check_column(name: &str, given: &Column) -> Result<(), String> {
     check_ends(name, &given.bytes, &given.ends)?;
     let ends = &given.ends;
     if !given.absent.is_sorted_by(|one, next| one < next) {
@@ -329,7 +292,7 @@ pub(super) fn check_nullable(name: &str, given: &NullableColumn) -> Result<(), S
     }
 }
 
-pub(super) fn check_ends(name: &str, bytes: &[u8], ends: &[u32]) -> Result<(), String> {
+fn check_ends(name: &str, bytes: &[u8], ends: &[u32]) -> Result<(), String> {
     if !ends.is_sorted() {
         return Err(format!("has {name} ends that fall"));
     }
@@ -340,7 +303,7 @@ pub(super) fn check_ends(name: &str, bytes: &[u8], ends: &[u32]) -> Result<(), S
     Ok(())
 }
 
-fn check_refused(given: &[wit::Refused], events: usize) -> Result<(), String> {
+fn check_refused(given: &[RefusedEvent], events: usize) -> Result<(), String> {
     let refused = ascending(given.iter().map(|one| one.event));
     if let Some(event) = refused.last().filter(|event| **event as usize >= events) {
         return Err(format!("refuses event {event} of {events}"));
@@ -351,7 +314,7 @@ fn check_refused(given: &[wit::Refused], events: usize) -> Result<(), String> {
     }
 }
 
-fn check_measured(given: &[wit::Measured], description: &Description) -> Result<(), String> {
+fn check_measured(given: &[Measured], description: &Description) -> Result<(), String> {
     let declared = description.metrics.len();
     for one in given {
         if usize::from(one.metric) >= declared {
@@ -376,7 +339,7 @@ mod tests {
     use super::*;
 
     /// Outputs as (output, value, cause), each with the key `k`, a header `h` and its row as the timestamp.
-    fn given(rows: &[(u8, Option<&str>, u32)], refused: &[u32]) -> wit::Outcome {
+    fn given(rows: &[(u8, Option<&str>, u32)], refused: &[u32]) -> Returned {
         let mut records = Records::default();
         for (row, (_, value, _)) in rows.iter().enumerate() {
             records.keys.push(Some(b"k"));
@@ -384,18 +347,9 @@ mod tests {
             records.headers.push(row as u32, b"h", None);
             records.timestamps.push(row as i64);
         }
-        let mut given = wit::Outcome {
+        let mut given = Returned {
             outputs: outputs(records),
-            changes: wit::Changes {
-                store: vec![],
-                kind: vec![],
-                key: vec![],
-                user_key: nullable(Default::default()),
-                value: nullable(Default::default()),
-            },
-            timers: vec![],
-            refused: vec![],
-            measured: vec![],
+            ..Returned::default()
         };
         given.outputs.output = rows.iter().map(|row| row.0).collect();
         given.outputs.cause = rows.iter().map(|row| row.2).collect();
@@ -403,28 +357,20 @@ mod tests {
         given
     }
 
-    fn outputs(records: Records) -> wit::Outputs {
-        wit::Outputs {
-            output: vec![],
-            key: nullable(records.keys),
-            value: nullable(records.values),
+    fn outputs(records: Records) -> Emitted {
+        Emitted {
+            key: records.keys,
+            value: records.values,
             timestamp: records.timestamps,
-            headers: HeadersColumn {
-                of: records.headers.of,
-                name: BytesColumn {
-                    bytes: records.headers.names.bytes,
-                    ends: records.headers.names.ends,
-                },
-                value: nullable(records.headers.values),
-            },
-            cause: vec![],
+            headers: records.headers,
+            ..Emitted::default()
         }
     }
 
-    fn refusal(event: u32) -> wit::Refused {
-        wit::Refused {
+    fn refusal(event: u32) -> RefusedEvent {
+        RefusedEvent {
             event,
-            how: wit_types::Refusal::DeadLetter,
+            how: Refusal::DeadLetter,
             reason: "no\u{7}".to_owned(),
         }
     }
@@ -513,7 +459,7 @@ mod tests {
         }
     }
 
-    fn judged(given: &wit::Outcome, records: &Records, keeps_key: bool) -> Result<(), String> {
+    fn judged(given: &Returned, records: &Records, keeps_key: bool) -> Result<(), String> {
         let asked = Asked {
             description: &description(),
             stores: &[],
@@ -526,7 +472,7 @@ mod tests {
 
     #[test]
     fn a_header_name_is_text_and_a_timestamp_is_none_or_since_1970() {
-        let judged = |given: &wit::Outcome| judged(given, &from(&[7]), false);
+        let judged = |given: &Returned| judged(given, &from(&[7]), false);
         let mut honest = given(&[(0, Some("a"), 0)], &[]);
         honest.outputs.timestamp = vec![-1];
         assert_eq!(judged(&honest), Ok(()));
@@ -534,8 +480,14 @@ mod tests {
         early.outputs.timestamp = vec![-2];
         assert!(judged(&early).unwrap_err().contains("timestamp -2"));
         let mut binary = given(&[(0, Some("a"), 0)], &[]);
-        binary.outputs.headers.name.bytes = vec![0xff];
+        binary.outputs.headers.names.bytes = vec![0xff];
         assert!(judged(&binary).unwrap_err().contains("not UTF-8"));
+        let mut timed = given(&[], &[]);
+        timed.timers = 2;
+        assert_eq!(
+            judged(&timed).unwrap_err(),
+            "sets 2 timers, but the plugin declares none"
+        );
     }
 
     #[test]

@@ -4,14 +4,11 @@
 use std::sync::Arc;
 
 use super::changes::{Declared, KEY_BYTES};
-use super::outcome::check_ends;
+use super::outcome::check_column;
 use super::portion::Portion;
 use crate::error::Error;
-use crate::plugin::bindings::sandbar::plugin::state_reader::Entries;
-use crate::plugin::bindings::sandbar::plugin::types::{BytesColumn, NullableColumn};
-use crate::plugin::call::batch::nullable;
 use crate::plugin::limits::size;
-use crate::plugin::stores::StoreKind;
+use crate::plugin::load::StoreKind;
 use crate::record::Column;
 use crate::state::{Most, StoreId, TaskState};
 
@@ -21,6 +18,14 @@ const PAGE_BYTES: usize = 1 << 20;
 
 /// A column counts its bytes in 32 bits: an answer stays below that, whatever a guest may have of memory.
 const ANSWER_BYTES: usize = 3 << 30;
+
+/// Entries of a map store, in the order of their user keys.
+pub(in crate::plugin) struct Page {
+    pub(in crate::plugin) user_keys: Column,
+    pub(in crate::plugin) values: Column,
+    /// There is more behind them.
+    pub(in crate::plugin) more: bool,
+}
 
 /// The state during a call. Between calls it has none.
 pub(in crate::plugin) struct Reader {
@@ -49,19 +54,9 @@ impl Reader {
     }
 
     /// A value for each user key of a map store. The error, here and below, is a sentence about the guest.
-    pub(in crate::plugin) fn get_many(
-        &mut self,
-        store: u8,
-        key: &[u8],
-        asked: BytesColumn,
-    ) -> Result<NullableColumn, String> {
+    pub(in crate::plugin) fn get_many(&mut self, store: u8, key: &[u8], asked: Column) -> Result<Column, String> {
         let id = self.store(store, StoreKind::Map, key)?;
-        check_ends("user key", &asked.bytes, &asked.ends).map_err(|why| format!("it asked for a column that {why}"))?;
-        let asked = Column {
-            bytes: asked.bytes,
-            ends: asked.ends,
-            absent: vec![],
-        };
+        check_column("user key", &asked).map_err(|why| format!("it asked for a column that {why}"))?;
         let (mut found, mut part, mut values) = (Column::default(), Column::default(), Column::default());
         let (mut from, mut portion) = (0, Portion::new());
         while from < asked.len() {
@@ -74,7 +69,7 @@ impl Reader {
             self.fits(found.bytes.len() <= self.most)?;
             from = to;
         }
-        Ok(nullable(found))
+        Ok(found)
     }
 
     /// A page of a map store, in order of user keys.
@@ -85,7 +80,7 @@ impl Reader {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: u32,
-    ) -> Result<Entries, String> {
+    ) -> Result<Page, String> {
         let id = self.store(store, StoreKind::Map, key)?;
         if limit == 0 {
             return Err("it asked for a page of no entries".to_owned());
@@ -96,20 +91,20 @@ impl Reader {
         };
         let (mut user_keys, mut values) = (Column::default(), Column::default());
         let more = self.read(|state| state.scan(id, key, prefix, after, most, &mut user_keys, &mut values))?;
-        Ok(Entries {
-            user_key: plain(user_keys),
-            value: plain(values),
+        Ok(Page {
+            user_keys,
+            values,
             more,
         })
     }
 
     /// The items of a list store.
-    pub(in crate::plugin) fn items(&mut self, store: u8, key: &[u8]) -> Result<BytesColumn, String> {
+    pub(in crate::plugin) fn items(&mut self, store: u8, key: &[u8]) -> Result<Column, String> {
         let id = self.store(store, StoreKind::List, key)?;
         let (mut items, most) = (Column::default(), self.most);
         let fits = self.read(|state| state.items(id, key, most, &mut items))?;
         self.fits(fits)?;
-        Ok(plain(items))
+        Ok(items)
     }
 
     fn store(&self, store: u8, kind: StoreKind, key: &[u8]) -> Result<StoreId, String> {
@@ -150,17 +145,10 @@ impl Reader {
     }
 }
 
-fn plain(column: Column) -> BytesColumn {
-    BytesColumn {
-        bytes: column.bytes,
-        ends: column.ends,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::stores::StoreKind;
+    use crate::plugin::load::StoreKind;
     use crate::state::{StateDirectory, store_id};
 
     /// A reader of the map store `by`, whose entries under `k` are `0000`, `0001`, … of so many bytes each.
@@ -182,10 +170,10 @@ mod tests {
         (reader, home, folder)
     }
 
-    fn asked(count: usize) -> BytesColumn {
+    fn asked(count: usize) -> Column {
         let mut column = Column::default();
         (0..count).for_each(|at| column.push(Some(format!("{at:04}").as_bytes())));
-        plain(column)
+        column
     }
 
     #[test]
@@ -201,11 +189,11 @@ mod tests {
             let (mut reader, _home, _folder) = reader(entries, bytes);
             let given = reader.scan(0, b"k", b"", None, limit).unwrap();
             assert_eq!(
-                (given.user_key.ends.len(), given.more),
+                (given.user_keys.len(), given.more),
                 (page, page < entries),
                 "{entries} of {bytes} bytes"
             );
-            assert!(given.value.bytes.len() <= PAGE_BYTES);
+            assert!(given.values.bytes.len() <= PAGE_BYTES);
         }
     }
 
@@ -215,9 +203,7 @@ mod tests {
         let (mut seen, mut last) = (Vec::new(), None);
         loop {
             let page = reader.scan(0, b"k", b"00", last.as_deref(), 1000).unwrap();
-            for end in page.user_key.ends {
-                seen.push(page.user_key.bytes[end as usize - 4..end as usize].to_vec());
-            }
+            seen.extend(page.user_keys.iter().map(|key| key.unwrap().to_vec()));
             last = seen.last().cloned();
             if !page.more {
                 break;

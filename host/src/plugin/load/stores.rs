@@ -3,9 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::bindings::sandbar::plugin::types as wit;
 use super::description::{name, names};
-use super::limits::tame;
+use crate::plugin::limits::tame;
 
 /// A keyed store that a plugin declares. Stores are matched by name from one version of a plugin to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +19,20 @@ pub struct Store {
     pub schema_version: u32,
     /// The oldest version that the plugin can read.
     pub readable_from: u32,
+}
+
+/// A store as a guest declares it: not a word of it checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::plugin) struct SaidStore {
+    pub(in crate::plugin) name: String,
+    pub(in crate::plugin) kind: StoreKind,
+    pub(in crate::plugin) codec: String,
+    pub(in crate::plugin) schema_version: u32,
+    pub(in crate::plugin) readable_from: u32,
+    /// Milliseconds until an entry is gone; 0: never.
+    pub(in crate::plugin) ttl: u64,
+    /// A read puts that off too.
+    pub(in crate::plugin) refresh_on_read: bool,
 }
 
 /// What a store keeps under a key.
@@ -115,21 +128,23 @@ impl FromStr for StoreKind {
 }
 
 /// Takes over what a guest said, or says what is wrong with it.
-pub(super) fn check(said: Vec<wit::Store>) -> Result<Vec<Store>, String> {
+pub(super) fn check(said: Vec<SaidStore>) -> Result<Vec<Store>, String> {
     names("store", said.iter().map(|store| &store.name))?;
     said.into_iter().map(store).collect()
 }
 
-fn store(said: wit::Store) -> Result<Store, String> {
-    let wit::Store {
+fn store(said: SaidStore) -> Result<Store, String> {
+    let SaidStore {
         name: called,
+        kind,
         codec,
         schema_version,
         readable_from,
-        ..
+        ttl,
+        refresh_on_read,
     } = said;
     name(&format!("the codec of store `{called}`"), &codec)?;
-    if said.ttl > 0 || said.refresh_on_read {
+    if ttl > 0 || refresh_on_read {
         return Err(format!(
             "its store `{called}` declares a time to live: entries that end by event time come with a later version \
              of Sandbar"
@@ -141,11 +156,6 @@ fn store(said: wit::Store) -> Result<Store, String> {
              begin at 1, and the second is not above the first"
         ));
     }
-    let kind = match said.kind {
-        wit::StoreKind::Value => StoreKind::Value,
-        wit::StoreKind::ListOf => StoreKind::List,
-        wit::StoreKind::MapOf => StoreKind::Map,
-    };
     Ok(Store {
         name: called,
         kind,
@@ -159,10 +169,10 @@ fn store(said: wit::Store) -> Result<Store, String> {
 mod tests {
     use super::*;
 
-    fn said() -> wit::Store {
-        wit::Store {
+    fn said() -> SaidStore {
+        SaidStore {
             name: "total".into(),
-            kind: wit::StoreKind::Value,
+            kind: StoreKind::Value,
             codec: "postcard".into(),
             schema_version: 3,
             readable_from: 2,
@@ -175,9 +185,9 @@ mod tests {
     fn a_plain_store_is_taken() {
         let stores = check(vec![
             said(),
-            wit::Store {
+            SaidStore {
                 name: "seen".into(),
-                kind: wit::StoreKind::MapOf,
+                kind: StoreKind::Map,
                 ..said()
             },
         ])
@@ -188,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_store_that_cannot_be_is_refused_with_a_sentence() {
-        let wrong = |change: fn(&mut wit::Store)| {
+        let wrong = |change: fn(&mut SaidStore)| {
             let mut said = said();
             change(&mut said);
             check(vec![said]).unwrap_err()
@@ -206,7 +216,7 @@ mod tests {
         assert!(
             check(
                 (0..65)
-                    .map(|at| wit::Store {
+                    .map(|at| SaidStore {
                         name: at.to_string(),
                         ..said()
                     })

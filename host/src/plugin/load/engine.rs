@@ -7,14 +7,14 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, Strategy};
 
-use super::bindings::Processor;
 use super::cache::Cache;
-use super::host_calls::Guest;
 use super::loaded::Plugin;
 use crate::error::{Error, Kind, Result};
+use crate::plugin::host_calls::Guest;
+use crate::plugin::world;
 
 /// How often deadlines are looked at. A call overruns its time by at most this, and by one bulk operation over its
 /// whole memory.
@@ -39,7 +39,7 @@ impl Engine {
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Self> {
         let wasmtime = wasmtime::Engine::new(&settings()).map_err(unusable)?;
         let mut linker = Linker::new(&wasmtime);
-        Processor::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest: &mut Guest| guest).map_err(unusable)?;
+        world::grant(&mut linker).map_err(unusable)?;
         let ticker = Ticker::start(&wasmtime)?;
         let cache = cache_dir.map(|dir| Cache::new(dir, &wasmtime));
         Ok(Self {
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Engine {
 }
 
 /// Epochs from now until a call of this length is over: never less than its time, at most a tick more.
-pub(super) fn ticks(time: Duration) -> u64 {
+pub(in crate::plugin) fn ticks(time: Duration) -> u64 {
     let whole = time.as_nanos().div_ceil(TICK.as_nanos());
     u64::try_from(whole).unwrap_or(u64::MAX / 2).min(u64::MAX / 2) + 1
 }

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::bindings::sandbar::plugin::types as wit;
-use super::limits::{DECLARED, NAME_CHARS, SCHEMA_BYTES, tame};
-use super::stores::{self, Store};
+use super::stores::{self, SaidStore, Store};
+use crate::plugin::limits::{DECLARED, NAME_CHARS, SCHEMA_BYTES, tame};
 
 /// What a plugin is, known without running it on data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +57,21 @@ pub struct Needs {
     pub keeps_key: bool,
 }
 
+/// What a guest says that it is: the same, and not a word of it checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::plugin) struct Said {
+    pub(in crate::plugin) name: String,
+    pub(in crate::plugin) version: String,
+    pub(in crate::plugin) inputs: Vec<String>,
+    pub(in crate::plugin) outputs: Vec<String>,
+    pub(in crate::plugin) stores: Vec<SaidStore>,
+    /// How many timers it declares.
+    pub(in crate::plugin) timers: usize,
+    pub(in crate::plugin) metrics: Vec<Metric>,
+    pub(in crate::plugin) config_schema: String,
+    pub(in crate::plugin) needs: Needs,
+}
+
 impl Description {
     /// Number of inputs; one without a name is one.
     pub fn input_count(&self) -> usize {
@@ -65,10 +79,10 @@ impl Description {
     }
 
     /// Takes over what a guest said, or says what is wrong with it.
-    pub(super) fn check(said: wit::Description) -> Result<Self, String> {
+    pub(super) fn check(said: Said) -> Result<Self, String> {
         name("its name", &said.name)?;
         version(&said.version)?;
-        no_timers(&said.timers)?;
+        no_timers(said.timers)?;
         names("input", said.inputs.iter())?;
         names("output", said.outputs.iter())?;
         names("metric", said.metrics.iter().map(|metric| &metric.name))?;
@@ -84,38 +98,22 @@ impl Description {
             inputs: said.inputs,
             outputs: said.outputs,
             stores: stores::check(said.stores)?,
-            metrics: said.metrics.into_iter().map(Metric::from).collect(),
+            metrics: said.metrics.into_iter().map(metric).collect(),
             config_schema: said.config_schema,
-            needs: Needs::from(said.needs),
+            needs: said.needs,
         })
     }
 }
 
-impl From<wit::Metric> for Metric {
-    fn from(said: wit::Metric) -> Self {
-        Self {
-            name: said.name,
-            kind: match said.kind {
-                wit::MetricKind::Counter => MetricKind::Counter,
-                wit::MetricKind::Gauge => MetricKind::Gauge,
-            },
-            help: tame(&said.help, 512),
-        }
+fn metric(said: Metric) -> Metric {
+    Metric {
+        help: tame(&said.help, 512),
+        ..said
     }
 }
 
-impl From<wit::Needs> for Needs {
-    fn from(said: wit::Needs) -> Self {
-        Self {
-            coordinates: said.contains(wit::Needs::COORDINATES),
-            headers: said.contains(wit::Needs::HEADERS),
-            keeps_key: said.contains(wit::Needs::KEEPS_KEY),
-        }
-    }
-}
-
-fn no_timers(said: &[wit::Timer]) -> Result<(), String> {
-    match said.len() {
+fn no_timers(said: usize) -> Result<(), String> {
+    match said {
         0 => Ok(()),
         timers => Err(format!(
             "it declares {timers} timers; timers come with a later version of Sandbar"
@@ -174,17 +172,21 @@ fn version(said: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn said() -> wit::Description {
-        wit::Description {
+    fn said() -> Said {
+        Said {
             name: "filter".into(),
             version: "0.1.0".into(),
             inputs: vec![],
             outputs: vec!["kept".into(), "rest".into()],
             stores: vec![],
-            timers: vec![],
+            timers: 0,
             metrics: vec![],
             config_schema: String::new(),
-            needs: wit::Needs::HEADERS,
+            needs: Needs {
+                coordinates: false,
+                headers: true,
+                keeps_key: false,
+            },
         }
     }
 
@@ -204,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_empty_long_twice_or_odd_is_refused() {
-        let wrong = |change: fn(&mut wit::Description)| {
+        let wrong = |change: fn(&mut Said)| {
             let mut said = said();
             change(&mut said);
             Description::check(said).unwrap_err()
@@ -224,10 +226,7 @@ mod tests {
     #[test]
     fn a_plugin_with_timers_waits_for_a_later_version() {
         let mut with_timer = said();
-        with_timer.timers.push(wit::Timer {
-            name: "t".into(),
-            clock: wit::TimerClock::EventTime,
-        });
+        with_timer.timers = 1;
         assert!(Description::check(with_timer).unwrap_err().contains("later version"));
     }
 }

@@ -6,8 +6,8 @@
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
-use super::limits::{TEXT_BYTES, tame};
 use crate::error::{Error, Kind, Result};
+use crate::plugin::limits::{TEXT_BYTES, tame};
 
 /// Mistakes that are told at once.
 const MISTAKES: usize = 8;

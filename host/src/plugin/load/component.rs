@@ -6,8 +6,8 @@ use std::path::Path;
 
 use wasmparser::{BinaryReaderError, ComponentTypeRef, Parser, Payload, TypeBounds};
 
-use super::limits::{COMPONENT_BYTES, size, tame};
 use crate::error::{Error, Kind, Result};
+use crate::plugin::limits::{COMPONENT_BYTES, size, tame};
 
 /// The package of the interface, and the version of it that this host serves.
 const PACKAGE: &str = "sandbar:plugin/";

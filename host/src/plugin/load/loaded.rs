@@ -7,18 +7,18 @@ use jsonschema::Validator;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use super::bindings::ProcessorPre;
 use super::cache::hex;
 use super::component::{self, refused};
 use super::configuration;
 use super::description::Description;
 use super::engine::Shared;
-use super::host_calls::{Guest, Log};
-use super::instance::{DESCRIBE_STATE, Instance};
-use super::limits::{STATE_SCHEMA_BYTES, tame};
-use super::operator::Operator;
 use crate::config::Limits;
 use crate::error::Result;
+use crate::plugin::host_calls::Log;
+use crate::plugin::instance::{DESCRIBE_STATE, Instance};
+use crate::plugin::limits::{STATE_SCHEMA_BYTES, tame};
+use crate::plugin::operator::Operator;
+use crate::plugin::world::Linked;
 
 /// A compiled, checked plugin. Cheap to clone; every clone is the same plugin.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ pub struct Plugin {
 struct Loaded {
     /// Holds the deadlines' thread: a plugin keeps them passing, whoever drops the engine.
     _engine: Arc<Shared>,
-    pre: ProcessorPre<Guest>,
+    linked: Linked,
     names: component::Names,
     description: Description,
     state_schemas: Vec<String>,
@@ -43,17 +43,17 @@ impl Plugin {
         let names = component::recognise(path, &bytes)?;
         let digest = hex(&Sha256::digest(&bytes));
         let component = compile(&engine, path, &bytes, &digest)?;
-        let pre = link(&engine, path, &component)?;
-        let description = describe(path, &pre)?;
+        let linked = link(&engine, path, &component)?;
+        let description = describe(path, &linked)?;
         let state_schemas = match names.exports.iter().any(|name| name == DESCRIBE_STATE) {
-            true => describe_state(path, &pre, description.stores.len()),
+            true => describe_state(path, &linked, description.stores.len()),
             false => Vec::new(),
         };
         let schema = configuration::compile(&description.config_schema).map_err(|why| refused(path, why))?;
         Ok(Self {
             loaded: Arc::new(Loaded {
                 _engine: engine,
-                pre,
+                linked,
                 names,
                 description,
                 state_schemas,
@@ -98,8 +98,8 @@ impl Plugin {
         Operator::open(self.clone(), name, config, limits)
     }
 
-    pub(super) fn pre(&self) -> &ProcessorPre<Guest> {
-        &self.loaded.pre
+    pub(in crate::plugin) fn linked(&self) -> &Linked {
+        &self.loaded.linked
     }
 }
 
@@ -132,7 +132,7 @@ fn compile(engine: &Shared, path: &Path, bytes: &[u8], digest: &str) -> Result<C
     Ok(component)
 }
 
-fn link(engine: &Shared, path: &Path, component: &Component) -> Result<ProcessorPre<Guest>> {
+fn link(engine: &Shared, path: &Path, component: &Component) -> Result<Linked> {
     let unfit = |why: wasmtime::Error| {
         refused(
             path,
@@ -143,12 +143,12 @@ fn link(engine: &Shared, path: &Path, component: &Component) -> Result<Processor
         )
         .hint("build it with the SDK of this version of Sandbar")
     };
-    ProcessorPre::new(engine.linker.instantiate_pre(component).map_err(unfit)?).map_err(unfit)
+    Linked::new(&engine.linker, component).map_err(unfit)
 }
 
 /// Asks how its stores are to be shown. It is for people's eyes only: whatever goes wrong, they are shown in hex.
-fn describe_state(path: &Path, pre: &ProcessorPre<Guest>, stores: usize) -> Vec<String> {
-    match Instance::describe_state(pre, log_of(path)) {
+fn describe_state(path: &Path, linked: &Linked, stores: usize) -> Vec<String> {
+    match Instance::describe_state(linked, log_of(path)) {
         Ok(said) if said.len() == stores && said.iter().all(|schema| schema.len() <= STATE_SCHEMA_BYTES) => said,
         Ok(said) => {
             tracing::debug!(plugin = %path.display(), schemas = said.len(), "they are not one a store, or too long");
@@ -167,8 +167,8 @@ fn log_of(path: &Path) -> Log {
 
 /// Runs `describe` in an instance that is thrown away, within the default limits: what a pipeline grants is not known
 /// yet.
-fn describe(path: &Path, pre: &ProcessorPre<Guest>) -> Result<Description> {
-    let mut instance = Instance::new(pre, Limits::default(), Arc::new([]), log_of(path))
+fn describe(path: &Path, linked: &Linked) -> Result<Description> {
+    let mut instance = Instance::new(linked, Limits::default(), Arc::new([]), log_of(path))
         .map_err(|failed| refused(path, format!("an instance could not be made: it {}", failed.0.reason)))?;
     let said = instance
         .describe()

@@ -1,0 +1,22 @@
+//! From a file to a plugin.
+//!
+//! Owns the engine, what a file has to be before anything of it is compiled, compiled plugins on disk, what a plugin
+//! says that it is, and the check of a configuration against its schema. Never calls a plugin with a batch. Always: a
+//! file that is no plugin is refused with a sentence that says why, and what it imports is looked at before it is
+//! compiled.
+
+mod engine;
+mod component;
+mod cache;
+mod description;
+mod stores;
+mod configuration;
+mod loaded;
+
+pub(in crate::plugin) use description::Said;
+pub use description::{Description, Metric, MetricKind, Needs};
+pub use engine::Engine;
+pub(in crate::plugin) use engine::ticks;
+pub use loaded::Plugin;
+pub(in crate::plugin) use stores::SaidStore;
+pub use stores::{Store, StoreKind, Stored, compatible};
