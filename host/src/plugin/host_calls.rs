@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::call::Reader;
+use super::call::StateReader;
 use super::limits::{Ceiling, LOG_BURST, LOG_PER_SECOND, TEXT_BYTES, tame};
 use crate::clock;
 
@@ -11,7 +11,7 @@ use crate::clock;
 pub(super) struct Guest {
     pub(super) ceiling: Ceiling,
     pub(super) log: Log,
-    pub(super) reader: Reader,
+    pub(super) reader: StateReader,
 }
 
 /// An operator's log. It outlives instances, so that a guest does not get a new allowance by trapping.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmtime::Store;
 
-use super::call::{Declared, Declined, Lent, Reader, Returned};
+use super::call::{Declared, Declined, Lent, Returned, StateReader};
 use super::fault::Fault;
 use super::host_calls::{Guest, Log};
 use super::limits::{Ceiling, OPEN_TIME};
@@ -27,7 +27,7 @@ fn caged(linked: &Linked, limits: Limits, stores: Arc<[Declared]>, log: Log) -> 
         Guest {
             ceiling: Ceiling::new(limits.memory_bytes),
             log,
-            reader: Reader::new(stores, memory),
+            reader: StateReader::new(stores, memory),
         },
     );
     store.limiter(|guest| &mut guest.ceiling);

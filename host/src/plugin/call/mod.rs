@@ -16,5 +16,5 @@ pub(in crate::plugin) use batch::{Events, Lent, Origin, Sent};
 pub(in crate::plugin) use changes::{Declared, apply, check_lists};
 pub(in crate::plugin) use outcome::{Asked, check, memory};
 pub use outcome::{Outcome, Refusal, Refused};
-pub(in crate::plugin) use reader::Reader;
+pub(in crate::plugin) use reader::StateReader;
 pub(in crate::plugin) use returned::{Changes, Declined, Emitted, Measured, RefusedEvent, Returned};

@@ -28,7 +28,7 @@ pub(in crate::plugin) struct Page {
 }
 
 /// The state during a call. Between calls it has none.
-pub(in crate::plugin) struct Reader {
+pub(in crate::plugin) struct StateReader {
     pub(in crate::plugin) state: Option<TaskState>,
     stores: Arc<[Declared]>,
     /// Bytes that an answer may have: what the guest's memory cannot hold it cannot read.
@@ -37,7 +37,7 @@ pub(in crate::plugin) struct Reader {
     failed: Option<Error>,
 }
 
-impl Reader {
+impl StateReader {
     /// Reads these stores, at most so many bytes at once.
     pub(in crate::plugin) fn new(stores: Arc<[Declared]>, most: usize) -> Self {
         Self {
@@ -152,7 +152,7 @@ mod tests {
     use crate::state::{StateDirectory, store_id};
 
     /// A reader of the map store `by`, whose entries under `k` are `0000`, `0001`, … of so many bytes each.
-    fn reader(entries: usize, bytes: usize) -> (Reader, StateDirectory, tempfile::TempDir) {
+    fn reader(entries: usize, bytes: usize) -> (StateReader, StateDirectory, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let home = StateDirectory::open(folder.path(), 1 << 20).unwrap();
         let mut state = home.task("views/0").unwrap();
@@ -165,7 +165,7 @@ mod tests {
             name: "by".to_owned(),
             kind: StoreKind::Map,
         };
-        let mut reader = Reader::new(Arc::new([store]), 8 << 20);
+        let mut reader = StateReader::new(Arc::new([store]), 8 << 20);
         reader.state = Some(state);
         (reader, home, folder)
     }

@@ -6,13 +6,13 @@ use super::steps::{Action, Outcome, Then};
 use super::world::{Case, Conditions, Faults, WORKERS, World};
 use super::{Event, Mode};
 use crate::error::Kind;
-use crate::runtime::commit::{Coordinator, Limits};
+use crate::runtime::commit::{CommitLimits, Coordinator};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-const LIMITS: Limits = Limits {
+const LIMITS: CommitLimits = CommitLimits {
     checkpoint: SECOND,
     revocation: SECOND,
     membership: SECOND,

@@ -11,7 +11,7 @@ use crate::runtime::commit::InFlight;
 use crate::runtime::commit::ports::{
     Clock, Groups, Memberships, Observer, Outputs, Partition, TaskPartition, TaskStates,
 };
-use crate::source::Held;
+use crate::source::GroupOffset;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -156,7 +156,7 @@ impl Groups for Ports<'_> {
         self.turn.world.workers[self.turn.worker].has_lost_untold
     }
 
-    fn committed(&mut self, _limit: Duration) -> Result<Option<Vec<Held>>> {
+    fn committed(&mut self, _limit: Duration) -> Result<Option<Vec<GroupOffset>>> {
         let places = self.my_places();
         let committed = self.turn.read_committed(self.outcome);
         Ok(committed.map(|committed| {
