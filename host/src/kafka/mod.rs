@@ -13,8 +13,5 @@ pub mod group_offsets;
 pub mod topic_reader;
 pub mod errors;
 pub(crate) mod codes;
-#[expect(
-    unsafe_code,
-    reason = "rdkafka hides much of librdkafka, and reads codes of brokers as enums with gaps"
-)]
+#[expect(unsafe_code, reason = "rdkafka hides much of librdkafka")]
 pub(crate) mod native;

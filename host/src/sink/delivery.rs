@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::kafka::codes;
-use crate::kafka::native::producer::Failure;
+use crate::kafka::native::failure::Failure;
 use crate::record::TopicPartition;
 
 /// A record that was refused for good, or one of a batch of which one was.

@@ -8,6 +8,7 @@
 
 mod writer;
 mod producer;
+mod transactional;
 mod transaction;
 mod reports;
 mod origin;
@@ -21,5 +22,6 @@ mod transactions_on_kafka;
 
 pub use delivery::{Print, RefusedOutput};
 pub use file::Files;
-pub use transaction::{CommitOutcome, OffsetsSent, Transactional};
+pub use transaction::{CommitOutcome, OffsetsSent};
+pub use transactional::Transactional;
 pub use writer::{Options, Writer};

@@ -4,7 +4,7 @@ use super::delivery::{Print, Refusals, RefusedRecord, follows, is_refusal};
 use super::origin::time_in;
 use crate::kafka::codes::{self, ALL_BROKERS_DOWN, AUTHENTICATION, SSL};
 use crate::kafka::errors::is_cut_off;
-use crate::kafka::native::producer::Failure;
+use crate::kafka::native::failure::Failure;
 use crate::kafka::native::reports::{self, FailedRecord};
 
 /// A record that can never be delivered.

@@ -12,13 +12,13 @@ pub mod file;
 pub mod event_time;
 
 pub use file::FileReader;
-pub use member::polled::{Batch, Polled, ReaderPosition};
-pub use member::reader::Reader;
-pub use member::transfer::{GroupOffset, OwnedPartition};
+pub use member::reader::poll::Reader;
+pub use member::reader::polled::{Batch, Polled, ReaderPosition};
+pub use member::reader::transfer::{GroupOffset, OwnedPartition};
+pub use positions::checkpointed::CheckpointedPositions;
 pub use positions::counts::{KeyedSources, Meeting, changed, refuse_changed};
-pub use positions::kept::CheckpointedPositions;
 pub use positions::plan::{AskKept, MemberSettings, Plan, ResolvedStart, check, plan};
 pub use positions::start::StartOrigin;
 
 #[cfg(test)]
-pub(crate) use member::on_kafka;
+pub(crate) use member::reader::on_kafka;

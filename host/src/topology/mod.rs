@@ -4,6 +4,7 @@
 //! or calls a plugin. Always: a route that leaves here can be run as it stands, and records that come to state stay
 //! with their keys.
 
+mod route;
 mod wiring;
 mod state;
 mod subtopologies;
@@ -13,6 +14,7 @@ mod co_partitioning;
 pub(crate) mod tests;
 
 pub use co_partitioning::{StatefulOperators, in_same_group, keyed, stateful_sources};
+pub use route::{OperatorCall, Ports, RecordsFrom, Route, Stage};
 pub use state::{before_state, stateful_operators};
 pub use subtopologies::{kafka_subtopologies, subtopologies};
-pub use wiring::{OperatorCall, Ports, RecordsFrom, Route, Stage, routes};
+pub use wiring::routes;

@@ -1,6 +1,6 @@
 //! Which operators keep state, and what their place in a pipeline has to fulfil. Pure.
 
-use super::wiring::{Ports, Route, upstream};
+use super::route::{Ports, Route, upstream};
 use crate::config::{Pipeline, Source, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::state::store_id;

@@ -155,7 +155,8 @@ impl Transaction {
 
     /// Whether it has been open for longer than its producer said.
     pub(in crate::broker) fn is_overdue(&self, now_ms: i64) -> bool {
-        matches!(self.phase, TransactionPhase::Open { since_ms } if since_ms.saturating_add(i64::from(self.timeout_ms)) < now_ms)
+        let until = |since_ms: i64| since_ms.saturating_add(i64::from(self.timeout_ms));
+        matches!(self.phase, TransactionPhase::Open { since_ms } if until(since_ms) < now_ms)
     }
 
     /// The positions of a group that are not decided yet.

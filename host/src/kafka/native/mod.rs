@@ -4,6 +4,7 @@
 //! leave as codes and texts. Always: a number of a broker is read as a number.
 
 mod layout;
+pub(crate) mod failure;
 pub(crate) mod message;
 pub(crate) mod record_queue;
 pub(crate) mod partition_list;

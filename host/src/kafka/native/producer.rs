@@ -12,22 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::credentials::NativeClient;
+use super::failure::Failure;
 use super::layout::{NO_ERROR, milliseconds, owned, terminated};
 use super::reports::{Reports, on_delivery, on_error, on_log};
 use crate::kafka::codes::UNKNOWN_TOPIC;
 use rdkafka_sys as sys;
-use rdkafka_sys::rd_kafka_resp_err_t as code;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
-
-const PURGED_IN_QUEUE: i32 = code::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
-const PURGED_IN_FLIGHT: i32 = code::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT as i32;
-
-/// librdkafka's code of an error and its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) code: i32,
-    pub(crate) text: String,
-}
 
 /// One record on its way out, borrowed from its batch.
 pub(crate) struct OutgoingRecord<'a> {
@@ -260,23 +250,6 @@ impl<R: Reports> Drop for ProducerClient<R> {
         // SAFETY: nobody else holds it, so that it is destroyed once; no callback runs after it, so the reports may go
         // then.
         unsafe { sys::rd_kafka_destroy(self.native.as_ptr()) };
-    }
-}
-
-impl Failure {
-    /// The record was thrown away with its transaction: another one tells why.
-    pub(crate) fn is_purge(&self) -> bool {
-        matches!(self.code, PURGED_IN_QUEUE | PURGED_IN_FLIGHT)
-    }
-
-    /// What librdkafka says about one of its own codes.
-    pub(crate) fn of(error: sys::rd_kafka_resp_err_t) -> Self {
-        // SAFETY: librdkafka has a text that lives forever for each code.
-        let text = unsafe { owned(sys::rd_kafka_err2str(error)) };
-        Self {
-            code: error as i32,
-            text,
-        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! What librdkafka tells a producer's owner of its own accord: records that were not delivered, connections that failed,
-//! its log.
+//! What librdkafka tells a producer's owner of its own accord: records that were not delivered, connections that
+//! failed, its log.
 //!
 //! Callbacks run in whichever thread polls, and in librdkafka's own; they hand on, and decide nothing.
 
@@ -7,8 +7,8 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::failure::Failure;
 use super::layout::{NO_ERROR, RawMessage, bytes, owned, words};
-use super::producer::Failure;
 use rdkafka_sys as sys;
 
 /// What keeps what the callbacks tell, until somebody looks.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use super::failure::Failure;
 use super::layout::{milliseconds, owned};
-use super::producer::{Failure, NativeProducer, ProducerClient};
+use super::producer::{NativeProducer, ProducerClient};
 use super::reports::Reports;
 use crate::kafka::codes::HUNG;
 use rdkafka::TopicPartitionList;

@@ -1,6 +1,6 @@
 //! What a checkpoint commits, as it was when it began.
 
-use super::ports::{Memberships, Partition};
+use super::partition::{Memberships, Partition};
 use crate::offset_metadata::Pointer;
 use crate::record::TopicPartition;
 use std::collections::{BTreeMap, BTreeSet};

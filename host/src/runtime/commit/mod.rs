@@ -9,11 +9,13 @@
 //! Always: nothing is processed while a checkpoint is under way, and what is committed is what its bundle says, to the
 //! offset.
 
+mod partition;
 pub mod ports;
 mod in_flight;
 mod coordinator;
 mod recovery;
 mod checkpointing;
+mod on_event;
 mod offsets_only;
 mod kafka;
 mod tasks;

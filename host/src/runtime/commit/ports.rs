@@ -4,6 +4,7 @@
 //! A port is asked and answers; it decides nothing about the order of things. An error of a port ends the run.
 
 use super::in_flight::InFlight;
+pub use super::partition::{Memberships, Partition, TaskPartition};
 use crate::checkpoint::{Command, Event, Halt};
 use crate::error::{Error, Result};
 use crate::offset_metadata::Pointer;
@@ -17,34 +18,6 @@ pub trait Clock {
     fn now(&self) -> Duration;
     /// How long ago the run was asked to stop; `None`: it was not.
     fn stopping(&self) -> Option<Duration>;
-}
-
-/// The membership of each input, as bytes for the producer.
-pub type Memberships = Vec<(usize, Vec<u8>)>;
-
-/// A partition that a worker reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Partition {
-    /// Number of the input that reads it: a member of a group.
-    pub input: usize,
-    /// The partition.
-    pub at: TopicPartition,
-    /// The task that it is part of.
-    pub task: String,
-    /// Whether the state of that task is here. One that is being restored has nothing to commit.
-    pub has_state: bool,
-    /// The next offset to process.
-    pub next: i64,
-    /// The epoch of the leader that took the record before it, if that is known.
-    pub leader_epoch: Option<i32>,
-    /// Where this assignment began to read, or was last rewound to.
-    pub start: i64,
-    /// What the group holds as this pipeline's, as far as this worker knows.
-    pub committed: Option<i64>,
-    /// The stop of a bounded run, as it is kept with the position.
-    pub stop: Option<String>,
-    /// A number that is new each time that the partition is taken.
-    pub assignment_epoch: u64,
 }
 
 /// The groups that share the input out.
@@ -117,10 +90,6 @@ pub trait TaskStates {
     /// Brings a task to what is committed for its partitions. `false`: what that needs cannot be had now.
     fn go_back(&mut self, task: &str, partitions: &[TaskPartition]) -> Result<bool>;
 }
-
-/// A partition of a task that goes back, the position that it reads on from, and what was committed with that; `None`:
-/// it was never committed.
-pub type TaskPartition = (TopicPartition, i64, Option<String>);
 
 /// Whoever looks on.
 pub trait Observer {

@@ -10,9 +10,6 @@ use crate::config::{KafkaSource, Offsets, PartitionCounts, Pipeline, Source, Tru
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
 use crate::record::TopicPartition;
-use crate::runtime::input::WorkerInput;
-use crate::runtime::lifecycle::RunEvent;
-use crate::runtime::worker::Worker;
 use crate::source::{self, CheckpointedPositions, MemberSettings, Plan};
 use crate::state;
 use crate::task_id::TaskIds;
@@ -206,25 +203,4 @@ pub(super) fn write(pipeline: &Pipeline, store: &CheckpointStore, frames: Vec<Ta
         let why = "the store did not take it within checkpoint.timeout";
         Err(Error::new(Kind::Corrupt, "failed to write the first checkpoint", why))
     })
-}
-
-impl Worker {
-    /// What a group answered that was told for the eyes of monitoring: counted, told once for a row of failures, and
-    /// never more.
-    pub(in crate::runtime) fn monitored(&mut self, input: usize, outcome: Result<usize, String>) {
-        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
-            return;
-        };
-        let Err(reason) = outcome else {
-            member.commit_failed_before = false;
-            return;
-        };
-        self.metrics.commits_failed.increment(1);
-        if !std::mem::replace(&mut member.commit_failed_before, true) {
-            self.shared.tell(RunEvent::CommitFailed {
-                worker: self.index,
-                reason: format!("{reason}; the checkpoints hold the positions, the group is behind"),
-            });
-        }
-    }
 }

@@ -4,7 +4,7 @@
 //! Always: a task is processed only on the state that its committed offsets name; if that cannot be had, the run
 //! stops and says so.
 
-use super::restore::UnderWay;
+use super::under_way::UnderWay;
 use crate::checkpoint::{BaseRef, CheckpointStore, RestoreOrigin, StoreSchema};
 use crate::clock::{self, Interval};
 use crate::config::{self, Offsets, Pipeline};

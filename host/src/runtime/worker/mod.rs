@@ -8,6 +8,7 @@ mod shared;
 mod run;
 mod on_poll;
 mod process;
+mod refusals;
 mod leave;
 mod figures;
 

@@ -149,4 +149,23 @@ impl Worker {
         self.shared
             .tell(RunEvent::rebalance(self.index, assigned, revoked, lost));
     }
+
+    /// What a group answered that was told for the eyes of monitoring: counted, told once for a row of failures, and
+    /// never more.
+    pub(in crate::runtime) fn monitored(&mut self, input: usize, outcome: Result<usize, String>) {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
+            return;
+        };
+        let Err(reason) = outcome else {
+            member.commit_failed_before = false;
+            return;
+        };
+        self.metrics.commits_failed.increment(1);
+        if !std::mem::replace(&mut member.commit_failed_before, true) {
+            self.shared.tell(RunEvent::CommitFailed {
+                worker: self.index,
+                reason: format!("{reason}; the checkpoints hold the positions, the group is behind"),
+            });
+        }
+    }
 }

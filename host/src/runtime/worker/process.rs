@@ -5,11 +5,8 @@ use super::run::{Waiting, Worker};
 use crate::checkpoint::Event;
 use crate::clock;
 use crate::error::{Kind, Result};
-use crate::metrics::Progress;
 use crate::runtime::batch::{BatchTask, Done};
 use crate::runtime::input::WorkerInput;
-use crate::source::Batch;
-use std::sync::atomic::Ordering;
 
 impl Worker {
     pub(in crate::runtime) fn process(&mut self, input: usize) -> Result<()> {
@@ -17,7 +14,7 @@ impl Worker {
             return Ok(());
         };
         let source = member.sources[self.batch.source];
-        count_in(&self.shared.progress, &self.batch);
+        self.shared.count_in(&self.batch);
         if let Some(metrics) = member.partitions.get(&self.batch.partition) {
             metrics.records.increment(self.batch.records.len() as u64);
             metrics.bytes.increment(self.batch.records.byte_count() as u64);
@@ -105,10 +102,4 @@ impl Worker {
         }
         Ok(done)
     }
-}
-
-pub(in crate::runtime) fn count_in(progress: &Progress, batch: &Batch) {
-    progress
-        .records_in
-        .fetch_add(batch.records.len() as u64, Ordering::Relaxed);
 }

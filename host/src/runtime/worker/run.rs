@@ -6,7 +6,6 @@
 //!
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
 
-use super::process::count_in;
 use super::shared::RunShared;
 use crate::clock::{self, Interval};
 use crate::error::Result;
@@ -216,7 +215,7 @@ impl Worker {
         self.batch.partition = partition.clone();
         let source = *source;
         self.busy |= !self.batch.records.is_empty();
-        count_in(&self.shared.progress, &self.batch);
+        self.shared.count_in(&self.batch);
         // A file has no position that a batch given up could spoil.
         self.take_through(input, source).map(|_done| ())
     }

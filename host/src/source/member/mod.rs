@@ -3,20 +3,9 @@
 //! Owns the queue that partitions are forwarded to, and each partition's next offset. Never decides when to commit.
 //! Always: every rebalance event of the group is answered before the member is closed.
 
-pub(in crate::source) mod polled;
-pub(in crate::source) mod reader;
-mod release;
-mod finish;
-mod connection;
 pub(in crate::source) mod rebalance_events;
 pub(in crate::source) mod pending;
-pub(in crate::source) mod rebalance;
-pub(in crate::source) mod watch;
 pub(in crate::source) mod record_buffer;
 pub(in crate::source) mod commit;
-pub(in crate::source) mod transfer;
-pub(in crate::source) mod fenced;
-pub(in crate::source) mod membership;
 pub(in crate::source) mod close;
-#[cfg(test)]
-pub(crate) mod on_kafka;
+pub(in crate::source) mod reader;

@@ -9,14 +9,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::polled::Polled;
-use super::reader::Reader;
 use crate::clock;
-use crate::error::{Error, Kind, Result};
-use crate::kafka::consumer::words;
 use crate::record::TopicPartition;
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer;
 
 /// How long it is not asked where they stand, at the least.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -36,7 +30,8 @@ pub(in crate::source) struct PendingPartitions {
     /// Lists that were not looked at since a look had longer.
     left_in_turn: usize,
     next: Instant,
-    look: Duration,
+    /// How long the next look may take.
+    pub(in crate::source) look: Duration,
 }
 
 impl PendingPartitions {
@@ -76,7 +71,7 @@ impl PendingPartitions {
     }
 
     /// What to look at now: a turn each.
-    fn due(&mut self) -> Option<Vec<TopicPartition>> {
+    pub(in crate::source) fn due(&mut self) -> Option<Vec<TopicPartition>> {
         if self.lists.is_empty() || clock::now() < self.next {
             return None;
         }
@@ -85,7 +80,7 @@ impl PendingPartitions {
     }
 
     /// A look in vain that began then. If nothing is read meanwhile, nobody is held up by the next.
-    fn looked(&mut self, begun: Instant, is_reading: bool) {
+    pub(in crate::source) fn looked(&mut self, begun: Instant, is_reading: bool) {
         let now = clock::now();
         self.next = match is_reading {
             true => now + (now.duration_since(begun) * PAUSE_PER_LOOK).max(PAUSE),
@@ -100,7 +95,7 @@ impl PendingPartitions {
         }
     }
 
-    fn taken_up(&mut self) {
+    pub(in crate::source) fn taken_up(&mut self) {
         self.lists.pop();
     }
 }
@@ -118,46 +113,6 @@ fn halves(mut list: Vec<TopicPartition>, meet: bool) -> Vec<Vec<TopicPartition>>
     };
     let later = list.split_off(at);
     vec![list, later]
-}
-
-impl Reader {
-    /// Gives the group its answer, without the partitions.
-    pub(in crate::source) fn put_off(&mut self, partitions: Vec<TopicPartition>, why: &Error) -> Result<()> {
-        tracing::info!(?partitions, %why, "partitions wait for their offsets; the others go on");
-        self.client
-            .incremental_assign(&TopicPartitionList::new())
-            .map_err(|error| Error::new(Kind::Kafka, "failed to take over partitions", words(&error)))?;
-        self.group.pending.push(partitions);
-        Ok(())
-    }
-
-    /// Takes those up whose positions can be told by now.
-    pub(in crate::source) fn take_up(&mut self) -> Result<Option<Polled>> {
-        if !self.group.rebalance_events.is_empty() {
-            return Ok(None);
-        }
-        let Some(partitions) = self.group.pending.due() else {
-            return Ok(None);
-        };
-        let begun = clock::now();
-        let resolved = match self.resolve(&partitions, self.group.pending.look) {
-            Ok(resolved) => resolved,
-            Err(error) if error.kind == Kind::TimedOut => {
-                let is_reading = self.record_buffer.slots().next().is_some();
-                self.group.pending.looked(begun, is_reading);
-                tracing::debug!(%error, "partitions wait on");
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        // The look may have taken a while, and the membership may have ended in it.
-        self.serve(Duration::ZERO)?;
-        if !self.group.rebalance_events.is_empty() || self.group.pending.is_empty() {
-            return Ok(None);
-        }
-        self.group.pending.taken_up();
-        self.begin(resolved).map(|placed| Some(Polled::Assigned(placed)))
-    }
 }
 
 #[cfg(test)]

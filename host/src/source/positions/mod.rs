@@ -5,6 +5,7 @@
 //! asked.
 
 pub(in crate::source) mod plan;
+pub(in crate::source) mod checkpointed;
 pub(in crate::source) mod kept;
 pub(in crate::source) mod topics;
 pub(in crate::source) mod agreement;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::agreement::Onlooker;
+use super::checkpointed::{self, CheckpointedPositions};
 use super::counts::{self, KeyedSources};
-use super::kept::{self, CheckpointedPositions};
 use super::start::{self, Facts, StartOrigin, Unresolved};
 use super::topics::{self, Layout, Sharing};
 use crate::config::{CommitOffsets, KafkaSource, PartitionCounts, Start, Stop, Truth};
@@ -191,7 +191,7 @@ fn read_facts(
     kept: Option<&CheckpointedPositions>,
 ) -> Result<Vec<Facts>> {
     let all: Vec<_> = layout.partitions.iter().map(|(_, at)| at.clone()).collect();
-    let (committed, own) = kept::committed(set, &all, lookup, kept)?;
+    let (committed, own) = checkpointed::committed(set, &all, lookup, kept)?;
     let begins = lookup.offsets(&all, Which::Begin)?;
     let ends = lookup.offsets(&all, Which::End)?;
     let mut facts: Vec<_> = committed

@@ -8,13 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::close::Closing;
-use super::commit::Commits;
-use super::connection::Connection;
-use super::pending::PendingPartitions;
 use super::polled::{Batch, Polled, ReaderPosition};
-use super::rebalance_events::{RebalanceEvent, RebalanceEvents};
-use super::record_buffer::RecordBuffer;
 use crate::clock::Interval;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::consumer::{self, ConsumerEvent, words};
@@ -22,6 +16,11 @@ use crate::kafka::native::message::Message;
 use crate::kafka::native::record_queue::{RecordQueue, TakesMessages as _};
 use crate::kafka::native::requests;
 use crate::record::TopicPartition;
+use crate::source::member::close::Closing;
+use crate::source::member::commit::Commits;
+use crate::source::member::pending::PendingPartitions;
+use crate::source::member::rebalance_events::{RebalanceEvent, RebalanceEvents};
+use crate::source::member::record_buffer::RecordBuffer;
 use crate::source::positions::plan::Plan;
 use crate::source::positions::topics::Sharing;
 
@@ -59,6 +58,13 @@ pub(super) struct GroupState {
     pub(super) is_outlived: Cell<bool>,
     /// When another member joined under this one's instance id.
     pub(super) fenced: Option<Instant>,
+}
+
+/// What is known of the connection to the brokers.
+pub(super) struct Connection {
+    /// Set while no broker answers: the arrivals at that moment.
+    pub(super) disconnected: Option<u64>,
+    pub(super) probe: Interval,
 }
 
 /// What is known of the topics and of the other members, and when both are looked at again.
@@ -116,7 +122,10 @@ impl Reader {
             moves: BTreeMap::new(),
             told: VecDeque::new(),
             finish_check: Interval::new(Duration::from_secs(1)),
-            connection: Connection::new(),
+            connection: Connection {
+                disconnected: None,
+                probe: Interval::new(Duration::from_secs(1)),
+            },
             plan,
         };
         reader.subscribe_first()?;

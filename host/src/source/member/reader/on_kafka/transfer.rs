@@ -3,7 +3,7 @@
 use super::*;
 use crate::kafka::group_offsets;
 use crate::offset_metadata::Pointer;
-use crate::source::member::membership::TAKEN_FOR_GONE;
+use crate::source::member::reader::membership::TAKEN_FOR_GONE;
 
 fn joined(source: &KafkaSource) -> Reader {
     let plan = plan(std::slice::from_ref(source), &member(1), None).unwrap();

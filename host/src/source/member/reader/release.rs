@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::commit::{CommitAnswer, Snapshot};
+use super::poll::Reader;
 use super::polled::Polled;
-use super::reader::Reader;
-use super::rebalance_events::RebalanceEvent;
 use crate::clock;
 use crate::error::Result;
 use crate::kafka::consumer::CommitRefusal;
 use crate::record::{Committable, TopicPartition};
+use crate::source::member::commit::{CommitAnswer, Snapshot};
+use crate::source::member::rebalance_events::RebalanceEvent;
 
 /// How long the last commit for monitoring may take: it is not needed.
 const LAST_TOLD: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@
 //! does librdkafka for a member without an instance id, on MEMBER_ID_REQUIRED). So the group would take positions from
 //! it that others have passed since.
 
-use super::reader::Reader;
+use super::poll::Reader;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::native::membership::{self, Membership};
 use crate::source::positions::topics::Sharing;

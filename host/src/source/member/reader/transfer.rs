@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use super::commit::Snapshot;
 use super::membership::TAKEN_FOR_GONE;
+use super::poll::Reader;
 use super::polled::Polled;
-use super::reader::Reader;
 use crate::error::Result;
 use crate::kafka::consumer::CommitRefusal;
 use crate::offset_metadata::Pointer;
 use crate::record::{Committable, TopicPartition};
+use crate::source::member::commit::Snapshot;
 
 /// A partition that a reader owns, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reader::Reader;
+use super::poll::Reader;
 use crate::error::{Kind, Result};
 use crate::record::TopicPartition;
 use crate::source::positions::plan::own;

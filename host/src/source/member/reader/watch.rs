@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::poll::Reader;
 use super::polled::Polled;
-use super::reader::Reader;
-use super::record_buffer::Trouble;
 use crate::clock::Interval;
 use crate::config::{KafkaSource, Subscription};
 use crate::error::{Error, Kind, Result};
@@ -15,6 +14,7 @@ use crate::kafka::consumer;
 use crate::kafka::lookup::{Lookup, Which};
 use crate::kafka::native;
 use crate::record::TopicPartition;
+use crate::source::member::record_buffer::Trouble;
 use crate::source::positions::agreement::outgrown;
 use crate::source::positions::counts;
 use crate::source::positions::plan::{ResolvedStart, no_offset};

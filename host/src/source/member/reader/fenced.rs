@@ -10,14 +10,14 @@
 
 use std::time::Duration;
 
-use super::close::Closing;
+use super::poll::Reader;
 use super::polled::Polled;
-use super::reader::Reader;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::consumer;
 use crate::kafka::native::record_queue::RecordQueue;
 use crate::record::TopicPartition;
+use crate::source::member::close::Closing;
 
 /// Fenced twice within this time: the other one lives.
 const AGAIN: Duration = Duration::from_secs(60);

@@ -4,25 +4,8 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 
+use super::poll::Reader;
 use super::polled::Polled;
-use super::reader::Reader;
-use crate::clock::Interval;
-
-/// What is known of the connection to the brokers.
-pub(super) struct Connection {
-    /// Set while no broker answers: the arrivals at that moment.
-    disconnected: Option<u64>,
-    probe: Interval,
-}
-
-impl Connection {
-    pub(super) fn new() -> Self {
-        Self {
-            disconnected: None,
-            probe: Interval::new(Duration::from_secs(1)),
-        }
-    }
-}
 
 impl Reader {
     /// No broker answers: told once.
