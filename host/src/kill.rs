@@ -23,7 +23,7 @@ pub const POINTS: [&str; 18] = [
     "mid-restore",
     "in-revocation",
     "in-guest-call",
-    "in-recycle",
+    "in-reinitialise",
     "mid-import",
 ];
 

@@ -33,7 +33,7 @@ pub const RARE_POINTS: [&str; 6] = [
     "mid-restore",
     "in-revocation",
     "in-guest-call",
-    "in-recycle",
+    "in-reinitialise",
 ];
 
 #[test]

@@ -390,8 +390,8 @@ fn a_broker_that_sleeps_loses_and_doubles_nothing() {
     let counted = Counted::on(&kafka, "sleeps", 4, 50);
     under_load(&counted, 300, OFTEN, || {
         // A commit that takes longer than 400 ms throws its producer away.
-        let mut run = start(&counted, "", "in-recycle=return");
-        wait::until_true("it dies as it recycles", seconds(240), || {
+        let mut run = start(&counted, "", "in-reinitialise=return");
+        wait::until_true("it dies as it re-initialises", seconds(240), || {
             let before = counted.visible();
             wait::until_true("outputs go on, or it is dead", seconds(60), || {
                 !run.is_running() || counted.visible() > before + 20

@@ -47,7 +47,7 @@ const MUST: &[&str] = &[
     "killed mid-restore",
     "killed in-revocation",
     "killed in-guest-call",
-    "killed in-recycle",
+    "killed in-reinitialise",
     "event NothingNew",
     "event DrainTimedOut",
     "an output was not delivered",
@@ -62,11 +62,11 @@ const MUST: &[&str] = &[
     "event CommittedSlow",
     "event CommitRefused",
     "event CommitUnknown",
-    "event RecycleFailed",
-    "event SettledNew",
-    "event SettledOld",
-    "event SettledOther",
-    "event Unsettled",
+    "event ReinitialiseFailed",
+    "event ResolvedNew",
+    "event ResolvedOld",
+    "event ResolvedOther",
+    "event Unresolved",
     "event RewindFailed",
     "event Lost",
     "event Revoking",
@@ -93,7 +93,7 @@ const MUST: &[&str] = &[
     "a base was stored",
     "a task was restored from the store",
     "a delta was redone",
-    "a task came back before its commit was settled",
+    "a task came back before its commit was resolved",
 ];
 
 /// At least once has no transactions.
@@ -102,12 +102,12 @@ const ONLY_EXACTLY_ONCE: &[&str] = &[
     "send-offsets",
     "end-txn-sent",
     "after-commit",
-    "in-recycle",
+    "in-reinitialise",
     "Offsets",
     "Expired",
     "Fenced",
     "CommittedSlow",
-    "Recycle",
+    "Reinitialise",
     "ettled",
     "Abort",
     "epoch",
@@ -225,22 +225,22 @@ fn losses_not_seen_are_found_out() {
     }
 }
 
-/// One world in a thousand shows it: so in worlds in which commits are often settled late, which hold if the condition
+/// One world in a thousand shows it: so in worlds in which commits are often resolved late, which hold if the condition
 /// is kept.
 #[test]
 fn assignment_epochs_not_compared_when_a_commit_is_settled_are_found_out() {
-    let settles_late = |env: &mut Env| env.settles_late = true;
+    let resolves_late = |env: &mut Env| env.resolves_late = true;
     is_found_in(
         LeftOut::ByCoordinator(Condition::AssignmentEpochsAtApply),
         &["I1", "I2", "I4", "I5", "I6"],
-        settles_late,
+        resolves_late,
     );
     let mut came_back = 0;
     for seed in 1..=5 {
-        let table = run_in(Mode::ExactlyOnce, seed, 20_000, settles_late);
+        let table = run_in(Mode::ExactlyOnce, seed, 20_000, resolves_late);
         let table = table.unwrap_or_else(|history| panic!("seed {seed}: {}", history.join("\n")));
         came_back += table
-            .get("a task came back before its commit was settled")
+            .get("a task came back before its commit was resolved")
             .copied()
             .unwrap_or(0);
     }
@@ -249,12 +249,15 @@ fn assignment_epochs_not_compared_when_a_commit_is_settled_are_found_out() {
 
 #[test]
 fn producers_not_recycled_are_found_out() {
-    is_found(LeftOut::ByCoordinator(Condition::Recycle), &["I1", "I4", "I5", "I6"]);
+    is_found(
+        LeftOut::ByCoordinator(Condition::Reinitialise),
+        &["I1", "I4", "I5", "I6"],
+    );
 }
 
 #[test]
 fn unknown_outcomes_taken_for_successes_are_found_out() {
-    is_found(LeftOut::ByCoordinator(Condition::Settle), &["I1", "I4", "I5", "I6"]);
+    is_found(LeftOut::ByCoordinator(Condition::Resolve), &["I1", "I4", "I5", "I6"]);
 }
 
 #[test]

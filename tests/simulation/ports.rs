@@ -252,7 +252,7 @@ impl Outputs for Run<'_> {
         if producer.is_none_or(|producer| producer.epoch != process.epoch) {
             return Ok(process.refusal(env));
         }
-        let fate = match env.settles_late && env.fails_once_in(4) {
+        let fate = match env.resolves_late && env.fails_once_in(4) {
             true => 3,
             false if env.has_faults => env.random.between(0, 100),
             false => 99,
@@ -279,13 +279,13 @@ impl Outputs for Run<'_> {
             }
         };
         env.point("end-txn-sent")?;
-        let one_in = if env.settles_late { 1 } else { 10 };
+        let one_in = if env.resolves_late { 1 } else { 10 };
         if event == Event::CommitUnknown && env.fails_once_in(one_in) {
-            // Past the session, before it is settled, and then nobody tells it for a while: others go on with its
+            // Past the session, before it is resolved, and then nobody tells it for a while: others go on with its
             // tasks.
             let stands_still = env.random.between(SESSION, 3 * SESSION);
             process.stands_still = Some(stands_still);
-            process.settles_at = env.now + stands_still + env.random.between(0, SESSION);
+            process.resolves_at = env.now + stands_still + env.random.between(0, SESSION);
         }
         if event == Event::Committed {
             process.began = None;
@@ -306,16 +306,16 @@ impl Outputs for Run<'_> {
         Ok(())
     }
 
-    fn recycle(&mut self, _limit: Duration) -> Result<Event> {
-        self.env.point("in-recycle")?;
-        let is_late = self.env.now < self.process.settles_at && self.env.has_faults;
+    fn reinitialise(&mut self, _limit: Duration) -> Result<Event> {
+        self.env.point("in-reinitialise")?;
+        let is_late = self.env.now < self.process.resolves_at && self.env.has_faults;
         if is_late || self.env.fails_once_in(20) {
-            return Ok(Event::RecycleFailed);
+            return Ok(Event::ReinitialiseFailed);
         }
         self.process.epoch = self.env.broker.initialise(&self.process.id);
         self.process.began = None;
-        self.env.point("in-recycle")?;
-        Ok(Event::Recycled)
+        self.env.point("in-reinitialise")?;
+        Ok(Event::Reinitialised)
     }
 }
 
@@ -408,7 +408,7 @@ impl TaskStates for Run<'_> {
             frozen.is_some_and(|epoch| *epoch != task.assignment_epoch)
         };
         if process.tasks.iter().any(is_another) {
-            self.env.hit("a task came back before its commit was settled");
+            self.env.hit("a task came back before its commit was resolved");
         }
         for pointer in &of.pointers {
             let Some(task) = self.process.tasks.get_mut(&task_number(&pointer.task)) else {

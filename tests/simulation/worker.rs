@@ -26,8 +26,8 @@ const LIMITS: CommitLimits = CommitLimits {
     membership: Duration::from_millis(30),
     commit: Duration::from_millis(60),
     abort: Duration::ZERO,
-    recycle: Duration::ZERO,
-    settle: Duration::ZERO,
+    reinitialise: Duration::ZERO,
+    resolve: Duration::ZERO,
     last_drain: Duration::from_millis(150),
     last_commit: Duration::from_millis(200),
     least: Duration::from_millis(10),
@@ -74,7 +74,7 @@ pub(crate) struct Process {
     /// It stands still from now on, for so long.
     pub(crate) stands_still: Option<u64>,
     /// It gets no new producer before that, so that nobody tells it what became of a commit.
-    pub(crate) settles_at: u64,
+    pub(crate) resolves_at: u64,
     due: u64,
     pub(crate) is_over: bool,
 }
@@ -195,7 +195,7 @@ impl Worker {
             began: None,
             stopping: None,
             stands_still: None,
-            settles_at: 0,
+            resolves_at: 0,
             due: env.now + INTERVAL,
             is_over: false,
         };

@@ -48,8 +48,8 @@ pub(crate) struct Env {
     pub(crate) has_faults: bool,
     /// A condition that is left out, to see that this is found.
     pub(crate) left_out: Option<LeftOut>,
-    /// Commits are often in doubt, and settled when others have gone on with the tasks.
-    pub(crate) settles_late: bool,
+    /// Commits are often in doubt, and resolved when others have gone on with the tasks.
+    pub(crate) resolves_late: bool,
     /// Workers often stand still in the middle of a checkpoint.
     pub(crate) stands_still_often: bool,
     /// The last things that happened.
@@ -94,7 +94,7 @@ impl Env {
     pub(crate) fn point(&mut self, name: &str) -> Result<()> {
         let odds = match name {
             "mid-base" | "mid-collection" | "in-revocation" => 40,
-            "mid-restore" | "in-recycle" => 150,
+            "mid-restore" | "in-reinitialise" => 150,
             "mid-produce" | "in-guest-call" => 6000,
             _ => 1500,
         };
@@ -270,7 +270,7 @@ impl World {
                 table: Table::new(),
                 has_faults: true,
                 left_out: None,
-                settles_late: false,
+                resolves_late: false,
                 stands_still_often: false,
                 history: VecDeque::new(),
             },

@@ -26,15 +26,16 @@ pub enum Command {
     Apply,
     /// Drop the overlays of all tasks. Not answered.
     DropOverlays,
-    /// Abort the transaction, if one is open; a limit is enough, since a `Recycle` or the end follows. Not answered.
+    /// Abort the transaction, if one is open; a limit is enough, since a `Reinitialise` or the end follows. Not
+    /// answered.
     Abort,
     /// Throw the producer away and initialise a new one, which waits for or aborts what the old one left; answer with
-    /// `Recycled` or `RecycleFailed`.
-    Recycle,
+    /// `Reinitialised` or `ReinitialiseFailed`.
+    Reinitialise,
     /// Read the committed pointers of the tasks in the bundle that are still this worker's, with require-stable, and
-    /// compare; answer with `SettledNew` (one is new), `SettledOld` (none is), `SettledOther` (there is none),
-    /// `Unsettled` or `Foreign`.
-    Settle,
+    /// compare; answer with `ResolvedNew` (one is new), `ResolvedOld` (none is), `ResolvedOther` (there is none),
+    /// `Unresolved` or `Foreign`.
+    Resolve,
     /// Read what is committed for every task that stays, with require-stable, and go on there: if the pointer is not
     /// the local one, the state is restored to it. Answer with `Rewound`, `RewindFailed` or `Foreign`.
     Rewind,
@@ -70,8 +71,8 @@ impl Command {
                 | CommitTransaction
                 | CommitOffsets
                 | Apply
-                | Recycle
-                | Settle
+                | Reinitialise
+                | Resolve
                 | Rewind
         )
     }

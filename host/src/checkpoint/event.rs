@@ -55,17 +55,17 @@ pub enum Event {
     /// The overlays are in the local state, with the pointer.
     Applied,
     /// A new producer is ready: nothing of the one before can have an effect any more.
-    Recycled,
+    Reinitialised,
     /// No new producer could be had within the limit.
-    RecycleFailed,
+    ReinitialiseFailed,
     /// A committed pointer is the one of the commit in doubt: it went through.
-    SettledNew,
+    ResolvedNew,
     /// None is, and some task of it is still this worker's: it did not go through, or another owner committed since.
-    SettledOld,
+    ResolvedOld,
     /// No task of it is this worker's any more: nobody knows, and it does not matter here.
-    SettledOther,
+    ResolvedOther,
     /// The committed pointers could not be read within the limit.
-    Unsettled,
+    Unresolved,
     /// What is committed was not written by Sandbar, or not for these tasks.
     Foreign,
     /// Every task that stays stands where the committed offsets and their pointer say.

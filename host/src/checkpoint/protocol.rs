@@ -26,9 +26,9 @@
 //!
 //! At least once, a checkpoint that fails leaves everything as it is: the next one carries the same changes and more,
 //! so nothing is dropped but when a batch was given up half put out, or an output refused. Exactly once, it takes the
-//! outputs back: the transaction is aborted, the overlays are dropped, the producer is recycled, and the tasks that
-//! stay go on from what is committed. One that may have gone through is settled: recycled first, so that Kafka has
-//! decided, then the committed pointers say which of the two it was.
+//! outputs back: the transaction is aborted, the overlays are dropped, the producer is re-initialised, and the tasks
+//! that stay go on from what is committed. One that may have gone through is resolved: re-initialised first, so that
+//! Kafka has decided, then the committed pointers say which of the two it was.
 //!
 //! Invariants, held by the tests below over every sequence of events (of eight for positions, of any length with
 //! checkpoints):
@@ -37,8 +37,8 @@
 //! - P2: no commit begins over a task that was lost since the checkpoint began, or that another assignment owns.
 //! - P3: a run that left or halted does nothing any more.
 //! - P4: no offsets are sent and none committed before the checkpoint's bundle is durable.
-//! - P5: exactly once, after anything but a clean commit nothing is processed before the producer was recycled.
-//! - P6: exactly once, after an unknown outcome nothing is processed before it was settled, or everything was read
+//! - P5: exactly once, after anything but a clean commit nothing is processed before the producer was re-initialised.
+//! - P6: exactly once, after an unknown outcome nothing is processed before it was resolved, or everything was read
 //!   again from what is committed.
 //! - P7: overlays are applied only if the commit is known to have gone through.
 //! - P8: when overlays were dropped, nothing is processed before the positions went back to what is committed.
@@ -72,8 +72,8 @@ enum Phase {
     SendingOffsets,
     Committing,
     Applying,
-    Recycling(Then),
-    Settling,
+    Reinitialising(Then),
+    Resolving,
     Rewinding,
     Left,
 }
@@ -91,7 +91,7 @@ enum Then {
     /// The commit was clean but slow.
     GoOn,
     Rewind,
-    Settle,
+    Resolve,
 }
 
 /// The state machine of one member, or with checkpoints of one worker.
@@ -242,9 +242,10 @@ impl Protocol {
     fn lose(&mut self) -> &'static [Command] {
         use Command::*;
         match (self.mode, self.phase) {
-            (Mode::ExactlyOnce, Phase::Processing) => {
-                self.wait(Phase::Recycling(Then::Rewind), &[Forget, Abort, DropOverlays, Recycle])
-            }
+            (Mode::ExactlyOnce, Phase::Processing) => self.wait(
+                Phase::Reinitialising(Then::Rewind),
+                &[Forget, Abort, DropOverlays, Reinitialise],
+            ),
             (_, Phase::Processing) => &[Forget],
             _ => {
                 self.has_lost = true;
@@ -304,11 +305,11 @@ impl Protocol {
     fn recover(&mut self, answer: Event) -> &'static [Command] {
         use Event::*;
         match (self.phase, answer) {
-            (Phase::Recycling(_), Recycled | RecycleFailed) if self.is_ending => self.leave(),
-            (Phase::Recycling(then), Recycled) => self.recycled(then),
-            (Phase::Recycling(_), RecycleFailed) => &[Command::Recycle],
-            (Phase::Settling, SettledNew) => self.wait(Phase::Applying, &[Command::Apply]),
-            (Phase::Settling, SettledOld | SettledOther | Unsettled) => self.drop_and_rewind(),
+            (Phase::Reinitialising(_), Reinitialised | ReinitialiseFailed) if self.is_ending => self.leave(),
+            (Phase::Reinitialising(then), Reinitialised) => self.reinitialised(then),
+            (Phase::Reinitialising(_), ReinitialiseFailed) => &[Command::Reinitialise],
+            (Phase::Resolving, ResolvedNew) => self.wait(Phase::Applying, &[Command::Apply]),
+            (Phase::Resolving, ResolvedOld | ResolvedOther | Unresolved) => self.drop_and_rewind(),
             (Phase::Rewinding, Rewound | RewindFailed) if self.is_ending => self.leave(),
             (Phase::Rewinding, Rewound) => self.wait(Phase::Processing, &[Command::Process]),
             (Phase::Rewinding, RewindFailed) => &[Command::Rewind],
@@ -329,7 +330,7 @@ impl Protocol {
     fn refuse(&mut self) -> &'static [Command] {
         use Command::*;
         if self.mode == Mode::ExactlyOnce && !self.is_ending {
-            self.fail(|protocol| protocol.wait(Phase::Recycling(Then::Settle), &[Abort, Recycle]))
+            self.fail(|protocol| protocol.wait(Phase::Reinitialising(Then::Resolve), &[Abort, Reinitialise]))
         } else {
             self.give_up()
         }
@@ -339,7 +340,7 @@ impl Protocol {
     /// pointer.
     fn doubt(&mut self) -> &'static [Command] {
         if self.mode == Mode::ExactlyOnce && !self.is_ending {
-            self.wait(Phase::Recycling(Then::Settle), &[Command::Recycle])
+            self.wait(Phase::Reinitialising(Then::Resolve), &[Command::Reinitialise])
         } else if self.mode == Mode::ExactlyOnce {
             self.leave()
         } else {
@@ -351,18 +352,18 @@ impl Protocol {
         self.failures = 0;
         let is_slow = std::mem::take(&mut self.is_slow);
         if is_slow && self.mode == Mode::ExactlyOnce && !self.is_ending {
-            self.wait(Phase::Recycling(Then::GoOn), &[Command::Recycle])
+            self.wait(Phase::Reinitialising(Then::GoOn), &[Command::Reinitialise])
         } else {
             self.finish()
         }
     }
 
-    fn recycled(&mut self, then: Then) -> &'static [Command] {
+    fn reinitialised(&mut self, then: Then) -> &'static [Command] {
         use Command::*;
         self.is_slow = false;
         match then {
             Then::GoOn => self.finish(),
-            Then::Settle => self.wait(Phase::Settling, &[Settle]),
+            Then::Resolve => self.wait(Phase::Resolving, &[Resolve]),
             Then::Rewind if std::mem::take(&mut self.is_revoking) => self.wait(Phase::Rewinding, &[Release, Rewind]),
             Then::Rewind => self.wait(Phase::Rewinding, &[Rewind]),
         }
@@ -409,7 +410,10 @@ impl Protocol {
         } else if self.is_ending {
             self.wait(Phase::Left, &[Abort, DropOverlays, Leave])
         } else {
-            self.wait(Phase::Recycling(Then::Rewind), &[Abort, DropOverlays, Recycle])
+            self.wait(
+                Phase::Reinitialising(Then::Rewind),
+                &[Abort, DropOverlays, Reinitialise],
+            )
         }
     }
 

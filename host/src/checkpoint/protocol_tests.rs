@@ -27,12 +27,12 @@ const EVENTS: [Event; 31] = [
     Event::CommitRefused,
     Event::CommitUnknown,
     Event::Applied,
-    Event::Recycled,
-    Event::RecycleFailed,
-    Event::SettledNew,
-    Event::SettledOld,
-    Event::SettledOther,
-    Event::Unsettled,
+    Event::Reinitialised,
+    Event::ReinitialiseFailed,
+    Event::ResolvedNew,
+    Event::ResolvedOld,
+    Event::ResolvedOther,
+    Event::Unresolved,
     Event::Foreign,
     Event::Rewound,
     Event::RewindFailed,
@@ -57,8 +57,8 @@ fn answers(command: Command) -> &'static [Event] {
             Expired,
         ],
         Command::Apply => &[Applied],
-        Command::Recycle => &[Recycled, RecycleFailed],
-        Command::Settle => &[SettledNew, SettledOld, SettledOther, Unsettled, Foreign],
+        Command::Reinitialise => &[Reinitialised, ReinitialiseFailed],
+        Command::Resolve => &[ResolvedNew, ResolvedOld, ResolvedOther, Unresolved, Foreign],
         Command::Rewind => &[Rewound, RewindFailed, Foreign],
         _ => &[],
     }
@@ -157,13 +157,13 @@ impl Observer {
             Stored => self.is_durable = true,
             Current => self.is_current = true,
             OffsetsSent | OffsetsSlow => self.has_sent = true,
-            Committed | CommittedSlow | SettledNew => {
+            Committed | CommittedSlow | ResolvedNew => {
                 (self.is_known_through, self.is_in_doubt, self.is_open) = (true, false, false);
             }
-            SettledOld | SettledOther => self.is_in_doubt = false,
+            ResolvedOld | ResolvedOther => self.is_in_doubt = false,
             CommitUnknown => (self.is_in_doubt, self.is_open) = (true, false),
             Expired if asked == Some(Command::CommitTransaction) => (self.is_in_doubt, self.is_open) = (true, false),
-            Recycled => (self.must_recycle, self.is_open) = (false, false),
+            Reinitialised => (self.must_recycle, self.is_open) = (false, false),
             Rewound => (self.must_rewind, self.is_in_doubt) = (false, false),
             Applied => self.failures = 0,
             _ => {}
@@ -177,12 +177,12 @@ impl Observer {
                 | OffsetsSent
                 | Committed
                 | Applied
-                | Recycled
-                | RecycleFailed
-                | SettledNew
-                | SettledOld
-                | SettledOther
-                | Unsettled
+                | Reinitialised
+                | ReinitialiseFailed
+                | ResolvedNew
+                | ResolvedOld
+                | ResolvedOther
+                | Unresolved
                 | Rewound
                 | RewindFailed
         );
@@ -236,8 +236,8 @@ impl Observer {
                 assert!(!self.is_in_doubt, "what may have gone through cannot be aborted");
                 (self.is_open, self.must_recycle) = (false, self.is_exact());
             }
-            Command::Recycle => assert!(self.is_exact()),
-            Command::Settle => assert!(self.is_in_doubt || !self.is_open, "P6: nothing is in doubt"),
+            Command::Reinitialise => assert!(self.is_exact()),
+            Command::Resolve => assert!(self.is_in_doubt || !self.is_open, "P6: nothing is in doubt"),
             Command::Rewind => assert!(self.must_rewind && !self.must_recycle),
             Command::Release => {
                 assert!(self.is_revoking, "P9: nothing was revoked");

@@ -71,9 +71,9 @@ fn positions(reader: &Reader, pointer: &Pointer) -> Vec<Committable> {
         .collect()
 }
 
-fn recycle(writer: &mut Writer) {
+fn reinitialise(writer: &mut Writer) {
     let until = clock::now() + LIMIT;
-    while let Err(error) = writer.recycle(LIMIT) {
+    while let Err(error) = writer.reinitialise(LIMIT) {
         assert!(clock::now() < until, "{error}");
     }
 }
@@ -91,7 +91,7 @@ fn is_refused(writer: &mut Writer, reader: &Reader, group: &[u8]) {
     let sent = sent(writer, reader, group);
     assert!(matches!(sent, OffsetsSent::Stale(_)), "{sent:?}");
     writer.abort(LIMIT);
-    recycle(writer);
+    reinitialise(writer);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     );
     let ended = writer.commit(LIMIT);
     assert!(matches!(ended, CommitOutcome::Clean | CommitOutcome::Slow), "{ended:?}");
-    recycle(&mut writer);
+    reinitialise(&mut writer);
     let held = first.committed_now(LIMIT).unwrap();
     let held_at = |number: usize| held[number].1.clone().unwrap();
     assert_eq!(held_at(0), (100, POINTER.to_owned()));
@@ -136,7 +136,7 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
         "{sent_afresh:?}"
     );
     writer.abort(LIMIT);
-    recycle(&mut writer);
+    reinitialise(&mut writer);
 
     // It left: what it still wants to commit is refused.
     let positions_of_second = positions(&second, &Pointer::first("s/0"));
@@ -145,7 +145,7 @@ fn a_members_positions_are_taken_and_a_zombies_are_refused() {
     let zombie = writer.send_offsets(&positions_of_second, &fresh, LIMIT);
     assert!(matches!(zombie, OffsetsSent::Stale(_)), "{zombie:?}");
     writer.abort(LIMIT);
-    recycle(&mut writer);
+    reinitialise(&mut writer);
     assert_eq!(first.committed_now(LIMIT).unwrap(), held);
     first.leave(None, Duration::from_secs(7)).unwrap();
 }

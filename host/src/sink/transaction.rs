@@ -58,7 +58,7 @@ pub enum CommitOutcome {
     Slow,
     /// It was not even asked for, for this reason.
     Refused(String),
-    /// It went through or not: after a recycling what is committed tells.
+    /// It went through or not: after a re-initialisation what is committed tells.
     Unknown(String),
     /// A newer process uses the transactional id. Whether it went through, what is committed tells.
     Fenced(String),
@@ -104,7 +104,7 @@ impl Producer {
             TransactionState::New | TransactionState::Spent => Err(Error::new(
                 Kind::Bug,
                 "failed to begin a transaction",
-                "the last one did not end cleanly, and the producer was not recycled",
+                "the last one did not end cleanly, and the producer was not re-initialised",
             )),
         }
     }
@@ -192,7 +192,7 @@ impl Producer {
         self.turn(TransactionState::Spent);
     }
 
-    pub(super) fn recycle(&mut self, limit: Duration) -> Result<()> {
+    pub(super) fn reinitialise(&mut self, limit: Duration) -> Result<()> {
         let Some(transactions) = &self.transactions else {
             return Ok(());
         };
@@ -200,7 +200,7 @@ impl Producer {
             self.renew()?;
             self.turn(TransactionState::New);
         }
-        kill::point("in-recycle");
+        kill::point("in-reinitialise");
         self.initialise(limit)
     }
 

@@ -72,7 +72,7 @@ fn at(topic: &str, partition: i32, next: i64, metadata: &str) -> Committable {
 fn commit(writer: &mut Writer) {
     match writer.commit(LIMIT) {
         CommitOutcome::Clean => {}
-        CommitOutcome::Slow => recycle(writer),
+        CommitOutcome::Slow => reinitialise(writer),
         other => panic!("{other:?}"),
     }
 }
@@ -82,9 +82,9 @@ fn send(writer: &mut Writer, offsets: &[Committable], group: &str) {
     assert!(matches!(sent, OffsetsSent::Done | OffsetsSent::Slow), "{sent:?}");
 }
 
-fn recycle(writer: &mut Writer) {
+fn reinitialise(writer: &mut Writer) {
     let until = clock::now() + LIMIT;
-    while let Err(error) = writer.recycle(LIMIT) {
+    while let Err(error) = writer.reinitialise(LIMIT) {
         assert!(error.kind == Kind::TimedOut && clock::now() < until, "{error}");
     }
 }
@@ -171,7 +171,7 @@ fn an_abort_hides_outputs_and_keeps_the_positions_and_only_a_new_producer_goes_o
     assert_eq!(writer.stage(0, &nowhere(), &records(1), 0).unwrap_err().kind, Kind::Bug);
     assert_eq!(visible(&brokers, &topic, 1), 0);
     assert_eq!(committed(&brokers, &group, &topic, 0), Some((5, "five".to_owned())));
-    recycle(&mut writer);
+    reinitialise(&mut writer);
     write(&mut writer, &records(10)).unwrap();
     assert!(writer.drain(LIMIT).unwrap());
     send(&mut writer, &[at(&topic, 0, 7, "seven")], &group);
@@ -263,7 +263,7 @@ fn metadata_that_is_too_large_is_a_refusal_and_the_next_transaction_goes_on() {
         "{sent:?}"
     );
     writer.abort(LIMIT);
-    recycle(&mut writer);
+    reinitialise(&mut writer);
     send(&mut writer, &[at(&topic, 0, 1, &"m".repeat(160))], &group);
     commit(&mut writer);
     assert_eq!(committed(&brokers, &group, &topic, 0).unwrap().1.len(), 160);
@@ -322,7 +322,7 @@ fn a_transaction_that_grew_too_old_is_lost_and_is_no_other_process() {
     let sent = writer.send_offsets(&[at(&topic, 0, 1, "a")], &no_membership(&group).unwrap(), LIMIT);
     assert!(matches!(sent, OffsetsSent::Stale(_)), "{sent:?}");
     writer.abort(Duration::from_secs(1));
-    recycle(&mut writer);
+    reinitialise(&mut writer);
     send(&mut writer, &[at(&topic, 0, 2, "b")], &group);
     commit(&mut writer);
     assert_eq!(committed(&brokers, &group, &topic, 0), Some((2, "b".to_owned())));
@@ -378,7 +378,7 @@ fn a_commit_that_a_hanging_broker_does_not_answer_is_unknown_and_settled_by_the_
         let ended = writer.commit(Duration::from_millis(300));
         assert!(matches!(ended, CommitOutcome::Unknown(_)), "{ended:?}");
         drop(paused);
-        recycle(&mut writer);
+        reinitialise(&mut writer);
         // Either it went through as a whole or not at all, and it is decided.
         let went_through = committed(&brokers, &group, &topic, 0).is_some_and(|(next, _)| next == round);
         seen += if went_through { 10 } else { 0 };
@@ -408,7 +408,7 @@ fn a_thousand_records_are_committed_in_milliseconds() {
         took[3].push(begun.elapsed());
         if ended != CommitOutcome::Clean {
             slow += 1;
-            recycle(&mut writer);
+            reinitialise(&mut writer);
         }
     }
     for (step, took) in ["stage and drain", "send offsets", "commit", "all"]
@@ -419,17 +419,20 @@ fn a_thousand_records_are_committed_in_milliseconds() {
         println!("{step}: p50 {:?}, p99 {:?}", took[50], took[99]);
     }
     println!("{slow} of 100 were slow");
-    let mut recycled = Vec::new();
+    let mut reinitialised = Vec::new();
     for _ in 0..11 {
         write(&mut writer, &batch).unwrap();
         assert!(writer.drain(LIMIT).unwrap());
         let begun = clock::now();
         writer.abort(LIMIT);
-        recycle(&mut writer);
-        recycled.push(begun.elapsed());
+        reinitialise(&mut writer);
+        reinitialised.push(begun.elapsed());
     }
-    recycled.sort_unstable();
-    println!("abort and recycle: p50 {:?}, worst {:?}", recycled[5], recycled[10]);
+    reinitialised.sort_unstable();
+    println!(
+        "abort and reinitialise: p50 {:?}, worst {:?}",
+        reinitialised[5], reinitialised[10]
+    );
     assert_eq!(visible(&brokers, &topic, 8), 100_000);
 }
 
@@ -461,14 +464,14 @@ fn a_broker_that_restarts_in_a_transaction_ends_neither_the_run_nor_hangs_it() {
         let begun = clock::now();
         writer.abort(Duration::from_millis(500));
         let limit = Duration::from_secs(5);
-        assert_eq!(writer.recycle(limit).unwrap_err().kind, Kind::TimedOut);
+        assert_eq!(writer.reinitialise(limit).unwrap_err().kind, Kind::TimedOut);
         assert!(
             begun.elapsed() < Duration::from_secs(24),
             "{down}: {:?}",
             begun.elapsed()
         );
         cluster.broker_up(1).unwrap();
-        recycle(&mut writer);
+        reinitialise(&mut writer);
         write(&mut writer, &records(100)).unwrap();
         assert!(writer.drain(LIMIT).unwrap());
         send(&mut writer, &positions, "g");
@@ -493,13 +496,13 @@ fn what_took_as_long_as_a_repetition_is_not_clean() {
         "slow positions count for the commit too"
     );
     assert_eq!(writer.stage(0, &nowhere(), &records(1), 0).unwrap_err().kind, Kind::Bug);
-    recycle(&mut writer);
+    reinitialise(&mut writer);
 
     let unavailable = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS];
     send(&mut writer, &positions, "g");
     cluster.request_errors(RDKafkaApiKey::EndTxn, &unavailable);
     assert_eq!(writer.commit(LIMIT), CommitOutcome::Slow);
-    recycle(&mut writer);
+    reinitialise(&mut writer);
     send(&mut writer, &positions, "g");
     commit(&mut writer);
 }
@@ -547,7 +550,7 @@ fn a_topic_that_may_not_be_written_is_final_and_a_lost_producer_id_is_not() {
         let error = lost.unwrap_err();
         assert_eq!(error.kind, kind, "{error}");
         writer.abort(LIMIT);
-        recycle(&mut writer);
+        reinitialise(&mut writer);
     }
     write(&mut writer, &records(100)).unwrap();
     assert!(writer.drain(LIMIT).unwrap());
@@ -570,7 +573,7 @@ fn a_record_that_every_broker_would_refuse_in_the_same_way_is_final() {
         let error = lost.unwrap_err();
         assert_eq!(error.kind, Kind::Kafka, "{code:?}: {error}");
         writer.abort(LIMIT);
-        recycle(&mut writer);
+        reinitialise(&mut writer);
     }
 }
 
@@ -595,7 +598,7 @@ fn what_only_a_rebalance_refuses_is_told_from_what_will_be_refused_again() {
         let told = format!("{sent:?}");
         assert!(told.starts_with(means), "{:?} {told}", RDKafkaErrorCode::from(code));
         writer.abort(LIMIT);
-        recycle(&mut writer);
+        reinitialise(&mut writer);
     }
 }
 

@@ -49,7 +49,7 @@ enum Destination {
 
 impl Writer {
     /// Connects and checks that every topic is there; takes 10 s at most. With transactions also waits until this
-    /// writer is the only one of its transactional id, and what the one before left open is settled; takes 40 s at
+    /// writer is the only one of its transactional id, and what the one before left open is resolved; takes 40 s at
     /// most.
     ///
     /// # Errors
@@ -167,8 +167,8 @@ impl Writer {
     ///
     /// # Errors
     /// `Kafka`: a staged record can never be delivered. With transactions also `TimedOut`: the transaction is lost, and
-    /// can be done again after [`abort`](Self::abort) and [`recycle`](Self::recycle); `Fenced`: a newer process uses
-    /// the transactional id.
+    /// can be done again after [`abort`](Self::abort) and [`reinitialise`](Self::reinitialise); `Fenced`: a newer
+    /// process uses the transactional id.
     pub fn poll(&mut self, wait: Duration) -> Result<()> {
         let deadline = clock::now() + wait;
         let before = self.in_flight();
@@ -234,7 +234,7 @@ impl Writer {
     }
 
     /// Aborts the transaction, if one is open, and throws away what is in flight. How it went does not matter:
-    /// [`recycle`](Self::recycle) must follow, and makes sure of it.
+    /// [`reinitialise`](Self::reinitialise) must follow, and makes sure of it.
     pub fn abort(&mut self, limit: Duration) {
         for producer in &mut self.producers {
             producer.abort(limit);
@@ -248,10 +248,10 @@ impl Writer {
     /// # Errors
     /// `TimedOut`: not yet, call it again. `Fenced`: another process uses the transactional id. `Kafka`: it is not
     /// allowed any more.
-    pub fn recycle(&mut self, limit: Duration) -> Result<()> {
+    pub fn reinitialise(&mut self, limit: Duration) -> Result<()> {
         self.producers
             .iter_mut()
-            .try_for_each(|producer| producer.recycle(limit))
+            .try_for_each(|producer| producer.reinitialise(limit))
     }
 
     /// Why a cluster cannot be reached, while it cannot; for readiness. Asks the cluster if it has to, at most once

@@ -73,8 +73,8 @@ impl Turn<'_> {
                 self.commit_offsets(offsets, outcome).unwrap_or(Event::CommitUnknown)
             }
             (Command::Apply, Some(name)) => self.apply_all(name),
-            (Command::Recycle, _) => self.replace_producer(outcome),
-            (Command::Settle, Some(name)) => self.settle(name, outcome),
+            (Command::Reinitialise, _) => self.replace_producer(outcome),
+            (Command::Resolve, Some(name)) => self.resolve_in_doubt(name, outcome),
             (Command::Rewind, _) => self.rewind_all(outcome),
             (command, _) => unreachable!("{command:?} is asked for and nothing is sealed"),
         };
@@ -132,7 +132,7 @@ impl Turn<'_> {
     fn commit(&mut self, outcome: Outcome) -> Event {
         match self.commit_transaction(outcome) {
             Event::Fenced | Event::Expired if !self.case.conditions.stop_when_fenced => Event::Committed,
-            Event::CommitUnknown if !self.case.conditions.settle => Event::Committed,
+            Event::CommitUnknown if !self.case.conditions.resolve => Event::Committed,
             event => event,
         }
     }
@@ -146,28 +146,28 @@ impl Turn<'_> {
     }
 
     fn replace_producer(&mut self, outcome: Outcome) -> Event {
-        let is_replaced = self.case.conditions.recycle || self.is_fenced();
-        if is_replaced && !self.recycle(outcome) {
-            return Event::RecycleFailed;
+        let is_replaced = self.case.conditions.reinitialise || self.is_fenced();
+        if is_replaced && !self.reinitialise(outcome) {
+            return Event::ReinitialiseFailed;
         }
-        Event::Recycled
+        Event::Reinitialised
     }
 
     /// What is committed for the tasks of the bundle that are still this worker's, as far as it was told: a loss that
     /// it does not know of yet does not make its own pointer another one.
-    fn settle(&mut self, name: Pointer, outcome: Outcome) -> Event {
+    fn resolve_in_doubt(&mut self, name: Pointer, outcome: Outcome) -> Event {
         let Some(committed) = self.read_committed(outcome) else {
-            return Event::Unsettled;
+            return Event::Unresolved;
         };
         let is_mine = |task: usize| self.world.workers[self.worker].tasks[task].is_some();
         let mine = self.frames(name).filter(|(task, _)| is_mine(*task));
         let pointers: Vec<Pointer> = mine.map(|(task, _)| committed[task][0].1).collect();
         if pointers.contains(&name) {
-            Event::SettledNew
+            Event::ResolvedNew
         } else if pointers.is_empty() {
-            Event::SettledOther
+            Event::ResolvedOther
         } else {
-            Event::SettledOld
+            Event::ResolvedOld
         }
     }
 
@@ -210,7 +210,7 @@ pub(crate) fn outcomes(case: &Case, world: &World, worker: usize, command: Comma
         Command::Drain => {
             [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well || o == Fails && may_fail && is_sealed))
         }
-        Command::AwaitBundle | Command::Recycle => {
+        Command::AwaitBundle | Command::Reinitialise => {
             [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well || o == Fails && may_fail))
         }
         Command::SendOffsets => [
@@ -234,7 +234,7 @@ pub(crate) fn outcomes(case: &Case, world: &World, worker: usize, command: Comma
             (Held, unanswered && late),
             (Fails, unanswered),
         ],
-        Command::Settle | Command::Rewind => {
+        Command::Resolve | Command::Rewind => {
             [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well && may_read || o == Fails && may_fail))
         }
         _ => [Well, Fails, Slow, Unanswered, Held].map(|o| (o, o == Well)),

@@ -191,7 +191,7 @@ fn a_late_commit_tears_the_next_transaction_of_the_same_producer() {
             faults: Faults { late: 1, ..NONE },
             ..CASE
         },
-        leave_out: |conditions| conditions.recycle = false,
+        leave_out: |conditions| conditions.reinitialise = false,
         breaks: "I1",
         trace: &[
             Process(0, 0, 0),
@@ -217,7 +217,7 @@ fn late_offsets_rewind_the_next_transaction_of_the_same_producer() {
             faults: Faults { late: 1, ..NONE },
             ..CASE
         },
-        leave_out: |conditions| conditions.recycle = false,
+        leave_out: |conditions| conditions.reinitialise = false,
         breaks: "I1",
         trace: &[
             Process(0, 0, 0),
@@ -249,7 +249,7 @@ fn an_unknown_outcome_taken_for_a_success_runs_ahead_of_kafka() {
             faults: Faults { unanswered: 1, ..NONE },
             ..CASE
         },
-        leave_out: |conditions| conditions.settle = false,
+        leave_out: |conditions| conditions.resolve = false,
         breaks: "I6",
         trace: &[
             Process(0, 0, 0),

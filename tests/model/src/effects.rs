@@ -39,7 +39,7 @@ pub(crate) enum Effect {
     /// The transaction was aborted.
     Aborted,
     /// The producer was replaced.
-    Recycled,
+    Reinitialised,
     /// What is committed was asked for.
     ReadCommitted,
     /// A task's state was brought to this.
@@ -245,8 +245,8 @@ impl<'a> Turn<'a> {
 
     /// Initialising a producer aborts what the one before left open, and gives it a new epoch. Whether it was done in
     /// time.
-    pub(crate) fn recycle(&mut self, outcome: Outcome) -> bool {
-        self.note(Effect::Recycled);
+    pub(crate) fn reinitialise(&mut self, outcome: Outcome) -> bool {
+        self.note(Effect::Reinitialised);
         if self.fails(outcome) {
             return false;
         }

@@ -36,9 +36,9 @@ pub struct Conditions {
     /// 4: a commit covers the idle partitions of a task.
     pub all_partitions: bool,
     /// 5: a new producer after anything but a clean commit.
-    pub recycle: bool,
-    /// 6: an unknown outcome is settled; without: taken for a success.
-    pub settle: bool,
+    pub reinitialise: bool,
+    /// 6: an unknown outcome is resolved; without: taken for a success.
+    pub resolve: bool,
     /// 7: the bundle is durable before its name is sent.
     pub bundle_first: bool,
     /// 9: what may still be committed is not collected.
@@ -54,8 +54,8 @@ impl Conditions {
         group_metadata: true,
         assignment_epochs: true,
         all_partitions: true,
-        recycle: true,
-        settle: true,
+        reinitialise: true,
+        resolve: true,
         bundle_first: true,
         age: true,
         stop_when_fenced: true,

@@ -20,15 +20,15 @@ pub struct CommitLimits {
     pub revocation: Duration,
     /// Being a member of its groups again.
     pub membership: Duration,
-    /// One request of a commit: a run that is asked to stop meanwhile has ten seconds. What takes longer is settled by
+    /// One request of a commit: a run that is asked to stop meanwhile has ten seconds. What takes longer is resolved by
     /// what is committed.
     pub commit: Duration,
     /// The abort of a transaction: one that is not answered is left to the next producer, which waits for it.
     pub abort: Duration,
     /// A new producer: it waits for, or aborts, what the old one left. The groups are polled between two tries.
-    pub recycle: Duration,
+    pub reinitialise: Duration,
     /// One question about what is committed.
-    pub settle: Duration,
+    pub resolve: Duration,
     /// The acknowledgements and the bundle of the last checkpoint, from when the run was asked to stop.
     pub last_drain: Duration,
     /// Its requests, from then.
@@ -49,9 +49,9 @@ pub enum BrokenCondition {
     /// What is applied was, too.
     AssignmentEpochsAtApply,
     /// After anything but a clean commit the producer is a new one.
-    Recycle,
-    /// A commit that nobody knows of is settled.
-    Settle,
+    Reinitialise,
+    /// A commit that nobody knows of is resolved.
+    Resolve,
     /// Tasks go back to what is committed.
     GoBack,
 }
@@ -223,8 +223,8 @@ impl Coordinator {
             Command::CommitTransaction => self.commit_transaction(ports).map(Some),
             Command::CommitOffsets => self.commit_offsets(ports, waiting),
             Command::Apply => self.apply(ports).map(Some),
-            Command::Recycle => self.recycle(ports),
-            Command::Settle => self.settle(ports).map(Some),
+            Command::Reinitialise => self.reinitialise(ports),
+            Command::Resolve => self.resolve_in_doubt(ports).map(Some),
             Command::Rewind => self.rewind(ports).map(Some),
             command => Err(defect(format!("{command:?} is not answered"))),
         }
@@ -362,7 +362,7 @@ impl Coordinator {
     fn commit_transaction(&mut self, ports: &mut impl CommitPorts) -> Result<Event> {
         let limit = self.time_left(ports, self.limits.commit);
         let committed = match ports.commit_transaction(limit)? {
-            Event::CommitUnknown if !self.keeps(BrokenCondition::Settle) => Event::Committed,
+            Event::CommitUnknown if !self.keeps(BrokenCondition::Resolve) => Event::Committed,
             event => event,
         };
         if let (Event::Committed | Event::CommittedSlow, Some(in_flight)) = (committed, &self.in_flight) {

@@ -241,13 +241,13 @@ impl Outputs for Worker {
         Ok(())
     }
 
-    fn recycle(&mut self, limit: Duration) -> Result<Event> {
-        match self.writer.recycle(limit) {
-            Ok(()) => Ok(Event::Recycled),
+    fn reinitialise(&mut self, limit: Duration) -> Result<Event> {
+        match self.writer.reinitialise(limit) {
+            Ok(()) => Ok(Event::Reinitialised),
             // A run that is to stop leaves now: the next start aborts what is open.
             Err(error) if error.kind == Kind::TimedOut => {
                 self.checkpoint_failed(Kind::Kafka, error.to_string());
-                Ok(Event::RecycleFailed)
+                Ok(Event::ReinitialiseFailed)
             }
             Err(error) => Err(error),
         }

@@ -69,8 +69,8 @@ pub trait Outputs {
     fn commit_transaction(&mut self, limit: Duration) -> Result<Event>;
     /// Aborts the transaction, if one is open.
     fn abort(&mut self, limit: Duration) -> Result<()>;
-    /// Throws the producer away and initialises a new one: `Recycled` or `RecycleFailed`.
-    fn recycle(&mut self, limit: Duration) -> Result<Event>;
+    /// Throws the producer away and initialises a new one: `Reinitialised` or `ReinitialiseFailed`.
+    fn reinitialise(&mut self, limit: Duration) -> Result<Event>;
 }
 
 /// The state of the tasks, and the store of checkpoints.

@@ -12,27 +12,27 @@ use crate::source::GroupOffset;
 use std::collections::BTreeMap;
 
 impl Coordinator {
-    pub(super) fn recycle(&mut self, ports: &mut impl CommitPorts) -> Result<Option<Event>> {
+    pub(super) fn reinitialise(&mut self, ports: &mut impl CommitPorts) -> Result<Option<Event>> {
         // A process that stood still may learn here that another one took its place.
         ports.poll_groups()?;
         self.hear(ports)?;
-        if !self.keeps(BrokenCondition::Recycle) {
-            return Ok(Some(Event::Recycled));
+        if !self.keeps(BrokenCondition::Reinitialise) {
+            return Ok(Some(Event::Reinitialised));
         }
-        let limit = self.time_left(ports, self.limits().recycle);
-        ports.recycle(limit).map(Some)
+        let limit = self.time_left(ports, self.limits().reinitialise);
+        ports.reinitialise(limit).map(Some)
     }
 
     /// Which of the two a commit in doubt was: the pointers say.
-    pub(super) fn settle(&mut self, ports: &mut impl CommitPorts) -> Result<Event> {
-        let limit = self.time_left(ports, self.limits().settle);
+    pub(super) fn resolve_in_doubt(&mut self, ports: &mut impl CommitPorts) -> Result<Event> {
+        let limit = self.time_left(ports, self.limits().resolve);
         let Some(committed) = ports.committed(limit)? else {
-            return Ok(Event::Unsettled);
+            return Ok(Event::Unresolved);
         };
         let Some(in_flight) = &self.in_flight else {
-            return Ok(Event::SettledOther);
+            return Ok(Event::ResolvedOther);
         };
-        let mut settled = Event::SettledOther;
+        let mut resolved = Event::ResolvedOther;
         for of in &in_flight.covered {
             let Some((_, Some((_, metadata)))) = committed.iter().find(|(at, _)| *at == of.at) else {
                 continue;
@@ -41,23 +41,23 @@ impl Coordinator {
                 return Ok(Event::Foreign);
             };
             if in_flight.pointers.contains(&pointer) {
-                settled = Event::SettledNew;
+                resolved = Event::ResolvedNew;
                 break;
             }
-            settled = Event::SettledOld;
+            resolved = Event::ResolvedOld;
         }
-        if settled == Event::SettledNew {
+        if resolved == Event::ResolvedNew {
             self.forget_lost(ports);
             if let Some(in_flight) = &self.in_flight {
                 ports.committed_by_transaction(in_flight);
             }
         }
-        Ok(settled)
+        Ok(resolved)
     }
 
     /// Goes on at what is committed.
     pub(super) fn rewind(&mut self, ports: &mut impl CommitPorts) -> Result<Event> {
-        let limit = self.time_left(ports, self.limits().settle);
+        let limit = self.time_left(ports, self.limits().resolve);
         let Some(committed) = ports.committed(limit)? else {
             return Ok(Event::RewindFailed);
         };

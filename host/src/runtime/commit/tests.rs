@@ -18,8 +18,8 @@ const LIMITS: CommitLimits = CommitLimits {
     membership: SECOND,
     commit: SECOND,
     abort: SECOND,
-    recycle: SECOND,
-    settle: SECOND,
+    reinitialise: SECOND,
+    resolve: SECOND,
     last_drain: SECOND,
     last_commit: SECOND,
     least: Duration::ZERO,
@@ -140,7 +140,7 @@ impl Groups for Chance {
 
     fn committed(&mut self, _limit: Duration) -> Result<Option<Vec<GroupOffset>>> {
         let of = *self.due.front().unwrap();
-        assert!(matches!(of, Command::Settle | Command::Rewind), "{of:?} is due");
+        assert!(matches!(of, Command::Resolve | Command::Rewind), "{of:?} is due");
         self.called(of);
         let held = match self.roll(4) {
             0 => return Ok(None),
@@ -235,9 +235,9 @@ impl Outputs for Chance {
         Ok(())
     }
 
-    fn recycle(&mut self, _limit: Duration) -> Result<Event> {
-        self.called(Command::Recycle);
-        Ok(self.one_of(&[Event::Recycled, Event::Recycled, Event::RecycleFailed]))
+    fn reinitialise(&mut self, _limit: Duration) -> Result<Event> {
+        self.called(Command::Reinitialise);
+        Ok(self.one_of(&[Event::Reinitialised, Event::Reinitialised, Event::ReinitialiseFailed]))
     }
 }
 

@@ -24,18 +24,18 @@ pub(crate) fn offsets_in_checkpoint(pipeline: &Pipeline) -> bool {
     pipeline.sources.iter().any(is_kept)
 }
 
-/// Plans a set, from the newest bundles if they are the truth. What they do not hold yet is resolved once and
+/// Plans a subtopology, from the newest bundles if they are the truth. What they do not hold yet is resolved once and
 /// written.
 pub(in crate::runtime) fn plan(
     pipeline: &Pipeline,
-    set: &[KafkaSource],
+    sources: &[KafkaSource],
     member: &MemberSettings,
     store: Option<&CheckpointStore>,
 ) -> Result<Plan> {
     let Some(store) = store.filter(|_| offsets_in_checkpoint(pipeline)) else {
-        return source::plan(set, member, None);
+        return source::plan(sources, member, None);
     };
-    let task_ids = TaskIds::of(set);
+    let task_ids = TaskIds::of(sources);
     let newest = RefCell::new(Vec::new());
     let kept = |partitions: &[TopicPartition]| {
         let tasks: BTreeSet<String> = partitions.iter().map(|at| task_ids.task(at)).collect();
@@ -45,21 +45,25 @@ pub(in crate::runtime) fn plan(
         newest.replace(found);
         Ok(kept)
     };
-    let plan = source::plan(set, member, Some(&kept))?;
-    source::refuse_changed("failed to start", &recorded(set, &newest.borrow()), plan.counts())?;
+    let plan = source::plan(sources, member, Some(&kept))?;
+    source::refuse_changed("failed to start", &recorded(sources, &newest.borrow()), plan.counts())?;
     begin(pipeline, store, &task_ids, &newest.take(), &plan)?;
     Ok(plan)
 }
 
-/// How many partitions the topics of a set had when the newest of its bundles that tells was written.
-fn recorded(set: &[KafkaSource], newest: &[(Pointer, ManifestEntry)]) -> PartitionCounts {
-    let is_of_set = |entry: &&ManifestEntry| set.first().is_some_and(|first| first.name == source_of(&entry.task));
+/// How many partitions the topics of a subtopology had when the newest of its bundles that tells was written.
+fn recorded(sources: &[KafkaSource], newest: &[(Pointer, ManifestEntry)]) -> PartitionCounts {
+    let is_of_set = |entry: &&ManifestEntry| {
+        sources
+            .first()
+            .is_some_and(|first| first.name == source_of(&entry.task))
+    };
     let mut of_set = newest.iter().map(|(_, entry)| entry).filter(is_of_set);
     let told = of_set.find(|entry| !entry.partition_counts.is_empty());
     told.map(|entry| entry.partition_counts.clone()).unwrap_or_default()
 }
 
-/// The positions of the set's tasks.
+/// The positions of the subtopology's tasks.
 fn held(task_ids: &TaskIds, newest: &[(Pointer, ManifestEntry)]) -> CheckpointedPositions {
     let mut kept = CheckpointedPositions::new();
     for (pointer, entry) in newest {

@@ -1,4 +1,4 @@
-//! Which topic of a set the group shares out, and whether all members of the group hold with that.
+//! Which topic of a subtopology the group shares out, and whether all members of the group hold with that.
 //!
 //! The first topic that the file names leads, unless the members that are there follow another one: then this process
 //! follows it too. So a program or a file of another version joins without a stop. Never does it depend on numbers of
@@ -27,11 +27,11 @@ const ON_THE_MOVE: Duration = Duration::from_secs(3);
 const AFTER_SESSION: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A client that looks at the group of a set whose topics follow one of them.
+/// A client that looks at the group of a subtopology whose topics follow one of them.
 pub(in crate::source) struct Onlooker {
     client: Arc<Client>,
     group: String,
-    /// All topics of the set, in the order of the file.
+    /// All topics of the subtopology, in the order of the file.
     topics: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Debug for Onlooker {
     }
 }
 
-/// A member of the group that reads topics of the set.
+/// A member of the group that reads topics of the subtopology.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SeenMember {
     /// Its client id and its host, for people.
@@ -52,8 +52,8 @@ struct SeenMember {
 
 impl Onlooker {
     /// An onlooker, if there is something to agree on: a topic that follows another one.
-    pub(super) fn of(client: &Arc<Client>, set: &[KafkaSource], sharing: &Sharing) -> Option<Self> {
-        let (source, Sharing::Led { leader, followers }) = (set.first()?, sharing) else {
+    pub(super) fn of(client: &Arc<Client>, sources: &[KafkaSource], sharing: &Sharing) -> Option<Self> {
+        let (source, Sharing::Led { leader, followers }) = (sources.first()?, sharing) else {
             return None;
         };
         (!followers.is_empty()).then(|| Self {
@@ -63,12 +63,12 @@ impl Onlooker {
         })
     }
 
-    /// How the set is shared out: what the group's members follow leads, else the first topic of the file. Members that
-    /// do not agree may be dead ones, so they are waited for as long as a session lasts.
+    /// How the subtopology is shared out: what the group's members follow leads, else the first topic of the file.
+    /// Members that do not agree may be dead ones, so they are waited for as long as a session lasts.
     ///
     /// Errors: `Kafka`, the members do not agree, or the leader has fewer partitions than a topic that follows it.
-    pub(super) fn share(&self, set: &[KafkaSource], counts: &[(usize, String, i32)]) -> Result<Sharing> {
-        let session = set.first().map(|source| source.session_timeout).unwrap_or_default();
+    pub(super) fn share(&self, sources: &[KafkaSource], counts: &[(usize, String, i32)]) -> Result<Sharing> {
+        let session = sources.first().map(|source| source.session_timeout).unwrap_or_default();
         let (begun, mut told) = (clock::now(), false);
         loop {
             let seen = self.look();
@@ -89,7 +89,7 @@ impl Onlooker {
                     }
                     Err(refused) => Some(refused),
                 },
-                Some(Err(seen)) => Some(differ("start", set, &self.group, &self.topics[0], seen)),
+                Some(Err(seen)) => Some(differ("start", sources, &self.group, &self.topics[0], seen)),
             };
             if let Some(refused) = refused {
                 if passed >= session + AFTER_SESSION {
@@ -121,18 +121,18 @@ impl Onlooker {
         })
     }
 
-    /// Whether all members that read topics of the set follow `leader`; `None`: nobody can tell now.
+    /// Whether all members that read topics of the subtopology follow `leader`; `None`: nobody can tell now.
     ///
     /// Errors: `Kafka`, one of them does not.
-    pub(in crate::source) fn check(&self, set: &[KafkaSource], leader: &str) -> Result<Option<()>> {
+    pub(in crate::source) fn check(&self, sources: &[KafkaSource], leader: &str) -> Result<Option<()>> {
         let Some(seen) = self.look() else { return Ok(None) };
         match seen.iter().find(|seen| !is_only(&seen.topics, leader)) {
             None => Ok(Some(())),
-            Some(other) => Err(differ("read", set, &self.group, leader, other)),
+            Some(other) => Err(differ("read", sources, &self.group, leader, other)),
         }
     }
 
-    /// The members that read topics of the set; `None`: the group is on the move, or nobody answers now.
+    /// The members that read topics of the subtopology; `None`: the group is on the move, or nobody answers now.
     fn look(&self) -> Option<Vec<SeenMember>> {
         let listed = self.client.fetch_group_list(Some(&self.group), LOOK);
         self.forget_events();
@@ -200,8 +200,8 @@ fn followed<'a>(topics: &'a [String], seen: &'a [SeenMember]) -> Result<Option<&
     }
 }
 
-fn differ(verb: &str, set: &[KafkaSource], group: &str, leader: &str, other: &SeenMember) -> Error {
-    let names: Vec<_> = set.iter().map(|source| source.name.as_str()).collect();
+fn differ(verb: &str, sources: &[KafkaSource], group: &str, leader: &str, other: &SeenMember) -> Error {
+    let names: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
     let theirs: Vec<_> = other.topics.iter().map(String::as_str).collect();
     Error::new(
         Kind::Kafka,

@@ -18,7 +18,7 @@ type FoundPositions = Vec<Option<CommittedOffset>>;
 /// What the group holds, and what checkpoints hold. The group is asked only if something needs it: the user may not
 /// have the right.
 pub(super) fn committed(
-    set: &[KafkaSource],
+    sources: &[KafkaSource],
     all: &[TopicPartition],
     lookup: &Lookup<'_>,
     kept: Option<&CheckpointedPositions>,
@@ -30,7 +30,7 @@ pub(super) fn committed(
         matches!(source.start, Start::GroupOffsets | Start::Offsets(_))
             || matches!(source.stop, Some(Stop::GroupOffsets))
     };
-    let of_group = if set.iter().any(needs_group) {
+    let of_group = if sources.iter().any(needs_group) {
         lookup.committed(all)?
     } else {
         vec![None; all.len()]

@@ -13,11 +13,11 @@ use crate::error::{Error, Kind, Result};
 pub struct Meeting {
     /// The operator's name.
     pub operator: String,
-    /// Indexes in the set.
+    /// Indexes in the subtopology.
     pub sources: Vec<usize>,
 }
 
-/// Where the records of a set come to state.
+/// Where the records of a subtopology come to state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyedSources {
     /// The operators that keep any.
@@ -30,20 +30,20 @@ pub struct KeyedSources {
 ///
 /// Errors: `Kafka`, topics that meet have different numbers; `Corrupt`, a topic has another number than its checkpoints
 /// say.
-pub(super) fn fixed(set: &[KafkaSource], keyed: &KeyedSources, layout: &Layout) -> Result<PartitionCounts> {
+pub(super) fn fixed(sources: &[KafkaSource], keyed: &KeyedSources, layout: &Layout) -> Result<PartitionCounts> {
     let mut fixed = PartitionCounts::new();
     for meeting in &keyed.meetings {
         let of_meeting: Vec<_> = (layout.counts.iter())
             .filter(|(index, ..)| meeting.sources.contains(index))
             .collect();
         // What is named partition by partition meets nothing: each of them is a task of its own.
-        let mut spread =
-            (of_meeting.iter()).filter(|(index, ..)| !matches!(set[*index].subscription, Subscription::Partitions(_)));
+        let mut spread = (of_meeting.iter())
+            .filter(|(index, ..)| !matches!(sources[*index].subscription, Subscription::Partitions(_)));
         if let Some((_, first, of_first)) = spread.next()
             && let Some((_, other, of_other)) = spread.find(|(.., count)| count != of_first)
         {
             return Err(unequal(
-                set,
+                sources,
                 meeting,
                 (first.as_str(), *of_first),
                 (other.as_str(), *of_other),
@@ -55,9 +55,9 @@ pub(super) fn fixed(set: &[KafkaSource], keyed: &KeyedSources, layout: &Layout) 
     Ok(fixed)
 }
 
-fn unequal(set: &[KafkaSource], meeting: &Meeting, one: (&str, i32), other: (&str, i32)) -> Error {
+fn unequal(sources: &[KafkaSource], meeting: &Meeting, one: (&str, i32), other: (&str, i32)) -> Error {
     let names: Vec<_> = (meeting.sources.iter())
-        .filter_map(|index| Some(set.get(*index)?.name.as_str()))
+        .filter_map(|index| Some(sources.get(*index)?.name.as_str()))
         .collect();
     let (fewer, more) = if one.1 < other.1 { (one, other) } else { (other, one) };
     Error::new(
@@ -99,7 +99,7 @@ pub fn changed(what: &str, topic: &str, before: i32, now: i32) -> Error {
          state",
     )
     .hint(format!(
-        "read a topic that has {before} partitions; or build the state anew: after `sandbar offsets set`, which \
+        "read a topic that has {before} partitions; or build the state anew: after `sandbar offsets sources`, which \
          begins where it is told and with no state, or under another pipeline name"
     ))
 }

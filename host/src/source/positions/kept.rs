@@ -38,12 +38,12 @@ impl Plan {
 
     /// Whether the group is told positions that checkpoints hold.
     pub(in crate::source) fn tells_group(&self) -> bool {
-        self.is_kept() && (self.set.iter()).any(|source| source.commit_offsets != CommitOffsets::Never)
+        self.is_kept() && (self.sources.iter()).any(|source| source.commit_offsets != CommitOffsets::Never)
     }
 
     /// Whether partitions are given by hand, so that none is looked for.
     pub(in crate::source) fn is_named(&self) -> bool {
-        (self.set.iter()).all(|source| matches!(source.subscription, Subscription::Partitions(_)))
+        (self.sources.iter()).all(|source| matches!(source.subscription, Subscription::Partitions(_)))
     }
 
     /// The partitions of a worker if nobody else shares them out: named ones in turn, others by number, so that

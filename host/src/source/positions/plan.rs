@@ -22,7 +22,7 @@ use crate::task_id::TaskIds;
 /// The members commit what was not committed in this time.
 const FIRST_POINTERS: Duration = Duration::from_secs(5);
 
-/// Who reads: what the members of a process have in common, and what it knows of the set that they read.
+/// Who reads: what the members of a process have in common, and what it knows of the subtopology that they read.
 #[derive(Debug, Clone)]
 pub struct MemberSettings {
     /// The pipeline's name.
@@ -33,9 +33,9 @@ pub struct MemberSettings {
     pub workers: usize,
     /// Bytes that one consumer may hold of records read and not yet handed over.
     pub queue_bytes: u64,
-    /// Where the set's records come to state.
+    /// Where the subtopology's records come to state.
     pub keyed: KeyedSources,
-    /// The pipeline's sources of other sets that are read in the same group.
+    /// The pipeline's sources of other subtopologies that are read in the same group.
     pub beside: Vec<KafkaSource>,
     /// How long a worker may go without asking the group for anything; after that its partitions are somebody else's.
     pub poll_interval: Duration,
@@ -53,7 +53,7 @@ impl MemberSettings {
 /// A partition, where it starts and why, and where it stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedStart {
-    /// Index of its source in the set.
+    /// Index of its source in the subtopology.
     pub source: usize,
     /// The partition.
     pub partition: TopicPartition,
@@ -71,10 +71,11 @@ pub struct ResolvedStart {
     pub leader_epoch: Option<i32>,
 }
 
-/// Where the partitions of a set start and stop, and what the workers of this process tell each other about them.
+/// Where the partitions of a subtopology start and stop, and what the workers of this process tell each other about
+/// them.
 #[derive(Debug)]
 pub struct Plan {
-    pub(in crate::source) set: Vec<KafkaSource>,
+    pub(in crate::source) sources: Vec<KafkaSource>,
     pub(in crate::source) member: MemberSettings,
     pub(in crate::source) sharing: Sharing,
     /// There is one if the group shares out one topic and others follow it.
@@ -93,19 +94,19 @@ pub struct Plan {
 /// Gives what checkpoints hold of partitions.
 pub type AskKept<'a> = dyn Fn(&[TopicPartition]) -> Result<CheckpointedPositions> + 'a;
 
-/// Looks the topics of a set up, resolves all starts and stops to numbers and commits each partition's first pointer,
-/// so that a crash before the first commit starts at the same place. Once a process, before its workers join.
+/// Looks the topics of a subtopology up, resolves all starts and stops to numbers and commits each partition's first
+/// pointer, so that a crash before the first commit starts at the same place. Once a process, before its workers join.
 ///
-/// `kept`: if checkpoints are the truth, gives what the newest ones hold of the set's partitions. Nothing is
+/// `kept`: if checkpoints are the truth, gives what the newest ones hold of the subtopology's partitions. Nothing is
 /// committed then, and what the group holds is no position of ours.
 ///
 /// Errors are of kind `Kafka`: no broker answers within 15 s, a topic, partition or offset that the file names does not
 /// exist, nothing says where to start, topics that meet have numbers of partitions that do not fit, the group's members
 /// do not agree with this process. `Corrupt`: a topic has another number of partitions than its state was made with.
 /// `Invalid`: sources that cannot be read together.
-pub fn plan(set: &[KafkaSource], member: &MemberSettings, kept: Option<&AskKept<'_>>) -> Result<Plan> {
+pub fn plan(sources: &[KafkaSource], member: &MemberSettings, kept: Option<&AskKept<'_>>) -> Result<Plan> {
     // At the start there is no later: what only took too long is a broker that is not there.
-    resolve(set, member, kept).map_err(|error| match error.kind {
+    resolve(sources, member, kept).map_err(|error| match error.kind {
         Kind::TimedOut => Error {
             kind: Kind::Kafka,
             ..error
@@ -114,8 +115,8 @@ pub fn plan(set: &[KafkaSource], member: &MemberSettings, kept: Option<&AskKept<
     })
 }
 
-fn resolve(set: &[KafkaSource], member: &MemberSettings, kept: Option<&AskKept<'_>>) -> Result<Plan> {
-    let Some(first) = set.first() else {
+fn resolve(sources: &[KafkaSource], member: &MemberSettings, kept: Option<&AskKept<'_>>) -> Result<Plan> {
+    let Some(first) = sources.first() else {
         return Err(Error::new(
             Kind::Bug,
             "failed to plan: no source",
@@ -123,17 +124,17 @@ fn resolve(set: &[KafkaSource], member: &MemberSettings, kept: Option<&AskKept<'
         ));
     };
     let client = Arc::new(consumer::non_member(first)?);
-    let lookup = |source: usize| lookup(&client, &set[source]);
-    let layout = topics::lay_out(set, &member.beside, &lookup)?;
-    let counts = counts::fixed(set, &member.keyed, &layout)?;
+    let lookup = |source: usize| lookup(&client, &sources[source]);
+    let layout = topics::lay_out(sources, &member.beside, &lookup)?;
+    let counts = counts::fixed(sources, &member.keyed, &layout)?;
     let all: Vec<_> = layout.partitions.iter().map(|(_, at)| at.clone()).collect();
     let kept = kept.map(|kept| kept(&all)).transpose()?;
-    let (sharing, onlooker) = shared(set, &layout, &client, kept.is_some())?;
-    let mut facts = read_facts(set, &layout, &lookup(0), kept.as_ref())?;
-    measure_open_ends(set, &layout, &mut facts)?;
-    let placed = place(set, &layout, &facts)?;
+    let (sharing, onlooker) = shared(sources, &layout, &client, kept.is_some())?;
+    let mut facts = read_facts(sources, &layout, &lookup(0), kept.as_ref())?;
+    measure_open_ends(sources, &layout, &mut facts)?;
+    let placed = place(sources, &layout, &facts)?;
     let plan = Plan {
-        set: set.to_vec(),
+        sources: sources.to_vec(),
         member: member.clone(),
         sharing,
         onlooker,
@@ -151,19 +152,21 @@ fn resolve(set: &[KafkaSource], member: &MemberSettings, kept: Option<&AskKept<'
     Ok(plan)
 }
 
-/// Whether a set can be read with the topics as they are now; nothing is committed. Errors: as [`plan`].
-pub fn check(set: &[KafkaSource], member: &MemberSettings) -> Result<()> {
-    let Some(first) = set.first() else { return Ok(()) };
+/// Whether a subtopology can be read with the topics as they are now; nothing is committed. Errors: as [`plan`].
+pub fn check(sources: &[KafkaSource], member: &MemberSettings) -> Result<()> {
+    let Some(first) = sources.first() else { return Ok(()) };
     let client = Arc::new(consumer::non_member(first)?);
-    let layout = topics::lay_out(set, &member.beside, &|source: usize| lookup(&client, &set[source]))?;
-    counts::fixed(set, &member.keyed, &layout)?;
+    let layout = topics::lay_out(sources, &member.beside, &|source: usize| {
+        lookup(&client, &sources[source])
+    })?;
+    counts::fixed(sources, &member.keyed, &layout)?;
     let is_kept = first.truth == Truth::Checkpoint;
-    shared(set, &layout, &client, is_kept).map(|_sharing| ())
+    shared(sources, &layout, &client, is_kept).map(|_sharing| ())
 }
 
-/// How the set is shared out, and who looks whether the group's members agree on that.
+/// How the subtopology is shared out, and who looks whether the group's members agree on that.
 fn shared(
-    set: &[KafkaSource],
+    sources: &[KafkaSource],
     layout: &Layout,
     client: &Arc<Client>,
     is_kept: bool,
@@ -172,8 +175,8 @@ fn shared(
     if is_kept {
         return Ok((Sharing::ByHand, None));
     }
-    match Onlooker::of(client, set, &layout.sharing) {
-        Some(onlooker) => Ok((onlooker.share(set, &layout.counts)?, Some(onlooker))),
+    match Onlooker::of(client, sources, &layout.sharing) {
+        Some(onlooker) => Ok((onlooker.share(sources, &layout.counts)?, Some(onlooker))),
         None => Ok((layout.sharing.clone(), None)),
     }
 }
@@ -185,13 +188,13 @@ fn lookup<'a>(client: &'a Client, source: &KafkaSource) -> Lookup<'a> {
 /// Ends are read before anything is looked up by time: a record that arrives in between lies behind the end, never
 /// before the start.
 fn read_facts(
-    set: &[KafkaSource],
+    sources: &[KafkaSource],
     layout: &Layout,
     lookup: &Lookup<'_>,
     kept: Option<&CheckpointedPositions>,
 ) -> Result<Vec<Facts>> {
     let all: Vec<_> = layout.partitions.iter().map(|(_, at)| at.clone()).collect();
-    let (committed, own) = checkpointed::committed(set, &all, lookup, kept)?;
+    let (committed, own) = checkpointed::committed(sources, &all, lookup, kept)?;
     let begins = lookup.offsets(&all, Which::Begin)?;
     let ends = lookup.offsets(&all, Which::End)?;
     let mut facts: Vec<_> = committed
@@ -210,7 +213,7 @@ fn read_facts(
             }
         })
         .collect();
-    for (index, source) in set.iter().enumerate() {
+    for (index, source) in sources.iter().enumerate() {
         let of_source: Vec<_> = (0..all.len()).filter(|&at| layout.partitions[at].0 == index).collect();
         if let Start::Timestamp(time) = source.start {
             let wanted = of_source
@@ -247,7 +250,7 @@ fn by_time(
 
 /// A position behind the last stable offset is in the log all the same while transactions are open: only then the true
 /// end is asked for.
-fn measure_open_ends(set: &[KafkaSource], layout: &Layout, facts: &mut [Facts]) -> Result<()> {
+fn measure_open_ends(sources: &[KafkaSource], layout: &Layout, facts: &mut [Facts]) -> Result<()> {
     let beyond: Vec<_> = layout
         .partitions
         .iter()
@@ -258,25 +261,25 @@ fn measure_open_ends(set: &[KafkaSource], layout: &Layout, facts: &mut [Facts]) 
                 high: i64::MAX,
                 ..(*facts).clone()
             };
-            start::start(&set[*source], at, &unbounded).is_ok_and(|(from, _)| from > facts.end)
+            start::start(&sources[*source], at, &unbounded).is_ok_and(|(from, _)| from > facts.end)
         })
         .map(|(index, _)| index)
         .collect();
     if beyond.is_empty() {
         return Ok(());
     }
-    let client = consumer::uncommitted_non_member(&set[0])?;
+    let client = consumer::uncommitted_non_member(&sources[0])?;
     let partitions: Vec<_> = beyond.iter().map(|&index| layout.partitions[index].1.clone()).collect();
-    let highs = lookup(&client, &set[0]).offsets(&partitions, Which::End)?;
+    let highs = lookup(&client, &sources[0]).offsets(&partitions, Which::End)?;
     for (index, high) in beyond.into_iter().zip(highs) {
         facts[index].high = high.unwrap_or(0).max(facts[index].end);
     }
     Ok(())
 }
 
-fn place(set: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<ResolvedStart>> {
+fn place(sources: &[KafkaSource], layout: &Layout, facts: &[Facts]) -> Result<Vec<ResolvedStart>> {
     let mut placed = Vec::with_capacity(facts.len());
-    for (index, source) in set.iter().enumerate() {
+    for (index, source) in sources.iter().enumerate() {
         let (partitions, facts): (Vec<_>, Vec<_>) = layout
             .partitions
             .iter()
@@ -402,14 +405,15 @@ impl Plan {
 
     /// Whether the run ends by itself: each source has a stop, and each partition got one.
     pub fn is_bounded(&self) -> bool {
-        self.set.iter().all(|source| source.stop.is_some()) && self.placed.values().all(|placed| placed.stop.is_some())
+        self.sources.iter().all(|source| source.stop.is_some())
+            && self.placed.values().all(|placed| placed.stop.is_some())
     }
 
     /// What tells a worker of this process from the group's other members.
     pub(in crate::source) fn identity(&self, worker: usize) -> Identity {
         let MemberSettings { pipeline, instance, .. } = &self.member;
         // A process may have several sets in one group: the source's name tells its members apart.
-        let source = &self.set[0].name;
+        let source = &self.sources[0].name;
         Identity {
             client_id: format!("sandbar-{pipeline}-{worker}"),
             instance: instance
@@ -435,21 +439,21 @@ impl Plan {
             crate::config::Subscription::Partitions(named) => named.contains_key(topic),
             crate::config::Subscription::Pattern(_) => true,
         };
-        self.set.iter().position(reads)
+        self.sources.iter().position(reads)
     }
 
-    /// Whether positions of this set are committed to the group.
+    /// Whether positions of this subtopology are committed to the group.
     pub(in crate::source) fn commits(&self) -> bool {
         self.kept.is_none()
             && self
-                .set
+                .sources
                 .iter()
                 .any(|source| source.commit_offsets != CommitOffsets::Never)
     }
 
     /// What rides with a partition's offset if there are no checkpoints: its task, and the stop of a bounded run.
     pub(in crate::source) fn pointer(&self, source: usize, at: &TopicPartition, stop: Option<i64>) -> String {
-        Pointer::first(TaskIds::of(&self.set).task(at)).with_stop(self.kept_stop(source, stop))
+        Pointer::first(TaskIds::of(&self.sources).task(at)).with_stop(self.kept_stop(source, stop))
     }
 
     /// The first position of a partition, with a pointer of ours.
@@ -464,7 +468,7 @@ impl Plan {
 
     /// The stop as it is kept, and the setting that said so.
     pub(in crate::source) fn kept_stop(&self, source: usize, stop: Option<i64>) -> Option<KeptStop> {
-        let setting = self.set[source].stop.as_ref();
+        let setting = self.sources[source].stop.as_ref();
         setting.zip(stop).map(|(setting, at)| KeptStop {
             at,
             setting: offset_metadata::stop_setting(setting),
@@ -472,7 +476,7 @@ impl Plan {
     }
 
     fn check_pointers(&self) -> Result<()> {
-        for source in &self.set {
+        for source in &self.sources {
             let stop = source.stop.as_ref().map(|setting| KeptStop {
                 at: i64::MAX,
                 setting: offset_metadata::stop_setting(setting),

@@ -1,4 +1,4 @@
-//! Which topics and partitions a set reads, and how they are shared out among the members of the group.
+//! Which topics and partitions a subtopology reads, and how they are shared out among the members of the group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub(in crate::source) enum Sharing {
     ByHand,
 }
 
-/// What a set reads now.
+/// What a subtopology reads now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::source) struct Layout {
     pub(in crate::source) sharing: Sharing,
@@ -31,23 +31,23 @@ pub(in crate::source) struct Layout {
     pub(in crate::source) counts: Vec<(usize, String, i32)>,
 }
 
-/// Looks up what a set reads. A topic or partition that the file names must exist; a pattern may match nothing yet.
-/// `beside`: the sources of other sets in the same group.
+/// Looks up what a subtopology reads. A topic or partition that the file names must exist; a pattern may match nothing
+/// yet. `beside`: the sources of other subtopologies in the same group.
 pub(in crate::source) fn lay_out<'a>(
-    set: &[KafkaSource],
+    sources: &[KafkaSource],
     beside: &[KafkaSource],
     lookup: &dyn Fn(usize) -> Lookup<'a>,
 ) -> Result<Layout> {
     let (mut partitions, mut counts) = (Vec::new(), Vec::new());
-    for (index, source) in set.iter().enumerate() {
+    for (index, source) in sources.iter().enumerate() {
         let topics = topics_of(source, &lookup(index))?;
         refuse_shared(source, beside, &topics)?;
         partitions.extend(of_source(source, &topics)?.into_iter().map(|at| (index, at)));
         counts.extend(topics.into_iter().map(|(topic, count)| (index, topic, count)));
     }
-    refuse_doubles(set, &partitions)?;
+    refuse_doubles(sources, &partitions)?;
     Ok(Layout {
-        sharing: sharing(set)?,
+        sharing: sharing(sources)?,
         partitions,
         counts,
     })
@@ -120,20 +120,20 @@ pub(in crate::source) fn numbered(topic: &str, count: i32) -> impl Iterator<Item
     (0..count).map(move |number| TopicPartition::new(topic.clone(), number))
 }
 
-fn sharing(set: &[KafkaSource]) -> Result<Sharing> {
-    if set
+fn sharing(sources: &[KafkaSource]) -> Result<Sharing> {
+    if sources
         .iter()
         .all(|source| matches!(source.subscription, Subscription::Partitions(_)))
     {
         return Ok(Sharing::ByHand);
     }
-    if set.len() == 1 && matches!(set[0].subscription, Subscription::Pattern(_)) {
+    if sources.len() == 1 && matches!(sources[0].subscription, Subscription::Pattern(_)) {
         return Ok(Sharing::Matching);
     }
     let mut names = Vec::new();
-    for source in set {
+    for source in sources {
         let Subscription::Topics(of_source) = &source.subscription else {
-            return Err(cannot_meet(set));
+            return Err(cannot_meet(sources));
         };
         for name in of_source {
             if !names.contains(name) {
@@ -152,8 +152,8 @@ fn sharing(set: &[KafkaSource]) -> Result<Sharing> {
     }
 }
 
-fn cannot_meet(set: &[KafkaSource]) -> Error {
-    let names: Vec<_> = set.iter().map(|source| source.name.as_str()).collect();
+fn cannot_meet(sources: &[KafkaSource]) -> Error {
+    let names: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
     Error::new(
         Kind::Invalid,
         format!("sources `{}` cannot meet in one operator", names.join("`, `")),

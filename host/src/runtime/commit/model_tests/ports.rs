@@ -241,10 +241,10 @@ impl Outputs for Ports<'_> {
         Ok(())
     }
 
-    fn recycle(&mut self, _limit: Duration) -> Result<Event> {
-        Ok(match self.turn.recycle(self.outcome) {
-            true => Event::Recycled,
-            false => Event::RecycleFailed,
+    fn reinitialise(&mut self, _limit: Duration) -> Result<Event> {
+        Ok(match self.turn.reinitialise(self.outcome) {
+            true => Event::Reinitialised,
+            false => Event::ReinitialiseFailed,
         })
     }
 }

@@ -50,7 +50,7 @@ impl Reader {
     /// Joins as a new member: what was owned is lost, and told.
     pub(in crate::source) fn join_anew(&mut self, reason: &str) -> Result<()> {
         let client = Closing::new(consumer::member(
-            &self.plan.set[0],
+            &self.plan.sources[0],
             self.plan.identity(self.worker),
             self.plan.member.limits(),
         )?);

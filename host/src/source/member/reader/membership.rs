@@ -39,7 +39,7 @@ impl Reader {
         }
         let no_member = || not_now("this process is no member of the group right now");
         if matches!(self.plan.sharing, Sharing::ByHand) {
-            return membership::no_membership(&self.plan.set[0].group).ok_or_else(no_member);
+            return membership::no_membership(&self.plan.sources[0].group).ok_or_else(no_member);
         }
         let membership = self.membership().ok_or_else(no_member)?;
         if self.outlived(&membership) {

@@ -24,7 +24,7 @@ use crate::source::member::record_buffer::RecordBuffer;
 use crate::source::positions::plan::Plan;
 use crate::source::positions::topics::Sharing;
 
-/// A member of the group, and the partitions that it reads. One a worker and set.
+/// A member of the group, and the partitions that it reads. One a worker and subtopology.
 ///
 /// Always: at most one batch is handed over and not yet processed; a rebalance event of the group goes before records.
 pub struct Reader {
@@ -87,11 +87,11 @@ impl Reader {
     /// Errors: `Invalid`, settings that librdkafka refuses.
     pub fn join(plan: Arc<Plan>, worker: usize) -> Result<Self> {
         let identity = plan.identity(worker);
-        let client = Closing::new(consumer::member(&plan.set[0], identity, plan.member.limits())?);
+        let client = Closing::new(consumer::member(&plan.sources[0], identity, plan.member.limits())?);
         let queue = RecordQueue::of(&client)?;
-        let max_batch = plan.set.iter().map(|source| source.max_batch).min().unwrap_or(1);
+        let max_batch = plan.sources.iter().map(|source| source.max_batch).min().unwrap_or(1);
         let discovery = plan
-            .set
+            .sources
             .iter()
             .map(|source| source.discovery_interval)
             .min()

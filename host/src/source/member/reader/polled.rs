@@ -7,7 +7,7 @@ use crate::source::positions::plan::ResolvedStart;
 /// Records of one partition. Made once and polled into again and again: it keeps its memory.
 #[derive(Debug)]
 pub struct Batch {
-    /// Index of the source in the set.
+    /// Index of the source in the subtopology.
     pub source: usize,
     /// The partition that all of the records come from.
     pub partition: TopicPartition,
@@ -52,7 +52,7 @@ pub enum Polled {
 /// Where a partition stands, for figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReaderPosition {
-    /// Index of the source in the set.
+    /// Index of the source in the subtopology.
     pub source: usize,
     /// The partition.
     pub partition: TopicPartition,

@@ -382,7 +382,7 @@ impl Reader {
     }
 
     pub(in crate::source) fn lookup(&self, patience: Duration) -> Lookup<'_> {
-        let names: Vec<_> = self.plan.set.iter().map(|source| source.name.as_str()).collect();
+        let names: Vec<_> = self.plan.sources.iter().map(|source| source.name.as_str()).collect();
         Lookup::new(
             &self.client,
             format!("failed to read source `{}`", names.join("`, `")),

@@ -20,7 +20,7 @@ use crate::source::member::commit::Snapshot;
 pub struct OwnedPartition {
     /// The partition.
     pub partition: TopicPartition,
-    /// Index of its source in the set.
+    /// Index of its source in the subtopology.
     pub source: usize,
     /// The next offset to process: what a commit would say.
     pub next: i64,

@@ -66,11 +66,11 @@ impl Reader {
 
     /// Nobody tells of new partitions: this worker takes its share of them.
     fn discover_by_hand(&mut self) -> Result<()> {
-        let subscription = self.plan.set.first().map(|source| source.subscription.clone());
+        let subscription = self.plan.sources.first().map(|source| source.subscription.clone());
         let mut counts = match subscription {
             Some(Subscription::Pattern(pattern)) => {
                 let found = topics::matching(&pattern, &self.lookup(PATIENCE).all_topics()?);
-                topics::refuse_shared(&self.plan.set[0], &self.plan.member.beside, &found)?;
+                topics::refuse_shared(&self.plan.sources[0], &self.plan.member.beside, &found)?;
                 found
             }
             _ => Default::default(),
@@ -95,12 +95,12 @@ impl Reader {
     }
 
     fn discover_topics(&mut self) -> Result<()> {
-        let Some(Subscription::Pattern(pattern)) = self.plan.set.first().map(|source| source.subscription.clone())
+        let Some(Subscription::Pattern(pattern)) = self.plan.sources.first().map(|source| source.subscription.clone())
         else {
             return Ok(());
         };
         let found = topics::matching(&pattern, &self.lookup(PATIENCE).all_topics()?);
-        topics::refuse_shared(&self.plan.set[0], &self.plan.member.beside, &found)?;
+        topics::refuse_shared(&self.plan.sources[0], &self.plan.member.beside, &found)?;
         let names = found.keys().cloned().collect();
         self.discovery.counts = found;
         if names != self.discovery.subscribed {
@@ -138,7 +138,7 @@ impl Reader {
         let (Some(onlooker), Sharing::Led { leader, .. }) = (&self.plan.onlooker, &self.plan.sharing) else {
             return Ok(None);
         };
-        let dissent = match onlooker.check(&self.plan.set, leader) {
+        let dissent = match onlooker.check(&self.plan.sources, leader) {
             Ok(agreed) => {
                 self.discovery.agreement = agreed.is_none().then(|| Interval::new(LOOK_AGAIN));
                 return Ok(None);
@@ -259,7 +259,7 @@ impl Reader {
             ));
         }
         let (at, next, index, stop) = (slot.at.clone(), slot.next, slot.source, slot.stop);
-        let source = &self.plan.set[index];
+        let source = &self.plan.sources[index];
         let facts = self.bounds(&at, next)?;
         let is_cut = is_truncation(&trouble.text);
         if !is_cut && (facts.begin..=facts.high).contains(&next) {
@@ -294,7 +294,7 @@ impl Reader {
         let end = one(lookup.offsets(only, Which::End)?);
         let mut high = end;
         if next > end {
-            let client = consumer::uncommitted_non_member(&self.plan.set[0])?;
+            let client = consumer::uncommitted_non_member(&self.plan.sources[0])?;
             high = one(
                 Lookup::new(&client, "failed to read the end of a log".to_owned(), PATIENCE)
                     .offsets(only, Which::End)?,
