@@ -1,11 +1,13 @@
-//! The simulated broker: inputs, outputs with their transactions, the group and its offsets. It judges nothing; `audit`
-//! does.
+//! The simulated broker: inputs, outputs with their transactions, the groups and their offsets. It judges nothing;
+//! `audit` does.
 
 use crate::random::Random;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Tasks; each has two partitions, so that one of them is idle at times.
-pub(crate) const TASKS: usize = 3;
+pub(crate) const TASKS: usize = 4;
+/// Groups that share the tasks out, each its own; every worker has a member of each.
+pub(crate) const INPUTS: usize = 2;
 /// Partitions of a task.
 pub(crate) const PARTITIONS: usize = 2;
 /// Keys of a partition.
@@ -21,6 +23,11 @@ pub(crate) type Place = (usize, usize);
 pub(crate) type Position = (u64, String);
 /// What a commit says.
 pub(crate) type Offsets = BTreeMap<Place, Position>;
+
+/// The group that shares a task out.
+pub(crate) fn input_of(task: usize) -> usize {
+    task % INPUTS
+}
 
 /// Every place.
 pub(crate) fn places() -> impl Iterator<Item = Place> {
@@ -87,7 +94,7 @@ pub(crate) enum Request {
     PlainOffsets { member: u64, offsets: Offsets },
 }
 
-/// A member of the group, by the worker that it is.
+/// A member of a group.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
     pub(crate) id: u64,
@@ -103,7 +110,8 @@ pub(crate) struct Broker {
     pub(crate) producers: BTreeMap<String, Producer>,
     pub(crate) endings: BTreeMap<u64, Ending>,
     pub(crate) late: Vec<Late>,
-    pub(crate) members: BTreeMap<usize, Member>,
+    /// By worker and group.
+    pub(crate) members: BTreeMap<(usize, usize), Member>,
     pub(crate) owner: [Option<usize>; TASKS],
     /// Who is to get a task once its owner gave it up.
     pub(crate) wanted: [Option<usize>; TASKS],
@@ -205,16 +213,25 @@ impl Broker {
         if self.producers.get(id).is_none_or(|producer| producer.epoch != epoch) {
             return Err(Refusal::Epoch);
         }
-        if !self.is_member(member) {
+        if !self.takes(member, &offsets) {
             return Err(Refusal::Member);
         }
-        self.open(id, epoch, now)?.offsets = Some(offsets);
+        let open = self.open(id, epoch, now)?;
+        open.offsets.get_or_insert_default().extend(offsets);
         Ok(())
     }
 
-    /// Whether `member` is in the group now.
-    pub(crate) fn is_member(&self, member: u64) -> bool {
-        self.members.values().any(|other| other.id == member)
+    /// Whether the group of `member`, which is in it now, has these offsets.
+    pub(crate) fn takes(&self, member: u64, offsets: &Offsets) -> bool {
+        let input = self.members.iter().find(|(_, other)| other.id == member);
+        input.is_some_and(|((_, input), _)| offsets.keys().all(|place| input_of(place.0) == *input))
+    }
+
+    /// Whether the member that the worker has for a group is in it now.
+    pub(crate) fn is_member(&self, worker: usize, input: usize, member: u64) -> bool {
+        self.members
+            .get(&(worker, input))
+            .is_some_and(|other| other.id == member)
     }
 
     /// Whether offsets of `task` wait for the end of a transaction.
@@ -224,18 +241,18 @@ impl Broker {
             .any(|offsets| offsets.keys().any(|place| place.0 == task))
     }
 
-    /// The worker is a member from now on, a new one.
-    pub(crate) fn join(&mut self, worker: usize, now: u64) -> u64 {
-        self.remove(worker);
+    /// The worker is a member of a group from now on, a new one.
+    pub(crate) fn join(&mut self, worker: usize, input: usize, now: u64) -> u64 {
+        self.remove(worker, input);
         let id = self.new_id();
-        self.members.insert(worker, Member { id, beat: now });
+        self.members.insert((worker, input), Member { id, beat: now });
         id
     }
 
-    /// The worker is no member any more, and owns nothing.
-    pub(crate) fn remove(&mut self, worker: usize) {
-        self.members.remove(&worker);
-        for task in 0..TASKS {
+    /// The worker is no member of the group any more, and owns nothing of it.
+    pub(crate) fn remove(&mut self, worker: usize, input: usize) {
+        self.members.remove(&(worker, input));
+        for task in (0..TASKS).filter(|task| input_of(*task) == input) {
             if self.owner[task] == Some(worker) {
                 self.owner[task] = None;
             }
@@ -245,17 +262,20 @@ impl Broker {
         }
     }
 
-    /// Gives tasks that nobody owns to whoever has least, and asks for one of whoever has two more than another.
+    /// A group gives tasks that nobody owns to whoever has least, and asks for one of whoever has two more than another.
     pub(crate) fn balance(&mut self, random: &mut Random) {
-        let mut load: BTreeMap<usize, usize> = self.members.keys().map(|worker| (*worker, 0)).collect();
+        let input = random.between(0, INPUTS as u64) as usize;
+        let tasks: Vec<usize> = (0..TASKS).filter(|task| input_of(*task) == input).collect();
+        let members = self.members.keys().filter(|(_, of)| *of == input);
+        let mut load: BTreeMap<usize, usize> = members.map(|(worker, _)| (*worker, 0)).collect();
         let least =
             |load: &BTreeMap<usize, usize>| load.iter().min_by_key(|(_, tasks)| **tasks).map(|(worker, _)| *worker);
-        for task in 0..TASKS {
-            if let Some(worker) = self.wanted[task].or(self.owner[task]) {
+        for task in &tasks {
+            if let Some(worker) = self.wanted[*task].or(self.owner[*task]) {
                 *load.entry(worker).or_default() += 1;
             }
         }
-        for task in 0..TASKS {
+        for task in tasks.iter().copied() {
             if self.owner[task].is_none() {
                 let next = self.wanted[task].take().or_else(|| least(&load));
                 self.owner[task] = next;
@@ -264,7 +284,7 @@ impl Broker {
                 }
             }
         }
-        let task = random.between(0, TASKS as u64) as usize;
+        let task = tasks[random.between(0, tasks.len() as u64) as usize];
         if let (Some(owner), None, Some(poorest)) = (self.owner[task], self.wanted[task], least(&load))
             && (load[&owner] > load[&poorest] + 1 || owner != poorest && random.once_in(40))
         {

@@ -1,19 +1,19 @@
-//! What the coordinator works on here: a broker, a group and a store that go wrong.
+//! What the coordinator works on here: a broker, its groups and a store that go wrong.
 
-use crate::broker::{KEYS, Offsets, PARTITIONS, Place, Refusal, Request, SESSION, TRANSACTION_TIMEOUT};
+use crate::broker::{INPUTS, Offsets, PARTITIONS, Place, Refusal, Request, SESSION, TRANSACTION_TIMEOUT, input_of};
+use crate::restore::verify;
 use crate::store::{Bundle, Frame, first, pointer};
-use crate::worker::{Process, Task, Upload, count_of, counts, key, task_name};
+use crate::worker::{Process, Task, Upload, task_name};
 use crate::world::{Env, LeftOut, killed};
 use sandbar::checkpoint::{Command, Event, Halt};
 use sandbar::error::{Error, Kind, Result};
 use sandbar::offset_metadata::Pointer;
-use sandbar::record::{Column, Committable, TopicPartition};
+use sandbar::record::{Committable, TopicPartition};
 use sandbar::runtime::commit::InFlight;
 use sandbar::runtime::commit::ports::{
     Clock, Groups, Memberships, Observer, Outputs, Partition, TaskPartition, TaskStates,
 };
 use sandbar::source::GroupOffset;
-use std::path::Path;
 use std::time::Duration;
 
 /// A task's base is taken every so many commits.
@@ -71,7 +71,7 @@ impl Groups for Run<'_> {
 
     fn partitions(&self) -> Vec<Partition> {
         let partition = |number: usize, task: &Task, partition: usize| Partition {
-            input: 0,
+            input: input_of(number),
             at: at((number, partition)),
             task: task_name(number),
             has_state: true,
@@ -92,11 +92,16 @@ impl Groups for Run<'_> {
         if self.env.fails_once_in(100) {
             return Ok(None);
         }
-        Ok(Some(vec![(0, self.process.member.to_le_bytes().to_vec())]))
+        let members = self.process.members.iter().enumerate();
+        Ok(Some(
+            members
+                .map(|(input, member)| (input, member.to_le_bytes().to_vec()))
+                .collect(),
+        ))
     }
 
     fn has_loss(&self) -> bool {
-        self.process.has_lost_untold
+        self.process.has_lost_untold.contains(&true)
     }
 
     fn committed(&mut self, _limit: Duration) -> Result<Option<Vec<GroupOffset>>> {
@@ -119,28 +124,26 @@ impl Groups for Run<'_> {
         pointer.to_string()
     }
 
-    /// The group takes it from a member, and may answer late or not at all.
     fn begin_commit(&mut self, positions: Vec<(usize, Vec<Committable>)>) {
-        let (process, env) = (&mut *self.process, &mut *self.env);
-        let is_owned = |task: usize| process.tasks.get(&task).is_some_and(|task| task.is_current);
-        let mut offsets: Offsets = positions.iter().flat_map(|(_, positions)| offsets(positions)).collect();
-        offsets.retain(|place, _| is_owned(place.0));
-        let member = process.member;
-        process.answer = if !env.broker.is_member(member) || env.fails_once_in(100) {
-            Some(Event::CommitRefused)
-        } else if env.fails_once_in(100) {
-            Some(Event::OffsetsRefused)
-        } else if env.fails_once_in(40) {
-            env.hold_up(&process.id, process.epoch, Request::PlainOffsets { member, offsets });
-            None
-        } else {
-            env.commit_offsets(offsets);
-            (!env.fails_once_in(40)).then_some(Event::Committed)
-        };
+        self.process.answers = [Some(Event::Committed); INPUTS];
+        for (input, positions) in positions {
+            let answer = self.commit_to(input, offsets(&positions));
+            self.process.answers[input] = answer;
+        }
+        let answers = &self.process.answers;
+        if answers.contains(&Some(Event::Committed)) && answers.contains(&Some(Event::CommitRefused)) {
+            self.env.hit("one group of two took a commit");
+        }
     }
 
     fn commit_answer(&mut self) -> Option<Event> {
-        self.process.answer
+        let answers = &self.process.answers;
+        let refused = answers.iter().flatten().find(|answer| **answer != Event::Committed);
+        match refused {
+            Some(refusal) => Some(*refusal),
+            None if answers.contains(&None) => None,
+            None => Some(Event::Committed),
+        }
     }
 
     fn committed_by_transaction(&mut self, of: &InFlight) {
@@ -180,7 +183,7 @@ impl Groups for Run<'_> {
     }
 
     fn leave(&mut self) -> Result<()> {
-        self.env.broker.remove(self.process.index);
+        (0..INPUTS).for_each(|input| self.env.broker.remove(self.process.index, input));
         self.process.is_over = true;
         Ok(())
     }
@@ -216,7 +219,15 @@ impl Outputs for Run<'_> {
     fn send_offsets(&mut self, positions: &[Committable], membership: &[u8], _limit: Duration) -> Result<Event> {
         let (process, env) = (&mut *self.process, &mut *self.env);
         env.point("before-send-offsets")?;
+        let open = env.broker.producers.get(&process.id).and_then(|of| of.open.as_ref());
+        let is_second = open.is_some_and(|open| open.offsets.is_some());
+        let is_half = |env: &mut Env| {
+            if is_second {
+                env.hit("one group of two took its offsets");
+            }
+        };
         if env.fails_once_in(150) {
+            is_half(env);
             return Ok(match env.random.once_in(3) {
                 true => Event::OffsetsRefused,
                 false => Event::Stale,
@@ -230,7 +241,11 @@ impl Outputs for Run<'_> {
             .add_offsets(&process.id, process.epoch, env.now, member, offsets.clone());
         match sent {
             Err(Refusal::Epoch) => return Ok(process.refusal(env)),
-            Err(Refusal::Member) => return Ok(Event::Stale),
+            Err(Refusal::Member) => {
+                is_half(env);
+                return Ok(Event::Stale);
+            }
+            Ok(()) if is_second => env.hit("both groups took their offsets"),
             Ok(()) => {}
         }
         env.point("after-send-offsets")?;
@@ -466,6 +481,25 @@ impl Observer for Run<'_> {
 }
 
 impl Run<'_> {
+    /// At least once: a group takes it from a member, and may answer late or not at all.
+    fn commit_to(&mut self, input: usize, mut offsets: Offsets) -> Option<Event> {
+        let (process, env) = (&mut *self.process, &mut *self.env);
+        offsets.retain(|place, _| process.tasks.get(&place.0).is_some_and(|task| task.is_current));
+        let member = process.members[input];
+        if !env.broker.takes(member, &offsets) || env.fails_once_in(100) {
+            return Some(Event::CommitRefused);
+        }
+        if env.fails_once_in(100) {
+            return Some(Event::OffsetsRefused);
+        }
+        if env.fails_once_in(40) {
+            env.hold_up(&process.id, process.epoch, Request::PlainOffsets { member, offsets });
+            return None;
+        }
+        env.commit_offsets(offsets);
+        (!env.fails_once_in(40)).then_some(Event::Committed)
+    }
+
     fn is_current_producer(&self) -> bool {
         let producer = self.env.broker.producers.get(&self.process.id);
         producer.is_some_and(|producer| producer.epoch == self.process.epoch)
@@ -490,77 +524,10 @@ impl Run<'_> {
     }
 }
 
-impl Process {
-    /// Brings a task to what `pointer` names: by deltas from its local files or from a base.
-    pub(crate) fn restore(&mut self, env: &mut Env, number: usize, mut task: Task, pointer: &str) -> Result<Task> {
-        let local = task.applied.clone();
-        assert!(
-            !env.is_exact() || env.store.is_ancestor(&local, pointer, number),
-            "I6: {local} is local, {pointer} is committed"
-        );
-        let chain = env
-            .store
-            .chain(pointer, number, Some(&local))
-            .unwrap_or_else(|why| panic!("I3: {why}"));
-        if !chain.is_local {
-            drop(task.state);
-            task.state = self.fetch(chain.base.as_deref(), number);
-            env.hit("a task was restored from the store");
-        }
-        for pointer in &chain.redo {
-            let frame = env.store.frame(pointer, number).expect("a frame of the chain");
-            task.state.redo(&frame.delta, pointer).expect("a delta is redone");
-            env.hit("a delta was redone");
-            env.point("mid-restore")?;
-        }
-        let seq = env.store.frame(pointer, number).map_or(0, |frame| frame.seq);
-        task.seq = task.seq.max(seq);
-        task.applied = pointer.to_owned();
-        Ok(task)
-    }
-
-    fn fetch(&self, base: Option<&Path>, number: usize) -> sandbar::state::TaskState {
-        let name = task_name(number);
-        let Some(base) = base else {
-            self.home.forget(&name).expect("local files go");
-            return self.home.task(&name).expect("an empty state");
-        };
-        let files = self.home.scratch();
-        std::fs::create_dir_all(&files).expect("a folder");
-        for entry in std::fs::read_dir(base).expect("a base").flatten() {
-            std::fs::copy(entry.path(), files.join(entry.file_name())).expect("a copy");
-        }
-        self.home.install(&name, &files).expect("a base is installed")
-    }
-}
-
 fn make_durable(env: &mut Env, bundle: u64) {
     let now = env.now;
     if let Some(bundle) = env.store.bundles.get_mut(&bundle) {
         bundle.is_durable = true;
         bundle.written = now;
     }
-}
-
-/// I2: the state is the fold of the records below the offsets that it goes on at.
-pub(crate) fn verify(env: &Env, number: usize, task: &mut Task) {
-    let (mut keys, mut values) = (Column::default(), Column::default());
-    for partition in 0..PARTITIONS {
-        keys.clear();
-        (0..KEYS).for_each(|index| keys.push(Some(&key(partition, index))));
-        task.state
-            .values(counts(), &keys, &mut values)
-            .expect("the state is read");
-        let found: Vec<u32> = (0..KEYS).map(|index| count_of(values.get(index))).collect();
-        let due = env.broker.fold((number, partition), task.next[partition]);
-        assert_eq!(
-            found, due,
-            "I2: task {number}, partition {partition} at {}: {}",
-            task.next[partition], task.applied
-        );
-    }
-    assert!(
-        task.state.applied().map_or_else(|| first(number), str::to_owned) == task.applied,
-        "I10"
-    );
 }

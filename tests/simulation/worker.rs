@@ -1,7 +1,7 @@
 //! A simulated worker: a process that runs the product's coordinator and the product's state, and can end or stand
 //! still anywhere.
 
-use crate::broker::{Output, PARTITIONS, Place, SESSION, TASKS, TRANSACTION_TIMEOUT, key_of};
+use crate::broker::{INPUTS, Output, PARTITIONS, Place, SESSION, TASKS, TRANSACTION_TIMEOUT, input_of, key_of};
 use crate::ports::Run;
 use crate::store::{Frame, first};
 use crate::world::{Env, LeftOut};
@@ -54,7 +54,8 @@ pub(crate) struct Process {
     /// What the coordinator was not told yet.
     pub(crate) events: VecDeque<Event>,
     pub(crate) tasks: BTreeMap<usize, Task>,
-    pub(crate) member: u64,
+    /// What it is in each group.
+    pub(crate) members: [u64; INPUTS],
     /// Outputs that are staged and not delivered.
     pub(crate) staged: VecDeque<Output>,
     /// Nothing is delivered before that.
@@ -64,9 +65,10 @@ pub(crate) struct Process {
     /// Under which assignments that was read.
     pub(crate) frozen_under: BTreeMap<usize, u64>,
     pub(crate) upload: Option<Upload>,
-    /// What the group said to a commit at least once; `None`: nothing.
-    pub(crate) answer: Option<Event>,
-    pub(crate) has_lost_untold: bool,
+    /// What each group said to a commit at least once; `None`: nothing.
+    pub(crate) answers: [Option<Event>; INPUTS],
+    /// By group.
+    pub(crate) has_lost_untold: [bool; INPUTS],
     /// When its transaction began.
     pub(crate) began: Option<u64>,
     /// When it was asked to stop.
@@ -171,7 +173,7 @@ impl Worker {
         }
         env.tell(format!("worker {} starts as {}", self.index, self.id));
         let epoch = env.broker.initialise(&self.id);
-        let member = env.broker.join(self.index, env.now);
+        let members = std::array::from_fn(|input| env.broker.join(self.index, input, env.now));
         let left_out = match env.left_out {
             Some(LeftOut::ByCoordinator(condition)) => Some(condition),
             _ => None,
@@ -184,14 +186,14 @@ impl Worker {
             home: StateDirectory::open(&self.folder, CACHE).expect("a state folder"),
             events: VecDeque::new(),
             tasks: BTreeMap::new(),
-            member,
+            members,
             staged: VecDeque::new(),
             stalled_until: 0,
             frozen: BTreeMap::new(),
             frozen_under: BTreeMap::new(),
             upload: None,
-            answer: None,
-            has_lost_untold: false,
+            answers: [None; INPUTS],
+            has_lost_untold: [false; INPUTS],
             began: None,
             stopping: None,
             stands_still: None,
@@ -206,10 +208,12 @@ impl Worker {
 impl Process {
     /// What the product's loop does: polls the groups, lets the coordinator work, or processes.
     fn step(&mut self, coordinator: &mut Coordinator, env: &mut Env) -> Result<()> {
-        if let Some(member) = env.broker.members.get_mut(&self.index)
-            && member.id == self.member
-        {
-            member.beat = env.now;
+        for input in 0..INPUTS {
+            if let Some(member) = env.broker.members.get_mut(&(self.index, input))
+                && member.id == self.members[input]
+            {
+                member.beat = env.now;
+            }
         }
         if self.stopping.is_none() && env.fails_once_in(3000) {
             // In the middle of a checkpoint nobody is told: the coordinator sees it.
@@ -252,27 +256,34 @@ impl Process {
         Ok(())
     }
 
-    /// Sees to the group: joins again, hears what was lost, gives up and takes over.
+    /// Sees to the groups.
     pub(crate) fn poll(&mut self, env: &mut Env) -> Result<()> {
-        if !env.broker.is_member(self.member) {
-            self.member = env.broker.join(self.index, env.now);
-            env.tell(format!("worker {} joins again", self.index));
-            self.has_lost_untold = !self.tasks.is_empty();
-            self.tasks.values_mut().for_each(|task| task.is_current = false);
+        (0..INPUTS).try_for_each(|input| self.poll_group(env, input))
+    }
+
+    /// Joins again, hears what was lost, gives up and takes over.
+    fn poll_group(&mut self, env: &mut Env, input: usize) -> Result<()> {
+        if !env.broker.is_member(self.index, input, self.members[input]) {
+            self.members[input] = env.broker.join(self.index, input, env.now);
+            env.tell(format!("worker {} joins group {input} again", self.index));
+            for (_, task) in self.tasks.iter_mut().filter(|(task, _)| input_of(**task) == input) {
+                task.is_current = false;
+                self.has_lost_untold[input] = true;
+            }
             env.hit("a zombie joined again");
             return Ok(());
         }
-        if self.has_lost_untold {
+        if self.has_lost_untold[input] {
             if env.random.once_in(2) {
                 return Ok(());
             }
-            self.has_lost_untold = false;
-            self.tasks.retain(|_, task| task.is_current);
+            self.has_lost_untold[input] = false;
+            self.tasks.retain(|task, at| at.is_current || input_of(*task) != input);
             self.events.push_back(Event::Lost);
             return Ok(());
         }
         let mut is_asked = false;
-        for task in 0..TASKS {
+        for task in (0..TASKS).filter(|task| input_of(*task) == input) {
             if env.broker.owner[task] != Some(self.index) {
                 continue;
             }
@@ -398,7 +409,7 @@ impl Process {
             is_revoked: false,
         };
         let mut restored = self.restore(env, task, at, &pointer)?;
-        crate::ports::verify(env, task, &mut restored);
+        crate::restore::verify(env, task, &mut restored);
         self.tasks.insert(task, restored);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! One simulated world: what there is beside the workers, and whose turn it is.
 
 use crate::audit::Audit;
-use crate::broker::{Broker, Ending, Late, Offsets, PARTITIONS, Request, TASKS, TRANSACTION_TIMEOUT, places};
+use crate::broker::{Broker, Ending, INPUTS, Late, Offsets, PARTITIONS, Request, TASKS, TRANSACTION_TIMEOUT, places};
 use crate::random::Random;
 use crate::store::{Store, first};
 use crate::worker::Worker;
@@ -185,12 +185,12 @@ impl Env {
                 } else {
                     "late offsets met a new epoch"
                 });
-                if is_open && self.broker.is_member(member) {
+                if is_open && self.broker.takes(member, &offsets) {
                     let _late = self.broker.add_offsets(&id, epoch, self.now, member, offsets);
                 }
             }
             Request::PlainOffsets { member, offsets } => {
-                let is_member = self.broker.is_member(member);
+                let is_member = self.broker.takes(member, &offsets);
                 self.hit(if is_member {
                     "a late commit arrived"
                 } else {
@@ -222,11 +222,19 @@ impl Env {
             .members
             .iter()
             .find(|(_, member)| member.beat + crate::broker::SESSION < now)
-            .map(|(worker, _)| *worker);
-        if let Some(worker) = dead {
+            .map(|(of, _)| *of);
+        if let Some((worker, input)) = dead {
             self.hit("a member was taken for dead");
-            self.tell(format!("worker {worker} is taken for dead"));
-            self.broker.remove(worker);
+            self.tell(format!("worker {worker} is taken for dead by group {input}"));
+            self.broker.remove(worker, input);
+        }
+        // The member of the other group goes on.
+        if self.fails_once_in(3000) {
+            let worker = self.random.between(0, WORKERS as u64) as usize;
+            let input = self.random.between(0, INPUTS as u64) as usize;
+            self.hit("one group of two took a member for dead");
+            self.tell(format!("worker {worker} is taken for dead by group {input} alone"));
+            self.broker.remove(worker, input);
         }
     }
 
