@@ -70,13 +70,6 @@ const CIRCLES_ALLOWED: &[(&str, &str)] = &[
         "Not cut yet: a reader holds its pending partitions, which are settled by its methods.",
     ),
     (
-        "spec/check.rs spec/delivery.rs spec/file.rs spec/graph.rs spec/load.rs spec/location.rs spec/places.rs \
-         spec/position.rs spec/properties.rs spec/source.rs spec/text/document.rs spec/text/reading.rs \
-         spec/text/sets.rs spec/text/values.rs",
-        "Not cut yet: `Scope` stands in `check`, which calls all parts; and the text knows which properties are \
-         secret.",
-    ),
-    (
         "topology/state.rs topology/wiring.rs",
         "Not cut yet: the wiring checks its state, which is found by the wiring's words.",
     ),
