@@ -11,14 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Circles that a reason allows: all files of one, in the alphabet's order, and why.
 const CIRCLES_ALLOWED: &[(&str, &str)] = &[
     (
-        "broker/api.rs broker/bounds.rs broker/configs/alter.rs broker/configs/describe.rs broker/configs/known.rs \
-         broker/configs/topic.rs broker/disk/journal.rs broker/fetch.rs broker/groups/offsets.rs \
-         broker/groups/requests.rs broker/produce.rs broker/server.rs broker/start.rs broker/state.rs \
-         broker/topics.rs broker/transactions/ending.rs broker/transactions/offsets.rs \
-         broker/transactions/requests.rs broker/transactions/transaction.rs",
-        "Not cut yet: the settings quote the limits of requests, which read the state, which holds the settings.",
-    ),
-    (
         "cli/args.rs cli/completion.rs",
         "Completion is a verb, and is made from the definition of the whole command line.",
     ),
