@@ -3,8 +3,10 @@
 use super::configs::{alter, describe};
 use super::groups::member::{Answer, MemberClient};
 use super::groups::{offsets, requests as groups};
+use super::node::{BrokerNode, NODE};
+use super::topics::requests as topics;
 use super::transactions::{offsets as pending, requests as transactions};
-use super::{BrokerNode, bounds, fetch, produce, shape, topics};
+use super::{bounds, fetch, produce, shape};
 use crate::error::{Error, Kind, Result};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
@@ -196,7 +198,7 @@ fn unsupported(key: ApiKey, version: i16, correlation_id: i32) -> Result<Option<
 fn coordinator(request: FindCoordinatorRequest, version: i16, own: SocketAddr) -> FindCoordinatorResponse {
     let is_known = matches!(request.key_type, 0 | 1);
     let (code, node, host, port) = match is_known {
-        true => (0, topics::NODE, own.ip().to_string(), i32::from(own.port())),
+        true => (0, NODE, own.ip().to_string(), i32::from(own.port())),
         false => (ResponseError::InvalidRequest.code(), BrokerId(-1), String::new(), -1),
     };
     let host = StrBytes::from(host);

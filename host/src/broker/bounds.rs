@@ -3,6 +3,7 @@
 use super::disk::journal::JournalEvent;
 use super::disk::log::{FoundRecord, Isolation, LEADER_EPOCH};
 use super::fetch::isolation;
+use super::node::check_epoch;
 use super::state::{BrokerState, storage_error};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
@@ -96,7 +97,7 @@ fn look_up(
     isolation: Isolation,
 ) -> Result<Option<FoundRecord>, ResponseError> {
     let log = state.log(topic, asked.partition_index)?;
-    super::check_epoch(asked.current_leader_epoch)?;
+    check_epoch(asked.current_leader_epoch)?;
     let end = log.end_for(isolation);
     let edge = |offset| Ok(Some(FoundRecord { offset, timestamp: -1 }));
     let found = match asked.timestamp {
@@ -116,7 +117,7 @@ fn end_of_epoch(
     asked: &OffsetForLeaderPartition,
 ) -> Result<Option<i64>, ResponseError> {
     let log = state.log(topic, asked.partition)?;
-    super::check_epoch(asked.current_leader_epoch)?;
+    check_epoch(asked.current_leader_epoch)?;
     Ok((asked.leader_epoch == LEADER_EPOCH).then(|| log.end()))
 }
 

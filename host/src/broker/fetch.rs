@@ -1,8 +1,8 @@
 //! Fetch: the way out, with the wait for new records.
 
-use super::BrokerNode;
 use super::disk::log::{Isolation, PartitionLog, Slice};
 use super::disk::stability::Aborted;
+use super::node::{BrokerNode, check_epoch};
 use super::state::{BrokerState, storage_error};
 use crate::clock;
 use bytes::Bytes;
@@ -119,7 +119,7 @@ fn readable<'a>(
     asked: &FetchPartition,
 ) -> Result<&'a PartitionLog, ResponseError> {
     let log = state.log(&topic.topic, asked.partition)?;
-    super::check_epoch(asked.current_leader_epoch)?;
+    check_epoch(asked.current_leader_epoch)?;
     match (log.beginning()..=log.end()).contains(&asked.fetch_offset) {
         true => Ok(log),
         false => Err(ResponseError::OffsetOutOfRange),

@@ -15,6 +15,7 @@
 //! ```
 
 mod start;
+mod node;
 mod server;
 mod api;
 mod shape;
@@ -29,4 +30,3 @@ mod state;
 mod disk;
 
 pub use start::{Broker, BrokerSettings};
-use start::{BrokerNode, check_epoch};

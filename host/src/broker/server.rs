@@ -1,8 +1,8 @@
-//! Connections: accepting them, cutting the stream into requests, and how many of both there may be.
+//! Connections: accepting them, cutting the stream into requests, and the clock that groups and transactions live by.
 
-use super::BrokerNode;
 use super::api::{self, Ends};
 use super::groups::requests;
+use super::node::{BrokerNode, CONNECTIONS, IDLE, REQUEST_LIMIT};
 use super::transactions::ending;
 use bytes::{Bytes, BytesMut};
 use std::io;
@@ -13,16 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Connections at one time; one more is closed at once.
-pub(super) const CONNECTIONS: usize = 500;
-/// Bytes of one request, Kafka's own default of `socket.request.max.bytes`.
-pub(super) const REQUEST_LIMIT: usize = 100 << 20;
-/// Bytes of all large requests at one time, in KiB; more wait their turn.
-pub(super) const REQUESTS_KIB: usize = 256 << 10;
-/// Requests up to this many bytes don't count into that.
+/// Requests up to this many bytes take nothing of the room for large ones.
 const SMALL: usize = 64 << 10;
-/// A connection on which nothing comes for so long is closed, Kafka's own default of `connections.max.idle.ms`.
-pub(super) const IDLE: Duration = Duration::from_secs(600);
 /// How often the groups' clocks are looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// How often transactions that are open for too long are looked for.

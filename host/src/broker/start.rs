@@ -1,18 +1,17 @@
 //! Starting and stopping: the thread that everything of a broker runs on.
 
-use super::disk::log::LEADER_EPOCH;
+use super::node::BrokerNode;
 use super::server;
 use super::state::BrokerState;
+use super::transactions::ending;
 use crate::error::{Error, Kind, Result};
-use kafka_protocol::error::ResponseError;
-use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::watch;
 
 /// Where a broker listens and keeps its data.
 #[derive(Debug, Clone)]
@@ -31,23 +30,13 @@ pub struct Broker {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What all connections share. It never leaves the broker's thread.
-#[derive(Debug)]
-pub(super) struct BrokerNode {
-    pub state: RefCell<BrokerState>,
-    /// Told of every append, for those who wait for records.
-    pub appended: Notify,
-    /// Room for large requests, in KiB.
-    pub requests: Semaphore,
-}
-
 impl Broker {
     /// Opens the data and listens; when this returns, clients can connect.
     ///
     /// # Errors
     /// The address is in use, the folder can't be written, or another broker has it open.
     pub fn start(settings: BrokerSettings) -> Result<Self> {
-        let state = BrokerState::open(settings.data_dir.as_deref())?;
+        let state = open(settings.data_dir.as_deref())?;
         let listening =
             |error: io::Error| Error::new(Kind::Failed, format!("failed to listen on {}", settings.listen), error);
         let listener = TcpListener::bind(settings.listen).map_err(listening)?;
@@ -93,12 +82,12 @@ impl Drop for Broker {
     }
 }
 
-/// Kafka's check that a client does not know a newer leader than the broker itself.
-pub(super) fn check_epoch(claimed: i32) -> Result<(), ResponseError> {
-    match claimed > LEADER_EPOCH {
-        true => Err(ResponseError::UnknownLeaderEpoch),
-        false => Ok(()),
-    }
+/// What an earlier process left, with the transactions completed that it had decided.
+fn open(folder: Option<&Path>) -> Result<BrokerState> {
+    let mut state = BrokerState::open(folder)?;
+    ending::complete_all(&mut state)
+        .map_err(|error| Error::new(Kind::Corrupt, "failed to open the broker's data", error))?;
+    Ok(state)
 }
 
 fn run(
@@ -107,11 +96,7 @@ fn run(
     listener: TcpListener,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let node = Rc::new(BrokerNode {
-        state: RefCell::new(state),
-        appended: Notify::new(),
-        requests: Semaphore::new(server::REQUESTS_KIB),
-    });
+    let node = Rc::new(BrokerNode::new(state));
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(runtime, async {
         let listener = match tokio::net::TcpListener::from_std(listener) {

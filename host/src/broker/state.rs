@@ -5,12 +5,13 @@
 //! again.
 
 use super::configs::topic::TopicConfig;
-use super::disk::journal::{Journal, JournalEvent, JournalPosition};
+use super::disk::journal::{Journal, JournalEvent};
 use super::disk::limits::TopicLimits;
 use super::disk::log::PartitionLog;
+use super::disk::position::JournalPosition;
 use super::disk::storage::Storage;
 use super::groups::group::Group;
-use super::transactions::{ending, transaction::Transaction};
+use super::transactions::transaction::Transaction;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use kafka_protocol::error::ResponseError;
@@ -76,7 +77,7 @@ struct Remembered {
 }
 
 impl BrokerState {
-    /// Opens what an earlier process left in the folder.
+    /// Opens what an earlier process left in the folder. What it decided and did not complete is still so.
     pub(super) fn open(folder: Option<&Path>) -> Result<Self> {
         let storage = Storage::open(folder)?;
         let failed = |error: io::Error| Error::new(Kind::Corrupt, "failed to open the broker's data", error);
@@ -101,7 +102,6 @@ impl BrokerState {
             state.cluster = format!("sandbar-{:016x}", clock::random());
         }
         state.journal.replace(&state.summary()).map_err(failed)?;
-        ending::complete_all(&mut state).map_err(|error| failed(io::Error::other(error)))?;
         Ok(state)
     }
 

@@ -1,52 +1,16 @@
 //! The raw file becomes checked settings.
 
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-use super::delivery::{self, RefusedCombination};
+use super::delivery;
 use super::file::{File, OnErrorKey, OperatorTable};
 use super::graph::Graph;
-use super::text::document::{Document, Span};
+use super::text::scope::Scope;
 use super::text::values::At;
 use super::{location, places, source};
-
-/// What every check needs: the document for errors, the folder that paths are relative to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scope<'a> {
-    document: &'a Document,
-    base: &'a Path,
-}
-
-impl<'a> Scope<'a> {
-    pub(super) fn new(document: &'a Document, base: &'a Path) -> Self {
-        Self { document, base }
-    }
-
-    pub(super) fn base(&self) -> &'a Path {
-        self.base
-    }
-
-    /// A path of the file, from where the process stands.
-    pub(super) fn path(&self, path: &Path) -> PathBuf {
-        self.base.join(path)
-    }
-
-    /// A path of the file; `None` for `-`, a standard stream.
-    pub(super) fn stream(&self, path: &Path) -> Option<PathBuf> {
-        (path != Path::new("-")).then(|| self.path(path))
-    }
-
-    pub(super) fn refuse(&self, span: Option<&Span>, what: impl Display, why: impl Display) -> Error {
-        self.document.refuse(span, what, why)
-    }
-
-    pub(super) fn refuse_combination(&self, span: Option<&Span>, refusal: &RefusedCombination) -> Error {
-        self.refuse(span, refusal.what, refusal.why).hint(refusal.hint)
-    }
-}
 
 /// The whole pipeline.
 pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipeline> {
@@ -96,8 +60,7 @@ fn delivery(file: &File, scope: &Scope<'_>) -> Result<config::Delivery> {
     let span = wanted.map_or(file.checkpoint.as_ref().and_then(|at| at.span.as_ref()), |at| {
         at.span.as_ref()
     });
-    delivery::delivery(file.checkpoint.is_some(), wanted.map(|at| at.value))
-        .map_err(|refusal| scope.refuse_combination(span, &refusal))
+    delivery::delivery(file.checkpoint.is_some(), wanted.map(|at| at.value)).map_err(|refusal| refusal.at(span, scope))
 }
 
 fn checkpoint(file: &File, scope: &Scope<'_>) -> Result<Option<config::Checkpoint>> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::config::{self, Cluster, Sink, Source, Subscription, Target};
 use crate::error::{Error, Result as Checked};
 
-use super::check::Scope;
 use super::file::{CommitOffsetsKey, DeliveryKey, File, TruthKey};
 use super::text::document::Span;
+use super::text::scope::Scope;
 
 /// A combination that is refused: what, why, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +16,13 @@ pub(super) struct RefusedCombination {
     pub(super) what: &'static str,
     pub(super) why: &'static str,
     pub(super) hint: &'static str,
+}
+
+impl RefusedCombination {
+    /// The error that a person reads, with the place of the key that asked for it.
+    pub(super) fn at(&self, span: Option<&Span>, scope: &Scope<'_>) -> Error {
+        scope.refuse(span, self.what, self.why).hint(self.hint)
+    }
 }
 
 /// What a crash may do, given whether there are checkpoints. Never weaker than what was asked for.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::{self, Input, KafkaSource, Subscription};
 use crate::error::Result;
 
-use super::check::Scope;
 use super::file::File;
-use super::load::near;
 use super::text::document::Span;
+use super::text::near::near;
+use super::text::scope::Scope;
 use super::text::values::{At, is_name};
 
 /// A part of the pipeline: which of its kind, in the order of the file.

@@ -10,7 +10,9 @@ use crate::error::{Error, Kind, Result};
 use super::check;
 use super::file::File;
 use super::text::document::{self, Document, Node, Value};
+use super::text::near::near;
 use super::text::reading::{ReadFault, Wrong, listed};
+use super::text::scope::Scope;
 use super::text::sets;
 
 /// Reads and checks a pipeline file; `sets` are `dotted.path=VALUE` and win over what stands in it.
@@ -40,7 +42,7 @@ pub fn parse(text: &str, path: &Path, sets: &[String]) -> Result<Pipeline> {
     };
     let file = File::deserialize(&root).map_err(|fault| explain(&document, fault))?;
     let base = path.parent().unwrap_or(Path::new(""));
-    check::pipeline(&file, &check::Scope::new(&document, base))
+    check::pipeline(&file, &Scope::new(&document, base))
 }
 
 /// A fault in a person's words.
@@ -72,11 +74,4 @@ fn explain(document: &Document, fault: ReadFault) -> Error {
         Wrong::Value(why) if path.is_empty() => document.refuse(span, why, ""),
         Wrong::Value(why) => document.refuse(span, format!("`{}` is not valid", path.join(".")), why),
     }
-}
-
-/// The word that a person most likely meant.
-pub(super) fn near<'a, T: AsRef<str> + ?Sized>(word: &str, known: &[&'a T]) -> Option<&'a T> {
-    let likeness = |other: &T| strsim::jaro_winkler(word, other.as_ref());
-    let best = (known.iter().copied()).max_by(|left, right| likeness(left).total_cmp(&likeness(right)))?;
-    (likeness(best) > 0.8).then_some(best)
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::config::Location;
 use crate::error::Result;
 
-use super::check::Scope;
 use super::file::CheckpointTable;
 use super::properties;
+use super::text::scope::Scope;
 
 /// The folder if the file names none.
 const FOLDER: &str = "checkpoints";

@@ -3,11 +3,11 @@
 use crate::config;
 use crate::error::Result;
 
-use super::check::Scope;
 use super::file::{CommitOffsetsKey, File, Kafka, OnRefusedKey, PartitionerKey};
 use super::graph::Graph;
 use super::properties;
 use super::text::document::Span;
+use super::text::scope::Scope;
 use super::text::values::{At, Topic};
 
 /// The sinks, in the order of the file.

@@ -1,4 +1,4 @@
-//! Properties for librdkafka: which are the host's own, which are secrets, and what a source or sink inherits.
+//! Properties for librdkafka: which are the host's own, and what a source or sink inherits.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,11 @@ use crate::config::Cluster;
 use crate::error::{Error, Result};
 use crate::login::{RefusedProperty, Secret, sign_in};
 
-use super::check::Scope;
 use super::file::Kafka;
 use super::property::{Property, Reference};
 use super::text::document::Span;
+use super::text::scope::Scope;
+use super::text::secrets::is_secret;
 use super::text::values::{At, Named};
 
 /// Properties that the host sets, and what to do instead.
@@ -68,38 +69,6 @@ const OWNED: &[(&str, &str)] = &[
     ("statistics.interval.ms", "figures are those of `--http`, at /metrics"),
     ("plugin.library.paths", "native code is not loaded; logic runs as sandboxed plugins"),
 ];
-
-/// Parts of names whose values are secrets.
-const SECRETS: &[&str] = &[
-    "password",
-    "passphrase",
-    "secret",
-    "token",
-    "key.pem",
-    "key_pem",
-    "access_key",
-    "access-key",
-];
-
-/// What such a name may end with and be none: it says where something is.
-const PLACES: &[&str] = &[".url", ".location", ".name", ".file"];
-
-/// Whether the value of a property of this name is a secret.
-pub(super) fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    // The settings of the unsecured test mechanism hold a name, those of a real one hold a secret in the middle of a
-    // text.
-    let secret = SECRETS.iter().any(|part| name.contains(part)) || name == "sasl.oauthbearer.config";
-    secret && !PLACES.iter().any(|end| name.ends_with(end))
-}
-
-/// Whether a line of a file is better not shown. Rather a line too many than a password.
-pub(super) fn may_hold_a_secret(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    SECRETS.iter().any(|part| line.contains(part))
-        || line.contains("oauthbearer.config")
-        || line.contains("private key")
-}
 
 /// The cluster of `part` (`source.views`): its own settings over the inherited ones.
 pub(super) fn cluster(part: &str, inherited: &Kafka, own: Option<&At<Kafka>>, scope: &Scope<'_>) -> Result<Cluster> {
@@ -191,29 +160,5 @@ pub(super) fn resolve(table: &str, name: &At<String>, property: &Property, scope
             )))
         }
         plain => Ok(plain.plain().unwrap_or_default()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_says_where_a_secret_is_is_none() {
-        for name in [
-            "sasl.password",
-            "ssl.key.pem",
-            "sasl.oauthbearer.client.secret",
-            "ssl.key.password",
-        ] {
-            assert!(is_secret(name), "{name}");
-        }
-        for name in [
-            "sasl.oauthbearer.token.endpoint.url",
-            "ssl.key.location",
-            "security.protocol",
-        ] {
-            assert!(!is_secret(name), "{name}");
-        }
     }
 }

@@ -6,12 +6,12 @@ use std::path::Path;
 use crate::config;
 use crate::error::Result;
 
-use super::check::Scope;
 use super::delivery;
 use super::file::{File, FormatKey, OtherwiseKey, OutOfRangeKey, SourceTable};
 use super::position::{ListedOffsets, StartKey, StopKey, read_export};
 use super::properties;
 use super::text::document::Span;
+use super::text::scope::Scope;
 use super::text::values::At;
 
 /// A source, by its name.
@@ -259,7 +259,7 @@ impl SourcePart<'_> {
         let wanted = raw.commit_offsets.as_ref();
         let span = wanted.and_then(|at| at.span.as_ref()).or(raw.offsets.span.as_ref());
         delivery::positions(self.delivery, raw.offsets.value, wanted.map(|at| at.value))
-            .map_err(|refusal| self.scope.refuse_combination(span, &refusal))
+            .map_err(|refusal| refusal.at(span, self.scope))
     }
 
     fn max_batch(&self) -> usize {

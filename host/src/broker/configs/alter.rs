@@ -5,7 +5,7 @@ use super::describe::{OF_BROKER, OF_TOPIC, missing, unexpected};
 use super::topic::{TopicConfig, parts};
 use crate::broker::disk::journal::JournalEvent;
 use crate::broker::state::BrokerState;
-use crate::broker::topics::RequestRefusal;
+use crate::broker::topics::refusal::RequestRefusal;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::alter_configs_request::AlterableConfig as Setting;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as Replaced;

@@ -1,9 +1,11 @@
 //! DescribeConfigs, and what CreateTopics tells of a new topic's settings.
 
-use super::known::{SettingKind, TOPIC, TopicSetting, of_broker};
+use super::known::{SettingKind, TOPIC, TopicSetting};
+use super::own::of_broker;
 use super::topic::TopicConfig;
+use crate::broker::node::NODE;
 use crate::broker::state::BrokerState;
-use crate::broker::topics::{NODE, RequestRefusal, check_name};
+use crate::broker::topics::refusal::{RequestRefusal, check_name};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_topics_response::CreatableTopicConfigs;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;

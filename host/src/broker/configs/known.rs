@@ -1,13 +1,7 @@
-//! The settings that this broker has: of which kind they are, what they can be, and what they are as long as nobody
+//! The settings that topics have here: of which kind they are, what they can be, and what they are as long as nobody
 //! sets them.
 
 use crate::broker::disk::log::BATCH_LIMIT;
-use crate::broker::groups::offsets::METADATA_LIMIT;
-use crate::broker::groups::requests::SESSIONS_MS;
-use crate::broker::server::{CONNECTIONS, IDLE, REQUEST_LIMIT};
-use crate::broker::topics::NODE;
-use crate::broker::transactions::ending::EXPIRATION_MS;
-use crate::broker::transactions::requests::TIMEOUTS_MS;
 
 /// A setting's kind; the number is the protocol's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,52 +79,6 @@ pub(in crate::broker) const OF_FILES: &[&str] = &[
 /// The setting of that name, if topics have it here.
 pub(in crate::broker) fn topic_setting(name: &str) -> Option<&'static TopicSetting> {
     TOPIC.iter().find(|setting| setting.name == name)
-}
-
-/// What the broker tells of itself, beside its values for all topics. None of it can be changed.
-pub(in crate::broker) fn of_broker() -> Vec<(&'static str, String, SettingKind)> {
-    let node = NODE.0.to_string();
-    vec![
-        ("auto.create.topics.enable", false.to_string(), SettingKind::Boolean),
-        ("broker.id", node.clone(), SettingKind::Int),
-        (
-            "connections.max.idle.ms",
-            IDLE.as_millis().to_string(),
-            SettingKind::Long,
-        ),
-        ("default.replication.factor", "1".to_owned(), SettingKind::Int),
-        ("delete.topic.enable", true.to_string(), SettingKind::Boolean),
-        ("group.initial.rebalance.delay.ms", "0".to_owned(), SettingKind::Int),
-        (
-            "group.max.session.timeout.ms",
-            SESSIONS_MS.end().to_string(),
-            SettingKind::Int,
-        ),
-        (
-            "group.min.session.timeout.ms",
-            SESSIONS_MS.start().to_string(),
-            SettingKind::Int,
-        ),
-        ("max.connections", CONNECTIONS.to_string(), SettingKind::Int),
-        ("node.id", node, SettingKind::Int),
-        ("num.partitions", "1".to_owned(), SettingKind::Int),
-        (
-            "offset.metadata.max.bytes",
-            METADATA_LIMIT.to_string(),
-            SettingKind::Int,
-        ),
-        ("socket.request.max.bytes", REQUEST_LIMIT.to_string(), SettingKind::Int),
-        (
-            "transaction.max.timeout.ms",
-            TIMEOUTS_MS.end().to_string(),
-            SettingKind::Int,
-        ),
-        (
-            "transactional.id.expiration.ms",
-            EXPIRATION_MS.to_string(),
-            SettingKind::Int,
-        ),
-    ]
 }
 
 const fn same(name: &'static str, broker_name: &'static str, value: &'static str, kind: SettingKind) -> TopicSetting {

@@ -5,5 +5,6 @@
 
 pub(super) mod known;
 pub(super) mod topic;
+pub(super) mod own;
 pub(super) mod describe;
 pub(super) mod alter;

@@ -3,6 +3,7 @@
 //! One file of lines, each a checksum and an event. An event is in the file before it is answered. When the file has
 //! grown to a multiple of what it says, it is replaced by a shorter one that says the same.
 
+use super::position::JournalPosition;
 use crate::broker::configs::topic::TopicConfig;
 use crate::broker::transactions::transaction::Transaction;
 use serde::{Deserialize, Serialize};
@@ -52,20 +53,6 @@ pub(in crate::broker) enum JournalEvent {
     ProducerIds { below: i64 },
     /// Everything about a transactional id, in the place of what was said of it before.
     Transaction { id: String, transaction: Transaction },
-}
-
-/// A committed position.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub(in crate::broker) struct JournalPosition {
-    /// The next offset to read.
-    pub offset: i64,
-    /// The leader's epoch as the client gave it, -1 for none.
-    pub leader_epoch: i32,
-    /// The client's own words, byte for byte.
-    pub metadata: String,
-    /// Its place among all commits: of two for one partition the later one counts, whenever its transaction ends.
-    #[serde(default)]
-    pub order: u64,
 }
 
 /// The journal's file; none for a broker without a folder.

@@ -5,6 +5,7 @@
 
 pub(in crate::broker) mod storage;
 pub(in crate::broker) mod journal;
+pub(in crate::broker) mod position;
 pub(in crate::broker) mod log;
 pub(in crate::broker) mod limits;
 pub(in crate::broker) mod batch;

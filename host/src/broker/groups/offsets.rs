@@ -1,6 +1,7 @@
 //! OffsetCommit and OffsetFetch: the positions of groups.
 
-use crate::broker::disk::journal::{JournalEvent, JournalPosition};
+use crate::broker::disk::journal::JournalEvent;
+use crate::broker::disk::position::JournalPosition;
 use crate::broker::state::{BrokerState, Positions};
 use crate::clock;
 use kafka_protocol::error::ResponseError;

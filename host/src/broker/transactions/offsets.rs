@@ -2,7 +2,7 @@
 
 use super::requests::{keep, of_producer};
 use super::transaction::{Pending, TransactionPhase};
-use crate::broker::disk::journal::JournalPosition;
+use crate::broker::disk::position::JournalPosition;
 use crate::broker::groups::offsets::{check, may_commit_in_transaction};
 use crate::broker::state::BrokerState;
 use crate::clock;

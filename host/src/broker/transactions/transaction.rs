@@ -2,7 +2,7 @@
 //! and no request.
 
 use crate::broker::disk::batch::TransactionEnd;
-use crate::broker::disk::journal::JournalPosition;
+use crate::broker::disk::position::JournalPosition;
 use kafka_protocol::error::ResponseError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -155,8 +155,8 @@ impl Transaction {
 
     /// Whether it has been open for longer than its producer said.
     pub(in crate::broker) fn is_overdue(&self, now_ms: i64) -> bool {
-        let until = |since_ms: i64| since_ms.saturating_add(i64::from(self.timeout_ms));
-        matches!(self.phase, TransactionPhase::Open { since_ms } if until(since_ms) < now_ms)
+        let until_ms = |since_ms: i64| since_ms.saturating_add(i64::from(self.timeout_ms));
+        matches!(self.phase, TransactionPhase::Open { since_ms } if until_ms(since_ms) < now_ms)
     }
 
     /// The positions of a group that are not decided yet.

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Kind};
 
-use crate::spec::properties;
+use super::secrets::{is_secret, may_hold_a_secret};
 
 /// A range of bytes in the document.
 pub(in crate::spec) type Span = Range<usize>;
@@ -149,7 +149,7 @@ impl Document {
     /// Shows no line from now on that holds a part of a secret, also if its name stands on another line.
     pub(in crate::spec) fn hide_secrets(&mut self, table: &Table) {
         for entry in table {
-            if properties::is_secret(&entry.key) {
+            if is_secret(&entry.key) {
                 self.hide(entry);
             } else if let Value::Table(inner) = &entry.node.value {
                 self.hide_secrets(inner);
@@ -190,7 +190,7 @@ impl Document {
         let end = begin + line.len();
         let line = line.trim();
         let hidden = self.hidden.iter().any(|span| span.start <= end && begin <= span.end);
-        let shown = if hidden || properties::may_hold_a_secret(line) {
+        let shown = if hidden || may_hold_a_secret(line) {
             "(the line is not shown, it may hold a secret)"
         } else {
             line

@@ -3,8 +3,8 @@
 use crate::error::{Error, Kind, Result};
 
 use super::document::{self, Document, Node, Span, Table, TableEntry, Value};
-use crate::spec::load::near;
-use crate::spec::properties::may_hold_a_secret;
+use super::near::near;
+use super::secrets::may_hold_a_secret;
 
 /// Puts each `--set` into the tree, the later ones over the earlier.
 pub(in crate::spec) fn apply(table: &mut Table, sets: &[String], document: &Document) -> Result<()> {

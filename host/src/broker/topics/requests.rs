@@ -1,11 +1,13 @@
 //! Metadata, CreateTopics, DeleteTopics, CreatePartitions: which topics there are.
 
-use super::configs::describe::of_new_topic;
-use super::configs::known::OF_FILES;
-use super::configs::topic::TopicConfig;
-use super::disk::journal::JournalEvent;
-use super::disk::log::LEADER_EPOCH;
-use super::state::{BrokerState, BrokerTopic};
+use super::refusal::{RequestRefusal, check_name};
+use crate::broker::configs::describe::of_new_topic;
+use crate::broker::configs::known::OF_FILES;
+use crate::broker::configs::topic::TopicConfig;
+use crate::broker::disk::journal::JournalEvent;
+use crate::broker::disk::log::LEADER_EPOCH;
+use crate::broker::node::NODE;
+use crate::broker::state::{BrokerState, BrokerTopic};
 use crate::clock;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
@@ -18,22 +20,17 @@ use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::{
-    BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, MetadataRequest, MetadataResponse, TopicName,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, MetadataRequest, MetadataResponse, TopicName,
 };
 use std::net::SocketAddr;
 use uuid::Uuid;
 
-/// The only broker of the cluster.
-pub(super) const NODE: BrokerId = BrokerId(1);
 /// Partitions of all topics; each keeps a file open.
 const PARTITIONS: usize = 4000;
 
-/// A refusal and the sentence that goes with it.
-pub(super) type RequestRefusal = (ResponseError, String);
-
 /// Answers Metadata. Topics are never made by asking for them.
-pub(super) fn metadata(
+pub(in crate::broker) fn metadata(
     state: &BrokerState,
     request: MetadataRequest,
     version: i16,
@@ -56,7 +53,7 @@ pub(super) fn metadata(
 }
 
 /// Answers CreateTopics.
-pub(super) fn create(state: &mut BrokerState, request: CreateTopicsRequest) -> CreateTopicsResponse {
+pub(in crate::broker) fn create(state: &mut BrokerState, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let result = CreatableTopicResult::default().with_name(topic.name.clone());
         match create_one(state, &topic, request.validate_only) {
@@ -76,7 +73,7 @@ pub(super) fn create(state: &mut BrokerState, request: CreateTopicsRequest) -> C
 }
 
 /// Answers DeleteTopics.
-pub(super) fn delete(state: &mut BrokerState, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+pub(in crate::broker) fn delete(state: &mut BrokerState, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let responses = request.topic_names.into_iter().map(|name| {
         let code = delete_one(state, &name).map_or_else(|error| error.code(), |()| 0);
         DeletableTopicResult::default()
@@ -87,7 +84,7 @@ pub(super) fn delete(state: &mut BrokerState, request: DeleteTopicsRequest) -> D
 }
 
 /// Answers CreatePartitions.
-pub(super) fn grow(state: &mut BrokerState, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+pub(in crate::broker) fn grow(state: &mut BrokerState, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let results = request.topics.into_iter().map(|topic| {
         let result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
         match grow_one(state, &topic, request.validate_only) {
@@ -219,20 +216,6 @@ fn grow_one(state: &mut BrokerState, asked: &CreatePartitionsTopic, validate_onl
         topic.partitions.extend(logs);
     }
     Ok(())
-}
-
-/// Kafka's own rule for names.
-pub(super) fn check_name(name: &str) -> Result<(), RequestRefusal> {
-    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let why = match name {
-        "" | "." | ".." => "the name must not be empty, '.' or '..'",
-        _ if name.len() > 249 => "the name is longer than 249 characters",
-        _ if !name.bytes().all(is_legal) => {
-            "the name has characters other than ASCII letters and digits, '.', '_' and '-'"
-        }
-        _ => return Ok(()),
-    };
-    Err((ResponseError::InvalidTopicException, why.to_owned()))
 }
 
 fn partitions_of(topic: &CreatableTopic) -> Result<usize, RequestRefusal> {
