@@ -262,7 +262,8 @@ impl Broker {
         }
     }
 
-    /// A group gives tasks that nobody owns to whoever has least, and asks for one of whoever has two more than another.
+    /// A group gives tasks that nobody owns to whoever has least, and asks for one of whoever has two more than
+    /// another.
     pub(crate) fn balance(&mut self, random: &mut Random) {
         let input = random.between(0, INPUTS as u64) as usize;
         let tasks: Vec<usize> = (0..TASKS).filter(|task| input_of(*task) == input).collect();

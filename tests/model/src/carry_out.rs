@@ -153,8 +153,8 @@ impl Turn<'_> {
         Event::Recycled
     }
 
-    /// What is committed for the tasks of the bundle that are still this worker's, as far as it was told: a loss that it
-    /// does not know of yet does not make its own pointer another one.
+    /// What is committed for the tasks of the bundle that are still this worker's, as far as it was told: a loss that
+    /// it does not know of yet does not make its own pointer another one.
     fn settle(&mut self, name: Pointer, outcome: Outcome) -> Event {
         let Some(committed) = self.read_committed(outcome) else {
             return Event::Unsettled;

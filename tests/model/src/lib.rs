@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The state machine is the host's source file itself, so that it is the one that runs. What carries out its commands
-//! is the model's own, and small; the host's unit tests include `world`, `steps`, `carry_out` and `effects`, and show in
-//! every world of some cases that the host's coordinator does the same. So those four know nothing of the checker.
+//! is the model's own, and small; the host's unit tests include `world`, `steps`, `carry_out` and `effects`, and show
+//! in every world of some cases that the host's coordinator does the same. So those four know nothing of the checker.
 
 #[path = "../../../host/src/checkpoint/command.rs"]
 mod command;

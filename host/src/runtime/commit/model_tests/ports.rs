@@ -1,4 +1,5 @@
-//! Ports on the model's world: what the coordinator asks for is done there, by the effects that the model's executor has.
+//! Ports on the model's world: what the coordinator asks for is done there, by the effects that the model's executor
+//! has.
 
 use super::effects::{Effect, Turn};
 use super::steps::Outcome;
