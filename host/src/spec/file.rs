@@ -1,4 +1,5 @@
 //! The keys of a pipeline file. What stands here is what is read, what is refused as unknown, and what the schema says.
+//! The schema has its own names for these types, and they stay: people's editors and tools know them.
 
 use std::path::PathBuf;
 
@@ -64,6 +65,7 @@ pub(super) struct File {
 /// What a crash may do to the outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Delivery")]
 pub(super) enum DeliveryKey {
     /// Outputs, state and positions of one prefix. With `[checkpoint]`.
     ExactlyOnce,
@@ -91,6 +93,7 @@ pub(super) struct Kafka {
 /// `file`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Source")]
 pub(super) struct SourceTable {
     /// All partitions of these topics, which must exist. The group shares out the first topic that the file names;
     /// partitions of the others go with those of the same number, so none has more of them than the first. Behind an
@@ -163,6 +166,7 @@ fn record() -> At<String> {
 /// How records lie in a file.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Format")]
 pub(super) enum FormatKey {
     /// One JSON object a line: key, value, timestamp, headers.
     #[default]
@@ -174,6 +178,7 @@ pub(super) enum FormatKey {
 /// What to do if nothing else says where to start.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Otherwise")]
 pub(super) enum OtherwiseKey {
     /// At the first record of the log.
     #[default]
@@ -187,6 +192,7 @@ pub(super) enum OtherwiseKey {
 /// What to do when the log no longer holds the position, or was truncated below it and holds other records there.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "OutOfRange")]
 pub(super) enum OutOfRangeKey {
     /// Stop with an error.
     #[default]
@@ -200,6 +206,7 @@ pub(super) enum OutOfRangeKey {
 /// Where the truth about positions is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Truth")]
 pub(super) enum TruthKey {
     /// In the consumer group.
     #[default]
@@ -211,6 +218,7 @@ pub(super) enum TruthKey {
 /// When positions are committed to the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "CommitOffsets")]
 pub(super) enum CommitOffsetsKey {
     /// With each checkpoint.
     OnCheckpoint,
@@ -223,6 +231,7 @@ pub(super) enum CommitOffsetsKey {
 /// A plugin placed in the pipeline.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Operator")]
 pub(super) struct OperatorTable {
     /// The component's file.
     pub(super) plugin: At<PathBuf>,
@@ -242,6 +251,7 @@ pub(super) struct OperatorTable {
 /// What happens to a record on which a plugin traps or breaks a limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "OnError")]
 pub(super) enum OnErrorKey {
     /// The pipeline stops with exit code 10.
     #[default]
@@ -255,6 +265,7 @@ pub(super) enum OnErrorKey {
 /// What an instance of a plugin may use.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Limits")]
 pub(super) struct LimitsTable {
     /// Linear memory.
     #[serde(default)]
@@ -267,6 +278,7 @@ pub(super) struct LimitsTable {
 /// A sink: a topic of Kafka, or a file for development. Exactly one of `topic` and `file`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Sink")]
 pub(super) struct SinkTable {
     /// What it takes: sources, operators ("parse"), an operator's named output ("parse.rejected").
     pub(super) from: At<Vec<At<String>>>,
@@ -288,6 +300,7 @@ pub(super) struct SinkTable {
 /// What happens to an output that Kafka refuses for good.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "OnRefused")]
 pub(super) enum OnRefusedKey {
     /// The pipeline stops with exit code 5.
     #[default]
@@ -301,6 +314,7 @@ pub(super) enum OnRefusedKey {
 /// How a record's partition follows from its key.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Partitioner")]
 pub(super) enum PartitionerKey {
     /// As Java clients do.
     #[default]
@@ -328,6 +342,7 @@ pub(super) struct DeadLetters {
 /// Checkpoints.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Checkpoint")]
 pub(super) struct CheckpointTable {
     /// From the start of one to the start of the next.
     #[serde(default)]
@@ -353,6 +368,7 @@ pub(super) struct CheckpointTable {
 /// The local working copy.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "State")]
 pub(super) struct StateTable {
     /// Its folder; deleting it loses nothing. Default: `.sandbar/<name of the pipeline>`.
     pub(super) dir: Option<At<PathBuf>>,

@@ -14,6 +14,7 @@ use super::text::values::{Scalar, Whole};
 /// Where a partition starts that has no committed position of this pipeline.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Start")]
 pub(super) enum StartKey {
     /// At the group's offset, whoever committed it.
     #[default]
@@ -33,6 +34,7 @@ pub(super) enum StartKey {
 /// Where a bounded run ends; exclusive.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Stop")]
 pub(super) enum StopKey {
     /// At the group's offsets.
     GroupOffsets,
