@@ -27,19 +27,6 @@ const CIRCLES_ALLOWED: &[(&str, &str)] = &[
         "Not cut yet: a secret's command is ended by a function of the client.",
     ),
     (
-        "plugin/call/batch.rs plugin/call/changes.rs plugin/call/keys.rs plugin/call/outcome.rs \
-         plugin/call/portion.rs",
-        "Not cut yet: the parts of a call quote each other's limits and checks.",
-    ),
-    (
-        "plugin/description.rs plugin/stores.rs",
-        "Not cut yet: the rule for names, of stores too, stands in `description`.",
-    ),
-    (
-        "plugin/engine.rs plugin/instance.rs plugin/loaded.rs plugin/operator.rs",
-        "Not cut yet: the engine makes what is loaded, which holds the engine.",
-    ),
-    (
         "runtime/batch/refused.rs runtime/batch/task.rs runtime/commit/checkpointing.rs runtime/start/kept.rs \
          runtime/worker/process.rs runtime/worker/run.rs",
         "Not cut yet: all parts of a run are methods of `Worker`, which owns them.",
