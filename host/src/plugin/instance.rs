@@ -6,10 +6,11 @@ use std::time::Duration;
 use wasmtime::Store;
 
 use super::call::{Declared, Declined, Lent, Returned, StateReader};
+use super::deadlines::ticks;
 use super::fault::Fault;
 use super::host_calls::{Guest, Log};
 use super::limits::{Ceiling, OPEN_TIME};
-use super::load::{Said, ticks};
+use super::load::Said;
 use super::world::{Linked, Running};
 use crate::config::Limits;
 use crate::error::Error;

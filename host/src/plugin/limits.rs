@@ -32,6 +32,14 @@ pub(super) const TEXT_BYTES: usize = 4 << 10;
 /// Bytes of a fault's reason: the guest's text and the backtrace, whose names are the guest's as well.
 pub(super) const REASON_BYTES: usize = 8 << 10;
 
+/// Bytes of a key or a user key that something is kept under. RocksDB holds keys in memory in many places; a record
+/// with a longer key is refused if a plugin would keep something for it.
+pub(super) const KEY_BYTES: usize = 4 << 10;
+
+/// Bytes of a value or an item. It travels with each batch that has its key, and lies in the overlay and in a delta as
+/// a whole.
+pub(super) const VALUE_BYTES: usize = 1 << 20;
+
 /// Log messages a second, and at once. Stops the guest that fills the disk.
 pub(super) const LOG_PER_SECOND: f64 = 100.0;
 /// The messages that may come at once.

@@ -11,6 +11,7 @@ mod operator;
 mod instance;
 mod call;
 mod fault;
+mod deadlines;
 mod limits;
 mod host_calls;
 mod world;

@@ -99,8 +99,19 @@ pub struct Stats {
     pub log_dropped: u64,
 }
 
+impl Plugin {
+    /// Places the plugin in a pipeline, for one worker: checks the configuration and opens the first instance.
+    ///
+    /// A configuration that the declared schema or the plugin itself refuses is the pipeline file's mistake
+    /// (`Kind::Invalid`); a plugin that traps, loops or breaks its limits while it opens is refused (`Kind::Plugin`).
+    pub fn operator(&self, name: &str, config: &str, limits: Limits) -> Result<Operator> {
+        let config = self.check_config(name, config)?;
+        Operator::open(self.clone(), name, config, limits)
+    }
+}
+
 impl Operator {
-    pub(super) fn open(plugin: Plugin, name: &str, config: String, limits: Limits) -> Result<Self> {
+    fn open(plugin: Plugin, name: &str, config: String, limits: Limits) -> Result<Self> {
         let description = plugin.description();
         let stores: Arc<[Declared]> = Declared::all(name, description).into();
         let mut operator = Self {

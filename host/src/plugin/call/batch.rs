@@ -3,17 +3,14 @@
 
 use std::mem::swap;
 
-use super::changes::Declared;
-use super::keys::Grouping;
+use super::declared::Declared;
+use super::keys::{Grouping, NO_KEY};
 use super::portion::Portion;
 use crate::clock;
 use crate::error::Result;
 use crate::plugin::load::{Description, StoreKind};
 use crate::record::{Column, Headers, Records};
 use crate::state::{StoreId, TaskState};
-
-/// The key index of an event without a key.
-pub(super) const NO_KEY: u32 = u32::MAX;
 
 /// Where the records of a call come from.
 #[derive(Debug, Clone, Copy)]

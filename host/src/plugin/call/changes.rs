@@ -1,49 +1,20 @@
 //! What a call changes in the state: checked as a whole, then applied in order.
 
+use super::column::check_column;
+use super::declared::Declared;
 use super::keys::entry;
-use super::outcome::check_column;
 use super::returned::Changes;
 use crate::error::Error;
-use crate::plugin::limits::size;
-use crate::plugin::load::{Description, StoreKind};
+use crate::plugin::limits::{KEY_BYTES, VALUE_BYTES, size};
+use crate::plugin::load::StoreKind;
 use crate::record::Column;
-use crate::state::{LIST_BYTES, StoreId, TaskState, store_id};
-
-/// Bytes of a key or a user key that something is kept under. RocksDB holds keys in memory in many places; a record
-/// with a longer key is refused if a plugin would keep something for it.
-pub(in crate::plugin) const KEY_BYTES: usize = 4 << 10;
-
-/// Bytes of a value or an item. It travels with each batch that has its key, and lies in the overlay and in a delta as
-/// a whole.
-pub(in crate::plugin) const VALUE_BYTES: usize = 1 << 20;
+use crate::state::{LIST_BYTES, TaskState};
 
 /// The numbers of the interface's `change-kind`.
 const PUT: u8 = 0;
 const DELETE: u8 = 1;
 const APPEND: u8 = 2;
 const CLEAR: u8 = 3;
-
-/// A store that an operator's plugin declares, as the state knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::plugin) struct Declared {
-    pub(in crate::plugin) id: StoreId,
-    pub(in crate::plugin) name: String,
-    pub(in crate::plugin) kind: StoreKind,
-}
-
-impl Declared {
-    /// The stores of an operator, in the order in which changes number them.
-    pub(in crate::plugin) fn all(operator: &str, description: &Description) -> Vec<Self> {
-        let stores = description.stores.iter();
-        stores
-            .map(|store| Self {
-                id: store_id(operator, &store.name),
-                name: store.name.clone(),
-                kind: store.kind,
-            })
-            .collect()
-    }
-}
 
 /// Whether changes may be what a call whose batch has these keys asks for. The error completes "returned an outcome
 /// that …".
@@ -219,6 +190,7 @@ impl<'a> Entries<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::store_id;
 
     type Row<'a> = (u8, u8, u32, Option<&'a [u8]>, Option<&'a [u8]>);
 

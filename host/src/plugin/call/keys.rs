@@ -5,8 +5,10 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 
-use super::batch::NO_KEY;
 use crate::record::Column;
+
+/// The key index of an event without a key.
+pub(super) const NO_KEY: u32 = u32::MAX;
 
 /// Finds the distinct keys of batches. Its memory is used again, so that nothing is allocated for a record.
 #[derive(Default)]

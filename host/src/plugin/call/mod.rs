@@ -4,17 +4,22 @@
 //! checks, and what becomes of outputs and changes. Never calls a guest. Always: nothing of a guest's is used before it
 //! was checked.
 
+mod declared;
 mod keys;
 mod portion;
 mod batch;
+mod refused;
 mod returned;
+mod column;
 mod outcome;
 mod changes;
 mod reader;
 
 pub(in crate::plugin) use batch::{Events, Lent, Origin, Sent};
-pub(in crate::plugin) use changes::{Declared, apply, check_lists};
+pub(in crate::plugin) use changes::{apply, check_lists};
+pub(in crate::plugin) use declared::Declared;
+pub use outcome::Outcome;
 pub(in crate::plugin) use outcome::{Asked, check, memory};
-pub use outcome::{Outcome, Refusal, Refused};
 pub(in crate::plugin) use reader::StateReader;
+pub use refused::{Refusal, Refused};
 pub(in crate::plugin) use returned::{Changes, Declined, Emitted, Measured, RefusedEvent, Returned};

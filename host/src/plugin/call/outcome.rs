@@ -5,7 +5,10 @@
 
 use std::mem::take;
 
-use super::changes::{self, Declared};
+use super::changes;
+use super::column::check_column;
+use super::declared::Declared;
+use super::refused::Refused;
 use super::returned::{Emitted, Measured, RefusedEvent, Returned};
 use crate::plugin::limits::{TEXT_BYTES, tame};
 use crate::plugin::load::Description;
@@ -19,31 +22,6 @@ pub struct Outcome {
     pub outputs: Vec<Records>,
     /// The records that were not processed as usual, in the order of the call's records. None of them has an output.
     pub refused: Vec<Refused>,
-}
-
-/// A record that was not processed as usual.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// Index into the call's records.
-    pub record: u32,
-    /// What the plugin said, or did.
-    pub how: Refusal,
-    /// Why, for people; at most some kilobytes, without control characters. May have several lines: a fault's has the
-    /// guest's backtrace.
-    pub reason: String,
-}
-
-/// Why a record was not processed as usual.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// The plugin wants it left out.
-    Skip,
-    /// The plugin wants it among the dead letters.
-    DeadLetter,
-    /// The plugin wants the pipeline to stop.
-    Fail,
-    /// The plugin trapped, broke a limit or returned nonsense on it, alone and in a fresh instance. `on-error` decides.
-    Fault,
 }
 
 /// An outcome that took more gives its memory back: the largest one there ever was is not what the next one needs.
@@ -272,37 +250,6 @@ fn check_headers(given: &Headers, outputs: usize) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) fn check_column(name: &str, given: &Column) -> Result<(), String> {
-    check_ends(name, &given.bytes, &given.ends)?;
-    let ends = &given.ends;
-    if !given.absent.is_sorted_by(|one, next| one < next) {
-        return Err(format!("has absent {name}s that do not ascend"));
-    }
-    if let Some(last) = given.absent.last().filter(|last| **last as usize >= ends.len()) {
-        return Err(format!("has an absent {name} at {last} of {}", ends.len()));
-    }
-    let start = |index: usize| if index == 0 { 0 } else { ends[index - 1] };
-    match given
-        .absent
-        .iter()
-        .find(|index| start(**index as usize) != ends[**index as usize])
-    {
-        Some(index) => Err(format!("has bytes for the absent {name} at {index}")),
-        None => Ok(()),
-    }
-}
-
-fn check_ends(name: &str, bytes: &[u8], ends: &[u32]) -> Result<(), String> {
-    if !ends.is_sorted() {
-        return Err(format!("has {name} ends that fall"));
-    }
-    let last = ends.last().copied().unwrap_or_default() as usize;
-    if last != bytes.len() {
-        return Err(format!("has {} bytes of {name}s, but they end at {last}", bytes.len()));
-    }
-    Ok(())
-}
-
 fn check_refused(given: &[RefusedEvent], events: usize) -> Result<(), String> {
     let refused = ascending(given.iter().map(|one| one.event));
     if let Some(event) = refused.last().filter(|event| **event as usize >= events) {
@@ -337,6 +284,7 @@ fn check_measured(given: &[Measured], description: &Description) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::Refusal;
 
     /// Outputs as (output, value, cause), each with the key `k`, a header `h` and its row as the timestamp.
     fn given(rows: &[(u8, Option<&str>, u32)], refused: &[u32]) -> Returned {

@@ -1,6 +1,6 @@
 //! How much of the state is asked for at once, when the sizes of values are known only once they are there.
 
-use super::changes::VALUE_BYTES;
+use crate::plugin::limits::VALUE_BYTES;
 use crate::record::Column;
 
 /// Fewer at once would cost a look-up each.

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::changes::{Declared, KEY_BYTES};
-use super::outcome::check_column;
+use super::column::check_column;
+use super::declared::Declared;
 use super::portion::Portion;
 use crate::error::Error;
-use crate::plugin::limits::size;
+use crate::plugin::limits::{KEY_BYTES, size};
 use crate::plugin::load::StoreKind;
 use crate::record::Column;
 use crate::state::{Most, StoreId, TaskState};

@@ -1,7 +1,7 @@
 //! What a guest gave back of a call, in the host's own words: its columns, whatever world it was built for, and not a
 //! number of it checked.
 
-use super::outcome::Refusal;
+use super::refused::Refusal;
 use crate::record::{Column, Headers};
 
 /// What a call came to, as the guest says. Until `check` took it, a column of it may break what a column keeps.

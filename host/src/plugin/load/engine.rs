@@ -1,29 +1,22 @@
-//! The one wasmtime configuration, each setting with its reason, and the thread that makes deadlines pass.
+//! The one wasmtime configuration, each setting with its reason, and what the plugins share that are loaded with it.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, Strategy};
 
 use super::cache::Cache;
-use super::loaded::Plugin;
 use crate::error::{Error, Kind, Result};
+use crate::plugin::deadlines::Ticker;
 use crate::plugin::host_calls::Guest;
 use crate::plugin::world;
-
-/// How often deadlines are looked at. A call overruns its time by at most this, and by one bulk operation over its
-/// whole memory.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Compiles plugins and holds what their instances share. One a process; clones are the same engine.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 pub(super) struct Shared {
@@ -51,24 +44,12 @@ impl Engine {
             }),
         })
     }
-
-    /// Reads, checks and compiles a plugin, and asks it what it is. Every way in which a file is no plugin has its own
-    /// sentence (`Kind::Plugin`); what a component imports is looked at before it is compiled.
-    pub fn load(&self, path: &Path) -> Result<Plugin> {
-        Plugin::load(self.shared.clone(), path)
-    }
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Engine").finish_non_exhaustive()
     }
-}
-
-/// Epochs from now until a call of this length is over: never less than its time, at most a tick more.
-pub(in crate::plugin) fn ticks(time: Duration) -> u64 {
-    let whole = time.as_nanos().div_ceil(TICK.as_nanos());
-    u64::try_from(whole).unwrap_or(u64::MAX / 2).min(u64::MAX / 2) + 1
 }
 
 fn settings() -> Config {
@@ -131,57 +112,10 @@ fn proposals(config: &mut Config) {
         .gc_support(false);
 }
 
-/// Counts the epoch up for as long as it lives.
-struct Ticker {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start(engine: &wasmtime::Engine) -> Result<Self> {
-        let (stop, stopped) = mpsc::channel::<()>();
-        let engine = engine.clone();
-        let thread = std::thread::Builder::new()
-            .name("epochs".to_owned())
-            .spawn(move || {
-                while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
-                    engine.increment_epoch();
-                }
-            })
-            .map_err(|why| Error::new(Kind::Failed, "failed to start the thread for plugins' deadlines", why))?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // It only counts; it cannot have failed.
-            let _ = thread.join();
-        }
-    }
-}
-
 fn unusable(why: wasmtime::Error) -> Error {
     Error::new(
         Kind::Failed,
         "failed to set up the WebAssembly engine",
         format!("{why:#}"),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deadline_is_never_shorter_than_asked_for() {
-        assert_eq!(ticks(Duration::from_millis(1)), 2);
-        assert_eq!(ticks(Duration::from_secs(1)), 101);
-        assert_eq!(ticks(Duration::MAX), u64::MAX / 2 + 1);
-    }
 }

@@ -11,13 +11,12 @@ use super::cache::hex;
 use super::component::{self, refused};
 use super::configuration;
 use super::description::Description;
-use super::engine::Shared;
+use super::engine::{Engine, Shared};
 use crate::config::Limits;
 use crate::error::Result;
 use crate::plugin::host_calls::Log;
 use crate::plugin::instance::{DESCRIBE_STATE, Instance};
 use crate::plugin::limits::{STATE_SCHEMA_BYTES, tame};
-use crate::plugin::operator::Operator;
 use crate::plugin::world::Linked;
 
 /// A compiled, checked plugin. Cheap to clone; every clone is the same plugin.
@@ -37,8 +36,16 @@ struct Loaded {
     digest: String,
 }
 
+impl Engine {
+    /// Reads, checks and compiles a plugin, and asks it what it is. Every way in which a file is no plugin has its own
+    /// sentence (`Kind::Plugin`); what a component imports is looked at before it is compiled.
+    pub fn load(&self, path: &Path) -> Result<Plugin> {
+        Plugin::load(self.shared.clone(), path)
+    }
+}
+
 impl Plugin {
-    pub(super) fn load(engine: Arc<Shared>, path: &Path) -> Result<Self> {
+    fn load(engine: Arc<Shared>, path: &Path) -> Result<Self> {
         let bytes = component::read(path)?;
         let names = component::recognise(path, &bytes)?;
         let digest = hex(&Sha256::digest(&bytes));
@@ -89,13 +96,9 @@ impl Plugin {
         &self.loaded.digest
     }
 
-    /// Places the plugin in a pipeline, for one worker: checks the configuration and opens the first instance.
-    ///
-    /// A configuration that the declared schema or the plugin itself refuses is the pipeline file's mistake
-    /// (`Kind::Invalid`); a plugin that traps, loops or breaks its limits while it opens is refused (`Kind::Plugin`).
-    pub fn operator(&self, name: &str, config: &str, limits: Limits) -> Result<Operator> {
-        let config = configuration::check(name, self.loaded.schema.as_ref(), config)?;
-        Operator::open(self.clone(), name, config, limits)
+    /// The text to open its instances with, if the declared schema takes the configuration of an operator of this name.
+    pub(in crate::plugin) fn check_config(&self, operator: &str, config: &str) -> Result<String> {
+        configuration::check(operator, self.loaded.schema.as_ref(), config)
     }
 
     pub(in crate::plugin) fn linked(&self) -> &Linked {

@@ -8,15 +8,15 @@
 mod engine;
 mod component;
 mod cache;
-mod description;
+mod names;
 mod stores;
+mod description;
 mod configuration;
 mod loaded;
 
 pub(in crate::plugin) use description::Said;
 pub use description::{Description, Metric, MetricKind, Needs};
 pub use engine::Engine;
-pub(in crate::plugin) use engine::ticks;
 pub use loaded::Plugin;
 pub(in crate::plugin) use stores::SaidStore;
 pub use stores::{Store, StoreKind, Stored, compatible};

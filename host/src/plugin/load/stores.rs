@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::description::{name, names};
+use super::names::{name, names};
 use crate::plugin::limits::tame;
 
 /// A keyed store that a plugin declares. Stores are matched by name from one version of a plugin to the next.

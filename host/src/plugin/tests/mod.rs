@@ -12,7 +12,9 @@ use crate::record::Records;
 mod cached;
 mod calls;
 mod configured;
+mod cut;
 mod faults;
+mod kept;
 mod loading;
 mod state;
 

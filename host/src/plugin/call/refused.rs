@@ -1,0 +1,26 @@
+//! A record that was not processed as usual, and why: what a guest may say of one, and what the host says of a fault.
+
+/// A record that was not processed as usual.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Index into the call's records.
+    pub record: u32,
+    /// What the plugin said, or did.
+    pub how: Refusal,
+    /// Why, for people; at most some kilobytes, without control characters. May have several lines: a fault's has the
+    /// guest's backtrace.
+    pub reason: String,
+}
+
+/// Why a record was not processed as usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The plugin wants it left out.
+    Skip,
+    /// The plugin wants it among the dead letters.
+    DeadLetter,
+    /// The plugin wants the pipeline to stop.
+    Fail,
+    /// The plugin trapped, broke a limit or returned nonsense on it, alone and in a fresh instance. `on-error` decides.
+    Fault,
+}
