@@ -3,12 +3,13 @@
 //! The path of a record, and the order of the modules below:
 //!
 //! ```text
-//! Kafka partition → source (batch, event time) → plugin (pure call) → sink (staged)
+//! Kafka partition → source (batch) → event time → plugin (pure call) → sink (staged)
 //!   → … commit: drain the outputs, then commit the positions
 //! ```
 //!
-//! Loose files are words that everyone shares. Stations (`source`, `plugin`, `sink`, `checkpoint`) know them and never
-//! each other; `runtime` ties the stations by the `topology` of a pipeline file, `inspect`, `server` and `cli` stand
+//! Loose files are words that everyone shares, `kafka` and `login` what several need of a cluster. Stations (`spec`,
+//! `source`, `plugin`, `state`, `sink`, `checkpoint`) know them and never each other, but for a plugin, which knows the
+//! state that it reads; `runtime` ties the stations by the `topology` of a pipeline file, `inspect`, `server` and `cli` stand
 //! around it. ARCHITECTURE.md says it at length, `tests/guarantees` holds it.
 
 pub mod record;

@@ -1,11 +1,13 @@
 //! What a running process shows over HTTP: readiness that follows the cluster, and figures that are true.
 
 use crate::flow::{Flow, stop};
+use sandbar_tests::client::Record;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::Process;
 use sandbar_tests::wait::{self, seconds};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Status and body of a GET.
 pub fn get(address: &str, path: &str) -> (u16, String) {
@@ -73,6 +75,27 @@ fn metrics_count_what_was_read_written_and_committed() {
     });
     assert_eq!(get(&address, "/health").0, 200);
     assert_eq!(get(&address, "/nothing").0, 404);
+    stop(run);
+}
+
+#[test]
+fn the_lag_of_event_time_is_by_the_time_in_the_value() {
+    const HOUR_MS: i64 = 3_600_000;
+    let flow = Flow::new("event-lag", 1, "start = \"earliest\"\nevent-time = \"/at\"");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    let now = now.as_millis() as i64;
+    // The newest stands in the middle: Kafka's own timestamps are the present.
+    let values = [10, 2, 5].map(|hours| format!("{{\"at\":{}}}", now - hours * HOUR_MS));
+    let records = values.map(|value| Record::placed(&flow.input, 0, &value));
+    flow.client.producer().send(&records);
+    let (run, address) = serve(&flow);
+    flow.wait_count(3, &run);
+    let topic = format!("topic=\"{}\"", flow.input);
+    wait::until_true("the lag is told", seconds(30), || {
+        let (_, body) = get(&address, "/metrics");
+        let lag = metric(&body, "sandbar_event_time_lag_seconds", &[&topic, "source=\"in\""]);
+        lag.is_some_and(|lag| (7200.0..4.0 * 3600.0).contains(&lag))
+    });
     stop(run);
 }
 

@@ -7,8 +7,7 @@
 
 use std::time::Duration;
 
-use rdkafka::error::KafkaResult;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::TopicPartitionList;
 
 use super::producer::Producer;
 use super::transactional::{ProducerTransactions, TransactionState};
@@ -17,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kafka::codes;
 use crate::kafka::errors;
 use crate::kafka::native::failure::Failure;
-use crate::kafka::native::partition_list::set_leader_epoch;
+use crate::kafka::native::partition_list;
 use crate::kafka::native::transaction::Setback;
 use crate::kill;
 use crate::record::Committable;
@@ -317,23 +316,8 @@ fn again_until(limit: Duration, call: impl Fn(Duration) -> Result<(), Setback>) 
 }
 
 fn list(offsets: &[Committable]) -> Result<TopicPartitionList> {
-    let fill = || -> KafkaResult<TopicPartitionList> {
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for Committable {
-            partition: at,
-            next,
-            leader_epoch,
-            metadata,
-        } in offsets
-        {
-            let mut element = list.add_partition(&at.topic, at.partition);
-            element.set_offset(Offset::Offset(*next))?;
-            element.set_metadata(metadata);
-            set_leader_epoch(&mut list, *leader_epoch);
-        }
-        Ok(list)
-    };
-    fill().map_err(|error| Error::new(Kind::Bug, "failed to list the positions", error.to_string()))
+    partition_list::positions(offsets)
+        .map_err(|error| Error::new(Kind::Bug, "failed to list the positions", error.to_string()))
 }
 
 fn is_old_epoch(code: i32) -> bool {

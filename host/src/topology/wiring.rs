@@ -1,8 +1,4 @@
-//! Who reads what: the names of a pipeline file, resolved to indexes. Pure.
-//!
-//! A batch of a source visits the operators behind it in the order of `Route::calls`, each call reading the source's
-//! records or what an earlier call put out, and then the sinks of `Route::stages`. So all of a batch is computed before
-//! any of it is staged.
+//! Who reads what: the names of a pipeline file, resolved to routes. Pure.
 
 use super::route::{OperatorCall, Ports, RecordsFrom, Route, Stage};
 use super::state::{check_state, distinct_stores};

@@ -1,7 +1,6 @@
 //! librdkafka's own words for what went wrong.
 
 use super::layout::words;
-use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_resp_err_t as code;
 
 const PURGED_IN_QUEUE: i32 = code::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
@@ -21,9 +20,8 @@ impl Failure {
     }
 
     /// What librdkafka says about one of its own codes.
-    pub(crate) fn of(error: sys::rd_kafka_resp_err_t) -> Self {
-        let code = error as i32;
-        let text = words(code).to_owned();
+    pub(crate) fn of(code: i32) -> Self {
+        let text = words(code);
         Self { code, text }
     }
 }

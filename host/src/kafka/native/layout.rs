@@ -42,7 +42,7 @@ pub(super) struct RawElement {
     pub(super) private: *mut c_void,
 }
 
-/// What is said of a topic, laid out likewise.
+/// Metadata of a topic, laid out likewise.
 #[repr(C)]
 pub(super) struct RawTopic {
     pub(super) topic: *mut c_char,
@@ -67,7 +67,14 @@ const _: () = {
     use std::mem::{offset_of, size_of};
     assert!(size_of::<RawMessage>() == size_of::<sys::rd_kafka_message_t>());
     assert!(offset_of!(RawMessage, err) == offset_of!(sys::rd_kafka_message_t, err));
+    assert!(offset_of!(RawMessage, rkt) == offset_of!(sys::rd_kafka_message_t, rkt));
+    assert!(offset_of!(RawMessage, partition) == offset_of!(sys::rd_kafka_message_t, partition));
+    assert!(offset_of!(RawMessage, payload) == offset_of!(sys::rd_kafka_message_t, payload));
+    assert!(offset_of!(RawMessage, len) == offset_of!(sys::rd_kafka_message_t, len));
+    assert!(offset_of!(RawMessage, key) == offset_of!(sys::rd_kafka_message_t, key));
+    assert!(offset_of!(RawMessage, key_len) == offset_of!(sys::rd_kafka_message_t, key_len));
     assert!(offset_of!(RawMessage, offset) == offset_of!(sys::rd_kafka_message_t, offset));
+    assert!(offset_of!(RawMessage, private) == offset_of!(sys::rd_kafka_message_t, _private));
     assert!(size_of::<RawElement>() == size_of::<sys::rd_kafka_topic_partition_t>());
     assert!(offset_of!(RawElement, err) == offset_of!(sys::rd_kafka_topic_partition_t, err));
     assert!(offset_of!(RawElement, metadata_size) == offset_of!(sys::rd_kafka_topic_partition_t, metadata_size));
@@ -94,10 +101,10 @@ pub(crate) fn code(number: i32) -> Code {
 }
 
 /// librdkafka's words for a code; whatever the number, there are some.
-pub(crate) fn words(code: i32) -> &'static str {
-    // SAFETY: for each number librdkafka gives a text; that of a known code lives forever, and nobody asks for another
-    // one.
-    unsafe { CStr::from_ptr(raw_words(code)) }.to_str().unwrap_or_default()
+pub(crate) fn words(code: i32) -> String {
+    // SAFETY: for each number librdkafka gives a text; that of an unknown one lives until this thread asks again, and
+    // is copied here.
+    unsafe { owned(raw_words(code)) }
 }
 
 /// # Safety

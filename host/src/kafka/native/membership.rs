@@ -48,7 +48,8 @@ pub(crate) fn no_membership(group: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// SAFETY: `membership` is alive.
+/// # Safety
+/// `membership` is alive.
 unsafe fn written(membership: *const sys::rd_kafka_consumer_group_metadata_t) -> Option<Vec<u8>> {
     let (mut start, mut size) = (ptr::null_mut(), 0);
     // SAFETY: as the caller promises; on success the bytes are ours to free, and on failure the error is.

@@ -1,7 +1,8 @@
 //! librdkafka, called directly: everything of Kafka that the compiler cannot check.
 //!
 //! Owns what rdkafka hides, reads as enums with gaps, or does at a cost for each record. Never decides anything: errors
-//! leave as codes and texts. Always: a number of a broker is read as a number.
+//! leave as codes and texts. Always: a code of a broker is read as a number here, for it may be newer than this
+//! program; only a consumer's own events come through rdkafka.
 
 mod layout;
 pub(crate) mod failure;

@@ -15,6 +15,7 @@ use super::credentials::NativeClient;
 use super::failure::Failure;
 use super::layout::{NO_ERROR, milliseconds, owned, terminated};
 use super::reports::{Reports, on_delivery, on_error, on_log};
+use super::requests::raw_metadata;
 use crate::kafka::codes::UNKNOWN_TOPIC;
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
@@ -42,10 +43,11 @@ unsafe impl<R: Reports> Send for NativeProducer<R> {}
 /// librdkafka's producer. The last of those who hold it destroys it: its handle, or a call that was left behind.
 pub(super) struct ProducerClient<R: Reports> {
     pub(super) native: NonNull<sys::rd_kafka_t>,
-    reports: Box<Mutex<R>>,
+    reports: Arc<Mutex<R>>,
 }
 
-// SAFETY: librdkafka's clients may be used from any thread, by several at a time; the reports have a lock.
+// SAFETY: librdkafka's clients may be used from any thread, by several at a time; the reports have a lock, and may be
+// sent by their trait, since callbacks run in whichever thread polls.
 unsafe impl<R: Reports> Send for ProducerClient<R> {}
 // SAFETY: as above.
 unsafe impl<R: Reports> Sync for ProducerClient<R> {}
@@ -60,22 +62,23 @@ unsafe impl<R: Reports> NativeClient for NativeProducer<R> {
 impl<R: Reports> NativeProducer<R> {
     /// A producer with these properties. It connects by itself in threads of its own.
     pub(crate) fn new(properties: &[(String, String)]) -> Result<Self, String> {
-        let reports: Box<Mutex<R>> = Box::default();
+        let reports: Arc<Mutex<R>> = Arc::default();
         let mut text = [0 as c_char; 512];
+        let terminated = |(name, value): &(String, String)| Ok((terminated(name)?, terminated(value)?));
+        let properties = properties.iter().map(terminated).collect::<Result<Vec<_>, String>>()?;
         // SAFETY: `conf` is fresh and owned here until `rd_kafka_new` takes it; the strings outlive each call; the
-        // reports behind the opaque pointer are boxed, so they do not move, and `Drop` releases the client before them.
+        // reports behind the opaque pointer are shared, so they do not move, and `Drop` releases the client before them.
         // `text` is as long as we say.
         unsafe {
             let conf = sys::rd_kafka_conf_new();
-            for (name, value) in properties {
-                let (name, value) = (terminated(name)?, terminated(value)?);
+            for (name, value) in &properties {
                 let set = sys::rd_kafka_conf_set(conf, name.as_ptr(), value.as_ptr(), text.as_mut_ptr(), text.len());
                 if set != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
                     sys::rd_kafka_conf_destroy(conf);
                     return Err(owned(text.as_ptr()));
                 }
             }
-            sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref(&*reports).cast_mut().cast());
+            sys::rd_kafka_conf_set_opaque(conf, Arc::as_ptr(&reports).cast_mut().cast());
             sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery::<R>));
             sys::rd_kafka_conf_set_error_cb(conf, Some(on_error::<R>));
             sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
@@ -123,11 +126,11 @@ impl<R: Reports> NativeProducer<R> {
         let mut answer: *const sys::rd_kafka_metadata = ptr::null();
         let rkt = self.topics[topic].as_ptr();
         // SAFETY: client and topic live; on success `answer` is ours to read and to release, with `topic_cnt` entries
-        // behind `topics`. The entry's error is read as a number because a broker may send one that the generated enum
-        // does not know.
+        // behind `topics`. Errors are read as numbers because a broker may send one that the generated enum does not
+        // know.
         let code = unsafe {
-            let asked = sys::rd_kafka_metadata(self.native(), 0, rkt, &mut answer, milliseconds(limit));
-            if asked as i32 != NO_ERROR {
+            let asked = raw_metadata(self.native(), 0, rkt, &mut answer, milliseconds(limit));
+            if asked != NO_ERROR {
                 return Err(Failure::of(asked));
             }
             let code = match (*answer).topic_cnt {

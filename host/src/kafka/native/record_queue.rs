@@ -55,7 +55,7 @@ impl RecordQueue {
         })
     }
 
-    /// The same, or why not.
+    /// A queue of this consumer, which must outlive it. Errors: `Kafka`, librdkafka has none.
     pub(crate) fn of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Result<Self> {
         Self::new(consumer)
             .ok_or_else(|| Error::new(Kind::Kafka, "failed to join the group", "librdkafka has no queue"))

@@ -29,7 +29,7 @@ impl<'a> FailedRecord<'a> {
     }
 
     pub(crate) fn topic(&self) -> String {
-        // SAFETY: the message lives, and its topic with it.
+        // SAFETY: the message lives, and its topic with it: a record that was produced has one.
         unsafe { owned(sys::rd_kafka_topic_name(self.0.rkt)) }
     }
 
@@ -75,20 +75,21 @@ impl<'a> FailedRecord<'a> {
     pub(crate) fn failure(&self) -> Failure {
         Failure {
             code: self.0.err,
-            text: words(self.0.err).to_owned(),
+            text: words(self.0.err),
         }
     }
 }
 
 /// # Safety
-/// `opaque` is what the producer was made with: reports that live as long as the client.
+/// `opaque` is what the producer was made with: reports of this same type, which live as long as the client.
 unsafe fn reports_behind<'a, R: Reports>(opaque: *mut c_void) -> MutexGuard<'a, R> {
     // SAFETY: the caller's promise.
     let reports = unsafe { &*opaque.cast::<Mutex<R>>() };
     reports.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// librdkafka calls this for each record that can never be delivered.
+/// librdkafka calls this for each record that can never be delivered. A panic here ends the process, as in any function
+/// that C calls.
 pub(super) unsafe extern "C" fn on_delivery<R: Reports>(
     _client: *mut sys::rd_kafka_t,
     message: *const sys::rd_kafka_message_t,

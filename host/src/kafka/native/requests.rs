@@ -35,7 +35,7 @@ unsafe extern "C" {
         opaque: *mut c_void,
     ) -> i32;
     #[link_name = "rd_kafka_metadata"]
-    fn raw_metadata(
+    pub(super) fn raw_metadata(
         client: *mut sys::rd_kafka_t,
         all: c_int,
         topic: *mut sys::rd_kafka_topic_t,
@@ -89,6 +89,9 @@ pub(crate) fn topics<C: ConsumerContext>(
         let topic = only.as_ref().map_or(ptr::null_mut(), |name| {
             sys::rd_kafka_topic_new(native, name.as_ptr(), ptr::null_mut())
         });
+        if only.is_some() && topic.is_null() {
+            return Err(KafkaError::MetadataFetch(Code::InvalidTopic));
+        }
         let number = raw_metadata(
             native,
             c_int::from(only.is_none()),
@@ -136,7 +139,7 @@ pub(crate) fn commit<C: ConsumerContext>(consumer: &BaseConsumer<C>, list: &Topi
     }
 }
 
-/// The log's begin and end as the last fetch told them; asks nobody.
+/// The log's end as the last fetch told it; asks nobody.
 pub(crate) fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<i64> {
     let topic = CString::new(topic).ok()?;
     let (mut low, mut high) = (-1, -1);

@@ -71,16 +71,18 @@ impl<R: Reports> NativeProducer<R> {
                 drop((client, call));
                 let _nobody_waits_any_more = answer.send(outcome);
             });
-        if asking.is_ok()
-            && let Ok(outcome) = answered.recv_timeout(limit + HELD)
-        {
-            return outcome;
-        }
-        Err(Setback {
-            failure: Failure::of(code::RD_KAFKA_RESP_ERR__TIMED_OUT),
+        let retriable = |failure| Setback {
+            failure,
             is_retriable: true,
             is_fatal: false,
-        })
+        };
+        if let Err(error) = asking {
+            let text = format!("no thread can be started: {error}");
+            let code = code::RD_KAFKA_RESP_ERR__TIMED_OUT as i32;
+            return Err(retriable(Failure { code, text }));
+        }
+        let in_time = answered.recv_timeout(limit + HELD);
+        in_time.unwrap_or_else(|_| Err(retriable(Failure::of(code::RD_KAFKA_RESP_ERR__TIMED_OUT as i32))))
     }
 
     /// Commits the transaction. May be called again.

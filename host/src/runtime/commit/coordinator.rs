@@ -33,7 +33,7 @@ pub struct CommitLimits {
     pub last_drain: Duration,
     /// Its requests, from then.
     pub last_commit: Duration,
-    /// Whatever is late has at least so long.
+    /// The least time of a step, even if its deadline has passed.
     pub least: Duration,
 }
 
@@ -44,9 +44,9 @@ pub enum BrokenCondition {
     Drain,
     /// What is committed is still this worker's, as far as its groups said.
     Losses,
-    /// As far as they know and did not say yet.
+    /// The same, of losses that the Kafka client knows of and has not told.
     UntoldLosses,
-    /// What is applied was, too.
+    /// Changes are applied only to tasks that are held under the same assignment still.
     AssignmentEpochsAtApply,
     /// After anything but a clean commit the producer is a new one.
     Reinitialise,
@@ -175,7 +175,7 @@ impl Coordinator {
         self.check(event)
     }
 
-    /// Nothing is waited for exactly when records are processed, or nothing is done any more.
+    /// A command is awaited if, and only if, the protocol waits for an answer.
     fn check(&self, event: Event) -> Result<()> {
         if self.waiting.is_some() != self.protocol.is_waiting() {
             let why = format!("after {event:?} it waits for {:?}: {:?}", self.waiting, self.protocol);

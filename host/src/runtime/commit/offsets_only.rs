@@ -141,7 +141,7 @@ impl Worker {
             }
             Err(reason) => {
                 self.metrics.commits_failed.increment(1);
-                // Once for a row of failures: each is superseded by the next.
+                // Once for a series of failures: each is superseded by the next.
                 if !std::mem::replace(&mut member.commit_failed_before, true) {
                     self.shared.tell(RunEvent::CommitFailed {
                         worker: self.index,

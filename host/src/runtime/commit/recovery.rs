@@ -1,7 +1,7 @@
 //! The ways back from a checkpoint that did not go through.
 //!
 //! Always: after anything but a clean commit the producer is a new one before anything else is done, and what is
-//! committed says at what to go on.
+//! committed decides where to resume.
 
 use super::coordinator::{BrokenCondition, Coordinator};
 use super::ports::{CommitPorts, TaskPartition};

@@ -18,18 +18,27 @@ impl Worker {
         if let Some(metrics) = member.partitions.get(&self.batch.partition) {
             metrics.records.increment(self.batch.records.len() as u64);
             metrics.bytes.increment(self.batch.records.byte_count() as u64);
-            if let Some(newest) = self.batch.records.timestamps.last() {
-                metrics.event_time_lag.set((clock::wall_ms() - newest) as f64 / 1000.0);
-            }
         }
         self.busy = true;
         let done = self.take_through(input, source)?;
+        self.tell_event_time_lag(input);
         if let (Done::Processed, WorkerInput::Kafka(member)) = (done, &mut self.inputs[input])
             && let Some(reader) = &mut member.reader
         {
             reader.processed();
         }
         Ok(())
+    }
+
+    /// How far the batch's newest record is behind the clock, by its event time: the operators' timestamps.
+    fn tell_event_time_lag(&self, input: usize) {
+        let WorkerInput::Kafka(member) = &self.inputs[input] else {
+            return;
+        };
+        let metrics = member.partitions.get(&self.batch.partition);
+        if let (Some(metrics), Some(newest)) = (metrics, self.batch.records.timestamps.iter().max()) {
+            metrics.event_time_lag.set((clock::wall_ms() - newest) as f64 / 1000.0);
+        }
     }
 
     /// Takes the batch through its route. While a sink or a plugin keeps it waiting, the groups are seen to: nobody

@@ -185,7 +185,7 @@ impl Worker {
             IDLE_WAIT / self.inputs.len().max(1) as u32
         };
         for input in 0..self.inputs.len() {
-            // A input without a broker may take seconds; and nothing is processed while a task waits for its state.
+            // An input without a broker may take seconds; and nothing is processed while a task waits for its state.
             if self.shared.stop.is_requested() || self.owned.is_restoring() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! `docs/pipeline.md` is made from the schema: `UPDATE_DOCS=1 cargo test --release -p sandbar reference` writes it
+//! `docs/pipeline.md` is made from the schema: `UPDATE_DOCS=1 make one TEST=the_reference_page` writes it
 //! anew.
 
 use std::fmt::Write;

@@ -30,12 +30,13 @@ impl Reader {
     /// When partitions are assigned by hand, there is none, and the group's name stands for it.
     ///
     /// # Errors
-    /// `TimedOut`: it is no member right now, or another one than its partitions were given to, or its first positions
-    /// are still being committed, which could then overtake the transaction's.
+    /// `TimedOut`: it is no member right now, or another one than its partitions were given to, or a commit to the
+    /// group is not answered yet (of first positions, or of an earlier checkpoint): it could overtake this one, and its
+    /// answer would be taken for this one's.
     pub fn group_metadata(&self) -> Result<Vec<u8>> {
         let not_now = |why| Error::new(Kind::TimedOut, "failed to take the group's membership", why);
         if self.plan.commits() && !self.commits.is_idle() {
-            return Err(not_now("a commit of first positions is under way"));
+            return Err(not_now("a commit to the group is not answered yet"));
         }
         let no_member = || not_now("this process is no member of the group right now");
         if matches!(self.plan.sharing, Sharing::ByHand) {

@@ -1,6 +1,7 @@
 //! The reader: a member of the group, polled by one worker.
 //!
-//! `poll` has its fields and its turn; each other file is a part of what a turn may bring. Never commits by itself.
+//! `poll` has `Reader` and its turn; each other file handles one kind of event. It commits when the worker says so, and
+//! by itself only the first position of a partition.
 
 pub(in crate::source) mod polled;
 pub(in crate::source) mod poll;

@@ -1,4 +1,4 @@
-//! The reader: a member of the group, polled by one worker.
+//! A reader's fields, and one turn of it.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -258,12 +258,6 @@ impl Reader {
                 end: requests::known_end(&self.client, &slot.at.topic, slot.at.partition),
             })
             .collect()
-    }
-
-    /// Records between the owned partitions' positions and the ends of their logs, as far as those are known.
-    pub fn lag(&self) -> u64 {
-        let behind = |at: ReaderPosition| at.end.map_or(0, |end| end.saturating_sub(at.next).max(0) as u64);
-        self.positions().into_iter().map(behind).sum()
     }
 
     /// Serves what librdkafka has to tell. A message that comes this way came before the partition was led into our

@@ -1,4 +1,4 @@
-//! What the reader commits, and how it gives partitions up: asked by the worker, answered by the group, at the end.
+//! Commits and revocations: when the worker asks, when the group does, and at the end.
 
 use std::time::{Duration, Instant};
 
@@ -62,8 +62,8 @@ impl Reader {
             .collect()
     }
 
-    /// Answers `Polled::Revoking`: commits the revoked partitions, waiting up to `commit`, then gives them up. `None`
-    /// if the outputs could not be drained: nothing is committed. A commit that fails or takes too long is no error:
+    /// Answers `Polled::Revoking`: commits the revoked partitions, waiting up to `commit`, then gives them up. `None`:
+    /// nothing is committed, because a checkpoint did it, or because the outputs could not be drained. A commit that fails or takes too long is no error:
     /// the next member reads those records again, and `Polled::Committed` tells of it.
     pub fn release(&mut self, commit: Option<Duration>) -> Result<()> {
         if !self.is_revoking() {
@@ -73,7 +73,7 @@ impl Reader {
             return Ok(());
         };
         let partitions = self.with_followers(&partitions);
-        let membership = self.group.fenced;
+        let fenced_before = self.group.fenced;
         if let Some(limit) = commit.filter(|_| self.plan.commits() && self.may_commit()) {
             let positions = self.uncommitted(|at| partitions.contains(at));
             if !self.commit_and_wait(positions, clock::now() + limit)? {
@@ -81,7 +81,7 @@ impl Reader {
                     .push_back(Polled::Committed(Err(CommitRefusal::passing(NO_ANSWER))));
             }
         }
-        if self.group.fenced != membership {
+        if self.group.fenced != fenced_before {
             // It joined again meanwhile, under another membership: all is lost, and told, and nobody waits for this
             // answer.
             return Ok(());
@@ -112,7 +112,7 @@ impl Reader {
     }
 
     /// Leaves: commits what was processed, waiting up to `commit`, and gives the partitions back to the group; all of
-    /// it takes `limit` at most. `commit` is `None` if the outputs could not be drained: nothing is committed. Gives
+    /// it takes `limit` at most. `commit` is `None` if a checkpoint did it, or the outputs could not be drained. Gives
     /// why the commit failed, if it did.
     pub fn leave(mut self, commit: Option<Duration>, limit: Duration) -> Result<Option<String>> {
         let closed = clock::now() + limit;

@@ -316,7 +316,7 @@ fn one(offsets: Vec<Option<i64>>) -> i64 {
 /// Whether librdkafka means that the log was truncated below a position: it reports that as any other position that a
 /// log does not hold.
 fn is_truncation(text: &str) -> bool {
-    text.contains(native::words(Code::LogTruncation as i32))
+    text.contains(&native::words(Code::LogTruncation as i32))
 }
 
 /// After an unclean election the log may be as long as before, with other records in it.
