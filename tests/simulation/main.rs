@@ -244,7 +244,7 @@ fn losses_not_seen_are_found_out() {
 /// One world in a thousand shows it: so in worlds in which commits are often resolved late, which hold if the condition
 /// is kept.
 #[test]
-fn assignment_epochs_not_compared_when_a_commit_is_settled_are_found_out() {
+fn assignment_epochs_not_compared_when_a_commit_is_resolved_are_found_out() {
     let resolves_late = |env: &mut Env| env.resolves_late = true;
     is_found_in(
         LeftOut::ByCoordinator(Condition::AssignmentEpochsAtApply),
@@ -264,7 +264,7 @@ fn assignment_epochs_not_compared_when_a_commit_is_settled_are_found_out() {
 }
 
 #[test]
-fn producers_not_recycled_are_found_out() {
+fn producers_not_reinitialised_are_found_out() {
     is_found(
         LeftOut::ByCoordinator(Condition::Reinitialise),
         &["I1", "I4", "I5", "I6"],

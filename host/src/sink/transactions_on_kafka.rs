@@ -361,7 +361,7 @@ impl Drop for Paused {
 }
 
 #[test]
-fn a_commit_that_a_hanging_broker_does_not_answer_is_unknown_and_settled_by_the_next_producer() {
+fn a_commit_that_a_hanging_broker_does_not_answer_is_unknown_and_resolved_by_the_next_producer() {
     let Some(brokers) = brokers() else { return };
     let Ok(pid) = std::env::var("SANDBAR_TEST_KAFKA_PID") else {
         eprintln!("SKIPPED: set SANDBAR_TEST_KAFKA_PID to the process of that Kafka to run this test");

@@ -29,7 +29,7 @@ impl Reader {
     ///
     /// # Errors
     /// `Fenced`: it had to a moment ago already.
-    pub(in crate::source) fn join_again(&mut self, reason: &str) -> Result<()> {
+    pub(super) fn join_again(&mut self, reason: &str) -> Result<()> {
         let before = self.group.fenced.replace(clock::now());
         let is_alone = self.plan.member.instance.is_none();
         if is_alone || before.is_some_and(|before| before.elapsed() < AGAIN) {
@@ -48,7 +48,7 @@ impl Reader {
     }
 
     /// Joins as a new member: what was owned is lost, and told.
-    pub(in crate::source) fn join_anew(&mut self, reason: &str) -> Result<()> {
+    pub(super) fn join_anew(&mut self, reason: &str) -> Result<()> {
         let client = Closing::new(consumer::member(
             &self.plan.sources[0],
             self.plan.identity(self.worker),

@@ -13,12 +13,11 @@ use crate::kafka::native::membership::{self, Membership};
 use crate::source::positions::topics::Sharing;
 
 /// Why nothing may be committed.
-pub(in crate::source) const TAKEN_FOR_GONE: &str =
-    "the group took this member for gone, and others have its partitions";
+pub(super) const TAKEN_FOR_GONE: &str = "the group took this member for gone, and others have its partitions";
 
 impl Reader {
     /// The group gives partitions: what was given before them was given to the same member, or is lost.
-    pub(in crate::source) fn note_member(&mut self) {
+    pub(super) fn note_member(&mut self) {
         if !self.holds_partitions() {
             self.group.member_id = self.membership().map(|membership| membership.member_id);
         }
@@ -50,13 +49,13 @@ impl Reader {
     }
 
     /// Whether what is owned may be committed: nothing of it was given to a member that this one is no longer.
-    pub(in crate::source) fn may_commit(&self) -> bool {
+    pub(super) fn may_commit(&self) -> bool {
         matches!(self.plan.sharing, Sharing::ByHand)
             || self.membership().is_none_or(|membership| !self.outlived(&membership))
     }
 
     /// Gives up what a member had that this one is no longer, and joins again.
-    pub(in crate::source) fn leave_outlived(&mut self) -> Result<()> {
+    pub(super) fn leave_outlived(&mut self) -> Result<()> {
         if !self.group.is_outlived.take() || !self.holds_partitions() {
             return Ok(());
         }

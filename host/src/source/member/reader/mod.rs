@@ -5,14 +5,14 @@
 
 pub(in crate::source) mod polled;
 pub(in crate::source) mod poll;
-pub(in crate::source) mod rebalance;
-pub(in crate::source) mod take_up;
-pub(in crate::source) mod release;
+mod rebalance;
+mod take_up;
+mod release;
 pub(in crate::source) mod transfer;
-pub(in crate::source) mod membership;
-pub(in crate::source) mod fenced;
-pub(in crate::source) mod watch;
-pub(in crate::source) mod connection;
-pub(in crate::source) mod finish;
+mod membership;
+mod fenced;
+mod watch;
+mod connection;
+mod finish;
 #[cfg(test)]
 pub(crate) mod on_kafka;

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Reader {
     /// Answers the next rebalance event, or tells the worker what it has to do first.
-    pub(in crate::source) fn answer(&mut self) -> Result<Option<Polled>> {
+    pub(super) fn answer(&mut self) -> Result<Option<Polled>> {
         self.leave_outlived()?;
         loop {
             if let Some(dissent) = self.discovery.dissent.take() {
@@ -86,12 +86,12 @@ impl Reader {
     }
 
     /// Whether the group waits for an answer.
-    pub(in crate::source) fn is_revoking(&self) -> bool {
+    pub(super) fn is_revoking(&self) -> bool {
         matches!(self.group.rebalance_events.next(), Some(RebalanceEvent::Revoke { .. }))
     }
 
     /// The partitions of the same number of the topics that follow.
-    pub(in crate::source) fn with_followers(&self, led: &[TopicPartition]) -> Vec<TopicPartition> {
+    pub(super) fn with_followers(&self, led: &[TopicPartition]) -> Vec<TopicPartition> {
         let mut all = led.to_vec();
         if let Sharing::Led { followers, .. } = &self.plan.sharing {
             for follower in followers {
@@ -109,16 +109,13 @@ impl Reader {
     }
 
     /// Starts to read partitions at their positions. `TimedOut`: not now, nothing has happened.
-    pub(in crate::source) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<ResolvedStart>> {
+    pub(super) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<ResolvedStart>> {
         let resolved = self.resolve(partitions, PATIENCE)?;
         self.begin(resolved)
     }
 
     /// Starts to read partitions at the positions that were told, with what the group holds as ours.
-    pub(in crate::source) fn begin(
-        &mut self,
-        resolved: Vec<(ResolvedStart, Option<i64>)>,
-    ) -> Result<Vec<ResolvedStart>> {
+    pub(super) fn begin(&mut self, resolved: Vec<(ResolvedStart, Option<i64>)>) -> Result<Vec<ResolvedStart>> {
         let places: Vec<_> = resolved
             .iter()
             .map(|(placed, _)| (placed.partition.clone(), placed.from))
@@ -139,7 +136,7 @@ impl Reader {
     }
 
     /// Tells librdkafka to fetch partitions, into our queue.
-    pub(in crate::source) fn fetch_from(&mut self, places: &[(TopicPartition, i64)]) -> Result<()> {
+    pub(super) fn fetch_from(&mut self, places: &[(TopicPartition, i64)]) -> Result<()> {
         let failed = |why: String| Error::new(Kind::Kafka, "failed to take over partitions", why);
         // A question to librdkafka's main thread: when it is answered, an earlier revocation, which undoes the
         // forwarding, was carried out.
@@ -195,7 +192,7 @@ impl Reader {
 
     /// Where assigned partitions start: this pipeline's position, read again because another member may have moved it;
     /// the plan's number; the beginning of a partition that the plan does not know. With what the group holds as ours.
-    pub(in crate::source) fn resolve(
+    pub(super) fn resolve(
         &self,
         partitions: &[TopicPartition],
         patience: Duration,
@@ -275,7 +272,7 @@ impl Reader {
     }
 
     /// Stops to read partitions, and answers the group's revocation with it.
-    pub(in crate::source) fn give_up(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    pub(super) fn give_up(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         let failed = |error: &_| Error::new(Kind::Kafka, "failed to give partitions up", words(error));
         self.resume(partitions);
         for at in partitions {
@@ -290,7 +287,7 @@ impl Reader {
     }
 
     /// A partition is not this reader's any more.
-    pub(in crate::source) fn forget(&mut self, at: &TopicPartition) {
+    pub(super) fn forget(&mut self, at: &TopicPartition) {
         self.commits.forget(at);
         let Some((slot, safe)) = self.record_buffer.remove(at) else {
             return;
@@ -310,7 +307,7 @@ impl Reader {
 
     /// Reads partitions on from other offsets. A seek does not do it: behind an error there is nothing that could be
     /// sought. Never while the group waits for an answer: this would look like one.
-    pub(in crate::source) fn move_to(&mut self, places: &[(TopicPartition, i64)]) -> Result<()> {
+    pub(super) fn move_to(&mut self, places: &[(TopicPartition, i64)]) -> Result<()> {
         let failed = |error: &_| Error::new(Kind::Kafka, "failed to read on from other offsets", words(error));
         let partitions: Vec<_> = places.iter().map(|(at, _)| at.clone()).collect();
         self.resume(&partitions);
@@ -339,7 +336,7 @@ impl Reader {
     }
 
     /// Partitions at their stop are fetched no more.
-    pub(in crate::source) fn rest_at_stops(&mut self) {
+    pub(super) fn rest_at_stops(&mut self) {
         let at_stop: Vec<_> = self
             .record_buffer
             .slots()
@@ -381,7 +378,7 @@ impl Reader {
         }
     }
 
-    pub(in crate::source) fn lookup(&self, patience: Duration) -> Lookup<'_> {
+    pub(super) fn lookup(&self, patience: Duration) -> Lookup<'_> {
         let names: Vec<_> = self.plan.sources.iter().map(|source| source.name.as_str()).collect();
         Lookup::new(
             &self.client,

@@ -14,7 +14,7 @@ use crate::record::TopicPartition;
 
 impl Reader {
     /// Gives the group its answer, without the partitions.
-    pub(in crate::source) fn put_off(&mut self, partitions: Vec<TopicPartition>, why: &Error) -> Result<()> {
+    pub(super) fn put_off(&mut self, partitions: Vec<TopicPartition>, why: &Error) -> Result<()> {
         tracing::info!(?partitions, %why, "partitions wait for their offsets; the others go on");
         self.client
             .incremental_assign(&TopicPartitionList::new())
@@ -24,7 +24,7 @@ impl Reader {
     }
 
     /// Takes those up whose positions can be told by now.
-    pub(in crate::source) fn take_up(&mut self) -> Result<Option<Polled>> {
+    pub(super) fn take_up(&mut self) -> Result<Option<Polled>> {
         if !self.group.rebalance_events.is_empty() {
             return Ok(None);
         }

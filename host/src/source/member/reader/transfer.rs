@@ -132,7 +132,7 @@ impl Reader {
         self.move_when_possible()
     }
 
-    pub(in crate::source) fn move_when_possible(&mut self) -> Result<()> {
+    pub(super) fn move_when_possible(&mut self) -> Result<()> {
         if self.moves.is_empty() || !self.group.rebalance_events.is_empty() {
             return Ok(());
         }

@@ -29,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const GO_ON: &str = "failed to go on";
 
 impl Reader {
-    pub(in crate::source) fn discover_when_due(&mut self) -> Result<()> {
+    pub(super) fn discover_when_due(&mut self) -> Result<()> {
         let is_waiting = !self.group.rebalance_events.is_empty() || !self.group.pending.is_empty();
         if !(self.discovery.interval.due() || self.discovery.must_look) || is_waiting {
             return Ok(());
@@ -110,7 +110,7 @@ impl Reader {
     }
 
     /// New partitions of a topic whose keys have state are not taken.
-    pub(in crate::source) fn refuse_grown(&self, partitions: &[TopicPartition]) -> Result<()> {
+    pub(super) fn refuse_grown(&self, partitions: &[TopicPartition]) -> Result<()> {
         let counts = self.plan.counts();
         let grown = partitions.iter().find_map(|at| {
             let before = counts.get(&*at.topic).filter(|before| at.partition >= **before)?;
@@ -134,7 +134,7 @@ impl Reader {
 
     /// Another generation of the group may have other members. Those that do not follow the same topic read partitions
     /// that this one reads: what it has is lost then, without a commit, and the next poll says why.
-    pub(in crate::source) fn disagree(&mut self) -> Result<Option<Polled>> {
+    pub(super) fn disagree(&mut self) -> Result<Option<Polled>> {
         let (Some(onlooker), Sharing::Led { leader, .. }) = (&self.plan.onlooker, &self.plan.sharing) else {
             return Ok(None);
         };
@@ -155,7 +155,7 @@ impl Reader {
     }
 
     /// Looks at the group's members again if the last look told nothing.
-    pub(in crate::source) fn look_around_when_due(&mut self) -> Result<()> {
+    pub(super) fn look_around_when_due(&mut self) -> Result<()> {
         if self.discovery.agreement.as_mut().is_some_and(Interval::due)
             && let Some(lost) = self.disagree()?
         {
@@ -212,7 +212,7 @@ impl Reader {
     }
 
     /// Sees to the errors that came in place of records, after the records before them were handed over.
-    pub(in crate::source) fn see_to_troubles(&mut self) -> Result<()> {
+    pub(super) fn see_to_troubles(&mut self) -> Result<()> {
         for trouble in std::mem::take(&mut self.record_buffer.troubles) {
             match trouble.code {
                 Code::AutoOffsetReset | Code::OffsetOutOfRange => match self.leave_gap(&trouble) {
