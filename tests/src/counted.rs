@@ -7,7 +7,7 @@
 use crate::client::{Client, Isolation, Producer, Reader, Record};
 use crate::kafka::Kafka;
 use crate::process;
-use crate::runtime_file::{PipelineFile, unique};
+use crate::pipeline_file::{PipelineFile, unique};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
