@@ -27,11 +27,11 @@ mod survival;
 mod transactions_survive;
 mod clients;
 
-use sandbar::broker::{Broker, Settings};
+use sandbar::broker::{Broker, BrokerSettings};
 
 /// Runs a case against a fresh embedded broker.
 fn on_embedded(case: fn(&str)) {
-    let broker = Broker::start(Settings {
+    let broker = Broker::start(BrokerSettings {
         listen: ([127, 0, 0, 1], 0).into(),
         data_dir: None,
     })

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Message, Offset, TopicPartitionList};
-use sandbar::broker::{Broker, Settings};
+use sandbar::broker::{Broker, BrokerSettings};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -21,8 +21,8 @@ const FOLDER: &str = "SANDBAR_TEST_BROKER_FOLDER";
 /// The address that it then listens on.
 const LISTEN: &str = "SANDBAR_TEST_BROKER_LISTEN";
 
-pub(crate) fn settings(folder: &Path) -> Settings {
-    Settings {
+pub(crate) fn settings(folder: &Path) -> BrokerSettings {
+    BrokerSettings {
         listen: ([127, 0, 0, 1], 0).into(),
         data_dir: Some(folder.to_owned()),
     }
@@ -33,7 +33,7 @@ pub(crate) fn settings(folder: &Path) -> Settings {
 fn a_broker_process() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let listen = std::env::var(LISTEN).unwrap().parse().unwrap();
-    let broker = Broker::start(Settings {
+    let broker = Broker::start(BrokerSettings {
         listen,
         data_dir: Some(folder.into()),
     })
@@ -278,7 +278,7 @@ fn a_folder_in_use_is_refused() {
 #[test]
 fn what_is_not_kafka_ends_its_connection_and_nothing_else() {
     use std::io::{Read, Write};
-    let broker = Broker::start(Settings {
+    let broker = Broker::start(BrokerSettings {
         listen: ([127, 0, 0, 1], 0).into(),
         data_dir: None,
     })
