@@ -6,8 +6,8 @@
 
 use crate::client::{Client, Isolation, Producer, Reader, Record};
 use crate::kafka::Kafka;
-use crate::process;
 use crate::pipeline_file::{PipelineFile, unique};
+use crate::process;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 

@@ -30,8 +30,8 @@
 //! that stay go on from what is committed. One that may have gone through is resolved: re-initialised first, so that
 //! Kafka has decided, then the committed pointers say which of the two it was.
 //!
-//! Invariants, held by the tests below and by `protocol_tests` over every sequence of events (of eight for positions, of any length with
-//! checkpoints):
+//! Invariants, held by the tests below and by `protocol_tests` over every sequence of events (of eight for positions,
+//! of any length with checkpoints):
 //!
 //! - P1: nothing is committed unless everything was drained since the last record was processed.
 //! - P2: no commit begins over a task that was lost since the checkpoint began, or that another assignment owns.

@@ -1,5 +1,5 @@
-//! Which stateful operators a subtopology feeds, as the source station wants to know it: which topics meet there, and how
-//! many partitions they had.
+//! Which stateful operators a subtopology feeds, as the source station wants to know it: which topics meet there, and
+//! how many partitions they had.
 
 use crate::config::{KafkaSource, PartitionCounts, Pipeline, Source};
 use crate::source::{KeyedSources, Meeting};

@@ -67,8 +67,8 @@ impl<R: Reports> NativeProducer<R> {
         let terminated = |(name, value): &(String, String)| Ok((terminated(name)?, terminated(value)?));
         let properties = properties.iter().map(terminated).collect::<Result<Vec<_>, String>>()?;
         // SAFETY: `conf` is fresh and owned here until `rd_kafka_new` takes it; the strings outlive each call; the
-        // reports behind the opaque pointer are shared, so they do not move, and `Drop` releases the client before them.
-        // `text` is as long as we say.
+        // reports behind the opaque pointer are shared, so they do not move, and `Drop` releases the client before
+        // them. `text` is as long as we say.
         unsafe {
             let conf = sys::rd_kafka_conf_new();
             for (name, value) in &properties {

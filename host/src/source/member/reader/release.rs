@@ -63,8 +63,9 @@ impl Reader {
     }
 
     /// Answers `Polled::Revoking`: commits the revoked partitions, waiting up to `commit`, then gives them up. `None`:
-    /// nothing is committed, because a checkpoint did it, or because the outputs could not be drained. A commit that fails or takes too long is no error:
-    /// the next member reads those records again, and `Polled::Committed` tells of it.
+    /// nothing is committed, because a checkpoint did it, or because the outputs could not be drained. A commit that
+    /// fails or takes too long is no error: the next member reads those records again, and `Polled::Committed` tells of
+    /// it.
     pub fn release(&mut self, commit: Option<Duration>) -> Result<()> {
         if !self.is_revoking() {
             return Ok(());
