@@ -99,7 +99,7 @@ pub fn changed(what: &str, topic: &str, before: i32, now: i32) -> Error {
          state",
     )
     .hint(format!(
-        "read a topic that has {before} partitions; or build the state anew: after `sandbar offsets sources`, which \
+        "read a topic that has {before} partitions; or build the state anew: after `sandbar offsets set`, which \
          begins where it is told and with no state, or under another pipeline name"
     ))
 }
