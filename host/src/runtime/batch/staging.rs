@@ -16,7 +16,7 @@ impl Tasks {
     /// Takes out what Kafka refused before, and sends it the way that its sink's `on-refused` says.
     fn sift(&mut self, source: usize, partition: &TopicPartition, records: &Records) {
         self.sifted.clear();
-        self.stand.is_sifted = true;
+        self.cursor.is_sifted = true;
         if self.left_out.is_empty() {
             return;
         }
@@ -35,27 +35,27 @@ impl Tasks {
         records: &Records,
         writer: &mut Writer,
     ) -> Result<Done> {
-        if !self.stand.is_sifted {
+        if !self.cursor.is_sifted {
             self.sift(source, partition, records);
         }
         let stages = &self.routes[source].stages;
-        while self.stand.stages <= stages.len() {
+        while self.cursor.stages <= stages.len() {
             // Behind the last stage come the dead letters, whose sink stands behind the pipeline's.
-            let (sink, output) = match stages.get(self.stand.stages) {
-                Some(stage) => match self.sifted.get(self.stand.stages) {
+            let (sink, output) = match stages.get(self.cursor.stages) {
+                Some(stage) => match self.sifted.get(self.cursor.stages) {
                     Some(Some(left)) => (stage.sink, left),
                     _ => (stage.sink, output_of(stage.from, records, &self.outcomes[source])),
                 },
                 None => (self.pipeline.sinks.len(), &self.dead),
             };
             if !output.is_empty() {
-                self.stand.staged = stage(sink, partition, output, self.stand.staged, writer)?;
-                if self.stand.staged < output.len() {
+                self.cursor.staged = stage(sink, partition, output, self.cursor.staged, writer)?;
+                if self.cursor.staged < output.len() {
                     return Ok(Done::Waiting);
                 }
                 self.count_staged(sink, output);
             }
-            (self.stand.stages, self.stand.staged) = (self.stand.stages + 1, 0);
+            (self.cursor.stages, self.cursor.staged) = (self.cursor.stages + 1, 0);
         }
         Ok(Done::Processed)
     }

@@ -120,7 +120,7 @@ pub struct Tasks {
     pub(in crate::runtime) sinks: Vec<SinkMetrics>,
     pub(super) progress: Arc<Progress>,
     missing: Vec<u32>,
-    pub(super) stand: BatchCursor,
+    pub(super) cursor: BatchCursor,
     /// When the group was last seen to.
     attended: Instant,
     piece: Piece,
@@ -177,7 +177,7 @@ impl Tasks {
                 .collect(),
             metrics,
             missing: Vec::new(),
-            stand: BatchCursor::default(),
+            cursor: BatchCursor::default(),
             attended: clock::now(),
             piece: Piece::default(),
             overlay_bytes: 0,
@@ -203,7 +203,7 @@ impl Tasks {
         self.begin(task);
         self.overlay_bytes = task.overlay_bytes();
         self.overlay_bytes_of_piece = self.overlay_bytes;
-        self.stand = BatchCursor::default();
+        self.cursor = BatchCursor::default();
         self.tell_event_time(source, records);
         self.go_on(source, task, records, writer)
     }
@@ -251,7 +251,7 @@ impl Tasks {
         }
         // Another piece comes, and each may take its time: the group is seen to before.
         self.begin(task);
-        self.stand = BatchCursor::default();
+        self.cursor = BatchCursor::default();
         Ok(Done::Waiting)
     }
 
@@ -287,7 +287,10 @@ impl Tasks {
     /// Bytes that the piece took so far on its way: what the answered calls handed over, the dead letters, and what all
     /// pieces of the batch changed, which cannot be committed before the last of them.
     fn taken(&self, source: usize, task: &BatchTask<'_>) -> usize {
-        let handed_over = self.outcomes[source].iter().take(self.stand.calls).map(Outcome::memory);
+        let handed_over = self.outcomes[source]
+            .iter()
+            .take(self.cursor.calls)
+            .map(Outcome::memory);
         // A record alone answers for what it takes itself, and not for what the pieces before it changed.
         let before = match self.piece.is_one_record() {
             true => self.overlay_bytes_of_piece,
@@ -303,12 +306,12 @@ impl Tasks {
     }
 
     fn compute(&mut self, source: usize, task: &mut BatchTask<'_>, records: &mut Records) -> Result<Done> {
-        while self.stand.calls < self.routes[source].calls.len() {
-            if self.call(source, self.stand.calls, task, records)? == Done::Waiting {
+        while self.cursor.calls < self.routes[source].calls.len() {
+            if self.call(source, self.cursor.calls, task, records)? == Done::Waiting {
                 return Ok(Done::Waiting);
             }
-            self.stand.calls += 1;
-            if self.stand.calls < self.routes[source].calls.len() && self.is_due() {
+            self.cursor.calls += 1;
+            if self.cursor.calls < self.routes[source].calls.len() && self.is_due() {
                 return Ok(Done::Waiting);
             }
         }
@@ -336,7 +339,7 @@ impl Tasks {
             return self.leave_out(source, index, task, records, reason);
         }
         let taken = self.taken(source, task);
-        let max_batch = if self.stand.is_one_by_one {
+        let max_batch = if self.cursor.is_one_by_one {
             1
         } else {
             self.max_batch[source]
@@ -394,12 +397,12 @@ impl Tasks {
             taken,
         } = due;
         let (mut part, mut put_out) = (Records::default(), Outcome::default());
-        for from in (self.stand.part..records.len()).step_by(max_batch) {
-            if from > self.stand.part && self.is_due() {
-                self.stand.part = from;
+        for from in (self.cursor.part..records.len()).step_by(max_batch) {
+            if from > self.cursor.part && self.is_due() {
+                self.cursor.part = from;
                 return Ok(Done::Waiting);
             }
-            self.stand.part = from;
+            self.cursor.part = from;
             part.clear();
             (from..records.len().min(from + max_batch)).for_each(|index| part.push_from(records, index));
             let before = if from == 0 { 0 } else { outcome.memory() };
@@ -418,7 +421,7 @@ impl Tasks {
                 extend(outcome, &put_out);
             }
         }
-        self.stand.part = 0;
+        self.cursor.part = 0;
         Ok(Done::Processed)
     }
 
@@ -442,7 +445,7 @@ impl Tasks {
         let placed = &mut self.operators[call.operator];
         let name = &self.pipeline.operators[call.operator].name;
         let mut pause = RETRY_PAUSE;
-        if let Some((at, next_pause)) = self.stand.retry {
+        if let Some((at, next_pause)) = self.cursor.retry {
             let left = at.saturating_duration_since(clock::now());
             std::thread::sleep(left.min(WAIT));
             if left > WAIT {
@@ -462,7 +465,7 @@ impl Tasks {
         let left_changes = placed.operator.left_changes();
         match answer {
             Ok(()) => {
-                self.stand.retry = None;
+                self.cursor.retry = None;
                 Ok(Done::Processed)
             }
             Err(CallError::Retry(reason)) => {
@@ -471,11 +474,11 @@ impl Tasks {
                     partition = %task.partition,
                     "the plugin asks to be called again: {reason}"
                 );
-                self.stand.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
+                self.cursor.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
                 self.wait(task, left_changes)
             }
             Err(CallError::GivenUp) => {
-                self.stand.is_one_by_one = true;
+                self.cursor.is_one_by_one = true;
                 self.wait(task, left_changes)
             }
             // `call` sets which call of the route it is; the piece begins anew, smaller.
@@ -504,9 +507,9 @@ impl Tasks {
     fn wait(&mut self, task: &mut BatchTask<'_>, left_changes: bool) -> Result<Done> {
         if left_changes {
             self.begin(task);
-            self.stand = BatchCursor {
-                retry: self.stand.retry,
-                is_one_by_one: self.stand.is_one_by_one,
+            self.cursor = BatchCursor {
+                retry: self.cursor.retry,
+                is_one_by_one: self.cursor.is_one_by_one,
                 ..BatchCursor::default()
             };
         }

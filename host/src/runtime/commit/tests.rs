@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-const LIMITS: CommitLimits = CommitLimits {
+/// A second for each step.
+pub(super) const LIMITS: CommitLimits = CommitLimits {
     checkpoint: SECOND,
     revocation: SECOND,
     membership: SECOND,

@@ -6,24 +6,10 @@ use super::steps::{Action, Outcome, Then};
 use super::world::{Case, Conditions, Faults, WORKERS, World};
 use super::{Event, Mode};
 use crate::error::Kind;
-use crate::runtime::commit::{CommitLimits, Coordinator};
+use crate::runtime::commit::Coordinator;
+use crate::runtime::commit::tests::LIMITS;
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
-
-const SECOND: Duration = Duration::from_secs(1);
-const LIMITS: CommitLimits = CommitLimits {
-    checkpoint: SECOND,
-    revocation: SECOND,
-    membership: SECOND,
-    commit: SECOND,
-    abort: SECOND,
-    reinitialise: SECOND,
-    resolve: SECOND,
-    last_drain: SECOND,
-    last_commit: SECOND,
-    least: Duration::ZERO,
-};
 
 const NONE: Faults = Faults {
     crashes: 0,

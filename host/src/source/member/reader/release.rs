@@ -38,15 +38,18 @@ impl Reader {
         if positions.is_empty() && self.commits.is_idle() {
             return false;
         }
-        let sent = self.commits.begin(
-            &self.client,
-            Snapshot {
-                positions,
-                is_asked: true,
-            },
-        );
-        self.tell(sent);
+        self.send(positions);
         true
+    }
+
+    /// Begins a commit of which the worker is told.
+    fn send(&mut self, positions: Vec<Committable>) {
+        let snapshot = Snapshot {
+            positions,
+            is_asked: true,
+        };
+        let sent = self.commits.begin(&self.client, snapshot);
+        self.tell(sent);
     }
 
     fn uncommitted(&self, is_wanted: impl Fn(&TopicPartition) -> bool) -> Vec<Committable> {
@@ -97,14 +100,7 @@ impl Reader {
     /// Whether every commit was answered by the deadline; how is told.
     fn commit_and_wait(&mut self, positions: Vec<Committable>, deadline: Instant) -> Result<bool> {
         if !positions.is_empty() {
-            let sent = self.commits.begin(
-                &self.client,
-                Snapshot {
-                    positions,
-                    is_asked: true,
-                },
-            );
-            self.tell(sent);
+            self.send(positions);
         }
         while !self.commits.is_idle() && clock::now() < deadline {
             self.serve(Duration::from_millis(5))?;
