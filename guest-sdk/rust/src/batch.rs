@@ -1,6 +1,7 @@
 //! A batch as it came in.
 
 use crate::bindings::sandbar::plugin::batches;
+use crate::time::Advance;
 use crate::{Column, Event, Headers};
 
 /// Says of an event that it has no key, and of an output that no event caused it.
@@ -22,6 +23,12 @@ pub struct Batch {
     pub(crate) headers: Headers,
     /// A column a value store, an entry a key.
     pub(crate) states: Vec<Column>,
+    /// Event time before the call.
+    pub(crate) watermark: i64,
+    /// How it moves, in the order of the events.
+    pub(crate) advances: Vec<Advance>,
+    /// The timers of the state that are due.
+    pub(crate) due: Vec<batches::Due>,
     processing_time: i64,
     seed: u64,
 }
@@ -43,7 +50,15 @@ impl Batch {
     #[must_use]
     #[inline]
     pub fn event(&self, index: usize) -> Event<'_> {
-        Event::new(self, index)
+        let moved = self.advances.partition_point(|advance| advance.before <= index);
+        let last = self.advances[..moved].last();
+        self.event_at(index, last.map_or(self.watermark, |last| last.watermark))
+    }
+
+    /// Event `index`, when event time stands at `watermark`.
+    #[inline]
+    pub(crate) fn event_at(&self, index: usize, watermark: i64) -> Event<'_> {
+        Event::new(self, index, watermark)
     }
 
     /// The events in order.
@@ -119,6 +134,16 @@ impl From<batches::Batch> for Batch {
             offsets: events.offset,
             headers: events.headers.into(),
             states: batch.values.into_iter().map(Column::from).collect(),
+            watermark: batch.watermark,
+            advances: batch
+                .advances
+                .iter()
+                .map(|advance| Advance {
+                    before: advance.before as usize,
+                    watermark: advance.watermark,
+                })
+                .collect(),
+            due: batch.due,
             processing_time: batch.processing_time,
             seed: batch.seed,
         }

@@ -2,8 +2,8 @@
 
 use crate::bindings::sandbar::plugin::types;
 
-/// What a plugin is, without running it on data. Its stores are those of [`Plugin::stores`](crate::Plugin::stores); it
-/// has no timers.
+/// What a plugin is, without running it on data. Its stores and timers are those of
+/// [`Plugin::stores`](crate::Plugin::stores) and [`Plugin::timers`](crate::Plugin::timers).
 #[derive(Debug, Clone)]
 pub struct Description(types::Description);
 
@@ -90,6 +90,11 @@ impl Description {
 
     pub(crate) fn with_stores(mut self, stores: Vec<types::Store>) -> Self {
         self.0.stores = stores;
+        self
+    }
+
+    pub(crate) fn with_timers(mut self, timers: Vec<types::Timer>) -> Self {
+        self.0.timers = timers;
         self
     }
 

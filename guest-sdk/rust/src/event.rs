@@ -10,11 +10,16 @@ use crate::{Batch, Refusal, dead_letter};
 pub struct Event<'a> {
     batch: &'a Batch,
     index: usize,
+    watermark: i64,
 }
 
 impl<'a> Event<'a> {
-    pub(crate) fn new(batch: &'a Batch, index: usize) -> Self {
-        Self { batch, index }
+    pub(crate) fn new(batch: &'a Batch, index: usize, watermark: i64) -> Self {
+        Self {
+            batch,
+            index,
+            watermark,
+        }
     }
 
     /// The key, `None` if it is null.
@@ -62,6 +67,20 @@ impl<'a> Event<'a> {
     #[inline]
     pub fn timestamp(&self) -> i64 {
         self.batch.timestamps[self.index]
+    }
+
+    /// Event time as it stands before this record, in milliseconds since 1970: no older record is expected. `i64::MIN`
+    /// while nothing is known, and for a plugin that declares no timers.
+    #[must_use]
+    #[inline]
+    pub fn watermark(&self) -> i64 {
+        self.watermark
+    }
+
+    /// The host's clock, in milliseconds since 1970.
+    #[must_use]
+    pub fn processing_time(&self) -> i64 {
+        self.batch.processing_time()
     }
 
     /// Index of the declared input that it came through.

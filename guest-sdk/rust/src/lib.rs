@@ -15,13 +15,12 @@ mod column;
 mod outputs;
 mod refusal;
 mod state;
+mod time;
 pub mod json;
 pub mod log;
-pub mod bindings;
-#[doc(hidden)]
-pub mod described_state;
-#[doc(hidden)]
-pub mod guest;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+mod glue;
 
 #[cfg(test)]
 mod tests;
@@ -30,19 +29,23 @@ pub use batch::Batch;
 pub use column::{Bytes, Column, Headers, NULL};
 pub use description::Description;
 pub use event::Event;
+pub use glue::bindings;
+#[doc(hidden)]
+pub use glue::{described_state, guest};
 pub use outputs::{Emitted, Outputs};
 pub use plugin::{BatchPlugin, Plugin};
 pub use refusal::{Failure, Refusal, dead_letter, fail, retry, skip};
 pub use serde;
 pub use serde_json;
 pub use state::{Codec, Declared, List, Map, MapKey, Postcard, Raw, Scan, Store, Stores, Value};
+pub use time::{Fired, Keyed, Timer, Timers};
 
 /// What nearly every plugin needs, for `use sandbar_sdk::prelude::*`.
 pub mod prelude {
     pub use crate::json::{self, Pointer};
     pub use crate::{
-        Batch, BatchPlugin, Description, Event, Failure, List, Map, NULL, Outputs, Plugin, Raw, Refusal, Stores, Value,
-        dead_letter, fail, log, retry, skip,
+        Batch, BatchPlugin, Description, Event, Failure, Fired, Keyed, List, Map, NULL, Outputs, Plugin, Raw, Refusal,
+        Stores, Timer, Timers, Value, dead_letter, fail, log, retry, skip,
     };
     pub use serde::{Deserialize, Serialize};
 }

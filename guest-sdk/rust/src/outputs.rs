@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::bindings::sandbar::plugin::{batches, types};
 use crate::state::Changes;
-use crate::{Batch, Bytes, Column, Event, Failure, Headers, Refusal};
+use crate::{Batch, Bytes, Column, Event, Failure, Fired, Headers, Refusal};
 
 /// Takes what becomes of the events.
 ///
@@ -22,10 +22,11 @@ pub struct Outputs {
     causes: Vec<u32>,
     refused: Vec<batches::Refused>,
     changes: Changes,
+    timers: Vec<batches::TimerChange>,
     /// What was measured in this call, by the metric's index.
     measured: Vec<Option<f64>>,
-    /// The event that emissions are caused by, its timestamp, and the number of outputs before it.
-    event: u32,
+    /// What emissions are caused by, its timestamp, and the number of outputs before it.
+    cause: u32,
     timestamp: i64,
     before: usize,
 }
@@ -44,11 +45,11 @@ impl Outputs {
         self.row(event.key(), event.value(), event.timestamp(), event.index() as u32)
     }
 
-    /// Emits a new record to the first output, with the timestamp of the event and without headers. The key and the
-    /// value are bytes, text, or an option of them; [`NULL`](crate::NULL) is null.
+    /// Emits a new record to the first output, with the timestamp of the event, or of the timer, and without headers.
+    /// The key and the value are bytes, text, or an option of them; [`NULL`](crate::NULL) is null.
     #[inline]
     pub fn emit(&mut self, key: impl Bytes, value: impl Bytes) -> Emitted<'_> {
-        self.row(key.bytes(), value.bytes(), self.timestamp, self.event)
+        self.row(key.bytes(), value.bytes(), self.timestamp, self.cause)
     }
 
     /// Emits a record with `value` written as JSON, straight into the column.
@@ -63,7 +64,7 @@ impl Outputs {
         }
         self.values.ends.push(self.values.bytes.len() as u32);
         self.keys.push(key.bytes());
-        Ok(self.rest_of_row(self.timestamp, self.event))
+        Ok(self.rest_of_row(self.timestamp, self.cause))
     }
 
     /// Emits a record whose value is `value` as text, written straight into the column: `out.emit_text(event.key(),
@@ -74,7 +75,7 @@ impl Outputs {
         let _ = write!(self.values.bytes, "{value}");
         self.values.ends.push(self.values.bytes.len() as u32);
         self.keys.push(key.bytes());
-        self.rest_of_row(self.timestamp, self.event)
+        self.rest_of_row(self.timestamp, self.cause)
     }
 
     /// Adds to a counter, by its index among the declared metrics. What a refused event counted stays.
@@ -117,9 +118,19 @@ impl Outputs {
     /// calls it.
     #[inline]
     pub fn at(&mut self, event: &Event) {
-        self.event = event.index() as u32;
+        self.cause = event.index() as u32;
         self.timestamp = event.timestamp();
         self.before = self.causes.len();
+    }
+
+    /// From here on emissions are caused by a timer, and have its time.
+    pub(crate) fn at_firing(&mut self, fired: &Fired, cause: u32) {
+        (self.cause, self.timestamp, self.before) = (cause, fired.at(), self.causes.len());
+    }
+
+    /// Takes back what was emitted since the turn began.
+    pub(crate) fn take_back(&mut self) {
+        self.truncate(self.before);
     }
 
     /// Refuses the event that [`Outputs::at`] named, and takes back what it had emitted. A
@@ -134,7 +145,7 @@ impl Outputs {
             Refusal::Fail(reason) => (types::Refusal::Fail, reason),
             Refusal::Retry(reason) => return Err(Failure::Retry(reason)),
         };
-        self.truncate(self.before);
+        self.take_back();
         self.refused.push(batches::Refused {
             event: event.index() as u32,
             how,
@@ -146,6 +157,11 @@ impl Outputs {
     /// What the call changes in the state.
     pub(crate) fn changes(&mut self) -> &mut Changes {
         &mut self.changes
+    }
+
+    /// The timers that the call sets and clears.
+    pub(crate) fn set_timers(&mut self, timers: Vec<batches::TimerChange>) {
+        self.timers = timers;
     }
 
     /// Makes room for what a map or a filter makes of the batch.
@@ -202,7 +218,7 @@ impl Outputs {
                 cause: self.causes,
             },
             changes: self.changes.into(),
-            timers: Vec::new(),
+            timers: self.timers,
             refused: self.refused,
         }
     }

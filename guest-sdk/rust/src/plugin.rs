@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, Description, Event, Failure, Outputs, Refusal, Stores};
+use crate::time;
+use crate::{Batch, Description, Event, Failure, Fired, Outputs, Refusal, Stores, Timers};
 
 /// A plugin that looks at one record after the other.
 ///
@@ -21,6 +22,12 @@ pub trait Plugin: DeserializeOwned + 'static {
         let _ = stores;
     }
 
+    /// Declares the timers that it sets by key: `timers.event_time("close", |plugin| &mut plugin.close)` for a field
+    /// `close: Timer`, which is marked `#[serde(skip)]`.
+    fn timers(timers: &mut Timers<Self>) {
+        let _ = timers;
+    }
+
     /// Checks the configuration, and prepares what the records need. Called once, before the first record.
     ///
     /// # Errors
@@ -35,6 +42,17 @@ pub trait Plugin: DeserializeOwned + 'static {
     /// A [`Refusal`] of this record, or of the whole call. Any error that `?` meets becomes a dead letter with the
     /// error's text.
     fn process(&mut self, event: &Event, out: &mut Outputs) -> Result<(), Refusal>;
+
+    /// A timer's time has come: after the record that moved time there, and before the next one. What it emits has the
+    /// timer's time unless it says otherwise.
+    ///
+    /// # Errors
+    /// `skip` takes back what this firing emitted and wrote; there is no record that could be a dead letter, so any
+    /// other [`Refusal`] is the whole call's.
+    fn fire(&mut self, fired: &Fired, out: &mut Outputs) -> Result<(), Refusal> {
+        let _ = (fired, out);
+        Ok(())
+    }
 }
 
 /// A plugin that looks at a batch as a whole, in columns: for whoever wants the last bit of speed. It keeps no
@@ -70,7 +88,10 @@ pub trait BatchPlugin: DeserializeOwned + 'static {
 impl<P: Plugin> BatchPlugin for P {
     fn describe(description: Description) -> Description {
         let stores = Stores::declared_by(P::stores);
-        P::describe(description).with_stores(stores.describe())
+        let timers = Timers::declared_by(P::timers);
+        P::describe(description)
+            .with_stores(stores.describe())
+            .with_timers(timers.describe())
     }
 
     fn describe_state() -> Vec<String> {
@@ -81,18 +102,7 @@ impl<P: Plugin> BatchPlugin for P {
         Plugin::open(self)
     }
 
-    fn process_batch(&mut self, mut batch: Batch, out: &mut Outputs) -> Result<(), Failure> {
-        let stores = Stores::declared_by(P::stores);
-        stores.begin(self, &mut batch);
-        out.reserve(&batch);
-        for event in batch.events() {
-            out.at(&event);
-            if let Err(refusal) = self.process(&event, out) {
-                out.refuse(&event, refusal)?;
-                stores.undo(self, event.index());
-            }
-        }
-        stores.finish(self, out.changes());
-        Ok(())
+    fn process_batch(&mut self, batch: Batch, out: &mut Outputs) -> Result<(), Failure> {
+        time::run(self, batch, out)
     }
 }

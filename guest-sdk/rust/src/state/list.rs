@@ -6,7 +6,7 @@ use super::codec::{self, Codec, Postcard};
 use super::reader;
 use super::stores::{Changes, Kept, Store};
 use crate::bindings::sandbar::plugin::types::StoreKind;
-use crate::{Column, Event, Refusal};
+use crate::{Column, Keyed, Refusal};
 
 /// Items for each key. Pushing reads nothing; the items are asked of the host when they are read first in a batch.
 pub struct List<T, C = Postcard> {
@@ -33,10 +33,10 @@ struct Touched {
     live: usize,
 }
 
-/// What the last event that wrote found.
+/// What the last turn that wrote found.
 #[derive(Debug, Clone, Copy)]
 struct Undo {
-    event: u32,
+    turn: u32,
     touched: usize,
     is_cleared: bool,
     live: usize,
@@ -44,19 +44,19 @@ struct Undo {
 }
 
 impl<T: 'static, C: Codec<T>> List<T, C> {
-    /// The items of the event's key.
+    /// The items of the key.
     ///
     /// # Errors
     /// A record without a key is a dead letter. Bytes that are no such item stop the pipeline.
-    pub fn items(&mut self, event: &Event) -> Result<Vec<T>, Refusal> {
-        let touched = self.touch(event)?;
+    pub fn items(&mut self, of: &impl Keyed) -> Result<Vec<T>, Refusal> {
+        let touched = self.touch(of)?;
         let (store, name) = (self.store, self.name);
         let touched = &mut self.touched[touched];
         let none = Column::default();
         let stored = if touched.is_cleared {
             &none
         } else {
-            let key = event.key().unwrap_or_default();
+            let key = of.key().unwrap_or_default();
             touched.stored.get_or_insert_with(|| reader::items(store, key))
         };
         let items = stored.iter().chain(touched.pushed.iter().skip(touched.live));
@@ -65,36 +65,36 @@ impl<T: 'static, C: Codec<T>> List<T, C> {
             .collect()
     }
 
-    /// Adds an item behind those of the event's key.
+    /// Adds an item behind those of the key.
     ///
     /// # Errors
     /// A record without a key is a dead letter. An item that cannot be written stops the pipeline.
-    pub fn push(&mut self, event: &Event, item: &T) -> Result<(), Refusal> {
+    pub fn push(&mut self, of: &impl Keyed, item: &T) -> Result<(), Refusal> {
         let name = self.name;
-        let pushed = &mut self.write(event)?.pushed;
+        let pushed = &mut self.write(of)?.pushed;
         codec::write::<T, C>(name, item, &mut pushed.bytes)?;
         pushed.ends.push(pushed.bytes.len() as u32);
         Ok(())
     }
 
-    /// Takes all items of the event's key away.
+    /// Takes all items of the key away.
     ///
     /// # Errors
     /// A record without a key is a dead letter.
-    pub fn clear(&mut self, event: &Event) -> Result<(), Refusal> {
-        let touched = self.write(event)?;
+    pub fn clear(&mut self, of: &impl Keyed) -> Result<(), Refusal> {
+        let touched = self.write(of)?;
         (touched.is_cleared, touched.live) = (true, touched.pushed.len());
         Ok(())
     }
 
-    /// Before an event's first write remembers what was.
-    fn write(&mut self, event: &Event) -> Result<&mut Touched, Refusal> {
-        let at = self.touch(event)?;
-        let event = event.index() as u32;
+    /// Before a turn's first write remembers what was.
+    fn write(&mut self, of: &impl Keyed) -> Result<&mut Touched, Refusal> {
+        let at = self.touch(of)?;
+        let turn = of.turn();
         let touched = &mut self.touched[at];
-        if self.undo.is_none_or(|undo| undo.event != event) {
+        if self.undo.is_none_or(|undo| undo.turn != turn) {
             self.undo = Some(Undo {
-                event,
+                turn,
                 touched: at,
                 is_cleared: touched.is_cleared,
                 live: touched.live,
@@ -104,8 +104,8 @@ impl<T: 'static, C: Codec<T>> List<T, C> {
         Ok(touched)
     }
 
-    fn touch(&mut self, event: &Event) -> Result<usize, Refusal> {
-        let key = event.key_index()?;
+    fn touch(&mut self, of: &impl Keyed) -> Result<usize, Refusal> {
+        let key = of.key_index()?;
         let index = *self.of_key[key as usize].get_or_insert_with(|| {
             self.touched.push(Touched {
                 key,
@@ -137,8 +137,8 @@ impl<T: 'static, C: 'static> Kept for List<T, C> {
         self.of_key.resize(keys, None);
     }
 
-    fn undo(&mut self, event: u32) {
-        if let Some(undo) = self.undo.take_if(|undo| undo.event == event) {
+    fn undo(&mut self, turn: u32) {
+        if let Some(undo) = self.undo.take_if(|undo| undo.turn == turn) {
             let touched = &mut self.touched[undo.touched];
             (touched.is_cleared, touched.live) = (undo.is_cleared, undo.live);
             touched.pushed.truncate(undo.pushed);

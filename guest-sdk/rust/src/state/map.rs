@@ -9,7 +9,7 @@ use super::map_key::MapKey;
 use super::reader::{self, Page};
 use super::stores::{Changes, Kept, Store};
 use crate::bindings::sandbar::plugin::types::StoreKind;
-use crate::{Column, Event, Refusal, fail};
+use crate::{Column, Keyed, Refusal, fail};
 
 /// Entries for each key of the stream, under keys of their own, in the order of those. An entry is asked of the host
 /// when it is read first in a batch; writing reads nothing.
@@ -41,67 +41,67 @@ struct Entry {
     written: Option<Bytes>,
 }
 
-/// What the last event that wrote found.
+/// What the last turn that wrote found.
 #[derive(Debug, Default)]
 struct Undo {
-    event: Option<u32>,
+    turn: Option<u32>,
     written: Vec<(Place, Option<Bytes>)>,
     newly_cleared: Option<u32>,
 }
 
 impl<K: MapKey, V: 'static, C: Codec<V>> Map<K, V, C> {
-    /// The entry of the event's key.
+    /// The entry of the key.
     ///
     /// # Errors
     /// A record without a key is a dead letter. Bytes that are no such value stop the pipeline.
-    pub fn get(&mut self, event: &Event, key: &K::Borrowed) -> Result<Option<V>, Refusal> {
-        let mut found = self.get_many(event, &[key])?;
+    pub fn get(&mut self, of: &impl Keyed, key: &K::Borrowed) -> Result<Option<V>, Refusal> {
+        let mut found = self.get_many(of, &[key])?;
         Ok(found.pop().flatten())
     }
 
-    /// The entries of the event's key, asked of the host at once.
+    /// The entries of the key, asked of the host at once.
     ///
     /// # Errors
     /// As [`Map::get`].
-    pub fn get_many(&mut self, event: &Event, keys: &[&K::Borrowed]) -> Result<Vec<Option<V>>, Refusal> {
-        let of = event.key_index()?;
-        let places: Vec<Place> = keys.iter().map(|key| (of, bytes::<K>(key))).collect();
-        self.fetch(event, &places);
+    pub fn get_many(&mut self, of: &impl Keyed, keys: &[&K::Borrowed]) -> Result<Vec<Option<V>>, Refusal> {
+        let index = of.key_index()?;
+        let places: Vec<Place> = keys.iter().map(|key| (index, bytes::<K>(key))).collect();
+        self.fetch(of, &places);
         let value = |place| {
-            let bytes = self.entries.get(place).and_then(|entry| self.now(of, entry));
+            let bytes = self.entries.get(place).and_then(|entry| self.now(index, entry));
             bytes.map(|bytes| codec::read::<V, C>(self.name, bytes)).transpose()
         };
         places.iter().map(value).collect()
     }
 
-    /// Sets an entry of the event's key.
+    /// Sets an entry of the key.
     ///
     /// # Errors
     /// A record without a key is a dead letter. A value that cannot be written stops the pipeline.
-    pub fn put(&mut self, event: &Event, key: &K::Borrowed, value: &V) -> Result<(), Refusal> {
-        let place = (event.key_index()?, bytes::<K>(key));
+    pub fn put(&mut self, of: &impl Keyed, key: &K::Borrowed, value: &V) -> Result<(), Refusal> {
+        let place = (of.key_index()?, bytes::<K>(key));
         let mut written = Vec::new();
         codec::write::<V, C>(self.name, value, &mut written)?;
-        self.write(event, place, Some(written));
+        self.write(of, place, Some(written));
         Ok(())
     }
 
-    /// Takes an entry of the event's key away.
+    /// Takes an entry of the key away.
     ///
     /// # Errors
     /// A record without a key is a dead letter.
-    pub fn delete(&mut self, event: &Event, key: &K::Borrowed) -> Result<(), Refusal> {
-        self.write(event, (event.key_index()?, bytes::<K>(key)), None);
+    pub fn delete(&mut self, of: &impl Keyed, key: &K::Borrowed) -> Result<(), Refusal> {
+        self.write(of, (of.key_index()?, bytes::<K>(key)), None);
         Ok(())
     }
 
-    /// Takes all entries of the event's key away.
+    /// Takes all entries of the key away.
     ///
     /// # Errors
     /// A record without a key is a dead letter.
-    pub fn clear(&mut self, event: &Event) -> Result<(), Refusal> {
-        let key = event.key_index()?;
-        self.undo.begin(event);
+    pub fn clear(&mut self, of: &impl Keyed) -> Result<(), Refusal> {
+        let key = of.key_index()?;
+        self.undo.begin(of.turn());
         for (place, entry) in self.entries.range_mut((key, Vec::new())..) {
             if place.0 != key {
                 break;
@@ -116,34 +116,34 @@ impl<K: MapKey, V: 'static, C: Codec<V>> Map<K, V, C> {
         Ok(())
     }
 
-    /// The entries of the event's key whose own keys' bytes begin with `prefix`, in the order of these bytes. They are
+    /// The entries of the key whose own keys' bytes begin with `prefix`, in the order of these bytes. They are
     /// fetched in pages as they are taken.
     ///
     /// # Errors
     /// A record without a key is a dead letter.
-    pub fn scan<'a>(&'a self, event: &Event<'a>, prefix: &[u8]) -> Result<Scan<'a, K, V, C>, Refusal> {
-        let of = event.key_index()?;
+    pub fn scan<'a>(&'a self, of: &'a impl Keyed, prefix: &[u8]) -> Result<Scan<'a, K, V, C>, Refusal> {
+        let index = of.key_index()?;
         let is_ours = {
             let prefix = prefix.to_vec();
-            move |place: &Place| place.0 == of && place.1.starts_with(&prefix)
+            move |place: &Place| place.0 == index && place.1.starts_with(&prefix)
         };
         let written = self
             .entries
-            .range((of, prefix.to_vec())..)
+            .range((index, prefix.to_vec())..)
             .take_while(move |(place, _)| is_ours(place))
             .filter_map(|(place, entry)| Some((&place.1[..], entry.written.as_ref()?.as_deref())));
         let written: Box<dyn Iterator<Item = Written<'a>> + 'a> = Box::new(written);
         Ok(Scan {
             map: self,
-            key: event.key().unwrap_or_default(),
+            key: of.key().unwrap_or_default(),
             prefix: prefix.to_vec(),
             written: written.peekable(),
-            page: Page::first(!self.cleared.contains(&of)),
+            page: Page::first(!self.cleared.contains(&index)),
         })
     }
 
     /// Asks the host for what is not known.
-    fn fetch(&mut self, event: &Event, places: &[Place]) {
+    fn fetch(&mut self, of: &impl Keyed, places: &[Place]) {
         let unknown = |place: &&Place| match self.entries.get(*place) {
             _ if self.cleared.contains(&place.0) => false,
             Some(entry) => entry.written.is_none() && entry.stored.is_none(),
@@ -155,7 +155,7 @@ impl<K: MapKey, V: 'static, C: Codec<V>> Map<K, V, C> {
         }
         let mut asked = Column::default();
         unknown.iter().for_each(|place| asked.push(Some(&place.1)));
-        let found = reader::get_many(self.store, event.key().unwrap_or_default(), asked);
+        let found = reader::get_many(self.store, of.key().unwrap_or_default(), asked);
         for (at, place) in unknown.into_iter().enumerate() {
             let entry = self.entries.entry(place.clone()).or_default();
             entry.stored = Some(found.get(at).map(<[u8]>::to_vec));
@@ -171,8 +171,8 @@ impl<K: MapKey, V: 'static, C: Codec<V>> Map<K, V, C> {
         }
     }
 
-    fn write(&mut self, event: &Event, place: Place, written: Bytes) {
-        self.undo.begin(event);
+    fn write(&mut self, of: &impl Keyed, place: Place, written: Bytes) {
+        self.undo.begin(of.turn());
         let entry = self.entries.entry(place.clone()).or_default();
         let before = entry.written.replace(written);
         self.undo.written.push((place, before));
@@ -180,11 +180,10 @@ impl<K: MapKey, V: 'static, C: Codec<V>> Map<K, V, C> {
 }
 
 impl Undo {
-    /// What the events before found nobody needs any more.
-    fn begin(&mut self, event: &Event) {
-        let event = Some(event.index() as u32);
-        if self.event != event {
-            self.event = event;
+    /// What the turns before found nobody needs any more.
+    fn begin(&mut self, turn: u32) {
+        if self.turn != Some(turn) {
+            self.turn = Some(turn);
             self.written.clear();
             self.newly_cleared = None;
         }
@@ -269,8 +268,8 @@ impl<K: 'static, V: 'static, C: 'static> Kept for Map<K, V, C> {
         self.undo = Undo::default();
     }
 
-    fn undo(&mut self, event: u32) {
-        if self.undo.event != Some(event) {
+    fn undo(&mut self, turn: u32) {
+        if self.undo.turn != Some(turn) {
             return;
         }
         let Undo {

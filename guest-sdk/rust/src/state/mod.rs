@@ -2,7 +2,7 @@
 //!
 //! Owns the typed stores and a batch's own writes, which it lays over what the state held before the call. Never writes
 //! anything: a call gives back changes, the last ones of the batch. Always: a read sees every write of the events
-//! before, wherever the batch was cut, and none of an event that was refused.
+//! and firings before, wherever the batch was cut, and none of one that was refused.
 
 mod codec;
 mod schema;

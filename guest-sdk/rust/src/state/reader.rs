@@ -1,31 +1,22 @@
 //! What is asked of the host: state that does not travel with the batch, as it stood before the call.
 
 use crate::Column;
-use crate::bindings::sandbar::plugin::state_reader;
+#[cfg(target_family = "wasm")]
+use crate::bindings::sandbar::plugin::state_reader as host;
+#[cfg(not(target_family = "wasm"))]
+use crate::testing::served as host;
 
 /// Entries of a page: the host gives no more.
 const PAGE: u32 = 1000;
 
-/// Outside the sandbox, in the author's own tests, there is no host: nothing is stored.
-const HAS_HOST: bool = cfg!(target_family = "wasm");
-
 /// The values of a map store's entries under one key, one for each of their own keys.
 pub(super) fn get_many(store: u8, key: &[u8], asked: Column) -> Column {
-    if HAS_HOST {
-        return state_reader::get_many(store, key, &asked.into()).into();
-    }
-    let mut nothing = Column::default();
-    (0..asked.len()).for_each(|_| nothing.push(None));
-    nothing
+    host::get_many(store, key, &asked.into()).into()
 }
 
 /// The items of a list store under one key.
 pub(super) fn items(store: u8, key: &[u8]) -> Column {
-    if HAS_HOST {
-        state_reader::items(store, key).into()
-    } else {
-        Column::default()
-    }
+    host::items(store, key).into()
 }
 
 /// A page of a map store's entries, and the pages behind it.
@@ -44,7 +35,7 @@ impl Page {
             keys: Column::default(),
             values: Column::default(),
             at: 0,
-            more: more && HAS_HOST,
+            more,
         }
     }
 
@@ -54,7 +45,7 @@ impl Page {
             return;
         }
         let last = self.keys.len().checked_sub(1).and_then(|last| self.keys.get(last));
-        let page = state_reader::scan(store, key, prefix, last, PAGE);
+        let page = host::scan(store, key, prefix, last, PAGE);
         *self = Self {
             keys: page.user_key.into(),
             values: page.value.into(),

@@ -36,9 +36,10 @@ pub trait Kept: 'static {
     /// A call begins: the store's number and name, the number of keys, and, if values travel, a value for each key.
     #[doc(hidden)]
     fn begin(&mut self, store: u8, name: &'static str, keys: usize, values: Column);
-    /// The writes of this event were never made; it is the last one that wrote, or wrote nothing.
+    /// The writes of this turn were never made; it is the last one that wrote, or wrote nothing. A turn is an event or
+    /// a firing.
     #[doc(hidden)]
-    fn undo(&mut self, event: u32);
+    fn undo(&mut self, turn: u32);
     /// The call ends.
     #[doc(hidden)]
     fn finish(&mut self, into: &mut Changes);
@@ -112,9 +113,9 @@ impl<P: 'static> Stores<P> {
         }
     }
 
-    pub(crate) fn undo(&self, plugin: &mut P, event: usize) {
+    pub(crate) fn undo(&self, plugin: &mut P, turn: u32) {
         for store in &self.all {
-            store.field.of(plugin).undo(event as u32);
+            store.field.of(plugin).undo(turn);
         }
     }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::codec::{self, Codec, Postcard};
 use super::stores::{Changes, Kept, Store};
 use crate::bindings::sandbar::plugin::types::StoreKind;
-use crate::{Column, Event, Refusal};
+use crate::{Column, Keyed, Refusal};
 
 /// Bytes that were overwritten in a batch are given up once they are half of so many and more.
 const GARBAGE: usize = 256 << 10;
@@ -17,26 +17,26 @@ pub struct Value<T, C = Postcard> {
 }
 
 impl<T: 'static, C: Codec<T>> Value<T, C> {
-    /// The value of the event's key; `None`: it has none.
+    /// The value of the key; `None`: it has none.
     ///
     /// # Errors
     /// A record without a key is a dead letter. Bytes that are no such value stop the pipeline.
     #[inline]
-    pub fn get(&self, event: &Event) -> Result<Option<T>, Refusal> {
-        let bytes = self.latest.get(event.key_index()?);
+    pub fn get(&self, of: &impl Keyed) -> Result<Option<T>, Refusal> {
+        let bytes = self.latest.get(of.key_index()?);
         bytes
             .map(|bytes| codec::read::<T, C>(self.latest.name, bytes))
             .transpose()
     }
 
-    /// Sets the value of the event's key.
+    /// Sets the value of the key.
     ///
     /// # Errors
     /// A record without a key is a dead letter. A value that cannot be written stops the pipeline.
     #[inline]
-    pub fn set(&mut self, event: &Event, value: &T) -> Result<(), Refusal> {
-        let key = event.key_index()?;
-        self.latest.note(event, key);
+    pub fn set(&mut self, of: &impl Keyed, value: &T) -> Result<(), Refusal> {
+        let key = of.key_index()?;
+        self.latest.note(of.turn(), key);
         let start = self.latest.own.len();
         codec::write::<T, C>(self.latest.name, value, &mut self.latest.own)?;
         self.latest.replace(
@@ -49,13 +49,13 @@ impl<T: 'static, C: Codec<T>> Value<T, C> {
         Ok(())
     }
 
-    /// Takes the value of the event's key away.
+    /// Takes the value of the key away.
     ///
     /// # Errors
     /// A record without a key is a dead letter.
-    pub fn delete(&mut self, event: &Event) -> Result<(), Refusal> {
-        let key = event.key_index()?;
-        self.latest.note(event, key);
+    pub fn delete(&mut self, of: &impl Keyed) -> Result<(), Refusal> {
+        let key = of.key_index()?;
+        self.latest.note(of.turn(), key);
         self.latest.replace(key, Now::Absent);
         Ok(())
     }
@@ -74,7 +74,7 @@ struct Latest {
     garbage: usize,
     /// The keys that were changed, in the order of their first change.
     changed: Vec<u32>,
-    /// The event that wrote last, its key, and what that was before the event.
+    /// The turn that wrote last, its key, and what that was before the turn.
     undo: Option<(u32, u32, Now)>,
 }
 
@@ -114,18 +114,17 @@ impl Latest {
         }
     }
 
-    /// Before an event's first write remembers what was.
+    /// Before a turn's first write remembers what was.
     #[inline]
-    fn note(&mut self, event: &Event, key: u32) {
-        let event = event.index() as u32;
-        if self.undo.is_some_and(|(last, _, _)| last == event) {
+    fn note(&mut self, turn: u32, key: u32) {
+        if self.undo.is_some_and(|(last, _, _)| last == turn) {
             return;
         }
-        // What the events before overwrote nobody needs any more.
+        // What the turns before overwrote nobody needs any more.
         if self.garbage > GARBAGE && self.garbage > self.own.len() / 2 {
             self.compact();
         }
-        self.undo = Some((event, key, self.keys[key as usize].now));
+        self.undo = Some((turn, key, self.keys[key as usize].now));
     }
 
     /// A key stands at bytes that were just written, or at none.
@@ -202,8 +201,8 @@ impl<T: 'static, C: 'static> Kept for Value<T, C> {
         latest.before = values.bytes;
     }
 
-    fn undo(&mut self, event: u32) {
-        if let Some((_, key, before)) = self.latest.undo.take_if(|(last, _, _)| *last == event) {
+    fn undo(&mut self, turn: u32) {
+        if let Some((_, key, before)) = self.latest.undo.take_if(|(last, _, _)| *last == turn) {
             self.latest.put_back(key, before);
         }
     }
