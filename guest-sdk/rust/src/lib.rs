@@ -16,6 +16,7 @@ mod outputs;
 mod refusal;
 mod state;
 mod time;
+pub mod window;
 pub mod json;
 pub mod log;
 #[cfg(not(target_family = "wasm"))]

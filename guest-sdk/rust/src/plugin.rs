@@ -87,8 +87,8 @@ pub trait BatchPlugin: DeserializeOwned + 'static {
 
 impl<P: Plugin> BatchPlugin for P {
     fn describe(description: Description) -> Description {
-        let stores = Stores::declared_by(P::stores);
-        let timers = Timers::declared_by(P::timers);
+        let mut stores = Stores::declared_by(P::stores);
+        let timers = Timers::declared_by(P::timers, &mut stores);
         P::describe(description)
             .with_stores(stores.describe())
             .with_timers(timers.describe())

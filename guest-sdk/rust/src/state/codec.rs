@@ -77,12 +77,12 @@ impl Codec<Vec<u8>> for Raw {
 }
 
 /// State that cannot be read stops the pipeline: whatever would be made of the record without it would be wrong.
-pub(super) fn read<T, C: Codec<T>>(store: &str, bytes: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn read<T, C: Codec<T>>(store: &str, bytes: &[u8]) -> Result<T, Refusal> {
     C::read(bytes).map_err(|why| fail(format!("store `{store}` has bytes that cannot be read: {why}")))
 }
 
 /// Adds the value's bytes, or nothing.
-pub(super) fn write<T, C: Codec<T>>(store: &str, value: &T, into: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(crate) fn write<T, C: Codec<T>>(store: &str, value: &T, into: &mut Vec<u8>) -> Result<(), Refusal> {
     let start = into.len();
     C::write(value, into).map_err(|why| {
         into.truncate(start);

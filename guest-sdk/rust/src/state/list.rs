@@ -6,7 +6,7 @@ use super::codec::{self, Codec, Postcard};
 use super::reader;
 use super::stores::{Changes, Kept, Store};
 use crate::bindings::sandbar::plugin::types::StoreKind;
-use crate::{Column, Keyed, Refusal};
+use crate::{Column, Failure, Keyed, Refusal};
 
 /// Items for each key. Pushing reads nothing; the items are asked of the host when they are read first in a batch.
 pub struct List<T, C = Postcard> {
@@ -145,7 +145,7 @@ impl<T: 'static, C: 'static> Kept for List<T, C> {
         }
     }
 
-    fn finish(&mut self, into: &mut Changes) {
+    fn finish(&mut self, into: &mut Changes) -> Result<(), Failure> {
         for touched in &self.touched {
             if touched.is_cleared {
                 into.clear(self.store, touched.key);
@@ -154,6 +154,7 @@ impl<T: 'static, C: 'static> Kept for List<T, C> {
                 into.append(self.store, touched.key, item.unwrap_or_default());
             }
         }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use super::map_key::MapKey;
 use super::reader::{self, Page};
 use super::stores::{Changes, Kept, Store};
 use crate::bindings::sandbar::plugin::types::StoreKind;
-use crate::{Column, Keyed, Refusal, fail};
+use crate::{Column, Failure, Keyed, Refusal, fail};
 
 /// Entries for each key of the stream, under keys of their own, in the order of those. An entry is asked of the host
 /// when it is read first in a batch; writing reads nothing.
@@ -285,7 +285,7 @@ impl<K: 'static, V: 'static, C: 'static> Kept for Map<K, V, C> {
         }
     }
 
-    fn finish(&mut self, into: &mut Changes) {
+    fn finish(&mut self, into: &mut Changes) -> Result<(), Failure> {
         for &key in &self.cleared {
             into.clear(self.store, key);
         }
@@ -296,6 +296,7 @@ impl<K: 'static, V: 'static, C: 'static> Kept for Map<K, V, C> {
                 None => {}
             }
         }
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! anything: a call gives back changes, the last ones of the batch. Always: a read sees every write of the events
 //! and firings before, wherever the batch was cut, and none of one that was refused.
 
-mod codec;
+pub(crate) mod codec;
 mod schema;
 mod stores;
 mod value;
@@ -20,4 +20,4 @@ pub use map_key::MapKey;
 pub use stores::{Declared, Store, Stores};
 pub use value::Value;
 
-pub(crate) use stores::Changes;
+pub(crate) use stores::{Changes, Kept};

@@ -1,12 +1,15 @@
 //! Which stores a plugin has, and what a call does with them from its first event to its last.
 
 use crate::bindings::sandbar::plugin::{batches, types};
-use crate::{Batch, Column};
+use crate::time::TimerField;
+use crate::window::{Aggregate, Windowed};
+use crate::{Batch, Column, Failure, Timer};
 
 /// The stores of a plugin, declared by [`Plugin::stores`](crate::Plugin::stores).
-#[derive(Debug)]
 pub struct Stores<P> {
     all: Vec<Declared<P>>,
+    /// The timers that stores have.
+    timers: Vec<(&'static str, Box<dyn TimerField<P>>)>,
 }
 
 /// A store as it is declared.
@@ -41,8 +44,11 @@ pub trait Kept: 'static {
     #[doc(hidden)]
     fn undo(&mut self, turn: u32);
     /// The call ends.
+    ///
+    /// # Errors
+    /// Something cannot be written.
     #[doc(hidden)]
-    fn finish(&mut self, into: &mut Changes);
+    fn finish(&mut self, into: &mut Changes) -> Result<(), Failure>;
 }
 
 /// Finds a store in its plugin.
@@ -56,9 +62,21 @@ impl<P, S: Kept> Field<P> for fn(&mut P) -> &mut S {
     }
 }
 
+/// Finds the timer of windows.
+struct OfWindows<P, A: Aggregate>(fn(&mut P) -> &mut Windowed<A>);
+
+impl<P, A: Aggregate> TimerField<P> for OfWindows<P, A> {
+    fn of<'a>(&self, plugin: &'a mut P) -> &'a mut Timer {
+        (self.0)(plugin).timer()
+    }
+}
+
 impl<P: 'static> Stores<P> {
     pub(crate) fn declared_by(declare: fn(&mut Self)) -> Self {
-        let mut stores = Self { all: Vec::new() };
+        let mut stores = Self {
+            all: Vec::new(),
+            timers: Vec::new(),
+        };
         declare(&mut stores);
         stores
     }
@@ -77,6 +95,20 @@ impl<P: 'static> Stores<P> {
             field: Box::new(field),
         });
         &mut self.all[at]
+    }
+
+    /// Declares windows: a store of this name, and a timer of event time of this name.
+    pub fn windowed<A: Aggregate>(
+        &mut self,
+        name: &'static str,
+        field: fn(&mut P) -> &mut Windowed<A>,
+    ) -> &mut Declared<P> {
+        self.timers.push((name, Box::new(OfWindows(field))));
+        self.add(name, field)
+    }
+
+    pub(crate) fn take_timers(&mut self) -> Vec<(&'static str, Box<dyn TimerField<P>>)> {
+        std::mem::take(&mut self.timers)
     }
 
     pub(crate) fn describe(&self) -> Vec<types::Store> {
@@ -119,10 +151,9 @@ impl<P: 'static> Stores<P> {
         }
     }
 
-    pub(crate) fn finish(&self, plugin: &mut P, into: &mut Changes) {
-        for store in &self.all {
-            store.field.of(plugin).finish(into);
-        }
+    pub(crate) fn finish(&self, plugin: &mut P, into: &mut Changes) -> Result<(), Failure> {
+        let mut stores = self.all.iter();
+        stores.try_for_each(|store| store.field.of(plugin).finish(into))
     }
 }
 
@@ -139,6 +170,12 @@ impl<P> Declared<P> {
     pub fn readable_from(&mut self, version: u32) -> &mut Self {
         self.readable_from = version;
         self
+    }
+}
+
+impl<P> std::fmt::Debug for Stores<P> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("Stores").field(&self.all).finish()
     }
 }
 
@@ -164,11 +201,11 @@ pub struct Changes {
 }
 
 impl Changes {
-    pub(super) fn put(&mut self, store: u8, key: u32, user_key: Option<&[u8]>, value: &[u8]) {
+    pub(crate) fn put(&mut self, store: u8, key: u32, user_key: Option<&[u8]>, value: &[u8]) {
         self.push(store, batches::ChangeKind::Put, key, user_key, Some(value));
     }
 
-    pub(super) fn delete(&mut self, store: u8, key: u32, user_key: Option<&[u8]>) {
+    pub(crate) fn delete(&mut self, store: u8, key: u32, user_key: Option<&[u8]>) {
         self.push(store, batches::ChangeKind::Delete, key, user_key, None);
     }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::codec::{self, Codec, Postcard};
 use super::stores::{Changes, Kept, Store};
 use crate::bindings::sandbar::plugin::types::StoreKind;
-use crate::{Column, Keyed, Refusal};
+use crate::{Column, Failure, Keyed, Refusal};
 
 /// Bytes that were overwritten in a batch are given up once they are half of so many and more.
 const GARBAGE: usize = 256 << 10;
@@ -207,7 +207,7 @@ impl<T: 'static, C: 'static> Kept for Value<T, C> {
         }
     }
 
-    fn finish(&mut self, into: &mut Changes) {
+    fn finish(&mut self, into: &mut Changes) -> Result<(), Failure> {
         let latest = &self.latest;
         into.reserve(latest.changed.len(), latest.own.len() - latest.garbage);
         for &key in &latest.changed {
@@ -219,6 +219,7 @@ impl<T: 'static, C: 'static> Kept for Value<T, C> {
                 Now::Absent | Now::Before { .. } => {}
             }
         }
+        Ok(())
     }
 }
 

@@ -18,4 +18,5 @@ pub use keyed::Keyed;
 pub use timer::{Timer, Timers};
 
 pub(crate) use queue::Advance;
+pub(crate) use timer::TimerField;
 pub(crate) use turns::run;

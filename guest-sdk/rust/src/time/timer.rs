@@ -1,7 +1,7 @@
 //! Timers as a plugin has them: fields, declared by name.
 
 use crate::bindings::sandbar::plugin::types;
-use crate::{Keyed, Refusal, fail};
+use crate::{Keyed, Refusal, Stores, fail};
 
 /// A timer of each key, which may be set to many times at once. A field of the plugin, declared in
 /// [`Plugin::timers`](crate::Plugin::timers); when its time comes, [`Plugin::fire`](crate::Plugin::fire) is called.
@@ -10,8 +10,9 @@ pub struct Timer {
     number: u8,
     /// Empty until it is declared.
     name: &'static str,
-    /// What the turn that is underway asked for.
+    /// What the turn that is underway asked for; the first `held` stay even if it is refused.
     asked: Vec<Asked>,
+    held: usize,
 }
 
 /// A timer is to be set, or cleared.
@@ -51,6 +52,11 @@ impl Timer {
         Ok(())
     }
 
+    /// What was asked for until here stays, whatever becomes of the turn.
+    pub(crate) fn hold_asked(&mut self) {
+        self.held = self.asked.len();
+    }
+
     pub(super) fn number(&self) -> u8 {
         self.number
     }
@@ -80,9 +86,13 @@ impl<P> TimerField<P> for fn(&mut P) -> &mut Timer {
 }
 
 impl<P: 'static> Timers<P> {
-    pub(crate) fn declared_by(declare: fn(&mut Self)) -> Self {
+    /// Those that the plugin declares, and behind them those that its stores have.
+    pub(crate) fn declared_by(declare: fn(&mut Self), stores: &mut Stores<P>) -> Self {
         let mut timers = Self { all: Vec::new() };
         declare(&mut timers);
+        for (name, field) in stores.take_timers() {
+            timers.declare(name, types::TimerClock::EventTime, field);
+        }
         timers
     }
 
@@ -128,6 +138,7 @@ impl<P: 'static> Timers<P> {
             let field = timer.field.of(plugin);
             (field.number, field.name) = (number as u8, timer.name);
             field.asked.clear();
+            field.held = 0;
         }
     }
 
@@ -136,13 +147,17 @@ impl<P: 'static> Timers<P> {
     pub(super) fn take_asked(&self, plugin: &mut P, mut into: impl FnMut(u8, Asked)) {
         for (number, timer) in self.all.iter().enumerate() {
             let field = timer.field.of(plugin);
+            field.held = 0;
             field.asked.drain(..).for_each(|asked| into(number as u8, asked));
         }
     }
 
-    /// What the turn that is underway asked for was never asked.
+    /// What the turn that is underway asked for was never asked, unless it is held.
     pub(super) fn undo(&self, plugin: &mut P) {
-        self.all.iter().for_each(|timer| timer.field.of(plugin).asked.clear());
+        for timer in &self.all {
+            let field = timer.field.of(plugin);
+            field.asked.truncate(field.held);
+        }
     }
 }
 

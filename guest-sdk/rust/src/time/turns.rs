@@ -13,8 +13,8 @@ const KEY_SHOWN: usize = 80;
 
 /// Runs a batch through a plugin.
 pub(crate) fn run<P: Plugin>(plugin: &mut P, mut batch: Batch, out: &mut Outputs) -> Result<(), Failure> {
-    let stores = Stores::declared_by(P::stores);
-    let timers = Timers::declared_by(P::timers);
+    let mut stores = Stores::declared_by(P::stores);
+    let timers = Timers::declared_by(P::timers, &mut stores);
     stores.begin(plugin, &mut batch);
     timers.begin(plugin);
     out.reserve(&batch);
@@ -36,8 +36,7 @@ pub(crate) fn run<P: Plugin>(plugin: &mut P, mut batch: Batch, out: &mut Outputs
         call.events_and_firings(out)?;
     }
     out.set_timers(call.queue.into_changes());
-    stores.finish(plugin, out.changes());
-    Ok(())
+    stores.finish(plugin, out.changes())
 }
 
 /// A call that is underway.
@@ -144,6 +143,7 @@ impl<P: Plugin> Call<'_, P> {
     fn undo(&mut self, turn: u32) {
         self.stores.undo(self.plugin, turn);
         self.timers.undo(self.plugin);
+        self.keep_timers();
     }
 }
 
