@@ -189,6 +189,46 @@ pub struct KafkaSource {
     pub discovery_interval: Duration,
     /// Where event time comes from.
     pub event_time: EventTime,
+    /// How its records move event time.
+    pub time: TimeSettings,
+}
+
+/// How the records of a source move event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeSettings {
+    /// How much later than the newest event an event may come and still be in time.
+    pub out_of_orderness: Duration,
+    /// After how long a silent partition no longer holds event time back.
+    pub idle_after: Duration,
+    /// What is further ahead of the clock does not move event time; `None`: no limit.
+    pub max_ahead: Option<Duration>,
+    /// What becomes of a record whose event time cannot be; `None`: it is a dead letter, or stops the pipeline if there
+    /// are none, once something in the pipeline goes by time.
+    pub on_bad_time: Option<OnBadTime>,
+}
+
+impl Default for TimeSettings {
+    fn default() -> Self {
+        Self {
+            out_of_orderness: Duration::from_secs(5),
+            idle_after: Duration::from_secs(60),
+            max_ahead: None,
+            on_bad_time: None,
+        }
+    }
+}
+
+/// What becomes of a record whose event time cannot be. It moves event time in no case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBadTime {
+    /// It is processed.
+    Use,
+    /// It is left out, and counted.
+    Skip,
+    /// It goes to the dead letters.
+    DeadLetter,
+    /// The pipeline stops.
+    Fail,
 }
 
 /// How records lie in a file.
@@ -213,6 +253,8 @@ pub struct FileSource {
     pub max_batch: usize,
     /// Where event time comes from; `Record` is the line's `timestamp`, else the time of reading.
     pub event_time: EventTime,
+    /// How its records move event time.
+    pub time: TimeSettings,
 }
 
 /// A place that records come from.
@@ -229,6 +271,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// How its records move event time.
+    pub fn time(&self) -> TimeSettings {
+        match self {
+            Source::Kafka(source) => source.time,
+            Source::File(source) => source.time,
+        }
+    }
+
     /// Its name in the pipeline.
     pub fn name(&self) -> &str {
         match self {

@@ -91,6 +91,10 @@ fn describe_plugins() {
         "sandbar_event_time_missing_total",
         "records without event time at the pointer; Kafka's timestamp stands in"
     );
+    describe_counter!(
+        "sandbar_event_time_bad_total",
+        "records whose event time is before 1970, behind year 9999, or too far ahead of the clock"
+    );
     describe_gauge!(
         "sandbar_batch_memory_limit_bytes",
         Unit::Bytes,
@@ -261,6 +265,8 @@ pub struct WorkerMetrics {
     pub rebalances: Counter,
     /// Records without event time at the pointer.
     pub event_time_missing: Counter,
+    /// Records whose event time cannot be.
+    pub bad_times: Counter,
     /// Bytes that a batch may take.
     pub batch_limit: Gauge,
     /// Bytes that a batch took.
@@ -279,6 +285,7 @@ pub fn worker(pipeline: &str) -> WorkerMetrics {
         checkpoint_bytes: histogram!("sandbar_checkpoint_bytes", &labels),
         rebalances: counter!("sandbar_rebalances_total", &labels),
         event_time_missing: counter!("sandbar_event_time_missing_total", &labels),
+        bad_times: counter!("sandbar_event_time_bad_total", &labels),
         batch_limit: gauge!("sandbar_batch_memory_limit_bytes", &labels),
         batch_bytes: histogram!("sandbar_batch_memory_bytes", &labels),
         batches_cut: counter!("sandbar_batches_cut_total", &labels),

@@ -109,6 +109,17 @@ impl Column {
         })
     }
 
+    /// Forgets the entries from `entries` on.
+    pub fn truncate(&mut self, entries: usize) {
+        if entries < self.ends.len() {
+            let bytes = entries.checked_sub(1).map_or(0, |last| self.ends[last] as usize);
+            self.bytes.truncate(bytes);
+            self.ends.truncate(entries);
+            let absent = self.absent.partition_point(|&index| (index as usize) < entries);
+            self.absent.truncate(absent);
+        }
+    }
+
     /// The memory that its entries take: their bytes, and where they lie.
     pub fn memory(&self) -> usize {
         self.bytes.len() + size_of_val(&*self.ends) + size_of_val(&*self.absent)

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::cluster::ClusterArgs;
 use super::output::Output;
-use crate::config::{Cluster as Reached, EventTime, FileFormat, FileSource, OnRefused, Partitioner, Sink, Target};
+use crate::config::{
+    Cluster as Reached, EventTime, FileFormat, FileSource, OnRefused, Partitioner, Sink, Target, TimeSettings,
+};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::admin;
 use crate::record::{Records, TopicPartition};
@@ -89,6 +91,7 @@ impl Produce {
             format: self.format.into(),
             max_batch: BATCH_RECORDS,
             event_time: EventTime::Record,
+            time: TimeSettings::default(),
         }
     }
 }

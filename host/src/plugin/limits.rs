@@ -40,6 +40,10 @@ pub(super) const KEY_BYTES: usize = 4 << 10;
 /// a whole.
 pub(super) const VALUE_BYTES: usize = 1 << 20;
 
+/// Bytes of the timers that fire in one call, which are the host's memory and the guest's. The first one comes whatever
+/// it has.
+pub(super) const DUE_BYTES: usize = 1 << 20;
+
 /// Log messages a second, and at once. Stops the guest that fills the disk.
 pub(super) const LOG_PER_SECOND: f64 = 100.0;
 /// The messages that may come at once.

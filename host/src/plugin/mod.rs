@@ -18,6 +18,8 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use call::{Outcome, Refusal, Refused};
-pub use load::{Description, Engine, Metric, MetricKind, Needs, Plugin, Store, StoreKind, Stored, compatible};
-pub use operator::{Call, CallError, Operator, Stats};
+pub use call::{Advance, CallTime, Outcome, Refusal, Refused, RefusedTimer};
+pub use load::{
+    Description, Engine, Metric, MetricKind, Needs, Plugin, Store, StoreKind, Stored, Timer, TimerClock, compatible,
+};
+pub use operator::{Call, CallError, Operator, Reached, Stats};

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::call::{
-    Asked, Changes, Declared, Declined, Measured, Origin, Outcome, Refusal, Refused, Returned, Sent, apply, check,
-    check_lists, memory,
+    Asked, CallTime, Declared, DeclaredTimers, Declined, DueTimers, Measured, Origin, Outcome, Refusal, Refused,
+    RefusedTimer, Returned, Sent, apply, change_timers, check, check_lists, memory,
 };
 use super::fault::{Fault, FaultKind};
 use super::host_calls::Log;
 use super::instance::{Instance, NotOpened};
-use super::limits::{TEXT_BYTES, size, tame};
-use super::load::{MetricKind, Plugin};
+use super::limits::{DUE_BYTES, TEXT_BYTES, size, tame};
+use super::load::{MetricKind, Plugin, TimerClock};
 use crate::clock;
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
 use crate::kill;
-use crate::record::Records;
-use crate::state::TaskState;
+use crate::record::{Column, Records};
+use crate::state::{Most, TaskState};
 
 /// A plugin placed in a pipeline. Owned by one worker thread.
 pub struct Operator {
@@ -32,6 +32,9 @@ pub struct Operator {
     /// The log, while no instance has it.
     log: Option<Log>,
     stores: Arc<[Declared]>,
+    timers: DeclaredTimers,
+    /// The timers that the call at hand fires.
+    due: DueTimers,
     keeps_key: bool,
     sent: Sent,
     left_changes: bool,
@@ -44,10 +47,14 @@ pub struct Operator {
 pub struct Call<'a> {
     /// The records. Their columns are lent to the plugin for the call; after it they are what they were.
     pub records: &'a mut Records,
-    /// Index into the plugin's inputs.
-    pub input: u8,
+    /// Index into the plugin's inputs, of each record; it does not matter for a plugin that has one.
+    pub inputs: &'a [u8],
     /// The partition that the records stem from.
     pub partition: i32,
+    /// How time moves, if the plugin has timers.
+    pub time: &'a CallTime,
+    /// Timers that fire in one call of the plugin, at most.
+    pub most_timers: usize,
     /// Bytes that the batch may still take on its way.
     pub room: usize,
 }
@@ -66,6 +73,15 @@ pub enum CallError {
     NoRoom(String),
     /// The task's state could not be read, or is not there.
     State(Error),
+}
+
+/// How far a call came: not to the end of its time, if more timers were due than fire in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// Where event time stands for the operator.
+    pub watermark: i64,
+    /// No timer is due there any more.
+    pub is_complete: bool,
 }
 
 /// Of a guest's memory, the values that travel with a batch may take one part in so many; a batch with more is halved.
@@ -114,9 +130,12 @@ impl Operator {
     fn open(plugin: Plugin, name: &str, config: String, limits: Limits) -> Result<Self> {
         let description = plugin.description();
         let stores: Arc<[Declared]> = Declared::all(name, description).into();
+        let timers = DeclaredTimers::of(name, description);
         let mut operator = Self {
-            sent: Sent::new(description, &stores),
+            sent: Sent::new(description, &stores, timers.clone()),
             stores,
+            timers,
+            due: DueTimers::default(),
             keeps_key: false,
             left_changes: false,
             measured: vec![0.0; description.metrics.len()],
@@ -160,31 +179,30 @@ impl Operator {
         self
     }
 
-    /// Calls the plugin with a batch. `state` is that of the batch's task, which a plugin that declares stores reads as
-    /// it stood before the call, and changes by what it returns; another plugin does not see it. It is there again
-    /// after the call, whatever became of that.
+    /// Calls the plugin with a batch, and fires its timers that are due as time moves. `state` is that of the batch's
+    /// task, which a plugin that declares stores reads as it stood before the call, and changes by what it returns;
+    /// another plugin does not see it. It is there again after the call, whatever became of that.
     ///
     /// A trap, a deadline, a memory limit or an outcome that cannot be: the instance is dropped, a new one made, and
-    /// the batch halved until the record at fault stands alone; it is refused as a fault, and the other records keep
-    /// their outputs in their order. No record is blamed for what an instance had become: it was tried alone in a fresh
-    /// one. An error means that nothing came of the call; `into` is empty then, and if [`Operator::left_changes`]
-    /// says so, the state has to be undone.
+    /// the batch halved until the record or the timer at fault stands alone; it is refused as a fault, and the others
+    /// keep their outputs in their order. Nothing is blamed for what an instance had become: it was tried alone in a
+    /// fresh one. An error means that nothing came of the call; `into` is empty then, and if
+    /// [`Operator::left_changes`] says so, the state has to be undone.
     pub fn process(
         &mut self,
         call: Call<'_>,
         state: &mut Option<TaskState>,
         into: &mut Outcome,
-    ) -> Result<(), CallError> {
+    ) -> Result<Reached, CallError> {
         self.left_changes = false;
         let outputs = self.output_count();
         into.clear(outputs);
-        if call.records.is_empty() {
-            return Ok(());
+        if call.records.is_empty() && !self.may_have_due(call.time, state) {
+            return Ok(Reached {
+                watermark: call.time.last(),
+                is_complete: true,
+            });
         }
-        let origin = Origin {
-            input: call.input,
-            partition: call.partition,
-        };
         let mut gathered = Gathered {
             into,
             state,
@@ -193,24 +211,82 @@ impl Operator {
             until: None,
             room: call.room,
         };
-        let settled = self.settle(call.records, 0, origin, &mut gathered);
+        let part = Part {
+            records: call.records,
+            inputs: call.inputs,
+            partition: call.partition,
+            first: 0,
+            time: call.time.clone(),
+            most_timers: call.most_timers.max(1),
+        };
+        let settled = self.settle(part, &mut gathered);
         let Gathered { measured, changed, .. } = gathered;
-        match settled {
-            Ok(()) => {
+        match settled.and_then(|watermark| self.reached(watermark, call.time.clock, state)) {
+            Ok(reached) => {
                 into.refused.sort_by_key(|refused| refused.record);
                 self.measure(&measured);
+                Ok(reached)
             }
-            Err(_) => {
+            Err(error) => {
                 into.clear(outputs);
                 self.left_changes = changed;
+                Err(error)
             }
         }
-        settled
+    }
+
+    /// Whether a timer may be due by the end of that time.
+    fn may_have_due(&self, time: &CallTime, state: &Option<TaskState>) -> bool {
+        let (clock, until) = match time.clock {
+            Some(now) => (TimerClock::ProcessingTime, now),
+            None => (TimerClock::EventTime, time.last()),
+        };
+        let may_have = |state: &TaskState| state.may_have_due(self.timers.store(clock), until);
+        self.timers.uses(clock) && state.as_ref().is_some_and(may_have)
+    }
+
+    fn reached(
+        &mut self,
+        watermark: i64,
+        clock: Option<i64>,
+        state: &mut Option<TaskState>,
+    ) -> Result<Reached, CallError> {
+        let time = CallTime {
+            watermark,
+            clock,
+            ..CallTime::default()
+        };
+        self.find_due(&time, 1, state)?;
+        Ok(Reached {
+            watermark,
+            is_complete: self.due.len() == 0,
+        })
     }
 
     /// Whether the last call came to nothing after a part of it had changed the state.
     pub fn left_changes(&self) -> bool {
         self.left_changes
+    }
+
+    /// Whether its plugin sets timers, and so goes by time.
+    pub fn has_timers(&self) -> bool {
+        !self.timers.is_empty()
+    }
+
+    /// Whether a timer on event time is set.
+    pub fn has_timer(&self, state: &mut TaskState) -> Result<bool> {
+        let (store, mut found) = (self.timers.store(TimerClock::EventTime), Column::default());
+        if self.timers.uses(TimerClock::EventTime) {
+            let one = Most { entries: 1, bytes: 0 };
+            state.due_timers(store, i64::MAX, one, &mut found)?;
+        }
+        Ok(!found.is_empty())
+    }
+
+    /// Whether a timer of the host's clock may be due at `now`; reads nothing.
+    pub fn may_fire_by_clock(&self, now: i64, state: &TaskState) -> bool {
+        let store = self.timers.store(TimerClock::ProcessingTime);
+        self.timers.uses(TimerClock::ProcessingTime) && state.may_have_due(store, now)
     }
 
     /// How many outputs its plugin declares.
@@ -233,41 +309,84 @@ impl Operator {
         &self.measured
     }
 
-    /// Brings records to an outcome, which stand in the call's records from `first`.
-    fn settle(
-        &mut self,
-        records: &mut Records,
-        first: usize,
-        origin: Origin,
-        gathered: &mut Gathered<'_>,
-    ) -> Result<(), CallError> {
-        if !self.look_up(records, gathered.state)? {
-            if records.len() > 1 {
-                return self.halve(records, first, origin, gathered);
+    /// Brings records and the timers that are due to an outcome. Where event time stands then: not at the end, if more
+    /// were due than fire in one call.
+    fn settle(&mut self, mut part: Part<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        self.find_due(&part.time, part.most_timers, gathered.state)?;
+        let rows = part.records.len();
+        if let Some(at) = self.due.last_at().filter(|_| self.due.has_more) {
+            if part.time.has_row_behind(at, rows) {
+                return self.settle_in_parts(part, gathered);
             }
-            self.refuse_for_its_state(first, gathered);
-            return Ok(());
+            part.time = part.time.until(at);
+        }
+        let (reached, units) = (part.time.last(), rows + self.due.len());
+        if units == 0 {
+            return Ok(reached);
+        }
+        if !self.look_up(part.records, units, gathered.state)? {
+            if units > 1 {
+                return self.settle_in_parts(part, gathered);
+            }
+            self.count(FaultKind::MemoryLimit);
+            let reason = self.too_much_state(if rows > 0 { "record" } else { "timer" });
+            self.refuse(&part, reason, gathered);
+            return Ok(reached);
         }
         let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
-        match self.attempt(records, origin, gathered.state)? {
+        match self.attempt(&mut part, gathered.state)? {
             Ok(outcome) => {
                 self.take_room(&outcome, gathered)?;
-                self.change(&outcome.changes, gathered);
-                gathered.take(outcome, records, first);
-                Ok(())
+                self.change(&outcome, gathered);
+                gathered.take(outcome, &part);
+                Ok(reached)
             }
-            Err(fault) if records.len() == 1 && fresh => {
-                gathered.into.refused.push(Refused {
-                    record: first as u32,
-                    how: Refusal::Fault,
-                    reason: fault.reason,
-                });
-                Ok(())
+            Err(fault) if units == 1 && fresh => {
+                self.refuse(&part, fault.reason, gathered);
+                Ok(reached)
             }
-            // It may be that the records before had filled the instance.
-            Err(_) if records.len() == 1 => self.settle(records, first, origin, gathered),
-            Err(_) => self.halve(records, first, origin, gathered),
+            // It may be that what came before had filled the instance.
+            Err(_) if units == 1 => self.settle(part, gathered),
+            Err(_) => self.settle_in_parts(part, gathered),
         }
+    }
+
+    /// Finds the timers that are due by the end of a time.
+    fn find_due(&mut self, time: &CallTime, most: usize, state: &mut Option<TaskState>) -> Result<(), CallError> {
+        self.due.clear();
+        if !self.may_have_due(time, state) {
+            return Ok(());
+        }
+        let most = Most {
+            entries: most,
+            bytes: DUE_BYTES,
+        };
+        match state {
+            Some(state) => self
+                .due
+                .look_up(&self.timers, time, most, state)
+                .map_err(CallError::State),
+            None => Ok(()),
+        }
+    }
+
+    /// What is alone at fault, a record or a timer, is left out.
+    fn refuse(&mut self, part: &Part<'_>, reason: String, gathered: &mut Gathered<'_>) {
+        let Some(timer) = self.due.iter().next() else {
+            gathered.into.refused.push(Refused {
+                record: part.first as u32,
+                how: Refusal::Fault,
+                reason,
+            });
+            return;
+        };
+        gathered.into.refused_timers.push(RefusedTimer {
+            name: timer.name.to_owned(),
+            key: timer.key.to_vec(),
+            at: timer.at,
+            reason,
+        });
+        self.change(&Returned::default(), gathered);
     }
 
     /// What a call came to counts against what the batch may take.
@@ -287,65 +406,122 @@ impl Operator {
         }
     }
 
-    /// A record whose key has more state than the guest could hold: what it has is never sent in part.
-    fn refuse_for_its_state(&mut self, first: usize, gathered: &mut Gathered<'_>) {
-        self.count(FaultKind::MemoryLimit);
-        gathered.into.refused.push(Refused {
-            record: first as u32,
-            how: Refusal::Fault,
-            reason: format!(
-                "was not called: the values that its stores have for the record's key take more than half of its \
-                 memory limit of {}",
-                size(self.limits.memory_bytes)
-            ),
-        });
+    /// What a key has is never sent in part. `of`: what has the key.
+    fn too_much_state(&self, of: &str) -> String {
+        format!(
+            "was not called: the values that its stores have for the {of}'s key take more than half of its memory \
+             limit of {}",
+            size(self.limits.memory_bytes)
+        )
     }
 
-    /// Looks up the values that travel with the records. `false`: they would take too much of the guest's memory.
-    fn look_up(&mut self, records: &Records, state: &mut Option<TaskState>) -> Result<bool, CallError> {
-        if self.stores.is_empty() {
+    /// Looks up the values that travel with the records and the timers. `false`: they would take too much of the
+    /// guest's memory.
+    fn look_up(&mut self, records: &Records, units: usize, state: &mut Option<TaskState>) -> Result<bool, CallError> {
+        if !self.keeps_state() {
             return Ok(true);
         }
         let state = state.as_mut().ok_or_else(|| CallError::State(no_state(&self.name)))?;
-        let share = if records.len() > 1 {
-            VALUES_SHARE
-        } else {
-            VALUES_SHARE_ALONE
-        };
+        let share = if units > 1 { VALUES_SHARE } else { VALUES_SHARE_ALONE };
         let most = usize::try_from(self.limits.memory_bytes / share).unwrap_or(usize::MAX);
-        self.sent.look_up(records, state, most).map_err(CallError::State)
+        let found = self.sent.look_up(records, &self.due, state, most);
+        found.map_err(CallError::State)
     }
 
-    fn halve(
-        &mut self,
-        records: &Records,
-        first: usize,
-        origin: Origin,
-        gathered: &mut Gathered<'_>,
-    ) -> Result<(), CallError> {
-        let half = records.len() / 2;
-        for part in [0..half, half..records.len()] {
+    fn keeps_state(&self) -> bool {
+        !self.stores.is_empty() || !self.timers.is_empty()
+    }
+
+    /// The same in smaller parts, one behind the other.
+    fn settle_in_parts(&mut self, part: Part<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        match part.records.len() {
+            0 => self.settle_half_the_timers(&part, gathered),
+            1 => self.settle_record_apart(&part, gathered),
+            _ => self.settle_halves(&part, gathered),
+        }
+    }
+
+    fn settle_halves(&mut self, part: &Part<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        let rows = part.records.len();
+        let mut reached = part.time.watermark;
+        for of in [0..rows / 2, rows / 2..rows] {
             if self.stop_at_fault && gathered.has_fault() {
                 break;
             }
-            let until = *gathered.until.get_or_insert_with(|| clock::now() + SEARCH);
-            if clock::now() >= until || self.enough.as_ref().is_some_and(|enough| enough()) {
-                return Err(CallError::GivenUp);
-            }
-            let start = part.start;
+            self.go_on(gathered)?;
             let mut some = Records::default();
-            part.for_each(|index| some.push_from(records, index));
-            self.settle(&mut some, first + start, origin, gathered)?;
+            of.clone().for_each(|index| some.push_from(part.records, index));
+            let half = Part {
+                records: &mut some,
+                inputs: part.inputs.get(of.clone()).unwrap_or_default(),
+                partition: part.partition,
+                first: part.first + of.start,
+                time: part.time.part(of.start, of.end, rows),
+                most_timers: part.most_timers,
+            };
+            reached = self.settle(half, gathered)?;
         }
-        Ok(())
+        Ok(reached)
+    }
+
+    /// What is due before the record, itself, and what is due behind it.
+    fn settle_record_apart(&mut self, part: &Part<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        let mut before = part.time.before_rows();
+        loop {
+            self.find_due(&before, part.most_timers, gathered.state)?;
+            if self.due.len() == 0 {
+                break;
+            }
+            self.go_on(gathered)?;
+            let reached = self.settle(part.with(&mut Records::default(), before.clone()), gathered)?;
+            before = before.behind(reached);
+        }
+        let stands = before.last();
+        let mut record = Records::default();
+        record.push_from(part.records, 0);
+        let alone = Part {
+            inputs: part.inputs,
+            ..part.with(&mut record, part.time.before_rows().behind(stands))
+        };
+        self.settle(alone, gathered)?;
+        if self.stop_at_fault && gathered.has_fault() {
+            return Ok(stands);
+        }
+        self.go_on(gathered)?;
+        self.settle(part.with(&mut Records::default(), part.time.behind(stands)), gathered)
+    }
+
+    fn settle_half_the_timers(&mut self, part: &Part<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        let (all, half) = (self.due.len(), self.due.len() / 2);
+        let (mut none, mut reached) = (Records::default(), part.time.watermark);
+        for count in [half, all - half] {
+            if self.stop_at_fault && gathered.has_fault() {
+                break;
+            }
+            self.go_on(gathered)?;
+            let some = Part {
+                most_timers: count.max(1),
+                ..part.with(&mut none, part.time.behind(reached))
+            };
+            reached = self.settle(some, gathered)?;
+        }
+        Ok(reached)
+    }
+
+    /// A search for what is at fault is given up when it takes long, or somebody had enough of it.
+    fn go_on(&self, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
+        let until = *gathered.until.get_or_insert_with(|| clock::now() + SEARCH);
+        match clock::now() >= until || self.enough.as_ref().is_some_and(|enough| enough()) {
+            true => Err(CallError::GivenUp),
+            false => Ok(()),
+        }
     }
 
     /// One call. The outer error is the plugin's own or ends the pipeline; the inner one spoilt the instance, which is
     /// gone.
     fn attempt(
         &mut self,
-        records: &mut Records,
-        origin: Origin,
+        part: &mut Part<'_>,
         state: &mut Option<TaskState>,
     ) -> Result<Result<Returned, Fault>, CallError> {
         let mut instance = match self.instance.take() {
@@ -356,9 +532,9 @@ impl Operator {
                     .map_err(|not_opened| no_longer_opened(&self.name, not_opened))?
             }
         };
-        let answer = self.call(&mut instance, records, origin, state)?;
+        let answer = self.call(&mut instance, part, state)?;
         let judged = match answer {
-            Ok(answer) => self.checked(answer, records, state)?,
+            Ok(answer) => self.checked(answer, part, state)?,
             Err(fault) => Err(fault),
         };
         match judged {
@@ -370,7 +546,8 @@ impl Operator {
                 self.count(fault.kind);
                 tracing::debug!(
                     operator = self.name,
-                    records = records.len(),
+                    records = part.records.len(),
+                    timers = self.due.len(),
                     "the plugin {}",
                     fault.reason
                 );
@@ -385,20 +562,24 @@ impl Operator {
     fn call(
         &mut self,
         instance: &mut Instance,
-        records: &mut Records,
-        origin: Origin,
+        part: &mut Part<'_>,
         state: &mut Option<TaskState>,
     ) -> Result<Result<Result<Returned, Declined>, Fault>, CallError> {
-        let keeps_state = !self.stores.is_empty();
+        let keeps_state = self.keeps_state();
         let began = clock::now();
-        let batch = self.sent.take(records, origin);
+        let origin = Origin {
+            inputs: part.inputs,
+            partition: part.partition,
+        };
+        let time = (!self.timers.is_empty()).then_some(&part.time);
+        let batch = self.sent.take(part.records, origin, time);
         kill::point("in-guest-call");
         let answer = if keeps_state {
             instance.process_with(batch, state)
         } else {
             instance.process(batch)
         };
-        self.sent.give_back(records);
+        self.sent.give_back(part.records);
         self.stats.calls += 1;
         self.stats.call_nanos += began.elapsed().as_nanos() as u64;
         match instance.take_state_failure() {
@@ -411,14 +592,16 @@ impl Operator {
     fn checked(
         &self,
         answer: Result<Returned, Declined>,
-        records: &Records,
+        part: &Part<'_>,
         state: &mut Option<TaskState>,
     ) -> Result<Result<Result<Returned, Declined>, Fault>, CallError> {
         if let Ok(outcome) = &answer {
             let asked = Asked {
                 description: self.plugin.description(),
                 stores: &self.stores,
-                records,
+                timers: &self.timers,
+                records: part.records,
+                time: (!self.timers.is_empty()).then_some(&part.time),
                 keys: self.sent.keys(),
                 keeps_key: self.keeps_key,
             };
@@ -434,13 +617,16 @@ impl Operator {
         Ok(Ok(answer))
     }
 
-    /// Applies the changes of a call, so that the calls behind it see them.
-    fn change(&self, changes: &Changes, gathered: &mut Gathered<'_>) {
-        if let Some(state) = gathered.state
-            && !changes.store.is_empty()
-        {
+    /// Applies what a call changes, so that the calls behind it see it; the timers that fired are gone.
+    fn change(&self, outcome: &Returned, gathered: &mut Gathered<'_>) {
+        let Some(state) = gathered.state else { return };
+        if !outcome.changes.store.is_empty() {
             gathered.changed = true;
-            apply(changes, self.sent.keys(), &self.stores, state);
+            apply(&outcome.changes, self.sent.keys(), &self.stores, state);
+        }
+        if self.due.len() > 0 || !outcome.timers.is_empty() {
+            gathered.changed = true;
+            change_timers(&self.due, &outcome.timers, self.sent.keys(), &self.timers, state);
         }
     }
 
@@ -497,6 +683,31 @@ impl std::fmt::Debug for Operator {
     }
 }
 
+/// A part of a call: some of its rows, and time as it moves around them.
+struct Part<'a> {
+    records: &'a mut Records,
+    inputs: &'a [u8],
+    partition: i32,
+    /// The place of its first record in the whole call's.
+    first: usize,
+    time: CallTime,
+    most_timers: usize,
+}
+
+impl Part<'_> {
+    /// The same with these records, which have no input yet, and that time.
+    fn with<'a>(&self, records: &'a mut Records, time: CallTime) -> Part<'a> {
+        Part {
+            records,
+            inputs: &[],
+            partition: self.partition,
+            first: self.first,
+            time,
+            most_timers: self.most_timers,
+        }
+    }
+}
+
 /// What the parts of a call came to so far. Kept only if the call as a whole succeeds.
 struct Gathered<'a> {
     into: &'a mut Outcome,
@@ -511,13 +722,14 @@ struct Gathered<'a> {
 }
 
 impl Gathered<'_> {
-    fn take(&mut self, mut outcome: Returned, records: &Records, first: usize) {
+    fn take(&mut self, mut outcome: Returned, part: &Part<'_>) {
         self.measured.append(&mut outcome.measured);
-        self.into.absorb(outcome, records, first);
+        self.into.absorb(outcome, part.records, &part.time, part.first);
     }
 
     fn has_fault(&self) -> bool {
-        self.into.refused.iter().any(|refused| refused.how == Refusal::Fault)
+        let is_fault = |refused: &Refused| refused.how == Refusal::Fault;
+        self.into.refused.iter().any(is_fault) || !self.into.refused_timers.is_empty()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a worker reads: a member of a group, or a file.
 
+use super::idleness::Idleness;
 use crate::checkpoint::Protocol;
 use crate::clock::Interval;
 use crate::config::{CommitOffsets, Pipeline, Source};
@@ -7,7 +8,7 @@ use crate::error::Result as Checked;
 use crate::kafka::consumer::CommitRefusal;
 use crate::metrics::PartitionMetrics;
 use crate::record::TopicPartition;
-use crate::source::{FileReader, Reader};
+use crate::source::{Batch, FileReader, Reader};
 use crate::task_id::TaskIds;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(super) struct GroupInput {
     pub(super) partitions: HashMap<TopicPartition, PartitionMetrics>,
     /// How its partitions become tasks.
     pub(super) task_ids: TaskIds,
+    /// Which of its partitions hold time back.
+    pub(super) idleness: Idleness,
     /// Partitions that the group takes away and waits for.
     pub(super) revoking: Vec<TopicPartition>,
     /// What came of the commit of a checkpoint; `None`: no answer yet.
@@ -57,9 +60,13 @@ impl WorkerInput {
         }
     }
 
-    /// Whether the batch in hand is still this worker's to process.
-    pub(super) fn has_batch(&self) -> bool {
+    /// Whether the batch in hand is still this worker's to process: one with records until the group takes its
+    /// partition, one without as long as that is read.
+    pub(super) fn has_batch(&self, batch: &Batch) -> bool {
         match self {
+            WorkerInput::Kafka(member) if batch.records.is_empty() => {
+                member.reader.is_some() && member.partitions.contains_key(&batch.partition)
+            }
             WorkerInput::Kafka(member) => member.reader.as_ref().is_some_and(Reader::has_batch),
             WorkerInput::File { .. } => true,
         }
@@ -86,6 +93,7 @@ impl GroupInput {
             protocol: Protocol::default(),
             interval: every.map(Interval::new),
             task_ids: TaskIds::of(kafka.iter().copied()),
+            idleness: Idleness::default(),
             revoking: Vec::new(),
             answer: None,
             partitions: HashMap::new(),
@@ -121,6 +129,7 @@ mod tests {
             protocol: Protocol::default(),
             interval: None,
             task_ids: TaskIds::of([]),
+            idleness: Idleness::default(),
             revoking: vec![at(0), at(1)],
             answer: None,
             partitions: HashMap::new(),

@@ -5,6 +5,7 @@
 
 pub mod lifecycle;
 mod batch;
+mod idleness;
 mod input;
 mod tasks;
 pub mod commit;

@@ -64,7 +64,8 @@ fn ports(plugins: &[Plugin]) -> Vec<Ports> {
         .map(|it| Ports {
             inputs: it.inputs.clone(),
             outputs: it.outputs.clone(),
-            stores: it.stores.iter().map(|store| store.name.clone()).collect(),
+            stores: it.kept().into_iter().map(|store| store.name).collect(),
+            has_timers: !it.timers.is_empty(),
             keeps_key: it.needs.keeps_key,
         })
         .collect()

@@ -54,6 +54,8 @@ pub struct DeathReason<'a> {
 /// What refused a record, by its name in the pipeline.
 #[derive(Debug, Clone, Copy)]
 pub enum By<'a> {
+    /// A source, for the record's event time.
+    Source(&'a str),
     /// The plugin of an operator.
     Operator(&'a str),
     /// The topic of a sink.
@@ -69,6 +71,8 @@ pub enum RefusalKind {
     Fault,
     /// Kafka refused what was put out.
     Refused,
+    /// The record's event time cannot be.
+    BadTime,
 }
 
 impl RefusalKind {
@@ -78,6 +82,7 @@ impl RefusalKind {
             RefusalKind::DeadLetter => "dead-letter",
             RefusalKind::Fault => "fault",
             RefusalKind::Refused => "refused",
+            RefusalKind::BadTime => "bad-time",
         }
     }
 }
@@ -113,6 +118,7 @@ pub fn append(into: &mut Records, from: &Records, index: usize, why: &DeathReaso
 /// The headers that every dead letter has.
 fn said(from: &Records, index: usize, why: &DeathReason<'_>) -> Vec<(&'static str, String)> {
     let by = match why.by {
+        By::Source(name) => ("sandbar-source", name.to_owned()),
         By::Operator(name) => ("sandbar-operator", name.to_owned()),
         By::Sink(name) => ("sandbar-sink", name.to_owned()),
     };

@@ -195,7 +195,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::EventTime;
+    use crate::config::{EventTime, TimeSettings};
     use std::path::PathBuf;
 
     fn source(path: PathBuf, format: FileFormat) -> FileSource {
@@ -205,6 +205,7 @@ mod tests {
             format,
             max_batch: 3,
             event_time: EventTime::Record,
+            time: TimeSettings::default(),
         }
     }
 

@@ -149,14 +149,32 @@ pub(super) struct SourceTable {
     #[schemars(regex(pattern = r"^(record|/.*)$"))]
     pub(super) event_time: At<String>,
     /// How much later than the newest event an event may come and still be in time. Takes effect with timers and
-    /// windows.
-    #[expect(dead_code, reason = "checked here, used by windows when they come")]
+    /// windows, as all keys of event time do.
     #[serde(default)]
     pub(super) max_out_of_orderness: At<Period<0, YEAR, 5_000>>,
-    /// After how long a silent partition no longer holds event time back. Takes effect with timers and windows.
-    #[expect(dead_code, reason = "checked here, used by windows when they come")]
+    /// After how long a silent partition no longer holds event time back.
     #[serde(default)]
     pub(super) idle_after: At<Period<1, YEAR, 60_000>>,
+    /// An event that is further ahead of the clock does not move event time; absent: no limit.
+    pub(super) max_ahead: Option<At<Period<0, YEAR, 0>>>,
+    /// What becomes of a record whose event time is before 1970, behind year 9999, or too far ahead. Default:
+    /// "dead-letter" if there are dead letters, "fail" if not.
+    pub(super) on_bad_time: Option<At<OnBadTimeKey>>,
+}
+
+/// What becomes of a record whose event time cannot be. It moves event time in no case.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "OnBadTime")]
+pub(super) enum OnBadTimeKey {
+    /// It is processed.
+    Use,
+    /// It is left out, and counted.
+    Skip,
+    /// It goes to the dead letters.
+    DeadLetter,
+    /// The pipeline stops.
+    Fail,
 }
 
 fn record() -> At<String> {

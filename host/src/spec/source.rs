@@ -7,7 +7,7 @@ use crate::config;
 use crate::error::Result;
 
 use super::delivery;
-use super::file::{File, FormatKey, OtherwiseKey, OutOfRangeKey, SourceTable};
+use super::file::{File, FormatKey, OnBadTimeKey, OtherwiseKey, OutOfRangeKey, SourceTable};
 use super::position::{ListedOffsets, StartKey, StopKey, read_export};
 use super::properties;
 use super::text::document::Span;
@@ -97,6 +97,7 @@ impl SourcePart<'_> {
             },
             max_batch: self.max_batch(),
             event_time: self.event_time()?,
+            time: self.time()?,
         })
     }
 
@@ -164,6 +165,7 @@ impl SourcePart<'_> {
             max_batch: self.max_batch(),
             discovery_interval: raw.discovery_interval.value.duration(),
             event_time: self.event_time()?,
+            time: self.time()?,
         })
     }
 
@@ -264,6 +266,33 @@ impl SourcePart<'_> {
 
     fn max_batch(&self) -> usize {
         self.raw.max_batch.value.0 as usize
+    }
+
+    fn time(&self) -> Result<config::TimeSettings> {
+        let raw = self.raw;
+        if let (Some(on_bad_time), None) = (&raw.on_bad_time, &self.file.dead_letters)
+            && let OnBadTimeKey::DeadLetter = on_bad_time.value
+        {
+            let what = format!(
+                "{} is \"dead-letter\", and the pipeline has no dead letters",
+                self.key("on-bad-time")
+            );
+            let error = self
+                .scope
+                .refuse(on_bad_time.span.as_ref(), what, "there is nowhere for them to go");
+            return Err(error.hint("add [dead-letters] with a topic"));
+        }
+        Ok(config::TimeSettings {
+            out_of_orderness: raw.max_out_of_orderness.value.duration(),
+            idle_after: raw.idle_after.value.duration(),
+            max_ahead: raw.max_ahead.as_ref().map(|ahead| ahead.value.duration()),
+            on_bad_time: raw.on_bad_time.as_ref().map(|way| match way.value {
+                OnBadTimeKey::Use => config::OnBadTime::Use,
+                OnBadTimeKey::Skip => config::OnBadTime::Skip,
+                OnBadTimeKey::DeadLetter => config::OnBadTime::DeadLetter,
+                OnBadTimeKey::Fail => config::OnBadTime::Fail,
+            }),
+        })
     }
 
     fn event_time(&self) -> Result<config::EventTime> {

@@ -24,6 +24,14 @@ impl EntryRange {
         Self { prefix, from }
     }
 
+    /// Of the map whose entries begin with `map`: those from the user key `from` on.
+    pub(super) fn from(map: &[u8], from: &[u8]) -> Self {
+        Self {
+            prefix: map.to_vec(),
+            from: Bound::Included([map, from].concat()),
+        }
+    }
+
     /// Those that are applied, from the first.
     pub(super) fn applied<'a>(&self, db: &'a DB) -> DBRawIterator<'a> {
         let mut options = ReadOptions::default();

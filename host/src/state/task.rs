@@ -13,6 +13,7 @@ use super::lists::{self, TooLong};
 use super::overlay::{KeyChange, Known, Overlay};
 use super::rocks::Opened;
 use super::scan::{self, EntryRange, Most};
+use super::timers::TimerFloors;
 use super::view::View;
 use super::{delta, rocks};
 use crate::error::{Error, Kind, Result};
@@ -71,6 +72,9 @@ pub struct TaskState {
     /// The key at hand, and what a lookup found: kept for their memory.
     key: Vec<u8>,
     lookup: BatchLookup,
+    pub(super) timer_key: Vec<u8>,
+    /// Where its timers begin.
+    pub(super) floors: TimerFloors,
     stats: TaskStats,
 }
 
@@ -161,6 +165,8 @@ impl TaskState {
             unsynced: STEPS_UNSYNCED,
             key: Vec::new(),
             lookup: BatchLookup::default(),
+            timer_key: Vec::new(),
+            floors: TimerFloors::default(),
             stats: TaskStats::default(),
         })
     }
@@ -215,6 +221,21 @@ impl TaskState {
         let applied = (!self.is_hidden()).then(|| entries.applied(&self.db));
         let changed = entries.changed(&self.overlay);
         scan::merged(applied, changed, self.key.len(), most, (user_keys, values)).map_err(|error| self.unread(&error))
+    }
+
+    /// The same of the map under no key, from the user key `from` on.
+    pub(super) fn entries_from(
+        &mut self,
+        store: StoreId,
+        from: &[u8],
+        most: Most,
+        columns: (&mut Column, &mut Column),
+    ) -> Result<bool> {
+        self.set_map(store, &[]);
+        let entries = EntryRange::from(&self.key, from);
+        let applied = (!self.is_hidden()).then(|| entries.applied(&self.db));
+        let changed = entries.changed(&self.overlay);
+        scan::merged(applied, changed, self.key.len(), most, columns).map_err(|error| self.unread(&error))
     }
 
     /// The items of the list under `key`, oldest first. `into` is cleared first. `false`: as they are kept, each with
@@ -330,11 +351,13 @@ impl TaskState {
     /// The changes since the last keep stay: a batch is done.
     pub fn keep(&mut self) {
         self.overlay.keep();
+        self.floors.keep();
     }
 
     /// The changes since the last keep were never made: a call failed.
     pub fn undo(&mut self) {
         self.overlay.undo();
+        self.floors.undo();
     }
 
     /// The memory that the changes since the last commit take, roughly.
@@ -374,6 +397,7 @@ impl TaskState {
     /// Forgets all changes since the last commit.
     pub fn drop_overlay(&mut self) {
         self.overlay.clear();
+        self.floors.forget();
     }
 
     /// Applies a stored delta with its pointer, when a task is restored. The bytes are checked before any of them is
@@ -388,6 +412,7 @@ impl TaskState {
         }
         let what = || format!("failed to redo the delta of `{pointer}` for task `{}`", self.task);
         let changes = delta::decode(delta).map_err(|why| Error::new(Kind::Corrupt, what(), why))?;
+        self.floors.forget();
         self.write(changes, delta.len(), pointer)
     }
 

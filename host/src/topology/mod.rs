@@ -14,7 +14,7 @@ mod co_partitioning;
 pub(crate) mod tests;
 
 pub use co_partitioning::{StatefulOperators, in_same_group, keyed, stateful_sources};
-pub use route::{OperatorCall, Ports, RecordsFrom, Route, Stage};
+pub use route::{CallInput, OperatorCall, Ports, RecordsFrom, Route, Stage};
 pub use state::{before_state, stateful_operators};
 pub use subtopologies::{kafka_subtopologies, subtopologies};
 pub use wiring::routes;

@@ -1,6 +1,6 @@
 //! Which operators keep state, and what their place in a pipeline has to fulfil. Pure.
 
-use super::route::{Ports, Route, upstream};
+use super::route::{Ports, Route};
 use crate::config::{Pipeline, Source, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::state::store_id;
@@ -27,8 +27,8 @@ pub(super) fn distinct_stores(pipeline: &Pipeline, ports: &[Ports]) -> Result<()
 
 /// State lies with the task that has all records of its keys: a partition number of the source's topics.
 pub(super) fn check_state(pipeline: &Pipeline, ports: &[Ports], source: &Source, route: &Route) -> Result<()> {
-    for call in &route.calls {
-        if ports[call.operator].stores.is_empty() {
+    for (index, call) in route.calls.iter().enumerate() {
+        if ports[call.operator].stores.is_empty() || !route.is_reached(index) {
             continue;
         }
         let refused = |why: String| {
@@ -48,7 +48,11 @@ pub(super) fn check_state(pipeline: &Pipeline, ports: &[Ports], source: &Source,
             ))
             .hint("name the source's topics"));
         }
-        if let Some(other) = upstream(route, call.from).find(|operator| !ports[*operator].keeps_key) {
+        if let Some(other) = route
+            .upstream(index)
+            .into_iter()
+            .rfind(|operator| !ports[*operator].keeps_key)
+        {
             return Err(refused(format!(
                 "it stands behind operator `{}`, whose plugin does not declare that its outputs keep the key of what \
                  caused them",
@@ -67,11 +71,9 @@ pub(super) fn check_state(pipeline: &Pipeline, ports: &[Ports], source: &Source,
 pub fn before_state(routes: &[Route], ports: &[Ports]) -> Vec<bool> {
     let mut before = vec![false; ports.len()];
     for route in routes {
-        let keep_state = route
-            .calls
-            .iter()
-            .filter(|call| !ports[call.operator].stores.is_empty());
-        for operator in keep_state.flat_map(|call| upstream(route, call.from)) {
+        let keeps_state = |call: &usize| !ports[route.calls[*call].operator].stores.is_empty();
+        let calls = (0..route.calls.len()).filter(keeps_state);
+        for operator in calls.flat_map(|call| route.upstream(call)) {
             before[operator] = true;
         }
     }
@@ -82,7 +84,10 @@ pub fn before_state(routes: &[Route], ports: &[Ports]) -> Vec<bool> {
 pub fn stateful_operators(routes: &[Route], ports: &[Ports]) -> Vec<(usize, Vec<usize>)> {
     let keep_state = (0..ports.len()).filter(|operator| !ports[*operator].stores.is_empty());
     let with_sources = keep_state.map(|operator| {
-        let comes_to = |route: &Route| route.calls.iter().any(|call| call.operator == operator);
+        let comes_to = |route: &Route| {
+            let call = route.calls.iter().position(|call| call.operator == operator);
+            call.is_some_and(|call| route.is_reached(call))
+        };
         let sources = (routes.iter().enumerate()).filter(|(_, route)| comes_to(route));
         (operator, sources.map(|(source, _)| source).collect())
     });

@@ -1,6 +1,7 @@
 //! Which sources are read together. Pure.
 
 use crate::config::{Input, KafkaSource, Pipeline, Source};
+use std::collections::BTreeSet;
 
 /// The Kafka sources by the operators in which they meet: indexes in `Pipeline::sources`, each subtopology in the
 /// file's order. Sources that never meet are subtopologies of their own.
@@ -39,6 +40,15 @@ pub fn kafka_subtopologies(pipeline: &Pipeline) -> Vec<Vec<KafkaSource>> {
     found
         .map(|sources| sources.iter().filter_map(kafka).collect())
         .collect()
+}
+
+/// The operators that the sources reach which are read together with a source, itself included: indexes in
+/// `Pipeline::operators`.
+pub(super) fn meeting(pipeline: &Pipeline, source: usize) -> BTreeSet<usize> {
+    let together = subtopologies(pipeline).into_iter().find(|of| of.contains(&source));
+    let sources = together.unwrap_or_else(|| vec![source]);
+    let names = sources.iter().map(|source| pipeline.sources[*source].name());
+    names.flat_map(|name| behind(pipeline, name)).collect()
 }
 
 /// The operators that records of a source reach. Operators stand behind what they read, so one pass finds them all.

@@ -41,6 +41,7 @@ fn kafka_source(name: &str) -> Source {
         max_batch: 1000,
         discovery_interval: std::time::Duration::from_secs(300),
         event_time: EventTime::Record,
+        time: TimeSettings::default(),
     })
 }
 
@@ -97,6 +98,64 @@ fn keeping(stores: &[&str]) -> Ports {
     }
 }
 
+fn read(input: u8, from: RecordsFrom) -> CallInput {
+    CallInput { input, from }
+}
+
+/// The operators that a route calls, each with the inputs that get something.
+fn called(route: &Route) -> Vec<(usize, Vec<u8>)> {
+    let inputs = |call: &OperatorCall| call.inputs.iter().map(|read| read.input).collect();
+    route.calls.iter().map(|call| (call.operator, inputs(call))).collect()
+}
+
+#[test]
+fn an_operator_is_called_once_with_all_that_its_inputs_get() {
+    let pipeline = pipeline(
+        &["a"],
+        &[("parse", &["a"]), ("both", &["parse", "a", "parse.rest"])],
+        &[("s", &["both"])],
+    );
+    let routes = routes(&pipeline, &[ports(1, &["ok", "rest"]), ports(3, &[])]).unwrap();
+    assert_eq!(called(&routes[0]), [(0, vec![0]), (1, vec![0, 1, 2])]);
+    assert_eq!(routes[0].stages.len(), 1);
+}
+
+#[test]
+fn timers_fire_on_the_routes_of_all_sources_of_their_task_and_of_no_other() {
+    let pipeline = pipeline(
+        &["a", "b", "c"],
+        &[
+            ("window", &["a"]),
+            ("late", &["window"]),
+            ("join", &["window", "b"]),
+            ("other", &["c"]),
+        ],
+        &[("s", &["join", "late", "other"])],
+    );
+    let timed = |inputs, stores: &[&str]| Ports {
+        has_timers: true,
+        keeps_key: true,
+        stores: stores.iter().map(|name| (*name).to_owned()).collect(),
+        ..ports(inputs, &[])
+    };
+    let ports = [
+        timed(1, &["open"]),
+        ports(1, &[]),
+        timed(2, &["left"]),
+        timed(1, &["x"]),
+    ];
+    let found = routes(&pipeline, &ports).unwrap();
+    assert_eq!(called(&found[0]), [(0, vec![0]), (1, vec![0]), (2, vec![0])]);
+    // No record of `b` comes to `window`, but what its timers put out goes on from there.
+    assert_eq!(called(&found[1]), [(0, vec![]), (1, vec![0]), (2, vec![0, 1])]);
+    assert_eq!(called(&found[2]), [(3, vec![0])]);
+    assert_eq!(
+        stateful_operators(&found, &ports),
+        [(0, vec![0]), (2, vec![0, 1]), (3, vec![2])]
+    );
+    assert_eq!(before_state(&found, &ports), [true, false, false, false]);
+}
+
 #[test]
 fn a_chain_with_a_named_output_is_routed() {
     let pipeline = pipeline(
@@ -110,13 +169,11 @@ fn a_chain_with_a_named_output_is_routed() {
         [
             OperatorCall {
                 operator: 0,
-                input: 0,
-                from: RecordsFrom::Source
+                inputs: vec![read(0, RecordsFrom::Source)]
             },
             OperatorCall {
                 operator: 1,
-                input: 0,
-                from: RecordsFrom::Call { call: 0, output: 0 }
+                inputs: vec![read(0, RecordsFrom::Call { call: 0, output: 0 })]
             }
         ]
     );

@@ -1,7 +1,8 @@
 //! Who reads what: the names of a pipeline file, resolved to routes. Pure.
 
-use super::route::{OperatorCall, Ports, RecordsFrom, Route, Stage};
+use super::route::{CallInput, OperatorCall, Ports, RecordsFrom, Route, Stage};
 use super::state::{check_state, distinct_stores};
+use super::subtopologies::meeting;
 use crate::config::{Input, OnRefused, OperatorConfig, Pipeline, Sink, Source};
 use crate::error::{Error, Kind, Result};
 
@@ -25,33 +26,40 @@ pub fn routes(pipeline: &Pipeline, ports: &[Ports]) -> Result<Vec<Route>> {
     }
     distinct_stores(pipeline, ports)?;
     check_refusals(pipeline, ports)?;
-    let route = |source: &Source| {
-        let route = route(pipeline, ports, source.name())?;
+    let route = |(index, source): (usize, &Source)| {
+        let route = route(pipeline, ports, index)?;
         check_state(pipeline, ports, source, &route)?;
         Ok(route)
     };
-    pipeline.sources.iter().map(route).collect()
+    pipeline.sources.iter().enumerate().map(route).collect()
 }
 
-fn route(pipeline: &Pipeline, ports: &[Ports], source: &str) -> Result<Route> {
+fn route(pipeline: &Pipeline, ports: &[Ports], index: usize) -> Result<Route> {
+    let source = pipeline.sources[index].name();
+    let meeting = meeting(pipeline, index);
     let mut route = Route::default();
     // Operators stand behind what they read, so one pass finds every call.
     for (index, operator) in pipeline.operators.iter().enumerate() {
+        let mut inputs = Vec::new();
         for (slot, input) in operator.inputs.iter().enumerate() {
-            for from in reached(pipeline, ports, &route, source, input)? {
-                route.calls.push(OperatorCall {
-                    operator: index,
-                    input: slot as u8,
-                    from,
-                });
-            }
+            let read = reached(pipeline, ports, &route, source, input)?;
+            inputs.extend(read.map(|from| CallInput {
+                input: slot as u8,
+                from,
+            }));
+        }
+        // Time is that of the task: a record of the source fires timers of operators that it does not come to.
+        if !inputs.is_empty() || ports[index].has_timers && meeting.contains(&index) {
+            route.calls.push(OperatorCall {
+                operator: index,
+                inputs,
+            });
         }
     }
     for (index, sink) in pipeline.sinks.iter().enumerate() {
         for input in &sink.from {
-            for from in reached(pipeline, ports, &route, source, input)? {
-                route.stages.push(Stage { sink: index, from });
-            }
+            let read = reached(pipeline, ports, &route, source, input)?;
+            route.stages.extend(read.map(|from| Stage { sink: index, from }));
         }
     }
     Ok(route)
@@ -79,32 +87,28 @@ fn check_refusals(pipeline: &Pipeline, ports: &[Ports]) -> Result<()> {
     }
 }
 
-/// Where in the route so far the records of `input` arise: nowhere, at the source, or at each call of the operator that
-/// it names.
+/// Where in the route so far the records of `input` arise: at the source, at the call of the operator that it names, or
+/// nowhere.
 fn reached(
     pipeline: &Pipeline,
     ports: &[Ports],
     route: &Route,
     source: &str,
     input: &Input,
-) -> Result<Vec<RecordsFrom>> {
+) -> Result<Option<RecordsFrom>> {
     if input.from == source && input.output.is_none() {
-        return Ok(vec![RecordsFrom::Source]);
+        return Ok(Some(RecordsFrom::Source));
     }
     let Some(operator) = pipeline
         .operators
         .iter()
         .position(|operator| operator.name == input.from)
     else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let output = output_index(&ports[operator].outputs, input)?;
-    let calls = route
-        .calls
-        .iter()
-        .enumerate()
-        .filter(|(_, call)| call.operator == operator);
-    Ok(calls.map(|(call, _)| RecordsFrom::Call { call, output }).collect())
+    let call = route.calls.iter().position(|call| call.operator == operator);
+    Ok(call.map(|call| RecordsFrom::Call { call, output }))
 }
 
 fn output_index(outputs: &[String], input: &Input) -> Result<usize> {

@@ -6,6 +6,8 @@ use std::mem::swap;
 use super::declared::Declared;
 use super::keys::{Grouping, NO_KEY};
 use super::portion::Portion;
+use super::time::{Advance, CallTime};
+use super::timers::{DeclaredTimers, Due, DueTimers};
 use crate::clock;
 use crate::error::Result;
 use crate::plugin::load::{Description, StoreKind};
@@ -14,9 +16,9 @@ use crate::state::{StoreId, TaskState};
 
 /// Where the records of a call come from.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::plugin) struct Origin {
-    /// Index into the plugin's inputs.
-    pub(in crate::plugin) input: u8,
+pub(in crate::plugin) struct Origin<'a> {
+    /// Index into the plugin's inputs, of each record.
+    pub(in crate::plugin) inputs: &'a [u8],
     /// The partition that the records stem from.
     pub(in crate::plugin) partition: i32,
 }
@@ -29,6 +31,11 @@ pub(in crate::plugin) struct Lent {
     pub(in crate::plugin) events: Events,
     /// For each value store a value a key.
     pub(in crate::plugin) values: Vec<Column>,
+    /// Event time before the call, in milliseconds since 1970.
+    pub(in crate::plugin) watermark: i64,
+    /// How it moves; none if the plugin has no timers.
+    pub(in crate::plugin) advances: Vec<Advance>,
+    pub(in crate::plugin) due: Vec<Due>,
     /// Milliseconds since 1970.
     pub(in crate::plugin) processing_time: i64,
     pub(in crate::plugin) seed: u64,
@@ -54,8 +61,9 @@ pub(in crate::plugin) struct Sent {
     headers: bool,
     coordinates: bool,
     inputs: usize,
-    /// For a plugin that keeps state.
+    /// For a plugin that keeps state or sets timers.
     keyed: Option<Keyed>,
+    timers: DeclaredTimers,
 }
 
 /// What travels with a batch whose plugin keeps state.
@@ -74,9 +82,13 @@ struct Keyed {
 
 impl Sent {
     /// Nothing sent yet; what a batch holds follows from what the plugin said that it needs.
-    pub(in crate::plugin) fn new(description: &Description, stores: &[Declared]) -> Self {
-        let mut lent = Lent::default();
-        let keyed = (!stores.is_empty()).then(|| Keyed::new(stores));
+    pub(in crate::plugin) fn new(description: &Description, stores: &[Declared], timers: DeclaredTimers) -> Self {
+        let mut lent = Lent {
+            watermark: i64::MIN,
+            ..Lent::default()
+        };
+        let keeps_state = !stores.is_empty() || !timers.is_empty();
+        let keyed = keeps_state.then(|| Keyed::new(stores));
         let values = keyed.as_ref().map_or(0, |keyed| keyed.values.len());
         lent.values.resize_with(values, Column::default);
         Self {
@@ -85,18 +97,25 @@ impl Sent {
             coordinates: description.needs.coordinates,
             inputs: description.input_count(),
             keyed,
+            timers,
         }
     }
 
-    /// Groups the records by key and looks up what the state has for the keys, for the `take` that follows. `false`: it
-    /// has more than `most` bytes, and there is nothing to take. Nothing of a look-up before this one is left, whatever
-    /// becomes of it.
-    pub(in crate::plugin) fn look_up(&mut self, records: &Records, state: &mut TaskState, most: usize) -> Result<bool> {
+    /// Groups the records and the timers that are due by key and looks up what the state has for the keys, for the
+    /// `take` that follows. `false`: it has more than `most` bytes, and there is nothing to take. Nothing of a look-up
+    /// before this one is left, whatever becomes of it.
+    pub(in crate::plugin) fn look_up(
+        &mut self,
+        records: &Records,
+        due: &DueTimers,
+        state: &mut TaskState,
+        most: usize,
+    ) -> Result<bool> {
         let Some(keyed) = &mut self.keyed else { return Ok(true) };
         keyed.forget_values();
-        keyed
-            .grouping
-            .group(&records.keys, &mut keyed.keys, &mut self.lent.events.key);
+        let Keyed { grouping, keys, .. } = keyed;
+        grouping.group(&records.keys, due.len(), keys, &mut self.lent.events.key);
+        due.told(&self.timers, |key| grouping.index(key, keys), &mut self.lent.due)?;
         let mut left = most;
         for store in 0..keyed.stores.len() {
             if !keyed.look_up(store, state, left)? {
@@ -119,15 +138,28 @@ impl Sent {
     }
 
     /// Moves the columns of `records` in. `give_back` must follow before anybody looks at the records again.
-    pub(in crate::plugin) fn take(&mut self, records: &mut Records, origin: Origin) -> &mut Lent {
+    /// `time` is told only to a plugin that has timers.
+    pub(in crate::plugin) fn take(
+        &mut self,
+        records: &mut Records,
+        origin: Origin<'_>,
+        time: Option<&CallTime>,
+    ) -> &mut Lent {
         let count = records.len();
         let seed = seed(origin, records);
+        if let Some(time) = time {
+            self.lent.watermark = time.watermark;
+            self.lent.advances.clone_from(&time.advances);
+        }
         match &mut self.keyed {
             Some(keyed) => keyed.swap(&mut self.lent),
             None => self.take_keys(records, count),
         }
         let events = &mut self.lent.events;
-        fill(&mut events.input, if self.inputs > 1 { count } else { 0 }, origin.input);
+        events.input.clear();
+        if self.inputs > 1 {
+            events.input.extend_from_slice(origin.inputs);
+        }
         fill(
             &mut events.partition,
             if self.coordinates { count } else { 0 },
@@ -263,9 +295,10 @@ fn fill<T: Clone>(column: &mut Vec<T>, count: usize, value: T) {
 }
 
 /// The same for the same records at the same place, whenever they are processed.
-fn seed(origin: Origin, records: &Records) -> u64 {
+fn seed(origin: Origin<'_>, records: &Records) -> u64 {
     let first = records.offsets.first().copied().unwrap_or_default().cast_unsigned();
-    let mut mixed = first ^ (u64::from(origin.partition.cast_unsigned()) << 40) ^ (u64::from(origin.input) << 32);
+    let input = origin.inputs.first().copied().unwrap_or_default();
+    let mut mixed = first ^ (u64::from(origin.partition.cast_unsigned()) << 40) ^ (u64::from(input) << 32);
     // The finisher of splitmix64: neighbouring offsets get seeds that have nothing in common.
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -288,11 +321,13 @@ mod tests {
             inputs: inputs.iter().map(|name| (*name).to_owned()).collect(),
             outputs: vec![],
             stores: vec![],
+            timers: vec![],
             metrics: vec![],
             config_schema: String::new(),
             needs,
         };
-        Sent::new(&description, stores)
+        let timers = DeclaredTimers::of("op", &description);
+        Sent::new(&description, stores, timers)
     }
 
     fn records(keys: &[Option<&[u8]>]) -> Records {
@@ -329,7 +364,14 @@ mod tests {
             ] {
                 let mut mine = records(keys);
                 let before = mine.clone();
-                sent.take(&mut mine, Origin { input: 0, partition: 3 });
+                sent.take(
+                    &mut mine,
+                    Origin {
+                        inputs: &[0],
+                        partition: 3,
+                    },
+                    None,
+                );
                 sent.give_back(&mut mine);
                 assert_eq!(mine, before);
             }
@@ -357,8 +399,15 @@ mod tests {
         let mut mine = records(&[Some(b"x"), None, Some(b"y"), Some(b"x"), Some(b"z")]);
         let before = mine.clone();
         for _ in 0..2 {
-            assert!(sent.look_up(&mine, &mut state, 100).unwrap());
-            let batch = sent.take(&mut mine, Origin { input: 0, partition: 0 });
+            assert!(sent.look_up(&mine, &DueTimers::default(), &mut state, 100).unwrap());
+            let batch = sent.take(
+                &mut mine,
+                Origin {
+                    inputs: &[0],
+                    partition: 0,
+                },
+                None,
+            );
             assert_eq!(batch.events.key, [0, NO_KEY, 1, 0, 2]);
             assert_eq!(
                 (&batch.keys.bytes[..], &batch.keys.ends[..]),
@@ -391,9 +440,20 @@ mod tests {
         let mut sent = sent_with(NONE, &[], &[store]);
         let mut mine = records(&keys);
         let bytes: usize = names.iter().step_by(2).map(String::len).sum();
-        assert!(!sent.look_up(&mine, &mut state, bytes - 1).unwrap());
-        assert!(sent.look_up(&mine, &mut state, bytes).unwrap());
-        let batch = sent.take(&mut mine, Origin { input: 0, partition: 0 });
+        assert!(
+            !sent
+                .look_up(&mine, &DueTimers::default(), &mut state, bytes - 1)
+                .unwrap()
+        );
+        assert!(sent.look_up(&mine, &DueTimers::default(), &mut state, bytes).unwrap());
+        let batch = sent.take(
+            &mut mine,
+            Origin {
+                inputs: &[0],
+                partition: 0,
+            },
+            None,
+        );
         let values = batch.values[0].clone();
         for (index, name) in names.iter().enumerate() {
             let expected = (index % 2 == 0).then_some(name.as_bytes());
@@ -415,8 +475,15 @@ mod tests {
         state.put(stores[0].id, b"large", &[7; 100]);
         state.put(stores[1].id, b"large", b"its own");
         let mut sent = sent_with(NONE, &[], &stores);
-        assert!(sent.look_up(&records(&[Some(b"small")]), &mut state, 50).unwrap());
-        assert!(!sent.look_up(&records(&[Some(b"large")]), &mut state, 50).unwrap());
+        assert!(
+            sent.look_up(&records(&[Some(b"small")]), &DueTimers::default(), &mut state, 50)
+                .unwrap()
+        );
+        assert!(
+            !sent
+                .look_up(&records(&[Some(b"large")]), &DueTimers::default(), &mut state, 50)
+                .unwrap()
+        );
         let keyed = sent.keyed.as_ref().unwrap();
         assert!(keyed.values.iter().all(Column::is_empty), "{:?}", keyed.values);
     }
@@ -425,7 +492,14 @@ mod tests {
     fn keys_are_indexed_and_an_absent_one_has_none() {
         let mut sent = sent(NONE, &[]);
         let mut mine = records(&[None, Some(b"x"), Some(b""), None, Some(b"yz")]);
-        let batch = sent.take(&mut mine, Origin { input: 0, partition: 0 });
+        let batch = sent.take(
+            &mut mine,
+            Origin {
+                inputs: &[0],
+                partition: 0,
+            },
+            None,
+        );
         assert_eq!(batch.events.key, [NO_KEY, 0, 1, NO_KEY, 2]);
         assert_eq!(
             (&batch.keys.bytes[..], &batch.keys.ends[..]),
@@ -434,7 +508,16 @@ mod tests {
         sent.give_back(&mut mine);
         let mut mine = records(&[Some(b"x"), Some(b"y")]);
         assert_eq!(
-            sent.take(&mut mine, Origin { input: 0, partition: 0 }).events.key,
+            sent.take(
+                &mut mine,
+                Origin {
+                    inputs: &[0],
+                    partition: 0
+                },
+                None
+            )
+            .events
+            .key,
             [0, 1]
         );
     }
@@ -442,14 +525,17 @@ mod tests {
     #[test]
     fn a_plugin_is_sent_what_it_needs_and_no_more() {
         let mut mine = records(&[Some(b"x"), None]);
-        let origin = Origin { input: 1, partition: 7 };
+        let origin = Origin {
+            inputs: &[1, 1],
+            partition: 7,
+        };
         let mut lean = sent(NONE, &["one"]);
-        let batch = lean.take(&mut mine, origin);
+        let batch = lean.take(&mut mine, origin, None);
         assert!(batch.events.input.is_empty() && batch.events.partition.is_empty() && batch.events.offset.is_empty());
         assert!(batch.events.headers.of.is_empty());
         lean.give_back(&mut mine);
         let mut full = sent(ALL, &["one", "two"]);
-        let batch = full.take(&mut mine, origin);
+        let batch = full.take(&mut mine, origin, None);
         assert_eq!(batch.events.input, [1, 1]);
         assert_eq!(batch.events.partition, [7, 7]);
         assert_eq!(batch.events.offset, [100, 101]);
@@ -458,11 +544,20 @@ mod tests {
 
     #[test]
     fn a_replay_gets_the_same_seed() {
-        let origin = Origin { input: 0, partition: 7 };
+        let origin = Origin {
+            inputs: &[0],
+            partition: 7,
+        };
         assert_eq!(seed(origin, &records(&[None])), seed(origin, &records(&[None, None])));
         assert_ne!(
             seed(origin, &records(&[None])),
-            seed(Origin { input: 0, partition: 8 }, &records(&[None]))
+            seed(
+                Origin {
+                    inputs: &[0],
+                    partition: 8
+                },
+                &records(&[None])
+            )
         );
     }
 }

@@ -29,10 +29,11 @@ struct Slot {
 const FREE: Slot = Slot { tag: 0, key: NO_KEY };
 
 impl Grouping {
-    /// Fills `distinct` and `of` from the keys of the events. An event without a key has the index `NO_KEY`.
-    pub(super) fn group(&mut self, keys: &Column, distinct: &mut Column, of: &mut Vec<u32>) {
+    /// Fills `distinct` and `of` from the keys of the events. An event without a key has the index `NO_KEY`. There is
+    /// room for so many keys more.
+    pub(super) fn group(&mut self, keys: &Column, more: usize, distinct: &mut Column, of: &mut Vec<u32>) {
         self.slots.clear();
-        self.slots.resize((2 * keys.len()).next_power_of_two(), FREE);
+        self.slots.resize((2 * (keys.len() + more)).next_power_of_two(), FREE);
         distinct.clear();
         of.clear();
         of.extend(keys.iter().map(|key| match key {
@@ -41,8 +42,8 @@ impl Grouping {
         }));
     }
 
-    /// The index of a key, which is new if no event before had it.
-    fn index(&mut self, key: &[u8], distinct: &mut Column) -> u32 {
+    /// The index of a key, which is new if none before was the same.
+    pub(super) fn index(&mut self, key: &[u8], distinct: &mut Column) -> u32 {
         let mut hasher = self.hashes.build_hasher();
         hasher.write(key);
         let hash = hasher.finish();
@@ -95,13 +96,13 @@ mod tests {
                 None,
                 Some(b""),
             ];
-            grouping.group(&column(&keys), &mut distinct, &mut of);
+            grouping.group(&column(&keys), 0, &mut distinct, &mut of);
             assert_eq!(distinct, column(&[Some(b"b"), Some(b""), Some(b"a")]));
             assert_eq!(of, [0, NO_KEY, 1, 2, 0, NO_KEY, 1]);
         }
-        grouping.group(&column(&[]), &mut distinct, &mut of);
+        grouping.group(&column(&[]), 0, &mut distinct, &mut of);
         assert!(distinct.is_empty() && of.is_empty());
-        grouping.group(&column(&[None]), &mut distinct, &mut of);
+        grouping.group(&column(&[None]), 0, &mut distinct, &mut of);
         assert!(distinct.is_empty() && of == [NO_KEY]);
     }
 
@@ -110,7 +111,7 @@ mod tests {
         let keys: Vec<String> = (0..10_000u32).map(|at| (at * at % 1999).to_string()).collect();
         let keys: Vec<_> = keys.iter().map(|key| Some(key.as_bytes())).collect();
         let (mut grouping, mut distinct, mut of) = (Grouping::default(), Column::default(), Vec::new());
-        grouping.group(&column(&keys), &mut distinct, &mut of);
+        grouping.group(&column(&keys), 0, &mut distinct, &mut of);
         let back: Vec<_> = of.iter().map(|&index| distinct.get(index as usize)).collect();
         assert_eq!(back, keys);
         let once: std::collections::HashSet<_> = distinct.iter().collect();

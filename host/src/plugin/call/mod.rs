@@ -6,6 +6,8 @@
 
 mod declared;
 mod keys;
+mod time;
+mod timers;
 mod portion;
 mod batch;
 mod refused;
@@ -21,5 +23,7 @@ pub(in crate::plugin) use declared::Declared;
 pub use outcome::Outcome;
 pub(in crate::plugin) use outcome::{Asked, check, memory};
 pub(in crate::plugin) use reader::StateReader;
-pub use refused::{Refusal, Refused};
-pub(in crate::plugin) use returned::{Changes, Declined, Emitted, Measured, RefusedEvent, Returned};
+pub use refused::{Refusal, Refused, RefusedTimer};
+pub(in crate::plugin) use returned::{Changes, Declined, Emitted, Measured, RefusedEvent, Returned, TimerChange};
+pub use time::{Advance, CallTime};
+pub(in crate::plugin) use timers::{DeclaredTimers, Due, DueTimers, change_timers};

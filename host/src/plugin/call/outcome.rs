@@ -3,13 +3,16 @@
 //! An event is atomic: if the plugin both refused an event and made outputs of it, the refusal stands and the
 //! outputs are dropped.
 
+use std::collections::HashSet;
 use std::mem::take;
 
 use super::changes;
 use super::column::check_column;
 use super::declared::Declared;
-use super::refused::Refused;
+use super::refused::{Refused, RefusedTimer};
 use super::returned::{Emitted, Measured, RefusedEvent, Returned};
+use super::time::CallTime;
+use super::timers::DeclaredTimers;
 use crate::plugin::limits::{TEXT_BYTES, tame};
 use crate::plugin::load::Description;
 use crate::record::{Column, Headers, Records};
@@ -22,6 +25,8 @@ pub struct Outcome {
     pub outputs: Vec<Records>,
     /// The records that were not processed as usual, in the order of the call's records. None of them has an output.
     pub refused: Vec<Refused>,
+    /// The timers that were at fault, in the order in which they fired.
+    pub refused_timers: Vec<RefusedTimer>,
 }
 
 /// An outcome that took more gives its memory back: the largest one there ever was is not what the next one needs.
@@ -36,16 +41,19 @@ impl Outcome {
         self.outputs.resize_with(outputs, Records::default);
         self.outputs.iter_mut().for_each(Records::clear);
         self.refused.clear();
+        self.refused_timers.clear();
     }
 
     /// The memory that it takes.
     pub fn memory(&self) -> usize {
         let reasons = self.refused.iter().map(|one| size_of::<Refused>() + one.reason.len());
-        self.outputs.iter().map(Records::memory).sum::<usize>() + reasons.sum::<usize>()
+        let timers = self.refused_timers.iter();
+        let timers = timers.map(|one| size_of::<RefusedTimer>() + one.name.len() + one.key.len() + one.reason.len());
+        self.outputs.iter().map(Records::memory).sum::<usize>() + reasons.sum::<usize>() + timers.sum::<usize>()
     }
 
     /// Takes in the checked outcome of a call with `records`, which stand in the whole call's records from `first`.
-    pub(in crate::plugin) fn absorb(&mut self, mut given: Returned, records: &Records, first: usize) {
+    pub(in crate::plugin) fn absorb(&mut self, mut given: Returned, records: &Records, time: &CallTime, first: usize) {
         let refused: Vec<u32> = ascending(given.refused.iter().map(|one| one.event));
         if !refused.is_empty() {
             drop_outputs_of(&mut given.outputs, &refused);
@@ -56,22 +64,26 @@ impl Outcome {
             reason: tame(&one.reason, TEXT_BYTES),
         }));
         match self.outputs.as_mut_slice() {
-            [only] if only.is_empty() => take_columns(only, given.outputs, records),
-            outputs => copy_rows(outputs, given.outputs, records),
+            [only] if only.is_empty() => take_columns(only, given.outputs, records, time),
+            outputs => copy_rows(outputs, given.outputs, records, time),
         }
     }
 }
 
 /// If there is one output, the guest's columns are the host's: nothing is copied.
-fn take_columns(into: &mut Records, mut given: Emitted, records: &Records) {
+fn take_columns(into: &mut Records, mut given: Emitted, records: &Records, time: &CallTime) {
     into.offsets
-        .extend(given.cause.iter().map(|&cause| offset_of(cause, records)));
+        .extend(given.cause.iter().map(|&cause| offset_of(cause, records, time)));
     *into = whole(&mut given, take(&mut into.offsets));
 }
 
 /// If there are more, or some are there already, each row goes to its output.
-fn copy_rows(into: &mut [Records], mut given: Emitted, records: &Records) {
-    let offsets = given.cause.iter().map(|&cause| offset_of(cause, records)).collect();
+fn copy_rows(into: &mut [Records], mut given: Emitted, records: &Records, time: &CallTime) {
+    let offsets = given
+        .cause
+        .iter()
+        .map(|&cause| offset_of(cause, records, time))
+        .collect();
     let rows = whole(&mut given, offsets);
     for (row, &output) in given.output.iter().enumerate() {
         into[usize::from(output)].push_from(&rows, row);
@@ -88,9 +100,12 @@ fn whole(given: &mut Emitted, offsets: Vec<i64>) -> Records {
     }
 }
 
-/// The cause was checked.
-fn offset_of(cause: u32, records: &Records) -> i64 {
-    records.offsets[cause as usize]
+/// The cause was checked: what is no event is an advance.
+fn offset_of(cause: u32, records: &Records, time: &CallTime) -> i64 {
+    match records.offsets.get(cause as usize) {
+        Some(offset) => *offset,
+        None => time.offset_of(cause).unwrap_or(time.offset),
+    }
 }
 
 /// Leaves out the outputs that refused events caused; if there are none, which is the rule, nothing is touched.
@@ -125,9 +140,9 @@ pub(in crate::plugin) fn memory(given: &Returned) -> usize {
     let Returned {
         outputs,
         changes,
+        timers,
         refused,
         measured,
-        ..
     } = given;
     let headers = &outputs.headers;
     let of_outputs = outputs.key.memory()
@@ -139,7 +154,7 @@ pub(in crate::plugin) fn memory(given: &Returned) -> usize {
         + 21 * outputs.output.len();
     let of_changes = changes.user_key.memory() + changes.value.memory() + CHANGE_BYTES * changes.store.len();
     let reasons = refused.iter().map(|one| size_of::<Refused>() + one.reason.len());
-    of_outputs + of_changes + reasons.sum::<usize>() + size_of_val(&**measured)
+    of_outputs + of_changes + CHANGE_BYTES * timers.len() + reasons.sum::<usize>() + size_of_val(&**measured)
 }
 
 /// What a change takes beside its user key and value, about: its slot in the overlay and its key there.
@@ -155,7 +170,10 @@ fn ascending(events: impl Iterator<Item = u32>) -> Vec<u32> {
 pub(in crate::plugin) struct Asked<'a> {
     pub(in crate::plugin) description: &'a Description,
     pub(in crate::plugin) stores: &'a [Declared],
+    pub(in crate::plugin) timers: &'a DeclaredTimers,
     pub(in crate::plugin) records: &'a Records,
+    /// How time moved; `None`: the plugin was not told.
+    pub(in crate::plugin) time: Option<&'a CallTime>,
     /// The distinct keys that changes may name.
     pub(in crate::plugin) keys: &'a Column,
     /// Every output has to have the key of the record that caused it.
@@ -165,27 +183,40 @@ pub(in crate::plugin) struct Asked<'a> {
 /// Whether an outcome may be what a call came to. The error completes "returned an outcome that …".
 pub(in crate::plugin) fn check(given: &Returned, asked: &Asked<'_>) -> Result<(), String> {
     let events = asked.records.len();
-    check_outputs(&given.outputs, events, asked.description.outputs.len())?;
+    check_outputs(&given.outputs, events, asked)?;
     if asked.keeps_key {
-        check_kept_keys(&given.outputs, &asked.records.keys)?;
+        check_kept_keys(&given.outputs, asked)?;
     }
     check_refused(&given.refused, events)?;
     check_measured(&given.measured, asked.description)?;
-    if given.timers > 0 {
-        return Err(format!("sets {} timers, but the plugin declares none", given.timers));
-    }
+    asked.timers.check(&given.timers, asked.keys)?;
     changes::check(&given.changes, asked.keys, asked.stores)
 }
 
-/// The plugin promised it, and what stands behind it keeps state by the key.
-fn check_kept_keys(given: &Emitted, keys: &Column) -> Result<(), String> {
+/// The plugin promised it, and what stands behind it keeps state by the key. What a timer put out has the key of some
+/// event or timer of the call: all of these are of one task.
+fn check_kept_keys(given: &Emitted, asked: &Asked<'_>) -> Result<(), String> {
+    let keys = &asked.records.keys;
+    let by_timer = |cause: &u32| *cause as usize >= keys.len();
+    let of_task: HashSet<&[u8]> = match given.cause.iter().any(by_timer) {
+        true => asked.keys.iter().flatten().collect(),
+        false => HashSet::new(),
+    };
     let mut start = 0;
     let mut absent = given.key.absent.iter().peekable();
     for (row, (&end, &cause)) in given.key.ends.iter().zip(&given.cause).enumerate() {
         let key = &given.key.bytes[start..end as usize];
         start = end as usize;
         let gone = absent.next_if(|&&gone| gone as usize == row).is_some();
-        if (!gone).then_some(key) != keys.get(cause as usize) {
+        let key = (!gone).then_some(key);
+        if by_timer(&cause) {
+            if key.is_none_or(|key| !of_task.contains(key)) {
+                return Err(format!(
+                    "has output {row} of a timer with a key that neither an event nor a timer of the call has; the \
+                     plugin declares that it keeps the key"
+                ));
+            }
+        } else if key != keys.get(cause as usize) {
             return Err(format!(
                 "has output {row} with another key than that of event {cause}, which caused it; the plugin declares \
                  that it keeps the key"
@@ -195,8 +226,8 @@ fn check_kept_keys(given: &Emitted, keys: &Column) -> Result<(), String> {
     Ok(())
 }
 
-fn check_outputs(given: &Emitted, events: usize, declared: usize) -> Result<(), String> {
-    let count = given.output.len();
+fn check_outputs(given: &Emitted, events: usize, asked: &Asked<'_>) -> Result<(), String> {
+    let (count, declared) = (given.output.len(), asked.description.outputs.len());
     for (name, length) in [
         ("keys", given.key.ends.len()),
         ("values", given.value.ends.len()),
@@ -210,8 +241,9 @@ fn check_outputs(given: &Emitted, events: usize, declared: usize) -> Result<(), 
     if let Some(output) = given.output.iter().find(|output| usize::from(**output) >= declared) {
         return Err(format!("emits to output {output}, but the plugin declares {declared}"));
     }
-    // 0xffffffff, "a timer caused it", is no exception: the plugin declares no timer.
-    if let Some(cause) = given.cause.iter().find(|cause| **cause as usize >= events) {
+    let is_timer = |cause: u32| asked.time.is_some_and(|time| time.offset_of(cause).is_some());
+    let is_nothing = |cause: &&u32| **cause as usize >= events && !is_timer(**cause);
+    if let Some(cause) = given.cause.iter().find(is_nothing) {
         return Err(format!("has an output caused by event {cause} of {events}"));
     }
     // -1 is Kafka's "no timestamp"; brokers refuse what is below.
@@ -285,6 +317,7 @@ fn check_measured(given: &[Measured], description: &Description) -> Result<(), S
 mod tests {
     use super::*;
     use crate::plugin::Refusal;
+    use crate::plugin::call::TimerChange;
 
     /// Outputs as (output, value, cause), each with the key `k`, a header `h` and its row as the timestamp.
     fn given(rows: &[(u8, Option<&str>, u32)], refused: &[u32]) -> Returned {
@@ -339,7 +372,7 @@ mod tests {
         let mut outcome = Outcome::default();
         outcome.clear(2);
         let rows = [(1, Some("a"), 0), (0, None, 1), (1, Some("b"), 1), (1, Some("c"), 0)];
-        outcome.absorb(given(&rows, &[]), &from(&[7, 9]), 0);
+        outcome.absorb(given(&rows, &[]), &from(&[7, 9]), &CallTime::default(), 0);
         assert_eq!(values(&outcome.outputs[0]), [None]);
         assert_eq!(values(&outcome.outputs[1]), [Some(&b"a"[..]), Some(b"b"), Some(b"c")]);
         assert_eq!(outcome.outputs[1].offsets, [7, 9, 7]);
@@ -351,8 +384,18 @@ mod tests {
     fn parts_of_a_call_stand_one_behind_the_other() {
         let mut outcome = Outcome::default();
         outcome.clear(1);
-        outcome.absorb(given(&[(0, Some("a"), 0)], &[1]), &from(&[7, 8]), 0);
-        outcome.absorb(given(&[(0, Some("b"), 1), (0, None, 1)], &[0]), &from(&[9, 10]), 2);
+        outcome.absorb(
+            given(&[(0, Some("a"), 0)], &[1]),
+            &from(&[7, 8]),
+            &CallTime::default(),
+            0,
+        );
+        outcome.absorb(
+            given(&[(0, Some("b"), 1), (0, None, 1)], &[0]),
+            &from(&[9, 10]),
+            &CallTime::default(),
+            2,
+        );
         assert_eq!(values(&outcome.outputs[0]), [Some(&b"a"[..]), Some(b"b"), None]);
         assert_eq!(outcome.outputs[0].offsets, [7, 10, 10]);
         assert_eq!(outcome.refused.iter().map(|one| one.record).collect::<Vec<_>>(), [1, 2]);
@@ -369,7 +412,7 @@ mod tests {
             (0, Some("c"), 2),
             (0, Some("d"), 1),
         ];
-        outcome.absorb(given(&rows, &[1]), &from(&[5, 6, 7]), 0);
+        outcome.absorb(given(&rows, &[1]), &from(&[5, 6, 7]), &CallTime::default(), 0);
         assert_eq!(values(&outcome.outputs[0]), [Some(&b"a"[..]), Some(b"c")]);
         assert_eq!(outcome.outputs[0].offsets, [5, 7]);
         assert_eq!(outcome.outputs[0].headers.of, [0, 1]);
@@ -379,13 +422,14 @@ mod tests {
     fn memory_and_nothing_else_is_kept_between_calls() {
         let mut outcome = Outcome::default();
         outcome.clear(1);
-        outcome.absorb(given(&[(0, Some("a"), 0)], &[0]), &from(&[5]), 0);
+        outcome.absorb(given(&[(0, Some("a"), 0)], &[0]), &from(&[5]), &CallTime::default(), 0);
         outcome.clear(1);
         assert_eq!(
             outcome,
             Outcome {
                 outputs: vec![Records::default()],
-                refused: vec![]
+                refused: vec![],
+                refused_timers: vec![],
             }
         );
     }
@@ -397,6 +441,7 @@ mod tests {
             inputs: vec![],
             outputs: vec!["out".into()],
             stores: vec![],
+            timers: vec![],
             metrics: vec![],
             config_schema: String::new(),
             needs: crate::plugin::Needs {
@@ -411,6 +456,8 @@ mod tests {
         let asked = Asked {
             description: &description(),
             stores: &[],
+            timers: &DeclaredTimers::of("op", &description()),
+            time: None,
             records,
             keys: &Column::default(),
             keeps_key,
@@ -431,11 +478,13 @@ mod tests {
         binary.outputs.headers.names.bytes = vec![0xff];
         assert!(judged(&binary).unwrap_err().contains("not UTF-8"));
         let mut timed = given(&[], &[]);
-        timed.timers = 2;
-        assert_eq!(
-            judged(&timed).unwrap_err(),
-            "sets 2 timers, but the plugin declares none"
-        );
+        timed.timers = vec![TimerChange {
+            timer: 2,
+            key: 0,
+            at: 0,
+            set: true,
+        }];
+        assert_eq!(judged(&timed).unwrap_err(), "sets timer 2, but the plugin declares 0");
     }
 
     #[test]

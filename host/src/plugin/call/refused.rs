@@ -1,4 +1,4 @@
-//! A record that was not processed as usual, and why: what a guest may say of one, and what the host says of a fault.
+//! A record or a timer that was not processed as usual, and why: what a guest may say of one, and what the host says of a fault.
 
 /// A record that was not processed as usual.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +9,20 @@ pub struct Refused {
     pub how: Refusal,
     /// Why, for people; at most some kilobytes, without control characters. May have several lines: a fault's has the
     /// guest's backtrace.
+    pub reason: String,
+}
+
+/// A timer that was at fault when it fired, alone and in a fresh instance: it is gone, and nothing came of it.
+/// `on-error` decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedTimer {
+    /// Its name in the plugin.
+    pub name: String,
+    /// The key that it was set for.
+    pub key: Vec<u8>,
+    /// When it was due, in milliseconds since 1970.
+    pub at: i64,
+    /// As that of [`Refused`].
     pub reason: String,
 }
 

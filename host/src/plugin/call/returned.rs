@@ -9,8 +9,7 @@ use crate::record::{Column, Headers};
 pub(in crate::plugin) struct Returned {
     pub(in crate::plugin) outputs: Emitted,
     pub(in crate::plugin) changes: Changes,
-    /// How many timers it sets or clears.
-    pub(in crate::plugin) timers: usize,
+    pub(in crate::plugin) timers: Vec<TimerChange>,
     pub(in crate::plugin) refused: Vec<RefusedEvent>,
     pub(in crate::plugin) measured: Vec<Measured>,
 }
@@ -24,7 +23,7 @@ pub(in crate::plugin) struct Emitted {
     pub(in crate::plugin) value: Column,
     pub(in crate::plugin) timestamp: Vec<i64>,
     pub(in crate::plugin) headers: Headers,
-    /// Index of the event that caused it.
+    /// Index of the event that caused it; or, beyond those, what `time` makes of it.
     pub(in crate::plugin) cause: Vec<u32>,
 }
 
@@ -39,6 +38,18 @@ pub(in crate::plugin) struct Changes {
     pub(in crate::plugin) key: Vec<u32>,
     pub(in crate::plugin) user_key: Column,
     pub(in crate::plugin) value: Column,
+}
+
+/// A timer that is set or cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::plugin) struct TimerChange {
+    /// Index of the plugin's timer.
+    pub(in crate::plugin) timer: u8,
+    /// Index into the keys of the batch.
+    pub(in crate::plugin) key: u32,
+    pub(in crate::plugin) at: i64,
+    /// Set; else cleared.
+    pub(in crate::plugin) set: bool,
 }
 
 /// An event that was not processed as usual.

@@ -2,6 +2,7 @@
 
 use super::names::{name, names};
 use super::stores::{self, SaidStore, Store};
+use super::timers::{self, Timer};
 use crate::plugin::limits::{NAME_CHARS, SCHEMA_BYTES, tame};
 
 /// What a plugin is, known without running it on data.
@@ -17,6 +18,8 @@ pub struct Description {
     pub outputs: Vec<String>,
     /// The state that it keeps; a change names a store by its index here.
     pub stores: Vec<Store>,
+    /// The timers that it sets; a change names one by its index here.
+    pub timers: Vec<Timer>,
     /// What it counts or measures.
     pub metrics: Vec<Metric>,
     /// JSON schema of its configuration; empty: it takes none.
@@ -64,8 +67,7 @@ pub(in crate::plugin) struct Said {
     pub(in crate::plugin) inputs: Vec<String>,
     pub(in crate::plugin) outputs: Vec<String>,
     pub(in crate::plugin) stores: Vec<SaidStore>,
-    /// How many timers it declares.
-    pub(in crate::plugin) timers: usize,
+    pub(in crate::plugin) timers: Vec<Timer>,
     pub(in crate::plugin) metrics: Vec<Metric>,
     pub(in crate::plugin) config_schema: String,
     pub(in crate::plugin) needs: Needs,
@@ -77,11 +79,20 @@ impl Description {
         self.inputs.len().max(1)
     }
 
+    /// All that the state keeps for it: its stores, and behind them one for the timers of each clock that it uses.
+    pub fn kept(&self) -> Vec<Store> {
+        self.stores
+            .iter()
+            .cloned()
+            .chain(timers::stores(&self.timers))
+            .collect()
+    }
+
     /// Takes over what a guest said, or says what is wrong with it.
     pub(super) fn check(said: Said) -> Result<Self, String> {
         name("its name", &said.name)?;
         version(&said.version)?;
-        no_timers(said.timers)?;
+        names("timer", said.timers.iter().map(|timer| &timer.name))?;
         names("input", said.inputs.iter())?;
         names("output", said.outputs.iter())?;
         names("metric", said.metrics.iter().map(|metric| &metric.name))?;
@@ -97,6 +108,7 @@ impl Description {
             inputs: said.inputs,
             outputs: said.outputs,
             stores: stores::check(said.stores)?,
+            timers: said.timers,
             metrics: said.metrics.into_iter().map(metric).collect(),
             config_schema: said.config_schema,
             needs: said.needs,
@@ -108,15 +120,6 @@ fn metric(said: Metric) -> Metric {
     Metric {
         help: tame(&said.help, 512),
         ..said
-    }
-}
-
-fn no_timers(said: usize) -> Result<(), String> {
-    match said {
-        0 => Ok(()),
-        timers => Err(format!(
-            "it declares {timers} timers; timers come with a later version of Sandbar"
-        )),
     }
 }
 
@@ -133,6 +136,7 @@ fn version(said: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::timers::TimerClock;
     use super::*;
 
     fn said() -> Said {
@@ -142,7 +146,7 @@ mod tests {
             inputs: vec![],
             outputs: vec!["kept".into(), "rest".into()],
             stores: vec![],
-            timers: 0,
+            timers: vec![],
             metrics: vec![],
             config_schema: String::new(),
             needs: Needs {
@@ -187,9 +191,25 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_with_timers_waits_for_a_later_version() {
-        let mut with_timer = said();
-        with_timer.timers = 1;
-        assert!(Description::check(with_timer).unwrap_err().contains("later version"));
+    fn timers_are_kept_behind_the_stores_a_clock_each() {
+        let timer = |name: &str, clock| Timer {
+            name: name.to_owned(),
+            clock,
+        };
+        let mut timed = said();
+        timed.timers = vec![
+            timer("close", TimerClock::EventTime),
+            timer("poll", TimerClock::ProcessingTime),
+            timer("emit", TimerClock::EventTime),
+        ];
+        let described = Description::check(timed.clone()).unwrap();
+        let kept: Vec<String> = described.kept().into_iter().map(|store| store.name).collect();
+        assert_eq!(kept, ["timers:event-time", "timers:processing-time"]);
+        timed.timers[1].name = "close".to_owned();
+        assert!(
+            Description::check(timed)
+                .unwrap_err()
+                .contains("two timers of the name `close`")
+        );
     }
 }

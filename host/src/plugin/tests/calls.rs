@@ -20,7 +20,9 @@ fn pass_through_passes_everything_unchanged() {
             .process(
                 Call {
                     records: &mut mine,
-                    input: 0,
+                    inputs: &[],
+                    time: &CallTime::default(),
+                    most_timers: 1000,
                     partition: 0,
                     room: usize::MAX,
                 },
@@ -99,7 +101,9 @@ fn nothing_of_a_call_is_kept_when_a_part_of_it_asks_for_another_time() {
         .process(
             Call {
                 records: &mut mine,
-                input: 0,
+                inputs: &[],
+                time: &CallTime::default(),
+                most_timers: 1000,
                 partition: 0,
                 room: usize::MAX,
             },

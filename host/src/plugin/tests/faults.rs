@@ -84,7 +84,9 @@ fn what_there_is_no_room_for_is_not_taken_in() {
     let mut process = |room, outcome: &mut Outcome| {
         let call = Call {
             records: &mut given,
-            input: 0,
+            inputs: &[],
+            time: &CallTime::default(),
+            most_timers: 1000,
             partition: 3,
             room,
         };
@@ -123,7 +125,7 @@ fn every_lie_is_found_out_and_blamed_on_its_record() {
         ("change", "changes state, but the plugin declares no store"),
         ("change-key-beyond", "changes state"),
         ("change-unequal", "has 1 changes, but 0 kinds of changes"),
-        ("timer", "sets 1 timers, but the plugin declares none"),
+        ("timer", "sets timer 0, but the plugin declares 0"),
         ("metric-beyond", "measures metric 7, but the plugin declares 0"),
     ] {
         let mut operator = operator("lies");

@@ -31,14 +31,16 @@ impl Kept {
         let before = records.clone();
         let call = Call {
             records,
-            input: 0,
+            inputs: &[],
+            time: &CallTime::default(),
+            most_timers: 1000,
             partition: 0,
             room: usize::MAX,
         };
         let done = operator.process(call, &mut self.state, &mut outcome);
         assert!(self.state.is_some(), "a call gives the state back");
         assert_eq!(*records, before, "a call gives the records back as they were");
-        done.map(|()| outcome)
+        done.map(|_reached| outcome)
     }
 
     pub(super) fn value(&mut self, store: &str, key: &[u8]) -> Option<Vec<u8>> {

@@ -71,13 +71,15 @@ fn process(operator: &mut Operator, values: &[&str]) -> Result<Outcome, CallErro
     let before = records.clone();
     let call = Call {
         records: &mut records,
-        input: 0,
+        inputs: &[],
+        time: &CallTime::default(),
+        most_timers: 1000,
         partition: 3,
         room: usize::MAX,
     };
     let done = operator.process(call, &mut None, &mut outcome);
     assert_eq!(records, before, "a call gives the records back as they were");
-    done.map(|()| outcome)
+    done.map(|_reached| outcome)
 }
 
 fn values(records: &Records) -> Vec<&str> {

@@ -73,7 +73,9 @@ fn a_plugin_that_keeps_state_is_not_called_without_one() {
     let mut outcome = Outcome::default();
     let call = Call {
         records: &mut keyed(&[(Some("a"), "")]),
-        input: 0,
+        inputs: &[],
+        time: &CallTime::default(),
+        most_timers: 1000,
         partition: 0,
         room: usize::MAX,
     };
@@ -283,7 +285,9 @@ fn an_output_with_another_key_is_a_fault_before_kept_state_only() {
     let mut watched = lies.watch_keys();
     let call = Call {
         records: &mut keyed(&batch),
-        input: 0,
+        inputs: &[],
+        time: &CallTime::default(),
+        most_timers: 1000,
         partition: 0,
         room: usize::MAX,
     };

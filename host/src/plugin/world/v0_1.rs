@@ -9,9 +9,11 @@ use super::bindings::v0_1::sandbar::plugin::batches as wit;
 use super::bindings::v0_1::sandbar::plugin::log::{Host as LogHost, Level};
 use super::bindings::v0_1::sandbar::plugin::state_reader::{Entries, Host as StateReaderHost};
 use super::bindings::v0_1::sandbar::plugin::types::{self, BytesColumn, HeadersColumn, NullableColumn};
-use crate::plugin::call::{Changes, Declined, Emitted, Events, Lent, Measured, Refusal, RefusedEvent, Returned};
+use crate::plugin::call::{
+    Advance, Changes, Declined, Due, Emitted, Events, Lent, Measured, Refusal, RefusedEvent, Returned, TimerChange,
+};
 use crate::plugin::host_calls::{Guest, LogLevel};
-use crate::plugin::load::{Metric, MetricKind, Needs, Said, SaidStore, StoreKind};
+use crate::plugin::load::{Metric, MetricKind, Needs, Said, SaidStore, StoreKind, Timer, TimerClock};
 use crate::record::{Column, Headers};
 
 /// Asks a plugin what it is.
@@ -38,7 +40,7 @@ fn said(said: types::Description) -> Said {
         inputs: said.inputs,
         outputs: said.outputs,
         stores: said.stores.into_iter().map(said_store).collect(),
-        timers: said.timers.len(),
+        timers: said.timers.into_iter().map(timer).collect(),
         metrics: said.metrics.into_iter().map(metric).collect(),
         config_schema: said.config_schema,
         needs: Needs {
@@ -62,6 +64,16 @@ fn said_store(said: types::Store) -> SaidStore {
         readable_from: said.readable_from,
         ttl: said.ttl,
         refresh_on_read: said.refresh_on_read,
+    }
+}
+
+fn timer(said: types::Timer) -> Timer {
+    Timer {
+        name: said.name,
+        clock: match said.clock {
+            types::TimerClock::EventTime => TimerClock::EventTime,
+            types::TimerClock::ProcessingTime => TimerClock::ProcessingTime,
+        },
     }
 }
 
@@ -95,15 +107,39 @@ fn batch(lent: Lent) -> wit::Batch {
         },
         // The list itself lies where it lay, too: an entry is as large there as here.
         values: lent.values.into_iter().map(nullable).collect(),
-        // No watermarks yet: event time has not begun.
-        watermark: i64::MIN,
-        advances: vec![],
-        due: vec![],
+        watermark: lent.watermark,
+        advances: lent.advances.iter().map(advance).collect(),
+        due: lent.due.iter().map(due).collect(),
         processing_time: lent.processing_time,
         seed: lent.seed,
     }
 }
 
+fn advance(advance: &Advance) -> wit::Advance {
+    wit::Advance {
+        before: advance.before,
+        watermark: advance.watermark,
+    }
+}
+
+fn due(due: &Due) -> wit::Due {
+    wit::Due {
+        timer: due.timer,
+        key: due.key,
+        at: due.at,
+    }
+}
+
+fn timer_change(given: wit::TimerChange) -> TimerChange {
+    TimerChange {
+        timer: given.timer,
+        key: given.key,
+        at: given.at,
+        set: given.set,
+    }
+}
+
+/// Time is not taken back: it is written anew for each call.
 fn lent_again(batch: wit::Batch) -> Lent {
     let events = batch.events;
     Lent {
@@ -118,6 +154,9 @@ fn lent_again(batch: wit::Batch) -> Lent {
             headers: headers(events.headers),
         },
         values: batch.values.into_iter().map(column).collect(),
+        watermark: batch.watermark,
+        advances: vec![],
+        due: vec![],
         processing_time: batch.processing_time,
         seed: batch.seed,
     }
@@ -141,7 +180,7 @@ fn returned(given: wit::Outcome) -> Returned {
             user_key: column(changes.user_key),
             value: column(changes.value),
         },
-        timers: given.timers.len(),
+        timers: given.timers.into_iter().map(timer_change).collect(),
         refused: given.refused.into_iter().map(refused).collect(),
         measured: given.measured.into_iter().map(measured).collect(),
     }
@@ -292,6 +331,9 @@ mod tests {
                 },
             },
             values: vec![two(b"state"), two(b"other")],
+            watermark: 8,
+            advances: vec![],
+            due: vec![],
             processing_time: 9,
             seed: 10,
         }
@@ -391,7 +433,12 @@ mod tests {
                 user_key: two(b"u"),
                 value: names(b"c"),
             },
-            timers: 1,
+            timers: vec![TimerChange {
+                timer: 0,
+                key: 0,
+                at: 0,
+                set: true,
+            }],
             refused: vec![RefusedEvent {
                 event: 4,
                 how: Refusal::DeadLetter,

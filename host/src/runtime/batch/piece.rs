@@ -16,6 +16,9 @@ pub(in crate::runtime) struct Piece {
     records: Records,
     /// The calls of the route that went beyond on its only record, and what their plugins did.
     beyond: Vec<(usize, String)>,
+    /// Its records are staged; what is left of it are timers.
+    is_firing: bool,
+    end_offset: i64,
 }
 
 impl Piece {
@@ -24,21 +27,50 @@ impl Piece {
         (self.from, self.to, self.of) = (0, records, records);
         self.records.clear();
         self.beyond.clear();
+        self.is_firing = false;
+        self.end_offset = i64::MAX;
     }
 
     /// Whether it is the whole batch.
     pub(in crate::runtime) fn is_whole(&self) -> bool {
-        self.to - self.from == self.of
+        self.to - self.from == self.of && !self.is_firing
     }
 
     /// Whether it is a record alone.
     pub(in crate::runtime) fn is_one_record(&self) -> bool {
-        self.to - self.from == 1
+        self.to - self.from == 1 && !self.is_firing
+    }
+
+    /// Whether there are records in it that can be told apart.
+    pub(in crate::runtime) fn has_many_records(&self) -> bool {
+        self.to - self.from > 1 && !self.is_firing
     }
 
     /// Whether a piece before it was staged.
     pub(in crate::runtime) fn is_later(&self) -> bool {
-        self.from > 0
+        self.from > 0 || self.is_firing
+    }
+
+    /// Whether no record stands behind it.
+    pub(in crate::runtime) fn is_last(&self) -> bool {
+        self.to == self.of
+    }
+
+    /// The offset of its last record; of the last piece the greatest there is.
+    pub(in crate::runtime) fn end_offset(&self) -> i64 {
+        self.end_offset
+    }
+
+    /// It is staged, and timers are due still: they are the next piece.
+    pub(in crate::runtime) fn fire(&mut self) {
+        self.is_firing = true;
+        self.beyond.clear();
+        self.records.clear();
+    }
+
+    /// Whether only timers fire in it.
+    pub(in crate::runtime) fn is_firing(&self) -> bool {
+        self.is_firing
     }
 
     /// Lends its records, if it is not the whole batch; they have to be given back.
@@ -66,6 +98,7 @@ impl Piece {
     pub(in crate::runtime) fn step(&mut self, batch: &Records) -> bool {
         let count = self.to - self.from;
         (self.from, self.to) = (self.to, self.of.min(self.to + count));
+        self.is_firing = false;
         self.beyond.clear();
         self.fill(batch);
         self.from < self.of
@@ -80,6 +113,8 @@ impl Piece {
     fn fill(&mut self, batch: &Records) {
         self.records.clear();
         (self.from..self.to).for_each(|index| self.records.push_from(batch, index));
+        let last = self.records.offsets.last().filter(|_| !self.is_last());
+        self.end_offset = last.copied().unwrap_or(i64::MAX);
     }
 }
 

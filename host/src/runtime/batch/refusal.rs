@@ -4,7 +4,7 @@
 use super::task::Tasks;
 use crate::config::OnError;
 use crate::error::{Error, Kind, Result};
-use crate::plugin::{Outcome, Refusal, Refused};
+use crate::plugin::{CallTime, Outcome, Refusal, Refused};
 use crate::record::{Records, TopicPartition};
 use crate::sink::dead_letter;
 
@@ -15,8 +15,10 @@ impl Tasks {
         operator: usize,
         partition: &TopicPartition,
         records: &Records,
+        time: &CallTime,
         outcome: &Outcome,
     ) -> Result<()> {
+        self.refuse_timers(operator, partition, time, outcome)?;
         let config = &self.pipeline.operators[operator];
         for refused in &outcome.refused {
             let index = refused.record as usize;
@@ -52,6 +54,55 @@ impl Tasks {
                 reason: &refused.reason,
             };
             dead_letter::append(&mut self.dead, records, index, &why, self.left_out.most_bytes);
+        }
+        Ok(())
+    }
+}
+
+impl Tasks {
+    /// The same for timers, which have no record: a dead letter of theirs has the timer's key and time, and no value.
+    fn refuse_timers(
+        &mut self,
+        operator: usize,
+        partition: &TopicPartition,
+        time: &CallTime,
+        outcome: &Outcome,
+    ) -> Result<()> {
+        let config = &self.pipeline.operators[operator];
+        for timer in &outcome.refused_timers {
+            let metrics = &self.operators[operator].metrics;
+            match config.on_error {
+                OnError::Skip => metrics.skipped.increment(1),
+                OnError::DeadLetter if self.pipeline.dead_letters.is_some() => {
+                    metrics.dead_letters.increment(1);
+                    let mut record = Records::default();
+                    record.keys.push(Some(&timer.key));
+                    record.values.push(None);
+                    record.timestamps.push(timer.at.max(-1));
+                    record.offsets.push(time.offset);
+                    let why = dead_letter::DeathReason {
+                        pipeline: &self.pipeline.name,
+                        by: dead_letter::By::Operator(&config.name),
+                        kind: dead_letter::RefusalKind::Fault,
+                        partition,
+                        reason: &format!(
+                            "when its timer `{}` at {} fired, it {}",
+                            timer.name, timer.at, timer.reason
+                        ),
+                    };
+                    dead_letter::append(&mut self.dead, &record, 0, &why, self.left_out.most_bytes);
+                }
+                _ => {
+                    let (name, key) = (&timer.name, String::from_utf8_lossy(&timer.key));
+                    let operator = &config.name;
+                    let what = format!(
+                        "failed to fire timer `{name}` of key `{key}` at {} in operator `{operator}`",
+                        timer.at
+                    );
+                    return Err(Error::new(Kind::Guest, what, &timer.reason)
+                        .hint("on-error = \"skip\" or \"dead-letter\" goes on without what it would have done"));
+                }
+            }
         }
         Ok(())
     }

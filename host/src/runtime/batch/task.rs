@@ -1,7 +1,7 @@
 //! THE loop's body: one batch of one partition, from the source through the operators to the sinks.
 //!
 //! ```text
-//! event time → calls, in the order of the route → refusals → stage everything
+//! event time → calls, in the order of the route, with the timers that are due → refusals → stage everything
 //! ```
 //!
 //! Outputs that Kafka refused for good, and that were told to be left out (`refused`), are taken out before anything is
@@ -10,20 +10,24 @@
 //! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks.
 //! What a batch changes in the state is kept once all of its outputs are staged, and undone if it comes to nothing.
 //! A batch of which more would become than a worker has memory for goes its way in pieces, for each of which that
-//! holds.
+//! holds; and so it does if more timers are due than fire in one call: the piece's records are followed by pieces in
+//! which only timers fire.
 
+use super::bad_times::BadTimes;
+use super::gather::Gathering;
 use super::piece::Piece;
 use super::refused::LeftOutOutputs;
+use super::time::{TaskTime, TimeRule};
 use crate::clock;
-use crate::config::{EventTime, Pipeline, Source};
+use crate::config::{EventTime, Pipeline, Source, TimeSettings};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, OperatorMetrics, Progress, SinkMetrics, WorkerMetrics};
-use crate::plugin::{CallError, Operator, Outcome, Refusal, Refused, Stats};
+use crate::plugin::{Operator, Outcome, Stats};
 use crate::record::{Records, TopicPartition};
 use crate::sink::Writer;
 use crate::source::event_time::JsonPointer;
 use crate::state::TaskState;
-use crate::topology::{OperatorCall, RecordsFrom, Route};
+use crate::topology::Route;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,10 +35,6 @@ use std::time::{Duration, Instant};
 pub(super) const WAIT: Duration = Duration::from_millis(50);
 /// How long a batch may be computed before the worker gets to see to its group; no call is cut short for it.
 const TURN: Duration = Duration::from_millis(500);
-/// Pauses between two calls of a plugin that asked to be called again.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
-const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
-
 /// The task that a batch belongs to.
 pub struct BatchTask<'a> {
     /// The partition that the records stem from.
@@ -42,6 +42,28 @@ pub struct BatchTask<'a> {
     /// What the task's operators keep; there for every pipeline in which one keeps something. It is there again after
     /// every call.
     pub state: &'a mut Option<TaskState>,
+}
+
+/// What moves the time of a task, if it has timers.
+#[derive(Debug, Clone)]
+pub enum MovedBy {
+    /// The records of the batch. These are the task's other partitions that hold time back.
+    Records(Vec<TopicPartition>),
+    /// Nothing that was read, and the batch is empty: time moves to `watermark`, for the partitions that hold it back
+    /// have it there, or there are none any more. `i64::MAX` is the end of time.
+    Others {
+        /// In milliseconds since 1970.
+        watermark: i64,
+        /// That of the partition's last record, for whatever comes of it.
+        offset: i64,
+    },
+    /// The host's clock: its timers fire that are due by `now`. The batch is empty.
+    Clock {
+        /// In milliseconds since 1970.
+        now: i64,
+        /// As above.
+        offset: i64,
+    },
 }
 
 impl BatchTask<'_> {
@@ -77,28 +99,19 @@ pub enum Done {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct BatchCursor {
     /// Calls of the route that are answered.
-    calls: usize,
+    pub(super) calls: usize,
     /// Records of the next call that are answered, if it is made in parts.
-    part: usize,
+    pub(super) part: usize,
     /// The search for records at fault took too long: each record is called by itself, and the group is seen to between
     /// them.
-    is_one_by_one: bool,
+    pub(super) is_one_by_one: bool,
     /// When a plugin that asked for it is called again, and the pause after that.
-    retry: Option<(Instant, Duration)>,
+    pub(super) retry: Option<(Instant, Duration)>,
     /// What is left out is out.
     pub(super) is_sifted: bool,
     /// Stages that are done, and records of the next one that are handed over.
     pub(super) stages: usize,
     pub(super) staged: usize,
-}
-
-/// A call that is due: of a plugin, with these records, and the outcome that it fills.
-struct Due<'a> {
-    call: OperatorCall,
-    records: &'a mut Records,
-    outcome: &'a mut Outcome,
-    /// Bytes that the piece took on its way before it.
-    taken: usize,
 }
 
 /// What a worker runs its tasks' batches through. Its instances are its own; nothing here is shared with another
@@ -111,7 +124,14 @@ pub struct Tasks {
     /// again.
     event_times: Vec<Option<JsonPointer>>,
     pub(super) outcomes: Vec<Vec<Outcome>>,
-    max_batch: Vec<usize>,
+    pub(super) max_batch: Vec<usize>,
+    /// For each source how its records move time, and what becomes of those whose time cannot be.
+    pub(super) rules: Vec<TimeSettings>,
+    pub(super) bad_times: BadTimes,
+    pub(super) time: TaskTime,
+    pub(super) gathering: Gathering,
+    /// Timers that fire in one call, at most.
+    pub(super) most_timers: usize,
     pub(super) dead: Records,
     /// Outputs that Kafka refused since the last commit.
     pub(in crate::runtime) left_out: LeftOutOutputs,
@@ -123,21 +143,21 @@ pub struct Tasks {
     pub(super) cursor: BatchCursor,
     /// When the group was last seen to.
     attended: Instant,
-    piece: Piece,
+    pub(super) piece: Piece,
     /// What the overlay took when the batch began.
     overlay_bytes: usize,
     /// The same when the piece at hand began.
     overlay_bytes_of_piece: usize,
     /// The call that went beyond the memory that a batch may take, and how.
-    beyond: Option<(usize, String)>,
-    metrics: WorkerMetrics,
+    pub(super) beyond: Option<(usize, String)>,
+    pub(super) metrics: WorkerMetrics,
 }
 
 /// An operator with what is counted of it.
 pub(super) struct PlacedOperator {
-    operator: Operator,
+    pub(super) operator: Operator,
     pub(super) metrics: OperatorMetrics,
-    before: Stats,
+    pub(super) before: Stats,
 }
 
 impl Tasks {
@@ -166,6 +186,11 @@ impl Tasks {
                 .map(|route| route.calls.iter().map(|_| Outcome::default()).collect())
                 .collect(),
             max_batch: pipeline.sources.iter().map(max_batch).collect(),
+            rules: pipeline.sources.iter().map(Source::time).collect(),
+            bad_times: BadTimes::default(),
+            time: TaskTime::default(),
+            gathering: Gathering::default(),
+            most_timers: 0,
             dead: Records::default(),
             left_out: LeftOutOutputs::new(pipeline.clone()),
             sifted: Vec::new(),
@@ -196,23 +221,86 @@ impl Tasks {
         &mut self,
         source: usize,
         task: &mut BatchTask<'_>,
+        moved_by: &MovedBy,
         records: &mut Records,
         writer: &mut Writer,
     ) -> Result<Done> {
+        task.undo();
+        self.tell_event_time(source, records);
+        self.judge_times(source, task.partition, records)?;
+        self.begin_time(source, task, moved_by, records)?;
         self.piece.begin(records.len());
+        self.most_timers = self.max_batch[source];
         self.begin(task);
         self.overlay_bytes = task.overlay_bytes();
         self.overlay_bytes_of_piece = self.overlay_bytes;
         self.cursor = BatchCursor::default();
-        self.tell_event_time(source, records);
         self.go_on(source, task, records, writer)
+    }
+
+    /// Whether something on the route of the source goes by time.
+    pub fn goes_by_time(&self, source: usize) -> bool {
+        let calls = &self.routes[source].calls;
+        calls
+            .iter()
+            .any(|call| self.operators[call.operator].operator.has_timers())
+    }
+
+    /// Whether a timer of the clock may be due on the route of the source; reads nothing.
+    pub fn may_fire_by_clock(&self, source: usize, now: i64, state: &Option<TaskState>) -> bool {
+        let calls = &self.routes[source].calls;
+        let may_fire = |state: &TaskState| {
+            let mut operators = calls.iter().map(|call| &self.operators[call.operator].operator);
+            operators.any(|operator| operator.may_fire_by_clock(now, state))
+        };
+        state.as_ref().is_some_and(may_fire)
+    }
+
+    /// Whether a timer on event time is set on the route of the source.
+    pub fn may_fire_in_the_end(&self, source: usize, state: &mut Option<TaskState>) -> Result<bool> {
+        let Some(state) = state else { return Ok(false) };
+        for call in &self.routes[source].calls {
+            if self.operators[call.operator].operator.has_timer(state)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn begin_time(
+        &mut self,
+        source: usize,
+        task: &mut BatchTask<'_>,
+        moved_by: &MovedBy,
+        records: &Records,
+    ) -> Result<()> {
+        if self.goes_by_time(source)
+            && let Some(state) = task.state
+        {
+            match *moved_by {
+                MovedBy::Records(ref others) => {
+                    let rule = TimeRule::of(self.rules[source], clock::wall_ms());
+                    self.time.begin(state, task.partition, others, records, rule)?;
+                }
+                MovedBy::Others { watermark, offset } => self.time.begin_at(state, watermark, offset)?,
+                MovedBy::Clock { now, offset } => self.time.begin_clock(state, now, offset)?,
+            }
+            self.time.take_route(&self.routes[source]);
+        } else {
+            self.time.stand_still();
+        }
+        Ok(())
     }
 
     /// Nothing of a piece is done yet: what is not kept of the state, and the dead letters, are those of one that came
     /// to nothing.
-    fn begin(&mut self, task: &mut BatchTask<'_>) {
+    pub(super) fn begin(&mut self, task: &mut BatchTask<'_>) {
         task.undo();
+        self.time.undo();
         self.dead.clear();
+        if !self.has_put_out() {
+            self.bad_times.append_to(&mut self.dead);
+        }
     }
 
     /// Whether a piece of the batch at hand was staged before the one that is on its way.
@@ -231,15 +319,33 @@ impl Tasks {
         self.attended = clock::now();
         let done = self.go_on_with_piece(source, task, records, writer);
         match (done, self.beyond.take()) {
+            // Fewer timers at a time may be less; what they put out is not what the record puts out.
+            (Ok(_), Some(_)) if self.most_timers > 1 && self.time.moves() && !self.piece.has_many_records() => {
+                self.metrics.batches_cut.increment(1);
+                self.most_timers /= 2;
+            }
+            (Ok(_), Some((call, how))) if self.piece.is_firing() => {
+                task.undo();
+                return Err(self.timer_beyond(source, call, &how));
+            }
             (Ok(_), Some((call, how))) => {
                 self.metrics.batches_cut.increment(1);
                 self.piece.cut(records, call, how);
             }
             (Ok(Done::Processed), None) => {
                 self.metrics.batch_bytes.record(self.taken(source, task) as f64);
+                let is_complete = self.time.is_complete(self.piece.end_offset());
+                if let (true, true, Some(state)) = (is_complete, self.piece.is_last(), &mut *task.state) {
+                    self.time.store(state);
+                }
                 task.keep();
+                self.time.keep();
                 self.overlay_bytes_of_piece = task.overlay_bytes();
-                if !self.piece.step(records) {
+                if !is_complete {
+                    self.piece.fire();
+                } else if self.piece.step(records) {
+                    self.most_timers = self.max_batch[source];
+                } else {
                     return Ok(Done::Processed);
                 }
             }
@@ -286,7 +392,7 @@ impl Tasks {
 
     /// Bytes that the piece took so far on its way: what the answered calls handed over, the dead letters, and what all
     /// pieces of the batch changed, which cannot be committed before the last of them.
-    fn taken(&self, source: usize, task: &BatchTask<'_>) -> usize {
+    pub(super) fn taken(&self, source: usize, task: &BatchTask<'_>) -> usize {
         let handed_over = self.outcomes[source]
             .iter()
             .take(self.cursor.calls)
@@ -319,7 +425,7 @@ impl Tasks {
     }
 
     /// Whether the group was not seen to for long.
-    fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         clock::now().duration_since(self.attended) >= TURN
     }
 
@@ -331,226 +437,12 @@ impl Tasks {
         }
     }
 
-    /// One call of the route, cut so that no plugin sees more records than the source allows.
-    fn call(&mut self, source: usize, index: usize, task: &mut BatchTask<'_>, records: &mut Records) -> Result<Done> {
-        let call = self.routes[source].calls[index];
-        if let Some(how) = self.piece.went_beyond(index) {
-            let reason = how.to_owned();
-            return self.leave_out(source, index, task, records, reason);
-        }
-        let taken = self.taken(source, task);
-        let max_batch = if self.cursor.is_one_by_one {
-            1
-        } else {
-            self.max_batch[source]
-        };
-        let mut outcomes = std::mem::take(&mut self.outcomes[source]);
-        let (before, rest) = outcomes.split_at_mut(index);
-        let mut due = Due {
-            call,
-            records: pick(call.from, records, before),
-            outcome: &mut rest[0],
-            taken,
-        };
-        let done = if due.records.len() <= max_batch {
-            self.call_whole(&mut due, task)
-        } else {
-            self.call_in_parts(due, task, max_batch)
-        };
-        self.outcomes[source] = outcomes;
-        if let Some((beyond, _)) = &mut self.beyond {
-            *beyond = index;
-        }
-        done
-    }
-
-    /// The piece's only record caused more in this call than there is memory for: nothing of it goes beyond this
-    /// operator.
-    fn leave_out(
-        &mut self,
-        source: usize,
-        index: usize,
-        task: &mut BatchTask<'_>,
-        records: &Records,
-        reason: String,
-    ) -> Result<Done> {
-        let operator = self.routes[source].calls[index].operator;
-        let outcome = Outcome {
-            refused: vec![Refused {
-                record: 0,
-                how: Refusal::Fault,
-                reason,
-            }],
-            ..Outcome::default()
-        };
-        self.refuse(operator, task.partition, records, &outcome)?;
-        let into = &mut self.outcomes[source][index];
-        into.clear(self.operators[operator].operator.output_count());
-        Ok(Done::Processed)
-    }
-
-    fn call_in_parts(&mut self, due: Due<'_>, task: &mut BatchTask<'_>, max_batch: usize) -> Result<Done> {
-        let Due {
-            call,
-            records,
-            outcome,
-            taken,
-        } = due;
-        let (mut part, mut put_out) = (Records::default(), Outcome::default());
-        for from in (self.cursor.part..records.len()).step_by(max_batch) {
-            if from > self.cursor.part && self.is_due() {
-                self.cursor.part = from;
-                return Ok(Done::Waiting);
-            }
-            self.cursor.part = from;
-            part.clear();
-            (from..records.len().min(from + max_batch)).for_each(|index| part.push_from(records, index));
-            let before = if from == 0 { 0 } else { outcome.memory() };
-            let mut of_part = Due {
-                call,
-                records: &mut part,
-                outcome: &mut put_out,
-                taken: taken + before,
-            };
-            if self.call_whole(&mut of_part, task)? == Done::Waiting {
-                return Ok(Done::Waiting);
-            }
-            if from == 0 {
-                std::mem::swap(outcome, &mut put_out);
-            } else {
-                extend(outcome, &put_out);
-            }
-        }
-        self.cursor.part = 0;
-        Ok(Done::Processed)
-    }
-
-    fn call_whole(&mut self, due: &mut Due<'_>, task: &mut BatchTask<'_>) -> Result<Done> {
-        let done = self.call_again_when_due(due, task)?;
-        if done == Done::Processed {
-            self.count_call(due.call.operator);
-            self.refuse(due.call.operator, task.partition, due.records, due.outcome)?;
-        }
-        Ok(done)
-    }
-
-    /// A plugin that says "a dependency is down" is called again with the same records, later and later.
-    fn call_again_when_due(&mut self, due: &mut Due<'_>, task: &mut BatchTask<'_>) -> Result<Done> {
-        let Due {
-            call,
-            records,
-            outcome,
-            taken,
-        } = due;
-        let placed = &mut self.operators[call.operator];
-        let name = &self.pipeline.operators[call.operator].name;
-        let mut pause = RETRY_PAUSE;
-        if let Some((at, next_pause)) = self.cursor.retry {
-            let left = at.saturating_duration_since(clock::now());
-            std::thread::sleep(left.min(WAIT));
-            if left > WAIT {
-                return Ok(Done::Waiting);
-            }
-            pause = next_pause;
-        }
-        let asked = crate::plugin::Call {
-            records,
-            input: call.input,
-            partition: task.partition.partition,
-            room: usize::try_from(self.pipeline.batch_bytes)
-                .unwrap_or(usize::MAX)
-                .saturating_sub(*taken),
-        };
-        let answer = placed.operator.process(asked, task.state, outcome);
-        let left_changes = placed.operator.left_changes();
-        match answer {
-            Ok(()) => {
-                self.cursor.retry = None;
-                Ok(Done::Processed)
-            }
-            Err(CallError::Retry(reason)) => {
-                tracing::warn!(
-                    operator = name,
-                    partition = %task.partition,
-                    "the plugin asks to be called again: {reason}"
-                );
-                self.cursor.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
-                self.wait(task, left_changes)
-            }
-            Err(CallError::GivenUp) => {
-                self.cursor.is_one_by_one = true;
-                self.wait(task, left_changes)
-            }
-            // `call` sets which call of the route it is; the piece begins anew, smaller.
-            Err(CallError::NoRoom(how)) => {
-                self.beyond = Some((0, how));
-                Ok(Done::Waiting)
-            }
-            Err(CallError::State(error)) => Err(error),
-            Err(CallError::Fail(reason)) => {
-                let first = records.offsets.first().copied().unwrap_or(-1);
-                Err(Error::new(
-                    Kind::Guest,
-                    format!("failed to go on in operator `{name}`: its plugin stopped the pipeline"),
-                    format!(
-                        "in a batch of {} records of {} from offset {first}: {reason}",
-                        records.len(),
-                        task.partition
-                    ),
-                ))
-            }
-        }
-    }
-
-    /// A call that came to nothing in the middle left a part of its changes. They cannot be told from those of the
-    /// calls before it, so all are undone, and the batch goes its way from the beginning.
-    fn wait(&mut self, task: &mut BatchTask<'_>, left_changes: bool) -> Result<Done> {
-        if left_changes {
-            self.begin(task);
-            self.cursor = BatchCursor {
-                retry: self.cursor.retry,
-                is_one_by_one: self.cursor.is_one_by_one,
-                ..BatchCursor::default()
-            };
-        }
-        Ok(Done::Waiting)
-    }
-
-    fn count_call(&mut self, operator: usize) {
-        let PlacedOperator {
-            operator,
-            metrics,
-            before,
-        } = &mut self.operators[operator];
-        let now = operator.stats();
-        metrics.calls.increment(now.calls - before.calls);
-        metrics
-            .call_seconds
-            .record((now.call_nanos - before.call_nanos) as f64 / 1e9);
-        metrics.memory.set(now.memory_bytes as f64);
-        metrics.recycled.increment(now.recycled - before.recycled);
-        metrics.traps.increment(now.traps - before.traps);
-        metrics.deadlines.increment(now.deadlines - before.deadlines);
-        metrics
-            .memory_limits
-            .increment(now.memory_limits - before.memory_limits);
-        metrics.bad_outcomes.increment(now.bad_outcomes - before.bad_outcomes);
-        *before = now;
-    }
-}
-
-fn pick<'a>(from: RecordsFrom, records: &'a mut Records, outcomes: &'a mut [Outcome]) -> &'a mut Records {
-    match from {
-        RecordsFrom::Source => records,
-        RecordsFrom::Call { call, output } => &mut outcomes[call].outputs[output],
-    }
-}
-
-/// What a later part of a batch put out stands behind what the parts before it did; the records that it refused are
-/// dealt with already.
-fn extend(outcome: &mut Outcome, later: &Outcome) {
-    for (into, from) in outcome.outputs.iter_mut().zip(&later.outputs) {
-        (0..from.len()).for_each(|index| into.push_from(from, index));
+    /// The piece goes on without what a timer alone puts out in no case.
+    fn timer_beyond(&self, source: usize, call: usize, how: &str) -> Error {
+        let name = &self.pipeline.operators[self.routes[source].calls[call].operator].name;
+        let what = format!("failed to fire a timer of operator `{name}`");
+        Error::new(Kind::Guest, what, format!("when it fired, its plugin {how}"))
+            .hint("`batch-memory` says how much a batch may take")
     }
 }
 

@@ -322,7 +322,7 @@ fn key(source: &KafkaSource) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Cluster, CommitOffsets, EventTime, Otherwise, Start, Subscription, Truth};
+    use crate::config::{Cluster, CommitOffsets, EventTime, Otherwise, Start, Subscription, TimeSettings, Truth};
     use std::time::Duration;
 
     fn source(name: &str, on_out_of_range: OutOfRange) -> KafkaSource {
@@ -346,6 +346,7 @@ mod tests {
             max_batch: 1000,
             discovery_interval: Duration::from_secs(300),
             event_time: EventTime::Record,
+            time: TimeSettings::default(),
         }
     }
 

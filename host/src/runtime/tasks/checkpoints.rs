@@ -416,7 +416,7 @@ pub(in crate::runtime) fn id(shape: &StoreSchema) -> StoreId {
 fn declared(pipeline: &Pipeline, plugins: &[Plugin]) -> Vec<(String, plugin::Store)> {
     let of_operator = |(operator, plugin): (&config::OperatorConfig, &Plugin)| {
         let name = operator.name.clone();
-        let stores = plugin.description().stores.clone();
+        let stores = plugin.description().kept();
         stores.into_iter().map(move |store| (name.clone(), store))
     };
     pipeline.operators.iter().zip(plugins).flat_map(of_operator).collect()

@@ -252,10 +252,11 @@ impl TaskManager {
         Ok(())
     }
 
-    /// Whether a task waits for a checkpoint though nothing was read: a partition joined it, or stores of it are
-    /// dropped.
+    /// Whether a task waits for a checkpoint though nothing was read: a partition joined it, stores of it are dropped,
+    /// or its state changed because time moved.
     pub(in crate::runtime) fn owes_checkpoint(&self) -> bool {
-        let owes = |task: &OwnedTask| task.has_joined || !task.dropped.is_empty();
+        let has_changed = |task: &OwnedTask| task.state.as_ref().is_some_and(|state| !state.is_clean());
+        let owes = |task: &OwnedTask| task.has_joined || !task.dropped.is_empty() || has_changed(task);
         self.tasks.values().any(owes)
     }
 

@@ -5,6 +5,7 @@
 
 mod limits;
 mod shared;
+mod time;
 mod run;
 mod on_poll;
 mod process;

@@ -2,7 +2,7 @@
 
 use super::run::{Waiting, Worker};
 use crate::checkpoint::Event;
-use crate::clock::Interval;
+use crate::clock::{self, Interval};
 use crate::error::Result;
 use crate::metrics;
 use crate::record::TopicPartition;
@@ -67,6 +67,7 @@ impl Worker {
                 member.finished = false;
                 self.owned.take(&member.task_ids, &placed)?;
                 let partitions: Vec<_> = placed.iter().map(|placed| placed.partition.clone()).collect();
+                member.idleness.assigned(&member.task_ids, &partitions, clock::now());
                 for placed in placed {
                     let name = self.shared.pipeline.sources[member.sources[placed.source]].name();
                     let metrics = metrics::partition(&self.shared.pipeline.name, name, &placed.partition);
@@ -127,10 +128,15 @@ impl Worker {
     /// A run that ends by itself ends with its last positions committed: until they are, it commits, and goes on if
     /// the group disagrees.
     fn finish(&mut self, input: usize) -> Result<()> {
+        // The end of the input is the end of time for it; what fires then is committed like everything else.
+        if self.end_time(input)? {
+            return Ok(());
+        }
+        let is_owed = self.checkpointing.is_some() && self.owned.owes_checkpoint();
         let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
-        member.finished = member.reader.as_ref().is_none_or(Reader::is_committed);
+        member.finished = !is_owed && member.reader.as_ref().is_none_or(Reader::is_committed);
         match member.finished {
             true => Ok(()),
             false => self.tell_committer(input, Event::Due),
@@ -142,6 +148,7 @@ impl Worker {
             for input in &mut self.inputs {
                 if let WorkerInput::Kafka(member) = input {
                     member.partitions.remove(gone);
+                    member.idleness.gone(gone);
                 }
             }
         }

@@ -5,7 +5,7 @@ use super::run::{Waiting, Worker};
 use crate::checkpoint::Event;
 use crate::clock;
 use crate::error::{Kind, Result};
-use crate::runtime::batch::{BatchTask, Done};
+use crate::runtime::batch::{BatchTask, Done, MovedBy};
 use crate::runtime::input::WorkerInput;
 
 impl Worker {
@@ -20,7 +20,8 @@ impl Worker {
             metrics.bytes.increment(self.batch.records.byte_count() as u64);
         }
         self.busy = true;
-        let done = self.take_through(input, source)?;
+        let moved_by = self.moved_by_batch(input, source);
+        let done = self.take_through(input, source, &moved_by)?;
         self.tell_event_time_lag(input);
         if let (Done::Processed, WorkerInput::Kafka(member)) = (done, &mut self.inputs[input])
             && let Some(reader) = &mut member.reader
@@ -28,6 +29,17 @@ impl Worker {
             reader.processed();
         }
         Ok(())
+    }
+
+    /// The batch's records move time, as far as the other partitions of their task let them.
+    fn moved_by_batch(&mut self, input: usize, source: usize) -> MovedBy {
+        match &mut self.inputs[input] {
+            WorkerInput::Kafka(member) if self.tasks.goes_by_time(source) => {
+                member.idleness.brought(&self.batch.partition, clock::now());
+                MovedBy::Records(member.idleness.others(&self.batch.partition))
+            }
+            _ => MovedBy::Records(Vec::new()),
+        }
     }
 
     /// How far the batch's newest record is behind the clock, by its event time: the operators' timestamps.
@@ -44,9 +56,9 @@ impl Worker {
     /// Takes the batch through its route. While a sink or a plugin keeps it waiting, the groups are seen to: nobody
     /// else may have to wait for them. `Waiting`: it was given up, for a signal or because the group took its
     /// partition.
-    pub(in crate::runtime) fn take_through(&mut self, input: usize, source: usize) -> Result<Done> {
+    pub(in crate::runtime) fn take_through(&mut self, input: usize, source: usize, moved_by: &MovedBy) -> Result<Done> {
         let task = self.inputs[input].task(&self.batch.partition);
-        let done = self.take_through_as(input, source, &task);
+        let done = self.take_through_as(input, source, &task, moved_by);
         let done = match done {
             Err(error) if self.checkpointing.is_some() || self.writer.has_refusals() => {
                 // A plugin is called before anything is put out; any other failure may leave a part of the batch there.
@@ -82,7 +94,7 @@ impl Worker {
         }
     }
 
-    fn take_through_as(&mut self, input: usize, source: usize, task: &str) -> Result<Done> {
+    fn take_through_as(&mut self, input: usize, source: usize, task: &str, moved_by: &MovedBy) -> Result<Done> {
         let batch = &mut self.batch;
         let mut of = BatchTask {
             partition: &batch.partition,
@@ -90,14 +102,14 @@ impl Worker {
         };
         let mut done = self
             .tasks
-            .process(source, &mut of, &mut batch.records, &mut self.writer)?;
+            .process(source, &mut of, moved_by, &mut batch.records, &mut self.writer)?;
         while done == Done::Waiting {
             self.waiting = Waiting::ForBatch;
             self.pulse.beat();
             let seen_to = self.poll_and_commit();
             let gives_up = std::mem::take(&mut self.waiting) == Waiting::ForGroup;
             seen_to?;
-            if gives_up || self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.inputs[input].has_batch() {
+            if gives_up || self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.inputs[input].has_batch(&self.batch) {
                 break;
             }
             let batch = &mut self.batch;

@@ -7,12 +7,13 @@
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
 
 use super::shared::RunShared;
+use super::time::TIME_LOOK;
 use crate::clock::{self, Interval};
 use crate::error::Result;
 use crate::metrics::{self, WorkerMetrics};
 use crate::pulse::Pulse;
 use crate::record::TopicPartition;
-use crate::runtime::batch::{Tasks, most_bytes};
+use crate::runtime::batch::{MovedBy, Tasks, most_bytes};
 use crate::runtime::commit::{Checkpointing, Coordinator};
 use crate::runtime::input::{GroupInput, WorkerInput};
 use crate::runtime::tasks::TaskManager;
@@ -58,6 +59,8 @@ pub struct Worker {
     /// The last round over the inputs brought records: the next one does not wait.
     pub(in crate::runtime) busy: bool,
     pub(in crate::runtime) tell: Interval,
+    /// When time is looked at that moves by itself.
+    time_look: Interval,
     pub(in crate::runtime) lag_told: i64,
     pub(in crate::runtime) reader_lost: Option<String>,
     pub(in crate::runtime) disconnected: bool,
@@ -111,6 +114,7 @@ impl Worker {
             batch: Batch::default(),
             busy: false,
             tell: Interval::new(TELL_INTERVAL),
+            time_look: Interval::new(TIME_LOOK),
             lag_told: 0,
             reader_lost: None,
             disconnected: false,
@@ -150,6 +154,9 @@ impl Worker {
                 self.bring_back()?;
             } else {
                 self.turn()?;
+                if self.time_look.due() {
+                    self.see_to_time()?;
+                }
                 self.pulse.beat();
             }
             if let Err(error) = self.writer.poll(Duration::ZERO) {
@@ -211,13 +218,18 @@ impl Worker {
             return Ok(());
         }
         self.batch.records.clear();
-        *ended = !reader.poll(&mut self.batch.records)?;
+        let is_at_end = !reader.poll(&mut self.batch.records)?;
+        *ended = is_at_end;
         self.batch.partition = partition.clone();
         let source = *source;
         self.busy |= !self.batch.records.is_empty();
         self.shared.count_in(&self.batch);
         // A file has no position that a batch given up could spoil.
-        self.take_through(input, source).map(|_done| ())
+        self.take_through(input, source, &MovedBy::Records(Vec::new()))?;
+        if is_at_end {
+            self.end_time(input)?;
+        }
+        Ok(())
     }
 
     fn turn_member(&mut self, input: usize, wait: Duration) -> Result<()> {

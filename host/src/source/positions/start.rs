@@ -206,7 +206,7 @@ fn listed(offsets: &crate::config::Offsets, at: &TopicPartition) -> Option<i64> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Cluster, CommitOffsets, EventTime, Subscription};
+    use crate::config::{Cluster, CommitOffsets, EventTime, Subscription, TimeSettings};
     use crate::kafka::lookup::CommittedOffset;
     use crate::offset_metadata::Pointer;
     use std::time::Duration;
@@ -232,6 +232,7 @@ mod tests {
             max_batch: 1000,
             discovery_interval: Duration::from_secs(300),
             event_time: EventTime::Record,
+            time: TimeSettings::default(),
         }
     }
 

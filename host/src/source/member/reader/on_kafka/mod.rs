@@ -138,6 +138,7 @@ pub(crate) fn source(address: &str, topics: &[&str]) -> KafkaSource {
         max_batch: 1000,
         discovery_interval: Duration::from_millis(500),
         event_time: EventTime::Record,
+        time: TimeSettings::default(),
     }
 }
 

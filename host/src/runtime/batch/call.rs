@@ -1,0 +1,256 @@
+//! One call of a batch's way: an operator gets what its inputs have of the batch, in parts that its plugin may see, and
+//! its timers fire as time moves.
+
+use super::task::{BatchCursor, BatchTask, Done, PlacedOperator, Tasks, WAIT};
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::plugin::{Call, CallError, CallTime, Outcome, Reached, Refusal, Refused};
+use crate::record::Records;
+use std::time::Duration;
+
+/// Pauses between two calls of a plugin that asked to be called again.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// A call that is due: of an operator, with these records, and the outcome that it fills.
+struct Due<'a> {
+    operator: usize,
+    records: &'a mut Records,
+    /// Index of the plugin's input, of each record.
+    inputs: &'a [u8],
+    time: &'a CallTime,
+    outcome: &'a mut Outcome,
+    /// Bytes that the piece took on its way before it.
+    taken: usize,
+}
+
+impl Tasks {
+    /// One call of the route, cut so that no plugin sees more records than the source allows.
+    pub(super) fn call(
+        &mut self,
+        source: usize,
+        index: usize,
+        task: &mut BatchTask<'_>,
+        records: &mut Records,
+    ) -> Result<Done> {
+        let taken = self.taken(source, task);
+        let mut outcomes = std::mem::take(&mut self.outcomes[source]);
+        let mut gathering = std::mem::take(&mut self.gathering);
+        let (before, rest) = outcomes.split_at_mut(index);
+        let call = &self.routes[source].calls[index];
+        let operator = call.operator;
+        let (rows, inputs) = gathering.gather(&call.inputs, records, before);
+        let end = self.piece.end_offset();
+        let count = rows.len();
+        let time = self.time.of_call(&call.inputs, index, &rows.offsets, end);
+        let due = Due {
+            operator,
+            records: rows,
+            inputs,
+            time: &time,
+            outcome: &mut rest[0],
+            taken,
+        };
+        let done = match self.piece.went_beyond(index).map(str::to_owned) {
+            Some(reason) => self.leave_out(due, task, reason),
+            None => self.call_as_cut(source, due, task),
+        };
+        self.gathering = gathering;
+        self.outcomes[source] = outcomes;
+        if let Some((beyond, _)) = &mut self.beyond {
+            *beyond = index;
+        }
+        match done? {
+            None => Ok(Done::Waiting),
+            Some(reached) => {
+                self.time.reach(index, reached, &time, count);
+                Ok(Done::Processed)
+            }
+        }
+    }
+
+    /// The piece's only record caused more in this call than there is memory for: nothing of it goes beyond this
+    /// operator. Its timers fire behind it.
+    fn leave_out(&mut self, due: Due<'_>, task: &BatchTask<'_>, reason: String) -> Result<Option<Reached>> {
+        let outcome = Outcome {
+            refused: vec![Refused {
+                record: 0,
+                how: Refusal::Fault,
+                reason,
+            }],
+            ..Outcome::default()
+        };
+        self.refuse(due.operator, task.partition, due.records, due.time, &outcome)?;
+        due.outcome.clear(self.operators[due.operator].operator.output_count());
+        Ok(Some(Reached {
+            watermark: due.time.watermark,
+            is_complete: false,
+        }))
+    }
+
+    /// `None`: it waits.
+    fn call_as_cut(&mut self, source: usize, due: Due<'_>, task: &mut BatchTask<'_>) -> Result<Option<Reached>> {
+        let max_batch = if self.cursor.is_one_by_one {
+            1
+        } else {
+            self.max_batch[source]
+        };
+        match due.records.len() <= max_batch {
+            true => self.call_whole(due, task),
+            false => self.call_in_parts(due, task, max_batch),
+        }
+    }
+
+    fn call_in_parts(&mut self, due: Due<'_>, task: &mut BatchTask<'_>, max_batch: usize) -> Result<Option<Reached>> {
+        let (mut part, mut put_out, mut reached) = (Records::default(), Outcome::default(), None);
+        let count = due.records.len();
+        for from in (self.cursor.part..count).step_by(max_batch) {
+            if from > self.cursor.part && self.is_due() {
+                self.cursor.part = from;
+                return Ok(None);
+            }
+            self.cursor.part = from;
+            let to = count.min(from + max_batch);
+            part.clear();
+            (from..to).for_each(|index| part.push_from(due.records, index));
+            let before = if from == 0 { 0 } else { due.outcome.memory() };
+            let of_part = Due {
+                operator: due.operator,
+                records: &mut part,
+                inputs: &due.inputs[from..to],
+                time: &due.time.part(from, to, count),
+                outcome: &mut put_out,
+                taken: due.taken + before,
+            };
+            reached = self.call_whole(of_part, task)?;
+            if reached.is_none() {
+                return Ok(None);
+            }
+            if from == 0 {
+                std::mem::swap(due.outcome, &mut put_out);
+            } else {
+                extend(due.outcome, &put_out);
+            }
+        }
+        self.cursor.part = 0;
+        Ok(reached)
+    }
+
+    fn call_whole(&mut self, mut due: Due<'_>, task: &mut BatchTask<'_>) -> Result<Option<Reached>> {
+        let reached = self.call_again_when_due(&mut due, task)?;
+        if reached.is_some() {
+            self.count_call(due.operator);
+            self.refuse(due.operator, task.partition, due.records, due.time, due.outcome)?;
+        }
+        Ok(reached)
+    }
+
+    /// A plugin that says "a dependency is down" is called again with the same records, later and later.
+    fn call_again_when_due(&mut self, due: &mut Due<'_>, task: &mut BatchTask<'_>) -> Result<Option<Reached>> {
+        let placed = &mut self.operators[due.operator];
+        let name = &self.pipeline.operators[due.operator].name;
+        let mut pause = RETRY_PAUSE;
+        if let Some((at, next_pause)) = self.cursor.retry {
+            let left = at.saturating_duration_since(clock::now());
+            std::thread::sleep(left.min(WAIT));
+            if left > WAIT {
+                return Ok(None);
+            }
+            pause = next_pause;
+        }
+        let asked = Call {
+            records: due.records,
+            inputs: due.inputs,
+            partition: task.partition.partition,
+            time: due.time,
+            most_timers: if self.cursor.is_one_by_one { 1 } else { self.most_timers },
+            room: usize::try_from(self.pipeline.batch_bytes)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(due.taken),
+        };
+        let answer = placed.operator.process(asked, task.state, due.outcome);
+        let left_changes = placed.operator.left_changes();
+        match answer {
+            Ok(reached) => {
+                self.cursor.retry = None;
+                Ok(Some(reached))
+            }
+            Err(CallError::Retry(reason)) => {
+                tracing::warn!(
+                    operator = name,
+                    partition = %task.partition,
+                    "the plugin asks to be called again: {reason}"
+                );
+                self.cursor.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
+                self.wait(task, left_changes);
+                Ok(None)
+            }
+            Err(CallError::GivenUp) => {
+                self.cursor.is_one_by_one = true;
+                self.wait(task, left_changes);
+                Ok(None)
+            }
+            // `call` sets which call of the route it is; the piece begins anew, smaller.
+            Err(CallError::NoRoom(how)) => {
+                self.beyond = Some((0, how));
+                Ok(None)
+            }
+            Err(CallError::State(error)) => Err(error),
+            Err(CallError::Fail(reason)) => {
+                let first = due.records.offsets.first().copied().unwrap_or(due.time.offset);
+                Err(Error::new(
+                    Kind::Guest,
+                    format!("failed to go on in operator `{name}`: its plugin stopped the pipeline"),
+                    format!(
+                        "in a batch of {} records of {} from offset {first}: {reason}",
+                        due.records.len(),
+                        task.partition
+                    ),
+                ))
+            }
+        }
+    }
+
+    /// A call that came to nothing in the middle left a part of its changes. They cannot be told from those of the
+    /// calls before it, so all are undone, and the batch goes its way from the beginning.
+    fn wait(&mut self, task: &mut BatchTask<'_>, left_changes: bool) {
+        if left_changes {
+            self.begin(task);
+            self.cursor = BatchCursor {
+                retry: self.cursor.retry,
+                is_one_by_one: self.cursor.is_one_by_one,
+                ..BatchCursor::default()
+            };
+        }
+    }
+
+    fn count_call(&mut self, operator: usize) {
+        let PlacedOperator {
+            operator,
+            metrics,
+            before,
+        } = &mut self.operators[operator];
+        let now = operator.stats();
+        metrics.calls.increment(now.calls - before.calls);
+        metrics
+            .call_seconds
+            .record((now.call_nanos - before.call_nanos) as f64 / 1e9);
+        metrics.memory.set(now.memory_bytes as f64);
+        metrics.recycled.increment(now.recycled - before.recycled);
+        metrics.traps.increment(now.traps - before.traps);
+        metrics.deadlines.increment(now.deadlines - before.deadlines);
+        metrics
+            .memory_limits
+            .increment(now.memory_limits - before.memory_limits);
+        metrics.bad_outcomes.increment(now.bad_outcomes - before.bad_outcomes);
+        *before = now;
+    }
+}
+
+/// What a later part of a batch put out stands behind what the parts before it did; what it refused is dealt with
+/// already.
+fn extend(outcome: &mut Outcome, later: &Outcome) {
+    for (into, from) in outcome.outputs.iter_mut().zip(&later.outputs) {
+        (0..from.len()).for_each(|index| into.push_from(from, index));
+    }
+}

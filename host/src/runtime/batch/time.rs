@@ -1,0 +1,311 @@
+//! Event time of a task while a batch is on its way: how the batch's records move it, and how far each operator is.
+//!
+//! ```text
+//! of a partition: the largest event time so far − max-out-of-orderness − 1 ms      of a task: the least of its partitions
+//! ```
+//!
+//! Always: a record is seen first, then time moves; it never goes back; an operator is moved on only once all timers of
+//! those before it have fired, so that what they put out is in time for it. What is known of time lies in the task's
+//! state, and so is as old as the committed positions, whatever happens.
+
+use crate::config::TimeSettings;
+use crate::error::Result;
+use crate::plugin::{Advance, CallTime, Reached};
+use crate::record::{Column, Records, TopicPartition};
+use crate::state::{StoreId, TaskState, store_id};
+use crate::topology::{CallInput, RecordsFrom, Route};
+use std::time::Duration;
+
+/// The last event time that moves event time: the end of year 9999. One record in microseconds must not close every
+/// window that there is.
+const LATEST: i64 = 253_402_300_799_999;
+
+/// How the records of a partition move event time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeRule {
+    /// How much later than the newest event an event may come and still be in time, in milliseconds.
+    out_of_orderness: i64,
+    /// Event times behind this one, in milliseconds since 1970, move nothing.
+    latest: i64,
+}
+
+impl TimeRule {
+    /// That of a source, while the clock stands at `now`.
+    pub(super) fn of(settings: TimeSettings, now: i64) -> Self {
+        let ms = |of: Duration| i64::try_from(of.as_millis()).unwrap_or(i64::MAX);
+        let ahead = settings.max_ahead.map(|ahead| now.saturating_add(ms(ahead)));
+        Self {
+            out_of_orderness: ms(settings.out_of_orderness),
+            latest: ahead.unwrap_or(LATEST).min(LATEST),
+        }
+    }
+
+    /// Whether an event may have this time.
+    pub(super) fn can_be(self, timestamp: i64) -> bool {
+        (0..=self.latest).contains(&timestamp)
+    }
+
+    /// Why it may not.
+    pub(super) fn why(self, timestamp: i64) -> String {
+        let latest = self.latest;
+        match timestamp {
+            ..0 => format!("its event time is {timestamp}, before 1970"),
+            _ if latest < LATEST => format!(
+                "its event time is {timestamp}, which is further ahead of the clock than `max-ahead` allows (until \
+                 {latest})"
+            ),
+            _ => format!("its event time is {timestamp}, behind year 9999; times are in milliseconds since 1970"),
+        }
+    }
+
+    /// The watermark behind a record of this event time; `None`: it moves nothing.
+    fn watermark(self, timestamp: i64) -> Option<i64> {
+        let watermark = || timestamp.saturating_sub(self.out_of_orderness).saturating_sub(1);
+        self.can_be(timestamp).then(watermark)
+    }
+}
+
+/// How far a call of the route is.
+#[derive(Debug, Clone, Copy)]
+struct CallReach {
+    /// Where time stands for its operator.
+    watermark: i64,
+    /// No timer is due there any more.
+    is_complete: bool,
+    /// Where it may stand for those behind it: all timers up to there have fired that were due before a row behind it.
+    passed: i64,
+}
+
+/// See the file's header.
+#[derive(Default)]
+pub(super) struct TaskTime {
+    /// Before the batch.
+    watermark: i64,
+    /// The offset of the record before the batch's first, or what comes nearest.
+    offset: i64,
+    moves: Vec<Advance>,
+    /// What is kept once the batch is through: the partition's watermark and the task's.
+    partition: Option<(Vec<u8>, i64)>,
+    /// How far each call of the route is: now, and when the piece at hand began.
+    calls: Vec<CallReach>,
+    calls_before: Vec<CallReach>,
+    /// The host's clock, whose timers fire instead.
+    clock: Option<i64>,
+    /// Something on the route goes by time.
+    is_told: bool,
+}
+
+impl TaskTime {
+    /// A batch begins: looks up where time stands, and how its records move it. `others`: the partitions of the task
+    /// that hold time back beside its own.
+    pub(super) fn begin(
+        &mut self,
+        state: &mut TaskState,
+        partition: &TopicPartition,
+        others: &[TopicPartition],
+        records: &Records,
+        rule: TimeRule,
+    ) -> Result<()> {
+        let known = Watermarks::read(state, std::iter::once(partition).chain(others))?;
+        let (mut own, others) = (known.partitions[0], known.partitions[1..].iter().min().copied());
+        self.start(known.task, records.offsets.first().map_or(0, |first| first - 1));
+        let mut stands = self.watermark;
+        for (timestamp, offset) in records.timestamps.iter().zip(&records.offsets) {
+            own = own.max(rule.watermark(*timestamp).unwrap_or(own));
+            let watermark = others.map_or(own, |others| own.min(others));
+            if watermark > stands {
+                stands = watermark;
+                self.moves.push(Advance {
+                    before: 0,
+                    watermark,
+                    offset: *offset,
+                });
+            }
+        }
+        if own > known.partitions[0] {
+            self.partition = Some((place(partition), own));
+        }
+        Ok(())
+    }
+
+    /// Time moves without a record: to `watermark`.
+    pub(super) fn begin_at(&mut self, state: &mut TaskState, watermark: i64, offset: i64) -> Result<()> {
+        let known = Watermarks::read(state, std::iter::empty())?;
+        self.start(known.task, offset);
+        if watermark > self.watermark {
+            self.moves.push(Advance {
+                before: 0,
+                watermark,
+                offset,
+            });
+        }
+        Ok(())
+    }
+
+    /// The timers of the host's clock fire that are due by `now`.
+    pub(super) fn begin_clock(&mut self, state: &mut TaskState, now: i64, offset: i64) -> Result<()> {
+        self.begin_at(state, i64::MIN, offset)?;
+        self.clock = Some(now);
+        Ok(())
+    }
+
+    fn start(&mut self, watermark: i64, offset: i64) {
+        (self.watermark, self.offset) = (watermark, offset);
+        self.moves.clear();
+        self.partition = None;
+        self.clock = None;
+    }
+
+    /// Nothing on the route of the batch goes by time.
+    pub(super) fn stand_still(&mut self) {
+        self.start(i64::MIN, 0);
+        self.is_told = false;
+    }
+
+    /// Whether something on the route goes by time.
+    pub(super) fn moves(&self) -> bool {
+        self.is_told
+    }
+
+    /// The first piece of the batch begins on its route.
+    pub(super) fn take_route(&mut self, route: &Route) {
+        self.is_told = true;
+        self.calls.clear();
+        let stands = CallReach {
+            watermark: self.watermark,
+            is_complete: self.clock.is_none(),
+            passed: self.watermark,
+        };
+        self.calls.resize(route.calls.len(), stands);
+        self.calls_before.clone_from(&self.calls);
+    }
+
+    /// The piece at hand is staged.
+    pub(super) fn keep(&mut self) {
+        self.calls_before.clone_from(&self.calls);
+    }
+
+    /// The piece at hand came to nothing.
+    pub(super) fn undo(&mut self) {
+        self.calls.clone_from(&self.calls_before);
+    }
+
+    /// The time of a call with these rows, in a piece that ends behind the source's record `end`.
+    pub(super) fn of_call(&self, inputs: &[CallInput], call: usize, rows: &[i64], end: i64) -> CallTime {
+        if !self.is_told {
+            return CallTime::default();
+        }
+        let stands = self.calls[call].watermark;
+        let until = inputs.iter().map(|input| self.until(input.from, end)).min();
+        let until = until.unwrap_or_else(|| self.end_of(end));
+        let moved = |moved: &Advance| moved.watermark <= stands;
+        let passed = self.moves.partition_point(moved);
+        let to = self.moves.partition_point(|moved| moved.watermark <= until).max(passed);
+        let offset = passed
+            .checked_sub(1)
+            .map_or(self.offset, |last| self.moves[last].offset);
+        CallTime {
+            // With rows they wait for the next piece, which has none.
+            clock: self.clock.filter(|_| rows.is_empty()),
+            ..CallTime::of(rows, stands, offset, &self.moves[passed..to])
+        }
+    }
+
+    /// How far a call came that had so many rows and this time.
+    pub(super) fn reach(&mut self, call: usize, reached: Reached, time: &CallTime, rows: usize) {
+        let Some(of) = self.calls.get_mut(call).filter(|_| self.is_told) else {
+            return;
+        };
+        let Reached { watermark, is_complete } = reached;
+        of.watermark = watermark;
+        of.is_complete = is_complete && (self.clock.is_none() || rows == 0);
+        // Rows behind an advance came when all that was due there had fired; behind the last one, it may be cut.
+        let has_passed = |advance: &&Advance| match advance.watermark == watermark {
+            true => is_complete || (advance.before as usize) < rows,
+            false => advance.watermark < watermark,
+        };
+        let passed = time.advances.iter().rfind(has_passed).map(|advance| advance.watermark);
+        of.passed = match is_complete {
+            true => watermark,
+            false => passed.unwrap_or(of.passed),
+        };
+    }
+
+    /// Whether every call came as far as the source's records up to `end` move time.
+    pub(super) fn is_complete(&self, end: i64) -> bool {
+        if !self.is_told {
+            return true;
+        }
+        let until = self.end_of(end);
+        let is_there = |call: &CallReach| call.is_complete && call.watermark >= until;
+        self.calls.iter().all(is_there)
+    }
+
+    /// How far whatever reads from there may be moved.
+    fn until(&self, from: RecordsFrom, end: i64) -> i64 {
+        match from {
+            RecordsFrom::Source => self.end_of(end),
+            RecordsFrom::Call { call, .. } => self.calls[call].passed,
+        }
+    }
+
+    /// Where the source's records up to that one move time.
+    fn end_of(&self, end: i64) -> i64 {
+        let count = self.moves.partition_point(|moved| moved.offset <= end);
+        count
+            .checked_sub(1)
+            .map_or(self.watermark, |last| self.moves[last].watermark)
+    }
+
+    /// The batch is through: what is known of time from here on. The end of time is no watermark that is kept: what is
+    /// read later would be late.
+    pub(super) fn store(&self, state: &mut TaskState) {
+        if let Some((place, watermark)) = &self.partition {
+            state.put(watermarks(), place, &watermark.to_le_bytes());
+        }
+        if let Some(last) = self.moves.last().filter(|last| last.watermark < i64::MAX) {
+            state.put(watermarks(), TASK, &last.watermark.to_le_bytes());
+        }
+    }
+}
+
+/// What a task's state knows of time.
+pub(in crate::runtime) struct Watermarks {
+    /// The task's; `i64::MIN`: nothing moved it yet.
+    pub(in crate::runtime) task: i64,
+    /// Those of the partitions that were asked for.
+    pub(in crate::runtime) partitions: Vec<i64>,
+}
+
+impl Watermarks {
+    /// The watermarks of a task and of some of its partitions.
+    pub(in crate::runtime) fn read<'a>(
+        state: &mut TaskState,
+        partitions: impl Iterator<Item = &'a TopicPartition>,
+    ) -> Result<Self> {
+        let (mut keys, mut found) = (Column::default(), Column::default());
+        keys.push(Some(TASK));
+        partitions.for_each(|at| keys.push(Some(&place(at))));
+        state.values(watermarks(), &keys, &mut found)?;
+        let watermark = |value: Option<&[u8]>| value.and_then(|value| value.try_into().ok()).map(i64::from_le_bytes);
+        let mut all = found.iter().map(|value| watermark(value).unwrap_or(i64::MIN));
+        Ok(Self {
+            task: all.next().unwrap_or(i64::MIN),
+            partitions: all.collect(),
+        })
+    }
+}
+
+/// The task's own watermark stands under no partition's name.
+const TASK: &[u8] = b"";
+
+/// Where a partition's watermark stands: no topic has a slash in its name.
+fn place(at: &TopicPartition) -> Vec<u8> {
+    format!("{}/{}", at.topic, at.partition).into_bytes()
+}
+
+/// The store of a task's watermarks: no operator's, since none has an empty name.
+fn watermarks() -> StoreId {
+    static STORE: std::sync::OnceLock<StoreId> = std::sync::OnceLock::new();
+    *STORE.get_or_init(|| store_id("", "watermarks"))
+}

@@ -1,0 +1,266 @@
+//! Time on real plugins: what comes out, and what is kept, depends on the records and their order alone, however they
+//! are cut into batches, calls and pieces, and whatever is given up and done again between.
+
+use super::*;
+use crate::config::{Pipeline, Source, Target};
+use crate::metrics::Progress;
+use crate::plugin::{Engine, Operator, Plugin};
+use crate::record::{Column, Records, TopicPartition};
+use crate::sink::{self, Files, Writer};
+use crate::state::{KeptTimer, Most, StateDirectory, TaskState, store_id};
+use crate::topology::{self, Ports};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+const OUT_OF_ORDERNESS: i64 = 3;
+
+/// Numbers that look like chance, the same for a seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+fn plugin() -> &'static Plugin {
+    static PLUGIN: OnceLock<(Engine, Plugin)> = OnceLock::new();
+    let (_, plugin) = PLUGIN.get_or_init(|| {
+        let engine = Engine::new(None).unwrap();
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/guests/timed.wasm");
+        assert!(path.exists(), "target/guests/timed.wasm is missing: run `make plugins`");
+        let plugin = engine.load(&path).unwrap();
+        (engine, plugin)
+    });
+    plugin
+}
+
+fn ports() -> Ports {
+    let described = plugin().description();
+    Ports {
+        inputs: described.inputs.clone(),
+        outputs: described.outputs.clone(),
+        stores: described.kept().into_iter().map(|store| store.name).collect(),
+        has_timers: true,
+        keeps_key: true,
+    }
+}
+
+/// Two operators one behind the other, each with a sink.
+fn pipeline(folder: &Path, max_batch: usize) -> Pipeline {
+    let operators: [(&str, &[&str]); 2] = [("first", &["in"]), ("second", &["first"])];
+    let sinks: [(&str, &[&str]); 2] = [("one", &["first"]), ("two", &["second"])];
+    let mut pipeline = topology::tests::pipeline(&["in"], &operators, &sinks);
+    for sink in &mut pipeline.sinks {
+        sink.target = Target::File(Some(folder.join(&sink.name)));
+    }
+    let mut dead = pipeline.sinks[0].clone();
+    dead.target = Target::File(Some(folder.join("dead")));
+    pipeline.dead_letters = Some(dead);
+    if let Source::Kafka(source) = &mut pipeline.sources[0] {
+        source.max_batch = max_batch;
+        source.time.out_of_orderness = Duration::from_millis(OUT_OF_ORDERNESS as u64);
+    }
+    pipeline
+}
+
+/// A task that is run.
+struct Run {
+    folder: tempfile::TempDir,
+    _home: StateDirectory,
+    state: Option<TaskState>,
+    tasks: Tasks,
+    writer: Writer,
+    partition: TopicPartition,
+}
+
+impl Run {
+    fn new(max_batch: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = StateDirectory::open(&folder.path().join("state"), 1 << 20).unwrap();
+        let pipeline = Arc::new(pipeline(folder.path(), max_batch));
+        let operators = pipeline.operators.iter();
+        let operators: Vec<Operator> = operators
+            .map(|of| plugin().operator(&of.name, "", of.limits).unwrap())
+            .collect();
+        let sinks: Vec<_> = pipeline.sinks.iter().chain(&pipeline.dead_letters).cloned().collect();
+        let options = sink::Options {
+            queue_bytes: 1 << 20,
+            client_id: String::new(),
+            transactional: None,
+            files: Files::default(),
+        };
+        let routes = topology::routes(&pipeline, &[ports(), ports()]).unwrap();
+        Self {
+            state: Some(home.task("in/0").unwrap()),
+            _home: home,
+            tasks: Tasks::new(pipeline, routes, operators, Arc::new(Progress::default())).unwrap(),
+            writer: Writer::open(&sinks, &options).unwrap(),
+            partition: TopicPartition::new("in", 0),
+            folder,
+        }
+    }
+
+    fn process(&mut self, records: &Records, moved_by: &MovedBy, mut gives_up: impl FnMut() -> bool) {
+        loop {
+            let mut records = records.clone();
+            let mut task = BatchTask {
+                partition: &self.partition,
+                state: &mut self.state,
+            };
+            let Self { tasks, writer, .. } = self;
+            let mut done = tasks.process(0, &mut task, moved_by, &mut records, writer).unwrap();
+            let mut gave_up = false;
+            while done == Done::Waiting && !gave_up {
+                gave_up = !tasks.has_put_out() && gives_up();
+                if !gave_up {
+                    done = tasks.go_on(0, &mut task, &mut records, writer).unwrap();
+                }
+            }
+            if !gave_up {
+                return;
+            }
+            tasks.give_up(&mut task);
+        }
+    }
+
+    fn end(&mut self) {
+        let end = MovedBy::Others {
+            watermark: i64::MAX,
+            offset: 1_000_000,
+        };
+        self.process(&Records::default(), &end, || false);
+    }
+
+    /// What the sinks have, and what is kept.
+    fn result(&mut self) -> Vec<String> {
+        let mut result = Vec::new();
+        for sink in ["one", "two"] {
+            result.extend(
+                std::fs::read_to_string(self.folder.path().join(sink))
+                    .unwrap()
+                    .lines()
+                    .map(str::to_owned),
+            );
+            result.push(format!("the end of {sink}"));
+        }
+        let state = self.state.as_mut().unwrap();
+        let mut keys = Column::default();
+        (0..4).for_each(|key| keys.push(Some(format!("k{key}").as_bytes())));
+        for operator in ["first", "second"] {
+            for store in ["then", "fired"] {
+                let mut values = Column::default();
+                state.values(store_id(operator, store), &keys, &mut values).unwrap();
+                result.push(format!("{operator} {store} {:?}", values.iter().collect::<Vec<_>>()));
+            }
+            let (most, mut timers) = (
+                Most {
+                    entries: 10_000,
+                    bytes: usize::MAX,
+                },
+                Column::default(),
+            );
+            let store = store_id(operator, "timers:event-time");
+            state.due_timers(store, i64::MAX, most, &mut timers).unwrap();
+            result.extend(
+                timers
+                    .iter()
+                    .flatten()
+                    .map(|timer| format!("{operator} {:?}", KeptTimer::read(timer))),
+            );
+        }
+        let known = Watermarks::read(state, std::iter::once(&self.partition)).unwrap();
+        result.push(format!("{} {:?}", known.task, known.partitions));
+        result
+    }
+}
+
+/// Records that set and clear timers around their own time, in some disorder.
+fn records(chance: &mut Chance, count: usize) -> Records {
+    let mut records = Records::default();
+    let mut now = 20_i64;
+    for offset in 0..count {
+        now += chance.below(4) as i64;
+        let mut words = Vec::new();
+        for _ in 0..chance.below(4) {
+            let at = now - 8 + chance.below(24) as i64;
+            let name = ["a", "b"][chance.below(2) as usize];
+            words.push(match chance.below(8) {
+                0 => format!("-{name}:{at}"),
+                1 => format!("{name}:{at}>{name}:{}", at - 3 + chance.below(9) as i64),
+                2 => format!("{name}:{at}>b:{}", now - 9),
+                _ => format!("{name}:{at}"),
+            });
+        }
+        if chance.below(12) == 0 {
+            words.push("refuse".to_owned());
+        }
+        records.keys.push(Some(format!("k{}", chance.below(4)).as_bytes()));
+        records.values.push(Some(words.join(" ").as_bytes()));
+        records.timestamps.push((now - chance.below(6) as i64).max(0));
+        records
+            .offsets
+            .push(offset as i64 * (1 + chance.below(2) as i64) + offset as i64);
+    }
+    records.offsets.sort_unstable();
+    records.offsets.dedup();
+    let fill = records.offsets.last().map_or(0, |last| last + 1);
+    let missing = count - records.offsets.len();
+    records.offsets.extend(fill..fill + missing as i64);
+    records
+}
+
+fn slice(records: &Records, from: usize, to: usize) -> Records {
+    let mut some = Records::default();
+    (from..to).for_each(|index| some.push_from(records, index));
+    some
+}
+
+/// What comes of records that are cut after each `next` of them.
+fn outcome(records: &Records, max_batch: usize, mut next: impl FnMut() -> usize, seed: u64) -> Vec<String> {
+    let (mut run, mut from, mut chance) = (Run::new(max_batch), 0, Chance(seed));
+    while from < records.len() {
+        let to = records.len().min(from + next().max(1));
+        run.process(&slice(records, from, to), &MovedBy::Records(vec![]), || {
+            chance.below(4) == 0
+        });
+        from = to;
+    }
+    let mut result = run.result();
+    run.end();
+    result.extend(run.result());
+    result
+}
+
+/// Fails with the lines around the first difference.
+fn assert_same(got: &[String], whole: &[String], how: &str) {
+    let differs = (0..got.len().max(whole.len())).find(|at| got.get(*at) != whole.get(*at));
+    if let Some(at) = differs {
+        let shown = |of: &[String]| of[at.saturating_sub(6).min(of.len())..of.len().min(at + 4)].join("\n");
+        panic!("{how}, line {at}:\n{}\nin one batch:\n{}", shown(got), shown(whole));
+    }
+}
+
+#[test]
+fn results_depend_on_the_records_alone_however_they_are_cut() {
+    for seed in 1..=12 {
+        let mut chance = Chance(seed);
+        let records = records(&mut chance, 120);
+        let whole = outcome(&records, 1000, || 1000, seed);
+        assert!(
+            whole.iter().filter(|line| line.contains("@")).count() > 100,
+            "timers fire: {whole:#?}"
+        );
+        for (max_batch, cut) in [(1000, 1), (1, 1), (1, 1000), (3, 1000), (7, 20), (2, 50)] {
+            let how = format!("seed {seed}, calls of {max_batch}, batches of {cut}");
+            assert_same(&outcome(&records, max_batch, || cut, seed), &whole, &how);
+        }
+        let random = outcome(&records, 5, || chance.below(30) as usize, seed);
+        assert_same(&random, &whole, &format!("seed {seed}, cut by chance"));
+    }
+}

@@ -1,0 +1,162 @@
+//! What moves the time of a worker's tasks while nothing is read: partitions that are idle, the end of a bounded input,
+//! and the clock.
+
+use super::run::Worker;
+use crate::clock;
+use crate::error::Result;
+use crate::record::TopicPartition;
+use crate::runtime::batch::{Done, MovedBy, Watermarks};
+use crate::runtime::input::WorkerInput;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How often a worker looks what time does by itself.
+pub(super) const TIME_LOOK: Duration = Duration::from_millis(100);
+
+/// A task whose time may move, with a partition of its own to which whatever comes of it is put down.
+struct Timed {
+    task: String,
+    partition: TopicPartition,
+    /// The offset of that partition's last record.
+    offset: i64,
+    /// Index in the pipeline's sources.
+    source: usize,
+    /// Its partitions, and which of them are idle.
+    partitions: Vec<(TopicPartition, bool)>,
+}
+
+impl Worker {
+    /// Moves the time of tasks whose partitions are idle, and fires the timers of the clock.
+    pub(super) fn see_to_time(&mut self) -> Result<()> {
+        for input in 0..self.inputs.len() {
+            self.look_at_idleness(input);
+            let tasks = self.timed_tasks(input);
+            if tasks.is_empty() {
+                continue;
+            }
+            let elsewhere = self.least_active(&tasks)?;
+            for timed in tasks {
+                // What fired before may have made the group take it.
+                if !self.owned.has(&timed.task) {
+                    continue;
+                }
+                if let Some(watermark) = self.moved_by_others(&timed, &elsewhere)? {
+                    let offset = timed.offset;
+                    self.fire(input, &timed, MovedBy::Others { watermark, offset })?;
+                }
+                let now = clock::wall_ms();
+                if self
+                    .tasks
+                    .may_fire_by_clock(timed.source, now, self.owned.state(&timed.task))
+                {
+                    let offset = timed.offset;
+                    self.fire(input, &timed, MovedBy::Clock { now, offset })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of an input is the end of time for its tasks. Whether something fired.
+    pub(in crate::runtime) fn end_time(&mut self, input: usize) -> Result<bool> {
+        let mut has_fired = false;
+        for timed in self.timed_tasks(input) {
+            let state = self.owned.state(&timed.task);
+            if self.tasks.may_fire_in_the_end(timed.source, state)? {
+                let (watermark, offset) = (i64::MAX, timed.offset);
+                self.fire(input, &timed, MovedBy::Others { watermark, offset })?;
+                has_fired = true;
+            }
+        }
+        Ok(has_fired)
+    }
+
+    fn look_at_idleness(&mut self, input: usize) {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
+            return;
+        };
+        let Some(reader) = &member.reader else { return };
+        let sources = &self.shared.pipeline.sources;
+        let ended = reader
+            .positions()
+            .into_iter()
+            .filter(|of| of.end.is_some_and(|end| of.next >= end));
+        let after = |source: usize| sources[member.sources[source]].time().idle_after;
+        let at_end: HashMap<_, _> = ended.map(|of| (of.partition, after(of.source))).collect();
+        member.idleness.look(clock::now(), |at| at_end.get(at).copied());
+    }
+
+    /// The tasks of an input behind which something goes by time.
+    fn timed_tasks(&self, input: usize) -> Vec<Timed> {
+        match &self.inputs[input] {
+            WorkerInput::File { source, partition, .. } => {
+                let timed = Timed {
+                    task: partition.to_string(),
+                    partition: partition.clone(),
+                    offset: -1,
+                    source: *source,
+                    partitions: vec![(partition.clone(), false)],
+                };
+                let goes = self.tasks.goes_by_time(*source);
+                goes.then_some(timed).into_iter().collect()
+            }
+            WorkerInput::Kafka(member) => {
+                let Some(reader) = &member.reader else {
+                    return Vec::new();
+                };
+                if !member.sources.iter().any(|source| self.tasks.goes_by_time(*source)) {
+                    return Vec::new();
+                }
+                let positions = reader.positions();
+                let tasks = member.idleness.tasks().into_iter().filter_map(|(task, partitions)| {
+                    let of = positions.iter().find(|of| of.partition == *partitions[0].0)?;
+                    Some(Timed {
+                        task: task.to_owned(),
+                        partition: of.partition.clone(),
+                        offset: of.next - 1,
+                        source: member.sources[of.source],
+                        partitions: partitions.into_iter().map(|(at, idle)| (at.clone(), idle)).collect(),
+                    })
+                });
+                tasks.filter(|timed| self.owned.has(&timed.task)).collect()
+            }
+        }
+    }
+
+    /// For each task the least watermark of the partitions of other tasks that are not idle; none if all are.
+    fn least_active(&mut self, tasks: &[Timed]) -> Result<HashMap<String, i64>> {
+        let mut least: Vec<(String, Option<i64>)> = Vec::new();
+        for timed in tasks {
+            let active = timed.partitions.iter().filter(|(_, is_idle)| !is_idle);
+            let watermarks = match self.owned.state(&timed.task) {
+                Some(state) => Watermarks::read(state, active.map(|(at, _)| at))?.partitions,
+                None => Vec::new(),
+            };
+            least.push((timed.task.clone(), watermarks.into_iter().min()));
+        }
+        let elsewhere = |(task, _): &(String, Option<i64>)| {
+            let others = least.iter().filter(|(other, _)| other != task);
+            Some((task.clone(), others.filter_map(|(_, least)| *least).min()?))
+        };
+        Ok(least.iter().filter_map(elsewhere).collect())
+    }
+
+    /// Where a task's time is without a record: where its partitions that are not idle let it; if all are, where those
+    /// of other tasks are. `None`: it stands still.
+    fn moved_by_others(&mut self, timed: &Timed, elsewhere: &HashMap<String, i64>) -> Result<Option<i64>> {
+        let Some(state) = self.owned.state(&timed.task) else {
+            return Ok(None);
+        };
+        let active = timed.partitions.iter().filter(|(_, is_idle)| !is_idle);
+        let known = Watermarks::read(state, active.map(|(at, _)| at))?;
+        let least = known.partitions.iter().min().or_else(|| elsewhere.get(&timed.task));
+        Ok(least.copied().filter(|least| *least > known.task))
+    }
+
+    /// Lets time move with an empty batch of one of the task's partitions.
+    fn fire(&mut self, input: usize, timed: &Timed, moved_by: MovedBy) -> Result<Done> {
+        self.batch.records.clear();
+        self.batch.partition.clone_from(&timed.partition);
+        self.take_through(input, timed.source, &moved_by)
+    }
+}

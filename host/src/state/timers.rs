@@ -1,0 +1,302 @@
+//! Timers in a task's state: the entries of a map of their own, an operator and clock each, in the order in which they
+//! fire.
+//!
+//! ```text
+//! user key: time, i64 BE with its sign turned | name | 0x00 | key
+//! ```
+//!
+//! Always: a timer is in the state at most once, since its name, key and time are its key there; what is below a
+//! store's floor has no timer, so that nothing is read as long as nothing can be due, and what fired is not gone
+//! through again.
+
+use super::keys::StoreId;
+use super::scan::Most;
+use super::task::TaskState;
+use crate::error::Result;
+use crate::record::Column;
+use std::collections::HashMap;
+
+/// A timer, as it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeptTimer<'a> {
+    /// When it is due, in milliseconds since 1970.
+    pub at: i64,
+    /// Its name in the plugin.
+    pub name: &'a str,
+    /// The key that it was set for.
+    pub key: &'a [u8],
+}
+
+impl<'a> KeptTimer<'a> {
+    /// Writes the user key; `into` is cleared first.
+    fn write(&self, into: &mut Vec<u8>) {
+        into.clear();
+        into.extend_from_slice(&turned(self.at).to_be_bytes());
+        into.extend_from_slice(self.name.as_bytes());
+        into.push(0);
+        into.extend_from_slice(self.key);
+    }
+
+    /// The timer that has this user key; `None`: it is none.
+    pub fn read(user_key: &'a [u8]) -> Option<Self> {
+        let (at, rest) = user_key.split_first_chunk::<8>()?;
+        let end = rest.iter().position(|&byte| byte == 0)?;
+        Some(Self {
+            at: turned(i64::from_be_bytes(*at)),
+            name: std::str::from_utf8(&rest[..end]).ok()?,
+            key: &rest[end + 1..],
+        })
+    }
+}
+
+/// With its sign turned a number's bytes lie in the order of the numbers.
+fn turned(at: i64) -> i64 {
+    at ^ i64::MIN
+}
+
+/// For each store of timers the user key below which it has none: as it is now, and as it was after the last batch that
+/// was kept.
+#[derive(Debug, Default)]
+pub(super) struct TimerFloors {
+    now: HashMap<StoreId, Floor>,
+    kept: HashMap<StoreId, Floor>,
+    has_moved: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Floor {
+    From(Vec<u8>),
+    /// There is no timer at all.
+    None,
+}
+
+impl TimerFloors {
+    /// The changes since the last call stay.
+    pub(super) fn keep(&mut self) {
+        if std::mem::take(&mut self.has_moved) {
+            self.kept.clone_from(&self.now);
+        }
+    }
+
+    /// The changes since the last `keep` were never made.
+    pub(super) fn undo(&mut self) {
+        if std::mem::take(&mut self.has_moved) {
+            self.now.clone_from(&self.kept);
+        }
+    }
+
+    /// Nothing is known any more.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    fn set(&mut self, store: StoreId, floor: Floor) {
+        self.has_moved = true;
+        self.now.insert(store, floor);
+    }
+
+    /// A timer is set: if it lies below the floor, the floor is there now.
+    fn lower(&mut self, store: StoreId, user_key: &[u8]) {
+        let is_below = match self.now.get(&store) {
+            Some(Floor::From(floor)) => user_key < &floor[..],
+            Some(Floor::None) => true,
+            // Everything is above an unknown one.
+            None => false,
+        };
+        if is_below {
+            self.set(store, Floor::From(user_key.to_vec()));
+        }
+    }
+
+    /// Whether the store may have a timer at `until` or before.
+    fn may_have(&self, store: StoreId, until: i64) -> bool {
+        match self.now.get(&store) {
+            Some(Floor::From(floor)) => floor[..] < *behind(until),
+            Some(Floor::None) => false,
+            None => true,
+        }
+    }
+
+    fn from(&self, store: StoreId) -> Vec<u8> {
+        match self.now.get(&store) {
+            Some(Floor::From(floor)) => floor.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The first user key behind all timers at `until`.
+fn behind(until: i64) -> Vec<u8> {
+    match until.checked_add(1) {
+        Some(next) => turned(next).to_be_bytes().to_vec(),
+        // No timer's key begins with more.
+        None => vec![0xff; 9],
+    }
+}
+
+impl TaskState {
+    /// Sets a timer; setting one that is set is nothing new.
+    pub fn set_timer(&mut self, store: StoreId, timer: KeptTimer<'_>) {
+        let mut user_key = std::mem::take(&mut self.timer_key);
+        timer.write(&mut user_key);
+        self.floors.lower(store, &user_key);
+        self.put_entry(store, &[], &user_key, &[]);
+        self.timer_key = user_key;
+    }
+
+    /// Clears a timer, whether or not it is set.
+    pub fn clear_timer(&mut self, store: StoreId, timer: KeptTimer<'_>) {
+        let mut user_key = std::mem::take(&mut self.timer_key);
+        timer.write(&mut user_key);
+        self.delete_entry(store, &[], &user_key);
+        self.timer_key = user_key;
+    }
+
+    /// Whether a timer may be due at `until`; reads nothing. What [`due_timers`](Self::due_timers) finds decides.
+    pub fn may_have_due(&self, store: StoreId, until: i64) -> bool {
+        self.floors.may_have(store, until)
+    }
+
+    /// The timers of a store that are due at `until`, in the order in which they fire: as many as are wanted.
+    /// True: there are more. `into` is cleared first, and gets what [`KeptTimer::read`] reads.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn due_timers(&mut self, store: StoreId, until: i64, most: Most, into: &mut Column) -> Result<bool> {
+        into.clear();
+        if !self.floors.may_have(store, until) {
+            return Ok(false);
+        }
+        let (from, mut empty) = (self.floors.from(store), Column::default());
+        // The first one says whether any is due: the others are not read in vain.
+        let one = Most { entries: 1, ..most };
+        self.entries_from(store, &from, one, (into, &mut empty))?;
+        let Some(first) = into.iter().flatten().next().map(<[u8]>::to_vec) else {
+            self.floors.set(store, Floor::None);
+            return Ok(false);
+        };
+        let end = behind(until);
+        let is_due = first < end;
+        let mut has_more = false;
+        if is_due {
+            has_more = self.entries_from(store, &first, most, (into, &mut empty))?;
+        }
+        let due = into
+            .iter()
+            .flatten()
+            .take_while(|user_key| **user_key < end[..])
+            .count();
+        has_more &= due == into.len();
+        // Those that are not due any more were read for nothing: one page of them at most.
+        into.truncate(due);
+        self.floors.set(store, Floor::From(first));
+        Ok(has_more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{StateDirectory, store_id};
+
+    fn timer(at: i64, name: &'static str, key: &'static str) -> KeptTimer<'static> {
+        KeptTimer {
+            at,
+            name,
+            key: key.as_bytes(),
+        }
+    }
+
+    fn most(entries: usize) -> Most {
+        Most {
+            entries,
+            bytes: 1 << 20,
+        }
+    }
+
+    fn due(state: &mut TaskState, until: i64, entries: usize) -> (Vec<String>, bool) {
+        let mut found = Column::default();
+        let more = state
+            .due_timers(store_id("op", "timers"), until, most(entries), &mut found)
+            .unwrap();
+        let shown = found.iter().flatten().map(|user_key| {
+            let KeptTimer { at, name, key } = KeptTimer::read(user_key).unwrap();
+            format!("{at} {name} {}", String::from_utf8_lossy(key))
+        });
+        (shown.collect(), more)
+    }
+
+    /// Golden: a change here needs another version of the store.
+    #[test]
+    fn the_key_of_a_timer_stays_as_it_was_written() {
+        let mut key = Vec::new();
+        timer(1, "close", "k\0").write(&mut key);
+        assert_eq!(key, b"\x80\0\0\0\0\0\0\x01close\0k\0");
+        assert_eq!(KeptTimer::read(&key), Some(timer(1, "close", "k\0")));
+        timer(-1, "c", "").write(&mut key);
+        assert_eq!(key, b"\x7f\xff\xff\xff\xff\xff\xff\xffc\0");
+        for torn in [&key[..7], &key[..9], b"\x7f\xff\xff\xff\xff\xff\xff\xff\xff\0"] {
+            assert_eq!(KeptTimer::read(torn), None, "{torn:?}");
+        }
+    }
+
+    #[test]
+    fn timers_are_due_in_the_order_of_time_name_and_key() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::open(home.path(), 1 << 20).unwrap();
+        let mut state = directory.task("views/0").unwrap();
+        let store = store_id("op", "timers");
+        for set in [
+            timer(20, "b", "x"),
+            timer(10, "b", "a"),
+            timer(10, "a", "z"),
+            timer(-5, "b", "x"),
+            timer(10, "a", "b"),
+            timer(i64::MAX, "a", "end"),
+            timer(10, "a", "b"),
+        ] {
+            state.set_timer(store, set);
+        }
+        state.keep();
+        assert_eq!(due(&mut state, -6, 9), (vec![], false));
+        assert_eq!(due(&mut state, 9, 9), (vec!["-5 b x".to_owned()], false));
+        let (first, more) = due(&mut state, 19, 3);
+        assert_eq!(
+            (first, more),
+            (["-5 b x", "10 a b", "10 a z"].map(String::from).to_vec(), true)
+        );
+        for fired in [timer(-5, "b", "x"), timer(10, "a", "b"), timer(10, "a", "z")] {
+            state.clear_timer(store, fired);
+        }
+        assert_eq!(due(&mut state, 19, 3), (vec!["10 b a".to_owned()], false));
+        state.undo();
+        assert_eq!(due(&mut state, 10, 9).0.len(), 4, "what was undone is due again");
+        state.apply("sb1:b:views/0:1:0123456789abcdef").unwrap();
+        for entries in [1, 2, 5, 6, 7] {
+            let (found, more) = due(&mut state, i64::MAX, entries);
+            assert_eq!((found.len(), more), (entries.min(6), entries < 6));
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_as_long_as_nothing_can_be_due_and_an_earlier_one_is_found() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::open(home.path(), 1 << 20).unwrap();
+        let mut state = directory.task("views/0").unwrap();
+        let store = store_id("op", "timers");
+        assert!(state.may_have_due(store, i64::MIN), "nothing is known yet");
+        assert_eq!(due(&mut state, 100, 9), (vec![], false));
+        assert!(!state.may_have_due(store, i64::MAX));
+        state.set_timer(store, timer(50, "a", "k"));
+        state.keep();
+        assert!(!state.may_have_due(store, 49) && state.may_have_due(store, 50));
+        state.set_timer(store, timer(40, "a", "k"));
+        assert!(state.may_have_due(store, 40));
+        state.undo();
+        assert!(!state.may_have_due(store, 49));
+        state.set_timer(store, timer(30, "a", "k"));
+        state.keep();
+        state.drop_overlay();
+        assert_eq!(due(&mut state, 100, 9), (vec![], false), "neither was committed");
+    }
+}
