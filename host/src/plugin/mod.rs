@@ -7,7 +7,9 @@
 //! keeps lies in the task's state, which a call reads as it stood before and changes only by what it returns.
 
 mod load;
+mod parts;
 mod operator;
+mod settle;
 mod instance;
 mod call;
 mod fault;
@@ -22,4 +24,5 @@ pub use call::{Advance, CallTime, Outcome, Refusal, Refused, RefusedTimer};
 pub use load::{
     Description, Engine, Metric, MetricKind, Needs, Plugin, Store, StoreKind, Stored, Timer, TimerClock, compatible,
 };
-pub use operator::{Call, CallError, Operator, Reached, Stats};
+pub use operator::{Call, Operator, Stats};
+pub use parts::{CallError, Reached};

@@ -2,17 +2,17 @@
 //! record at fault.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::call::{
-    Asked, CallTime, Declared, DeclaredTimers, Declined, DueTimers, Measured, Origin, Outcome, Refusal, Refused,
-    RefusedTimer, Returned, Sent, apply, change_timers, check, check_lists, memory,
+    Asked, CallTime, Declared, DeclaredTimers, Declined, DueTimers, Measured, Origin, Outcome, Returned, Sent, apply,
+    change_timers, check, check_lists,
 };
 use super::fault::{Fault, FaultKind};
 use super::host_calls::Log;
 use super::instance::{Instance, NotOpened};
-use super::limits::{DUE_BYTES, TEXT_BYTES, size, tame};
+use super::limits::{TEXT_BYTES, tame};
 use super::load::{MetricKind, Plugin, TimerClock};
+use super::parts::{CallError, CallPart, Gathered, Reached};
 use crate::clock;
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
@@ -22,24 +22,24 @@ use crate::state::{Most, TaskState};
 
 /// A plugin placed in a pipeline. Owned by one worker thread.
 pub struct Operator {
-    plugin: Plugin,
-    name: String,
+    pub(super) plugin: Plugin,
+    pub(super) name: String,
     config: String,
-    limits: Limits,
-    stop_at_fault: bool,
-    enough: Option<Box<dyn Fn() -> bool + Send>>,
-    instance: Option<Instance>,
+    pub(super) limits: Limits,
+    pub(super) stop_at_fault: bool,
+    pub(super) enough: Option<Box<dyn Fn() -> bool + Send>>,
+    pub(super) instance: Option<Instance>,
     /// The log, while no instance has it.
     log: Option<Log>,
-    stores: Arc<[Declared]>,
-    timers: DeclaredTimers,
+    pub(super) stores: Arc<[Declared]>,
+    pub(super) timers: DeclaredTimers,
     /// The timers that the call at hand fires.
-    due: DueTimers,
-    keeps_key: bool,
-    sent: Sent,
+    pub(super) due: DueTimers,
+    pub(super) keeps_key: bool,
+    pub(super) sent: Sent,
     left_changes: bool,
     measured: Vec<f64>,
-    stats: Stats,
+    pub(super) stats: Stats,
 }
 
 /// A batch for an operator.
@@ -58,39 +58,6 @@ pub struct Call<'a> {
     /// Bytes that the batch may still take on its way.
     pub room: usize,
 }
-
-/// Why a call as a whole came to nothing; the texts are for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallError {
-    /// The plugin wants the same call again, after a pause.
-    Retry(String),
-    /// The pipeline cannot go on: the plugin said so, or it can no longer be opened.
-    Fail(String),
-    /// The search for records at fault was given up, because it took long or somebody had enough of it; the call is as
-    /// if it had not been made. A call with a single record never is.
-    GivenUp,
-    /// What became of the records takes more than there is room for. A sentence about the plugin, begun by "it".
-    NoRoom(String),
-    /// The task's state could not be read, or is not there.
-    State(Error),
-}
-
-/// How far a call came: not to the end of its time, if more timers were due than fire in one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reached {
-    /// Where event time stands for the operator.
-    pub watermark: i64,
-    /// No timer is due there any more.
-    pub is_complete: bool,
-}
-
-/// Of a guest's memory, the values that travel with a batch may take one part in so many; a batch with more is halved.
-const VALUES_SHARE: u64 = 4;
-/// Those of a record alone, which cannot be halved: the guest needs as much again to make something of them.
-const VALUES_SHARE_ALONE: u64 = 2;
-
-/// How long records at fault are looked for in one call: somebody waits for the worker meanwhile.
-const SEARCH: Duration = Duration::from_secs(5);
 
 /// What an operator did since it was opened.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -211,7 +178,7 @@ impl Operator {
             until: None,
             room: call.room,
         };
-        let part = Part {
+        let part = CallPart {
             records: call.records,
             inputs: call.inputs,
             partition: call.partition,
@@ -236,7 +203,7 @@ impl Operator {
     }
 
     /// Whether a timer may be due by the end of that time.
-    fn may_have_due(&self, time: &CallTime, state: &Option<TaskState>) -> bool {
+    pub(super) fn may_have_due(&self, time: &CallTime, state: &Option<TaskState>) -> bool {
         let (clock, until) = match time.clock {
             Some(now) => (TimerClock::ProcessingTime, now),
             None => (TimerClock::EventTime, time.last()),
@@ -309,219 +276,15 @@ impl Operator {
         &self.measured
     }
 
-    /// Brings records and the timers that are due to an outcome. Where event time stands then: not at the end, if more
-    /// were due than fire in one call.
-    fn settle(&mut self, mut part: Part<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
-        self.find_due(&part.time, part.most_timers, gathered.state)?;
-        let rows = part.records.len();
-        if let Some(at) = self.due.last_at().filter(|_| self.due.has_more) {
-            if part.time.has_row_behind(at, rows) {
-                return self.settle_in_parts(part, gathered);
-            }
-            part.time = part.time.until(at);
-        }
-        let (reached, units) = (part.time.last(), rows + self.due.len());
-        if units == 0 {
-            return Ok(reached);
-        }
-        if !self.look_up(part.records, units, gathered.state)? {
-            if units > 1 {
-                return self.settle_in_parts(part, gathered);
-            }
-            self.count(FaultKind::MemoryLimit);
-            let reason = self.too_much_state(if rows > 0 { "record" } else { "timer" });
-            self.refuse(&part, reason, gathered);
-            return Ok(reached);
-        }
-        let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
-        match self.attempt(&mut part, gathered.state)? {
-            Ok(outcome) => {
-                self.take_room(&outcome, gathered)?;
-                self.change(&outcome, gathered);
-                gathered.take(outcome, &part);
-                Ok(reached)
-            }
-            Err(fault) if units == 1 && fresh => {
-                self.refuse(&part, fault.reason, gathered);
-                Ok(reached)
-            }
-            // It may be that what came before had filled the instance.
-            Err(_) if units == 1 => self.settle(part, gathered),
-            Err(_) => self.settle_in_parts(part, gathered),
-        }
-    }
-
-    /// Finds the timers that are due by the end of a time.
-    fn find_due(&mut self, time: &CallTime, most: usize, state: &mut Option<TaskState>) -> Result<(), CallError> {
-        self.due.clear();
-        if !self.may_have_due(time, state) {
-            return Ok(());
-        }
-        let most = Most {
-            entries: most,
-            bytes: DUE_BYTES,
-        };
-        match state {
-            Some(state) => self
-                .due
-                .look_up(&self.timers, time, most, state)
-                .map_err(CallError::State),
-            None => Ok(()),
-        }
-    }
-
-    /// What is alone at fault, a record or a timer, is left out.
-    fn refuse(&mut self, part: &Part<'_>, reason: String, gathered: &mut Gathered<'_>) {
-        let Some(timer) = self.due.iter().next() else {
-            gathered.into.refused.push(Refused {
-                record: part.first as u32,
-                how: Refusal::Fault,
-                reason,
-            });
-            return;
-        };
-        gathered.into.refused_timers.push(RefusedTimer {
-            name: timer.name.to_owned(),
-            key: timer.key.to_vec(),
-            at: timer.at,
-            reason,
-        });
-        self.change(&Returned::default(), gathered);
-    }
-
-    /// What a call came to counts against what the batch may take.
-    fn take_room(&self, outcome: &Returned, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
-        let bytes = memory(outcome);
-        match gathered.room.checked_sub(bytes) {
-            Some(left) => {
-                gathered.room = left;
-                Ok(())
-            }
-            None => Err(CallError::NoRoom(format!(
-                "handed over {bytes} bytes at once where {} were left of the {} that a batch may take on its way \
-                 (batch-memory)",
-                gathered.room,
-                size(self.limits.batch_bytes)
-            ))),
-        }
-    }
-
-    /// What a key has is never sent in part. `of`: what has the key.
-    fn too_much_state(&self, of: &str) -> String {
-        format!(
-            "was not called: the values that its stores have for the {of}'s key take more than half of its memory \
-             limit of {}",
-            size(self.limits.memory_bytes)
-        )
-    }
-
-    /// Looks up the values that travel with the records and the timers. `false`: they would take too much of the
-    /// guest's memory.
-    fn look_up(&mut self, records: &Records, units: usize, state: &mut Option<TaskState>) -> Result<bool, CallError> {
-        if !self.keeps_state() {
-            return Ok(true);
-        }
-        let state = state.as_mut().ok_or_else(|| CallError::State(no_state(&self.name)))?;
-        let share = if units > 1 { VALUES_SHARE } else { VALUES_SHARE_ALONE };
-        let most = usize::try_from(self.limits.memory_bytes / share).unwrap_or(usize::MAX);
-        let found = self.sent.look_up(records, &self.due, state, most);
-        found.map_err(CallError::State)
-    }
-
-    fn keeps_state(&self) -> bool {
+    pub(super) fn keeps_state(&self) -> bool {
         !self.stores.is_empty() || !self.timers.is_empty()
-    }
-
-    /// The same in smaller parts, one behind the other.
-    fn settle_in_parts(&mut self, part: Part<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
-        match part.records.len() {
-            0 => self.settle_half_the_timers(&part, gathered),
-            1 => self.settle_record_apart(&part, gathered),
-            _ => self.settle_halves(&part, gathered),
-        }
-    }
-
-    fn settle_halves(&mut self, part: &Part<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
-        let rows = part.records.len();
-        let mut reached = part.time.watermark;
-        for of in [0..rows / 2, rows / 2..rows] {
-            if self.stop_at_fault && gathered.has_fault() {
-                break;
-            }
-            self.go_on(gathered)?;
-            let mut some = Records::default();
-            of.clone().for_each(|index| some.push_from(part.records, index));
-            let half = Part {
-                records: &mut some,
-                inputs: part.inputs.get(of.clone()).unwrap_or_default(),
-                partition: part.partition,
-                first: part.first + of.start,
-                time: part.time.part(of.start, of.end, rows),
-                most_timers: part.most_timers,
-            };
-            reached = self.settle(half, gathered)?;
-        }
-        Ok(reached)
-    }
-
-    /// What is due before the record, itself, and what is due behind it.
-    fn settle_record_apart(&mut self, part: &Part<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
-        let mut before = part.time.before_rows();
-        loop {
-            self.find_due(&before, part.most_timers, gathered.state)?;
-            if self.due.len() == 0 {
-                break;
-            }
-            self.go_on(gathered)?;
-            let reached = self.settle(part.with(&mut Records::default(), before.clone()), gathered)?;
-            before = before.behind(reached);
-        }
-        let stands = before.last();
-        let mut record = Records::default();
-        record.push_from(part.records, 0);
-        let alone = Part {
-            inputs: part.inputs,
-            ..part.with(&mut record, part.time.before_rows().behind(stands))
-        };
-        self.settle(alone, gathered)?;
-        if self.stop_at_fault && gathered.has_fault() {
-            return Ok(stands);
-        }
-        self.go_on(gathered)?;
-        self.settle(part.with(&mut Records::default(), part.time.behind(stands)), gathered)
-    }
-
-    fn settle_half_the_timers(&mut self, part: &Part<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
-        let (all, half) = (self.due.len(), self.due.len() / 2);
-        let (mut none, mut reached) = (Records::default(), part.time.watermark);
-        for count in [half, all - half] {
-            if self.stop_at_fault && gathered.has_fault() {
-                break;
-            }
-            self.go_on(gathered)?;
-            let some = Part {
-                most_timers: count.max(1),
-                ..part.with(&mut none, part.time.behind(reached))
-            };
-            reached = self.settle(some, gathered)?;
-        }
-        Ok(reached)
-    }
-
-    /// A search for what is at fault is given up when it takes long, or somebody had enough of it.
-    fn go_on(&self, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
-        let until = *gathered.until.get_or_insert_with(|| clock::now() + SEARCH);
-        match clock::now() >= until || self.enough.as_ref().is_some_and(|enough| enough()) {
-            true => Err(CallError::GivenUp),
-            false => Ok(()),
-        }
     }
 
     /// One call. The outer error is the plugin's own or ends the pipeline; the inner one spoilt the instance, which is
     /// gone.
-    fn attempt(
+    pub(super) fn attempt(
         &mut self,
-        part: &mut Part<'_>,
+        part: &mut CallPart<'_>,
         state: &mut Option<TaskState>,
     ) -> Result<Result<Returned, Fault>, CallError> {
         let mut instance = match self.instance.take() {
@@ -562,7 +325,7 @@ impl Operator {
     fn call(
         &mut self,
         instance: &mut Instance,
-        part: &mut Part<'_>,
+        part: &mut CallPart<'_>,
         state: &mut Option<TaskState>,
     ) -> Result<Result<Result<Returned, Declined>, Fault>, CallError> {
         let keeps_state = self.keeps_state();
@@ -592,7 +355,7 @@ impl Operator {
     fn checked(
         &self,
         answer: Result<Returned, Declined>,
-        part: &Part<'_>,
+        part: &CallPart<'_>,
         state: &mut Option<TaskState>,
     ) -> Result<Result<Result<Returned, Declined>, Fault>, CallError> {
         if let Ok(outcome) = &answer {
@@ -618,7 +381,7 @@ impl Operator {
     }
 
     /// Applies what a call changes, so that the calls behind it see it; the timers that fired are gone.
-    fn change(&self, outcome: &Returned, gathered: &mut Gathered<'_>) {
+    pub(super) fn change(&self, outcome: &Returned, gathered: &mut Gathered<'_>) {
         let Some(state) = gathered.state else { return };
         if !outcome.changes.store.is_empty() {
             gathered.changed = true;
@@ -652,7 +415,7 @@ impl Operator {
         }
     }
 
-    fn count(&mut self, kind: FaultKind) {
+    pub(super) fn count(&mut self, kind: FaultKind) {
         let counter = match kind {
             FaultKind::Trap => &mut self.stats.traps,
             FaultKind::Deadline => &mut self.stats.deadlines,
@@ -683,69 +446,11 @@ impl std::fmt::Debug for Operator {
     }
 }
 
-/// A part of a call: some of its rows, and time as it moves around them.
-struct Part<'a> {
-    records: &'a mut Records,
-    inputs: &'a [u8],
-    partition: i32,
-    /// The place of its first record in the whole call's.
-    first: usize,
-    time: CallTime,
-    most_timers: usize,
-}
-
-impl Part<'_> {
-    /// The same with these records, which have no input yet, and that time.
-    fn with<'a>(&self, records: &'a mut Records, time: CallTime) -> Part<'a> {
-        Part {
-            records,
-            inputs: &[],
-            partition: self.partition,
-            first: self.first,
-            time,
-            most_timers: self.most_timers,
-        }
-    }
-}
-
-/// What the parts of a call came to so far. Kept only if the call as a whole succeeds.
-struct Gathered<'a> {
-    into: &'a mut Outcome,
-    state: &'a mut Option<TaskState>,
-    measured: Vec<Measured>,
-    /// Something of the state was changed.
-    changed: bool,
-    /// When the search for records at fault is given up, once it began.
-    until: Option<Instant>,
-    /// Bytes that may still be taken in.
-    room: usize,
-}
-
-impl Gathered<'_> {
-    fn take(&mut self, mut outcome: Returned, part: &Part<'_>) {
-        self.measured.append(&mut outcome.measured);
-        self.into.absorb(outcome, part.records, &part.time, part.first);
-    }
-
-    fn has_fault(&self) -> bool {
-        let is_fault = |refused: &Refused| refused.how == Refusal::Fault;
-        self.into.refused.iter().any(is_fault) || !self.into.refused_timers.is_empty()
-    }
-}
-
 fn failure(said: Declined) -> CallError {
     match said {
         Declined::Retry(why) => CallError::Retry(tame(&why, TEXT_BYTES)),
         Declined::Fail(why) => CallError::Fail(tame(&why, TEXT_BYTES)),
     }
-}
-
-fn no_state(name: &str) -> Error {
-    Error::new(
-        Kind::Bug,
-        format!("failed to call operator `{name}`"),
-        "its plugin keeps state, and the batch came without its task's",
-    )
 }
 
 fn not_opened_at_start(name: &str, not_opened: NotOpened) -> Error {

@@ -17,6 +17,7 @@ mod faults;
 mod kept;
 mod loading;
 mod state;
+mod timers;
 
 fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();

@@ -309,3 +309,88 @@ fn watermarks() -> StoreId {
     static STORE: std::sync::OnceLock<StoreId> = std::sync::OnceLock::new();
     *STORE.get_or_init(|| store_id("", "watermarks"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::StateDirectory;
+
+    fn rule(max_ahead: Option<u64>) -> TimeRule {
+        let settings = TimeSettings {
+            out_of_orderness: Duration::from_millis(10),
+            max_ahead: max_ahead.map(Duration::from_millis),
+            ..TimeSettings::default()
+        };
+        TimeRule::of(settings, 1_000)
+    }
+
+    fn records(times: &[i64]) -> Records {
+        let mut records = Records::default();
+        for (offset, at) in times.iter().enumerate() {
+            records.keys.push(None);
+            records.values.push(None);
+            records.timestamps.push(*at);
+            records.offsets.push(offset as i64);
+        }
+        records
+    }
+
+    fn moved(time: &TaskTime) -> Vec<(i64, i64)> {
+        time.moves.iter().map(|moved| (moved.offset, moved.watermark)).collect()
+    }
+
+    #[test]
+    fn a_task_stands_where_the_last_of_its_partitions_stands_and_never_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = StateDirectory::open(folder.path(), 1 << 20).unwrap();
+        let (mut state, mut time) = (home.task("a/0").unwrap(), TaskTime::default());
+        let (a, b) = (TopicPartition::new("a", 0), TopicPartition::new("b", 0));
+        let mut batch = |at: &TopicPartition, others: &[TopicPartition], times: &[i64], is_kept: bool| {
+            time.begin(&mut state, at, others, &records(times), rule(None)).unwrap();
+            time.store(&mut state);
+            match is_kept {
+                true => state.keep(),
+                false => state.undo(),
+            }
+            moved(&time)
+        };
+        let both = |other: &TopicPartition| vec![other.clone()];
+        assert_eq!(batch(&a, &both(&b), &[100, 200], true), [], "nothing is known of b");
+        assert_eq!(batch(&b, &both(&a), &[50, 40, 60], true), [(0, 39), (2, 49)]);
+        assert_eq!(batch(&b, &both(&a), &[500], false), [(0, 189)]);
+        assert_eq!(batch(&b, &both(&a), &[300], true), [(0, 189)], "what was undone did not happen");
+        assert_eq!(batch(&a, &[], &[150], true), [], "b is idle: no step back");
+        assert_eq!(batch(&a, &[], &[201, 400], true), [(0, 190), (1, 389)]);
+        assert_eq!(batch(&b, &both(&a), &[301], true), [], "b came back, and is late");
+    }
+
+    #[test]
+    fn times_that_cannot_be_move_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = StateDirectory::open(folder.path(), 1 << 20).unwrap();
+        let (mut state, mut time) = (home.task("a/0").unwrap(), TaskTime::default());
+        let at = TopicPartition::new("a", 0);
+        let times = [-1, 100, 1_700_000_000_000_000, 5_000, i64::MAX, i64::MIN, 200];
+        time.begin(&mut state, &at, &[], &records(&times), rule(Some(3_999))).unwrap();
+        assert_eq!(moved(&time), [(1, 89), (6, 189)], "5,000 is further ahead than it may be");
+        time.begin(&mut state, &at, &[], &records(&times), rule(None)).unwrap();
+        assert_eq!(moved(&time), [(1, 89), (3, 4_989)]);
+        assert!(rule(Some(3_999)).why(5_000).contains("`max-ahead`"));
+        assert!(rule(None).why(-1).contains("before 1970") && rule(None).why(i64::MAX).contains("year 9999"));
+    }
+
+    #[test]
+    fn the_end_of_time_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = StateDirectory::open(folder.path(), 1 << 20).unwrap();
+        let (mut state, mut time) = (home.task("a/0").unwrap(), TaskTime::default());
+        let at = TopicPartition::new("a", 0);
+        time.begin(&mut state, &at, &[], &records(&[100]), rule(None)).unwrap();
+        time.store(&mut state);
+        time.begin_at(&mut state, i64::MAX, 1).unwrap();
+        assert_eq!(moved(&time), [(1, i64::MAX)]);
+        time.store(&mut state);
+        let known = Watermarks::read(&mut state, std::iter::once(&at)).unwrap();
+        assert_eq!((known.task, known.partitions), (89, vec![89]));
+    }
+}

@@ -1,0 +1,238 @@
+//! Brings a call to an outcome, in parts if it has to be: what is at fault is found by halving, and what is too much for
+//! one call of the plugin is done in several.
+
+use std::time::Duration;
+
+use super::call::{CallTime, Refusal, Refused, RefusedTimer, Returned, memory};
+use super::fault::FaultKind;
+use super::instance::Instance;
+use super::limits::{DUE_BYTES, size};
+use super::operator::Operator;
+use super::parts::{CallError, CallPart, Gathered};
+use crate::clock;
+use crate::error::{Error, Kind};
+use crate::record::Records;
+use crate::state::{Most, TaskState};
+
+/// Of a guest's memory, the values that travel with a batch may take one part in so many; a batch with more is halved.
+const VALUES_SHARE: u64 = 4;
+
+/// Those of a record alone, which cannot be halved: the guest needs as much again to make something of them.
+const VALUES_SHARE_ALONE: u64 = 2;
+
+/// How long records at fault are looked for in one call: somebody waits for the worker meanwhile.
+const SEARCH: Duration = Duration::from_secs(5);
+
+impl Operator {
+    /// Brings records and the timers that are due to an outcome. Where event time stands then: not at the end, if more
+    /// were due than fire in one call.
+    pub(super) fn settle(&mut self, mut part: CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        self.find_due(&part.time, part.most_timers, gathered.state)?;
+        let rows = part.records.len();
+        if let Some(at) = self.due.last_at().filter(|_| self.due.has_more) {
+            if part.time.has_row_behind(at, rows) {
+                return self.settle_in_parts(part, gathered);
+            }
+            part.time = part.time.until(at);
+        }
+        let (reached, units) = (part.time.last(), rows + self.due.len());
+        if units == 0 {
+            return Ok(reached);
+        }
+        if !self.look_up(part.records, units, gathered.state)? {
+            if units > 1 {
+                return self.settle_in_parts(part, gathered);
+            }
+            self.count(FaultKind::MemoryLimit);
+            let reason = self.too_much_state(if rows > 0 { "record" } else { "timer" });
+            self.refuse(&part, reason, gathered);
+            return Ok(reached);
+        }
+        let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
+        match self.attempt(&mut part, gathered.state)? {
+            Ok(outcome) => {
+                self.take_room(&outcome, gathered)?;
+                self.change(&outcome, gathered);
+                gathered.take(outcome, &part);
+                Ok(reached)
+            }
+            Err(fault) if units == 1 && fresh => {
+                self.refuse(&part, fault.reason, gathered);
+                Ok(reached)
+            }
+            // It may be that what came before had filled the instance.
+            Err(_) if units == 1 => self.settle(part, gathered),
+            Err(_) => self.settle_in_parts(part, gathered),
+        }
+    }
+
+    /// Finds the timers that are due by the end of a time.
+    pub(super) fn find_due(&mut self, time: &CallTime, most: usize, state: &mut Option<TaskState>) -> Result<(), CallError> {
+        self.due.clear();
+        if !self.may_have_due(time, state) {
+            return Ok(());
+        }
+        let most = Most {
+            entries: most,
+            bytes: DUE_BYTES,
+        };
+        match state {
+            Some(state) => self
+                .due
+                .look_up(&self.timers, time, most, state)
+                .map_err(CallError::State),
+            None => Ok(()),
+        }
+    }
+
+    /// What is alone at fault, a record or a timer, is left out.
+    fn refuse(&mut self, part: &CallPart<'_>, reason: String, gathered: &mut Gathered<'_>) {
+        let Some(timer) = self.due.iter().next() else {
+            gathered.into.refused.push(Refused {
+                record: part.first as u32,
+                how: Refusal::Fault,
+                reason,
+            });
+            return;
+        };
+        gathered.into.refused_timers.push(RefusedTimer {
+            name: timer.name.to_owned(),
+            key: timer.key.to_vec(),
+            at: timer.at,
+            reason,
+        });
+        self.change(&Returned::default(), gathered);
+    }
+
+    /// What a call came to counts against what the batch may take.
+    fn take_room(&self, outcome: &Returned, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
+        let bytes = memory(outcome);
+        match gathered.room.checked_sub(bytes) {
+            Some(left) => {
+                gathered.room = left;
+                Ok(())
+            }
+            None => Err(CallError::NoRoom(format!(
+                "handed over {bytes} bytes at once where {} were left of the {} that a batch may take on its way \
+                 (batch-memory)",
+                gathered.room,
+                size(self.limits.batch_bytes)
+            ))),
+        }
+    }
+
+    /// What a key has is never sent in part. `of`: what has the key.
+    fn too_much_state(&self, of: &str) -> String {
+        format!(
+            "was not called: the values that its stores have for the {of}'s key take more than half of its memory \
+             limit of {}",
+            size(self.limits.memory_bytes)
+        )
+    }
+
+    /// Looks up the values that travel with the records and the timers. `false`: they would take too much of the
+    /// guest's memory.
+    fn look_up(&mut self, records: &Records, units: usize, state: &mut Option<TaskState>) -> Result<bool, CallError> {
+        if !self.keeps_state() {
+            return Ok(true);
+        }
+        let state = state.as_mut().ok_or_else(|| CallError::State(no_state(&self.name)))?;
+        let share = if units > 1 { VALUES_SHARE } else { VALUES_SHARE_ALONE };
+        let most = usize::try_from(self.limits.memory_bytes / share).unwrap_or(usize::MAX);
+        let found = self.sent.look_up(records, &self.due, state, most);
+        found.map_err(CallError::State)
+    }
+
+    /// The same in smaller parts, one behind the other.
+    fn settle_in_parts(&mut self, part: CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        match part.records.len() {
+            0 => self.settle_half_the_timers(&part, gathered),
+            1 => self.settle_record_apart(&part, gathered),
+            _ => self.settle_halves(&part, gathered),
+        }
+    }
+
+    fn settle_halves(&mut self, part: &CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        let rows = part.records.len();
+        let mut reached = part.time.watermark;
+        for of in [0..rows / 2, rows / 2..rows] {
+            if self.stop_at_fault && gathered.has_fault() {
+                break;
+            }
+            self.go_on(gathered)?;
+            let mut some = Records::default();
+            of.clone().for_each(|index| some.push_from(part.records, index));
+            let half = CallPart {
+                records: &mut some,
+                inputs: part.inputs.get(of.clone()).unwrap_or_default(),
+                partition: part.partition,
+                first: part.first + of.start,
+                time: part.time.part(of.start, of.end, rows),
+                most_timers: part.most_timers,
+            };
+            reached = self.settle(half, gathered)?;
+        }
+        Ok(reached)
+    }
+
+    /// What is due before the record, itself, and what is due behind it.
+    fn settle_record_apart(&mut self, part: &CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        let mut before = part.time.before_rows();
+        loop {
+            self.find_due(&before, part.most_timers, gathered.state)?;
+            if self.due.len() == 0 {
+                break;
+            }
+            self.go_on(gathered)?;
+            let reached = self.settle(part.with(&mut Records::default(), before.clone()), gathered)?;
+            before = before.behind(reached);
+        }
+        let stands = before.last();
+        let mut record = Records::default();
+        record.push_from(part.records, 0);
+        let alone = CallPart {
+            inputs: part.inputs,
+            ..part.with(&mut record, part.time.before_rows().behind(stands))
+        };
+        self.settle(alone, gathered)?;
+        if self.stop_at_fault && gathered.has_fault() {
+            return Ok(stands);
+        }
+        self.go_on(gathered)?;
+        self.settle(part.with(&mut Records::default(), part.time.behind(stands)), gathered)
+    }
+
+    fn settle_half_the_timers(&mut self, part: &CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        let (all, half) = (self.due.len(), self.due.len() / 2);
+        let (mut none, mut reached) = (Records::default(), part.time.watermark);
+        for count in [half, all - half] {
+            if self.stop_at_fault && gathered.has_fault() {
+                break;
+            }
+            self.go_on(gathered)?;
+            let some = CallPart {
+                most_timers: count.max(1),
+                ..part.with(&mut none, part.time.behind(reached))
+            };
+            reached = self.settle(some, gathered)?;
+        }
+        Ok(reached)
+    }
+
+    /// A search for what is at fault is given up when it takes long, or somebody had enough of it.
+    fn go_on(&self, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
+        let until = *gathered.until.get_or_insert_with(|| clock::now() + SEARCH);
+        match clock::now() >= until || self.enough.as_ref().is_some_and(|enough| enough()) {
+            true => Err(CallError::GivenUp),
+            false => Ok(()),
+        }
+    }
+}
+
+fn no_state(name: &str) -> Error {
+    Error::new(
+        Kind::Bug,
+        format!("failed to call operator `{name}`"),
+        "its plugin keeps state, and the batch came without its task's",
+    )
+}
