@@ -2,12 +2,13 @@
 //! offset, and the stop of a bounded run. Stored text: golden tests hold its form.
 //!
 //! ```text
-//! sb1:<bundle>:<task>:<seq>:<hash>[:<stop>@<setting>]
+//! sb1:<bundle>:<task>:<seq>:<hash>[:<stop>@<setting>][:w<watermark>]
 //! ```
 //!
 //! Without a checkpoint the pointer is `sb1:-:<task>:0:-`. The hash is that of the bundle's manifest, which holds the
 //! hashes of everything else: a pointer vouches for every byte of the state. The stop stands behind it so that a
-//! restart ends at the offset that the first start resolved.
+//! restart ends at the offset that the first start resolved. The partition's watermark, `i` instead of `w` if it is idle,
+//! is for the members of the group whose own partitions are idle.
 
 use std::fmt;
 use std::str::FromStr;
@@ -55,6 +56,37 @@ pub struct KeptStop {
     pub at: i64,
     /// See [`stop_setting`].
     pub setting: u32,
+}
+
+/// Where the event time of a partition stood when its offset was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionTime {
+    /// Its watermark, in milliseconds since 1970.
+    pub watermark: i64,
+    /// It brought nothing for a while, and holds nobody's time back.
+    pub is_idle: bool,
+}
+
+impl PartitionTime {
+    /// Puts it behind a pointer and its stop, unless there is no room for it: nobody needs it but idle partitions.
+    pub fn behind(self, metadata: String) -> String {
+        let sign = if self.is_idle { 'i' } else { 'w' };
+        let with_time = format!("{metadata}:{sign}{}", self.watermark);
+        if with_time.len() <= LIMIT { with_time } else { metadata }
+    }
+
+    /// What a metadata of ours says of it.
+    pub fn read(metadata: &str) -> Option<Self> {
+        let (_, last) = metadata.strip_prefix(PREFIX)?.rsplit_once(':')?;
+        let is_idle = match last.chars().next()? {
+            'w' => false,
+            'i' => true,
+            _ => return None,
+        };
+        let watermark = last[1..].parse().ok()?;
+        metadata.parse::<Pointer>().ok()?;
+        Some(Self { watermark, is_idle })
+    }
 }
 
 /// What a committed offset's metadata turned out to be.
@@ -191,9 +223,12 @@ impl FromStr for Pointer {
 fn parse(text: &str) -> Option<Pointer> {
     let mut fields = text.strip_prefix(PREFIX)?.split(':');
     let (bundle, task, seq, hash) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-    let stop = fields.next();
+    let mut behind = fields.next();
+    if behind.is_some_and(|stop| stop.contains('@')) {
+        behind = fields.next();
+    }
     let seq = seq.parse().ok().filter(|_| task_id::is_number(seq))?;
-    let is_whole = fields.next().is_none() && stop.is_none_or(|stop| stop.contains('@')) && task_id::is_one(task);
+    let is_whole = fields.next().is_none() && behind.is_none_or(is_time) && task_id::is_one(task);
     let pointer = match (bundle, hash) {
         ("-", "-") if seq == 0 => Pointer::first(task),
         ("-", _) | (_, "-") => return None,
@@ -206,6 +241,11 @@ fn parse(text: &str) -> Option<Pointer> {
         _ => return None,
     };
     is_whole.then_some(pointer)
+}
+
+fn is_time(text: &str) -> bool {
+    let digits = text.strip_prefix(['w', 'i']);
+    digits.is_some_and(|digits| digits.parse::<i64>().is_ok_and(|at| at.to_string() == digits))
 }
 
 /// The version of a pointer of any version: `sb<digits>:`. `None`: no pointer.
@@ -307,6 +347,10 @@ mod tests {
             "sb1:../../x:views/3:1:9f86d081884c7d65",
             "sb1:ab:views/3:1:9f86d081884c7d65:x",
             "sb1:ab:views/3:1:9f86d081884c7d65:5@1:y",
+            "sb1:ab:views/3:1:9f86d081884c7d65:w",
+            "sb1:ab:views/3:1:9f86d081884c7d65:w+5",
+            "sb1:ab:views/3:1:9f86d081884c7d65:w5:5@1",
+            "sb1:ab:views/3:1:9f86d081884c7d65:5@1:w5:w5",
             "sb1:ab:views/3:99999999999999999999:9f86d081884c7d65",
             long.as_str(),
         ];
@@ -388,6 +432,35 @@ mod tests {
         assert_eq!(text, format!("{GOLDEN}:4711@5e1e2bca"));
         assert_eq!(KeptStop::read(&text), Some(stop));
         assert_eq!(golden().with_stop(None), GOLDEN);
+    }
+
+    #[test]
+    fn the_time_of_a_partition_rides_last_and_hides_nothing() {
+        let stop = KeptStop {
+            at: 4711,
+            setting: 0x5e1e_2bca,
+        };
+        let time = |watermark, is_idle| PartitionTime { watermark, is_idle };
+        for (metadata, kept) in [
+            (golden().with_stop(None), None),
+            (golden().with_stop(Some(stop)), Some(stop)),
+        ] {
+            assert_eq!(PartitionTime::read(&metadata), None);
+            for (at, text) in [
+                (time(-1, true), "i-1"),
+                (time(1_700_000_000_000, false), "w1700000000000"),
+            ] {
+                let ridden = at.behind(metadata.clone());
+                assert_eq!(ridden, format!("{metadata}:{text}"));
+                assert_eq!(PartitionTime::read(&ridden), Some(at));
+                assert_eq!(ridden.parse(), Ok(golden()));
+                assert_eq!(KeptStop::read(&ridden), kept);
+            }
+        }
+        let long = "x".repeat(LIMIT - 2);
+        assert_eq!(time(5, false).behind(long.clone()), long, "there is no room for it");
+        assert_eq!(PartitionTime::read("w5"), None);
+        assert_eq!(PartitionTime::read("sb1:nonsense:w5"), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod start_matrix;
 mod restart;
 mod commits;
 mod data;
+mod event_time;
 mod examples;
 mod group;
 mod crash;

@@ -1,9 +1,10 @@
 //! Which partitions of an input hold the time of their tasks back, and which are idle: the end of their log is reached
 //! and they brought nothing for a while.
 
+use crate::offset_metadata::PartitionTime;
 use crate::record::TopicPartition;
 use crate::task_id::TaskIds;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// If nobody looked for longer than this, records may have waited meanwhile: that time does not count.
@@ -22,6 +23,8 @@ struct Activity {
     /// When it brought something, or could not be read yet.
     since: Instant,
     is_idle: bool,
+    /// Where its event time stood when it was last looked at.
+    watermark: Option<i64>,
 }
 
 impl Idleness {
@@ -32,6 +35,7 @@ impl Idleness {
                 task: task_ids.task(at),
                 since: now,
                 is_idle: false,
+                watermark: None,
             };
             self.partitions.insert(at.clone(), activity);
         }
@@ -61,9 +65,30 @@ impl Idleness {
         others.map(|(other, _)| other.clone()).collect()
     }
 
+    /// What is told of a partition's time to the other members of the group.
+    pub(super) fn time(&self, at: &TopicPartition) -> Option<PartitionTime> {
+        let Activity { watermark, is_idle, .. } = self.partitions.get(at)?;
+        Some(PartitionTime {
+            watermark: (*watermark)?,
+            is_idle: *is_idle,
+        })
+    }
+
+    /// Notes where the time of a partition stands.
+    pub(super) fn note(&mut self, at: &TopicPartition, watermark: i64) {
+        if let Some(activity) = self.partitions.get_mut(at) {
+            activity.watermark = Some(watermark);
+        }
+    }
+
     /// Looks again: `at_end` says of a partition whether the end of its log is reached, and after how long without a
-    /// record it is idle then.
-    pub(super) fn look(&mut self, now: Instant, at_end: impl Fn(&TopicPartition) -> Option<Duration>) {
+    /// record it is idle then. The tasks of which one became idle.
+    pub(super) fn look(
+        &mut self,
+        now: Instant,
+        at_end: impl Fn(&TopicPartition) -> Option<Duration>,
+    ) -> BTreeSet<String> {
+        let mut newly_idle = BTreeSet::new();
         let gap = self
             .looked
             .replace(now)
@@ -71,10 +96,16 @@ impl Idleness {
         for (at, activity) in &mut self.partitions {
             match at_end(at) {
                 Some(_) if gap > GAP => activity.since = (activity.since + gap).min(now),
-                Some(after) => activity.is_idle = now.duration_since(activity.since) >= after,
+                Some(after) if now.duration_since(activity.since) >= after => {
+                    if !std::mem::replace(&mut activity.is_idle, true) {
+                        newly_idle.insert(activity.task.clone());
+                    }
+                }
+                Some(_) => activity.is_idle = false,
                 None => (activity.since, activity.is_idle) = (now, false),
             }
         }
+        newly_idle
     }
 
     /// The tasks, each with its partitions and whether they are idle.
@@ -101,6 +132,7 @@ mod tests {
             task: task.to_owned(),
             since,
             is_idle: false,
+            watermark: None,
         }
     }
 
@@ -119,7 +151,15 @@ mod tests {
             idleness.look(after(ms), at_end);
             assert_eq!(idleness.others(&at("a", 0)), [at("b", 0)], "{ms}");
         }
-        idleness.look(after(1000), at_end);
+        assert_eq!(idleness.look(after(1000), at_end), BTreeSet::from(["a/0".to_owned()]));
+        assert!(idleness.look(after(1050), at_end).is_empty(), "it is told once");
+        assert_eq!(idleness.time(&at("b", 0)), None);
+        idleness.note(&at("b", 0), 7);
+        let time = PartitionTime {
+            watermark: 7,
+            is_idle: true,
+        };
+        assert_eq!(idleness.time(&at("b", 0)), Some(time));
         assert!(idleness.others(&at("a", 0)).is_empty());
         assert_eq!(idleness.others(&at("b", 0)), [at("a", 0)], "it has records to read");
         assert_eq!(

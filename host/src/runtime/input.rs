@@ -13,6 +13,9 @@ use crate::task_id::TaskIds;
 use std::collections::HashMap;
 use std::time::Duration;
 
+/// How often the group is asked where the time of others stands, while partitions of a worker are idle.
+const OTHERS_LOOK: Duration = Duration::from_millis(500);
+
 /// A set of sources that one consumer reads, or a file.
 pub(super) enum WorkerInput {
     Kafka(Box<GroupInput>),
@@ -36,6 +39,9 @@ pub(super) struct GroupInput {
     pub(super) task_ids: TaskIds,
     /// Which of its partitions hold time back.
     pub(super) idleness: Idleness,
+    /// When the group is asked again where the time of others stands, and where the last of those is that is not idle.
+    pub(super) others_look: Interval,
+    pub(super) least_of_others: Option<i64>,
     /// Partitions that the group takes away and waits for.
     pub(super) revoking: Vec<TopicPartition>,
     /// What came of the commit of a checkpoint; `None`: no answer yet.
@@ -94,6 +100,8 @@ impl GroupInput {
             interval: every.map(Interval::new),
             task_ids: TaskIds::of(kafka.iter().copied()),
             idleness: Idleness::default(),
+            others_look: Interval::new(OTHERS_LOOK),
+            least_of_others: None,
             revoking: Vec::new(),
             answer: None,
             partitions: HashMap::new(),
@@ -130,6 +138,8 @@ mod tests {
             interval: None,
             task_ids: TaskIds::of([]),
             idleness: Idleness::default(),
+            others_look: Interval::new(OTHERS_LOOK),
+            least_of_others: None,
             revoking: vec![at(0), at(1)],
             answer: None,
             partitions: HashMap::new(),

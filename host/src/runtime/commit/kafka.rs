@@ -94,10 +94,15 @@ impl Groups for Worker {
 
     fn metadata(&self, of: &Partition, pointer: &Pointer) -> String {
         let reader = self.readers().find(|(input, _)| *input == of.input);
-        reader.map_or_else(
+        let metadata = reader.map_or_else(
             || pointer.to_string(),
             |(_, reader)| reader.metadata_for(&of.at, pointer),
-        )
+        );
+        let member = self.members().find(|(input, _)| *input == of.input);
+        match member.and_then(|(_, member)| member.idleness.time(&of.at)) {
+            Some(time) => time.behind(metadata),
+            None => metadata,
+        }
     }
 
     fn begin_commit(&mut self, positions: Vec<(usize, Vec<Committable>)>) {

@@ -43,6 +43,8 @@ pub(in crate::runtime) struct OwnedTask {
     /// A partition joined it that its checkpoint does not know: the next checkpoint covers it, whether or not anything
     /// was read.
     has_joined: bool,
+    /// What rides with its offsets is not what is known: the next checkpoint covers it as well.
+    has_news: bool,
     /// What it has of each store.
     stores: Vec<StoreSchema>,
     /// Stores that go with the next commit, whether or not anything is read.
@@ -81,6 +83,7 @@ impl OwnedTask {
             basing: None,
             committed: clock::now(),
             has_joined: false,
+            has_news: false,
             stores,
             dropped,
         };
@@ -256,8 +259,15 @@ impl TaskManager {
     /// or its state changed because time moved.
     pub(in crate::runtime) fn owes_checkpoint(&self) -> bool {
         let has_changed = |task: &OwnedTask| task.state.as_ref().is_some_and(|state| !state.is_clean());
-        let owes = |task: &OwnedTask| task.has_joined || !task.dropped.is_empty() || has_changed(task);
+        let owes = |task: &OwnedTask| task.has_joined || task.has_news || !task.dropped.is_empty() || has_changed(task);
         self.tasks.values().any(owes)
+    }
+
+    /// What is known of a task's partitions goes to the group with the next checkpoint, whether or not anything is read.
+    pub(in crate::runtime) fn tell_group(&mut self, name: &str) {
+        if let Some(task) = self.tasks.get_mut(name) {
+            task.has_news = true;
+        }
     }
 
     /// Whether a task is here, with its state.
@@ -305,7 +315,7 @@ impl TaskManager {
                 }
                 task.pointer = pointer.clone();
                 task.committed = clock::now();
-                task.has_joined = false;
+                (task.has_joined, task.has_news) = (false, false);
                 task.dropped.clear();
                 task.deltas += 1;
                 task.renew_base(&pointer.task, &self.shared);

@@ -4,6 +4,7 @@
 use super::run::Worker;
 use crate::clock;
 use crate::error::Result;
+use crate::offset_metadata::PartitionTime;
 use crate::record::TopicPartition;
 use crate::runtime::batch::{Done, MovedBy, Watermarks};
 use crate::runtime::input::WorkerInput;
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 /// How often a worker looks what time does by itself.
 pub(super) const TIME_LOOK: Duration = Duration::from_millis(100);
+
+/// How long the group may take to answer where the time of others stands.
+const OTHERS_LIMIT: Duration = Duration::from_millis(500);
 
 /// A task whose time may move, with a partition of its own to which whatever comes of it is put down.
 struct Timed {
@@ -34,7 +38,7 @@ impl Worker {
             if tasks.is_empty() {
                 continue;
             }
-            let elsewhere = self.least_active(&tasks)?;
+            let elsewhere = self.least_active(input, &tasks)?;
             for timed in tasks {
                 // What fired before may have made the group take it.
                 if !self.owned.has(&timed.task) {
@@ -83,7 +87,9 @@ impl Worker {
             .filter(|of| of.end.is_some_and(|end| of.next >= end));
         let after = |source: usize| sources[member.sources[source]].time().idle_after;
         let at_end: HashMap<_, _> = ended.map(|of| (of.partition, after(of.source))).collect();
-        member.idleness.look(clock::now(), |at| at_end.get(at).copied());
+        let newly_idle = member.idleness.look(clock::now(), |at| at_end.get(at).copied());
+        // Whoever waits for its time is not to wait for it any more.
+        newly_idle.iter().for_each(|task| self.owned.tell_group(task));
     }
 
     /// The tasks of an input behind which something goes by time.
@@ -123,22 +129,48 @@ impl Worker {
         }
     }
 
-    /// For each task the least watermark of the partitions of other tasks that are not idle; none if all are.
-    fn least_active(&mut self, tasks: &[Timed]) -> Result<HashMap<String, i64>> {
+    /// For each task the least watermark of the partitions of other tasks that are not idle; none if all are. Those of
+    /// other workers and processes are known by what they committed.
+    fn least_active(&mut self, input: usize, tasks: &[Timed]) -> Result<HashMap<String, i64>> {
         let mut least: Vec<(String, Option<i64>)> = Vec::new();
         for timed in tasks {
-            let active = timed.partitions.iter().filter(|(_, is_idle)| !is_idle);
             let watermarks = match self.owned.state(&timed.task) {
-                Some(state) => Watermarks::read(state, active.map(|(at, _)| at))?.partitions,
+                Some(state) => Watermarks::read(state, timed.partitions.iter().map(|(at, _)| at))?.partitions,
                 None => Vec::new(),
             };
-            least.push((timed.task.clone(), watermarks.into_iter().min()));
+            let mut active = Vec::new();
+            if let WorkerInput::Kafka(member) = &mut self.inputs[input] {
+                for ((at, is_idle), watermark) in timed.partitions.iter().zip(watermarks) {
+                    member.idleness.note(at, watermark);
+                    active.extend((!is_idle).then_some(watermark));
+                }
+            }
+            least.push((timed.task.clone(), active.into_iter().min()));
+        }
+        if least.iter().any(|(_, active)| active.is_none()) {
+            least.push((String::new(), self.least_committed(input)?));
         }
         let elsewhere = |(task, _): &(String, Option<i64>)| {
             let others = least.iter().filter(|(other, _)| other != task);
             Some((task.clone(), others.filter_map(|(_, least)| *least).min()?))
         };
         Ok(least.iter().filter_map(elsewhere).collect())
+    }
+
+    /// The least watermark that others committed for partitions that are not idle, as of a moment ago.
+    fn least_committed(&mut self, input: usize) -> Result<Option<i64>> {
+        let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
+            return Ok(None);
+        };
+        let Some(reader) = &member.reader else { return Ok(None) };
+        if member.others_look.due() {
+            let committed = reader.committed_elsewhere(OTHERS_LIMIT)?;
+            let metadata = committed.iter().filter_map(|(_, held)| Some(&held.as_ref()?.1));
+            let times = metadata.filter_map(|metadata| PartitionTime::read(metadata));
+            let active = times.filter(|time| !time.is_idle).map(|time| time.watermark);
+            member.least_of_others = active.min();
+        }
+        Ok(member.least_of_others)
     }
 
     /// Where a task's time is without a record: where its partitions that are not idle let it; if all are, where those

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::membership::TAKEN_FOR_GONE;
 use super::poll::Reader;
 use super::polled::Polled;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::kafka::consumer::CommitRefusal;
 use crate::offset_metadata::Pointer;
 use crate::record::{Committable, TopicPartition};
@@ -163,5 +163,27 @@ impl Reader {
             .into_iter()
             .map(|held| held.map(|held| (held.offset, held.metadata)));
         Ok(owned.into_iter().zip(held).collect())
+    }
+
+    /// What the group holds for the partitions of the run that other readers own, as far as it answers within `limit`.
+    ///
+    /// # Errors
+    /// `Kafka`: it is not allowed.
+    pub fn committed_elsewhere(&self, limit: Duration) -> Result<Vec<GroupOffset>> {
+        let placed = self.plan.lines().into_iter().map(|placed| placed.partition);
+        let others: Vec<_> = placed.filter(|at| !self.owns(at)).collect();
+        if others.is_empty() || self.plan.kept_of(&[]).is_some() {
+            return Ok(Vec::new());
+        }
+        match self.lookup(limit).committed(&others) {
+            Ok(held) => {
+                let held = held
+                    .into_iter()
+                    .map(|held| held.map(|held| (held.offset, held.metadata)));
+                Ok(others.into_iter().zip(held).collect())
+            }
+            Err(error) if error.kind == Kind::TimedOut => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 }

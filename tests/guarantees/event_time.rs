@@ -1,0 +1,369 @@
+//! Windows on a real Kafka are those of a plain recomputation, record by record and in that order: over a real log,
+//! whatever dies, on several processes, and while partitions stand still. Rows 54 to 57, 83.
+
+use crate::flow::stop;
+use sandbar_tests::client::{Client, Isolation, Record};
+use sandbar_tests::guard::Folder;
+use sandbar_tests::kafka::Kafka;
+use sandbar_tests::pipeline_file::{PipelineFile, unique};
+use sandbar_tests::process::{self, Process};
+use sandbar_tests::wait::{self, seconds, setting};
+use sandbar_tests::{root, skip};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a partition puts out: key, value, time.
+type Row = (String, Value, i64);
+
+/// Counts per key in tumbling windows, by the rules alone: a record is seen, then time moves.
+struct Recomputed {
+    size: i64,
+    out_of_orderness: i64,
+    watermark: i64,
+    /// By the last moment of the window, and the key.
+    open: BTreeMap<(i64, String), u64>,
+    rows: Vec<Row>,
+    late: usize,
+}
+
+impl Recomputed {
+    fn new(size: i64, out_of_orderness: i64) -> Self {
+        Self {
+            size,
+            out_of_orderness,
+            watermark: i64::MIN,
+            open: BTreeMap::new(),
+            rows: Vec::new(),
+            late: 0,
+        }
+    }
+
+    fn see(&mut self, key: &str, at: i64) {
+        let last = at - at.rem_euclid(self.size) + self.size - 1;
+        match last <= self.watermark {
+            true => self.late += 1,
+            false => *self.open.entry((last, key.to_owned())).or_default() += 1,
+        }
+        self.move_to(at - self.out_of_orderness - 1);
+    }
+
+    fn move_to(&mut self, watermark: i64) {
+        self.watermark = self.watermark.max(watermark);
+        while let Some(first) = self.open.first_entry().filter(|first| first.key().0 <= self.watermark) {
+            let ((last, key), count) = first.remove_entry();
+            let row = json!({ "start": last + 1 - self.size, "end": last + 1, "count": count });
+            self.rows.push((key, row, last));
+        }
+    }
+}
+
+/// Topics with `window-count` between them.
+struct Windowed {
+    client: Client,
+    input: String,
+    output: String,
+    late: String,
+    file: PipelineFile,
+    partitions: i32,
+    size: i64,
+    out_of_orderness: i64,
+}
+
+impl Windowed {
+    fn new(name: &str, partitions: i32, size: i64, out_of_orderness: i64, source: &str) -> Self {
+        let (kafka, name) = (Kafka::shared(), unique(name));
+        let client = kafka.client();
+        let [input, output, late] = ["in", "out", "late"].map(|of| format!("{name}-{of}"));
+        [&input, &output, &late].map(|topic| client.create_topic(topic, partitions));
+        let source = format!(
+            "topics = [\"{input}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"\n\
+             max-out-of-orderness = \"{out_of_orderness}ms\"\n{source}"
+        );
+        let mut file = PipelineFile::new(&kafka.bootstrap(), &name, &source, &output);
+        file.plugin = process::component("window-count");
+        file.operator = format!("config = {{ size = \"{size}ms\" }}");
+        file.tables = format!(
+            "[sink.late]\nfrom = [\"op.late\"]\ntopic = \"{late}\"\n\
+             [checkpoint]\ninterval = \"100ms\"\nstore = \"checkpoints\""
+        );
+        Self {
+            client,
+            input,
+            output,
+            late,
+            file,
+            partitions,
+            size,
+            out_of_orderness,
+        }
+    }
+
+    fn send(&self, records: &[Record]) {
+        self.client.producer().send(records);
+    }
+
+    /// What each partition owes, if its input ends where it does.
+    fn owed(&self, is_ended: bool) -> BTreeMap<i32, Recomputed> {
+        let mut owed: BTreeMap<i32, Recomputed> = BTreeMap::new();
+        for record in self.client.read(&self.input, Isolation::Committed) {
+            let key = String::from_utf8(record.key.clone().expect("a key")).expect("text");
+            let of = owed
+                .entry(record.place())
+                .or_insert_with(|| Recomputed::new(self.size, self.out_of_orderness));
+            of.see(&key, record.timestamp.expect("a time"));
+        }
+        if is_ended {
+            owed.values_mut().for_each(|of| of.move_to(i64::MAX));
+        }
+        owed
+    }
+
+    fn shown(&self) -> BTreeMap<i32, Vec<Row>> {
+        let mut shown: BTreeMap<i32, Vec<Row>> = BTreeMap::new();
+        for record in self.client.read(&self.output, Isolation::Committed) {
+            let key = String::from_utf8(record.key.clone().expect("a key")).expect("text");
+            let value = serde_json::from_str(&record.text()).expect("JSON");
+            let row = (key, value, record.timestamp.expect("a time"));
+            shown.entry(record.place()).or_default().push(row);
+        }
+        shown
+    }
+
+    /// Whether all that is owed is there. Panics with the first difference that waiting cannot mend.
+    fn is_complete(&self, is_ended: bool) -> bool {
+        let shown = self.shown();
+        let mut complete = true;
+        for (partition, owed) in self.owed(is_ended) {
+            let shown = shown.get(&partition).map(Vec::as_slice).unwrap_or_default();
+            for (index, (owed, shown)) in owed.rows.iter().zip(shown).enumerate() {
+                assert_eq!(shown, owed, "output {index} of partition {partition}");
+            }
+            let (has, owes) = (shown.len(), owed.rows.len());
+            assert!(
+                has <= owes,
+                "partition {partition} shows {has} windows and {owes} are owed"
+            );
+            complete &= has == owes;
+        }
+        complete
+    }
+
+    fn late(&self) -> usize {
+        self.client.read(&self.late, Isolation::Committed).len()
+    }
+}
+
+/// Records of `keys` keys whose times go up by 0 to 30 ms, in a disorder of up to 200 ms.
+fn disorder(topic: &str, from: i64, count: i64, keys: i64) -> Vec<Record> {
+    let record = |number: i64| {
+        let chance = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407)
+            >> 33;
+        let at = 1_700_000_000_000 + number * 15 - chance.rem_euclid(200);
+        Record::keyed(topic, &format!("key-{}", chance.rem_euclid(keys)), &number.to_string()).at(at)
+    };
+    (from..from + count).map(record).collect()
+}
+
+/// Client and time of each line of the log.
+fn access_log(text: &str) -> Vec<(String, i64)> {
+    let line = |line: &str| {
+        let (client, rest) = line.split_once(' ').expect("a client");
+        let time = rest
+            .split_once('[')
+            .and_then(|(_, rest)| rest.split_once(' '))
+            .expect("a time")
+            .0;
+        let number = |range: std::ops::Range<usize>| time[range].parse::<i64>().expect("a number");
+        assert_eq!(&time[2..12], "/May/2015:", "the log is of one month");
+        // The first of May 2015 is day 16,556 since 1970.
+        let days = 16_556 + number(0..2) - 1;
+        let at = (((days * 24 + number(12..14)) * 60 + number(15..17)) * 60 + number(18..20)) * 1000;
+        (client.to_owned(), at)
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn windows_of_a_real_log_are_exact_and_what_is_late_is_told() {
+    let path = root().join("../shared/data/access.log");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        return skip(
+            "event_time::windows_of_a_real_log",
+            &format!("{} is not there", path.display()),
+        );
+    };
+    for (bound, late) in [(10_000, 7813), (30_000, 4500), (45_000, 2055), (59_000, 0)] {
+        let windowed = Windowed::new("access-log", 1, 1000, bound, "stop = \"latest\"");
+        let lines = access_log(&text);
+        let record = |(client, at): &(String, i64)| Record::keyed(&windowed.input, client, "").at(*at);
+        windowed.send(&lines.iter().map(record).collect::<Vec<_>>());
+        let ended = windowed.file.run().wait(seconds(120));
+        assert_eq!(ended.code, Some(0), "{}", ended.text);
+        assert_eq!(windowed.owed(true)[&0].late, late, "the recomputation itself");
+        assert!(windowed.is_complete(true), "all windows are there");
+        assert_eq!(windowed.late(), late, "for a bound of {bound} ms");
+    }
+}
+
+#[test]
+fn windows_are_exact_whatever_dies() {
+    let windowed = Windowed::new("windows-die", 4, 1000, 150, "");
+    let kills = setting("SANDBAR_KILLS", 5);
+    for kill in 0..kills as i64 {
+        windowed.send(&disorder(&windowed.input, kill * 2000, 2000, 20));
+        let mut run = windowed.file.run();
+        run.wait_placed(4, seconds(60));
+        std::thread::sleep(Duration::from_millis((kill * 137 % 500) as u64));
+        run.kill();
+    }
+    let run = windowed.file.run();
+    wait::until_true("each window is there once", seconds(120), || {
+        windowed.is_complete(false)
+    });
+    stop(run);
+    assert!(windowed.is_complete(false), "nothing came behind it");
+}
+
+#[test]
+fn windows_are_exact_on_one_process_three_and_one_again() {
+    let windowed = Windowed::new("windows-move", 4, 1000, 150, "");
+    let mut sent = 0;
+    let mut more = || {
+        windowed.send(&disorder(&windowed.input, sent, 3000, 20));
+        sent += 3000;
+    };
+    more();
+    let first = windowed.file.run_member("-a");
+    more();
+    let others = ["-b", "-c"].map(|member| windowed.file.run_member(member));
+    more();
+    wait::until_true("each window is there once, on three", seconds(120), || {
+        windowed.is_complete(false)
+    });
+    more();
+    others.map(stop);
+    more();
+    wait::until_true("each window is there once, on one again", seconds(120), || {
+        windowed.is_complete(false)
+    });
+    stop(first);
+}
+
+#[test]
+fn a_restore_goes_on_where_time_stood() {
+    let windowed = Windowed::new("time-stays", 1, 1000, 0, "");
+    let at = |at: i64| Record::keyed(&windowed.input, "k", "").at(at);
+    windowed.send(&[at(10_500), at(20_500)]);
+    let run = windowed.file.run();
+    wait::until_true("the first window closed", seconds(60), || windowed.is_complete(false));
+    stop(run);
+    // Without the watermark of before this one would be in time, for it would be the first that is seen.
+    windowed.send(&[at(19_000)]);
+    std::fs::remove_dir_all(windowed.file.path("state")).expect("the local state is deleted");
+    let run = windowed.file.run();
+    wait::until_true("it is late", seconds(60), || windowed.late() == 1);
+    stop(run);
+    assert!(windowed.is_complete(false));
+}
+
+#[test]
+fn one_record_in_microseconds_closes_nothing() {
+    let mut windowed = Windowed::new("microseconds", 1, 1000, 0, "on-bad-time = \"skip\"\nstop = \"latest\"");
+    windowed.file.source += "\nevent-time = \"/at\"";
+    let at = |at: i64| Record::keyed(&windowed.input, "k", &json!({ "at": at }).to_string());
+    windowed.send(&[at(10_100), at(1_700_000_000_000_000), at(10_200), at(10_900)]);
+    let ended = windowed.file.run().wait(seconds(60));
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    let expected = (
+        "k".to_owned(),
+        json!({ "start": 10_000, "end": 11_000, "count": 3 }),
+        10_999,
+    );
+    assert_eq!(windowed.shown(), BTreeMap::from([(0, vec![expected])]));
+    assert_eq!(windowed.late(), 0);
+}
+
+#[test]
+fn a_bad_time_stops_the_run_unless_something_else_is_said() {
+    let mut windowed = Windowed::new("bad-time", 1, 1000, 0, "stop = \"latest\"");
+    windowed.file.source += "\nevent-time = \"/at\"";
+    let value = json!({ "at": 1_700_000_000_000_000_i64 }).to_string();
+    windowed.send(&[Record::keyed(&windowed.input, "k", &value)]);
+    let ended = windowed.file.run().wait(seconds(60));
+    assert_eq!(ended.code, Some(10), "{}", ended.text);
+    for said in ["offset 0", "1700000000000000", "year 9999", "on-bad-time"] {
+        assert!(ended.text.contains(said), "`{said}` in {}", ended.text);
+    }
+}
+
+/// Three partitions that bring one record each and then stand still, and one that goes on.
+fn quiet_windows_close(members: usize, workers: usize) {
+    let idle_after = "idle-after = \"500ms\"";
+    let mut windowed = Windowed::new("quiet", 4, 1000, 0, idle_after);
+    windowed.file.top = format!("workers = {workers}");
+    let placed = |partition: i32, at: i64| Record {
+        key: Some(format!("of-{partition}").into_bytes()),
+        ..Record::placed(&windowed.input, partition, "").at(at)
+    };
+    windowed.send(&(0..4).map(|partition| placed(partition, 10_500)).collect::<Vec<_>>());
+    let members = (0..members).map(|member| windowed.file.run_member(&format!("-{member}")));
+    let members: Vec<Process> = members.collect();
+    let mut at = 20_000;
+    wait::until_true("the windows of the quiet partitions close", seconds(90), || {
+        at += 1000;
+        windowed.send(&[placed(0, at)]);
+        let shown = windowed.shown();
+        (0..4).all(|partition| shown.get(&partition).is_some_and(|rows| !rows.is_empty()))
+    });
+    let shown = windowed.shown();
+    for partition in 0..4 {
+        let row = (
+            format!("of-{partition}"),
+            json!({ "start": 10_000, "end": 11_000, "count": 1 }),
+            10_999,
+        );
+        assert_eq!(shown[&partition][0], row);
+    }
+    members.into_iter().for_each(stop);
+}
+
+#[test]
+fn windows_of_quiet_partitions_close_while_others_move_on_one_process() {
+    quiet_windows_close(1, 1);
+}
+
+#[test]
+fn windows_of_quiet_partitions_close_while_others_move_on_four_processes() {
+    quiet_windows_close(4, 1);
+}
+
+#[test]
+fn a_file_ends_time_where_it_ends() {
+    let folder = Folder::new("sandbar-event-time-");
+    let line = |key: &str, at: i64| json!({ "key": key, "value": "", "timestamp": at }).to_string() + "\n";
+    let lines = [line("a", 1_500), line("b", 1_700), line("a", 1_900)].concat();
+    std::fs::write(folder.path().join("in.jsonl"), lines).expect("the input");
+    let text = format!(
+        "name = \"ends\"\n[source.in]\nfile = \"in.jsonl\"\n\
+         [operator.op]\nplugin = \"{}\"\ninputs = [\"in\"]\nconfig = {{ size = \"1s\" }}\n\
+         [sink.out]\nfrom = [\"op\"]\nfile = \"out.jsonl\"\n",
+        process::component("window-count").display()
+    );
+    let file = folder.path().join("ends.toml");
+    std::fs::write(&file, text).expect("the pipeline file");
+    let ended = process::run(&["run", &file.display().to_string()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    let out = std::fs::read_to_string(folder.path().join("out.jsonl")).expect("the output");
+    let rows: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let keys: Vec<_> = rows
+        .iter()
+        .map(|row| (row["key"].clone(), row["timestamp"].clone()))
+        .collect();
+    assert_eq!(keys, [(json!("a"), json!(1999)), (json!("b"), json!(1999))], "{out}");
+}
