@@ -40,9 +40,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Postcard {
 
     #[inline]
     fn write(value: &T, into: &mut Vec<u8>) -> Result<(), String> {
-        postcard::to_io(value, into)
-            .map(drop)
-            .map_err(|error| error.to_string())
+        postcard::serialize_with_flavor(value, Appended(into)).map_err(|error| error.to_string())
     }
 
     #[inline]
@@ -56,6 +54,29 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Postcard {
 
     fn schema() -> Option<serde_json::Value> {
         schema::of::<T>()
+    }
+}
+
+/// Adds what postcard writes to bytes that are there: its own way of doing so writes byte by byte.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Appended<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
     }
 }
 

@@ -201,8 +201,24 @@ pub struct Changes {
 }
 
 impl Changes {
-    pub(crate) fn put(&mut self, store: u8, key: u32, user_key: Option<&[u8]>, value: &[u8]) {
+    pub(super) fn put(&mut self, store: u8, key: u32, user_key: Option<&[u8]>, value: &[u8]) {
         self.push(store, batches::ChangeKind::Put, key, user_key, Some(value));
+    }
+
+    /// Puts what `write` adds to the bytes that it gets; nothing, if it fails.
+    pub(crate) fn put_written<E>(
+        &mut self,
+        store: u8,
+        key: u32,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        write(&mut self.value.bytes)?;
+        self.value.ends.push(self.value.bytes.len() as u32);
+        self.store.push(store);
+        self.kind.push(batches::ChangeKind::Put as u8);
+        self.key.push(key);
+        self.user_key.push(None);
+        Ok(())
     }
 
     pub(crate) fn delete(&mut self, store: u8, key: u32, user_key: Option<&[u8]>) {
@@ -217,7 +233,7 @@ impl Changes {
         self.push(store, batches::ChangeKind::Clear, key, None, None);
     }
 
-    pub(super) fn reserve(&mut self, changes: usize, bytes: usize) {
+    pub(crate) fn reserve(&mut self, changes: usize, bytes: usize) {
         self.store.reserve(changes);
         self.kind.reserve(changes);
         self.key.reserve(changes);

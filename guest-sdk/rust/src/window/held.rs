@@ -122,16 +122,15 @@ impl<S: Serialize + DeserializeOwned + 'static> Held<S> {
     }
 
     pub(super) fn finish(&mut self, into: &mut Changes) -> Result<(), Failure> {
-        let mut bytes = Vec::new();
+        into.reserve(self.changed.len(), self.stored.bytes.len());
         for &key in &self.changed {
             let Some(slot) = &self.keys[key as usize] else {
                 continue;
             };
             if !slot.of.panes.is_empty() {
-                bytes.clear();
-                codec::write::<OfKey<S>, Postcard>(self.name, &slot.of, &mut bytes)
+                let write = |bytes: &mut Vec<u8>| codec::write::<OfKey<S>, Postcard>(self.name, &slot.of, bytes);
+                into.put_written(self.store, key, write)
                     .map_err(|refusal| Failure::Fail(refusal.reason().to_owned()))?;
-                into.put(self.store, key, None, &bytes);
             } else if !self.stored.is_empty() && self.stored.get(key as usize).is_some() {
                 into.delete(self.store, key, None);
             }

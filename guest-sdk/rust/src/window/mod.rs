@@ -39,10 +39,12 @@
 
 mod span;
 mod spec;
+mod config;
 mod aggregate;
 mod held;
 mod turn;
 mod windowed;
+pub mod json;
 
 #[cfg(test)]
 mod tests;

@@ -36,9 +36,9 @@ pub(super) enum Step<A: Aggregate> {
     Timer { timer: Option<i64> },
     Created { at: usize },
     Added { at: usize, undo: A::Undo },
-    Bounds { at: usize, bounds: Bounds },
+    Bounds { at: usize, bounds: Box<Bounds> },
     Shown { at: usize, shown: Vec<Shown<A::State>> },
-    Removed { at: usize, pane: Pane<A::State> },
+    Removed { at: usize, pane: Box<Pane<A::State>> },
     Merged { panes: Vec<Pane<A::State>> },
 }
 
@@ -297,12 +297,12 @@ impl<A: Aggregate> Turn<'_, A> {
     }
 
     fn remove(&mut self, at: usize) {
-        let pane = self.of.panes.remove(at);
+        let pane = Box::new(self.of.panes.remove(at));
         self.steps.push(Step::Removed { at, pane });
     }
 
     fn note_bounds(&mut self, at: usize) {
-        let bounds = Bounds::of(&self.of.panes[at]);
+        let bounds = Box::new(Bounds::of(&self.of.panes[at]));
         self.steps.push(Step::Bounds { at, bounds });
     }
 }
@@ -339,7 +339,7 @@ impl<A: Aggregate> Step<A> {
             Self::Added { at, undo } => aggregate.undo(&mut of.panes[at].state, undo),
             Self::Bounds { at, bounds } => bounds.give_back(&mut of.panes[at]),
             Self::Shown { at, shown } => of.panes[at].shown = shown,
-            Self::Removed { at, pane } => of.panes.insert(at, pane),
+            Self::Removed { at, pane } => of.panes.insert(at, *pane),
             Self::Merged { panes } => of.panes = panes,
         }
     }

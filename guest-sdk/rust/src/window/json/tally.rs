@@ -1,0 +1,429 @@
+//! The aggregates, and what each of them keeps.
+
+use serde::{Deserialize, Serialize};
+
+use super::distinct::{Distinct, Forget};
+use super::found::{Found, Number, What, float};
+use super::quantile::Sketch;
+use crate::window::Aggregate;
+use crate::{Refusal, dead_letter, fail};
+
+/// The aggregates of a configuration, all at once. What they amount to is the members of a JSON object, in their order:
+/// `"views":3,"slowest":12`.
+#[derive(Debug, Default)]
+pub struct Tallies {
+    pub(super) all: Vec<Tally>,
+}
+
+/// What the pointers of the aggregates met in a record.
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub(super) found: Vec<Option<Found>>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// As JSON writes it.
+    pub(super) name: String,
+    pub(super) makes: Makes,
+    /// Its pointer's place in what was taken, and the pointer as it is written; nothing if it counts all records.
+    pub(super) of: Option<(usize, String)>,
+}
+
+/// What is made of the values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Makes {
+    Count,
+    Sum,
+    Min,
+    Max,
+    Avg,
+    First,
+    Last,
+    Collect,
+    Distinct,
+    Quantile(f64),
+}
+
+/// What is kept of the values.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Kept {
+    Count(u64),
+    Sum(Option<Total>),
+    Avg { whole: i128, float: f64, count: u64 },
+    Best(Option<Best>),
+    One(Option<(u64, String)>),
+    All(Vec<(u64, String)>),
+    Distinct(Distinct),
+    Quantile(Sketch),
+}
+
+/// Whole numbers and floats apart, so that whole ones stay exact.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Total {
+    whole: i64,
+    float: Option<f64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Best {
+    Number(Number),
+    Text(String),
+}
+
+/// Takes back what a value that was added did.
+#[derive(Debug)]
+pub(super) enum Back {
+    Nothing,
+    One,
+    To(Kept),
+    Distinct(Forget),
+    Number(f64),
+}
+
+impl Makes {
+    /// Whether it asks for more than numbers.
+    pub(super) fn wants_text(self) -> bool {
+        !matches!(self, Self::Count | Self::Sum | Self::Avg | Self::Quantile(_))
+    }
+
+    fn empty(self) -> Kept {
+        match self {
+            Self::Count => Kept::Count(0),
+            Self::Sum => Kept::Sum(None),
+            Self::Min | Self::Max => Kept::Best(None),
+            Self::Avg => Kept::Avg {
+                whole: 0,
+                float: 0.0,
+                count: 0,
+            },
+            Self::First | Self::Last => Kept::One(None),
+            Self::Collect => Kept::All(Vec::new()),
+            Self::Distinct => Kept::Distinct(Distinct::Few(Vec::new())),
+            Self::Quantile(_) => Kept::Quantile(Sketch::default()),
+        }
+    }
+}
+
+fn other_aggregates() -> Refusal {
+    fail("the windows in the state have other aggregates than the configuration: give the operator a new state")
+}
+
+impl Tally {
+    fn add(&self, kept: &mut Kept, taken: &Taken, arrival: u64) -> Result<Back, Refusal> {
+        let Some((of, _)) = &self.of else {
+            return match kept {
+                Kept::Count(count) => {
+                    *count += 1;
+                    Ok(Back::One)
+                }
+                _ => Err(other_aggregates()),
+            };
+        };
+        let Some(found) = taken.found.get(*of).and_then(Option::as_ref) else {
+            return Ok(Back::Nothing);
+        };
+        match kept {
+            Kept::Count(count) => {
+                *count += 1;
+                Ok(Back::One)
+            }
+            Kept::Sum(total) => {
+                let sum = Total::plus(*total, self.number(found)?)?;
+                Ok(Back::To(Kept::Sum(total.replace(sum))))
+            }
+            Kept::Avg { .. } => self.average(kept, self.number(found)?),
+            Kept::Best(best) => {
+                let found = self.comparable(found)?;
+                match self.beats(&found, best.as_ref())? {
+                    true => Ok(Back::To(Kept::Best(best.replace(found)))),
+                    false => Ok(Back::Nothing),
+                }
+            }
+            Kept::One(one) => {
+                let beats = one.as_ref().is_none_or(|(other, _)| self.prefers(arrival, *other));
+                match beats {
+                    true => Ok(Back::To(Kept::One(one.replace((arrival, found.json.clone()))))),
+                    false => Ok(Back::Nothing),
+                }
+            }
+            Kept::All(all) => {
+                all.push((arrival, found.json.clone()));
+                Ok(Back::One)
+            }
+            Kept::Distinct(distinct) => Ok(Back::Distinct(distinct.add(found))),
+            Kept::Quantile(sketch) => {
+                let number = self.number(found)?.float();
+                sketch.add(number);
+                Ok(Back::Number(number))
+            }
+        }
+    }
+
+    fn average(&self, kept: &mut Kept, number: Number) -> Result<Back, Refusal> {
+        let before = kept.clone();
+        let Kept::Avg { whole, float, count } = kept else {
+            return Err(other_aggregates());
+        };
+        match number {
+            Number::Whole(number) => *whole += i128::from(number),
+            Number::Float(number) => *float = finite(*float + number)?,
+        }
+        *count += 1;
+        Ok(Back::To(before))
+    }
+
+    fn number(&self, found: &Found) -> Result<Number, Refusal> {
+        let number = found.number();
+        number.ok_or_else(|| dead_letter(format!("the value at {} is no number", self.pointer())))
+    }
+
+    fn comparable(&self, found: &Found) -> Result<Best, Refusal> {
+        match &found.what {
+            What::Number(number) => Ok(Best::Number(*number)),
+            What::Text(text) => Ok(Best::Text(text.clone())),
+            What::Other => {
+                let pointer = self.pointer();
+                Err(dead_letter(format!(
+                    "the value at {pointer} is neither a number nor a text"
+                )))
+            }
+        }
+    }
+
+    /// Whether it is less, or more, than the best until now.
+    fn beats(&self, found: &Best, best: Option<&Best>) -> Result<bool, Refusal> {
+        let order = match (found, best) {
+            (_, None) => return Ok(true),
+            (Best::Number(found), Some(Best::Number(best))) => found.order(*best),
+            (Best::Text(found), Some(Best::Text(best))) => found.cmp(best),
+            _ => {
+                let pointer = self.pointer();
+                return Err(dead_letter(format!(
+                    "the values at {pointer} are numbers and texts: these do not compare"
+                )));
+            }
+        };
+        Ok(if self.makes == Makes::Min {
+            order.is_lt()
+        } else {
+            order.is_gt()
+        })
+    }
+
+    fn prefers(&self, arrival: u64, other: u64) -> bool {
+        if self.makes == Makes::First {
+            arrival < other
+        } else {
+            arrival > other
+        }
+    }
+
+    fn pointer(&self) -> &str {
+        self.of.as_ref().map_or("", |(_, pointer)| pointer)
+    }
+
+    fn merge(&self, kept: &mut Kept, other: Kept) -> Result<(), Refusal> {
+        match (kept, other) {
+            (Kept::Count(count), Kept::Count(other)) => *count += other,
+            (Kept::Sum(total), Kept::Sum(other)) => {
+                if let Some(other) = other {
+                    let whole = Total::plus(*total, Number::Whole(other.whole))?;
+                    *total = Some(match other.float {
+                        Some(float) => Total::plus(Some(whole), Number::Float(float))?,
+                        None => whole,
+                    });
+                }
+            }
+            (
+                Kept::Avg { whole, float, count },
+                Kept::Avg {
+                    whole: other,
+                    float: other_float,
+                    count: other_count,
+                },
+            ) => {
+                *float = finite(*float + other_float)?;
+                (*whole, *count) = (*whole + other, *count + other_count);
+            }
+            (Kept::Best(best), Kept::Best(Some(other))) => {
+                if self.beats(&other, best.as_ref())? {
+                    *best = Some(other);
+                }
+            }
+            (Kept::One(one), Kept::One(Some(other))) => {
+                if one.as_ref().is_none_or(|(arrival, _)| self.prefers(other.0, *arrival)) {
+                    *one = Some(other);
+                }
+            }
+            (Kept::Best(_), Kept::Best(None)) | (Kept::One(_), Kept::One(None)) => {}
+            (Kept::All(all), Kept::All(others)) => {
+                all.extend(others);
+                all.sort_by_key(|(arrival, _)| *arrival);
+            }
+            (Kept::Distinct(distinct), Kept::Distinct(other)) => distinct.merge(other),
+            (Kept::Quantile(sketch), Kept::Quantile(other)) => sketch.merge(other),
+            _ => return Err(other_aggregates()),
+        }
+        Ok(())
+    }
+
+    fn write(&self, kept: &Kept, into: &mut String) -> Result<(), Refusal> {
+        match (self.makes, kept) {
+            (Makes::Count, Kept::Count(count)) => into.push_str(&count.to_string()),
+            (Makes::Distinct, Kept::Distinct(distinct)) => into.push_str(&distinct.count().to_string()),
+            (Makes::Sum, Kept::Sum(Some(total))) => total.write(into)?,
+            (
+                Makes::Avg,
+                Kept::Avg {
+                    whole,
+                    float: floats,
+                    count,
+                },
+            ) if *count > 0 => {
+                into.push_str(&float((*whole as f64 + floats) / *count as f64));
+            }
+            (Makes::Min | Makes::Max, Kept::Best(Some(Best::Number(number)))) => number.write(into),
+            (Makes::Min | Makes::Max, Kept::Best(Some(Best::Text(text)))) => {
+                into.push_str(&serde_json::to_string(text)?);
+            }
+            (Makes::First | Makes::Last, Kept::One(Some((_, json)))) => into.push_str(json),
+            (Makes::Collect, Kept::All(all)) => {
+                let all: Vec<&str> = all.iter().map(|(_, json)| &json[..]).collect();
+                into.push('[');
+                into.push_str(&all.join(","));
+                into.push(']');
+            }
+            (Makes::Quantile(at), Kept::Quantile(sketch)) => {
+                into.push_str(&sketch.at(at).map_or_else(|| "null".to_owned(), float));
+            }
+            (Makes::Sum, Kept::Sum(None))
+            | (Makes::Avg, Kept::Avg { .. })
+            | (Makes::Min | Makes::Max, Kept::Best(None))
+            | (Makes::First | Makes::Last, Kept::One(None)) => into.push_str("null"),
+            _ => return Err(other_aggregates()),
+        }
+        Ok(())
+    }
+}
+
+fn finite(number: f64) -> Result<f64, Refusal> {
+    match number.is_finite() {
+        true => Ok(number),
+        false => Err(dead_letter("the sum is beyond 64 bits")),
+    }
+}
+
+impl Total {
+    fn plus(total: Option<Self>, number: Number) -> Result<Self, Refusal> {
+        let Self { whole, float } = total.unwrap_or(Self { whole: 0, float: None });
+        Ok(match number {
+            Number::Whole(number) => Self {
+                whole: whole
+                    .checked_add(number)
+                    .ok_or_else(|| dead_letter("the sum is beyond 64 bits"))?,
+                float,
+            },
+            Number::Float(number) => Self {
+                whole,
+                float: Some(finite(float.unwrap_or(0.0) + number)?),
+            },
+        })
+    }
+
+    fn write(self, into: &mut String) -> Result<(), Refusal> {
+        match self.float {
+            None => into.push_str(&self.whole.to_string()),
+            Some(floats) => into.push_str(&float(finite(self.whole as f64 + floats)?)),
+        }
+        Ok(())
+    }
+}
+
+impl Back {
+    fn take(self, kept: &mut Kept) {
+        match (self, kept) {
+            (Self::One, Kept::Count(count)) => *count = count.saturating_sub(1),
+            (Self::One, Kept::All(all)) => drop(all.pop()),
+            (Self::To(before), kept) => *kept = before,
+            (Self::Distinct(forget), Kept::Distinct(distinct)) => distinct.undo(forget),
+            (Self::Number(number), Kept::Quantile(sketch)) => sketch.remove(number),
+            _ => {}
+        }
+    }
+}
+
+impl Aggregate for Tallies {
+    type Item = Taken;
+    type State = Tallied;
+    type Undo = Taking;
+    type Output = Result<String, Refusal>;
+
+    fn empty(&self) -> Tallied {
+        Tallied(self.all.iter().map(|tally| tally.makes.empty()).collect())
+    }
+
+    fn add(&self, state: &mut Tallied, taken: &Taken, arrival: u64) -> Result<Taking, Refusal> {
+        self.check(state)?;
+        let mut undo = Taking(Vec::with_capacity(self.all.len()));
+        for (tally, kept) in self.all.iter().zip(&mut state.0) {
+            match tally.add(kept, taken, arrival) {
+                Ok(back) => undo.0.push(back),
+                Err(refusal) => {
+                    self.undo(state, undo);
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(undo)
+    }
+
+    fn undo(&self, state: &mut Tallied, undo: Taking) {
+        let pairs = undo.0.into_iter().zip(&mut state.0);
+        pairs.for_each(|(back, kept)| back.take(kept));
+    }
+
+    fn merge(&self, state: &mut Tallied, other: Tallied) -> Result<(), Refusal> {
+        self.check(state)?;
+        self.check(&other)?;
+        let pairs = self.all.iter().zip(&mut state.0).zip(other.0);
+        let mut merged = pairs.map(|((tally, kept), other)| tally.merge(kept, other));
+        merged.try_for_each(|merged| merged)
+    }
+
+    fn output(&self, state: &Tallied) -> Result<String, Refusal> {
+        self.check(state)?;
+        let mut members = String::new();
+        for (tally, kept) in self.all.iter().zip(&state.0) {
+            if !members.is_empty() {
+                members.push(',');
+            }
+            members.push_str(&tally.name);
+            members.push(':');
+            tally.write(kept, &mut members)?;
+        }
+        Ok(members)
+    }
+}
+
+impl Tallies {
+    /// A window may be older than the configuration.
+    fn check(&self, state: &Tallied) -> Result<(), Refusal> {
+        let same = |(tally, kept): (&Tally, &Kept)| {
+            std::mem::discriminant(&tally.makes.empty()) == std::mem::discriminant(kept)
+        };
+        match state.0.len() == self.all.len() && self.all.iter().zip(&state.0).all(same) {
+            true => Ok(()),
+            false => Err(other_aggregates()),
+        }
+    }
+}
+
+/// What is kept of a window's records, an entry an aggregate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tallied(Vec<Kept>);
+
+/// Takes a record back, an entry an aggregate.
+#[derive(Debug)]
+pub struct Taking(Vec<Back>);
