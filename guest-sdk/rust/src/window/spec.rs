@@ -148,6 +148,12 @@ impl Windows {
         self
     }
 
+    /// Whether it is the one window of all records.
+    #[must_use]
+    pub fn is_global(&self) -> bool {
+        self.shape == Shape::Global
+    }
+
     /// The same, if it can be.
     pub(super) fn checked(mut self) -> Result<Self, Refusal> {
         match &mut self.shape {
