@@ -97,9 +97,13 @@ impl Codec<Vec<u8>> for Raw {
     }
 }
 
-/// State that cannot be read stops the pipeline: whatever would be made of the record without it would be wrong.
 pub(crate) fn read<T, C: Codec<T>>(store: &str, bytes: &[u8]) -> Result<T, Refusal> {
-    C::read(bytes).map_err(|why| fail(format!("store `{store}` has bytes that cannot be read: {why}")))
+    C::read(bytes).map_err(|why| unreadable(store, &why))
+}
+
+/// State that cannot be read stops the pipeline: whatever would be made of the record without it would be wrong.
+pub(crate) fn unreadable(store: &str, why: &str) -> Refusal {
+    fail(format!("store `{store}` has bytes that cannot be read: {why}"))
 }
 
 /// Adds the value's bytes, or nothing.

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::state::{Changes, Postcard, codec};
 use crate::{Column, Failure, Refusal};
 
+/// More room than for so many windows is not kept from one batch to the next.
+const SPARE_MAX: usize = 16;
+
 /// An open window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Pane<S> {
@@ -59,6 +62,8 @@ pub(super) struct Held<S> {
     keys: Vec<Option<Slot<S>>>,
     /// The keys that were changed, in the order of their first change.
     changed: Vec<u32>,
+    /// Room for windows, which the batches before made.
+    spare: Vec<Vec<Pane<S>>>,
 }
 
 #[derive(Debug)]
@@ -71,7 +76,12 @@ impl<S> Held<S> {
     pub(super) fn begin(&mut self, store: u8, name: &'static str, keys: usize, stored: Column) {
         (self.store, self.name, self.stored) = (store, name, stored);
         self.changed.clear();
-        self.keys.clear();
+        for mut slot in self.keys.drain(..).flatten() {
+            if slot.of.panes.capacity() <= SPARE_MAX {
+                slot.of.panes.clear();
+                self.spare.push(slot.of.panes);
+            }
+        }
         self.keys.resize_with(keys, || None);
     }
 
@@ -112,9 +122,13 @@ impl<S: Serialize + DeserializeOwned + 'static> Held<S> {
             } else {
                 self.stored.get(key as usize)
             };
+            let room = self.spare.pop().unwrap_or_default();
             let of = match stored {
-                Some(bytes) => codec::read::<OfKey<S>, Postcard>(self.name, bytes)?,
-                None => OfKey::default(),
+                Some(bytes) => OfKey::read(bytes, room).map_err(|why| codec::unreadable(self.name, &why))?,
+                None => OfKey {
+                    panes: room,
+                    ..OfKey::default()
+                },
             };
             *slot = Some(Slot { of, is_changed: false });
         }
@@ -139,6 +153,24 @@ impl<S: Serialize + DeserializeOwned + 'static> Held<S> {
     }
 }
 
+impl<S: DeserializeOwned> OfKey<S> {
+    /// As postcard reads it, but into room that is there.
+    fn read(bytes: &[u8], mut panes: Vec<Pane<S>>) -> Result<Self, String> {
+        let error = |error: postcard::Error| error.to_string();
+        let ((arrivals, timer, count), mut rest) =
+            postcard::take_from_bytes::<(u64, Option<i64>, u64)>(bytes).map_err(error)?;
+        for _ in 0..count {
+            let (pane, behind) = postcard::take_from_bytes(rest).map_err(error)?;
+            panes.push(pane);
+            rest = behind;
+        }
+        match rest.len() {
+            0 => Ok(Self { arrivals, timer, panes }),
+            left => Err(format!("{left} bytes are left over")),
+        }
+    }
+}
+
 impl<S> Default for Held<S> {
     fn default() -> Self {
         Self {
@@ -147,6 +179,7 @@ impl<S> Default for Held<S> {
             stored: Column::default(),
             keys: Vec::new(),
             changed: Vec::new(),
+            spare: Vec::new(),
         }
     }
 }
@@ -158,5 +191,42 @@ impl<S> Default for OfKey<S> {
             timer: None,
             panes: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postcard_writes_is_read_and_what_it_would_not_read_is_not() {
+        let pane = |end: i64| Pane {
+            start: -5,
+            end,
+            mark: Some(end - 3),
+            times: None,
+            state: (7u64, "x".to_owned()),
+            shown: Vec::new(),
+        };
+        for count in [0, 1, 3] {
+            let of = OfKey {
+                arrivals: 900,
+                timer: Some(-1),
+                panes: (0..count).map(pane).collect(),
+            };
+            let mut bytes = Vec::new();
+            codec::write::<_, Postcard>("store", &of, &mut bytes).unwrap();
+            let read = OfKey::<(u64, String)>::read(&bytes, Vec::new()).unwrap();
+            assert_eq!(format!("{read:?}"), format!("{of:?}"));
+            bytes.push(0);
+            for end in (0..bytes.len() - 1).chain([bytes.len()]) {
+                assert!(
+                    OfKey::<(u64, String)>::read(&bytes[..end], Vec::new()).is_err(),
+                    "{end} bytes"
+                );
+            }
+        }
+        let endless = [0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        assert!(OfKey::<(u64, String)>::read(&endless, Vec::new()).is_err());
     }
 }
