@@ -65,7 +65,6 @@ struct Windowed {
     output: String,
     late: String,
     file: PipelineFile,
-    partitions: i32,
     size: i64,
     out_of_orderness: i64,
 }
@@ -75,7 +74,9 @@ impl Windowed {
         let (kafka, name) = (Kafka::shared(), unique(name));
         let client = kafka.client();
         let [input, output, late] = ["in", "out", "late"].map(|of| format!("{name}-{of}"));
-        [&input, &output, &late].map(|topic| client.create_topic(topic, partitions));
+        [&input, &output, &late]
+            .iter()
+            .for_each(|topic| client.create_topic(topic, partitions));
         let source = format!(
             "topics = [\"{input}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"\n\
              max-out-of-orderness = \"{out_of_orderness}ms\"\n{source}"
@@ -93,7 +94,6 @@ impl Windowed {
             output,
             late,
             file,
-            partitions,
             size,
             out_of_orderness,
         }
@@ -128,6 +128,12 @@ impl Windowed {
             shown.entry(record.place()).or_default().push(row);
         }
         shown
+    }
+
+    /// The first window of a key, in whichever partition.
+    fn first_of(&self, key: &str) -> Option<Row> {
+        let rows = self.shown().into_values().flatten();
+        rows.into_iter().find(|(of, ..)| of == key)
     }
 
     /// Whether all that is owed is there. Panics with the first difference that waiting cannot mend.
@@ -244,7 +250,7 @@ fn windows_are_exact_on_one_process_three_and_one_again() {
         windowed.is_complete(false)
     });
     more();
-    others.map(stop);
+    others.into_iter().for_each(stop);
     more();
     wait::until_true("each window is there once, on one again", seconds(120), || {
         windowed.is_complete(false)
@@ -315,17 +321,12 @@ fn quiet_windows_close(members: usize, workers: usize) {
     wait::until_true("the windows of the quiet partitions close", seconds(90), || {
         at += 1000;
         windowed.send(&[placed(0, at)]);
-        let shown = windowed.shown();
-        (0..4).all(|partition| shown.get(&partition).is_some_and(|rows| !rows.is_empty()))
+        (0..4).all(|partition| windowed.first_of(&format!("of-{partition}")).is_some())
     });
-    let shown = windowed.shown();
     for partition in 0..4 {
-        let row = (
-            format!("of-{partition}"),
-            json!({ "start": 10_000, "end": 11_000, "count": 1 }),
-            10_999,
-        );
-        assert_eq!(shown[&partition][0], row);
+        let key = format!("of-{partition}");
+        let window = json!({ "start": 10_000, "end": 11_000, "count": 1 });
+        assert_eq!(windowed.first_of(&key), Some((key.clone(), window, 10_999)));
     }
     members.into_iter().for_each(stop);
 }
