@@ -24,13 +24,12 @@
 //!     }
 //! }
 //!
-//! let mut host = Host::<Quiet>::open(r#"{"after": 10}"#)?;
+//! let mut host = Host::<Quiet>::open(r#"{"after": 10}"#).unwrap();
 //! host.push(Record::new("a", "x", 100));
 //! host.push(Record::new("a", "y", 105));
 //! host.advance(200);
-//! host.run()?;
+//! host.run().unwrap();
 //! assert_eq!(host.take_outputs()[0].to_string(), "out a=is quiet @115");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Owns a model of the host: state and timers in memory, a call for what was pushed since the last one, and calls until

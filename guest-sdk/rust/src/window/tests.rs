@@ -478,6 +478,25 @@ fn a_firing_that_is_skipped_leaves_its_window_out_and_nothing_behind() {
 }
 
 #[test]
+fn a_key_has_one_timer_at_most() {
+    let mut host = Host::<Viewed>::open(r#"{"windows":"hopping 10 5 0 0 0 0"}"#).unwrap();
+    let timers = |host: &Host<Viewed>| -> Vec<i64> { host.timers().map(|(at, _, _)| at).collect() };
+    host.push(Record::new("k", "1", 15));
+    host.run().unwrap();
+    assert_eq!(timers(&host), [19]);
+    host.push(Record::new("k", "2", 3));
+    host.run().unwrap();
+    assert_eq!(timers(&host), [4]);
+    host.advance(9);
+    host.run().unwrap();
+    assert_eq!(timers(&host), [19]);
+    host.advance(24);
+    host.run().unwrap();
+    assert_eq!(timers(&host), [0; 0]);
+    assert_eq!(host.take_outputs().len(), 4);
+}
+
+#[test]
 fn windows_that_cannot_be_are_refused() {
     let said = |text: &str| {
         let windows = windows(text).checked();
