@@ -62,8 +62,8 @@ impl<A: Aggregate> Windowed<A> {
     }
 
     /// What the time of a timer makes of the windows; `put` takes what is to be put out. Nothing happens if it is
-    /// another one's timer. If the firing is refused by `skip`, what it put out is gone, but the windows stay as it left
-    /// them: they do not close a second time.
+    /// another one's timer. If the firing is refused by `skip`, what it put out is gone, but the windows stay as it
+    /// left them: they do not close a second time.
     ///
     /// # Errors
     /// What `put` refuses. State that cannot be read stops the pipeline.
