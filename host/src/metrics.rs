@@ -91,6 +91,24 @@ fn describe_plugins() {
         "sandbar_event_time_missing_total",
         "records without event time at the pointer; Kafka's timestamp stands in"
     );
+    describe_gauge!(
+        "sandbar_watermark_lag_seconds",
+        Unit::Seconds,
+        "how far the watermark of a partition is behind the clock; only where something goes by event time"
+    );
+    describe_gauge!(
+        "sandbar_watermark_held",
+        "1 if the partition holds the time of its task back: others of it are ahead; 0 if not"
+    );
+    describe_gauge!(
+        "sandbar_partition_idle",
+        "1 if the partition brought nothing for idle-after and holds no time back; 0 if not"
+    );
+    describe_counter!(
+        "sandbar_late_records_total",
+        "records whose time was not after the watermark when they came"
+    );
+    describe_counter!("sandbar_timers_fired_total", "timers that fired");
     describe_counter!(
         "sandbar_event_time_bad_total",
         "records whose event time is before 1970, behind year 9999, or too far ahead of the clock"
@@ -159,10 +177,25 @@ pub struct PartitionMetrics {
     pub lag: Gauge,
     /// Seconds of event time behind the wall clock.
     pub event_time_lag: Gauge,
+    /// Its labels, for what is told only if something goes by event time.
+    labels: [(&'static str, String); 4],
     /// Next offset.
     pub current: Gauge,
     /// Committed offset.
     pub committed: Gauge,
+}
+
+impl PartitionMetrics {
+    /// Tells where the time of the partition stands: seconds behind the clock, whether it is idle, and whether it
+    /// holds its task back.
+    pub fn time(&self, lag: Option<f64>, is_idle: bool, holds: bool) {
+        let flag = |is_set: bool| if is_set { 1.0 } else { 0.0 };
+        if let Some(lag) = lag {
+            gauge!("sandbar_watermark_lag_seconds", &self.labels).set(lag);
+        }
+        gauge!("sandbar_partition_idle", &self.labels).set(flag(is_idle));
+        gauge!("sandbar_watermark_held", &self.labels).set(flag(holds));
+    }
 }
 
 /// The handles of partition `of` of a source.
@@ -178,6 +211,7 @@ pub fn partition(pipeline: &str, source: &str, of: &TopicPartition) -> Partition
         bytes: counter!("sandbar_bytes_in_total", &labels),
         lag: gauge!("sandbar_lag_records", &labels),
         event_time_lag: gauge!("sandbar_event_time_lag_seconds", &labels),
+        labels: labels.clone(),
         current: gauge!("sandbar_current_offset", &labels),
         committed: gauge!("sandbar_committed_offset", &labels),
     }
@@ -221,6 +255,8 @@ pub struct OperatorMetrics {
     pub memory_limits: Counter,
     /// Outcomes that broke the interface.
     pub bad_outcomes: Counter,
+    /// Timers that fired.
+    pub timers_fired: Counter,
     /// Records sent to the dead letters.
     pub dead_letters: Counter,
     /// Records left out.
@@ -246,6 +282,7 @@ pub fn operator(pipeline: &str, operator: &str) -> OperatorMetrics {
         deadlines: fault("deadline"),
         memory_limits: fault("memory"),
         bad_outcomes: fault("bad-outcome"),
+        timers_fired: counter!("sandbar_timers_fired_total", &labels),
         dead_letters: counter!("sandbar_dead_letters_total", &labels),
         skipped: counter!("sandbar_records_skipped_total", &labels),
     }
@@ -267,6 +304,8 @@ pub struct WorkerMetrics {
     pub event_time_missing: Counter,
     /// Records whose event time cannot be.
     pub bad_times: Counter,
+    /// Records that came behind the watermark.
+    pub late: Counter,
     /// Bytes that a batch may take.
     pub batch_limit: Gauge,
     /// Bytes that a batch took.
@@ -286,6 +325,7 @@ pub fn worker(pipeline: &str) -> WorkerMetrics {
         rebalances: counter!("sandbar_rebalances_total", &labels),
         event_time_missing: counter!("sandbar_event_time_missing_total", &labels),
         bad_times: counter!("sandbar_event_time_bad_total", &labels),
+        late: counter!("sandbar_late_records_total", &labels),
         batch_limit: gauge!("sandbar_batch_memory_limit_bytes", &labels),
         batch_bytes: histogram!("sandbar_batch_memory_bytes", &labels),
         batches_cut: counter!("sandbar_batches_cut_total", &labels),

@@ -183,7 +183,7 @@ fn what_a_batch_may_take_stands_in_inspect_and_in_the_metrics() {
     let mut flow = Flow::new("told", 1, "start = \"earliest\"");
     flow.file.top = "workers = 1\nbatch-memory = \"48MiB\"".into();
     flow.send(0..70);
-    let (run, address) = http::serve(&flow);
+    let (run, address) = http::serve(&flow.file);
     flow.wait_count(70, &run);
     wait::until_true("the figures stand", seconds(30), || {
         let (_, body) = http::get(&address, "/metrics");

@@ -2,6 +2,7 @@
 //! whatever dies, on several processes, and while partitions stand still. Rows 54 to 57, 83.
 
 use crate::flow::stop;
+use crate::http::{get, metric, serve};
 use sandbar_tests::client::{Client, Isolation, Record};
 use sandbar_tests::guard::Folder;
 use sandbar_tests::kafka::Kafka;
@@ -339,6 +340,62 @@ fn windows_of_quiet_partitions_close_while_others_move_on_one_process() {
 #[test]
 fn windows_of_quiet_partitions_close_while_others_move_on_four_processes() {
     quiet_windows_close(4, 1);
+}
+
+#[test]
+fn a_window_that_does_not_close_can_be_asked_why() {
+    let windowed = Windowed::new("why", 1, 1000, 2000, "");
+    let at = |key: &str, at: i64| Record::keyed(&windowed.input, key, "").at(at);
+    windowed.send(&[at("a", 10_500), at("b", 11_900), at("late", 9_800), at("late", 9_000)]);
+    let file = windowed.file.write("");
+    let (run, address) = serve(&windowed.file);
+    let verb = |verb: &[&str]| -> Value {
+        let words = [
+            &verb[..2],
+            &[file.to_str().expect("a path")],
+            &verb[2..],
+            &["-o", "json"],
+        ]
+        .concat();
+        let ended = process::run(&words);
+        assert_eq!(ended.code, Some(0), "{}", ended.text);
+        serde_json::from_str(&ended.text).expect("JSON")
+    };
+    // The newest record is at 11,900, so event time stands at 9,899, and no window has closed.
+    wait::until_true("the group tells where time stands", seconds(60), || {
+        verb(&["offsets", "show"])[0]["watermark"] == json!(9_899)
+    });
+    let timers = verb(&["state", "timers", "op"]);
+    let due: Vec<_> = timers
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| (&row["key"], &row["at"]))
+        .collect();
+    let first = (&json!("late"), &json!(9_999));
+    assert_eq!(
+        due,
+        [first, (&json!("a"), &json!(10_999)), (&json!("b"), &json!(11_999))]
+    );
+    assert_eq!(verb(&["state", "timers", "op", "b"]).as_array().map(Vec::len), Some(1));
+    let counts = verb(&["state", "count", "op", "timers:event-time"]);
+    assert_eq!(counts[0]["entries"], json!(3), "{counts}");
+    wait::until_true("the figures stand", seconds(30), || {
+        let (_, body) = get(&address, "/metrics");
+        let lag = metric(&body, "sandbar_watermark_lag_seconds", &["partition=\"0\""]);
+        lag.is_some_and(|lag| lag > 1_000_000_000.0)
+            && metric(&body, "sandbar_late_records_total", &[]) == Some(2.0)
+            && metric(&body, "sandbar_watermark_held", &[]) == Some(0.0)
+    });
+    windowed.send(&[at("a", 13_000)]);
+    wait::until_true("one fires", seconds(30), || {
+        metric(
+            &get(&address, "/metrics").1,
+            "sandbar_timers_fired_total",
+            &["operator=\"op\""],
+        ) == Some(2.0)
+    });
+    stop(run);
 }
 
 #[test]

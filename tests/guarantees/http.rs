@@ -3,6 +3,7 @@
 use crate::flow::{Flow, stop};
 use sandbar_tests::client::Record;
 use sandbar_tests::kafka::Kafka;
+use sandbar_tests::pipeline_file::PipelineFile;
 use sandbar_tests::process::Process;
 use sandbar_tests::wait::{self, seconds};
 use std::io::{Read, Write};
@@ -33,9 +34,9 @@ pub fn get(address: &str, path: &str) -> (u16, String) {
     )
 }
 
-/// Starts the flow with `--http` on a free port.
-pub fn serve(flow: &Flow) -> (Process, String) {
-    let file = flow.file.write("");
+/// Starts the pipeline with `--http` on a free port.
+pub fn serve(file: &PipelineFile) -> (Process, String) {
+    let file = file.write("");
     let mut run = Process::start(&["run", &file.display().to_string(), "--http", "127.0.0.1:0"]);
     let address = |lines: &[String]| {
         let line = lines.iter().find_map(|line| line.strip_prefix("serving http://"))?;
@@ -58,7 +59,7 @@ fn metrics_count_what_was_read_written_and_committed() {
     let mut flow = Flow::new("metrics", 1, "start = \"earliest\"\nauto-commit-interval = \"100ms\"");
     flow.file.top += "\n";
     flow.send(0..70);
-    let (run, address) = serve(&flow);
+    let (run, address) = serve(&flow.file);
     flow.wait_count(70, &run);
     flow.wait_committed(&[70]);
     let topic = format!("topic=\"{}\"", flow.input);
@@ -88,7 +89,7 @@ fn the_lag_of_event_time_is_by_the_time_in_the_value() {
     let values = [10, 2, 5].map(|hours| format!("{{\"at\":{}}}", now - hours * HOUR_MS));
     let records = values.map(|value| Record::placed(&flow.input, 0, &value));
     flow.client.producer().send(&records);
-    let (run, address) = serve(&flow);
+    let (run, address) = serve(&flow.file);
     flow.wait_count(3, &run);
     let topic = format!("topic=\"{}\"", flow.input);
     wait::until_true("the lag is told", seconds(30), || {
@@ -104,7 +105,7 @@ fn readiness_turns_red_while_the_broker_is_away_and_green_when_it_is_back() {
     let kafka = Kafka::start(1);
     let flow = Flow::on(&kafka, "ready", 1, "start = \"earliest\"");
     flow.send(0..10);
-    let (run, address) = serve(&flow);
+    let (run, address) = serve(&flow.file);
     flow.wait_count(10, &run);
     let ready = |status: u16| {
         wait::until_true(&format!("/ready says {status}"), seconds(60), || {

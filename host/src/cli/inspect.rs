@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::output::Output;
 use crate::config::Limits;
 use crate::error::Result;
-use crate::plugin::{Engine, Plugin, Store};
+use crate::plugin::{Engine, Plugin, Store, Timer};
 
 /// Arguments of `sandbar inspect`.
 #[derive(Args, Debug)]
@@ -40,6 +40,7 @@ fn as_json(plugin: &Plugin) -> Value {
         "inputs": described.inputs,
         "outputs": described.outputs,
         "stores": described.stores.iter().map(store).collect::<Vec<_>>(),
+        "timers": described.timers.iter().map(timer).collect::<Vec<_>>(),
         "metrics": metrics.collect::<Vec<_>>(),
         "needs": needs(plugin),
         "config-schema": schema(&described.config_schema),
@@ -59,6 +60,10 @@ fn store(store: &Store) -> Value {
         "schema-version": store.schema_version,
         "readable-from": store.readable_from,
     })
+}
+
+fn timer(timer: &Timer) -> Value {
+    json!({ "name": timer.name, "clock": timer.clock.as_str() })
 }
 
 /// The schema as JSON, as text if it is none, null if the plugin takes no configuration.
@@ -84,6 +89,11 @@ fn as_text(plugin: &Plugin) -> String {
     line("outputs", names(&described.outputs));
     let stores: Vec<String> = described.stores.iter().map(store_text).collect();
     line("stores", names(&stores));
+    let timers = described.timers.iter();
+    let timers: Vec<String> = timers
+        .map(|timer| format!("{} ({})", timer.name, timer.clock.as_str()))
+        .collect();
+    line("timers", names(&timers));
     let metrics: Vec<String> = described.metrics.iter().map(|metric| metric.name.clone()).collect();
     line("metrics", names(&metrics));
     line("needs", needs(plugin).join(", "));

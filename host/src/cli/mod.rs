@@ -18,6 +18,7 @@ mod offsets;
 mod checkpoint;
 mod savepoint;
 mod state;
+mod state_timers;
 mod shown;
 mod broker;
 mod topics;

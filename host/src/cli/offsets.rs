@@ -141,6 +141,7 @@ fn show(positions: &[Position], out: &Output) -> Result<()> {
         Head::Number("begin"),
         Head::Number("end"),
         Head::Number("lag"),
+        Head::Text("watermark"),
     ]);
     let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     for position in positions {
@@ -152,9 +153,22 @@ fn show(positions: &[Position], out: &Output) -> Result<()> {
             position.begin.to_string(),
             position.end.to_string(),
             number(position.lag()),
+            watermark(position),
         ]);
     }
     out.rows(&positions.iter().map(as_json).collect(), &table)
+}
+
+/// Where event time stood with the committed position, and whether the partition holds nobody back.
+fn watermark(position: &Position) -> String {
+    let Some(time) = position.committed.and_then(|committed| committed.time) else {
+        return "-".to_owned();
+    };
+    let at = match jiff::Timestamp::from_millisecond(time.watermark) {
+        Ok(at) if time.watermark > i64::MIN => at.to_string(),
+        _ => "none yet".to_owned(),
+    };
+    if time.is_idle { format!("{at}, idle") } else { at }
 }
 
 /// Who committed the position: a pipeline of Sandbar, or some other member of the group.
@@ -165,6 +179,7 @@ fn origin(position: &Position) -> Option<&'static str> {
 }
 
 fn as_json(position: &Position) -> Value {
+    let time = position.committed.and_then(|committed| committed.time);
     json!({
         "source": position.source,
         "topic": position.partition.topic.as_ref(),
@@ -174,6 +189,8 @@ fn as_json(position: &Position) -> Value {
         "begin": position.begin,
         "end": position.end,
         "lag": position.lag(),
+        "watermark": time.map(|time| time.watermark).filter(|watermark| *watermark > i64::MIN),
+        "idle": time.map(|time| time.is_idle),
     })
 }
 
@@ -298,7 +315,11 @@ mod tests {
         Position {
             source: source.into(),
             partition: TopicPartition::new(topic, partition),
-            committed: offset.map(|offset| CommittedPosition { offset, ours: true }),
+            committed: offset.map(|offset| CommittedPosition {
+                offset,
+                ours: true,
+                time: None,
+            }),
             begin: 10,
             end: 50,
         }

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Number, Value};
 
 /// Values that are nested deeper are shown in hex.
@@ -343,6 +345,27 @@ impl Rest<'_> {
 /// What JSON has no number for is a text.
 fn float(number: f64) -> Value {
     Number::from_f64(number).map_or_else(|| Value::from(number.to_string()), Value::Number)
+}
+
+/// Bytes as records have them in JSON lines: text, or base64 under a name that says so.
+pub(super) fn put(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object.insert(name.to_owned(), Value::from(text)),
+        Err(_) => object.insert(format!("{name}-base64"), Value::from(BASE64.encode(bytes))),
+    };
+}
+
+/// Text that a terminal can show as it is, else hex digits.
+pub(super) fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => digits(bytes),
+    }
+}
+
+/// Hex digits, told apart from text.
+pub(super) fn digits(bytes: &[u8]) -> String {
+    format!("0x{}", hex(bytes))
 }
 
 #[cfg(test)]

@@ -8,12 +8,13 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::output::{Head, Output, TextTable};
-use super::shown::{Shown, hex, text};
+use super::shown::{Shown, digits, hex, put, readable, text};
+use super::state_timers;
 use crate::clock;
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::inspect::Rebuilt;
-use crate::plugin::{Engine, StoreKind};
+use crate::plugin::{Engine, StoreKind, TimerClock};
 use crate::record::Column;
 use crate::runtime;
 use crate::spec;
@@ -78,7 +79,24 @@ enum StateAction {
         #[arg(long)]
         base64: bool,
     },
-    /// Count the entries of stores: a list is one, a map one an entry
+    /// List the timers that are set, task by task, in the order in which they fire
+    #[command(after_help = format!("{SHOWN}\n\n\
+        Example:\n  sandbar state timers pipeline.toml count alice --limit 10"))]
+    Timers {
+        #[command(flatten)]
+        place: TaskPlace,
+        /// The operator's name
+        operator: String,
+        /// Only those of this key
+        key: Option<String>,
+        /// At most this many timers
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+        /// The key is given in base64
+        #[arg(long)]
+        base64: bool,
+    },
+    /// Count the entries of stores: a list is one, a map one an entry, and so is a timer
     #[command(after_help = format!("{SHOWN}\n\n\
         Examples:\n  sandbar state count pipeline.toml\n  sandbar state count pipeline.toml count total"))]
     Count {
@@ -164,6 +182,29 @@ impl StateArgs {
                     show(store, &scan(views, store, &prefix, limit)?, out)
                 })
             }
+            StateAction::Timers {
+                place,
+                operator,
+                key,
+                limit,
+                base64,
+            } => {
+                let key = key.map(|key| bytes(&key, base64)).transpose()?;
+                place.with(|stores, views| {
+                    let stores = of_operator(stores, &operator)?;
+                    let clocks = stores
+                        .iter()
+                        .filter_map(|store| Some((TimerClock::of_store(&store.name)?, store.id)));
+                    state_timers::show(
+                        views,
+                        &operator,
+                        &clocks.collect::<Vec<_>>(),
+                        key.as_deref(),
+                        limit,
+                        out,
+                    )
+                })
+            }
             StateAction::Count { place, operator, store } => place.with(|stores, views| {
                 let chosen = match (&operator, &store) {
                     (Some(operator), Some(store)) => vec![one(stores, operator, store)?],
@@ -220,18 +261,14 @@ fn declared(pipeline: &config::Pipeline) -> Result<Vec<OperatorStore>> {
     let each = pipeline.operators.iter().zip(&plugins).flat_map(|(operator, plugin)| {
         let said = plugin.state_schemas().iter().map(String::as_str);
         let said = said.chain(std::iter::repeat(""));
-        plugin
-            .description()
-            .stores
-            .iter()
-            .zip(said)
-            .map(|(store, said)| OperatorStore {
-                operator: operator.name.clone(),
-                name: store.name.clone(),
-                kind: store.kind,
-                id: store_id(&operator.name, &store.name),
-                shown: Shown::new(&store.codec, said),
-            })
+        let kept = plugin.description().kept().into_iter().zip(said);
+        kept.map(|(store, said)| OperatorStore {
+            operator: operator.name.clone(),
+            id: store_id(&operator.name, &store.name),
+            shown: Shown::new(&store.codec, said),
+            name: store.name,
+            kind: store.kind,
+        })
     });
     Ok(each.collect())
 }
@@ -408,26 +445,6 @@ fn put_shown(object: &mut Map<String, Value>, name: &str, shown: Option<Value>, 
         Some(value) => object.insert(name.to_owned(), value),
         None => object.insert(format!("{name}-hex"), json!(hex(bytes))),
     };
-}
-
-/// Bytes as records have them in JSON lines: text, or base64 under a name that says so.
-fn put(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => object.insert(name.to_owned(), json!(text)),
-        Err(_) => object.insert(format!("{name}-base64"), json!(BASE64.encode(bytes))),
-    };
-}
-
-/// Text that a terminal can show as it is, else hex digits.
-fn readable(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => digits(bytes),
-    }
-}
-
-fn digits(bytes: &[u8]) -> String {
-    format!("0x{}", hex(bytes))
 }
 
 fn count(views: &[View], stores: &[&OperatorStore], out: &Output) -> Result<()> {

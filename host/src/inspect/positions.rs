@@ -29,7 +29,11 @@ pub fn positions(pipeline: &Pipeline) -> Result<Vec<Position>> {
             .map(|(_, entry)| entry)
             .partition(|entry| of_source(entry));
         let found = own.into_iter().chain(met).find_map(held);
-        position.committed = found.map(|offset| CommittedPosition { offset, ours: true });
+        position.committed = found.map(|offset| CommittedPosition {
+            offset,
+            ours: true,
+            time: None,
+        });
     }
     Ok(positions)
 }

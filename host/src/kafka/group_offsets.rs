@@ -17,7 +17,7 @@ use super::native::requests;
 use crate::clock;
 use crate::config::{KafkaSource, Offsets, Subscription};
 use crate::error::{Error, Kind, Result};
-use crate::offset_metadata::{self, Pointer};
+use crate::offset_metadata::{self, PartitionTime, Pointer};
 use crate::record::{Committable, TopicPartition};
 use crate::task_id::TaskIds;
 
@@ -35,6 +35,8 @@ pub struct CommittedPosition {
     pub offset: i64,
     /// Whether a pipeline of Sandbar committed it; other offsets count for `start = "group-offsets"` only.
     pub ours: bool,
+    /// Where the partition's event time stood, if something goes by it.
+    pub time: Option<PartitionTime>,
 }
 
 /// A partition of a source: what its group holds and what its log holds.
@@ -288,7 +290,11 @@ pub fn set(sets: &[Vec<KafkaSource>], to: &To) -> Result<Vec<Position>> {
         commit(&client, source, &positioned.collect::<Vec<_>>())?;
         positions.retain_mut(|position| match moved.get(&position.partition) {
             Some(&offset) => {
-                position.committed = Some(CommittedPosition { offset, ours: true });
+                position.committed = Some(CommittedPosition {
+                    offset,
+                    ours: true,
+                    time: None,
+                });
                 true
             }
             None => false,
@@ -415,8 +421,8 @@ fn committed(
 ) -> Result<BTreeMap<TopicPartition, CommittedPosition>> {
     let found = elements(client, source, partitions)?.into_iter();
     let committed = found.map(|(partition, (offset, metadata))| {
-        let ours = offset_metadata::is_ours(&metadata);
-        (partition, CommittedPosition { offset, ours })
+        let (ours, time) = (offset_metadata::is_ours(&metadata), PartitionTime::read(&metadata));
+        (partition, CommittedPosition { offset, ours, time })
     });
     Ok(committed.collect())
 }

@@ -78,6 +78,8 @@ pub struct Stats {
     pub recycled: u64,
     /// Linear memory of the instance, in bytes.
     pub memory_bytes: u64,
+    /// Timers that fired.
+    pub timers: u64,
     /// Log messages that were too many.
     pub log_dropped: u64,
 }
@@ -381,7 +383,7 @@ impl Operator {
     }
 
     /// Applies what a call changes, so that the calls behind it see it; the timers that fired are gone.
-    pub(super) fn change(&self, outcome: &Returned, gathered: &mut Gathered<'_>) {
+    pub(super) fn change(&mut self, outcome: &Returned, gathered: &mut Gathered<'_>) {
         let Some(state) = gathered.state else { return };
         if !outcome.changes.store.is_empty() {
             gathered.changed = true;
@@ -389,6 +391,7 @@ impl Operator {
         }
         if self.due.len() > 0 || !outcome.timers.is_empty() {
             gathered.changed = true;
+            self.stats.timers += self.due.len() as u64;
             change_timers(&self.due, &outcome.timers, self.sent.keys(), &self.timers, state);
         }
     }

@@ -74,6 +74,16 @@ impl Idleness {
         })
     }
 
+    /// Whether a partition holds the time of its task back: the others of it are ahead.
+    pub(super) fn holds(&self, at: &TopicPartition) -> bool {
+        let Some(own) = self.partitions.get(at).filter(|own| !own.is_idle) else {
+            return false;
+        };
+        let is_other = |(other, of): &(&TopicPartition, &Activity)| *other != at && of.task == own.task && !of.is_idle;
+        let mut others = self.partitions.iter().filter(is_other).peekable();
+        others.peek().is_some() && others.all(|(_, other)| other.watermark > own.watermark)
+    }
+
     /// Notes where the time of a partition stands.
     pub(super) fn note(&mut self, at: &TopicPartition, watermark: i64) {
         if let Some(activity) = self.partitions.get_mut(at) {

@@ -32,6 +32,11 @@ impl TimerClock {
         }
     }
 
+    /// The clock whose timers a store of this name holds.
+    pub fn of_store(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|clock| clock.store() == name)
+    }
+
     /// The store of an operator's timers on this clock. A plugin's own store cannot have its name, for the colon.
     pub fn store(self) -> &'static str {
         match self {

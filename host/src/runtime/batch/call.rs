@@ -243,6 +243,7 @@ impl Tasks {
             .memory_limits
             .increment(now.memory_limits - before.memory_limits);
         metrics.bad_outcomes.increment(now.bad_outcomes - before.bad_outcomes);
+        metrics.timers_fired.increment(now.timers - before.timers);
         *before = now;
     }
 }

@@ -280,7 +280,8 @@ impl Tasks {
             match *moved_by {
                 MovedBy::Records(ref others) => {
                     let rule = TimeRule::of(self.rules[source], clock::wall_ms());
-                    self.time.begin(state, task.partition, others, records, rule)?;
+                    let late = self.time.begin(state, task.partition, others, records, rule)?;
+                    self.metrics.late.increment(late);
                 }
                 MovedBy::Others { watermark, offset } => self.time.begin_at(state, watermark, offset)?,
                 MovedBy::Clock { now, offset } => self.time.begin_clock(state, now, offset)?,

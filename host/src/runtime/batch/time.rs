@@ -97,7 +97,7 @@ pub(super) struct TaskTime {
 
 impl TaskTime {
     /// A batch begins: looks up where time stands, and how its records move it. `others`: the partitions of the task
-    /// that hold time back beside its own.
+    /// that hold time back beside its own. How many records came behind the watermark.
     pub(super) fn begin(
         &mut self,
         state: &mut TaskState,
@@ -105,12 +105,13 @@ impl TaskTime {
         others: &[TopicPartition],
         records: &Records,
         rule: TimeRule,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let known = Watermarks::read(state, std::iter::once(partition).chain(others))?;
         let (mut own, others) = (known.partitions[0], known.partitions[1..].iter().min().copied());
         self.start(known.task, records.offsets.first().map_or(0, |first| first - 1));
-        let mut stands = self.watermark;
+        let (mut stands, mut late) = (self.watermark, 0);
         for (timestamp, offset) in records.timestamps.iter().zip(&records.offsets) {
+            late += u64::from(*timestamp <= stands);
             own = own.max(rule.watermark(*timestamp).unwrap_or(own));
             let watermark = others.map_or(own, |others| own.min(others));
             if watermark > stands {
@@ -125,7 +126,7 @@ impl TaskTime {
         if own > known.partitions[0] {
             self.partition = Some((place(partition), own));
         }
-        Ok(())
+        Ok(late)
     }
 
     /// Time moves without a record: to `watermark`.
@@ -346,7 +347,11 @@ mod tests {
         let (mut state, mut time) = (home.task("a/0").unwrap(), TaskTime::default());
         let (a, b) = (TopicPartition::new("a", 0), TopicPartition::new("b", 0));
         let mut batch = |at: &TopicPartition, others: &[TopicPartition], times: &[i64], is_kept: bool| {
-            time.begin(&mut state, at, others, &records(times), rule(None)).unwrap();
+            let late = time.begin(&mut state, at, others, &records(times), rule(None)).unwrap();
+            assert_eq!(
+                late,
+                times.iter().filter(|at| **at <= 189 && time.watermark >= 189).count() as u64
+            );
             time.store(&mut state);
             match is_kept {
                 true => state.keep(),
@@ -358,7 +363,11 @@ mod tests {
         assert_eq!(batch(&a, &both(&b), &[100, 200], true), [], "nothing is known of b");
         assert_eq!(batch(&b, &both(&a), &[50, 40, 60], true), [(0, 39), (2, 49)]);
         assert_eq!(batch(&b, &both(&a), &[500], false), [(0, 189)]);
-        assert_eq!(batch(&b, &both(&a), &[300], true), [(0, 189)], "what was undone did not happen");
+        assert_eq!(
+            batch(&b, &both(&a), &[300], true),
+            [(0, 189)],
+            "what was undone did not happen"
+        );
         assert_eq!(batch(&a, &[], &[150], true), [], "b is idle: no step back");
         assert_eq!(batch(&a, &[], &[201, 400], true), [(0, 190), (1, 389)]);
         assert_eq!(batch(&b, &both(&a), &[301], true), [], "b came back, and is late");
@@ -371,8 +380,13 @@ mod tests {
         let (mut state, mut time) = (home.task("a/0").unwrap(), TaskTime::default());
         let at = TopicPartition::new("a", 0);
         let times = [-1, 100, 1_700_000_000_000_000, 5_000, i64::MAX, i64::MIN, 200];
-        time.begin(&mut state, &at, &[], &records(&times), rule(Some(3_999))).unwrap();
-        assert_eq!(moved(&time), [(1, 89), (6, 189)], "5,000 is further ahead than it may be");
+        time.begin(&mut state, &at, &[], &records(&times), rule(Some(3_999)))
+            .unwrap();
+        assert_eq!(
+            moved(&time),
+            [(1, 89), (6, 189)],
+            "5,000 is further ahead than it may be"
+        );
         time.begin(&mut state, &at, &[], &records(&times), rule(None)).unwrap();
         assert_eq!(moved(&time), [(1, 89), (3, 4_989)]);
         assert!(rule(Some(3_999)).why(5_000).contains("`max-ahead`"));

@@ -1,6 +1,7 @@
 //! What a worker shows: whether its clusters answer, and where its partitions stand.
 
 use super::run::Worker;
+use crate::clock;
 use crate::runtime::input::WorkerInput;
 use crate::runtime::lifecycle::RunEvent;
 use std::sync::atomic::Ordering;
@@ -34,6 +35,11 @@ impl Worker {
                 metrics.current.set(position.next as f64);
                 if let Some(committed) = position.committed {
                     metrics.committed.set(committed as f64);
+                }
+                if let Some(time) = member.idleness.time(&position.partition) {
+                    let known = (time.watermark > i64::MIN).then(|| clock::wall_ms() - time.watermark);
+                    let lag = known.map(|ms| ms as f64 / 1000.0);
+                    metrics.time(lag, time.is_idle, member.idleness.holds(&position.partition));
                 }
             }
         }
