@@ -87,7 +87,7 @@ fn operators(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config
             config: raw
                 .config
                 .as_ref()
-                .map(|config| config.value.to_string())
+                .map(|config| config.value.0.clone())
                 .unwrap_or_default(),
             on_error: on_error(&name.value, raw, file, scope)?,
             limits: config::Limits {

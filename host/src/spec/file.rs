@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::position::{StartKey, StopKey};
 use super::property::Property;
+use super::text::json::JsonText;
 use super::text::values::{At, Brokers, Instance, Name, Named, Period, Size, Text, Topic, Whole};
 
 const HOUR: u64 = 3_600_000;
@@ -257,7 +258,7 @@ pub(super) struct OperatorTable {
     /// ("parse.rejected").
     pub(super) inputs: At<Vec<At<String>>>,
     /// Handed to the plugin as JSON, checked against the schema that it declares.
-    pub(super) config: Option<At<serde_json::Value>>,
+    pub(super) config: Option<At<JsonText>>,
     /// What happens to a record on which the plugin traps or breaks a limit.
     #[serde(default)]
     pub(super) on_error: At<OnErrorKey>,

@@ -9,4 +9,5 @@ pub(in crate::spec) mod scope;
 pub(in crate::spec) mod reading;
 pub(in crate::spec) mod values;
 pub(in crate::spec) mod sets;
+pub(in crate::spec) mod json;
 pub(in crate::spec) mod near;
