@@ -7,8 +7,8 @@
 //!
 //! Without a checkpoint the pointer is `sb1:-:<task>:0:-`. The hash is that of the bundle's manifest, which holds the
 //! hashes of everything else: a pointer vouches for every byte of the state. The stop stands behind it so that a
-//! restart ends at the offset that the first start resolved. The partition's watermark, `i` instead of `w` if it is idle,
-//! is for the members of the group whose own partitions are idle.
+//! restart ends at the offset that the first start resolved. The partition's watermark, with `i` instead of `w` if it
+//! is idle, is for the members of the group whose own partitions are idle.
 
 use std::fmt;
 use std::str::FromStr;

@@ -69,8 +69,8 @@ impl<'a> Event<'a> {
         self.batch.timestamps[self.index]
     }
 
-    /// Event time as it stands before this record, in milliseconds since 1970: no older record is expected. `i64::MIN`
-    /// while nothing is known, and for a plugin that declares no timers.
+    /// Event time as it stands before this record, in milliseconds since 1970: no older record is expected. The least
+    /// number there is while nothing is known, and for a plugin that declares no timers.
     #[must_use]
     #[inline]
     pub fn watermark(&self) -> i64 {

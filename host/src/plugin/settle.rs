@@ -1,5 +1,5 @@
-//! Brings a call to an outcome, in parts if it has to be: what is at fault is found by halving, and what is too much for
-//! one call of the plugin is done in several.
+//! Brings a call to an outcome, in parts if it has to be: what is at fault is found by halving, and what is too much
+//! for one call of the plugin is done in several.
 
 use std::time::Duration;
 
@@ -67,7 +67,12 @@ impl Operator {
     }
 
     /// Finds the timers that are due by the end of a time.
-    pub(super) fn find_due(&mut self, time: &CallTime, most: usize, state: &mut Option<TaskState>) -> Result<(), CallError> {
+    pub(super) fn find_due(
+        &mut self,
+        time: &CallTime,
+        most: usize,
+        state: &mut Option<TaskState>,
+    ) -> Result<(), CallError> {
         self.due.clear();
         if !self.may_have_due(time, state) {
             return Ok(());

@@ -20,10 +20,12 @@
 //! [`Kind::Unwritable`](crate::error::Kind::Unwritable): nothing is lost, nothing to forget.
 
 mod directory;
+mod batch_lookup;
 mod task;
 mod overlay;
 mod cache;
 mod scan;
+mod timer_floors;
 mod timers;
 mod view;
 mod delta;
@@ -44,5 +46,5 @@ pub use keys::{StoreId, store_id};
 pub use lists::LIST_BYTES;
 pub use scan::Most;
 pub use task::{TaskState, TaskStats};
-pub use timers::KeptTimer;
+pub use timer_floors::KeptTimer;
 pub use view::{View, look};

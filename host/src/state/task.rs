@@ -6,6 +6,7 @@
 //! starts that entry anew and is synced, with all before it. So a power cut can only lose the last applies, or leave a
 //! gap in the numbers, which opening finds.
 
+use super::batch_lookup::{BatchLookup, Where};
 use super::cache::{Budget, StateCache};
 use super::files::Grant;
 use super::keys::{self, StoreId};
@@ -13,7 +14,7 @@ use super::lists::{self, TooLong};
 use super::overlay::{KeyChange, Known, Overlay};
 use super::rocks::Opened;
 use super::scan::{self, EntryRange, Most};
-use super::timers::TimerFloors;
+use super::timer_floors::TimerFloors;
 use super::view::View;
 use super::{delta, rocks};
 use crate::error::{Error, Kind, Result};
@@ -76,48 +77,6 @@ pub struct TaskState {
     /// Where its timers begin.
     pub(super) floors: TimerFloors,
     stats: TaskStats,
-}
-
-/// A batch's lookup: its whole keys, where each was found, and those that RocksDB has to be asked for.
-#[derive(Default)]
-struct BatchLookup {
-    /// One behind the other, and where each ends; without those that are absent.
-    keys: Vec<u8>,
-    ends: Vec<usize>,
-    /// Of every key, the absent ones too.
-    found: Vec<Where>,
-    /// Values that the cache knew, one behind the other.
-    cached: Vec<u8>,
-    misses: Vec<usize>,
-}
-
-impl BatchLookup {
-    fn clear(&mut self) {
-        self.keys.clear();
-        self.ends.clear();
-        self.found.clear();
-        self.cached.clear();
-        self.misses.clear();
-    }
-
-    fn key(&self, at: usize) -> &[u8] {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.keys[start..self.ends[at]]
-    }
-
-    /// The keys that RocksDB has to be asked for.
-    fn missed(&self) -> impl Iterator<Item = &[u8]> {
-        self.misses.iter().map(|&at| self.key(at))
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Where {
-    Nowhere,
-    Overlay(u32),
-    /// From here to there in `cached`.
-    Cache(usize, usize),
-    RocksDb,
 }
 
 /// What is asked for keys that the overlay does not know.

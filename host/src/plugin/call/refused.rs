@@ -1,4 +1,5 @@
-//! A record or a timer that was not processed as usual, and why: what a guest may say of one, and what the host says of a fault.
+//! A record or a timer that was not processed as usual, and why: what a guest may say of one, and what the host says of
+//! a fault.
 
 /// A record that was not processed as usual.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 /// How event time stands and moves in a call.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct CallTime {
-    /// Where it stands before the first row, in milliseconds since 1970; `i64::MIN`: nothing is known.
+    /// Where it stands before the first row, in milliseconds since 1970; the least number there is: nothing is
+    /// known.
     pub watermark: i64,
     /// The offset of the source's record that moved it there: what is due before any advance is put out with it.
     pub offset: i64,

@@ -375,6 +375,13 @@ mod tests {
         assert_eq!(places(&after), places_before, "moved, the list of values too");
     }
 
+    const TIMER: wit::TimerChange = wit::TimerChange {
+        timer: 1,
+        key: 2,
+        at: -3,
+        set: true,
+    };
+
     #[test]
     fn what_a_guest_returns_is_taken_over_as_it_is() {
         let given = wit::Outcome {
@@ -397,12 +404,7 @@ mod tests {
                 user_key: nullable(two(b"u")),
                 value: nullable(names(b"c")),
             },
-            timers: vec![wit::TimerChange {
-                timer: 0,
-                key: 0,
-                at: 0,
-                set: true,
-            }],
+            timers: vec![wit::TimerChange { ..TIMER }],
             refused: vec![wit::Refused {
                 event: 4,
                 how: types::Refusal::DeadLetter,
@@ -433,12 +435,7 @@ mod tests {
                 user_key: two(b"u"),
                 value: names(b"c"),
             },
-            timers: vec![TimerChange {
-                timer: 0,
-                key: 0,
-                at: 0,
-                set: true,
-            }],
+            timers: vec![timer_change(TIMER)],
             refused: vec![RefusedEvent {
                 event: 4,
                 how: Refusal::DeadLetter,

@@ -13,7 +13,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// A call that is due: of an operator, with these records, and the outcome that it fills.
-struct Due<'a> {
+struct DueCall<'a> {
     operator: usize,
     records: &'a mut Records,
     /// Index of the plugin's input, of each record.
@@ -43,7 +43,7 @@ impl Tasks {
         let end = self.piece.end_offset();
         let count = rows.len();
         let time = self.time.of_call(&call.inputs, index, &rows.offsets, end);
-        let due = Due {
+        let due = DueCall {
             operator,
             records: rows,
             inputs,
@@ -71,7 +71,7 @@ impl Tasks {
 
     /// The piece's only record caused more in this call than there is memory for: nothing of it goes beyond this
     /// operator. Its timers fire behind it.
-    fn leave_out(&mut self, due: Due<'_>, task: &BatchTask<'_>, reason: String) -> Result<Option<Reached>> {
+    fn leave_out(&mut self, due: DueCall<'_>, task: &BatchTask<'_>, reason: String) -> Result<Option<Reached>> {
         let outcome = Outcome {
             refused: vec![Refused {
                 record: 0,
@@ -89,7 +89,7 @@ impl Tasks {
     }
 
     /// `None`: it waits.
-    fn call_as_cut(&mut self, source: usize, due: Due<'_>, task: &mut BatchTask<'_>) -> Result<Option<Reached>> {
+    fn call_as_cut(&mut self, source: usize, due: DueCall<'_>, task: &mut BatchTask<'_>) -> Result<Option<Reached>> {
         let max_batch = if self.cursor.is_one_by_one {
             1
         } else {
@@ -101,7 +101,12 @@ impl Tasks {
         }
     }
 
-    fn call_in_parts(&mut self, due: Due<'_>, task: &mut BatchTask<'_>, max_batch: usize) -> Result<Option<Reached>> {
+    fn call_in_parts(
+        &mut self,
+        due: DueCall<'_>,
+        task: &mut BatchTask<'_>,
+        max_batch: usize,
+    ) -> Result<Option<Reached>> {
         let (mut part, mut put_out, mut reached) = (Records::default(), Outcome::default(), None);
         let count = due.records.len();
         for from in (self.cursor.part..count).step_by(max_batch) {
@@ -114,7 +119,7 @@ impl Tasks {
             part.clear();
             (from..to).for_each(|index| part.push_from(due.records, index));
             let before = if from == 0 { 0 } else { due.outcome.memory() };
-            let of_part = Due {
+            let of_part = DueCall {
                 operator: due.operator,
                 records: &mut part,
                 inputs: &due.inputs[from..to],
@@ -136,7 +141,7 @@ impl Tasks {
         Ok(reached)
     }
 
-    fn call_whole(&mut self, mut due: Due<'_>, task: &mut BatchTask<'_>) -> Result<Option<Reached>> {
+    fn call_whole(&mut self, mut due: DueCall<'_>, task: &mut BatchTask<'_>) -> Result<Option<Reached>> {
         let reached = self.call_again_when_due(&mut due, task)?;
         if reached.is_some() {
             self.count_call(due.operator);
@@ -146,7 +151,7 @@ impl Tasks {
     }
 
     /// A plugin that says "a dependency is down" is called again with the same records, later and later.
-    fn call_again_when_due(&mut self, due: &mut Due<'_>, task: &mut BatchTask<'_>) -> Result<Option<Reached>> {
+    fn call_again_when_due(&mut self, due: &mut DueCall<'_>, task: &mut BatchTask<'_>) -> Result<Option<Reached>> {
         let placed = &mut self.operators[due.operator];
         let name = &self.pipeline.operators[due.operator].name;
         let mut pause = RETRY_PAUSE;

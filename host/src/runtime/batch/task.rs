@@ -13,13 +13,13 @@
 //! holds; and so it does if more timers are due than fire in one call: the piece's records are followed by pieces in
 //! which only timers fire.
 
-use super::bad_times::BadTimes;
+use super::bad_times::{BadTimes, Judged};
 use super::gather::Gathering;
 use super::piece::Piece;
 use super::refused::LeftOutOutputs;
 use super::time::{TaskTime, TimeRule};
 use crate::clock;
-use crate::config::{EventTime, Pipeline, Source, TimeSettings};
+use crate::config::{EventTime, OnBadTime, Pipeline, Source, TimeSettings};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, OperatorMetrics, Progress, SinkMetrics, WorkerMetrics};
 use crate::plugin::{Operator, Outcome, Stats};
@@ -50,7 +50,7 @@ pub enum MovedBy {
     /// The records of the batch. These are the task's other partitions that hold time back.
     Records(Vec<TopicPartition>),
     /// Nothing that was read, and the batch is empty: time moves to `watermark`, for the partitions that hold it back
-    /// have it there, or there are none any more. `i64::MAX` is the end of time.
+    /// have it there, or there are none any more. The greatest number there is is the end of time.
     Others {
         /// In milliseconds since 1970.
         watermark: i64,
@@ -126,8 +126,8 @@ pub struct Tasks {
     pub(super) outcomes: Vec<Vec<Outcome>>,
     pub(super) max_batch: Vec<usize>,
     /// For each source how its records move time, and what becomes of those whose time cannot be.
-    pub(super) rules: Vec<TimeSettings>,
-    pub(super) bad_times: BadTimes,
+    rules: Vec<TimeSettings>,
+    bad_times: BadTimes,
     pub(super) time: TaskTime,
     pub(super) gathering: Gathering,
     /// Timers that fire in one call, at most.
@@ -150,7 +150,7 @@ pub struct Tasks {
     overlay_bytes_of_piece: usize,
     /// The call that went beyond the memory that a batch may take, and how.
     pub(super) beyond: Option<(usize, String)>,
-    pub(super) metrics: WorkerMetrics,
+    metrics: WorkerMetrics,
 }
 
 /// An operator with what is counted of it.
@@ -236,6 +236,28 @@ impl Tasks {
         self.overlay_bytes_of_piece = self.overlay_bytes;
         self.cursor = BatchCursor::default();
         self.go_on(source, task, records, writer)
+    }
+
+    /// Takes the records out whose time cannot be. Where nothing goes by time, only if the file says so.
+    fn judge_times(&mut self, source: usize, partition: &TopicPartition, records: &mut Records) -> Result<()> {
+        self.bad_times.clear();
+        let settings = self.rules[source];
+        let way = match (settings.on_bad_time, self.goes_by_time(source)) {
+            (Some(way), _) => way,
+            (None, false) => return Ok(()),
+            (None, true) if self.pipeline.dead_letters.is_some() => OnBadTime::DeadLetter,
+            (None, true) => OnBadTime::Fail,
+        };
+        let judged = Judged {
+            pipeline: &self.pipeline,
+            source: self.pipeline.sources[source].name(),
+            partition,
+            rule: TimeRule::of(settings, clock::wall_ms()),
+            most_bytes: self.left_out.most_bytes,
+        };
+        let bad = self.bad_times.judge(&judged, way, records)?;
+        self.metrics.bad_times.increment(bad);
+        Ok(())
     }
 
     /// Whether something on the route of the source goes by time.

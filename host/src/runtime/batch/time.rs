@@ -1,7 +1,8 @@
 //! Event time of a task while a batch is on its way: how the batch's records move it, and how far each operator is.
 //!
 //! ```text
-//! of a partition: the largest event time so far − max-out-of-orderness − 1 ms      of a task: the least of its partitions
+//! of a partition: the largest event time so far − max-out-of-orderness − 1 ms
+//! of a task: the least of its partitions
 //! ```
 //!
 //! Always: a record is seen first, then time moves; it never goes back; an operator is moved on only once all timers of
@@ -272,7 +273,7 @@ impl TaskTime {
 
 /// What a task's state knows of time.
 pub(in crate::runtime) struct Watermarks {
-    /// The task's; `i64::MIN`: nothing moved it yet.
+    /// The task's; the least number there is: nothing moved it yet.
     pub(in crate::runtime) task: i64,
     /// Those of the partitions that were asked for.
     pub(in crate::runtime) partitions: Vec<i64>,

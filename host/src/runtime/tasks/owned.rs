@@ -263,7 +263,8 @@ impl TaskManager {
         self.tasks.values().any(owes)
     }
 
-    /// What is known of a task's partitions goes to the group with the next checkpoint, whether or not anything is read.
+    /// What is known of a task's partitions goes to the group with the next checkpoint, whether or not anything is
+    /// read.
     pub(in crate::runtime) fn tell_group(&mut self, name: &str) {
         if let Some(task) = self.tasks.get_mut(name) {
             task.has_news = true;

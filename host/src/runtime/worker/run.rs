@@ -7,7 +7,6 @@
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
 
 use super::shared::RunShared;
-use super::time::TIME_LOOK;
 use crate::clock::{self, Interval};
 use crate::error::Result;
 use crate::metrics::{self, WorkerMetrics};
@@ -26,6 +25,8 @@ use std::time::{Duration, Instant};
 const RESTORE_LOOK: Duration = Duration::from_millis(20);
 /// How long a worker with nothing to do waits for records.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// How often a worker looks what time does by itself.
+const TIME_LOOK: Duration = Duration::from_millis(100);
 /// How often lag and positions are told.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -11,9 +11,6 @@ use crate::runtime::input::WorkerInput;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How often a worker looks what time does by itself.
-pub(super) const TIME_LOOK: Duration = Duration::from_millis(100);
-
 /// How long the group may take to answer where the time of others stands.
 const OTHERS_LIMIT: Duration = Duration::from_millis(500);
 

@@ -1,8 +1,9 @@
 //! Sets and clears timers by key as the words of a record's value tell it to, and says what fires.
 //!
 //! `a:10` sets timer `a` at 10, `-a:10` clears it, `p:10` sets one of the host's clock; `a:10>b:5` sets `a`, which sets
-//! `b` at 5 when it fires first; `a:10!` traps when it fires; `refuse` refuses the record behind the words before it. Each
-//! record puts out its value with the watermark that it saw, each firing `a@10` with the number of the key's firings.
+//! `b` at 5 when it fires first; `a:10!` traps when it fires; `refuse` refuses the record behind the words before it.
+//! Each record puts out its value with the watermark that it saw, each firing `a@10` with the number of the key's
+//! firings.
 
 use sandbar_sdk::prelude::*;
 use std::collections::BTreeMap;
