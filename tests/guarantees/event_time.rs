@@ -414,9 +414,7 @@ fn file_run(plugin: &str, config: &str, records: &[Value]) -> Vec<String> {
     let ended = process::run(&["run", &file.display().to_string()]);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     let out = std::fs::read_to_string(folder.path().join("out.jsonl")).expect("the output");
-    out.lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
+    out.lines().map(str::to_owned).collect()
 }
 
 #[test]

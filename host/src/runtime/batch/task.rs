@@ -260,6 +260,11 @@ impl Tasks {
         Ok(())
     }
 
+    /// To where the last batch moved its partition's watermark, if it did.
+    pub fn partition_watermark(&self) -> Option<i64> {
+        self.time.partition_watermark()
+    }
+
     /// Whether something on the route of the source goes by time.
     pub fn goes_by_time(&self, source: usize) -> bool {
         let calls = &self.routes[source].calls;

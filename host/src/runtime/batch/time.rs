@@ -164,6 +164,11 @@ impl TaskTime {
         self.is_told = false;
     }
 
+    /// To where the batch moved its partition's watermark, if it did.
+    pub(super) fn partition_watermark(&self) -> Option<i64> {
+        self.partition.as_ref().map(|(_, watermark)| *watermark)
+    }
+
     /// Whether something on the route goes by time.
     pub(super) fn moves(&self) -> bool {
         self.is_told

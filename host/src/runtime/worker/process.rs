@@ -27,6 +27,9 @@ impl Worker {
             && let Some(reader) = &mut member.reader
         {
             reader.processed();
+            if let Some(watermark) = self.tasks.partition_watermark() {
+                member.idleness.note(&self.batch.partition, watermark);
+            }
         }
         Ok(())
     }
