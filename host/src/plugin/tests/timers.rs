@@ -82,7 +82,11 @@ fn no_call_fires_more_than_it_may_and_the_rest_follows_in_order() {
     let (mut time, mut fired) = (moved(&[6]), Vec::new());
     let (mut reached, outcome) = call(&mut operator, &mut kept, &mut records, &time, 3).unwrap();
     fired.extend(values(&outcome.outputs[0]).iter().map(|value| (*value).to_owned()));
-    assert_eq!(fired.len(), 1, "they are set in this very call, and none was due before it");
+    assert_eq!(
+        fired.len(),
+        1,
+        "they are set in this very call, and none was due before it"
+    );
     while !reached.is_complete {
         time = time.behind(reached.watermark);
         let (next, outcome) = call(&mut operator, &mut kept, &mut Records::default(), &time, 3).unwrap();
@@ -91,7 +95,10 @@ fn no_call_fires_more_than_it_may_and_the_rest_follows_in_order() {
         fired.extend(some.iter().map(|value| (*value).to_owned()));
         reached = next;
     }
-    assert_eq!(fired[1..], (0..7).map(|at| format!("a@{at} #{}", at + 1)).collect::<Vec<_>>());
+    assert_eq!(
+        fired[1..],
+        (0..7).map(|at| format!("a@{at} #{}", at + 1)).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -102,9 +109,15 @@ fn a_timer_at_fault_is_refused_alone_and_its_neighbours_fire() {
     let outcome = all(&mut operator, &mut kept, &mut records, &moved(&[0, 0, 9]));
     let out = values(&outcome.outputs[0]);
     assert_eq!(out[2..], ["a@1 #1", "a@3 #2", "b@4 #3"], "{out:?}");
-    let refused: Vec<_> = (outcome.refused_timers.iter()).map(|timer| (&*timer.name, &*timer.key, timer.at)).collect();
+    let refused: Vec<_> = (outcome.refused_timers.iter())
+        .map(|timer| (&*timer.name, &*timer.key, timer.at))
+        .collect();
     assert_eq!(refused, [("a", &b"k"[..], 2), ("a", b"k", 4)]);
-    assert!(outcome.refused_timers[0].reason.contains("told to trap"), "{:?}", outcome.refused_timers[0]);
+    assert!(
+        outcome.refused_timers[0].reason.contains("told to trap"),
+        "{:?}",
+        outcome.refused_timers[0]
+    );
     assert_eq!(refusals(&outcome), [(2, Refusal::DeadLetter)]);
     assert!(!operator.has_timer(kept.state()).unwrap(), "one at fault is gone, too");
 }
@@ -124,10 +137,18 @@ fn timers_of_the_clock_fire_by_the_clock_alone() {
     let mut fired = |now| {
         let (reached, outcome) = call(&mut operator, &mut kept, &mut Records::default(), &clock(now), 1000).unwrap();
         assert!(reached.is_complete);
-        outcome.outputs[0].values.iter().flatten().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+        outcome.outputs[0]
+            .values
+            .iter()
+            .flatten()
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+            .collect()
     };
     let (early, first, last): (Vec<String>, Vec<String>, Vec<String>) = (fired(49), fired(50), fired(100));
-    assert_eq!((early.len(), &*first, &*last), (0, &["p@50 #1".to_owned()][..], &["p@60 #2".to_owned()][..]));
+    assert_eq!(
+        (early.len(), &*first, &*last),
+        (0, &["p@50 #1".to_owned()][..], &["p@60 #2".to_owned()][..])
+    );
 }
 
 #[test]
@@ -138,9 +159,12 @@ fn a_timer_that_the_plugin_no_longer_declares_is_named() {
         name: "gone",
         key: b"k",
     };
-    kept.state().set_timer(crate::state::store_id("op", "timers:event-time"), gone);
+    kept.state()
+        .set_timer(crate::state::store_id("op", "timers:event-time"), gone);
     let error = call(&mut operator, &mut kept, &mut set(&[""]), &moved(&[5]), 1000).unwrap_err();
-    let CallError::State(error) = error else { panic!("{error:?}") };
+    let CallError::State(error) = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(error.kind, Kind::Corrupt);
     assert!(error.what.contains("timer `gone` of operator `op`"), "{error}");
 }

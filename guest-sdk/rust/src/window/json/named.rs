@@ -90,7 +90,7 @@ impl Aggregates {
 #[serde(untagged)]
 enum Written {
     Word(String),
-    Table(Table),
+    Table(Box<Table>),
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -115,7 +115,7 @@ impl Written {
         let table = match self {
             Self::Word(word) if word == "count" => return Ok((Makes::Count, None)),
             Self::Word(word) => return Err(format!("\"{word}\" is no aggregate without a pointer")),
-            Self::Table(table) => table,
+            Self::Table(table) => *table,
         };
         let at = table.at.unwrap_or(f64::NAN);
         let all = [
