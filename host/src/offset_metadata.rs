@@ -31,6 +31,8 @@ const PREFIX: &str = "sb1:";
 const HASH_DIGITS: usize = 16;
 /// Characters of a bundle's name that is read, at most.
 const NAME_LIMIT: usize = 40;
+/// No watermark is behind this: the end of year 9999, in milliseconds since 1970.
+const LATEST_TIME: i64 = 253_402_300_799_999;
 /// Hex digits of a stop's setting.
 const SETTING_DIGITS: usize = 8;
 /// The longest stop behind a pointer: `:<offset>@<8 hex digits>`.
@@ -83,7 +85,7 @@ impl PartitionTime {
             'i' => true,
             _ => return None,
         };
-        let watermark = last[1..].parse().ok()?;
+        let watermark = last[1..].parse().ok().filter(|watermark| *watermark <= LATEST_TIME)?;
         metadata.parse::<Pointer>().ok()?;
         Some(Self { watermark, is_idle })
     }
@@ -460,6 +462,11 @@ mod tests {
         let long = "x".repeat(LIMIT - 2);
         assert_eq!(time(5, false).behind(long.clone()), long, "there is no room for it");
         assert_eq!(PartitionTime::read("w5"), None);
+        assert_eq!(
+            PartitionTime::read(&time(i64::MAX, false).behind(GOLDEN.to_owned())),
+            None,
+            "nobody's time is that"
+        );
         assert_eq!(PartitionTime::read("sb1:nonsense:w5"), None);
     }
 

@@ -111,7 +111,7 @@ impl Operator {
 
     /// What a call came to counts against what the batch may take.
     fn take_room(&self, outcome: &Returned, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
-        let bytes = memory(outcome);
+        let bytes = memory(outcome, self.sent.keys());
         match gathered.room.checked_sub(bytes) {
             Some(left) => {
                 gathered.room = left;
@@ -164,7 +164,7 @@ impl Operator {
             if self.stop_at_fault && gathered.has_fault() {
                 break;
             }
-            self.go_on(gathered)?;
+            self.go_on(part, gathered)?;
             let mut some = Records::default();
             of.clone().for_each(|index| some.push_from(part.records, index));
             let half = CallPart {
@@ -185,10 +185,10 @@ impl Operator {
         let mut before = part.time.before_rows();
         loop {
             self.find_due(&before, part.most_timers, gathered.state)?;
-            if self.due.len() == 0 {
+            if self.due.len() == 0 || self.stop_at_fault && gathered.has_fault() {
                 break;
             }
-            self.go_on(gathered)?;
+            self.go_on(part, gathered)?;
             let reached = self.settle(part.with(&mut Records::default(), before.clone()), gathered)?;
             before = before.behind(reached);
         }
@@ -203,7 +203,7 @@ impl Operator {
         if self.stop_at_fault && gathered.has_fault() {
             return Ok(stands);
         }
-        self.go_on(gathered)?;
+        self.go_on(part, gathered)?;
         self.settle(part.with(&mut Records::default(), part.time.behind(stands)), gathered)
     }
 
@@ -214,7 +214,7 @@ impl Operator {
             if self.stop_at_fault && gathered.has_fault() {
                 break;
             }
-            self.go_on(gathered)?;
+            self.go_on(part, gathered)?;
             let some = CallPart {
                 most_timers: count.max(1),
                 ..part.with(&mut none, part.time.behind(reached))
@@ -224,10 +224,12 @@ impl Operator {
         Ok(reached)
     }
 
-    /// A search for what is at fault is given up when it takes long, or somebody had enough of it.
-    fn go_on(&self, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
+    /// A search for what is at fault is given up when it takes long, or somebody had enough of it; one that has no more
+    /// than a record and a timer left does not take long.
+    fn go_on(&self, part: &CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<(), CallError> {
         let until = *gathered.until.get_or_insert_with(|| clock::now() + SEARCH);
-        match clock::now() >= until || self.enough.as_ref().is_some_and(|enough| enough()) {
+        let is_long = part.most_timers > 1 && clock::now() >= until;
+        match is_long || self.enough.as_ref().is_some_and(|enough| enough()) {
             true => Err(CallError::GivenUp),
             false => Ok(()),
         }

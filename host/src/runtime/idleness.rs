@@ -7,8 +7,8 @@ use crate::task_id::TaskIds;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// If nobody looked for longer than this, records may have waited meanwhile: that time does not count.
-const GAP: Duration = Duration::from_secs(1);
+/// If nobody looked for longer than this, records may have waited meanwhile: what is more does not count.
+const GAP: Duration = Duration::from_millis(250);
 
 /// The partitions that a worker has of an input, as far as time goes.
 #[derive(Debug, Default)]
@@ -84,6 +84,13 @@ impl Idleness {
         others.peek().is_some() && others.all(|(_, other)| other.watermark > own.watermark)
     }
 
+    /// What was read is read again: nothing that was known of it holds.
+    pub(super) fn rewound(&mut self, now: Instant) {
+        for activity in self.partitions.values_mut() {
+            (activity.since, activity.is_idle, activity.watermark) = (now, false, None);
+        }
+    }
+
     /// Notes where the time of a partition stands.
     pub(super) fn note(&mut self, at: &TopicPartition, watermark: i64) {
         if let Some(activity) = self.partitions.get_mut(at) {
@@ -104,8 +111,8 @@ impl Idleness {
             .replace(now)
             .map_or(Duration::ZERO, |looked| now.duration_since(looked));
         for (at, activity) in &mut self.partitions {
+            activity.since = (activity.since + gap.saturating_sub(GAP)).min(now);
             match at_end(at) {
-                Some(_) if gap > GAP => activity.since = (activity.since + gap).min(now),
                 Some(after) if now.duration_since(activity.since) >= after => {
                     if !std::mem::replace(&mut activity.is_idle, true) {
                         newly_idle.insert(activity.task.clone());
@@ -157,7 +164,7 @@ mod tests {
         assert_eq!(idleness.others(&at("a", 0)), [at("b", 0)]);
         let after = |ms: u64| begun + Duration::from_millis(ms);
         let at_end = |at: &TopicPartition| (&*at.topic == "b").then_some(Duration::from_secs(1));
-        for ms in [500, 900] {
+        for ms in [200, 400, 600, 800, 950] {
             idleness.look(after(ms), at_end);
             assert_eq!(idleness.others(&at("a", 0)), [at("b", 0)], "{ms}");
         }
@@ -197,6 +204,10 @@ mod tests {
         assert!(!look(&mut idleness, 100));
         assert!(!look(&mut idleness, 60_000), "a restore, or a sink that takes nothing");
         assert!(!look(&mut idleness, 60_500));
-        assert!(look(&mut idleness, 60_950));
+        assert!(!look(&mut idleness, 60_900));
+        assert!(
+            look(&mut idleness, 70_000),
+            "it comes nearer, however seldom somebody looks"
+        );
     }
 }

@@ -13,9 +13,6 @@ use crate::task_id::TaskIds;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How often the group is asked where the time of others stands, while partitions of a worker are idle.
-const OTHERS_LOOK: Duration = Duration::from_millis(500);
-
 /// A set of sources that one consumer reads, or a file.
 pub(super) enum WorkerInput {
     Kafka(Box<GroupInput>),
@@ -100,8 +97,8 @@ impl GroupInput {
             interval: every.map(Interval::new),
             task_ids: TaskIds::of(kafka.iter().copied()),
             idleness: Idleness::default(),
-            others_look: Interval::new(OTHERS_LOOK),
-            least_of_others: None,
+            others_look: Interval::new(Duration::ZERO),
+            least_of_others: Some(i64::MIN),
             revoking: Vec::new(),
             answer: None,
             partitions: HashMap::new(),
@@ -138,8 +135,8 @@ mod tests {
             interval: None,
             task_ids: TaskIds::of([]),
             idleness: Idleness::default(),
-            others_look: Interval::new(OTHERS_LOOK),
-            least_of_others: None,
+            others_look: Interval::new(Duration::ZERO),
+            least_of_others: Some(i64::MIN),
             revoking: vec![at(0), at(1)],
             answer: None,
             partitions: HashMap::new(),

@@ -9,6 +9,7 @@ use std::mem::take;
 use super::changes;
 use super::column::check_column;
 use super::declared::Declared;
+use super::keys::entry;
 use super::refused::{Refused, RefusedTimer};
 use super::returned::{Emitted, Measured, RefusedEvent, Returned};
 use super::time::CallTime;
@@ -136,7 +137,7 @@ fn drop_outputs_of(outputs: &mut Emitted, refused: &[u32]) {
 
 /// The memory of the host's that a guest's answer takes, or will once it is taken in: outputs, changes of the state,
 /// reasons, measurements.
-pub(in crate::plugin) fn memory(given: &Returned) -> usize {
+pub(in crate::plugin) fn memory(given: &Returned, keys: &Column) -> usize {
     let Returned {
         outputs,
         changes,
@@ -154,7 +155,10 @@ pub(in crate::plugin) fn memory(given: &Returned) -> usize {
         + 21 * outputs.output.len();
     let of_changes = changes.user_key.memory() + changes.value.memory() + CHANGE_BYTES * changes.store.len();
     let reasons = refused.iter().map(|one| size_of::<Refused>() + one.reason.len());
-    of_outputs + of_changes + CHANGE_BYTES * timers.len() + reasons.sum::<usize>() + size_of_val(&**measured)
+    // Each change has its key in the overlay, those of timers and maps twice.
+    let named = changes.key.iter().copied().chain(timers.iter().map(|timer| timer.key));
+    let of_keys: usize = named.map(|key| 2 * entry(keys, key).len()).sum();
+    of_outputs + of_keys + of_changes + CHANGE_BYTES * timers.len() + reasons.sum::<usize>() + size_of_val(&**measured)
 }
 
 /// What a change takes beside its user key and value, about: its slot in the overlay and its key there.

@@ -78,11 +78,23 @@ impl CallTime {
     }
 
     /// The time before the first row.
-    pub(in crate::plugin) fn before_rows(&self) -> Self {
+    pub fn before_rows(&self) -> Self {
         let end = self.advances.partition_point(|advance| advance.before == 0);
         Self {
             advances: self.advances[..end].to_vec(),
             ..self.clone()
+        }
+    }
+
+    /// The same once time stands at `stands`, which is not behind the first row.
+    pub fn from(&self, stands: i64) -> Self {
+        let passed = self.advances.partition_point(|advance| advance.watermark <= stands);
+        let last = passed.checked_sub(1).map(|last| self.advances[last]);
+        Self {
+            watermark: stands,
+            offset: last.map_or(self.offset, |last| last.offset),
+            advances: self.advances[passed..].to_vec(),
+            clock: self.clock,
         }
     }
 

@@ -72,6 +72,9 @@ impl Tasks {
     /// The piece's only record caused more in this call than there is memory for: nothing of it goes beyond this
     /// operator. Its timers fire behind it.
     fn leave_out(&mut self, due: DueCall<'_>, task: &BatchTask<'_>, reason: String) -> Result<Option<Reached>> {
+        if due.records.is_empty() {
+            return Err(self.timer_beyond(due.operator, &reason));
+        }
         let outcome = Outcome {
             refused: vec![Refused {
                 record: 0,
@@ -90,54 +93,99 @@ impl Tasks {
 
     /// `None`: it waits.
     fn call_as_cut(&mut self, source: usize, due: DueCall<'_>, task: &mut BatchTask<'_>) -> Result<Option<Reached>> {
-        let max_batch = if self.cursor.is_one_by_one {
-            1
-        } else {
-            self.max_batch[source]
+        let max_batch = match self.cursor.is_one_by_one {
+            true => 1,
+            false => self.max_batch[source],
         };
-        match due.records.len() <= max_batch {
+        match due.records.len() <= max_batch && !self.cursor.is_one_by_one {
             true => self.call_whole(due, task),
             false => self.call_in_parts(due, task, max_batch),
         }
     }
 
+    /// One by one, what is due before a record is a call of its own for each timer; so each of them is short, and what
+    /// is done stays done while the group is seen to.
     fn call_in_parts(
         &mut self,
-        due: DueCall<'_>,
+        mut due: DueCall<'_>,
         task: &mut BatchTask<'_>,
         max_batch: usize,
     ) -> Result<Option<Reached>> {
-        let (mut part, mut put_out, mut reached) = (Records::default(), Outcome::default(), None);
+        let (mut part, mut reached) = (Records::default(), None);
         let count = due.records.len();
-        for from in (self.cursor.part..count).step_by(max_batch) {
-            if from > self.cursor.part && self.is_due() {
-                self.cursor.part = from;
-                return Ok(None);
-            }
-            self.cursor.part = from;
+        let mut from = self.cursor.part;
+        while from < count || reached.is_none() {
             let to = count.min(from + max_batch);
+            let mut time = due.time.part(from, to, count);
+            if self.cursor.is_one_by_one && from < to {
+                let Some(stands) = self.fire_before(&mut due, task, &time)? else {
+                    return Ok(None);
+                };
+                time = time.from(stands);
+            }
             part.clear();
             (from..to).for_each(|index| part.push_from(due.records, index));
-            let before = if from == 0 { 0 } else { due.outcome.memory() };
-            let of_part = DueCall {
-                operator: due.operator,
-                records: &mut part,
-                inputs: &due.inputs[from..to],
-                time: &due.time.part(from, to, count),
-                outcome: &mut put_out,
-                taken: due.taken + before,
-            };
-            reached = self.call_whole(of_part, task)?;
+            let inputs = &due.inputs[from..to];
+            reached = self.call_part(&mut due, task, &mut part, inputs, &time)?;
             if reached.is_none() {
                 return Ok(None);
             }
-            if from == 0 {
-                std::mem::swap(due.outcome, &mut put_out);
-            } else {
-                extend(due.outcome, &put_out);
+            from = to;
+            self.cursor.part = from;
+            if from < count && self.is_due() {
+                return Ok(None);
             }
         }
-        self.cursor.part = 0;
+        (self.cursor.part, self.cursor.has_part_outcome) = (0, false);
+        Ok(reached)
+    }
+
+    /// Fires what is due before the first row of a part, timer by timer. Where time stands then; `None`: it waits.
+    fn fire_before(&mut self, due: &mut DueCall<'_>, task: &mut BatchTask<'_>, time: &CallTime) -> Result<Option<i64>> {
+        let mut before = time.before_rows();
+        loop {
+            let Some(reached) = self.call_part(due, task, &mut Records::default(), &[], &before)? else {
+                return Ok(None);
+            };
+            if reached.is_complete && reached.watermark >= before.last() {
+                return Ok(Some(reached.watermark));
+            }
+            before = before.behind(reached.watermark);
+            if self.is_due() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// One part; what it puts out stands behind what the parts before it did.
+    fn call_part(
+        &mut self,
+        due: &mut DueCall<'_>,
+        task: &mut BatchTask<'_>,
+        part: &mut Records,
+        inputs: &[u8],
+        time: &CallTime,
+    ) -> Result<Option<Reached>> {
+        let mut put_out = Outcome::default();
+        let before = match self.cursor.has_part_outcome {
+            true => due.outcome.memory(),
+            false => 0,
+        };
+        let of_part = DueCall {
+            operator: due.operator,
+            records: part,
+            inputs,
+            time,
+            outcome: &mut put_out,
+            taken: due.taken + before,
+        };
+        let reached = self.call_whole(of_part, task)?;
+        if reached.is_some() {
+            match std::mem::replace(&mut self.cursor.has_part_outcome, true) {
+                true => extend(due.outcome, &put_out),
+                false => std::mem::swap(due.outcome, &mut put_out),
+            }
+        }
         Ok(reached)
     }
 

@@ -100,8 +100,9 @@ pub enum Done {
 pub(super) struct BatchCursor {
     /// Calls of the route that are answered.
     pub(super) calls: usize,
-    /// Records of the next call that are answered, if it is made in parts.
+    /// Records of the next call that are answered, if it is made in parts, and whether something was put out for it.
     pub(super) part: usize,
+    pub(super) has_part_outcome: bool,
     /// The search for records at fault took too long: each record is called by itself, and the group is seen to between
     /// them.
     pub(super) is_one_by_one: bool,
@@ -226,6 +227,8 @@ impl Tasks {
         writer: &mut Writer,
     ) -> Result<Done> {
         task.undo();
+        // Nothing of this batch is put out, whatever was of the one before.
+        self.piece.begin(0);
         self.tell_event_time(source, records);
         self.judge_times(source, task.partition, records)?;
         self.begin_time(source, task, moved_by, records)?;
@@ -354,7 +357,7 @@ impl Tasks {
             }
             (Ok(_), Some((call, how))) if self.piece.is_firing() => {
                 task.undo();
-                return Err(self.timer_beyond(source, call, &how));
+                return Err(self.timer_beyond(self.routes[source].calls[call].operator, &how));
             }
             (Ok(_), Some((call, how))) => {
                 self.metrics.batches_cut.increment(1);
@@ -425,8 +428,9 @@ impl Tasks {
             .iter()
             .take(self.cursor.calls)
             .map(Outcome::memory);
-        // A record alone answers for what it takes itself, and not for what the pieces before it changed.
-        let before = match self.piece.is_one_record() {
+        // A record alone, or timers alone, answer for what they take themselves, and not for what the pieces before
+        // them changed.
+        let before = match self.piece.is_one_record() || self.piece.is_firing() {
             true => self.overlay_bytes_of_piece,
             false => self.overlay_bytes,
         };
@@ -465,9 +469,9 @@ impl Tasks {
         }
     }
 
-    /// The piece goes on without what a timer alone puts out in no case.
-    fn timer_beyond(&self, source: usize, call: usize, how: &str) -> Error {
-        let name = &self.pipeline.operators[self.routes[source].calls[call].operator].name;
+    /// There is no going on without what a timer alone puts out.
+    pub(super) fn timer_beyond(&self, operator: usize, how: &str) -> Error {
+        let name = &self.pipeline.operators[operator].name;
         let what = format!("failed to fire a timer of operator `{name}`");
         Error::new(Kind::Guest, what, format!("when it fired, its plugin {how}"))
             .hint("`batch-memory` says how much a batch may take")

@@ -157,6 +157,7 @@ impl Groups for Worker {
             let WorkerInput::Kafka(member) = input else { continue };
             let of_input = to.iter().filter(|(of, ..)| *of == number);
             let positions: Vec<_> = of_input.map(|(_, at, next)| (at.clone(), *next)).collect();
+            member.idleness.rewound(clock::now());
             if let Some(reader) = &mut member.reader {
                 reader.rewind(&positions)?;
             }

@@ -91,6 +91,11 @@ impl OwnedTask {
         task
     }
 
+    fn owes_checkpoint(&self) -> bool {
+        let has_changed = self.state.as_ref().is_some_and(|state| !state.is_clean());
+        self.has_joined || self.has_news || !self.dropped.is_empty() || has_changed
+    }
+
     /// Until the drop is committed it is among what is not.
     fn drop_stores(&mut self) {
         if let Some(state) = &mut self.state {
@@ -258,9 +263,12 @@ impl TaskManager {
     /// Whether a task waits for a checkpoint though nothing was read: a partition joined it, stores of it are dropped,
     /// or its state changed because time moved.
     pub(in crate::runtime) fn owes_checkpoint(&self) -> bool {
-        let has_changed = |task: &OwnedTask| task.state.as_ref().is_some_and(|state| !state.is_clean());
-        let owes = |task: &OwnedTask| task.has_joined || task.has_news || !task.dropped.is_empty() || has_changed(task);
-        self.tasks.values().any(owes)
+        self.tasks.values().any(OwnedTask::owes_checkpoint)
+    }
+
+    /// Whether that task does.
+    pub(in crate::runtime) fn owes(&self, name: &str) -> bool {
+        self.tasks.get(name).is_some_and(OwnedTask::owes_checkpoint)
     }
 
     /// What is known of a task's partitions goes to the group with the next checkpoint, whether or not anything is

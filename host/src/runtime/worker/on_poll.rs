@@ -73,7 +73,7 @@ impl Worker {
                     let metrics = metrics::partition(&self.shared.pipeline.name, name, &placed.partition);
                     member.partitions.insert(placed.partition, metrics);
                 }
-                self.rebalanced(&partitions, &[], &[]);
+                self.rebalanced(input, &partitions, &[], &[]);
             }
             Polled::Revoking(partitions) => self.revoking(input, partitions)?,
             Polled::Lost(partitions) => {
@@ -83,7 +83,7 @@ impl Worker {
                     true => self.waiting = Waiting::ForGroup,
                     false => self.tell_committer(input, Event::Lost)?,
                 }
-                self.rebalanced(&[], &[], &partitions);
+                self.rebalanced(input, &[], &[], &partitions);
             }
             Polled::Committed(outcome) if self.checkpointing.as_ref().is_some_and(|of| of.offsets_in_checkpoint) => {
                 self.monitored(input, outcome.map_err(|refusal| refusal.reason));
@@ -113,7 +113,7 @@ impl Worker {
             member.revoking.clone_from(&partitions);
             if is_news {
                 self.on_checkpoint(Event::Revoking)?;
-                self.rebalanced(&[], &partitions, &[]);
+                self.rebalanced(input, &[], &partitions, &[]);
             }
             return Ok(());
         }
@@ -121,7 +121,7 @@ impl Worker {
         if let WorkerInput::Kafka(member) = &self.inputs[input] {
             self.owned.give_up(&member.task_ids, &partitions);
         }
-        self.rebalanced(&[], &partitions, &[]);
+        self.rebalanced(input, &[], &partitions, &[]);
         Ok(())
     }
 
@@ -132,10 +132,12 @@ impl Worker {
         if self.end_time(input)? {
             return Ok(());
         }
-        let is_owed = self.checkpointing.is_some() && self.owned.owes_checkpoint();
         let WorkerInput::Kafka(member) = &mut self.inputs[input] else {
             return Ok(());
         };
+        // Only its own tasks: those of another input go on, and owe something after each batch.
+        let owes = |task: &&str| self.owned.owes(task);
+        let is_owed = self.checkpointing.is_some() && member.idleness.tasks().keys().any(|task| owes(&task));
         member.finished = !is_owed && member.reader.as_ref().is_none_or(Reader::is_committed);
         match member.finished {
             true => Ok(()),
@@ -143,13 +145,18 @@ impl Worker {
         }
     }
 
-    fn rebalanced(&mut self, assigned: &[TopicPartition], revoked: &[TopicPartition], lost: &[TopicPartition]) {
-        for gone in revoked.iter().chain(lost) {
-            for input in &mut self.inputs {
-                if let WorkerInput::Kafka(member) = input {
-                    member.partitions.remove(gone);
-                    member.idleness.gone(gone);
-                }
+    /// The group of one input gave or took partitions; another may have some of the same names.
+    fn rebalanced(
+        &mut self,
+        input: usize,
+        assigned: &[TopicPartition],
+        revoked: &[TopicPartition],
+        lost: &[TopicPartition],
+    ) {
+        if let WorkerInput::Kafka(member) = &mut self.inputs[input] {
+            for gone in revoked.iter().chain(lost) {
+                member.partitions.remove(gone);
+                member.idleness.gone(gone);
             }
         }
         self.metrics.rebalances.increment(1);

@@ -155,7 +155,7 @@ impl Worker {
                 self.bring_back()?;
             } else {
                 self.turn()?;
-                if self.time_look.due() {
+                if self.time_look.due() && !self.owned.is_restoring() {
                     self.see_to_time()?;
                 }
                 self.pulse.beat();

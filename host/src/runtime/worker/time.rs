@@ -2,16 +2,21 @@
 //! and the clock.
 
 use super::run::Worker;
-use crate::clock;
+use crate::clock::{self, Interval};
 use crate::error::Result;
 use crate::offset_metadata::PartitionTime;
 use crate::record::TopicPartition;
 use crate::runtime::batch::{Done, MovedBy, Watermarks};
 use crate::runtime::input::WorkerInput;
+use crate::source::ReaderPosition;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How long the group may take to answer where the time of others stands.
+/// How often the group is asked where the time of others stands, while partitions of a worker are idle; and when it is
+/// asked again that did not answer.
+const OTHERS_LOOK: Duration = Duration::from_millis(500);
+const OTHERS_LOOK_AFTER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the group may take to answer that.
 const OTHERS_LIMIT: Duration = Duration::from_millis(500);
 
 /// A task whose time may move, with a partition of its own to which whatever comes of it is put down.
@@ -77,13 +82,23 @@ impl Worker {
             return;
         };
         let Some(reader) = &member.reader else { return };
+        if !member.sources.iter().any(|source| self.tasks.goes_by_time(*source)) {
+            return;
+        }
         let sources = &self.shared.pipeline.sources;
-        let ended = reader
-            .positions()
-            .into_iter()
-            .filter(|of| of.end.is_some_and(|end| of.next >= end));
-        let after = |source: usize| sources[member.sources[source]].time().idle_after;
-        let at_end: HashMap<_, _> = ended.map(|of| (of.partition, after(of.source))).collect();
+        let after = |of: &ReaderPosition| match of.is_at_stop {
+            // It brings nothing any more.
+            true => Some(Duration::ZERO),
+            false if of.end.is_some_and(|end| of.next >= end) => {
+                Some(sources[member.sources[of.source]].time().idle_after)
+            }
+            false => None,
+        };
+        let positions = reader.positions();
+        let at_end: HashMap<_, _> = positions
+            .iter()
+            .filter_map(|of| Some((&of.partition, after(of)?)))
+            .collect();
         let newly_idle = member.idleness.look(clock::now(), |at| at_end.get(at).copied());
         // Whoever waits for its time is not to wait for it any more.
         newly_idle.iter().for_each(|task| self.owned.tell_group(task));
@@ -162,10 +177,19 @@ impl Worker {
         let Some(reader) = &member.reader else { return Ok(None) };
         if member.others_look.due() {
             let committed = reader.committed_elsewhere(OTHERS_LIMIT)?;
-            let metadata = committed.iter().filter_map(|(_, held)| Some(&held.as_ref()?.1));
-            let times = metadata.filter_map(|metadata| PartitionTime::read(metadata));
-            let active = times.filter(|time| !time.is_idle).map(|time| time.watermark);
-            member.least_of_others = active.min();
+            let again = if committed.is_some() {
+                OTHERS_LOOK
+            } else {
+                OTHERS_LOOK_AFTER_TIMEOUT
+            };
+            member.others_look = Interval::new(again);
+            member.least_of_others = match &committed {
+                Some(committed) => committed
+                    .iter()
+                    .filter_map(|(_, held)| active_watermark(held.as_ref()))
+                    .min(),
+                None => Some(i64::MIN),
+            };
         }
         Ok(member.least_of_others)
     }
@@ -187,5 +211,14 @@ impl Worker {
         self.batch.records.clear();
         self.batch.partition.clone_from(&timed.partition);
         self.take_through(input, timed.source, &moved_by)
+    }
+}
+
+/// The watermark that was committed for a partition; `None`: it is idle. What is not known holds time back.
+fn active_watermark(held: Option<&(i64, String)>) -> Option<i64> {
+    match held.and_then(|(_, metadata)| PartitionTime::read(metadata)) {
+        Some(time) if time.is_idle => None,
+        Some(time) => Some(time.watermark),
+        None => Some(i64::MIN),
     }
 }

@@ -256,6 +256,7 @@ impl Reader {
                 next,
                 committed: slot.committed,
                 end: requests::known_end(&self.client, &slot.at.topic, slot.at.partition),
+                is_at_stop: slot.is_at_stop(),
             })
             .collect()
     }

@@ -62,4 +62,6 @@ pub struct ReaderPosition {
     pub committed: Option<i64>,
     /// The end of the log, as the last fetch told it.
     pub end: Option<i64>,
+    /// The run ends here.
+    pub is_at_stop: bool,
 }

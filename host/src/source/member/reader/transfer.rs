@@ -165,24 +165,28 @@ impl Reader {
         Ok(owned.into_iter().zip(held).collect())
     }
 
-    /// What the group holds for the partitions of the run that other readers own, as far as it answers within `limit`.
+    /// What the group holds for the partitions of the run that other readers own. `None`: it does not answer within
+    /// `limit`, or does not hold the positions.
     ///
     /// # Errors
     /// `Kafka`: it is not allowed.
-    pub fn committed_elsewhere(&self, limit: Duration) -> Result<Vec<GroupOffset>> {
+    pub fn committed_elsewhere(&self, limit: Duration) -> Result<Option<Vec<GroupOffset>>> {
         let placed = self.plan.lines().into_iter().map(|placed| placed.partition);
         let others: Vec<_> = placed.filter(|at| !self.owns(at)).collect();
-        if others.is_empty() || self.plan.kept_of(&[]).is_some() {
-            return Ok(Vec::new());
+        if others.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        if self.plan.kept_of(&[]).is_some() {
+            return Ok(None);
         }
         match self.lookup(limit).committed(&others) {
             Ok(held) => {
                 let held = held
                     .into_iter()
                     .map(|held| held.map(|held| (held.offset, held.metadata)));
-                Ok(others.into_iter().zip(held).collect())
+                Ok(Some(others.into_iter().zip(held).collect()))
             }
-            Err(error) if error.kind == Kind::TimedOut => Ok(Vec::new()),
+            Err(error) if error.kind == Kind::TimedOut => Ok(None),
             Err(error) => Err(error),
         }
     }
