@@ -98,7 +98,7 @@ fn every_key_of_operators_sinks_and_checkpoints_is_read() {
     let count = &pipeline.operators[1];
     assert_eq!(
         count.config,
-        r#"{"deep":[{"a":1.5},true],"since":"2026-11-22T00:00:00Z","top":10}"#
+        r#"{"top":10,"since":"2026-11-22T00:00:00Z","deep":[{"a":1.5},true]}"#
     );
     assert_eq!(count.inputs[2].output.as_deref(), Some("rejected"));
     assert_eq!(
