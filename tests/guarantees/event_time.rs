@@ -432,12 +432,12 @@ fn a_file_ends_time_where_it_ends() {
 #[test]
 fn sessions_are_put_out_with_their_aggregates_in_the_order_of_the_file() {
     let record = |at: i64, ms: i64| json!({ "key": "a", "value": { "ms": ms }, "timestamp": at });
-    let records = [record(1_000, 7), record(1_900, 3), record(9_000, 1), record(2_500, 5)];
+    let records = [record(1_000, 7), record(2_500, 5), record(1_900, 3), record(9_000, 1)];
     let config = "{ window = { session = \"1s\" }, \
                   aggregates = { views = \"count\", slowest = { max = \"/ms\" }, all = { collect = \"/ms\" } } }";
     let lines = file_run("window", config, &records);
     let windows = [
-        r#"{"start":1000,"end":3500,"views":3,"slowest":7,"all":[7,3,5]}"#,
+        r#"{"start":1000,"end":3500,"views":3,"slowest":7,"all":[7,5,3]}"#,
         r#"{"start":9000,"end":10000,"views":1,"slowest":1,"all":[1]}"#,
     ];
     assert_eq!(lines.len(), windows.len(), "{lines:?}");

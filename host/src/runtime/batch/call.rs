@@ -33,6 +33,9 @@ impl Tasks {
         task: &mut BatchTask<'_>,
         records: &mut Records,
     ) -> Result<Done> {
+        if let Some(reason) = self.piece.went_beyond(index).map(str::to_owned) {
+            return self.leave_out(source, index, task, records, reason);
+        }
         let taken = self.taken(source, task);
         let mut outcomes = std::mem::take(&mut self.outcomes[source]);
         let mut gathering = std::mem::take(&mut self.gathering);
@@ -51,10 +54,7 @@ impl Tasks {
             outcome: &mut rest[0],
             taken,
         };
-        let done = match self.piece.went_beyond(index).map(str::to_owned) {
-            Some(reason) => self.leave_out(due, task, reason),
-            None => self.call_as_cut(source, due, task),
-        };
+        let done = self.call_as_cut(source, due, task);
         self.gathering = gathering;
         self.outcomes[source] = outcomes;
         if let Some((beyond, _)) = &mut self.beyond {
@@ -71,9 +71,17 @@ impl Tasks {
 
     /// The piece's only record caused more in this call than there is memory for: nothing of it goes beyond this
     /// operator. Its timers fire behind it.
-    fn leave_out(&mut self, due: DueCall<'_>, task: &BatchTask<'_>, reason: String) -> Result<Option<Reached>> {
-        if due.records.is_empty() {
-            return Err(self.timer_beyond(due.operator, &reason));
+    fn leave_out(
+        &mut self,
+        source: usize,
+        index: usize,
+        task: &BatchTask<'_>,
+        records: &Records,
+        reason: String,
+    ) -> Result<Done> {
+        let operator = self.routes[source].calls[index].operator;
+        if records.is_empty() {
+            return Err(self.timer_beyond(operator, &reason));
         }
         let outcome = Outcome {
             refused: vec![Refused {
@@ -83,12 +91,10 @@ impl Tasks {
             }],
             ..Outcome::default()
         };
-        self.refuse(due.operator, task.partition, due.records, due.time, &outcome)?;
-        due.outcome.clear(self.operators[due.operator].operator.output_count());
-        Ok(Some(Reached {
-            watermark: due.time.watermark,
-            is_complete: false,
-        }))
+        self.refuse(operator, task.partition, records, &CallTime::default(), &outcome)?;
+        let into = &mut self.outcomes[source][index];
+        into.clear(self.operators[operator].operator.output_count());
+        Ok(Done::Processed)
     }
 
     /// `None`: it waits.
