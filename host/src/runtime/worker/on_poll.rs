@@ -136,8 +136,8 @@ impl Worker {
             return Ok(());
         };
         // Only its own tasks: those of another input go on, and owe something after each batch.
-        let owes = |task: &&str| self.owned.owes(task);
-        let is_owed = self.checkpointing.is_some() && member.idleness.tasks().keys().any(|task| owes(&task));
+        let tasks = member.idleness.tasks();
+        let is_owed = self.checkpointing.is_some() && tasks.keys().any(|task| self.owned.owes(task));
         member.finished = !is_owed && member.reader.as_ref().is_none_or(Reader::is_committed);
         match member.finished {
             true => Ok(()),
