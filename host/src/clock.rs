@@ -34,6 +34,9 @@ pub fn sleep_unless(span: Duration, enough: impl Fn() -> bool) -> bool {
     }
 }
 
+/// The end of year 9999, in milliseconds since 1970: no event time and no watermark is behind it.
+pub const LATEST_EVENT_TIME: i64 = 253_402_300_799_999;
+
 /// A span that comes round again and again.
 #[derive(Debug)]
 pub struct Interval {

@@ -15,6 +15,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use crate::clock::LATEST_EVENT_TIME;
 use crate::config::Stop;
 use crate::error::{Error, Kind, Result};
 use crate::task_id;
@@ -31,8 +32,6 @@ const PREFIX: &str = "sb1:";
 const HASH_DIGITS: usize = 16;
 /// Characters of a bundle's name that is read, at most.
 const NAME_LIMIT: usize = 40;
-/// No watermark is behind this: the end of year 9999, in milliseconds since 1970.
-const LATEST_TIME: i64 = 253_402_300_799_999;
 /// Hex digits of a stop's setting.
 const SETTING_DIGITS: usize = 8;
 /// The longest stop behind a pointer: `:<offset>@<8 hex digits>`.
@@ -85,7 +84,10 @@ impl PartitionTime {
             'i' => true,
             _ => return None,
         };
-        let watermark = last[1..].parse().ok().filter(|watermark| *watermark <= LATEST_TIME)?;
+        let watermark = last[1..]
+            .parse()
+            .ok()
+            .filter(|watermark| *watermark <= LATEST_EVENT_TIME)?;
         metadata.parse::<Pointer>().ok()?;
         Some(Self { watermark, is_idle })
     }

@@ -241,7 +241,7 @@ impl Tasks {
         self.go_on(source, task, records, writer)
     }
 
-    /// Takes the records out whose time cannot be. Where nothing goes by time, only if the file says so.
+    /// Takes the records out whose time cannot be; if nothing goes by time, only when the file says so.
     fn judge_times(&mut self, source: usize, partition: &TopicPartition, records: &mut Records) -> Result<()> {
         self.bad_times.clear();
         let settings = self.rules[source];

@@ -9,6 +9,7 @@
 //! those before it have fired, so that what they put out is in time for it. What is known of time lies in the task's
 //! state, and so is as old as the committed positions, whatever happens.
 
+use crate::clock::LATEST_EVENT_TIME;
 use crate::config::TimeSettings;
 use crate::error::Result;
 use crate::plugin::{Advance, CallTime, Reached};
@@ -16,10 +17,6 @@ use crate::record::{Column, Records, TopicPartition};
 use crate::state::{StoreId, TaskState, store_id};
 use crate::topology::{CallInput, RecordsFrom, Route};
 use std::time::Duration;
-
-/// The last event time that moves event time: the end of year 9999. One record in microseconds must not close every
-/// window that there is.
-const LATEST: i64 = 253_402_300_799_999;
 
 /// How the records of a partition move event time.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +34,7 @@ impl TimeRule {
         let ahead = settings.max_ahead.map(|ahead| now.saturating_add(ms(ahead)));
         Self {
             out_of_orderness: ms(settings.out_of_orderness),
-            latest: ahead.unwrap_or(LATEST).min(LATEST),
+            latest: ahead.unwrap_or(LATEST_EVENT_TIME).min(LATEST_EVENT_TIME),
         }
     }
 
@@ -51,7 +48,7 @@ impl TimeRule {
         let latest = self.latest;
         match timestamp {
             ..0 => format!("its event time is {timestamp}, before 1970"),
-            _ if latest < LATEST => format!(
+            _ if latest < LATEST_EVENT_TIME => format!(
                 "its event time is {timestamp}, which is further ahead of the clock than `max-ahead` allows (until \
                  {latest})"
             ),
