@@ -342,6 +342,10 @@ mod tests {
         records
     }
 
+    const ORIGIN: Origin<'static> = Origin {
+        inputs: &[0],
+        partition: 0,
+    };
     const ALL: Needs = Needs {
         coordinates: true,
         headers: true,
@@ -400,14 +404,7 @@ mod tests {
         let before = mine.clone();
         for _ in 0..2 {
             assert!(sent.look_up(&mine, &DueTimers::default(), &mut state, 100).unwrap());
-            let batch = sent.take(
-                &mut mine,
-                Origin {
-                    inputs: &[0],
-                    partition: 0,
-                },
-                None,
-            );
+            let batch = sent.take(&mut mine, ORIGIN, None);
             assert_eq!(batch.events.key, [0, NO_KEY, 1, 0, 2]);
             assert_eq!(
                 (&batch.keys.bytes[..], &batch.keys.ends[..]),
@@ -446,14 +443,7 @@ mod tests {
                 .unwrap()
         );
         assert!(sent.look_up(&mine, &DueTimers::default(), &mut state, bytes).unwrap());
-        let batch = sent.take(
-            &mut mine,
-            Origin {
-                inputs: &[0],
-                partition: 0,
-            },
-            None,
-        );
+        let batch = sent.take(&mut mine, ORIGIN, None);
         let values = batch.values[0].clone();
         for (index, name) in names.iter().enumerate() {
             let expected = (index % 2 == 0).then_some(name.as_bytes());
@@ -492,14 +482,7 @@ mod tests {
     fn keys_are_indexed_and_an_absent_one_has_none() {
         let mut sent = sent(NONE, &[]);
         let mut mine = records(&[None, Some(b"x"), Some(b""), None, Some(b"yz")]);
-        let batch = sent.take(
-            &mut mine,
-            Origin {
-                inputs: &[0],
-                partition: 0,
-            },
-            None,
-        );
+        let batch = sent.take(&mut mine, ORIGIN, None);
         assert_eq!(batch.events.key, [NO_KEY, 0, 1, NO_KEY, 2]);
         assert_eq!(
             (&batch.keys.bytes[..], &batch.keys.ends[..]),
@@ -507,19 +490,7 @@ mod tests {
         );
         sent.give_back(&mut mine);
         let mut mine = records(&[Some(b"x"), Some(b"y")]);
-        assert_eq!(
-            sent.take(
-                &mut mine,
-                Origin {
-                    inputs: &[0],
-                    partition: 0
-                },
-                None
-            )
-            .events
-            .key,
-            [0, 1]
-        );
+        assert_eq!(sent.take(&mut mine, ORIGIN, None).events.key, [0, 1]);
     }
 
     #[test]
