@@ -77,7 +77,6 @@ impl Reader {
             return Ok(());
         };
         let partitions = self.with_followers(&partitions);
-        let fenced_before = self.group.fenced;
         if let Some(limit) = commit.filter(|_| self.plan.commits() && self.may_commit()) {
             let positions = self.uncommitted(|at| partitions.contains(at));
             if !self.commit_and_wait(positions, clock::now() + limit)? {
@@ -85,11 +84,7 @@ impl Reader {
                     .push_back(Polled::Committed(Err(CommitRefusal::passing(NO_ANSWER))));
             }
         }
-        if self.group.fenced != fenced_before {
-            // It joined again meanwhile, under another membership: all is lost, and told, and nobody waits for this
-            // answer.
-            return Ok(());
-        }
+        // If it was fenced meanwhile and joined anew, nothing is left of them, and nobody waits for this answer.
         let owned: Vec<_> = partitions
             .into_iter()
             .filter(|at| self.record_buffer.slot(&at.topic, at.partition).is_some())

@@ -18,6 +18,7 @@ use crate::kafka::lookup::{CommittedOffset, Lookup};
 use crate::record::{Committable, TopicPartition};
 use crate::source::*;
 
+mod fenced;
 mod members;
 mod starts;
 mod transfer;

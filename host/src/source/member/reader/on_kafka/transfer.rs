@@ -11,7 +11,7 @@ fn joined(source: &KafkaSource) -> Reader {
 }
 
 /// Polls until `enough` is told what was polled and says so; gives revoked partitions up without a commit.
-fn poll_until(reader: &mut Reader, mut enough: impl FnMut(&mut Reader, &Polled, &Batch) -> bool) {
+pub(super) fn poll_until(reader: &mut Reader, mut enough: impl FnMut(&mut Reader, &Polled, &Batch) -> bool) {
     let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
     loop {
         assert!(clock::now() < until, "not in time");
@@ -26,7 +26,7 @@ fn poll_until(reader: &mut Reader, mut enough: impl FnMut(&mut Reader, &Polled, 
 }
 
 /// Polls once; gives revoked partitions up without a commit.
-fn poll(reader: &mut Reader, batch: &mut Batch) -> Polled {
+pub(super) fn poll(reader: &mut Reader, batch: &mut Batch) -> Polled {
     let polled = reader.poll(Duration::from_millis(20), batch).unwrap();
     if matches!(polled, Polled::Revoking(_)) {
         reader.release(None).unwrap();
@@ -34,11 +34,11 @@ fn poll(reader: &mut Reader, batch: &mut Batch) -> Polled {
     polled
 }
 
-fn assigned(reader: &mut Reader, count: usize) {
+pub(super) fn assigned(reader: &mut Reader, count: usize) {
     poll_until(reader, |reader, _, _| reader.owned().len() == count);
 }
 
-fn leave(reader: Reader) {
+pub(super) fn leave(reader: Reader) {
     reader.leave(None, Duration::from_secs(7)).unwrap();
 }
 
@@ -373,67 +373,6 @@ fn metadata_that_is_no_text_is_somebody_elses_and_ends_no_process() {
 }
 
 #[test]
-fn a_member_that_is_fenced_while_it_gives_partitions_up_loses_them_all_and_goes_on() {
-    let Some(kafka) = kafka() else { return };
-    let name = topic(&kafka, "fenced-revocation", 2);
-    produce(&kafka, &name, 0, 0..10);
-    produce(&kafka, &name, 1, 0..10);
-    let mut source = source(&kafka, &[&name]);
-    source.stop = None;
-    source.session_timeout = Duration::from_secs(30);
-    let of = |instance: &str| {
-        let member = MemberSettings {
-            instance: Some(instance.to_owned()),
-            ..member(1)
-        };
-        Arc::new(plan(std::slice::from_ref(&source), &member, None).unwrap())
-    };
-    let plan = of("a");
-    let mut first = Reader::join(plan.clone(), 0).unwrap();
-    assigned(&mut first, 2);
-    poll_until(&mut first, |reader, _, _| {
-        reader.owned().iter().all(|owned| owned.next == 10)
-    });
-    let mut second = Reader::join(of("b"), 0).unwrap();
-    let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
-    loop {
-        assert!(clock::now() < until, "no revocation");
-        second.poll(Duration::from_millis(10), &mut batch).unwrap();
-        let polled = first.poll(Duration::from_millis(10), &mut batch).unwrap();
-        if first.has_batch() {
-            first.processed();
-        }
-        if matches!(polled, Polled::Revoking(_)) {
-            break;
-        }
-    }
-    // Its own predecessor's request to join comes late, and nobody is behind it.
-    let late = Reader::join(plan, 0).unwrap();
-    let until = clock::now() + LIMIT;
-    while first.group.fenced.is_none() && late.group_metadata().is_err() {
-        assert!(clock::now() < until, "it joins");
-        late.client.poll(Duration::from_millis(20));
-    }
-    std::mem::forget(late);
-    first.release(Some(Duration::from_secs(5))).unwrap();
-    let mut has_lost = false;
-    let until = clock::now() + LIMIT;
-    // The group may give what was released to nobody until its members change again: a static member's return is no
-    // change to Kafka.
-    while !has_lost || first.owned().is_empty() {
-        assert!(clock::now() < until, "it goes on: {has_lost} {:?}", first.owned());
-        for reader in [&mut first, &mut second] {
-            let polled = poll(reader, &mut batch);
-            has_lost |= matches!(&polled, Polled::Lost(lost) if !lost.is_empty());
-            if reader.has_batch() {
-                reader.processed();
-            }
-        }
-    }
-    [first, second].into_iter().for_each(leave);
-}
-
-#[test]
 fn a_position_is_committed_with_the_epoch_of_its_leader_and_begun_with_it() {
     let Some(kafka) = kafka() else { return };
     let name = topic(&kafka, "epochs", 2);
@@ -470,64 +409,6 @@ fn a_position_is_committed_with_the_epoch_of_its_leader_and_begun_with_it() {
     });
     assert_eq!(epochs(&next), [None, None]);
     leave(next);
-}
-
-#[test]
-fn a_member_that_its_predecessors_late_join_fenced_joins_again_once() {
-    let Some(kafka) = kafka() else { return };
-    let name = topic(&kafka, "late-join", 2);
-    let mut source = source(&kafka, &[&name]);
-    source.stop = None;
-    source.session_timeout = Duration::from_secs(30);
-    let with_instance = MemberSettings {
-        instance: Some("a".to_owned()),
-        ..member(1)
-    };
-    let plan = plan(std::slice::from_ref(&source), &with_instance, None).unwrap();
-    let plan = Arc::new(plan);
-    let mut reader = Reader::join(plan.clone(), 0).unwrap();
-    assigned(&mut reader, 2);
-    let assignment_epoch = reader.owned()[0].assignment_epoch;
-    // The predecessor joins, and nobody is behind it any more.
-    let predecessor = |plan: &Arc<Plan>| {
-        let mut late = Reader::join(plan.clone(), 0).unwrap();
-        let until = clock::now() + LIMIT;
-        while late.group_metadata().is_err() {
-            assert!(clock::now() < until, "it joins");
-            late.poll(Duration::from_millis(20), &mut Batch::default()).unwrap();
-        }
-        std::mem::forget(late);
-    };
-    predecessor(&plan);
-    let mut has_lost = false;
-    poll_until(&mut reader, |reader, polled, _| {
-        has_lost |= matches!(polled, Polled::Lost(lost) if lost.len() == 2);
-        has_lost && reader.owned().len() == 2
-    });
-    assert!(
-        reader
-            .owned()
-            .iter()
-            .all(|owned| owned.assignment_epoch > assignment_epoch)
-    );
-    produce(&kafka, &name, 0, 0..10);
-    poll_until(&mut reader, |reader, _, _| {
-        reader.owned().iter().any(|owned| owned.next == 10)
-    });
-    // A second time at once is another process.
-    predecessor(&plan);
-    let until = clock::now() + LIMIT;
-    let error = loop {
-        assert!(clock::now() < until, "it is fenced");
-        if let Err(error) = reader.poll(Duration::from_millis(20), &mut Batch::default()) {
-            break error;
-        }
-        if reader.has_batch() {
-            reader.processed();
-        }
-    };
-    assert_eq!(error.kind, Kind::Fenced, "{error}");
-    assert!(error.what.contains("instance id"), "{error}");
 }
 
 #[test]
