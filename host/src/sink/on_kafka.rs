@@ -321,7 +321,8 @@ fn a_topic_deleted_under_a_writer_is_an_error() {
         error.what.starts_with(&format!("failed to write to topic `{topic}`")),
         "{error}"
     );
-    assert!(error.hint.unwrap().contains("deleted"), "{}", error.why);
+    let hint = error.hint.clone().unwrap_or_default();
+    assert!(hint.contains("deleted"), "{error}: {hint}");
 }
 
 #[test]

@@ -49,7 +49,10 @@ fn a_member_that_is_fenced_while_it_gives_partitions_up_loses_them_all_and_goes_
         first.client.poll(Duration::from_millis(20));
     }
     std::mem::forget(late);
-    assert!(first.group.fenced.is_none(), "the reader learns of it while it gives the partitions up");
+    assert!(
+        first.group.fenced.is_none(),
+        "the reader learns of it while it gives the partitions up"
+    );
     first.release(Some(Duration::from_secs(5))).unwrap();
     assert!(first.group.fenced.is_some());
     let mut has_lost = false;
