@@ -10,6 +10,8 @@ pub(crate) const UNKNOWN_TOPIC: i32 = code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_P
 pub(crate) const UNKNOWN_TOPIC_LOCALLY: i32 = code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC as i32;
 /// The topic has fewer partitions than before.
 pub(crate) const UNKNOWN_PARTITION: i32 = code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION as i32;
+/// Of a record: librdkafka let go of its partition, which is not there any more (`rd_kafka_toppar_destroy_final`).
+pub(crate) const PARTITION_GONE: i32 = code::RD_KAFKA_RESP_ERR__DESTROY as i32;
 /// The topic's name is not one that Kafka allows.
 pub(crate) const INVALID_TOPIC: i32 = code::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION as i32;
 /// This user may not write to the topic.

@@ -574,7 +574,7 @@ impl Producer {
 /// What a person can do about a record that cannot be delivered.
 pub(super) fn advice(code: i32) -> Option<&'static str> {
     Some(match code {
-        codes::UNKNOWN_TOPIC | codes::UNKNOWN_TOPIC_LOCALLY | codes::UNKNOWN_PARTITION => {
+        codes::UNKNOWN_TOPIC | codes::UNKNOWN_TOPIC_LOCALLY | codes::UNKNOWN_PARTITION | codes::PARTITION_GONE => {
             "the topic was deleted or shrunk; create it (`sandbar topics create`) and start again: the positions of \
              these records are not committed"
         }
