@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::clock::LATEST_EVENT_TIME;
 use crate::error::{Error, Kind};
 use crate::login::Login;
 
@@ -200,6 +201,9 @@ pub struct TimeSettings {
     pub out_of_orderness: Duration,
     /// After how long a silent partition no longer holds event time back.
     pub idle_after: Duration,
+    /// How long a partition that brings nothing is waited for beyond the end of its log, before records of others that
+    /// meet it go on.
+    pub max_wait: Duration,
     /// What is further ahead of the clock does not move event time; `None`: no limit.
     pub max_ahead: Option<Duration>,
     /// What becomes of a record whose event time cannot be; `None`: it is a dead letter, or stops the pipeline if there
@@ -212,9 +216,19 @@ impl Default for TimeSettings {
         Self {
             out_of_orderness: Duration::from_secs(5),
             idle_after: Duration::from_secs(60),
+            max_wait: Duration::ZERO,
             max_ahead: None,
             on_bad_time: None,
         }
+    }
+}
+
+impl TimeSettings {
+    /// The latest event time that moves anything while the clock stands at `clock`, both in milliseconds since 1970.
+    pub fn latest(&self, clock: i64) -> i64 {
+        let ms = |of: Duration| i64::try_from(of.as_millis()).unwrap_or(i64::MAX);
+        let ahead = self.max_ahead.map(|ahead| clock.saturating_add(ms(ahead)));
+        ahead.unwrap_or(LATEST_EVENT_TIME).min(LATEST_EVENT_TIME)
     }
 }
 

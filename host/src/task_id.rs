@@ -39,6 +39,11 @@ impl TaskIds {
         &self.source
     }
 
+    /// Whether partitions of one number are one task.
+    pub fn is_together(&self) -> bool {
+        self.together
+    }
+
     /// The task of a partition. A topic is told apart by its hash, for a name must fit into the metadata of an offset.
     pub fn task(&self, at: &TopicPartition) -> String {
         let (source, number) = (&self.source, at.partition);

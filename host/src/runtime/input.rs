@@ -8,7 +8,7 @@ use crate::error::Result as Checked;
 use crate::kafka::consumer::CommitRefusal;
 use crate::metrics::PartitionMetrics;
 use crate::record::TopicPartition;
-use crate::source::{Batch, FileReader, Reader};
+use crate::source::{Batch, MergedFiles, Reader};
 use crate::task_id::TaskIds;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use std::time::Duration;
 /// A set of sources that one consumer reads, or a file.
 pub(super) enum WorkerInput {
     Kafka(Box<GroupInput>),
-    File {
-        source: usize,
-        reader: FileReader,
-        partition: TopicPartition,
-        ended: bool,
+    /// Files that are one task, called after the first of them.
+    Files {
+        files: MergedFiles,
+        task: String,
+        finished: bool,
     },
 }
 
@@ -51,7 +51,7 @@ impl WorkerInput {
     pub(super) fn is_finished(&self) -> bool {
         match self {
             WorkerInput::Kafka(member) => member.finished,
-            WorkerInput::File { ended, .. } => *ended,
+            WorkerInput::Files { finished, .. } => *finished,
         }
     }
 
@@ -59,7 +59,7 @@ impl WorkerInput {
     pub(super) fn task(&self, at: &TopicPartition) -> String {
         match self {
             WorkerInput::Kafka(member) => member.task_ids.task(at),
-            WorkerInput::File { partition, .. } => partition.to_string(),
+            WorkerInput::Files { task, .. } => task.clone(),
         }
     }
 
@@ -71,7 +71,7 @@ impl WorkerInput {
                 member.reader.is_some() && member.partitions.contains_key(&batch.partition)
             }
             WorkerInput::Kafka(member) => member.reader.as_ref().is_some_and(Reader::has_batch),
-            WorkerInput::File { .. } => true,
+            WorkerInput::Files { .. } => true,
         }
     }
 }

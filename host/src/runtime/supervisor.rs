@@ -21,8 +21,8 @@ use crate::metrics::Progress;
 use crate::offset_metadata::Pointer;
 use crate::plugin::{Engine, Operator, Plugin};
 use crate::sink::{self, Files, Transactional, Writer};
-use crate::source::{self, FileReader, KeyedSources, Plan};
-use crate::topology::{self, Ports, Route};
+use crate::source::{self, KeyedSources, MergedFiles, Plan};
+use crate::topology::{self, Ports, Route, StatefulOperators};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -96,10 +96,10 @@ pub fn run(
         writers,
         import,
         plans,
+        mut files,
     } = ready;
     tell_start(&pipeline, &plans, import.as_ref(), audience);
 
-    let mut inputs = files(&pipeline)?;
     let mut workers = Vec::new();
     for (index, (tasks, writer)) in tasks.into_iter().zip(writers).enumerate() {
         // A file is read by the first worker alone.
@@ -107,7 +107,7 @@ pub fn run(
             index,
             shared.clone(),
             &plans,
-            std::mem::take(&mut inputs),
+            std::mem::take(&mut files),
             tasks,
             writer,
         )?);
@@ -158,6 +158,7 @@ struct ReadyRun {
     /// The savepoint that it begins at.
     import: Option<Import>,
     plans: Plans,
+    files: Vec<MergedFiles>,
 }
 
 /// The sets, each by its sources, and where their partitions start.
@@ -236,6 +237,7 @@ fn make_ready(
         writers,
         import,
         plans,
+        files: open_files(pipeline, &stateful)?,
     })
 }
 
@@ -370,6 +372,7 @@ fn member(pipeline: &Pipeline, set: &[usize], keyed: KeyedSources) -> source::Me
         workers: pipeline.workers,
         queue_bytes: pipeline.queue_bytes / 2 / (pipeline.workers * sets) as u64,
         poll_interval: watchdog::poll_interval(pipeline),
+        merged: topology::merged(pipeline, set, !keyed.meetings.is_empty()),
         keyed,
         beside: topology::in_same_group(pipeline, set),
     }
@@ -392,18 +395,19 @@ fn plans(pipeline: &Pipeline, checkpoints: &Checkpoints, keyed: &dyn Fn(&[usize]
     topology::subtopologies(pipeline).into_iter().map(plan).collect()
 }
 
-fn files(pipeline: &Pipeline) -> Result<Vec<(usize, FileReader)>> {
-    let files = pipeline
-        .sources
-        .iter()
-        .enumerate()
-        .filter_map(|(index, source)| match source {
-            Source::File(source) => Some((index, source)),
-            Source::Kafka(_) => None,
-        });
-    files
-        .map(|(index, source)| FileReader::open(source).map(|reader| (index, reader)))
-        .collect()
+fn open_files(pipeline: &Pipeline, stateful: &StatefulOperators) -> Result<Vec<MergedFiles>> {
+    let open = |set: Vec<usize>| {
+        let ranks = topology::ranks(pipeline, &set);
+        let files = set
+            .into_iter()
+            .zip(ranks)
+            .filter_map(|(index, rank)| match &pipeline.sources[index] {
+                Source::File(source) => Some((index, source, rank)),
+                Source::Kafka(_) => None,
+            });
+        MergedFiles::open(files)
+    };
+    topology::files(pipeline, stateful).into_iter().map(open).collect()
 }
 
 fn tell_start(

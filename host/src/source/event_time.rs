@@ -47,9 +47,14 @@ impl JsonPointer {
     /// something else there, a time before 1970, which Kafka has not) are added to `problems`; they keep their
     /// timestamp.
     pub fn apply(&self, records: &mut Records, problems: &mut Vec<u32>) {
-        for (index, (value, timestamp)) in records.values.iter().zip(&mut records.timestamps).enumerate() {
-            match value.and_then(|value| self.find(value)) {
-                Some(time) => *timestamp = time,
+        self.apply_from(0, records, problems);
+    }
+
+    /// The same for the records from index `from` on.
+    pub fn apply_from(&self, from: usize, records: &mut Records, problems: &mut Vec<u32>) {
+        for index in from..records.len() {
+            match records.values.get(index).and_then(|value| self.find(value)) {
+                Some(time) => records.timestamps[index] = time,
                 None => problems.push(index as u32),
             }
         }

@@ -7,14 +7,17 @@
 //! jump.
 
 mod positions;
+mod merge;
 mod member;
 pub mod file;
+mod merged_files;
 pub mod event_time;
 
 pub use file::FileReader;
 pub use member::reader::poll::Reader;
 pub use member::reader::polled::{Batch, Polled, ReaderPosition};
 pub use member::reader::transfer::{GroupOffset, OwnedPartition};
+pub use merged_files::MergedFiles;
 pub use positions::checkpointed::CheckpointedPositions;
 pub use positions::counts::{KeyedSources, Meeting, changed, refuse_changed};
 pub use positions::plan::{AskKept, MemberSettings, Plan, ResolvedStart, check, plan};

@@ -156,6 +156,10 @@ pub(super) struct SourceTable {
     /// After how long a silent partition no longer holds event time back.
     #[serde(default)]
     pub(super) idle_after: At<Period<1, YEAR, 60_000>>,
+    /// Records of sources that meet are merged by event time. So long an input that brings nothing is waited for beyond
+    /// the end of its log before the others go on.
+    #[serde(default)]
+    pub(super) max_wait: At<Period<0, HOUR, 0>>,
     /// An event that is further ahead of the clock does not move event time; absent: no limit.
     pub(super) max_ahead: Option<At<Period<0, YEAR, 0>>>,
     /// What becomes of a record whose event time is before 1970, behind year 9999, or too far ahead. Default:

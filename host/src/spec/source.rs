@@ -285,6 +285,7 @@ impl SourcePart<'_> {
         Ok(config::TimeSettings {
             out_of_orderness: raw.max_out_of_orderness.value.duration(),
             idle_after: raw.idle_after.value.duration(),
+            max_wait: raw.max_wait.value.duration(),
             max_ahead: raw.max_ahead.as_ref().map(|ahead| ahead.value.duration()),
             on_bad_time: raw.on_bad_time.as_ref().map(|way| match way.value {
                 OnBadTimeKey::Use => config::OnBadTime::Use,

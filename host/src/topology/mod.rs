@@ -16,5 +16,5 @@ pub(crate) mod tests;
 pub use co_partitioning::{StatefulOperators, in_same_group, keyed, stateful_sources};
 pub use route::{CallInput, OperatorCall, Ports, RecordsFrom, Route, Stage};
 pub use state::{before_state, stateful_operators};
-pub use subtopologies::{kafka_subtopologies, subtopologies};
+pub use subtopologies::{files, kafka_subtopologies, merged, ranks, subtopologies};
 pub use wiring::routes;

@@ -67,6 +67,28 @@ pub(super) fn check_state(pipeline: &Pipeline, ports: &[Ports], source: &Source,
     Ok(())
 }
 
+/// A file is one task and a topic as many as it has partitions, so records of one key would not meet.
+pub(super) fn check_kinds(pipeline: &Pipeline, stateful: &[(usize, Vec<usize>)]) -> Result<()> {
+    for (operator, sources) in stateful {
+        let of = sources.iter().map(|source| &pipeline.sources[*source]);
+        let (files, kafka): (Vec<_>, Vec<_>) = of.partition(|source| matches!(source, Source::File(_)));
+        if let (Some(file), Some(kafka)) = (files.first(), kafka.first()) {
+            let name = &pipeline.operators[*operator].name;
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("failed to place operator `{name}`, whose plugin keeps state"),
+                format!(
+                    "source `{}` is a file and source `{}` is Kafka's: records of one key would not meet",
+                    file.name(),
+                    kafka.name()
+                ),
+            )
+            .hint("`sandbar produce` writes a file into a topic"));
+        }
+    }
+    Ok(())
+}
+
 /// For each operator whether one behind it keeps state: its outputs' keys have to be what it declares.
 pub fn before_state(routes: &[Route], ports: &[Ports]) -> Vec<bool> {
     let mut before = vec![false; ports.len()];

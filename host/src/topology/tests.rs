@@ -297,3 +297,61 @@ fn two_stores_that_come_to_one_place_are_refused() {
         "{error}"
     );
 }
+
+fn file_source(name: &str) -> Source {
+    Source::File(FileSource {
+        name: name.into(),
+        path: None,
+        format: FileFormat::Json,
+        max_batch: 1000,
+        event_time: EventTime::Record,
+        time: TimeSettings::default(),
+    })
+}
+
+#[test]
+fn sources_are_merged_in_the_order_of_the_inputs_in_which_they_meet() {
+    let mut meeting = pipeline(
+        &["a", "b", "c"],
+        &[("parse", &["a"]), ("join", &["b", "parse"]), ("other", &["c"])],
+        &[],
+    );
+    assert_eq!(ranks(&meeting, &[0, 1]), [1, 0]);
+    assert_eq!(merged(&meeting, &[0, 1], true), Some(vec![1, 0]));
+    assert_eq!(merged(&meeting, &[0, 1], false), None, "nothing depends on their order");
+    let Source::Kafka(source) = &mut meeting.sources[0] else {
+        unreachable!()
+    };
+    source.subscription = Subscription::Pattern(regex::Regex::new("a.*").unwrap());
+    assert_eq!(
+        merged(&meeting, &[0, 1], true),
+        None,
+        "each partition is a task of its own"
+    );
+}
+
+#[test]
+fn files_that_meet_in_state_are_read_together_and_none_meets_kafka_there() {
+    let mut meeting = pipeline(&["a", "b", "c"], &[("join", &["b", "a"])], &[("s", &["join", "c"])]);
+    meeting.sources = ["a", "b", "c"].map(file_source).into();
+    let keeper = Ports {
+        stores: vec!["rows".into()],
+        ..ports(2, &[])
+    };
+    let stateful = |ports: &[Ports]| stateful_operators(&routes(&meeting, ports).unwrap(), ports);
+    assert_eq!(
+        files(&meeting, &stateful(std::slice::from_ref(&keeper))),
+        [vec![0, 1], vec![2]]
+    );
+    assert_eq!(
+        files(&meeting, &stateful(&[ports(2, &[])])),
+        [vec![0], vec![1], vec![2]]
+    );
+    meeting.sources[0] = kafka_source("a");
+    let error = routes(&meeting, &[keeper]).unwrap_err();
+    assert!(
+        error.why.contains("source `b` is a file and source `a` is Kafka's"),
+        "{error}"
+    );
+    assert_eq!(error.kind, Kind::Invalid);
+}

@@ -1,7 +1,7 @@
 //! Who reads what: the names of a pipeline file, resolved to routes. Pure.
 
 use super::route::{CallInput, OperatorCall, Ports, RecordsFrom, Route, Stage};
-use super::state::{check_state, distinct_stores};
+use super::state::{check_kinds, check_state, distinct_stores, stateful_operators};
 use super::subtopologies::meeting;
 use crate::config::{Input, OnRefused, OperatorConfig, Pipeline, Sink, Source};
 use crate::error::{Error, Kind, Result};
@@ -31,7 +31,9 @@ pub fn routes(pipeline: &Pipeline, ports: &[Ports]) -> Result<Vec<Route>> {
         check_state(pipeline, ports, source, &route)?;
         Ok(route)
     };
-    pipeline.sources.iter().enumerate().map(route).collect()
+    let routes: Vec<_> = pipeline.sources.iter().enumerate().map(route).collect::<Result<_>>()?;
+    check_kinds(pipeline, &stateful_operators(&routes, ports))?;
+    Ok(routes)
 }
 
 fn route(pipeline: &Pipeline, ports: &[Ports], index: usize) -> Result<Route> {

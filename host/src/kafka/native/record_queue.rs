@@ -35,6 +35,8 @@ pub(crate) struct RecordQueue {
     topics: BTreeMap<CString, ptr::NonNull<sys::rd_kafka_topic_t>>,
     /// The partitions that are led here.
     led: Vec<(CString, i32)>,
+    /// Those that were, and are to be again: what comes of them stays in queues of their own.
+    parked: Vec<(CString, i32)>,
     _of_one_thread: PhantomData<*const ()>,
 }
 
@@ -51,6 +53,7 @@ impl RecordQueue {
             client,
             topics: BTreeMap::new(),
             led: Vec::new(),
+            parked: Vec::new(),
             _of_one_thread: PhantomData,
         })
     }
@@ -69,14 +72,8 @@ impl RecordQueue {
         let Ok(topic) = CString::new(topic) else {
             return false;
         };
-        // SAFETY: the client is alive; the partition's queue is ours to destroy, forwarding keeps its own reference.
-        unsafe {
-            let from = sys::rd_kafka_queue_get_partition(self.client, topic.as_ptr(), partition);
-            if from.is_null() {
-                return false;
-            }
-            sys::rd_kafka_queue_forward(from, self.queue.as_ptr());
-            sys::rd_kafka_queue_destroy(from);
+        if !self.forward(&topic, partition, self.queue.as_ptr()) {
+            return false;
         }
         if !self.topics.contains_key(&topic) {
             // SAFETY: the client is alive; the handle is destroyed in `drop`, before the client.
@@ -91,6 +88,43 @@ impl RecordQueue {
         true
     }
 
+    /// What comes of a partition that is led here stays in its own queue, and librdkafka fetches no more than fits
+    /// there. Nothing is lost: what is in this queue already still comes out of it.
+    pub(crate) fn park(&mut self, topic: &str, partition: i32) {
+        let is_it = |(of, number): &(CString, i32)| of.to_bytes() == topic.as_bytes() && *number == partition;
+        if let Some(index) = self.led.iter().position(is_it)
+            && self.forward(&self.led[index].0, partition, ptr::null_mut())
+        {
+            let parked = self.led.swap_remove(index);
+            self.parked.push(parked);
+        }
+    }
+
+    /// A partition that was parked is led here again, beginning with what came meanwhile.
+    pub(crate) fn unpark(&mut self, topic: &str, partition: i32) {
+        let is_it = |(of, number): &(CString, i32)| of.to_bytes() == topic.as_bytes() && *number == partition;
+        if let Some(index) = self.parked.iter().position(is_it)
+            && self.forward(&self.parked[index].0, partition, self.queue.as_ptr())
+        {
+            let led = self.parked.swap_remove(index);
+            self.led.push(led);
+        }
+    }
+
+    /// Lets a partition's queue be forwarded to another; to none: what comes stays in it.
+    fn forward(&self, topic: &CStr, partition: i32, to: *mut sys::rd_kafka_queue_t) -> bool {
+        // SAFETY: the client is alive; the partition's queue is ours to destroy, forwarding keeps its own reference.
+        unsafe {
+            let from = sys::rd_kafka_queue_get_partition(self.client, topic.as_ptr(), partition);
+            if from.is_null() {
+                return false;
+            }
+            sys::rd_kafka_queue_forward(from, to);
+            sys::rd_kafka_queue_destroy(from);
+        }
+        true
+    }
+
     /// A partition is no more led here, from before the moment when it is unassigned.
     pub(crate) fn forget_led(&mut self, topic: &str, partition: i32) {
         if let Ok(topic) = CString::new(topic) {
@@ -99,8 +133,9 @@ impl RecordQueue {
     }
 
     fn forget(&mut self, topic: &CStr, partition: i32) {
-        self.led
-            .retain(|(of, number)| (of.as_c_str(), *number) != (topic, partition));
+        let is_other = |(of, number): &(CString, i32)| (of.as_c_str(), *number) != (topic, partition);
+        self.led.retain(is_other);
+        self.parked.retain(is_other);
     }
 
     /// Waits until something is queued, at most `wait`, then hands over what is there until `intake` has enough.

@@ -16,7 +16,6 @@ use crate::plugin::{Advance, CallTime, Reached};
 use crate::record::{Column, Records, TopicPartition};
 use crate::state::{StoreId, TaskState, store_id};
 use crate::topology::{CallInput, RecordsFrom, Route};
-use std::time::Duration;
 
 /// How the records of a partition move event time.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +29,9 @@ pub(super) struct TimeRule {
 impl TimeRule {
     /// That of a source, while the clock stands at `now`.
     pub(super) fn of(settings: TimeSettings, now: i64) -> Self {
-        let ms = |of: Duration| i64::try_from(of.as_millis()).unwrap_or(i64::MAX);
-        let ahead = settings.max_ahead.map(|ahead| now.saturating_add(ms(ahead)));
         Self {
-            out_of_orderness: ms(settings.out_of_orderness),
-            latest: ahead.unwrap_or(LATEST_EVENT_TIME).min(LATEST_EVENT_TIME),
+            out_of_orderness: i64::try_from(settings.out_of_orderness.as_millis()).unwrap_or(i64::MAX),
+            latest: settings.latest(now),
         }
     }
 
@@ -107,19 +104,15 @@ impl TaskTime {
         let known = Watermarks::read(state, std::iter::once(partition).chain(others))?;
         let (mut own, others) = (known.partitions[0], known.partitions[1..].iter().min().copied());
         self.start(known.task, records.offsets.first().map_or(0, |first| first - 1));
-        let (mut stands, mut late) = (self.watermark, 0);
+        let of_task = |own: i64| others.map_or(own, |others| own.min(others));
+        // Others held time back until they were done, or idle: it goes on before the first record.
+        self.move_to(of_task(own), self.offset);
+        let (mut stands, mut late) = (self.watermark.max(of_task(own)), 0);
         for (timestamp, offset) in records.timestamps.iter().zip(&records.offsets) {
             late += u64::from(*timestamp <= stands);
             own = own.max(rule.watermark(*timestamp).unwrap_or(own));
-            let watermark = others.map_or(own, |others| own.min(others));
-            if watermark > stands {
-                stands = watermark;
-                self.moves.push(Advance {
-                    before: 0,
-                    watermark,
-                    offset: *offset,
-                });
-            }
+            stands = stands.max(of_task(own));
+            self.move_to(stands, *offset);
         }
         if own > known.partitions[0] {
             self.partition = Some((place(partition), own));
@@ -131,14 +124,19 @@ impl TaskTime {
     pub(super) fn begin_at(&mut self, state: &mut TaskState, watermark: i64, offset: i64) -> Result<()> {
         let known = Watermarks::read(state, std::iter::empty())?;
         self.start(known.task, offset);
-        if watermark > self.watermark {
+        self.move_to(watermark, offset);
+        Ok(())
+    }
+
+    /// Time goes on behind the record of that offset, if it does.
+    fn move_to(&mut self, watermark: i64, offset: i64) {
+        if watermark > self.moves.last().map_or(self.watermark, |last| last.watermark) {
             self.moves.push(Advance {
                 before: 0,
                 watermark,
                 offset,
             });
         }
-        Ok(())
     }
 
     /// The timers of the host's clock fire that are due by `now`.
@@ -318,6 +316,7 @@ fn watermarks() -> StoreId {
 mod tests {
     use super::*;
     use crate::state::StateDirectory;
+    use std::time::Duration;
 
     fn rule(max_ahead: Option<u64>) -> TimeRule {
         let settings = TimeSettings {
@@ -376,6 +375,26 @@ mod tests {
             seen(&[], 1),
             "b came back, and is late"
         );
+    }
+
+    #[test]
+    fn once_the_others_are_done_time_goes_on_before_the_next_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = StateDirectory::open(folder.path(), 1 << 20).unwrap();
+        let (mut state, mut time) = (home.task("a/0").unwrap(), TaskTime::default());
+        let (a, b) = (TopicPartition::new("a", 0), TopicPartition::new("b", 0));
+        let batches: [(&TopicPartition, &[&TopicPartition], &[i64]); 2] = [(&a, &[&b], &[200]), (&b, &[&a], &[50])];
+        for (at, others, times) in batches {
+            let others: Vec<_> = others.iter().map(|at| (*at).clone()).collect();
+            time.begin(&mut state, at, &others, &records(times), rule(None))
+                .unwrap();
+            time.store(&mut state);
+            state.keep();
+        }
+        let late = time
+            .begin(&mut state, &a, &[], &records(&[150, 300]), rule(None))
+            .unwrap();
+        assert_eq!((moved(&time), late), (vec![(-1, 189), (1, 289)], 1));
     }
 
     #[test]

@@ -264,7 +264,7 @@ impl Worker {
     pub(in crate::runtime) fn members(&self) -> impl Iterator<Item = (usize, &GroupInput)> {
         self.inputs.iter().enumerate().filter_map(|(index, input)| match input {
             WorkerInput::Kafka(member) => Some((index, &**member)),
-            WorkerInput::File { .. } => None,
+            WorkerInput::Files { .. } => None,
         })
     }
 

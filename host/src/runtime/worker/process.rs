@@ -39,7 +39,12 @@ impl Worker {
         match &mut self.inputs[input] {
             WorkerInput::Kafka(member) if self.tasks.goes_by_time(source) => {
                 member.idleness.brought(&self.batch.partition, clock::now());
-                MovedBy::Records(member.idleness.others(&self.batch.partition))
+                let mut others = member.idleness.others(&self.batch.partition);
+                // The end of an input is the end of time for it, before the next record of another.
+                if let Some(reader) = &member.reader {
+                    others.retain(|other| !reader.is_done(other));
+                }
+                MovedBy::Records(others)
             }
             _ => MovedBy::Records(Vec::new()),
         }

@@ -11,13 +11,12 @@ use crate::clock::{self, Interval};
 use crate::error::Result;
 use crate::metrics::{self, WorkerMetrics};
 use crate::pulse::Pulse;
-use crate::record::TopicPartition;
 use crate::runtime::batch::{MovedBy, Tasks, most_bytes};
 use crate::runtime::commit::{Checkpointing, Coordinator};
 use crate::runtime::input::{GroupInput, WorkerInput};
 use crate::runtime::tasks::TaskManager;
 use crate::sink::Writer;
-use crate::source::{Batch, FileReader, Plan, Reader};
+use crate::source::{Batch, MergedFiles, Plan, Reader};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,7 +76,7 @@ impl Worker {
         index: usize,
         shared: RunShared,
         plans: &[(Vec<usize>, Arc<Plan>)],
-        files: Vec<(usize, FileReader)>,
+        files: Vec<MergedFiles>,
         mut tasks: Tasks,
         writer: Writer,
     ) -> Result<Self> {
@@ -95,14 +94,14 @@ impl Worker {
             owned.note_counts(&member.task_ids, plan.counts().clone());
             inputs.push(WorkerInput::Kafka(Box::new(member)));
         }
-        for (source, reader) in files {
-            let partition = TopicPartition::new(shared.pipeline.sources[source].name(), 0);
-            owned.begin(&partition.to_string())?;
-            inputs.push(WorkerInput::File {
-                source,
-                reader,
-                partition,
-                ended: false,
+        for files in files {
+            let task = files.partitions().map(|(at, ..)| at.to_string()).next();
+            let task = task.unwrap_or_default();
+            owned.begin(&task)?;
+            inputs.push(WorkerInput::Files {
+                files,
+                task,
+                finished: false,
             });
         }
         let settings = shared.pipeline.checkpoint.as_ref().zip(checkpoints.store().cloned());
@@ -199,34 +198,33 @@ impl Worker {
             }
             match &mut self.inputs[input] {
                 WorkerInput::Kafka(_) => self.turn_member(input, wait)?,
-                WorkerInput::File { .. } => self.turn_file(input)?,
+                WorkerInput::Files { .. } => self.turn_files(input)?,
             }
         }
         Ok(())
     }
 
-    fn turn_file(&mut self, input: usize) -> Result<()> {
-        let WorkerInput::File {
-            source,
-            reader,
-            partition,
-            ended,
-        } = &mut self.inputs[input]
-        else {
+    fn turn_files(&mut self, input: usize) -> Result<()> {
+        let WorkerInput::Files { files, finished, .. } = &mut self.inputs[input] else {
             return Ok(());
         };
-        if *ended {
+        if *finished {
             return Ok(());
         }
-        self.batch.records.clear();
-        let is_at_end = !reader.poll(&mut self.batch.records)?;
-        *ended = is_at_end;
-        self.batch.partition = partition.clone();
-        let source = *source;
-        self.busy |= !self.batch.records.is_empty();
-        self.shared.count_in(&self.batch);
-        // A file has no position that a batch given up could spoil.
-        self.take_through(input, source, &MovedBy::Records(Vec::new()))?;
+        files.poll(&mut self.batch)?;
+        *finished = files.is_done();
+        let (source, is_at_end) = (self.batch.source, *finished);
+        if !self.batch.records.is_empty() {
+            // The end of a file is the end of time for it, before the next record of another.
+            let others = files
+                .partitions()
+                .filter(|(at, _, is_done)| **at != self.batch.partition && !is_done);
+            let moved_by = MovedBy::Records(others.map(|(at, ..)| at.clone()).collect());
+            self.busy = true;
+            self.shared.count_in(&self.batch);
+            // A file has no position that a batch given up could spoil.
+            self.take_through(input, source, &moved_by)?;
+        }
         if is_at_end {
             self.end_time(input)?;
         }

@@ -107,16 +107,20 @@ impl Worker {
     /// The tasks of an input behind which something goes by time.
     fn timed_tasks(&self, input: usize) -> Vec<Timed> {
         match &self.inputs[input] {
-            WorkerInput::File { source, partition, .. } => {
-                let timed = Timed {
-                    task: partition.to_string(),
+            WorkerInput::Files { files, task, .. } => {
+                let first = files.partitions().next();
+                let timed = first.filter(|(_, source, _)| self.tasks.goes_by_time(*source));
+                let timed = timed.map(|(partition, source, _)| Timed {
+                    task: task.clone(),
                     partition: partition.clone(),
                     offset: -1,
-                    source: *source,
-                    partitions: vec![(partition.clone(), false)],
-                };
-                let goes = self.tasks.goes_by_time(*source);
-                goes.then_some(timed).into_iter().collect()
+                    source,
+                    partitions: files
+                        .partitions()
+                        .map(|(at, _, is_done)| (at.clone(), is_done))
+                        .collect(),
+                });
+                timed.into_iter().collect()
             }
             WorkerInput::Kafka(member) => {
                 let Some(reader) = &member.reader else {

@@ -5,6 +5,8 @@
 
 pub(in crate::source) mod rebalance_events;
 pub(in crate::source) mod pending;
+pub(in crate::source) mod buffered_partition;
+mod merging;
 pub(in crate::source) mod record_buffer;
 pub(in crate::source) mod commit;
 pub(in crate::source) mod close;

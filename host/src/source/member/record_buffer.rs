@@ -10,9 +10,12 @@ use std::sync::Arc;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::buffered_partition::BufferedPartition;
+use super::merging::Merging;
 use crate::kafka::native::message::{Message, PartitionHandle};
 use crate::kafka::native::record_queue::TakesMessages;
 use crate::record::{Records, TopicPartition};
+use crate::source::merge::MergedSource;
 
 /// One serving ends when this many bytes were taken in: what is out of librdkafka's queue is out of its budget.
 const SERVING_BYTES: usize = 2 << 20;
@@ -22,87 +25,6 @@ const SERVING_BATCHES: usize = 4;
 
 /// Emptied runs that keep their memory for the next ones.
 const SPARE_RUNS: usize = 16;
-
-/// A partition that this worker owns.
-#[derive(Debug)]
-pub(in crate::source) struct BufferedPartition {
-    pub(in crate::source) source: usize,
-    pub(in crate::source) at: TopicPartition,
-    /// The next offset to take in. Everything before it was taken in, or is no record.
-    pub(in crate::source) next: i64,
-    pub(in crate::source) stop: Option<i64>,
-    /// Where this assignment began to read.
-    pub(in crate::source) start: i64,
-    /// The assignment that it is read under: a new number each time that partitions are taken.
-    pub(in crate::source) assignment_epoch: u64,
-    /// Next offset behind the last record that was processed.
-    processed: i64,
-    /// A position, and the epoch of the leader that took the record before it.
-    leader_epoch: Option<(i64, i32)>,
-    /// What the group holds as ours.
-    pub(in crate::source) committed: Option<i64>,
-    /// Set while its fetching is paused, because it stands at its stop.
-    pub(in crate::source) is_paused: bool,
-    /// Set while it waits to be read on from elsewhere: what still comes is dropped.
-    pub(in crate::source) is_moving: bool,
-    /// Records taken in and not handed over, in offset order.
-    run: Option<Records>,
-    /// The leader epoch of the last record that was taken in.
-    newest_epoch: Option<i32>,
-}
-
-impl BufferedPartition {
-    pub(in crate::source) fn new(
-        source: usize,
-        at: TopicPartition,
-        from: i64,
-        stop: Option<i64>,
-        committed: Option<i64>,
-    ) -> Self {
-        Self {
-            source,
-            at,
-            next: from,
-            stop,
-            start: from,
-            assignment_epoch: 0,
-            processed: from,
-            leader_epoch: None,
-            committed,
-            is_paused: false,
-            is_moving: false,
-            run: None,
-            newest_epoch: None,
-        }
-    }
-
-    /// The same, if the record before its first position is known to be of that leader epoch.
-    pub(in crate::source) fn behind(mut self, leader_epoch: Option<i32>) -> Self {
-        self.leader_epoch = leader_epoch.map(|epoch| (self.start, epoch));
-        self
-    }
-
-    /// The leader epoch that belongs to a position: that of the record right before it. Behind a transaction's marker
-    /// or a gap of compaction nobody tells it, and an older one would make a truncation of a new leader's first
-    /// records.
-    pub(in crate::source) fn leader_epoch_at(&self, position: i64) -> Option<i32> {
-        let (at, epoch) = self.leader_epoch?;
-        (at == position).then_some(epoch)
-    }
-
-    pub(in crate::source) fn is_at_stop(&self) -> bool {
-        self.stop.is_some_and(|stop| self.next >= stop)
-    }
-
-    /// The position is behind everything before `offset`; a bounded run's never goes past its stop.
-    fn reach(&mut self, offset: i64) {
-        if self.is_moving {
-            return;
-        }
-        let end = self.stop.unwrap_or(i64::MAX).max(self.next);
-        self.next = self.next.max(offset.min(end));
-    }
-}
 
 /// An error that came in place of a record.
 #[derive(Debug)]
@@ -127,6 +49,8 @@ pub(in crate::source) struct RecordBuffer {
     /// Records or ends of partitions that came: a sign of life from the brokers.
     pub(in crate::source) arrivals: u64,
     max_batch: usize,
+    /// If partitions of one number are merged.
+    merging: Option<Merging>,
     serving: BufferServing,
 }
 
@@ -148,7 +72,8 @@ struct BufferServing {
 }
 
 impl RecordBuffer {
-    pub(in crate::source) fn new(max_batch: usize) -> Self {
+    /// `merged`: how each source is merged with the others, if they are.
+    pub(in crate::source) fn new(max_batch: usize, merged: Option<Vec<MergedSource>>) -> Self {
         Self {
             slots: Vec::new(),
             by_place: BTreeMap::new(),
@@ -158,6 +83,7 @@ impl RecordBuffer {
             troubles: Vec::new(),
             arrivals: 0,
             max_batch: max_batch.max(1),
+            merging: merged.map(Merging::new),
             serving: BufferServing::default(),
         }
     }
@@ -183,6 +109,7 @@ impl RecordBuffer {
         }
         self.runs.retain(|run| *run != index);
         self.outstanding = self.outstanding.filter(|batch| batch.slot != index);
+        self.merging.iter_mut().for_each(Merging::forget);
         let slot = self.slots[index].take()?;
         Some((slot, safe))
     }
@@ -211,8 +138,9 @@ impl RecordBuffer {
         };
         self.runs.retain(|run| *run != index);
         self.outstanding = self.outstanding.filter(|batch| batch.slot != index);
+        self.merging.iter_mut().for_each(Merging::forget);
         if let Some(slot) = self.slots[index].as_mut() {
-            slot.run = None;
+            slot.forget_run();
             slot.next = next;
             slot.processed = next;
         }
@@ -257,20 +185,65 @@ impl RecordBuffer {
         !self.runs.is_empty()
     }
 
-    /// Hands the oldest run over: `into` gets its records, and gives its memory in return.
+    /// Whether something can be handed over. `known_end`: the end of a partition's log as far as it is known.
+    pub(in crate::source) fn is_ready(&mut self, known_end: &dyn Fn(&TopicPartition) -> Option<i64>) -> bool {
+        match &mut self.merging {
+            Some(merging) if !self.runs.is_empty() => merging.choose(&mut self.slots, known_end, self.max_batch),
+            _ => self.has_run(),
+        }
+    }
+
+    /// Partitions of which so much is at hand that no more has to come for now, or not any longer.
+    pub(in crate::source) fn to_park(&mut self) -> Vec<(TopicPartition, bool)> {
+        let mut changed = Vec::new();
+        if self.merging.is_none() {
+            return changed;
+        }
+        for slot in self.slots.iter_mut().flatten() {
+            let is_ahead = slot.left() >= self.max_batch;
+            if std::mem::replace(&mut slot.is_parked, is_ahead) != is_ahead {
+                changed.push((slot.at.clone(), is_ahead));
+            }
+        }
+        changed
+    }
+
+    /// Hands over what goes next, which is the oldest run if nothing is merged: `into` gets its records, and gives its
+    /// memory in return.
     pub(in crate::source) fn hand_over(&mut self, into: &mut Records) -> Option<(usize, TopicPartition)> {
-        let index = self.runs.pop_front()?;
+        let (index, count) = match &mut self.merging {
+            None => (*self.runs.front()?, usize::MAX),
+            Some(merging) => merging.chosen()?,
+        };
         let slot = self.slots[index].as_mut()?;
         let mut run = slot.run.take()?;
-        let behind = run.offsets.last().map_or(slot.processed, |last| last + 1);
-        let place = (slot.source, slot.at.clone());
-        std::mem::swap(into, &mut run);
+        let from = std::mem::take(&mut slot.handed_over);
+        let to = from.saturating_add(count).min(run.len());
+        let behind = to.checked_sub(1).map_or(slot.processed, |last| run.offsets[last] + 1);
+        let is_of_one_leader = to == run.len() || slot.oldest_epoch == slot.newest_epoch;
         self.outstanding = Some(Outstanding {
             slot: index,
             behind,
-            leader_epoch: slot.newest_epoch,
+            leader_epoch: slot.newest_epoch.filter(|_| is_of_one_leader),
         });
-        if self.spare.len() < SPARE_RUNS {
+        let place = (slot.source, slot.at.clone());
+        match to == run.len() {
+            true => {
+                slot.forget_handed_over();
+                self.runs.retain(|of| *of != index);
+            }
+            false => slot.handed_over = to,
+        }
+        if from == 0 && to == run.len() {
+            std::mem::swap(into, &mut run);
+        } else {
+            into.clear();
+            (from..to).for_each(|row| into.push_from(&run, row));
+        }
+        if slot.handed_over > 0 {
+            slot.run = Some(run);
+            slot.make_room(&mut self.spare);
+        } else if self.spare.len() < SPARE_RUNS {
             run.clear();
             self.spare.push(run);
         }
@@ -304,6 +277,7 @@ impl RecordBuffer {
             self.arrivals += 1;
             if let Some(slot) = self.slot_mut(message.topic(), message.partition()) {
                 slot.reach(message.offset());
+                slot.end = Some(message.offset());
             }
             return;
         }
@@ -339,6 +313,7 @@ impl TakesMessages for RecordBuffer {
         }
         if slot.run.is_none() {
             slot.run = Some(self.spare.pop().unwrap_or_default());
+            slot.oldest_epoch = message.leader_epoch();
             self.runs.push_back(index);
         }
         let Some(run) = slot.run.as_mut() else {
@@ -348,7 +323,8 @@ impl TakesMessages for RecordBuffer {
         self.serving.bytes += push(message, run);
         slot.next = offset + 1;
         slot.newest_epoch = message.leader_epoch();
-        let is_run_full = run.len() >= self.max_batch;
+        // One that is held back does not stop those behind it that are waited for.
+        let is_run_full = self.merging.is_none() && run.len() >= self.max_batch;
         !is_run_full && !self.is_full()
     }
 }

@@ -17,10 +17,13 @@ use crate::kafka::lookup::{CommittedOffset, Lookup, PATIENCE, Which};
 use crate::offset_metadata::{self, KeptStop, Pointer};
 use crate::record::{Committable, TopicPartition};
 use crate::source::member::commit;
+use crate::source::merge::MergedSource;
 use crate::task_id::TaskIds;
 
 /// The members commit what was not committed in this time.
 const FIRST_POINTERS: Duration = Duration::from_secs(5);
+/// What librdkafka may keep of a partition that is held back for others, at the least.
+const LEAST_QUEUE: u64 = 256 << 10;
 
 /// Who reads: what the members of a process have in common, and what it knows of the subtopology that they read.
 #[derive(Debug, Clone)]
@@ -39,15 +42,8 @@ pub struct MemberSettings {
     pub beside: Vec<KafkaSource>,
     /// How long a worker may go without asking the group for anything; after that its partitions are somebody else's.
     pub poll_interval: Duration,
-}
-
-impl MemberSettings {
-    pub(in crate::source) fn limits(&self) -> MemberLimits {
-        MemberLimits {
-            queue_bytes: self.queue_bytes,
-            poll_interval: self.poll_interval,
-        }
-    }
+    /// For each source which one it is among those that meet, if partitions of one number are merged by event time.
+    pub merged: Option<Vec<usize>>,
 }
 
 /// A partition, where it starts and why, and where it stops.
@@ -393,6 +389,32 @@ pub(in crate::source) fn no_offset(
 }
 
 impl Plan {
+    /// How each source is merged with the others; `None`: no two partitions are of one task, or nothing depends on
+    /// their order. Errors: an event-time pointer that is none (`Invalid`).
+    pub(in crate::source) fn merged(&self) -> Result<Option<Vec<MergedSource>>> {
+        let Some(ranks) = self.ranks() else { return Ok(None) };
+        let sources = self.sources.iter().zip(ranks);
+        let merged = sources.map(|(source, rank)| MergedSource::new(*rank, &source.event_time, source.time));
+        merged.collect::<Result<_>>().map(Some)
+    }
+
+    fn ranks(&self) -> Option<&[usize]> {
+        let topics: BTreeSet<_> = self.placed.keys().map(|at| &at.topic).collect();
+        self.member.merged.as_deref().filter(|_| topics.len() > 1)
+    }
+
+    /// What a consumer may hold. Each partition that is held back for others has a queue of its own.
+    pub(in crate::source) fn limits(&self) -> MemberLimits {
+        let queues = match self.ranks() {
+            Some(_) => self.placed.len().div_ceil(self.member.workers.max(1)).max(1) as u64,
+            None => 1,
+        };
+        MemberLimits {
+            queue_bytes: (self.member.queue_bytes / queues).max(LEAST_QUEUE.min(self.member.queue_bytes)),
+            poll_interval: self.member.poll_interval,
+        }
+    }
+
     /// Every partition known when the run was planned, with its start and stop, by topic and number.
     pub fn lines(&self) -> Vec<ResolvedStart> {
         self.placed.values().cloned().collect()

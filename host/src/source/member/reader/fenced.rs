@@ -52,7 +52,7 @@ impl Reader {
         let client = Closing::new(consumer::member(
             &self.plan.sources[0],
             self.plan.identity(self.worker),
-            self.plan.member.limits(),
+            self.plan.limits(),
         )?);
         let queue = RecordQueue::of(&client)?;
         let lost: Vec<TopicPartition> = self.record_buffer.slots().map(|slot| slot.at.clone()).collect();

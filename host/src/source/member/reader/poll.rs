@@ -87,7 +87,7 @@ impl Reader {
     /// Errors: `Invalid`, settings that librdkafka refuses.
     pub fn join(plan: Arc<Plan>, worker: usize) -> Result<Self> {
         let identity = plan.identity(worker);
-        let client = Closing::new(consumer::member(&plan.sources[0], identity, plan.member.limits())?);
+        let client = Closing::new(consumer::member(&plan.sources[0], identity, plan.limits())?);
         let queue = RecordQueue::of(&client)?;
         let max_batch = plan.sources.iter().map(|source| source.max_batch).min().unwrap_or(1);
         let discovery = plan
@@ -100,7 +100,7 @@ impl Reader {
             queue,
             client,
             worker,
-            record_buffer: RecordBuffer::new(max_batch),
+            record_buffer: RecordBuffer::new(max_batch, plan.merged()?),
             commits: Commits::default(),
             group: GroupState {
                 rebalance_events: RebalanceEvents::default(),
@@ -179,7 +179,7 @@ impl Reader {
             return Ok(told);
         }
         self.move_when_possible()?;
-        if !self.record_buffer.has_run() {
+        if !self.is_ready() {
             if let Some(told) = self.take_up()? {
                 return Ok(told);
             }
@@ -189,17 +189,19 @@ impl Reader {
             if let Some(told) = self.told.pop_front() {
                 return Ok(told);
             }
-            if self.has_finished()? {
+            if !self.record_buffer.has_run() && self.has_finished()? {
                 self.serve(wait)?;
                 return Ok(self.told.pop_front().unwrap_or(Polled::Finished));
             }
             self.record_buffer.begin();
+            self.park_those_ahead();
             // As long as nothing is read, only the group has something to say.
             let reads = self.record_buffer.slots().next().is_some();
             if !reads || !self.queue.serve(self.bounded(wait), &mut self.record_buffer) {
                 self.serve(self.bounded(wait))?;
             }
             self.rest_at_stops();
+            self.is_ready();
         }
         if let Some((source, partition)) = self.record_buffer.hand_over(&mut batch.records) {
             batch.source = source;
@@ -209,6 +211,24 @@ impl Reader {
         self.see_to_troubles()?;
         self.notice_connection();
         Ok(self.told.pop_front().unwrap_or(Polled::Idle))
+    }
+
+    /// Whether a batch can be handed over.
+    fn is_ready(&mut self) -> bool {
+        let Self {
+            client, record_buffer, ..
+        } = self;
+        record_buffer.is_ready(&|at| requests::known_end(client, &at.topic, at.partition))
+    }
+
+    /// Partitions that are held back for others bring no more than librdkafka keeps for them.
+    fn park_those_ahead(&mut self) {
+        for (at, is_ahead) in self.record_buffer.to_park() {
+            match is_ahead {
+                true => self.queue.park(&at.topic, at.partition),
+                false => self.queue.unpark(&at.topic, at.partition),
+            }
+        }
     }
 
     /// If something is checked or retried, the queue is not waited for longer than its turn.
@@ -244,6 +264,12 @@ impl Reader {
     /// The last batch's outputs are staged: once they are acknowledged, its positions may be committed.
     pub fn processed(&mut self) {
         self.record_buffer.processed();
+    }
+
+    /// Whether all that a partition has to bring was handed over: it was read up to its stop.
+    pub fn is_done(&self, at: &TopicPartition) -> bool {
+        let slot = self.record_buffer.slot(&at.topic, at.partition);
+        slot.is_some_and(|slot| slot.is_at_stop() && slot.left() == 0)
     }
 
     /// Where the owned partitions stand.

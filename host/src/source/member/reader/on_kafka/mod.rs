@@ -20,6 +20,7 @@ use crate::source::*;
 
 mod fenced;
 mod members;
+mod merged;
 mod starts;
 mod transfer;
 
@@ -152,6 +153,7 @@ pub(crate) fn member(workers: usize) -> MemberSettings {
         keyed: KeyedSources::default(),
         beside: Vec::new(),
         poll_interval: Duration::from_secs(300),
+        merged: None,
     }
 }
 
