@@ -302,6 +302,11 @@ impl Source {
     }
 }
 
+/// Whether an operator's plugin is the name of one that comes with Sandbar, and not a path.
+pub fn is_ready_made(plugin: &str) -> bool {
+    !plugin.contains(['/', '\\', '.'])
+}
+
 /// What happens to a record on which a plugin traps or breaks a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {

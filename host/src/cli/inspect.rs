@@ -9,21 +9,42 @@ use serde_json::{Value, json};
 use super::output::Output;
 use crate::config::Limits;
 use crate::error::Result;
-use crate::plugin::{Engine, Plugin, Store, Timer};
+use crate::plugin::{Engine, Plugin, READY_MADE, Store, Timer};
 
 /// Arguments of `sandbar inspect`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  sandbar inspect count.wasm")]
+#[command(
+    after_help = "Examples:\n  sandbar inspect count.wasm\n  sandbar inspect window\n  sandbar inspect --ready-made"
+)]
 pub struct Inspect {
-    /// The component's file
-    plugin: PathBuf,
+    /// The component's file, or the name of a plugin that comes with Sandbar
+    #[arg(required_unless_present = "ready_made")]
+    plugin: Option<PathBuf>,
+    /// List the plugins that come with Sandbar
+    #[arg(long, conflicts_with = "plugin")]
+    ready_made: bool,
 }
 
 impl Inspect {
     pub(super) fn run(self, out: &Output) -> Result<()> {
-        let plugin = Engine::new(None)?.load(&self.plugin)?;
+        let Some(plugin) = &self.plugin else {
+            return list_ready_made(out);
+        };
+        let plugin = Engine::new(None)?.load(plugin)?;
         out.show(&as_json(&plugin), || as_text(&plugin))
     }
+}
+
+fn list_ready_made(out: &Output) -> Result<()> {
+    let each = READY_MADE.iter();
+    let rows = each.map(|of| json!({ "name": of.name, "does": of.does }));
+    let width = READY_MADE.iter().map(|of| of.name.len()).max().unwrap_or(0);
+    out.show(&json!({ "ready-made": rows.collect::<Vec<_>>() }), || {
+        let lines = READY_MADE
+            .iter()
+            .map(|of| format!("{:<width$}  {}\n", of.name, of.does));
+        lines.collect()
+    })
 }
 
 fn as_json(plugin: &Plugin) -> Value {

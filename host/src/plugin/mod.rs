@@ -22,7 +22,8 @@ mod tests;
 
 pub use call::{Advance, CallTime, Outcome, Refusal, Refused, RefusedTimer};
 pub use load::{
-    Description, Engine, Metric, MetricKind, Needs, Plugin, Store, StoreKind, Stored, Timer, TimerClock, compatible,
+    Description, Engine, Metric, MetricKind, Needs, Plugin, READY_MADE, Store, StoreKind, Stored, Timer, TimerClock,
+    compatible,
 };
 pub use operator::{Call, Operator, Stats};
 pub use parts::{CallError, Reached};

@@ -1,6 +1,6 @@
 //! The raw file becomes checked settings.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config;
 use crate::error::Result;
@@ -76,13 +76,21 @@ fn checkpoint(file: &File, scope: &Scope<'_>) -> Result<Option<config::Checkpoin
     }))
 }
 
+/// A path of the file, or the name of a plugin that comes with Sandbar, which `run` finds.
+fn plugin(raw: &Path, scope: &Scope<'_>) -> PathBuf {
+    match raw.to_str().is_some_and(config::is_ready_made) {
+        true => raw.to_owned(),
+        false => scope.path(raw),
+    }
+}
+
 /// The operators, each behind those that it reads.
 fn operators(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config::OperatorConfig>> {
     let place = |&index: &usize| {
         let (name, raw) = &file.operator.0[index];
         Ok(config::OperatorConfig {
             name: name.value.clone(),
-            plugin: scope.path(&raw.plugin.value),
+            plugin: plugin(&raw.plugin.value, scope),
             inputs: graph.operator_inputs(index),
             config: raw
                 .config

@@ -256,7 +256,8 @@ pub(super) enum CommitOffsetsKey {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(rename = "Operator")]
 pub(super) struct OperatorTable {
-    /// The component's file.
+    /// The component's file; or the name, without slash and dot, of a plugin that comes with Sandbar, such as "window":
+    /// `sandbar inspect --ready-made` lists them.
     pub(super) plugin: At<PathBuf>,
     /// What it reads, in the order of the plugin's inputs: sources, operators ("parse"), an operator's named output
     /// ("parse.rejected").

@@ -12,6 +12,7 @@ use super::component::{self, refused};
 use super::configuration;
 use super::description::Description;
 use super::engine::{Engine, Shared};
+use super::ready_made;
 use crate::config::Limits;
 use crate::error::Result;
 use crate::plugin::host_calls::Log;
@@ -37,10 +38,11 @@ struct Loaded {
 }
 
 impl Engine {
-    /// Reads, checks and compiles a plugin, and asks it what it is. Every way in which a file is no plugin has its own
-    /// sentence (`Kind::Plugin`); what a component imports is looked at before it is compiled.
+    /// Reads, checks and compiles a plugin, and asks it what it is: a file, or one that comes with Sandbar by its name.
+    /// Every way in which a file is no plugin has its own sentence (`Kind::Plugin`); what a component imports is looked
+    /// at before it is compiled.
     pub fn load(&self, path: &Path) -> Result<Plugin> {
-        Plugin::load(self.shared.clone(), path)
+        Plugin::load(self.shared.clone(), &ready_made::file_of(path)?)
     }
 }
 

@@ -14,11 +14,13 @@ mod timers;
 mod description;
 mod configuration;
 mod loaded;
+mod ready_made;
 
 pub(in crate::plugin) use description::Said;
 pub use description::{Description, Metric, MetricKind, Needs};
 pub use engine::Engine;
 pub use loaded::Plugin;
+pub use ready_made::READY_MADE;
 pub(in crate::plugin) use stores::SaidStore;
 pub use stores::{Store, StoreKind, Stored, compatible};
 pub use timers::{Timer, TimerClock};
