@@ -20,6 +20,7 @@ mod restart;
 mod commits;
 mod data;
 mod event_time;
+mod merged_inputs;
 mod examples;
 mod group;
 mod crash;
