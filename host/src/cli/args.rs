@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::{Output, OutputFormat};
 use super::{
-    broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, state, topics,
+    broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, state, stop,
+    topics,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -40,6 +41,8 @@ pub enum Verb {
     Savepoint(savepoint::SavepointArgs),
     /// Get, scan or count what the operators of a pipeline keep
     State(state::StateArgs),
+    /// Stop a running pipeline, and close what is open or take a savepoint on the way
+    Stop(stop::StopArgs),
     /// Run the embedded broker, a small Kafka for development
     Broker(broker::BrokerArgs),
     /// Create, list or delete topics
@@ -65,6 +68,7 @@ impl Verb {
             Verb::Checkpoint(verb) => verb.run(out),
             Verb::Savepoint(verb) => verb.run(out),
             Verb::State(verb) => verb.run(out),
+            Verb::Stop(verb) => verb.run(out),
             Verb::Broker(verb) => verb.run(out),
             Verb::Topics(verb) => verb.run(out),
             Verb::Produce(verb) => verb.run(out),

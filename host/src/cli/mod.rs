@@ -20,6 +20,7 @@ mod savepoint;
 mod state;
 mod state_timers;
 mod shown;
+mod stop;
 mod broker;
 mod topics;
 mod produce;

@@ -15,14 +15,15 @@ use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, Progress};
 use crate::runtime::{self, StopRequest};
-use crate::server::Http;
+use crate::server::http::Stoppable;
+use crate::server::{Http, RunEnd, RunningHere};
 use crate::spec;
 
 /// Arguments of `sandbar run`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "SIGINT and SIGTERM finish the batch, commit, leave the group and end with 0; a second one ends at \
-        once.\n\n\
+        once. `sandbar stop` does the same, and can close what is open before.\n\n\
         Examples:\n  sandbar run pipeline.toml\n  \
         sandbar run pipeline.toml --set source.views.start=earliest --http 127.0.0.1:9464\n  \
         sandbar run pipeline.toml --from before-upgrade"
@@ -33,7 +34,8 @@ pub struct RunArgs {
     /// Override a key of the file, such as source.views.start=earliest; may be given again
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) sets: Vec<String>,
-    /// Serve /metrics, /health and /ready at this address
+    /// Serve /metrics, /health, /ready and /stop at this address. Whoever reaches it may end the run: give one
+    /// that only you and your tools reach
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) http: Option<SocketAddr>,
     /// Tell this process from others of the same pipeline on this machine
@@ -58,13 +60,25 @@ impl RunArgs {
         signals::listen(move || asked.request())?;
         let progress = Arc::new(Progress::default());
         let mut screen = Screen::new(*out, &pipeline);
-        if let Some(address) = self.http {
-            let http = metrics::install()
-                .map(|metrics| Http::start(address, metrics, progress.clone()))
-                .transpose()?;
-            screen.serves(http.map(|http| http.address()));
-        }
-        runtime::run(pipeline, from, stop, progress, &mut screen)
+        let run = Stoppable {
+            pipeline: pipeline.name.clone(),
+            stop: stop.clone(),
+        };
+        let http = match self.http {
+            Some(address) => metrics::install()
+                .map(|metrics| Http::start(address, metrics, progress.clone(), run))
+                .transpose()?,
+            None => None,
+        };
+        screen.serves(http.as_ref().map(Http::address));
+        let here = RunningHere::announce(&pipeline.state_dir, &pipeline.name, &stop)
+            .inspect_err(|error| tracing::warn!(%error, "`sandbar stop` does not find this process in state.dir"));
+        let ended = runtime::run(pipeline, from, stop, progress, &mut screen);
+        let end = RunEnd::of(&ended);
+        // First over HTTP: when the lock in the folder goes, the process is gone.
+        http.into_iter().for_each(|http| http.tell(&end));
+        here.into_iter().for_each(|here| here.tell(&end));
+        ended.map(drop)
     }
 
     fn savepoint(&self, pipeline: &Pipeline) -> Result<Option<SavepointPlace>> {

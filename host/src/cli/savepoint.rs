@@ -7,7 +7,7 @@ use super::checkpoint::{CheckpointedPipeline, moment};
 use super::output::{Head, Output, TextTable};
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::savepoint::{Savepoint as Saved, SavepointPlace};
-use crate::config::Location;
+use crate::config::{Location, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 
@@ -59,12 +59,9 @@ impl SavepointArgs {
         match self.action {
             SavepointAction::Create { pipeline, name } => {
                 let (pipeline, location) = pipeline.load()?;
-                let store = CheckpointStore::look_into(&location, &pipeline.name)?;
                 let place = place(&name.unwrap_or_else(CheckpointStore::new_savepoint_name), &location)?;
-                let saved = store.save(&place, || runtime::committed(&pipeline))?;
-                out.show(&saved_json(&place.to_string(), &saved), || {
-                    format!("created savepoint {place} with {} tasks", saved.tasks.len())
-                })
+                let (value, human) = create(&pipeline, &location, &place)?;
+                out.show(&value, || human)
             }
             SavepointAction::List { pipeline } => {
                 let (pipeline, location) = pipeline.load()?;
@@ -83,6 +80,15 @@ impl SavepointArgs {
             }
         }
     }
+}
+
+/// Takes a savepoint of what is committed; gives it for a program, whose `savepoint` is what `--from` takes, and for a
+/// person.
+pub(super) fn create(pipeline: &Pipeline, location: &Location, place: &SavepointPlace) -> Result<(Value, String)> {
+    let store = CheckpointStore::look_into(location, &pipeline.name)?;
+    let saved = store.save(place, || runtime::committed(pipeline))?;
+    let human = format!("created savepoint {place} with {} tasks", saved.tasks.len());
+    Ok((saved_json(&place.to_string(), &saved), human))
 }
 
 /// What a person gave: a name beside the checkpoints, or a place. A bucket is reached with the settings of the

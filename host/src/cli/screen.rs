@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::{Pipeline, Target};
 use crate::error::Error;
 use crate::metrics::Progress;
-use crate::runtime::{PassedOver, RunEvent, RunObserver};
+use crate::runtime::{PassedOver, RunEvent, RunObserver, StoppedRun};
 
 /// The audience of `sandbar run`.
 pub(super) struct Screen {
@@ -71,7 +71,7 @@ impl Screen {
 
 impl RunObserver for Screen {
     fn notice(&mut self, notice: &RunEvent) {
-        if let RunEvent::Stopped { .. } = notice
+        if let RunEvent::Stopped(_) = notice
             && let Some(bar) = self.bar.take()
         {
             bar.finish_and_clear();
@@ -180,19 +180,25 @@ fn human(notice: &RunEvent) -> Option<String> {
         }
         RunEvent::Disconnected { reason } => format!("waiting for Kafka: {reason}"),
         RunEvent::Connected => "Kafka is back".to_owned(),
-        RunEvent::Stopped {
-            reason,
-            records_in,
-            records_out,
-            seconds,
-        } => format!(
-            "{}: {} records in, {} out, {seconds:.1} s, {} records/s",
-            if reason == "signal" { "stopped" } else { "finished" },
-            grouped(*records_in),
-            grouped(*records_out),
-            grouped((*records_in as f64 / seconds.max(1e-3)) as u64)
-        ),
+        RunEvent::Stopped(stopped) => ended(stopped),
     })
+}
+
+/// How a run ended, as a line for a person.
+pub(super) fn ended(stopped: &StoppedRun) -> String {
+    let StoppedRun {
+        reason,
+        records_in,
+        records_out,
+        seconds,
+    } = stopped;
+    format!(
+        "{}: {} records in, {} out, {seconds:.1} s, {} records/s",
+        if reason == "signal" { "stopped" } else { reason.as_str() },
+        grouped(*records_in),
+        grouped(*records_out),
+        grouped((*records_in as f64 / seconds.max(1e-3)) as u64)
+    )
 }
 
 /// What a fixed start passes over.
@@ -296,12 +302,12 @@ mod tests {
         screen.notice(&restore(100));
         screen.tick(&Progress::default());
         assert_eq!(position(&screen), Some((0, Some(1))));
-        screen.notice(&RunEvent::Stopped {
+        screen.notice(&RunEvent::Stopped(StoppedRun {
             reason: "finished".into(),
             records_in: 0,
             records_out: 0,
             seconds: 1.0,
-        });
+        }));
         assert_eq!(position(&screen), None);
     }
 

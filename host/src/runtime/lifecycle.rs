@@ -3,17 +3,31 @@
 
 use crate::clock;
 use crate::record::TopicPartition;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A request to stop, seen by every worker at its next batch boundary. It cannot be taken back.
+/// A request to stop, seen by every worker at its next batch boundary, and one to drain before. Neither can be taken
+/// back; a stop ends a drain where it is.
 #[derive(Debug, Default)]
 pub struct StopRequest {
     since: OnceLock<Instant>,
+    drains: AtomicBool,
 }
 
 impl StopRequest {
+    /// Asks the run to read nothing any more, to end time for all its tasks, and to end when what comes of that is
+    /// committed. That takes as long as it takes.
+    pub fn request_drain(&self) {
+        self.drains.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked to drain.
+    pub fn is_draining(&self) -> bool {
+        self.drains.load(Ordering::Relaxed)
+    }
+
     /// Asks the run to finish its batches, commit, and leave; whether it had been asked before.
     pub fn request(&self) -> bool {
         self.since.set(clock::now()).is_err()
@@ -140,16 +154,22 @@ pub enum RunEvent {
     /// The cluster is back.
     Connected,
     /// The run ended.
-    Stopped {
-        /// `signal` or `finished`.
-        reason: String,
-        /// Records read.
-        records_in: u64,
-        /// Records handed to sinks.
-        records_out: u64,
-        /// How long it ran.
-        seconds: f64,
-    },
+    Stopped(StoppedRun),
+}
+
+/// How a run ended that did not fail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StoppedRun {
+    /// `finished`: every input is done. `drained`: it was asked to drain. `signal`: it was asked to stop, by a signal
+    /// or by `sandbar stop`.
+    pub reason: String,
+    /// Records read.
+    pub records_in: u64,
+    /// Records handed to sinks.
+    pub records_out: u64,
+    /// How long it ran.
+    pub seconds: f64,
 }
 
 impl RunEvent {
@@ -192,12 +212,12 @@ mod tests {
         );
         let passed_over = serde_json::to_string(&PassedOver::new(7)).unwrap();
         assert_eq!(passed_over, r#"{"offset":7,"used-by":"start = \"group-offsets\""}"#);
-        let stopped = RunEvent::Stopped {
+        let stopped = RunEvent::Stopped(StoppedRun {
             reason: "finished".into(),
             records_in: 2,
             records_out: 1,
             seconds: 0.5,
-        };
+        });
         assert_eq!(
             serde_json::to_string(&stopped).unwrap(),
             r#"{"event":"stopped","reason":"finished","records-in":2,"records-out":1,"seconds":0.5}"#
@@ -208,6 +228,11 @@ mod tests {
     fn a_stop_that_nobody_asked_for_is_never_overdue() {
         let stop = StopRequest::default();
         assert!(!stop.is_overdue(Duration::ZERO));
+        stop.request_drain();
+        assert!(
+            stop.is_draining() && !stop.is_requested(),
+            "a drain has no deadline, and a signal comes through"
+        );
         assert_eq!(stop.left(Duration::from_secs(9)), Duration::from_secs(9));
         assert!(!stop.request() && stop.request());
         assert!(stop.left(Duration::from_secs(9)) <= Duration::from_secs(9));

@@ -20,7 +20,7 @@ mod commit_on_kafka;
 
 pub use committed::committed;
 pub(crate) use committed::{kafka, newest};
-pub use lifecycle::{PassedOver, RunEvent, StopRequest};
+pub use lifecycle::{PassedOver, RunEvent, StopRequest, StoppedRun};
 pub(crate) use start::kept::offsets_in_checkpoint;
 pub use supervisor::{RunObserver, check_topics, load, run};
 pub(crate) use tasks::checkpoints::rebuild;

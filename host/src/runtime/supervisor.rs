@@ -7,12 +7,12 @@
 use super::batch::Tasks;
 use super::collector::collect_until;
 use super::commit::transaction_timeout;
-use super::lifecycle::{PassedOver, RunEvent, StopRequest};
+use super::lifecycle::{PassedOver, RunEvent, StopRequest, StoppedRun};
 use super::start::partition_counts::Recorded;
 use super::start::{Import, check_committed, kept};
 use super::tasks::Checkpoints;
 use super::watchdog;
-use super::worker::{RunShared, STOP_BATCH_LIMIT, Worker, panicked};
+use super::worker::{DrainGate, RunShared, STOP_BATCH_LIMIT, Worker, panicked};
 use crate::checkpoint::savepoint::SavepointPlace;
 use crate::clock;
 use crate::config::{self, Cluster, CommitOffsets, Delivery, KafkaSource, OnError, Pipeline, Source, Start};
@@ -71,8 +71,9 @@ fn ports(plugins: &[Plugin]) -> Vec<Ports> {
         .collect()
 }
 
-/// Runs a pipeline until it is asked to stop, or until every partition reached its stop. `from`: it begins at that
-/// savepoint, whatever it has committed since; it needs checkpoints.
+/// Runs a pipeline until it is asked to stop or to drain, or until every partition reached its stop; gives how it
+/// ended, which it tells the audience too. `from`: it begins at that savepoint, whatever it has committed since; it
+/// needs checkpoints.
 ///
 /// Errors: whatever hinders the start, a record that stops the pipeline, an output that can never be delivered.
 pub fn run(
@@ -81,13 +82,12 @@ pub fn run(
     stop: Arc<StopRequest>,
     progress: Arc<Progress>,
     audience: &mut dyn RunObserver,
-) -> Result<()> {
+) -> Result<StoppedRun> {
     let begun = clock::now();
     let pipeline = Arc::new(pipeline);
     let (sender, notices) = mpsc::channel();
     let Some(ready) = ready_unless_stopped(&pipeline, from, &stop, &progress, sender)? else {
-        audience.notice(&stopped(&stop, &progress, begun));
-        return Ok(());
+        return Ok(stopped(&stop, &progress, begun, audience));
     };
     let ReadyRun {
         engine: _engine,
@@ -135,17 +135,23 @@ pub fn run(
     // A run that finished by itself asks nobody to stop: the collector goes with the process.
     drop(collecting);
     failure.get().cloned().map_or(ended, Err)?;
-    audience.notice(&stopped(&stop, &progress, begun));
-    Ok(())
+    Ok(stopped(&stop, &progress, begun, audience))
 }
 
-fn stopped(stop: &StopRequest, progress: &Progress, begun: Instant) -> RunEvent {
-    RunEvent::Stopped {
-        reason: if stop.is_requested() { "signal" } else { "finished" }.to_owned(),
+fn stopped(stop: &StopRequest, progress: &Progress, begun: Instant, audience: &mut dyn RunObserver) -> StoppedRun {
+    let reason = match (stop.is_requested(), stop.is_draining()) {
+        (true, _) => "signal",
+        (false, true) => "drained",
+        (false, false) => "finished",
+    };
+    let stopped = StoppedRun {
+        reason: reason.to_owned(),
         records_in: progress.records_in.load(Ordering::Relaxed),
         records_out: progress.records_out.load(Ordering::Relaxed),
         seconds: clock::now().duration_since(begun).as_secs_f64(),
-    }
+    };
+    audience.notice(&RunEvent::Stopped(stopped.clone()));
+    stopped
 }
 
 /// What a run has before its first worker joins.
@@ -209,6 +215,7 @@ fn make_ready(
         progress,
         notices,
         failure: Arc::default(),
+        drained: Arc::new(DrainGate::of(pipeline.workers)),
     };
     let import = match from {
         Some(place) => Import::prepare(pipeline, &checkpoints, &stateful, place, &shared.stop)?,

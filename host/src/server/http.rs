@@ -1,31 +1,62 @@
 //! The HTTP server of `--http`: a thread of its own with a runtime of its own, away from the workers.
+//!
+//! Always: no web page ends a run. A browser says of each request that may change something which page sends it, and
+//! sends JSON to another origin only if that allows it.
 
+use super::order::{RunEnd, StopOrder};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
 use crate::pulse::Standstill;
+use crate::runtime::StopRequest;
 use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::get;
+use axum::body::Bytes;
+use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How often the recorder forgets the samples that were rendered.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// A server that answers until the process ends.
+/// How long the last answers may take, once the run has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Where a run is asked to end.
+pub(super) const STOP_PATH: &str = "/stop";
+
+/// A server that answers until the run ends.
 #[derive(Debug)]
 pub struct Http {
     address: SocketAddr,
+    ended: watch::Sender<Option<RunEnd>>,
+    /// Closed once the last answer is given.
+    closed: mpsc::Receiver<()>,
+}
+
+/// What `/stop` reaches.
+#[derive(Debug, Clone)]
+pub struct Stoppable {
+    /// The name of the pipeline.
+    pub pipeline: String,
+    /// The request that its workers see.
+    pub stop: Arc<StopRequest>,
 }
 
 impl Http {
     /// Listens on `address` (port 0: any) and answers from now on.
     ///
     /// Errors: an address in use or not ours (`Failed`).
-    pub fn start(address: SocketAddr, metrics: PrometheusHandle, progress: Arc<Progress>) -> Result<Self> {
+    pub fn start(
+        address: SocketAddr,
+        metrics: PrometheusHandle,
+        progress: Arc<Progress>,
+        run: Stoppable,
+    ) -> Result<Self> {
         let failed = |error: std::io::Error| {
             Error::new(Kind::Failed, format!("failed to listen on {address}"), error)
                 .hint("give another address with --http")
@@ -37,12 +68,24 @@ impl Http {
             .enable_all()
             .build()
             .map_err(failed)?;
-        let serve = move || runtime.block_on(serve(listener, metrics, progress));
+        let (ended, seen) = watch::channel(None);
+        let (open, closed) = mpsc::channel();
+        let serve = move || {
+            runtime.block_on(serve(listener, metrics, progress, run, seen));
+            drop(open);
+        };
         std::thread::Builder::new()
             .name("http".to_owned())
             .spawn(serve)
             .map_err(failed)?;
-        Ok(Self { address })
+        Ok(Self { address, ended, closed })
+    }
+
+    /// Tells whoever asked for it how the run ended, and answers nobody else any more.
+    pub fn tell(self, end: &RunEnd) {
+        self.ended.send_replace(Some(end.clone()));
+        // Nothing is sent: it is closed, or takes too long.
+        let _ = self.closed.recv_timeout(LAST_ANSWERS);
     }
 
     /// Where it listens.
@@ -51,7 +94,13 @@ impl Http {
     }
 }
 
-async fn serve(listener: TcpListener, metrics: PrometheusHandle, progress: Arc<Progress>) {
+async fn serve(
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+    progress: Arc<Progress>,
+    run: Stoppable,
+    ended: watch::Receiver<Option<RunEnd>>,
+) {
     let upkeep = metrics.clone();
     tokio::spawn(async move {
         loop {
@@ -60,17 +109,69 @@ async fn serve(listener: TcpListener, metrics: PrometheusHandle, progress: Arc<P
         }
     });
     let of_health = progress.clone();
+    let mut end = ended.clone();
+    let stop = move |headers: HeaderMap, body: Bytes| async move { stop(&headers, &body, &run, ended).await };
     let router = Router::new()
         .route("/metrics", get(move || async move { metrics.render() }))
         .route("/health", get(move || async move { health(&of_health) }))
-        .route("/ready", get(move || async move { ready(&progress) }));
+        .route("/ready", get(move || async move { ready(&progress) }))
+        .route(STOP_PATH, post(stop));
+    // It ends in order: whoever asked has the answer then.
+    let is_over = async move { drop(end.wait_for(Option::is_some).await) };
     let ended = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router).await,
+        Ok(listener) => axum::serve(listener, router).with_graceful_shutdown(is_over).await,
         Err(error) => Err(error),
     };
     if let Err(error) = ended {
         tracing::error!("the HTTP server ended: {error}");
     }
+}
+
+/// Passes the order on, and answers when the run has ended.
+async fn stop(
+    headers: &HeaderMap,
+    body: &[u8],
+    run: &Stoppable,
+    mut ended: watch::Receiver<Option<RunEnd>>,
+) -> (StatusCode, String) {
+    let ordered = match order(headers, body) {
+        Ok(order) => order
+            .carry_out(&run.pipeline, &run.stop)
+            .map_err(|why| (StatusCode::CONFLICT, why)),
+        Err(refusal) => Err(refusal),
+    };
+    if let Err((status, why)) = ordered {
+        return (status, why + "\n");
+    }
+    match ended
+        .wait_for(Option::is_some)
+        .await
+        .map(|end| end.as_ref().map(RunEnd::to_json))
+    {
+        Ok(Some(end)) => (StatusCode::OK, end),
+        _ => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "nobody tells how the run ended\n".to_owned(),
+        ),
+    }
+}
+
+/// The order of a request that no web page can send.
+fn order(headers: &HeaderMap, body: &[u8]) -> Result<StopOrder, (StatusCode, String)> {
+    let refused = |status, why: &str| Err((status, why.to_owned()));
+    if headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site") {
+        return refused(StatusCode::FORBIDDEN, "a web page cannot end a run");
+    }
+    if headers
+        .get(CONTENT_TYPE)
+        .is_none_or(|given| given != "application/json")
+    {
+        return refused(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the content type has to be application/json",
+        );
+    }
+    serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 /// Red once a worker stood still for half of the time after which the watchdog ends the process.
@@ -103,6 +204,7 @@ fn ready(progress: &Progress) -> (StatusCode, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderName;
 
     #[test]
     fn health_turns_red_while_a_worker_stands_still_and_names_it() {
@@ -115,6 +217,30 @@ mod tests {
         assert_eq!(text, "worker 3 stands still: it has not turned for 75 s\n");
         progress.pulses.tell(None);
         assert_eq!(health(&progress).0, StatusCode::OK);
+    }
+
+    #[test]
+    fn what_a_browser_sends_for_a_page_is_refused() {
+        const ORDER: &[u8] = br#"{"pipeline":"views","drain":true}"#;
+        let of = |headers: &[(&'static str, &str)], body: &[u8]| {
+            let headers: HeaderMap = headers
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(*name), value.parse().unwrap()))
+                .collect();
+            order(&headers, body).map_err(|(status, _)| status.as_u16())
+        };
+        let json = ("content-type", "application/json");
+        let expected = StopOrder {
+            pipeline: "views".into(),
+            drain: true,
+        };
+        assert_eq!(of(&[json], ORDER), Ok(expected));
+        assert_eq!(of(&[json, ("origin", "http://127.0.0.1:9464")], ORDER), Err(403));
+        assert_eq!(of(&[json, ("sec-fetch-site", "same-origin")], ORDER), Err(403));
+        assert_eq!(of(&[], ORDER), Err(415));
+        assert_eq!(of(&[("content-type", "text/plain")], ORDER), Err(415));
+        assert_eq!(of(&[json], b"{}"), Err(400));
+        assert_eq!(of(&[json], br#"{"pipeline":"views","drain":true,"now":1}"#), Err(400));
     }
 
     #[test]

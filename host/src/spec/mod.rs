@@ -25,3 +25,4 @@ mod tests;
 
 pub use load::{load, parse};
 pub use schema::schema;
+pub use text::values::duration;

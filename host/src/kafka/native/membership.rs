@@ -12,6 +12,8 @@ use super::layout::bytes;
 pub(crate) struct Membership {
     /// What the group calls the member: another one after it was taken for gone and joined anew.
     pub(crate) member_id: Vec<u8>,
+    /// Counts how often the group shared its partitions out.
+    pub(crate) generation: i32,
     /// For the producer that commits the member's positions.
     pub(crate) bytes: Vec<u8>,
 }
@@ -25,14 +27,18 @@ pub(crate) fn membership<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Opti
         if membership.is_null() {
             return None;
         }
-        let is_joined = sys::rd_kafka_consumer_group_metadata_generation_id(membership) >= 0;
+        let generation = sys::rd_kafka_consumer_group_metadata_generation_id(membership);
         let member_id = CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(membership))
             .to_bytes()
             .to_vec();
-        let is_member = is_joined && !member_id.is_empty();
+        let is_member = generation >= 0 && !member_id.is_empty();
         let bytes = is_member.then(|| written(membership)).flatten();
         sys::rd_kafka_consumer_group_metadata_destroy(membership);
-        bytes.map(|bytes| Membership { member_id, bytes })
+        bytes.map(|bytes| Membership {
+            member_id,
+            generation,
+            bytes,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The end of a worker: its last commit, and good-bye to the groups.
+//! The end of a worker: when it has nothing left to do, its last commit, and good-bye to the groups.
 
 use super::limits::{STOP_CLOSE_LIMIT, STOP_DRAIN_LIMIT};
 use super::run::Worker;
@@ -8,6 +8,25 @@ use crate::runtime::input::WorkerInput;
 use std::time::Duration;
 
 impl Worker {
+    /// Whether every input is finished, and, if the run drains, those of the other workers are too.
+    pub(super) fn is_done(&self) -> bool {
+        let is_finished = self.inputs.iter().all(WorkerInput::is_finished);
+        if !self.shared.stop.is_draining() {
+            return is_finished;
+        }
+        let generations = is_finished.then(|| self.settled_in()).flatten();
+        self.shared.drained.tell(self.index, generations)
+    }
+
+    /// The generations of the groups, if all of them are at rest.
+    fn settled_in(&self) -> Option<Vec<i32>> {
+        let readers = self.inputs.iter().filter_map(|input| match input {
+            WorkerInput::Kafka(member) => Some(member.reader.as_ref()),
+            WorkerInput::File { .. } => None,
+        });
+        readers.map(|reader| reader?.settled_in()).collect()
+    }
+
     /// Every input leaves, whatever becomes of the others; the first failure is told.
     pub(in crate::runtime) fn leave_all(&mut self) -> Result<()> {
         // With checkpoints all inputs leave by one last checkpoint; who is left over after it was not to commit.

@@ -6,6 +6,7 @@
 mod limits;
 mod shared;
 mod time;
+mod drain;
 mod run;
 mod on_poll;
 mod process;
@@ -13,6 +14,7 @@ mod refusals;
 mod leave;
 mod figures;
 
+pub use drain::DrainGate;
 pub(super) use limits::{
     DRAIN_LIMIT, REVOCATION_COMMIT_LIMIT, REVOCATION_LIMIT, STOP_BATCH_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT,
     STOP_DRAIN_LIMIT,

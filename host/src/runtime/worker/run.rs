@@ -129,10 +129,11 @@ impl Worker {
         })
     }
 
-    /// Runs until every input is finished or the run is to stop; then commits and leaves. A failure does the same,
-    /// without what failed: the records before it are not read again.
+    /// Runs until every input is finished, the run is drained or it is to stop; then commits and leaves. A failure does
+    /// the same, without what failed: the records before it are not read again.
     pub fn run(mut self) -> Result<()> {
         let worked = self.work();
+        self.shared.drained.leave(self.index);
         if let Err(error) = &worked {
             self.shared.fail(error);
         }
@@ -149,7 +150,7 @@ impl Worker {
     }
 
     fn work(&mut self) -> Result<()> {
-        while !self.shared.stop.is_requested() && !self.inputs.iter().all(WorkerInput::is_finished) {
+        while !self.shared.stop.is_requested() && !self.is_done() {
             if self.owned.is_restoring() {
                 self.bring_back()?;
             } else {
@@ -211,8 +212,12 @@ impl Worker {
         if *finished {
             return Ok(());
         }
-        files.poll(&mut self.batch)?;
-        *finished = files.is_done();
+        self.batch.records.clear();
+        let is_draining = self.shared.stop.is_draining();
+        if !is_draining {
+            files.poll(&mut self.batch)?;
+        }
+        *finished = is_draining || files.is_done();
         let (source, is_at_end) = (self.batch.source, *finished);
         if !self.batch.records.is_empty() {
             // The end of a file is the end of time for it, before the next record of another.
@@ -238,6 +243,9 @@ impl Worker {
         let Some(reader) = &mut member.reader else {
             return Ok(());
         };
+        if self.shared.stop.is_draining() {
+            reader.read_no_more();
+        }
         let polled = reader.poll(wait, &mut self.batch)?;
         self.on_poll(input, polled)?;
         self.commit_when_due(input)

@@ -1,5 +1,6 @@
 //! What the workers of a process share, and what one that fails means to the others.
 
+use super::drain::DrainGate;
 use crate::config::Pipeline;
 use crate::error::{Error, Kind};
 use crate::metrics::Progress;
@@ -25,6 +26,8 @@ pub struct RunShared {
     pub notices: Sender<RunEvent>,
     /// What the run ends with: the failure that came first, not one that followed from it.
     pub failure: Arc<OnceLock<Error>>,
+    /// Which workers have nothing left to do, when the run drains.
+    pub drained: Arc<DrainGate>,
 }
 
 impl RunShared {

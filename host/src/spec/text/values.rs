@@ -192,6 +192,11 @@ const PERIODS: [(&str, u64); 5] = [
     ("d", 86_400_000),
 ];
 
+/// A duration as a pipeline file has it, such as "500ms" or "5m"; `None`: it is none.
+pub fn duration(text: &str) -> Option<Duration> {
+    measured(text, &PERIODS).map(Duration::from_millis)
+}
+
 /// A duration from `LO` to `HI` milliseconds, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::spec) struct Period<const LO: u64, const HI: u64, const DEFAULT: u64>(pub(in crate::spec) u64);

@@ -63,6 +63,7 @@ impl Reader {
         self.group.is_outlived.set(false);
         self.moves.clear();
         self.group.has_assignment = false;
+        self.group.settled = None;
         let outcomes = self.commits.abandon(reason);
         self.tell(outcomes);
         if !lost.is_empty() {

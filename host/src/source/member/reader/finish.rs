@@ -1,4 +1,4 @@
-//! Whether a run that has stops is done, here and at the other members.
+//! Whether a run that has stops, or is to read no more, is done, here and at the other members.
 
 use std::time::Duration;
 
@@ -8,8 +8,17 @@ use crate::record::TopicPartition;
 use crate::source::positions::plan::own;
 
 impl Reader {
+    /// From now on nothing is taken in. What was is handed over; then the reader has finished, as a bounded one has at
+    /// its stops, and stays a member.
+    pub fn read_no_more(&mut self) {
+        self.reads_no_more = true;
+    }
+
     /// Whether the whole run is done. Asked for only when nothing is taken in and not handed over.
     pub(super) fn has_finished(&mut self) -> Result<bool> {
+        if self.reads_no_more {
+            return Ok(self.settled_in().is_some() && self.moves.is_empty());
+        }
         if !self.plan.is_bounded()
             || !self.group.rebalance_events.is_empty()
             || !self.group.pending.is_empty()

@@ -23,6 +23,31 @@ impl Reader {
         }
     }
 
+    /// What the group shared out in its present generation is taken up, or will not be: it took partitions in that one,
+    /// and shares them out in the next.
+    pub(super) fn note_assignment(&mut self) {
+        let generation = self.membership().map(|membership| membership.generation);
+        self.group.settled = generation.filter(|_| generation != self.group.revoked_in);
+    }
+
+    /// The group takes partitions from this member: it has no assignment as a whole until the next generation.
+    pub(super) fn note_revocation(&mut self) {
+        self.group.revoked_in = self.membership().map(|membership| membership.generation);
+        self.group.settled = None;
+    }
+
+    /// The generation of the group in which this member has all that it was given, and nothing of what it had is on its
+    /// way to another one. Two members that tell the same one have their partitions between them. `None`: the group is
+    /// not at rest.
+    pub fn settled_in(&self) -> Option<i32> {
+        let is_at_rest =
+            self.group.has_assignment && self.group.rebalance_events.is_empty() && self.group.pending.is_empty();
+        // Who is in no group has what it will have.
+        let is_alone = self.discovery.subscribed.is_empty();
+        let generation = if is_alone { Some(0) } else { self.group.settled };
+        generation.filter(|_| is_at_rest)
+    }
+
     /// This reader's membership, fresh, as bytes for a writer's `send_offsets`. Ask [`is_asked`](Self::is_asked) and
     /// compare assignment epochs after it, so that what was lost before it was taken is known.
     ///

@@ -42,6 +42,8 @@ pub struct Reader {
     /// What the next polls tell, oldest first.
     pub(super) told: VecDeque<Polled>,
     pub(super) finish_check: Interval,
+    /// Nothing is taken in any more: see [`read_no_more`](Self::read_no_more).
+    pub(super) reads_no_more: bool,
     pub(super) connection: Connection,
 }
 
@@ -50,6 +52,10 @@ pub(super) struct GroupState {
     pub(super) rebalance_events: RebalanceEvents,
     pub(super) pending: PendingPartitions,
     pub(super) has_assignment: bool,
+    /// The generation of the group whose assignment is taken up as a whole; `None`: another one follows.
+    pub(super) settled: Option<i32>,
+    /// The generation in which the group took partitions from this member: it shares them out in the next one.
+    pub(super) revoked_in: Option<i32>,
     /// Counts how often partitions were taken.
     pub(super) assignment_epoch: u64,
     /// The member id that what is held was given to; `None`: nothing is, or it is not known.
@@ -106,6 +112,8 @@ impl Reader {
                 rebalance_events: RebalanceEvents::default(),
                 pending: PendingPartitions::new(!matches!(plan.sharing, Sharing::Matching)),
                 has_assignment: false,
+                settled: None,
+                revoked_in: None,
                 assignment_epoch: 0,
                 member_id: None,
                 is_outlived: Cell::new(false),
@@ -122,6 +130,7 @@ impl Reader {
             moves: BTreeMap::new(),
             told: VecDeque::new(),
             finish_check: Interval::new(Duration::from_secs(1)),
+            reads_no_more: false,
             connection: Connection {
                 disconnected: None,
                 probe: Interval::new(Duration::from_secs(1)),
@@ -196,7 +205,7 @@ impl Reader {
             self.record_buffer.begin();
             self.park_those_ahead();
             // As long as nothing is read, only the group has something to say.
-            let reads = self.record_buffer.slots().next().is_some();
+            let reads = self.record_buffer.slots().next().is_some() && !self.reads_no_more;
             if !reads || !self.queue.serve(self.bounded(wait), &mut self.record_buffer) {
                 self.serve(self.bounded(wait))?;
             }
@@ -316,10 +325,13 @@ impl Reader {
         };
         match event {
             ConsumerEvent::Assign(list) => self.group.rebalance_events.push(RebalanceEvent::Assign(places(list))),
-            ConsumerEvent::Revoke { partitions, is_lost } => self.group.rebalance_events.push(RebalanceEvent::Revoke {
-                partitions: places(partitions),
-                is_lost,
-            }),
+            ConsumerEvent::Revoke { partitions, is_lost } => {
+                self.note_revocation();
+                self.group.rebalance_events.push(RebalanceEvent::Revoke {
+                    partitions: places(partitions),
+                    is_lost,
+                });
+            }
             ConsumerEvent::Committed(result) => {
                 let outcomes = self.commits.came_back(&self.client, result);
                 self.tell(outcomes);

@@ -55,6 +55,7 @@ impl Reader {
                     };
                     self.group.rebalance_events.answered();
                     self.group.has_assignment = true;
+                    self.note_assignment();
                     if !placed.is_empty() {
                         return Ok(Some(Polled::Assigned(placed)));
                     }
