@@ -60,18 +60,18 @@ impl Recomputed {
 }
 
 /// Topics with `window-count` between them.
-struct Windowed {
+pub struct Windowed {
     client: Client,
-    input: String,
+    pub input: String,
     output: String,
     late: String,
-    file: PipelineFile,
+    pub file: PipelineFile,
     size: i64,
     out_of_orderness: i64,
 }
 
 impl Windowed {
-    fn new(name: &str, partitions: i32, size: i64, out_of_orderness: i64, source: &str) -> Self {
+    pub fn new(name: &str, partitions: i32, size: i64, out_of_orderness: i64, source: &str) -> Self {
         let (kafka, name) = (Kafka::shared(), unique(name));
         let client = kafka.client();
         let [input, output, late] = ["in", "out", "late"].map(|of| format!("{name}-{of}"));
@@ -100,7 +100,7 @@ impl Windowed {
         }
     }
 
-    fn send(&self, records: &[Record]) {
+    pub fn send(&self, records: &[Record]) {
         self.client.producer().send(records);
     }
 
@@ -138,7 +138,7 @@ impl Windowed {
     }
 
     /// Whether all that is owed is there. Panics with the first difference that waiting cannot mend.
-    fn is_complete(&self, is_ended: bool) -> bool {
+    pub fn is_complete(&self, is_ended: bool) -> bool {
         let shown = self.shown();
         let mut complete = true;
         for (partition, owed) in self.owed(is_ended) {
@@ -162,7 +162,7 @@ impl Windowed {
 }
 
 /// Records of `keys` keys whose times go up by 0 to 30 ms, in a disorder of up to 200 ms.
-fn disorder(topic: &str, from: i64, count: i64, keys: i64) -> Vec<Record> {
+pub fn disorder(topic: &str, from: i64, count: i64, keys: i64) -> Vec<Record> {
     let record = |number: i64| {
         let chance = number
             .wrapping_mul(6_364_136_223_846_793_005)

@@ -37,6 +37,7 @@ mod checkpoints;
 mod bucket;
 mod state_verbs;
 mod ending;
+mod stop;
 mod standstill;
 mod restores;
 mod truncation;
