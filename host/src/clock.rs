@@ -1,5 +1,7 @@
 //! Time and chance enter here and nowhere else, so that a simulation can take their place.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment of the monotonic clock, to measure spans and hold deadlines.
@@ -11,9 +13,45 @@ pub fn now() -> Instant {
 /// Milliseconds since 1970 of the wall clock.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn wall_ms() -> i64 {
+    if let Some(stands) = STANDS.get() {
+        return stands;
+    }
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64)
+}
+
+thread_local! {
+    /// Where the wall clock of a thread stands, if it is stopped.
+    static STANDS: Cell<Option<i64>> = const { Cell::new(None) };
+}
+
+/// The wall clock of its thread stands where it is set, until this is dropped.
+#[derive(Debug)]
+pub struct StoppedClock {
+    /// It belongs to its thread.
+    _of_thread: PhantomData<*const ()>,
+}
+
+impl StoppedClock {
+    /// Stops the wall clock of this thread at `ms` since 1970.
+    pub fn at(ms: i64) -> Self {
+        STANDS.set(Some(ms));
+        Self {
+            _of_thread: PhantomData,
+        }
+    }
+
+    /// Sets it.
+    pub fn set(&mut self, ms: i64) {
+        STANDS.set(Some(ms));
+    }
+}
+
+impl Drop for StoppedClock {
+    fn drop(&mut self) {
+        STANDS.set(None);
+    }
 }
 
 /// A number that no other call is likely to give, for names and seeds.
@@ -61,5 +99,21 @@ impl Interval {
             self.next = now + self.every;
         }
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopped_clock_stands_for_its_thread_alone_until_it_is_dropped() {
+        let mut clock = StoppedClock::at(7);
+        assert_eq!(wall_ms(), 7);
+        clock.set(-3);
+        assert_eq!(wall_ms(), -3);
+        std::thread::scope(|scope| scope.spawn(|| assert!(wall_ms() > 1_600_000_000_000)).join()).unwrap();
+        drop(clock);
+        assert!(wall_ms() > 1_600_000_000_000);
     }
 }

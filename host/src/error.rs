@@ -21,6 +21,8 @@ pub enum Kind {
     Unwritable,
     /// A plugin failed on a record and the pipeline says that this stops it.
     Guest,
+    /// A case of a test did not come out as expected.
+    CaseFailed,
     /// Another member took over; this one stops.
     Fenced,
     /// It took too long.
@@ -39,6 +41,7 @@ impl Kind {
             Kind::Plugin => 4,
             Kind::Kafka => 5,
             Kind::Corrupt | Kind::Unwritable => 6,
+            Kind::CaseFailed => 7,
             Kind::TimedOut => 9,
             Kind::Guest => 10,
         }
@@ -55,6 +58,7 @@ impl Kind {
             Kind::Corrupt => "corrupt",
             Kind::Unwritable => "unwritable",
             Kind::Guest => "guest",
+            Kind::CaseFailed => "case-failed",
             Kind::Fenced => "fenced",
             Kind::TimedOut => "timed-out",
             Kind::Bug => "bug",

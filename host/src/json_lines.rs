@@ -11,6 +11,7 @@
 //! | `timestamp` | milliseconds since 1970; absent: the time of reading | always |
 //! | `headers` | an object, or an array of `[name, value]` if a name repeats; an entry is a string, `null`, or `{"base64":"…"}` | if there are any |
 //! | `topic`, `partition`, `offset` | ignored, so that what `consume` prints can be produced again | by `consume` |
+//! | `input` | ignored: it belongs to the cases of `sandbar test` | never |
 //!
 //! Any other field is an error. Always: what `write` wrote, `read` reads back to the same bytes.
 
@@ -98,6 +99,8 @@ struct JsonLine<'a> {
     _partition: Option<IgnoredAny>,
     #[serde(default, rename = "offset")]
     _offset: Option<IgnoredAny>,
+    #[serde(default, rename = "input")]
+    _input: Option<IgnoredAny>,
 }
 
 /// The bytes of a key or a value.

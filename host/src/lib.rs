@@ -34,6 +34,7 @@ pub mod sink;
 pub mod checkpoint;
 pub mod topology;
 pub mod runtime;
+pub mod cases;
 pub mod inspect;
 pub mod broker;
 pub mod server;

@@ -47,6 +47,7 @@ mod memory;
 mod bounds;
 mod upgrades;
 mod plugin;
+mod cases;
 mod refused;
 mod sign_in;
 mod http;

@@ -145,22 +145,22 @@ fn a_call_that_a_plugin_wants_again_comes_again() {
     assert_eq!(sin.outputs(), ["a", "b"]);
 }
 
-/// Runs the plugin's golden input through it and compares with its golden output.
-fn golden(plugin: &str) -> (Vec<Record>, Flow) {
+/// Runs the plugin's case `basic` on Kafka, and compares: what `sandbar test` shows holds there too.
+fn basic_case(plugin: &str) -> (Vec<Record>, Flow) {
     let folder = root().join("plugins").join(plugin);
     let mut flow = Flow::new(plugin, 1, BOUNDED);
     let dead = format!("{}-dead", flow.file.name);
     flow.client.create_topic(&dead, 1);
     flow.file.plugin = process::component(plugin);
     flow.file.tables = format!("[dead-letters]\ntopic = \"{dead}\"");
-    if let Ok(config) = std::fs::read_to_string(folder.join("golden/config.json")) {
+    if let Ok(config) = std::fs::read_to_string(folder.join("cases/basic/config.json")) {
         let config: serde_json::Map<String, Value> = serde_json::from_str(&config).expect("a configuration");
         let keys: Vec<_> = config.iter().map(|(key, value)| format!("{key} = {value}")).collect();
         flow.file.operator = format!("config = {{ {} }}", keys.join(", "));
     }
-    produce(&flow, &folder.join("golden/input.jsonl"));
+    produce(&flow, &folder.join("cases/basic/input.jsonl"));
     flow.finish();
-    let expected = lines(&folder.join("golden/output.jsonl"));
+    let expected = lines(&folder.join("cases/basic/output.jsonl"));
     let ended = process::run(&["consume", &flow.output, "--brokers", &flow.file.brokers]);
     let got: Vec<Value> = ended
         .text
@@ -184,7 +184,7 @@ fn produce(flow: &Flow, file: &Path) {
 }
 
 fn lines(file: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(file).expect("a golden file");
+    let text = std::fs::read_to_string(file).expect("a file of the case");
     text.lines()
         .map(|line| plain(serde_json::from_str(line).expect("a record")))
         .collect()
@@ -211,15 +211,15 @@ fn plain(mut record: Value) -> Value {
 }
 
 #[test]
-fn pass_through_passes_its_golden_records() {
-    let (dead, _flow) = golden("pass-through");
+fn pass_through_passes_its_basic_case() {
+    let (dead, _flow) = basic_case("pass-through");
     assert!(dead.is_empty());
 }
 
 #[test]
-fn filter_passes_and_refuses_its_golden_records() {
-    let (dead, _flow) = golden("filter");
-    let refused = lines(&root().join("plugins/filter/golden/refused.jsonl"));
+fn filter_passes_and_refuses_its_basic_case() {
+    let (dead, _flow) = basic_case("filter");
+    let refused = lines(&root().join("plugins/filter/cases/basic/refused.jsonl"));
     assert_eq!(dead.len(), refused.len());
     assert!(
         dead.iter()
@@ -228,9 +228,9 @@ fn filter_passes_and_refuses_its_golden_records() {
 }
 
 #[test]
-fn count_by_key_counts_and_refuses_its_golden_records() {
-    let (dead, _flow) = golden("count-by-key");
-    let refused = lines(&root().join("plugins/count-by-key/golden/refused.jsonl"));
+fn count_by_key_counts_and_refuses_its_basic_case() {
+    let (dead, _flow) = basic_case("count-by-key");
+    let refused = lines(&root().join("plugins/count-by-key/cases/basic/refused.jsonl"));
     assert_eq!(dead.len(), refused.len());
     let reason = refused[0]["reason"].as_str().expect("a reason");
     assert_eq!(header(&dead[0], "sandbar-reason"), reason);

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use super::output::{Output, OutputFormat};
 use super::{
     broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, state, stop,
+    broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, state, test,
     topics,
 };
 use crate::error::{Error, Kind, Result};
@@ -31,6 +32,8 @@ pub enum Verb {
     Run(run::RunArgs),
     /// Find out everything that can be known before a pipeline runs
     Check(check::Check),
+    /// Run the cases of a plugin or a pipeline, without Kafka
+    Test(test::TestArgs),
     /// Show what a plugin exports, imports, declares and would be granted
     Inspect(inspect::Inspect),
     /// Show, set or export the positions of a pipeline's sources
@@ -63,6 +66,7 @@ impl Verb {
         match self {
             Verb::Run(verb) => verb.run(out),
             Verb::Check(verb) => verb.run(out),
+            Verb::Test(verb) => verb.run(out),
             Verb::Inspect(verb) => verb.run(out),
             Verb::Offsets(verb) => verb.run(out),
             Verb::Checkpoint(verb) => verb.run(out),
@@ -84,6 +88,15 @@ impl Verb {
 pub fn parse(words: impl Iterator<Item = OsString>) -> Result<(Verb, Output), ExitCode> {
     let words: Vec<OsString> = words.collect();
     let line = CommandLine::try_parse_from(&words).map_err(|error| explain(&error, asks_for_json(&words)))?;
+    if line.output == OutputFormat::Junit && !matches!(line.verb, Verb::Test(_)) {
+        let error = Error::new(
+            Kind::Usage,
+            "`-o junit` is for `sandbar test` alone",
+            "others know human and json",
+        );
+        Output::new(OutputFormat::Human).error(&error);
+        return Err(ExitCode::from(Kind::Usage.exit_code()));
+    }
     Ok((line.verb, Output::new(line.output)))
 }
 

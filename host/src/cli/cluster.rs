@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::login::{Secret, sign_in};
 
 /// The flags of verbs that talk to a cluster.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Clone)]
 pub(super) struct ClusterArgs {
     /// The cluster's brokers, comma-separated
     #[arg(

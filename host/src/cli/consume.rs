@@ -82,7 +82,8 @@ impl Consume {
     }
 }
 
-fn place(text: &str) -> Result<ReadFrom, String> {
+/// Where reading begins, as a person says it.
+pub(super) fn place(text: &str) -> Result<ReadFrom, String> {
     match text {
         "earliest" => Ok(ReadFrom::Earliest),
         "latest" => Ok(ReadFrom::Latest),

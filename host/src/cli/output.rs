@@ -13,6 +13,9 @@ pub(super) enum OutputFormat {
     #[default]
     Human,
     Json,
+    /// Of `test` alone.
+    #[value(hide = true)]
+    Junit,
 }
 
 /// Where a verb's results go.
@@ -34,11 +37,16 @@ impl Output {
         self.format == OutputFormat::Json
     }
 
+    /// Whether a machine that runs tests reads.
+    pub(super) fn is_junit(self) -> bool {
+        self.format == OutputFormat::Junit
+    }
+
     /// Prints the value for a program, or what `human` makes for a person.
     pub(super) fn show(self, value: &Value, human: impl FnOnce() -> String) -> Result<()> {
         match self.format {
             OutputFormat::Json => self.line(&value.to_string()),
-            OutputFormat::Human => self.line(human().trim_end()),
+            OutputFormat::Human | OutputFormat::Junit => self.line(human().trim_end()),
         }
     }
 
@@ -50,7 +58,7 @@ impl Output {
         }
         let text = match self.format {
             OutputFormat::Json => value.to_string(),
-            OutputFormat::Human => human(),
+            OutputFormat::Human | OutputFormat::Junit => human(),
         };
         // Nobody can be told that standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{text}");
@@ -86,7 +94,7 @@ impl Output {
             OutputFormat::Human if colour_on_stderr() => {
                 error.to_string().replacen("error:", "\x1b[1;31merror:\x1b[0m", 1)
             }
-            OutputFormat::Human => error.to_string(),
+            OutputFormat::Human | OutputFormat::Junit => error.to_string(),
         };
         // Nobody can be told that standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{text}");
@@ -102,7 +110,8 @@ fn wants_colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn error_json(error: &Error) -> Value {
+/// An error for a program.
+pub(super) fn error_json(error: &Error) -> Value {
     json!({ "error": {
         "kind": error.kind.name(),
         "what": error.what,

@@ -8,12 +8,12 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::output::{Head, Output, TextTable};
-use super::shown::{Shown, digits, hex, put, readable, text};
 use super::state_timers;
 use crate::clock;
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::inspect::Rebuilt;
+use crate::plugin::shown::{Shown, digits, hex, put, readable, text};
 use crate::plugin::{Engine, StoreKind, TimerClock};
 use crate::record::Column;
 use crate::runtime;

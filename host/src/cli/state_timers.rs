@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::output::{Head, Output, TextTable};
-use super::shown::{put, readable};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::TimerClock;
+use crate::plugin::shown::{put, readable};
 use crate::record::Column;
 use crate::state::{KeptTimer, StoreId, View};
 

@@ -10,6 +10,7 @@ mod load;
 mod parts;
 mod operator;
 mod settle;
+pub mod shown;
 mod instance;
 mod call;
 mod fault;

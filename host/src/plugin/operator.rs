@@ -28,6 +28,7 @@ pub struct Operator {
     pub(super) limits: Limits,
     pub(super) stop_at_fault: bool,
     pub(super) enough: Option<Box<dyn Fn() -> bool + Send>>,
+    takes_new_instances: bool,
     pub(super) instance: Option<Instance>,
     /// The log, while no instance has it.
     log: Option<Log>,
@@ -114,6 +115,7 @@ impl Operator {
             limits,
             stop_at_fault: false,
             enough: None,
+            takes_new_instances: false,
             instance: None,
             log: None,
             stats: Stats::default(),
@@ -137,6 +139,13 @@ impl Operator {
     #[must_use]
     pub fn give_up_when(mut self, enough: impl Fn() -> bool + Send + 'static) -> Self {
         self.enough = Some(Box::new(enough));
+        self
+    }
+
+    /// The same, but each call is made in a new instance, as if the one before had been killed.
+    #[must_use]
+    pub fn take_new_instances(mut self) -> Self {
+        self.takes_new_instances = true;
         self
     }
 
@@ -289,6 +298,11 @@ impl Operator {
         part: &mut CallPart<'_>,
         state: &mut Option<TaskState>,
     ) -> Result<Result<Returned, Fault>, CallError> {
+        if self.takes_new_instances
+            && let Some(before) = self.instance.take()
+        {
+            self.log = Some(before.close());
+        }
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => {

@@ -18,9 +18,10 @@ mod start;
 #[cfg(test)]
 mod commit_on_kafka;
 
+pub(crate) use batch::{BatchTask, Done, MovedBy, Tasks, Watermarks};
 pub use committed::committed;
 pub(crate) use committed::{kafka, newest};
 pub use lifecycle::{PassedOver, RunEvent, StopRequest, StoppedRun};
 pub(crate) use start::kept::offsets_in_checkpoint;
-pub use supervisor::{RunObserver, check_topics, load, run};
+pub use supervisor::{RunObserver, check_topics, load, ports, run};
 pub(crate) use tasks::checkpoints::rebuild;

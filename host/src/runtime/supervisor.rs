@@ -58,7 +58,8 @@ pub fn load(engine: &Engine, pipeline: &Pipeline) -> Result<(Vec<Plugin>, Vec<Ro
     Ok((plugins, routes))
 }
 
-fn ports(plugins: &[Plugin]) -> Vec<Ports> {
+/// What plugins declare that matters to their places in a pipeline.
+pub fn ports(plugins: &[Plugin]) -> Vec<Ports> {
     let described = plugins.iter().map(Plugin::description);
     described
         .map(|it| Ports {

@@ -14,5 +14,5 @@ mod time;
 mod time_tests;
 
 pub(super) use refused::most_bytes;
-pub(super) use task::{BatchTask, Done, MovedBy, Tasks};
-pub(super) use time::Watermarks;
+pub(crate) use task::{BatchTask, Done, MovedBy, Tasks};
+pub(crate) use time::Watermarks;

@@ -272,16 +272,16 @@ impl TaskTime {
 }
 
 /// What a task's state knows of time.
-pub(in crate::runtime) struct Watermarks {
+pub(crate) struct Watermarks {
     /// The task's; the least number there is: nothing moved it yet.
-    pub(in crate::runtime) task: i64,
+    pub(crate) task: i64,
     /// Those of the partitions that were asked for.
-    pub(in crate::runtime) partitions: Vec<i64>,
+    pub(crate) partitions: Vec<i64>,
 }
 
 impl Watermarks {
     /// The watermarks of a task and of some of its partitions.
-    pub(in crate::runtime) fn read<'a>(
+    pub(crate) fn read<'a>(
         state: &mut TaskState,
         partitions: impl Iterator<Item = &'a TopicPartition>,
     ) -> Result<Self> {

@@ -15,7 +15,7 @@ const DEPTH: usize = 64;
 
 /// How the values and user keys of a store are shown.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub struct Shown {
     codec: Codec,
     user_key: Option<String>,
 }
@@ -62,7 +62,7 @@ enum ShownScalar {
 
 impl Shown {
     /// Of a store with this codec, whose plugin says this of it; an empty text: nothing.
-    pub(super) fn new(codec: &str, said: &str) -> Self {
+    pub fn new(codec: &str, said: &str) -> Self {
         let said: Value = serde_json::from_str(said).unwrap_or_default();
         let codec = match codec {
             "json" => Codec::Json,
@@ -75,7 +75,7 @@ impl Shown {
     }
 
     /// A value or an item; `None`: nothing is known of it.
-    pub(super) fn value(&self, bytes: &[u8]) -> Option<Value> {
+    pub fn value(&self, bytes: &[u8]) -> Option<Value> {
         match &self.codec {
             Codec::Json => serde_json::from_slice(bytes).ok(),
             Codec::Text => std::str::from_utf8(bytes).ok().map(Value::from),
@@ -85,7 +85,7 @@ impl Shown {
     }
 
     /// The user key of a map's entry; `None`: nothing is known of it.
-    pub(super) fn user_key(&self, bytes: &[u8]) -> Option<Value> {
+    pub fn user_key(&self, bytes: &[u8]) -> Option<Value> {
         match self.user_key.as_deref()? {
             "string" => std::str::from_utf8(bytes).ok().map(Value::from),
             number => match ShownScalar::named(number)? {
@@ -102,7 +102,7 @@ impl Shown {
 }
 
 /// As a person reads it in a table: text as it is, everything else as JSON.
-pub(super) fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     match value {
         Value::String(text) if !text.chars().any(char::is_control) => text.clone(),
         other => other.to_string(),
@@ -110,7 +110,7 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// Hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
@@ -348,7 +348,7 @@ fn float(number: f64) -> Value {
 }
 
 /// Bytes as records have them in JSON lines: text, or base64 under a name that says so.
-pub(super) fn put(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
+pub fn put(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => object.insert(name.to_owned(), Value::from(text)),
         Err(_) => object.insert(format!("{name}-base64"), Value::from(BASE64.encode(bytes))),
@@ -356,7 +356,7 @@ pub(super) fn put(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
 }
 
 /// Text that a terminal can show as it is, else hex digits.
-pub(super) fn readable(bytes: &[u8]) -> String {
+pub fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
         _ => digits(bytes),
@@ -364,7 +364,7 @@ pub(super) fn readable(bytes: &[u8]) -> String {
 }
 
 /// Hex digits, told apart from text.
-pub(super) fn digits(bytes: &[u8]) -> String {
+pub fn digits(bytes: &[u8]) -> String {
     format!("0x{}", hex(bytes))
 }
 

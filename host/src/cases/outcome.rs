@@ -1,0 +1,42 @@
+//! What came of a case, and what a run of it found.
+
+use serde_json::Value;
+
+/// A line that came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CameOut {
+    /// As it is written.
+    pub(super) line: Value,
+    /// The line of the input after which it came, from 1; of a batch the last.
+    pub(super) after: usize,
+}
+
+/// See the file's header.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CaseOutcome {
+    /// What each sink got, in the order of the pipeline's.
+    pub(super) outputs: Vec<Vec<CameOut>>,
+    /// What was refused, and what was at fault.
+    pub(super) refused: Vec<CameOut>,
+    /// What is kept in the end, timers too, in order.
+    pub(super) state: Vec<Value>,
+    /// Where event time stands behind each step.
+    pub(super) watermarks: Vec<i64>,
+    /// Why the plugin stopped the run, if it did, and behind which line.
+    pub(super) stopped: Option<(String, usize)>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The file and its line, or what else differs.
+    pub place: String,
+    /// How.
+    pub what: String,
+    /// What is expected, or what came record by record.
+    pub expected: Option<String>,
+    /// What came.
+    pub got: Option<String>,
+    /// The line of the input after which it came.
+    pub after: Option<usize>,
+}

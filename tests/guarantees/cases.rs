@@ -1,0 +1,180 @@
+//! `sandbar test`: the cases of every ready-made plugin, and what the verb says of cases that are wrong.
+
+use sandbar_tests::guard::Folder;
+use sandbar_tests::process::{self, Ended};
+use sandbar_tests::root;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+const INPUT: &str = "{\"key\":\"a\",\"value\":1}\n{\"key\":\"b\",\"value\":1}\n{\"key\":\"a\",\"value\":1}\n";
+
+fn test(folder: &Path, more: &[&str]) -> Ended {
+    let folder = folder.display().to_string();
+    process::run(&[&["test", &folder], more].concat())
+}
+
+/// A folder with a case `count`, which expects this; with the pipeline around the plugin or without.
+fn folder(output: &str, pipeline: Option<&str>) -> Folder {
+    let folder = Folder::new("sandbar-cases-");
+    let case = folder.path().join("cases/count");
+    std::fs::create_dir_all(&case).unwrap();
+    std::fs::write(case.join("input.jsonl"), INPUT).unwrap();
+    std::fs::write(case.join("output.jsonl"), output).unwrap();
+    match pipeline {
+        Some(text) => std::fs::write(folder.path().join("pipeline.toml"), text).unwrap(),
+        None => {
+            std::fs::copy(process::component("count-by-key"), folder.path().join("count.wasm")).unwrap();
+        }
+    }
+    folder
+}
+
+fn counts(values: &[u64]) -> String {
+    values.iter().map(|value| format!("{{\"value\":{value}}}\n")).collect()
+}
+
+/// The plugins of the repository that have cases.
+fn with_cases() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join("plugins")).unwrap();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.join("cases").is_dir());
+    found.sort();
+    found
+}
+
+#[test]
+fn the_cases_of_every_plugin_come_out_however_they_are_cut_restored_killed_and_moved() {
+    let plugins = with_cases();
+    assert!(plugins.len() >= 5, "only {plugins:?} have cases");
+    for plugin in plugins {
+        let name = plugin.file_name().unwrap().to_string_lossy().into_owned();
+        let component = process::component(&name).display().to_string();
+        let ended = test(&plugin, &["--plugin", &component, "--matrix"]);
+        assert_eq!(ended.code, Some(0), "{name}:\n{}", ended.text);
+        println!("{name}:\n{}", ended.text);
+    }
+}
+
+#[test]
+fn a_case_that_fails_is_exit_code_7_and_names_the_line() {
+    let right = folder(&counts(&[1, 1, 2]), None);
+    let ended = test(right.path(), &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    assert!(
+        ended.text.contains("ok    count") && ended.text.contains("1 passed, 0 failed"),
+        "{}",
+        ended.text
+    );
+
+    let wrong = folder(&counts(&[1, 1, 3]), None);
+    let ended = test(wrong.path(), &[]);
+    assert_eq!(ended.code, Some(7), "{}", ended.text);
+    for part in [
+        "FAIL  count",
+        "output.jsonl:3 differs at value, after input.jsonl:3",
+        "1 of 1 cases failed",
+    ] {
+        assert!(ended.text.contains(part), "{part} in\n{}", ended.text);
+    }
+
+    let ended = test(wrong.path(), &["-o", "json"]);
+    assert_eq!(ended.code, Some(7));
+    let first = ended
+        .text
+        .lines()
+        .find(|line| line.starts_with("{\"cases\""))
+        .expect("the result");
+    let told: Value = serde_json::from_str(first).unwrap();
+    let difference = &told["cases"][0]["runs"][0]["differences"][0];
+    assert_eq!((&told["failed"], &difference["input-line"]), (&1.into(), &3.into()));
+    assert_eq!(difference["place"], "output.jsonl:3");
+
+    let ended = test(wrong.path(), &["-o", "junit"]);
+    assert!(
+        ended.code == Some(7) && ended.text.contains("<failure message=\"output.jsonl:3"),
+        "{}",
+        ended.text
+    );
+
+    let ended = test(wrong.path(), &["--bless"]);
+    assert_eq!(
+        (ended.code, test(wrong.path(), &[]).code),
+        (Some(0), Some(0)),
+        "{}",
+        ended.text
+    );
+}
+
+#[test]
+fn a_plugin_that_keeps_something_beside_its_state_is_found_by_the_matrix_alone() {
+    let folder = folder(&counts(&[1, 1, 2]), None);
+    let component = process::component("remembers").display().to_string();
+    let ended = test(folder.path(), &["--plugin", &component]);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    let ended = test(folder.path(), &["--plugin", &component, "--matrix", "--seed", "5"]);
+    assert_eq!(ended.code, Some(7), "{}", ended.text);
+    for part in [
+        "in checkpoint and restore after every line:",
+        "output.jsonl, line 3 is another",
+        "seed 5",
+    ] {
+        assert!(ended.text.contains(part), "{part} in\n{}", ended.text);
+    }
+}
+
+#[test]
+fn a_pipeline_of_several_operators_is_tested_as_a_whole() {
+    let file = |operators: &str, sink: &str| {
+        let (count, pass) = (process::component("count-by-key"), process::component("pass-through"));
+        let operators = operators
+            .replace("COUNT", &count.display().to_string())
+            .replace("PASS", &pass.display().to_string());
+        format!(
+            "name = \"p\"\n[source.events]\nfile = \"none.jsonl\"\n{operators}\n[sink.{sink}]\nfrom = [\"count\"]\n\
+             file = \"-\"\n"
+        )
+    };
+    let count = "[operator.count]\nplugin = \"COUNT\"\ninputs = [";
+    let one = folder(
+        &counts(&[1, 1, 2]),
+        Some(&file(&format!("{count}\"events\"]"), "counts")),
+    );
+    let ended = test(one.path(), &["--matrix"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+
+    let pass = "[operator.pass]\nplugin = \"PASS\"\ninputs = [\"events\"]\n";
+    let two = folder(
+        &counts(&[1, 1, 2]),
+        Some(&file(&format!("{pass}{count}\"pass\"]"), "counts")),
+    );
+    let state = "{\"operator\":\"count\",\"store\":\"total\",\"key\":\"a\",\"value\":2}\n{\"key\":\"b\"}\n";
+    std::fs::write(two.path().join("cases/count/state.jsonl"), state).unwrap();
+    let ended = test(two.path(), &["--matrix"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+}
+
+#[test]
+fn what_cannot_be_tested_is_told_with_what_was_looked_for() {
+    let empty = Folder::new("sandbar-cases-");
+    let ended = test(empty.path(), &[]);
+    assert!(
+        ended.code == Some(2) && ended.text.contains("found no cases"),
+        "{}",
+        ended.text
+    );
+    let nothing = folder("", None);
+    std::fs::remove_file(nothing.path().join("count.wasm")).unwrap();
+    let ended = test(nothing.path(), &[]);
+    assert!(
+        ended.code == Some(4) && ended.text.contains("--plugin FILE"),
+        "{}",
+        ended.text
+    );
+    let ended = test(folder("", None).path(), &["--case", "cuont"]);
+    assert!(
+        ended.code == Some(2) && ended.text.contains("the cases are count"),
+        "{}",
+        ended.text
+    );
+    assert_eq!(process::run(&["completion", "bash", "-o", "junit"]).code, Some(2));
+}
