@@ -9,8 +9,7 @@ use clap::{Parser, Subcommand};
 use super::output::{Output, OutputFormat};
 use super::{
     broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, state, stop,
-    broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, state, test,
-    topics,
+    test, topics,
 };
 use crate::error::{Error, Kind, Result};
 

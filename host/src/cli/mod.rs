@@ -19,7 +19,6 @@ mod checkpoint;
 mod savepoint;
 mod state;
 mod state_timers;
-mod shown;
 mod stop;
 mod test;
 mod case_report;

@@ -22,7 +22,7 @@ impl Worker {
     fn settled_in(&self) -> Option<Vec<i32>> {
         let readers = self.inputs.iter().filter_map(|input| match input {
             WorkerInput::Kafka(member) => Some(member.reader.as_ref()),
-            WorkerInput::File { .. } => None,
+            WorkerInput::Files { .. } => None,
         });
         readers.map(|reader| reader?.settled_in()).collect()
     }
