@@ -40,6 +40,7 @@ pub use serde;
 pub use serde_json;
 pub use state::{Codec, Declared, List, Map, MapKey, Postcard, Raw, Scan, Store, Stores, Value};
 pub use time::{Fired, Keyed, Timer, Timers};
+pub use window::{deduplicate, join};
 
 /// What nearly every plugin needs, for `use sandbar_sdk::prelude::*`.
 pub mod prelude {

@@ -7,6 +7,8 @@
 
 mod pointer;
 mod reader;
+mod compact;
 
+pub use compact::compact;
 pub use pointer::{Pointer, Raw, pointer};
 pub use reader::Invalid;

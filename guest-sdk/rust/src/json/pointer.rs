@@ -2,6 +2,7 @@
 
 use serde::de::{Deserialize, Deserializer, Error};
 
+use super::compact::compact;
 use super::reader::{Invalid, Reader};
 
 /// Looks `pointer` up in `document`. A [`Pointer`] that is kept is faster: it is read once.
@@ -94,6 +95,31 @@ impl<'a> Raw<'a> {
         self.0
     }
 
+    /// Bytes that are equal if the values are: a number is the same however it is written (beyond 64 bits: if it is
+    /// written the same), a text is its characters, anything else its JSON without spaces. Empty for null.
+    #[must_use]
+    pub fn identity(&self) -> Vec<u8> {
+        let tagged = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
+        match self.0.as_bytes() {
+            b"null" => Vec::new(),
+            [b'-' | b'0'..=b'9', ..] => match (self.0.parse::<i64>(), self.0.parse::<f64>()) {
+                (Ok(number), _) => tagged(b'i', number.to_string().as_bytes()),
+                (_, Ok(float)) if float as i64 as f64 == float && float.abs() < WHOLE_EXACT => {
+                    tagged(b'i', (float as i64).to_string().as_bytes())
+                }
+                (_, Ok(float)) if float.is_finite() && self.0.contains(['.', 'e', 'E']) => {
+                    tagged(b'f', &float.to_be_bytes())
+                }
+                _ => tagged(b'n', self.0.as_bytes()),
+            },
+            [b'"', ..] => match self.to::<String>() {
+                Some(text) => tagged(b's', text.as_bytes()),
+                None => tagged(b'j', self.0.as_bytes()),
+            },
+            _ => tagged(b'j', compact(self.0).as_bytes()),
+        }
+    }
+
     /// The value as the number nearest to it, infinite beyond the range of `f64`; `None` if it is no number.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
@@ -110,6 +136,9 @@ impl<'a> Raw<'a> {
         serde_json::from_str(self.0).ok()
     }
 }
+
+/// 2^53: a float below it stands for one whole number.
+const WHOLE_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// So many digits are less than 2^53, up to which `f64` is exact.
 const DIGITS_EXACT: usize = 15;
@@ -148,6 +177,40 @@ mod tests {
         ] {
             assert_eq!(found(document, at), Some(expected), "{at}");
         }
+    }
+
+    #[test]
+    fn values_are_told_apart_by_what_they_are_and_not_by_how_they_are_written() {
+        let identity = |document: &str| Raw(document).identity();
+        for (one, other) in [
+            ("5", "5.0"),
+            ("5", "0.5e1"),
+            ("-0.0", "0"),
+            ("0.5", "5e-1"),
+            ("\"a\"", "\"\\u0061\""),
+            ("[1, 2]", "[1,2]"),
+        ] {
+            assert_eq!(identity(one), identity(other), "{one} {other}");
+        }
+        let all = [
+            "5",
+            "\"5\"",
+            "5.5",
+            "true",
+            "\"true\"",
+            "\"\"",
+            "null",
+            "[]",
+            "{}",
+            "9223372036854775807",
+            "9223372036854775808",
+            "9223372036854775809",
+            "1e999",
+            "1e998",
+            "\"\\ud800\"",
+        ];
+        let distinct: std::collections::BTreeSet<_> = all.iter().map(|document| identity(document)).collect();
+        assert_eq!(distinct.len(), all.len());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::marker::PhantomData;
+use std::ops::Bound;
 
 use super::codec::{self, Codec, Postcard};
 use super::map_key::MapKey;
@@ -122,14 +123,31 @@ impl<K: MapKey, V: 'static, C: Codec<V>> Map<K, V, C> {
     /// # Errors
     /// A record without a key is a dead letter.
     pub fn scan<'a>(&'a self, of: &'a impl Keyed, prefix: &[u8]) -> Result<Scan<'a, K, V, C>, Refusal> {
+        self.scan_after(of, prefix, None)
+    }
+
+    /// As [`Map::scan`], without the entries whose own keys' bytes lie at or before `after`; no entry need be there.
+    ///
+    /// # Errors
+    /// A record without a key is a dead letter.
+    pub fn scan_after<'a>(
+        &'a self,
+        of: &'a impl Keyed,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+    ) -> Result<Scan<'a, K, V, C>, Refusal> {
         let index = of.key_index()?;
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded((index, after.to_vec())),
+            _ => Bound::Included((index, prefix.to_vec())),
+        };
         let is_ours = {
             let prefix = prefix.to_vec();
             move |place: &Place| place.0 == index && place.1.starts_with(&prefix)
         };
         let written = self
             .entries
-            .range((index, prefix.to_vec())..)
+            .range((from, Bound::Unbounded))
             .take_while(move |(place, _)| is_ours(place))
             .filter_map(|(place, entry)| Some((&place.1[..], entry.written.as_ref()?.as_deref())));
         let written: Box<dyn Iterator<Item = Written<'a>> + 'a> = Box::new(written);
@@ -138,7 +156,7 @@ impl<K: MapKey, V: 'static, C: Codec<V>> Map<K, V, C> {
             key: of.key().unwrap_or_default(),
             prefix: prefix.to_vec(),
             written: written.peekable(),
-            page: Page::first(!self.cleared.contains(&index)),
+            page: Page::first(!self.cleared.contains(&index), after.map(<[u8]>::to_vec)),
         })
     }
 

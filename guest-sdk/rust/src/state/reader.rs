@@ -8,6 +8,9 @@ use crate::testing::served as host;
 
 /// Entries of a page: the host gives no more.
 const PAGE: u32 = 1000;
+/// Entries of a first page; each one behind it is so many times as long. Most scans want few.
+const FIRST_PAGE: u32 = 32;
+const PAGE_GROWS: u32 = 4;
 
 /// The values of a map store's entries under one key, one for each of their own keys.
 pub(super) fn get_many(store: u8, key: &[u8], asked: Column) -> Column {
@@ -26,16 +29,22 @@ pub(super) struct Page {
     values: Column,
     at: usize,
     more: bool,
+    /// What the first page begins behind, if not with the first entry.
+    after: Option<Vec<u8>>,
+    /// Entries of the next page.
+    limit: u32,
 }
 
 impl Page {
-    /// Before the first page; there is none unless `more`.
-    pub(super) fn first(more: bool) -> Self {
+    /// Before the first page, which begins behind `after`; there is none unless `more`.
+    pub(super) fn first(more: bool, after: Option<Vec<u8>>) -> Self {
         Self {
             keys: Column::default(),
             values: Column::default(),
             at: 0,
             more,
+            after,
+            limit: FIRST_PAGE,
         }
     }
 
@@ -45,13 +54,11 @@ impl Page {
             return;
         }
         let last = self.keys.len().checked_sub(1).and_then(|last| self.keys.get(last));
-        let page = host::scan(store, key, prefix, last, PAGE);
-        *self = Self {
-            keys: page.user_key.into(),
-            values: page.value.into(),
-            at: 0,
-            more: page.more,
-        };
+        let after = last.or(self.after.as_deref());
+        let page = host::scan(store, key, prefix, after, self.limit);
+        (self.keys, self.values) = (page.user_key.into(), page.value.into());
+        (self.at, self.more) = (0, page.more);
+        self.limit = (self.limit * PAGE_GROWS).min(PAGE);
     }
 
     /// The next entry: its own key and its value.

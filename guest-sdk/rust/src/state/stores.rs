@@ -84,6 +84,10 @@ impl<P: 'static> Stores<P> {
     /// Declares the store that `field` finds in the plugin. The name is what its state is found by in later versions of
     /// the plugin.
     pub fn add<S: Store>(&mut self, name: &'static str, field: fn(&mut P) -> &mut S) -> &mut Declared<P> {
+        self.declare::<S>(name, Box::new(field))
+    }
+
+    fn declare<S: Store>(&mut self, name: &'static str, field: Box<dyn Field<P>>) -> &mut Declared<P> {
         let at = self.all.len();
         self.all.push(Declared {
             name,
@@ -92,7 +96,7 @@ impl<P: 'static> Stores<P> {
             version: 1,
             readable_from: 1,
             schema: S::schema,
-            field: Box::new(field),
+            field,
         });
         &mut self.all[at]
     }
@@ -105,6 +109,26 @@ impl<P: 'static> Stores<P> {
     ) -> &mut Declared<P> {
         self.timers.push((name, Box::new(OfWindows(field))));
         self.add(name, field)
+    }
+
+    /// Declares a store that is part of the field that `whole` finds.
+    pub(crate) fn add_part<W: 'static, S: Store>(
+        &mut self,
+        name: &'static str,
+        whole: fn(&mut P) -> &mut W,
+        part: fn(&mut W) -> &mut S,
+    ) {
+        self.declare::<S>(name, Box::new(PartOf { whole, part }));
+    }
+
+    /// Declares a timer of event time that is part of the field that `whole` finds.
+    pub(crate) fn add_timer<W: 'static>(
+        &mut self,
+        name: &'static str,
+        whole: fn(&mut P) -> &mut W,
+        part: fn(&mut W) -> &mut Timer,
+    ) {
+        self.timers.push((name, Box::new(PartOf { whole, part })));
     }
 
     pub(crate) fn take_timers(&mut self) -> Vec<(&'static str, Box<dyn TimerField<P>>)> {
@@ -154,6 +178,24 @@ impl<P: 'static> Stores<P> {
     pub(crate) fn finish(&self, plugin: &mut P, into: &mut Changes) -> Result<(), Failure> {
         let mut stores = self.all.iter();
         stores.try_for_each(|store| store.field.of(plugin).finish(into))
+    }
+}
+
+/// Finds a store or a timer in a field of the plugin that is made of several.
+struct PartOf<P, W, S> {
+    whole: fn(&mut P) -> &mut W,
+    part: fn(&mut W) -> &mut S,
+}
+
+impl<P, W: 'static, S: Kept> Field<P> for PartOf<P, W, S> {
+    fn of<'a>(&self, plugin: &'a mut P) -> &'a mut dyn Kept {
+        (self.part)((self.whole)(plugin))
+    }
+}
+
+impl<P, W: 'static> TimerField<P> for PartOf<P, W, Timer> {
+    fn of<'a>(&self, plugin: &'a mut P) -> &'a mut Timer {
+        (self.part)((self.whole)(plugin))
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn get_many(store: u8, key: &[u8], user_keys: &BytesColumn) -> Nullab
 pub(crate) fn scan(store: u8, key: &[u8], prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Entries {
     let (mut user_keys, mut values) = (Column::default(), Column::default());
     let more = HELD.with_borrow(|held| {
-        let from = (store, key.to_vec(), prefix.to_vec());
+        let from = (store, key.to_vec(), after.unwrap_or_default().max(prefix).to_vec());
         let entries = held.entries.range(from..);
         let ours =
             entries.take_while(|((of, under, own), _)| (*of, &under[..]) == (store, key) && own.starts_with(prefix));

@@ -44,6 +44,8 @@ mod aggregate;
 mod held;
 mod turn;
 mod windowed;
+pub mod deduplicate;
+pub mod join;
 pub mod json;
 
 #[cfg(test)]
@@ -54,3 +56,5 @@ pub use span::Span;
 pub use spec::{Emit, Windows};
 pub use turn::WindowResult;
 pub use windowed::Windowed;
+
+pub(crate) use spec::closed_at;

@@ -54,7 +54,7 @@ pub(super) enum Shape {
 
 /// Windows one behind the other, in the order of their ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Row {
+pub(crate) struct Row {
     start: i64,
     end: i64,
     start_step: i64,
@@ -155,7 +155,7 @@ impl Windows {
     }
 
     /// The same, if it can be.
-    pub(super) fn checked(mut self) -> Result<Self, Refusal> {
+    pub(crate) fn checked(mut self) -> Result<Self, Refusal> {
         match &mut self.shape {
             Shape::Hopping { size, every, offset } => {
                 check_steps("`every` of the windows", *size, *every)?;
@@ -187,7 +187,7 @@ impl Windows {
 
     /// The windows of a record by its time or, if they count, by the number of its arrival.
     #[inline]
-    pub(super) fn of(&self, time: i64, arrival: i64) -> Result<Row, Refusal> {
+    pub(crate) fn of(&self, time: i64, arrival: i64) -> Result<Row, Refusal> {
         let row = match self.shape {
             Shape::Hopping { size, every, offset } => hopping(time, size, every, offset),
             Shape::Cumulating { size, every, offset } => cumulating(time, size, every, offset),
@@ -196,6 +196,19 @@ impl Windows {
             Shape::Global => Some(Row::one(0, 0)),
         };
         row.ok_or_else(|| dead_letter(format!("the record's time, {time}, is beyond all windows")))
+    }
+
+    /// Whether each window is put out once, when it closes, and takes nothing after that.
+    pub(crate) fn close_once(&self) -> bool {
+        self.go_by_time() && self.lateness == 0 && self.emit == Emit::Close && !self.retracts
+    }
+
+    /// The gap between sessions, in milliseconds.
+    pub(crate) fn session_gap(&self) -> Option<i64> {
+        match self.shape {
+            Shape::Session { gap } => Some(gap),
+            _ => None,
+        }
     }
 
     /// Whether event time ends windows, and gives them up.
@@ -239,7 +252,7 @@ impl Windows {
 
 /// A window is closed when event time reaches its last moment.
 #[inline]
-pub(super) fn closed_at(end: i64) -> i64 {
+pub(crate) fn closed_at(end: i64) -> i64 {
     end.saturating_sub(1)
 }
 
@@ -309,6 +322,11 @@ fn counting(arrival: i64, size: i64, every: i64) -> Option<Row> {
 }
 
 impl Row {
+    /// The end of the last one.
+    pub(crate) fn last_end(&self) -> i64 {
+        self.end + self.end_step * (self.left - 1)
+    }
+
     fn one(start: i64, end: i64) -> Self {
         Self {
             start,

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::Raw;
+use crate::json::{Raw, compact};
 use crate::{Refusal, dead_letter};
 
 /// What a pointer met that is neither missing nor null.
@@ -113,22 +113,6 @@ pub(super) fn float(number: f64) -> String {
     serde_json::Number::from_f64(number).map_or_else(|| "null".to_owned(), |number| number.to_string())
 }
 
-/// JSON without the spaces between its parts; nothing else of it changes.
-fn compact(json: &str) -> String {
-    let (mut is_text, mut is_escaped) = (false, false);
-    let keeps = |letter: &char| {
-        let is_space = matches!(letter, ' ' | '\t' | '\n' | '\r') && !is_text;
-        match letter {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = true,
-            '"' => is_text = !is_text,
-            _ => {}
-        }
-        !is_space
-    };
-    json.chars().filter(keeps).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,14 +143,6 @@ mod tests {
         assert_eq!(
             Whole(i64::MIN).order(Float(-9_223_372_036_854_775_808.0)),
             Ordering::Equal
-        );
-    }
-
-    #[test]
-    fn json_loses_its_spaces_and_no_others() {
-        assert_eq!(
-            compact(" { \"a b\" : [ 1 ,\t\"\\\" \\\\\" , \" \" ] } "),
-            r#"{"a b":[1,"\" \\"," "]}"#
         );
     }
 }
