@@ -20,6 +20,9 @@ pub struct Pair<'a, L, R> {
 /// Takes what is put out.
 pub(super) type Put<'a, L, R> = &'a mut dyn FnMut(&Pair<L, R>) -> Result<(), Refusal>;
 
+/// A record that was looked up, or why it cannot be read.
+type Scanned<L, R> = Result<(RowKey, JoinRow<L, R>), Refusal>;
+
 /// Works on what is kept of one key.
 pub(super) struct JoinTurn<'a, K, L: JoinItem, R: JoinItem> {
     rows: &'a mut Rows<L, R>,
@@ -60,7 +63,7 @@ impl<'a, K: Keyed, L: JoinItem, R: JoinItem> JoinTurn<'a, K, L, R> {
         side: Side,
         from: i64,
         until: i64,
-    ) -> Result<impl Iterator<Item = Result<(RowKey, JoinRow<L, R>), Refusal>>, Refusal> {
+    ) -> Result<impl Iterator<Item = Scanned<L, R>>, Refusal> {
         let before = RowKey::before(side, from);
         let rows = self
             .rows
