@@ -17,7 +17,7 @@ pub use codec::{Codec, Postcard, Raw};
 pub use list::List;
 pub use map::{Map, Scan};
 pub use map_key::MapKey;
-pub use stores::{Declared, Store, Stores};
+pub use stores::{Declared, Store, Stores, Timed};
 pub use value::Value;
 
 pub(crate) use stores::{Changes, Kept};

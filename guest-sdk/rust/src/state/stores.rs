@@ -62,10 +62,16 @@ impl<P, S: Kept> Field<P> for fn(&mut P) -> &mut S {
     }
 }
 
-/// Finds the timer of windows.
-struct OfWindows<P, A: Aggregate>(fn(&mut P) -> &mut Windowed<A>);
+/// A store that has a timer of event time.
+pub trait Timed: Store {
+    #[doc(hidden)]
+    fn timer(&mut self) -> &mut Timer;
+}
 
-impl<P, A: Aggregate> TimerField<P> for OfWindows<P, A> {
+/// Finds the timer of a store.
+struct OfStore<P, S>(fn(&mut P) -> &mut S);
+
+impl<P, S: Timed> TimerField<P> for OfStore<P, S> {
     fn of<'a>(&self, plugin: &'a mut P) -> &'a mut Timer {
         (self.0)(plugin).timer()
     }
@@ -107,7 +113,12 @@ impl<P: 'static> Stores<P> {
         name: &'static str,
         field: fn(&mut P) -> &mut Windowed<A>,
     ) -> &mut Declared<P> {
-        self.timers.push((name, Box::new(OfWindows(field))));
+        self.timed(name, field)
+    }
+
+    /// Declares a store that has a timer, and this: both have this name.
+    pub fn timed<S: Timed>(&mut self, name: &'static str, field: fn(&mut P) -> &mut S) -> &mut Declared<P> {
+        self.timers.push((name, Box::new(OfStore(field))));
         self.add(name, field)
     }
 

@@ -24,6 +24,15 @@ pub struct Snapshot {
     pub(super) watermark: i64,
 }
 
+impl Snapshot {
+    /// The same where event time stands at another moment: keys may move to a task whose event time is behind.
+    #[must_use]
+    pub fn at_watermark(mut self, watermark: i64) -> Self {
+        self.watermark = watermark;
+        self
+    }
+}
+
 impl Held {
     /// Applies what a call changes; `is_map` says which stores are maps.
     pub(super) fn apply(&mut self, changes: batches::Changes, keys: &[Vec<u8>], is_map: impl Fn(u8) -> bool) {

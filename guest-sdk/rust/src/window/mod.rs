@@ -41,11 +41,13 @@ mod span;
 mod spec;
 mod config;
 mod aggregate;
+mod top;
 mod held;
 mod turn;
 mod windowed;
 pub mod deduplicate;
 pub mod join;
+pub mod gaps;
 pub mod json;
 
 #[cfg(test)]
@@ -54,6 +56,7 @@ mod tests;
 pub use aggregate::{Aggregate, Avg, Collect, Count, First, Last, Max, Min, Sum, Summed};
 pub use span::Span;
 pub use spec::{Emit, Windows};
+pub use top::{Entered, Ranked, Top};
 pub use turn::WindowResult;
 pub use windowed::Windowed;
 

@@ -28,6 +28,12 @@ impl<A: Aggregate> WindowResult<'_, A> {
     pub fn value(&self) -> A::Output {
         self.aggregate.output(self.state)
     }
+
+    /// What is kept of its records, if [`WindowResult::value`] would copy much of it.
+    #[must_use]
+    pub fn state(&self) -> &A::State {
+        self.state
+    }
 }
 
 /// Takes back what was done to a key.

@@ -5,7 +5,7 @@ use super::held::{Held, OfKey};
 use super::spec::Windows;
 use super::turn::{Step, Turn, WindowResult};
 use crate::bindings::sandbar::plugin::types::StoreKind;
-use crate::state::{Changes, Kept, Postcard};
+use crate::state::{Changes, Kept, Postcard, Timed};
 use crate::{Codec, Column, Event, Failure, Fired, Keyed, Refusal, Store, Timer, fail};
 
 /// The windows of each key, and an aggregate of each of them. A field of the plugin, declared by
@@ -140,8 +140,10 @@ impl<A: Aggregate> Windowed<A> {
         }
         Ok(answer)
     }
+}
 
-    pub(crate) fn timer(&mut self) -> &mut Timer {
+impl<A: Aggregate> Timed for Windowed<A> {
+    fn timer(&mut self) -> &mut Timer {
         &mut self.timer
     }
 }

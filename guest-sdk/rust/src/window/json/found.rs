@@ -59,7 +59,7 @@ impl Found {
 }
 
 impl Number {
-    fn read(text: &str) -> Result<Self, Refusal> {
+    pub(super) fn read(text: &str) -> Result<Self, Refusal> {
         let beyond = || dead_letter(format!("the number {text} is beyond 64 bits"));
         if text.contains(['.', 'e', 'E']) {
             let number = text.parse().ok().filter(|number: &f64| number.is_finite());

@@ -1,4 +1,5 @@
-//! Aggregates that a configuration names, over values in JSON: `total = { sum = "/price" }`.
+//! Aggregates that a configuration names, over values in JSON: `total = { sum = "/price" }`, and what records are
+//! ranked by.
 //!
 //! Owns what a value at a pointer counts as, and what the state of these aggregates is. Always: a value that is missing
 //! or null does not count; a record whose value does not fit is refused, and leaves everything as it was.
@@ -8,10 +9,14 @@ mod named;
 mod tally;
 mod distinct;
 mod quantile;
+mod ranking;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod top_tests;
 
 pub use found::Found;
 pub use named::Aggregates;
+pub use ranking::{By, Order, Ranking, SortKey};
 pub use tally::{Taken, Tallies};
