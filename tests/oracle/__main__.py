@@ -12,10 +12,14 @@ from pathlib import Path
 
 import duckdb
 
+import large
 import records
 import window_kinds
 from engine import Engine
 
+LARGE = "large"
+# One such run stands for so many cases of the other kinds.
+LARGE_CASES = 500
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,10 +34,15 @@ class Sql:
         return self.database.execute(statement, named or None).fetchall()
 
 
-def kind_of_window(kind, engine, sql, seeds, work):
+def run(kind, engine, sql, seeds, work):
+    """What is not as it has to be, by its seed; the folders of the others go."""
     for seed in seeds:
-        folder = work / f"{kind}-{seed}"
-        if why := window_kinds.run(kind, engine, sql, random.Random(f"{kind} {seed}"), folder):
+        folder, chance = work / f"{kind}-{seed}", random.Random(f"{kind} {seed}")
+        if kind == LARGE:
+            why = large.run(engine, sql, chance, folder)
+        else:
+            why = window_kinds.run(kind, engine, sql, chance, folder)
+        if why:
             yield f"seed {seed}, {folder}: {why}"
         else:
             shutil.rmtree(folder)
@@ -49,16 +58,17 @@ def main():
     parser.add_argument("--work", type=Path, default=ROOT / "target/oracle")
     options = parser.parse_args()
     engine, sql = Engine(options.program, options.plugins), Sql()
-    # A key is a case.
-    seeds = range(options.seed, options.seed + -(-options.cases // records.KEYS))
+    kinds = options.kinds or [*window_kinds.MODELS, LARGE]
     failed = 0
-    for kind in options.kinds or window_kinds.MODELS:
+    for kind in kinds:
         since = time.monotonic()
-        wrong = list(kind_of_window(kind, engine, sql, seeds, options.work))
+        # A key is a case.
+        runs = -(-options.cases // (LARGE_CASES if kind == LARGE else records.KEYS))
+        wrong = list(run(kind, engine, sql, range(options.seed, options.seed + runs), options.work))
         failed += bool(wrong)
         print("\n".join(wrong + [f"test oracle::{kind} ... {'FAILED' if wrong else 'ok'}"]))
-        print(f"  {len(seeds) * records.KEYS} cases, {time.monotonic() - since:.1f} s", flush=True)
-    passed = len(options.kinds or window_kinds.MODELS) - failed
+        print(f"  {runs} runs, {time.monotonic() - since:.1f} s", flush=True)
+    passed = len(kinds) - failed
     print(f"test result: {'FAILED' if failed else 'ok'}. {passed} passed; {failed} failed; 0 ignored")
     return failed > 0
 
