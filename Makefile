@@ -70,7 +70,7 @@ test-all: export SANDBAR_KILLS = 50
 test-all: export SANDBAR_MATRIX = full
 test-all: export SANDBAR_CHURN_SECONDS = 60
 test-all: export SANDBAR_CHANGES = 20
-test-all: export SANDBAR_ORACLE_CASES = 5000
+test-all: export SANDBAR_ORACLE_CASES = 2000
 test-all: export SANDBAR_KAFKA_VERSIONS = $(KAFKA_VERSIONS)
 test-all: $(KAFKA_VERSIONS:%=$(KAFKA_LIBS)/%/.complete) test
 

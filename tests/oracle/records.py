@@ -22,8 +22,8 @@ def arrivals(random, unit_ms, spread_ms, disorder_ms):
 
 def instant(random, unit_ms, spread_ms):
     time = random.randint(0, spread_ms)
-    near = time // unit_ms * unit_ms + random.choice([-1, 0, 0, 1])
-    return max(0, random.choice([time, near]))
+    near = time // unit_ms * unit_ms + random.choice([-1, 0, 0, 0, 1])
+    return max(0, random.choice([time, near, near, near]))
 
 
 def value(random):

@@ -43,10 +43,10 @@ def draw(kind, random, folder):
     if kind == "session":
         # A record one gap behind its session and at the very bound comes when the session has just been put out.
         numbers["moo"] += 1
-    if random.random() < 0.6:
+    if random.random() < 0.7:
         if model is not counts:
             windows.draw_lateness(random, config, numbers, ticks=kind != "session")
-        disorder += random.choice([1, numbers["size"], 4 * numbers["size"]])
+        disorder += numbers["lateness"] + numbers["size"] * random.choice([1, 2, 5])
     names = aggregates.some(random)
     config["aggregates"] = aggregates.configured(names)
     spread = SPREAD * numbers["size"] * (5 if kind == "session" else 1)

@@ -116,7 +116,7 @@ def draw(random, kind):
 def draw_lateness(random, config, numbers, ticks):
     """The keys of the configuration that matter where records come late."""
     size = numbers["size"]
-    numbers["lateness"] = random.choice([0, 1, size // 2, size, 3 * size])
+    numbers["lateness"] = random.choice([0, 0, 1, size // 2, size, 3 * size])
     if numbers["lateness"]:
         config["allowed-lateness"] = duration(numbers["lateness"])
     emit = random.choice(["close", "close", "update"] + ["every"] * ticks)
