@@ -21,12 +21,32 @@ pub const READY_MADE: &[ReadyMade] = &[
         does: "Counts the records of each key",
     },
     ReadyMade {
+        name: "deduplicate",
+        does: "Lets one of the records through that are the same",
+    },
+    ReadyMade {
         name: "filter",
         does: "Passes the records whose number at a JSON pointer is high enough",
     },
     ReadyMade {
+        name: "gap-fill",
+        does: "Puts out one record an interval of each key, and fills the gaps",
+    },
+    ReadyMade {
+        name: "join",
+        does: "Joins records of two inputs that have the same key",
+    },
+    ReadyMade {
+        name: "jq",
+        does: "Makes records of records by a program in jq's language",
+    },
+    ReadyMade {
         name: "pass-through",
         does: "Passes records unchanged",
+    },
+    ReadyMade {
+        name: "top-n",
+        does: "Ranks the records of each key, in windows or as they come",
     },
     ReadyMade {
         name: "window",
@@ -86,7 +106,7 @@ mod tests {
         }
         let error = file_of(Path::new("windows")).unwrap_err();
         assert_eq!(error.kind, Kind::Plugin);
-        assert!(error.why.contains("there are count-by-key, filter"), "{error}");
+        assert!(error.why.contains("there are count-by-key, deduplicate"), "{error}");
         // The folder of the tests has no plugins beside it.
         if let Err(error) = file_of(Path::new("window")) {
             assert!(error.why.starts_with("it is not in "), "{error}");
