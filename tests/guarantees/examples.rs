@@ -155,21 +155,44 @@ fn the_demo_takes_a_persons_own_events() {
     );
 }
 
-#[test]
-fn the_readmes_pipeline_is_one_that_check_accepts() {
+/// The blocks of the README in a language, in order.
+fn readme_blocks(language: &str) -> Vec<String> {
     let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
-    let pipeline = readme
-        .split("```toml")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next())
-        .expect("a pipeline in the README");
+    let blocks = readme.split(&format!("```{language}\n")).skip(1);
+    blocks
+        .filter_map(|rest| rest.split("```").next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_readmes_first_pipeline_puts_out_what_it_shows() {
+    let [pipeline, records, shown] = [
+        &readme_blocks("toml")[0],
+        &readme_blocks("json")[0],
+        &readme_blocks("json")[1],
+    ];
     let folder = Folder::new("sandbar-readme-");
     let file = folder.path().join("pipeline.toml");
-    std::fs::write(
-        &file,
-        pipeline.replace("target/plugins", &target().join("plugins").display().to_string()),
-    )
-    .expect("a file");
-    let ended = process::run(&["check".to_owned(), file.display().to_string()]);
+    std::fs::write(&file, pipeline.replace("file = \"-\"", "file = \"out.jsonl\"")).expect("a file");
+    std::fs::write(folder.path().join("views.jsonl"), records).expect("the records");
+    let ended = process::run(&["run".to_owned(), file.display().to_string()]);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
+    let out = std::fs::read_to_string(folder.path().join("out.jsonl")).expect("the output");
+    assert_eq!(&out, shown);
+}
+
+#[test]
+fn the_readmes_pipelines_are_such_that_check_accepts_them() {
+    let folder = Folder::new("sandbar-readme-");
+    let whole = readme_blocks("toml")
+        .into_iter()
+        .filter(|block| block.starts_with("name = "));
+    for (index, pipeline) in whole.enumerate() {
+        let file = folder.path().join(format!("pipeline-{index}.toml"));
+        let plugins = target().join("plugins").display().to_string();
+        std::fs::write(&file, pipeline.replace("target/plugins", &plugins)).expect("a file");
+        let ended = process::run(&["check".to_owned(), file.display().to_string()]);
+        assert_eq!(ended.code, Some(0), "{}\n{pipeline}", ended.text);
+    }
 }
