@@ -11,6 +11,9 @@ use crate::clock;
 use crate::record::TopicPartition;
 use crate::source::merge::{AtHand, MergedSource};
 
+/// Tells the end of a partition's log as far as it is known.
+pub(in crate::source) type KnownEnd<'a> = dyn Fn(&TopicPartition) -> Option<i64> + 'a;
+
 /// See the file's header.
 #[derive(Debug)]
 pub(super) struct Merging {
@@ -42,11 +45,12 @@ impl Merging {
     }
 
     /// Chooses what goes next; `false`: of each number a partition is waited for, or nothing is at hand.
-    /// `known_end`: the end of a partition's log as far as it is known. `most`: records that are handed over at once.
+    /// `known_end`: the end of a partition's log as far as it is known; `None`: nothing more is read, so nobody waits.
+    /// `most`: records that are handed over at once.
     pub(super) fn choose(
         &mut self,
         slots: &mut [Option<BufferedPartition>],
-        known_end: &dyn Fn(&TopicPartition) -> Option<i64>,
+        known_end: Option<&KnownEnd<'_>>,
         most: usize,
     ) -> bool {
         self.tell_times(slots);
@@ -83,7 +87,7 @@ impl Merging {
         &self,
         slots: &[(usize, &BufferedPartition)],
         now: Instant,
-        known_end: &dyn Fn(&TopicPartition) -> Option<i64>,
+        known_end: Option<&KnownEnd<'_>>,
         most: usize,
     ) -> Option<(usize, usize)> {
         let clock = clock::wall_ms();
@@ -100,10 +104,14 @@ impl Merging {
                     };
                     at_hand.push((rest.precedence(clock), *index, rest));
                 }
-                None if source.is_waited_for(slot.is_at_end(known_end(&slot.at)), slot.empty_since, now) => {
-                    return None;
+                None => {
+                    let waits = |known_end: &KnownEnd<'_>| {
+                        source.is_waited_for(slot.is_at_end(known_end(&slot.at)), slot.empty_since, now)
+                    };
+                    if known_end.is_some_and(waits) {
+                        return None;
+                    }
                 }
-                None => {}
             }
         }
         at_hand.sort_by(|(one, ..), (other, ..)| one.cmp(other));

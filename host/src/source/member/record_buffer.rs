@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::buffered_partition::BufferedPartition;
-use super::merging::Merging;
+use super::merging::{KnownEnd, Merging};
 use crate::kafka::native::message::{Message, PartitionHandle};
 use crate::kafka::native::record_queue::TakesMessages;
 use crate::record::{Records, TopicPartition};
@@ -185,8 +185,9 @@ impl RecordBuffer {
         !self.runs.is_empty()
     }
 
-    /// Whether something can be handed over. `known_end`: the end of a partition's log as far as it is known.
-    pub(in crate::source) fn is_ready(&mut self, known_end: &dyn Fn(&TopicPartition) -> Option<i64>) -> bool {
+    /// Whether something can be handed over. `known_end`: the end of a partition's log as far as it is known; `None`:
+    /// nothing more is read.
+    pub(in crate::source) fn is_ready(&mut self, known_end: Option<&KnownEnd<'_>>) -> bool {
         match &mut self.merging {
             Some(merging) if !self.runs.is_empty() => merging.choose(&mut self.slots, known_end, self.max_batch),
             _ => self.has_run(),

@@ -225,9 +225,13 @@ impl Reader {
     /// Whether a batch can be handed over.
     fn is_ready(&mut self) -> bool {
         let Self {
-            client, record_buffer, ..
+            client,
+            record_buffer,
+            reads_no_more,
+            ..
         } = self;
-        record_buffer.is_ready(&|at| requests::known_end(client, &at.topic, at.partition))
+        let known_end = |at: &TopicPartition| requests::known_end(client, &at.topic, at.partition);
+        record_buffer.is_ready((!*reads_no_more).then_some(&known_end))
     }
 
     /// Partitions that are held back for others bring no more than librdkafka keeps for them.

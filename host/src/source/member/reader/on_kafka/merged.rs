@@ -124,5 +124,14 @@ fn an_input_at_its_end_is_waited_for_as_long_as_the_file_says() {
     }
     produce(&kafka, &second, 0, 20..21);
     assert_eq!(seen(&mut waits, 5), in_order[6..]);
+    // If nothing more is read, nobody is waited for.
+    produce(&kafka, &second, 0, 30..31);
+    poll_until(&mut waits, |reader, _, _| {
+        reader.record_buffer.slots().any(|slot| slot.left() == 2)
+    });
+    assert_ne!(poll(&mut waits, &mut batch), Polled::Batch);
+    waits.read_no_more();
+    assert_eq!(seen(&mut waits, 2), [20, 30]);
+    poll_until(&mut waits, |_, polled, _| *polled == Polled::Finished);
     leave(waits);
 }
