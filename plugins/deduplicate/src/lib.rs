@@ -41,15 +41,21 @@ impl Plugin for Deduplicate {
         };
         let id = found.map(|found| found.identity()).unwrap_or_default();
         match self.groups.add(event, &id)? {
-            Sighting::First if self.keep == Keep::First => drop(out.pass(event)),
-            Sighting::Late => drop(out.pass(event).to(LATE)),
+            Sighting::First if self.keep == Keep::First => {
+                out.pass(event);
+            }
+            Sighting::Late => {
+                out.pass(event).to(LATE);
+            }
             Sighting::First | Sighting::Again => {}
         }
         Ok(())
     }
 
     fn fire(&mut self, fired: &Fired, out: &mut Outputs) -> Result<(), Refusal> {
-        self.groups.fire(fired, |last| drop(last.emit(fired.key(), out)))
+        self.groups.fire(fired, |last| {
+            last.emit(fired.key(), out);
+        })
     }
 }
 

@@ -19,7 +19,7 @@
 //!     }
 //!
 //!     fn fire(&mut self, fired: &Fired, out: &mut Outputs) -> Result<(), Refusal> {
-//!         self.seen.fire(fired, |last| drop(last.emit(fired.key(), out)))
+//!         self.seen.fire(fired, |last| { last.emit(fired.key(), out); })
 //!     }
 //! }
 //! ```

@@ -33,8 +33,12 @@ impl Plugin for Once {
         let value = event.bytes()?;
         let id = value.split(|byte| *byte == b'.').next().unwrap_or_default();
         match self.seen.add(event, id)? {
-            Sighting::First if self.keep == Keep::First => drop(out.pass(event)),
-            Sighting::Late => drop(out.pass(event).to(1)),
+            Sighting::First if self.keep == Keep::First => {
+                out.pass(event);
+            }
+            Sighting::Late => {
+                out.pass(event).to(1);
+            }
             Sighting::First | Sighting::Again => {}
         }
         if value.ends_with(b"!") {
@@ -45,7 +49,9 @@ impl Plugin for Once {
     }
 
     fn fire(&mut self, fired: &Fired, out: &mut Outputs) -> Result<(), Refusal> {
-        self.seen.fire(fired, |last| drop(last.emit(fired.key(), out)))
+        self.seen.fire(fired, |last| {
+            last.emit(fired.key(), out);
+        })
     }
 }
 
