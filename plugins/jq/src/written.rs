@@ -49,7 +49,7 @@ pub(crate) fn milliseconds(result: &Val) -> Result<i64, Refusal> {
 }
 
 fn write(value: &Val, level: usize, into: &mut Vec<u8>) -> Result<(), Refusal> {
-    if level > LEVELS_MAX {
+    if level >= LEVELS_MAX && matches!(value, Val::Arr(_) | Val::Obj(_)) {
         return Err(dead_letter(format!(
             "a result is nested deeper than {LEVELS_MAX} levels"
         )));
