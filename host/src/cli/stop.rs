@@ -26,8 +26,8 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Args, Debug)]
 #[command(
     after_help = "Stops each process on this machine that runs the pipeline with the `state.dir` of the file; with \
-        --http the one that listens there, on whichever machine. Processes of the pipeline elsewhere go on, and take \
-        over what it had: to end them all, stop each.\n\n\
+        --http the one that listens there, which is told to stop from its own machine only. Processes of the pipeline \
+        elsewhere go on, and take over what it had: to end them all, stop each.\n\n\
         Without --drain windows stay open and timers stay set, and the next start goes on as if nothing had happened. \
         --drain is the end of time: nothing is read any more, all windows close, all timers on event time fire, and \
         what comes of that is committed. That takes as long as it takes; a signal, or a `stop` without --drain, ends \

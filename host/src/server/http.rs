@@ -1,7 +1,7 @@
 //! The HTTP server of `--http`: a thread of its own with a runtime of its own, away from the workers.
 //!
-//! Always: no web page ends a run. A browser says of each request that may change something which page sends it, and
-//! sends JSON to another origin only if that allows it.
+//! Always: nobody on another machine and no web page ends a run. A browser says of each request that may change
+//! something which page sends it, and sends JSON to another origin only if that allows it.
 
 use super::order::{RunEnd, StopOrder};
 use crate::error::{Error, Kind, Result};
@@ -10,11 +10,12 @@ use crate::pulse::Standstill;
 use crate::runtime::StopRequest;
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::ConnectInfo;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -110,12 +111,15 @@ async fn serve(
     });
     let of_health = progress.clone();
     let mut end = ended.clone();
-    let stop = move |headers: HeaderMap, body: Bytes| async move { stop(&headers, &body, &run, ended).await };
+    let stop = move |ConnectInfo(peer): ConnectInfo<SocketAddr>, headers: HeaderMap, body: Bytes| async move {
+        stop(order(peer.ip(), &headers, &body), &run, ended).await
+    };
     let router = Router::new()
         .route("/metrics", get(move || async move { metrics.render() }))
         .route("/health", get(move || async move { health(&of_health) }))
         .route("/ready", get(move || async move { ready(&progress) }))
-        .route(STOP_PATH, post(stop));
+        .route(STOP_PATH, post(stop))
+        .into_make_service_with_connect_info::<SocketAddr>();
     // It ends in order: whoever asked has the answer then.
     let is_over = async move { drop(end.wait_for(Option::is_some).await) };
     let ended = match tokio::net::TcpListener::from_std(listener) {
@@ -129,12 +133,11 @@ async fn serve(
 
 /// Passes the order on, and answers when the run has ended.
 async fn stop(
-    headers: &HeaderMap,
-    body: &[u8],
+    order: Result<StopOrder, (StatusCode, String)>,
     run: &Stoppable,
     mut ended: watch::Receiver<Option<RunEnd>>,
 ) -> (StatusCode, String) {
-    let ordered = match order(headers, body) {
+    let ordered = match order {
         Ok(order) => order
             .carry_out(&run.pipeline, &run.stop)
             .map_err(|why| (StatusCode::CONFLICT, why)),
@@ -156,9 +159,16 @@ async fn stop(
     }
 }
 
-/// The order of a request that no web page can send.
-fn order(headers: &HeaderMap, body: &[u8]) -> Result<StopOrder, (StatusCode, String)> {
+/// The order of a request that comes from this machine, and that no web page can send.
+fn order(peer: IpAddr, headers: &HeaderMap, body: &[u8]) -> Result<StopOrder, (StatusCode, String)> {
     let refused = |status, why: &str| Err((status, why.to_owned()));
+    // Whoever may read figures from elsewhere may not end what they tell of.
+    if !peer.to_canonical().is_loopback() {
+        return refused(
+            StatusCode::FORBIDDEN,
+            "a run is ended from the machine on which it runs",
+        );
+    }
     if headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site") {
         return refused(StatusCode::FORBIDDEN, "a web page cannot end a run");
     }
@@ -227,7 +237,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (HeaderName::from_static(*name), value.parse().unwrap()))
                 .collect();
-            order(&headers, body).map_err(|(status, _)| status.as_u16())
+            order([127, 0, 0, 1].into(), &headers, body).map_err(|(status, _)| status.as_u16())
         };
         let json = ("content-type", "application/json");
         let expected = StopOrder {
@@ -235,6 +245,17 @@ mod tests {
             drain: true,
         };
         assert_eq!(of(&[json], ORDER), Ok(expected));
+        let headers: HeaderMap = [(CONTENT_TYPE, "application/json".parse().unwrap())]
+            .into_iter()
+            .collect();
+        for (peer, is_here) in [
+            ("10.0.0.7", false),
+            ("::ffff:10.0.0.7", false),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+        ] {
+            assert_eq!(order(peer.parse().unwrap(), &headers, ORDER).is_ok(), is_here, "{peer}");
+        }
         assert_eq!(of(&[json, ("origin", "http://127.0.0.1:9464")], ORDER), Err(403));
         assert_eq!(of(&[json, ("sec-fetch-site", "same-origin")], ORDER), Err(403));
         assert_eq!(of(&[], ORDER), Err(415));
