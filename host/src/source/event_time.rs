@@ -52,7 +52,7 @@ impl JsonPointer {
 
     /// The same for the records from index `from` on.
     pub fn apply_from(&self, from: usize, records: &mut Records, problems: &mut Vec<u32>) {
-        for index in from..records.len() {
+        for index in from..records.timestamps.len() {
             match records.values.get(index).and_then(|value| self.find(value)) {
                 Some(time) => records.timestamps[index] = time,
                 None => problems.push(index as u32),
