@@ -1,6 +1,8 @@
 //! `sandbar test`: the cases of every ready-made plugin, and what the verb says of cases that are wrong.
 
 use sandbar_tests::guard::Folder;
+use sandbar_tests::kafka::Kafka;
+use sandbar_tests::pipeline_file::unique;
 use sandbar_tests::process::{self, Ended};
 use sandbar_tests::root;
 use serde_json::Value;
@@ -10,7 +12,7 @@ const INPUT: &str = "{\"key\":\"a\",\"value\":1}\n{\"key\":\"b\",\"value\":1}\n{
 
 fn test(folder: &Path, more: &[&str]) -> Ended {
     let folder = folder.display().to_string();
-    process::run(&[&["test", &folder], more].concat())
+    process::run(&[&["test", &folder][..], more].concat())
 }
 
 /// A folder with a case `count`, which expects this; with the pipeline around the plugin or without.
@@ -51,7 +53,6 @@ fn the_cases_of_every_plugin_come_out_however_they_are_cut_restored_killed_and_m
         let component = process::component(&name).display().to_string();
         let ended = test(&plugin, &["--plugin", &component, "--matrix"]);
         assert_eq!(ended.code, Some(0), "{name}:\n{}", ended.text);
-        println!("{name}:\n{}", ended.text);
     }
 }
 
@@ -177,4 +178,37 @@ fn what_cannot_be_tested_is_told_with_what_was_looked_for() {
         ended.text
     );
     assert_eq!(process::run(&["completion", "bash", "-o", "junit"]).code, Some(2));
+}
+
+#[test]
+fn a_case_is_made_of_records_that_are_in_a_topic() {
+    let (brokers, topic) = (Kafka::shared().bootstrap(), unique("cases"));
+    let folder = folder(&counts(&[1, 1, 2]), None);
+    let input = folder.path().join("cases/count/input.jsonl").display().to_string();
+    for words in [
+        &["topics", "create", &topic, "--partitions", "1", "--brokers", &brokers][..],
+        &["produce", &topic, "--file", &input, "--brokers", &brokers],
+    ] {
+        let ended = process::run(words);
+        assert_eq!(ended.code, Some(0), "{}", ended.text);
+    }
+    let made = [
+        "--from-topic",
+        &topic,
+        "--case",
+        "real",
+        "--max",
+        "2",
+        "--brokers",
+        &brokers,
+    ];
+    let ended = test(folder.path(), &made);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    let output = std::fs::read_to_string(folder.path().join("cases/real/output.jsonl")).unwrap();
+    let values = output
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["value"].clone());
+    assert_eq!(values.collect::<Vec<_>>(), ["1", "1"]);
+    assert_eq!(test(folder.path(), &["--matrix"]).code, Some(0));
+    assert_eq!(test(folder.path(), &made).code, Some(2), "it is not written over");
 }

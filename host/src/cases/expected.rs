@@ -25,8 +25,17 @@ pub(super) struct Expected {
 pub(super) struct ExpectedLines {
     /// Its name.
     pub(super) file: String,
-    /// The lines, with their numbers from 1.
-    pub(super) lines: Vec<(usize, Value)>,
+    pub(super) lines: Vec<ExpectedLine>,
+}
+
+/// A line of what is expected.
+#[derive(Debug)]
+pub(super) struct ExpectedLine {
+    /// Its number, from 1.
+    pub(super) number: usize,
+    pub(super) says: Value,
+    /// As it is written.
+    pub(super) text: String,
 }
 
 impl Expected {
@@ -83,7 +92,11 @@ fn lines(folder: &Path, file: &str, fields: &[&str]) -> Result<Option<ExpectedLi
                 let why = format!("it has no field `{key}`; the fields are {}", fields.join(", "));
                 Err(wrong_line(&path, number, &why))
             }
-            None => Ok((number, value)),
+            None => Ok(ExpectedLine {
+                number,
+                says: value,
+                text: line,
+            }),
         }
     };
     Ok(Some(ExpectedLines {

@@ -1,7 +1,7 @@
 //! The ways of the matrix, and whether a run of one came out as the run record by record.
 
 use super::given::GivenCase;
-use super::outcome::{CameOut, CaseOutcome, Difference};
+use super::outcome::{CameOut, CaseOutcome, Difference, ordered};
 use super::subject::Subject;
 use super::variant::RunVariant;
 use crate::topology;
@@ -63,12 +63,12 @@ pub(super) fn compare(
     for (index, (whole_lines, other_lines)) in whole.outputs.iter().zip(&other.outputs).enumerate() {
         let (mut one, mut two) = (by_reference(whole_lines), by_reference(other_lines));
         if variant == RunVariant::Moved {
-            one.sort_by_cached_key(|came| (came.after, came.line["key"].to_string(), came.line.to_string()));
-            two.sort_by_cached_key(|came| (came.after, came.line["key"].to_string(), came.line.to_string()));
+            one.sort_by_cached_key(|came| (came.after, came.line["key"].to_string(), came.text.clone()));
+            two.sort_by_cached_key(|came| (came.after, came.line["key"].to_string(), came.text.clone()));
         } else if sinks[index].from.len() > 1 {
             // What comes of one record by several ways follows each other; of a batch, one way follows the other.
-            one.sort_by_cached_key(|came| came.line.to_string());
-            two.sort_by_cached_key(|came| came.line.to_string());
+            one.sort_by_cached_key(|came| came.text.clone());
+            two.sort_by_cached_key(|came| came.text.clone());
         }
         if whole.stopped.is_some() {
             // What stands in the batch that stopped the run is put out as a whole or not at all.
@@ -78,8 +78,8 @@ pub(super) fn compare(
     }
     if whole.stopped.is_none() {
         let (mut one, mut two) = (by_reference(&whole.refused), by_reference(&other.refused));
-        one.sort_by_cached_key(|came| (came.line["record"].as_u64(), came.line.to_string()));
-        two.sort_by_cached_key(|came| (came.line["record"].as_u64(), came.line.to_string()));
+        one.sort_by_cached_key(|came| (came.line["record"].as_u64(), came.text.clone()));
+        two.sort_by_cached_key(|came| (came.line["record"].as_u64(), came.text.clone()));
         found.extend(first_difference("refused.jsonl", &one, &two));
         found.extend(state_differs(&whole.state, &other.state));
     }
@@ -91,7 +91,7 @@ fn by_reference(lines: &[CameOut]) -> Vec<&CameOut> {
 }
 
 fn first_difference(file: &str, whole: &[&CameOut], other: &[&CameOut]) -> Option<Difference> {
-    let line = |of: &[&CameOut], at: usize| of.get(at).map(|came| came.line.to_string());
+    let line = |of: &[&CameOut], at: usize| of.get(at).map(|came| came.text.clone());
     let at = (0..whole.len().max(other.len())).find(|at| line(whole, *at) != line(other, *at))?;
     let after = whole.get(at).or(other.get(at)).map(|came| came.after);
     Some(Difference {
@@ -114,8 +114,8 @@ fn state_differs(whole: &[Value], other: &[Value]) -> Option<Difference> {
     (!is_same).then(|| Difference {
         place: "the state in the end".to_owned(),
         what: format!("has {} entries, and had {}", other.len(), whole.len()),
-        expected: lost.map(Value::to_string),
-        got: new.map(Value::to_string),
+        expected: lost.map(ordered),
+        got: new.map(ordered),
         after: None,
     })
 }

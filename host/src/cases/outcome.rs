@@ -1,12 +1,32 @@
 //! What came of a case, and what a run of it found.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// Fields in the order in which a person reads them; others stand behind these.
+const ORDER: &[&str] = &[
+    "record",
+    "how",
+    "reason",
+    "store",
+    "timer",
+    "clock",
+    "at",
+    "key",
+    "key-base64",
+    "user-key",
+    "value",
+    "value-base64",
+    "timestamp",
+    "headers",
+];
 
 /// A line that came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CameOut {
-    /// As it is written.
+    /// What it says.
     pub(super) line: Value,
+    /// As it is written: a value's fields are in the order in which the plugin has them.
+    pub(super) text: String,
     /// The line of the input after which it came, from 1; of a batch the last.
     pub(super) after: usize,
 }
@@ -39,4 +59,16 @@ pub struct Difference {
     pub got: Option<String>,
     /// The line of the input after which it came.
     pub after: Option<usize>,
+}
+
+/// A line of the runner's own as it is written, its fields in order.
+pub(super) fn ordered(line: &Value) -> String {
+    let none = Map::new();
+    let object = line.as_object().unwrap_or(&none);
+    let known = ORDER.iter().filter_map(|name| object.get_key_value(*name));
+    let others = object.iter().filter(|(name, _)| !ORDER.contains(&name.as_str()));
+    let fields = known
+        .chain(others)
+        .map(|(name, value)| format!("{}:{value}", Value::from(name.as_str())));
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }

@@ -7,7 +7,7 @@ use super::chance::Chance;
 use super::given::{CaseStep, GivenCase, StepKind};
 use super::kept::{self, KeptStore};
 use super::moved::{move_keys, shard};
-use super::outcome::{CameOut, CaseOutcome};
+use super::outcome::{CameOut, CaseOutcome, ordered};
 use super::subject::Subject;
 use super::task::CaseTask;
 use super::variant::RunVariant;
@@ -357,14 +357,18 @@ impl<'a> CaseRun<'a> {
             });
             read.map_err(|why| Error::new(Kind::Failed, format!("failed to read {}", path.display()), why))?;
             self.read[sink] += text.len() as u64;
-            for line in text.lines() {
-                let line =
-                    serde_json::from_str(line).map_err(|why| Error::new(Kind::Bug, "failed to read an output", why))?;
+            for text in text.lines() {
+                let line: Value =
+                    serde_json::from_str(text).map_err(|why| Error::new(Kind::Bug, "failed to read an output", why))?;
                 match self.outcome.outputs.get_mut(sink) {
-                    Some(outputs) => outputs.push(CameOut { line, after }),
+                    Some(outputs) => outputs.push(CameOut {
+                        line,
+                        text: text.to_owned(),
+                        after,
+                    }),
                     None => {
-                        let line = self.refusal(&line);
-                        self.outcome.refused.push(CameOut { line, after });
+                        let refusal = self.refusal(&line);
+                        self.outcome.refused.push(said(refusal, after));
                     }
                 }
             }
@@ -384,7 +388,10 @@ impl<'a> CaseRun<'a> {
             said.insert("record".to_owned(), json!(place));
         }
         said.insert("how".to_owned(), json!(header("sandbar-kind")));
-        said.insert("reason".to_owned(), json!(header("sandbar-reason")));
+        said.insert(
+            "reason".to_owned(),
+            json!(header("sandbar-reason").map(without_backtrace)),
+        );
         if let Some(operator) = header("sandbar-operator").filter(|_| self.subject.is_graph()) {
             said.insert("operator".to_owned(), json!(operator));
         }
@@ -395,10 +402,8 @@ impl<'a> CaseRun<'a> {
     fn stop(&mut self, batch: Range<usize>, error: &Error) {
         let last = &self.case.steps[batch.end - 1];
         if let (StepKind::Record { record, .. }, 1) = (last.does, batch.len()) {
-            self.outcome.refused.push(CameOut {
-                line: json!({ "record": record, "how": "fail", "reason": error.why }),
-                after: last.line,
-            });
+            let refusal = json!({ "record": record, "how": "fail", "reason": error.why });
+            self.outcome.refused.push(said(refusal, last.line));
         }
         self.outcome.stopped = Some((format!("{}: {}", error.what, error.why), last.line));
     }
@@ -495,6 +500,18 @@ fn engine(subject: &Subject, pipeline: &Arc<Pipeline>, routes: &[Route], variant
         operators,
         Arc::new(Progress::default()),
     )
+}
+
+/// A line of the runner's own.
+fn said(line: Value, after: usize) -> CameOut {
+    let text = ordered(&line);
+    CameOut { line, text, after }
+}
+
+/// A reason as it is however the plugin was built and called: a backtrace's lines are indented.
+fn without_backtrace(reason: String) -> String {
+    let lines = reason.lines().take_while(|line| !line.starts_with(' '));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The text of a header; the newest of its name.

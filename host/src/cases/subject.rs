@@ -75,17 +75,16 @@ impl Subject {
     /// # Errors
     /// `Plugin`: a component is missing or refused. `Invalid`: it is wired wrongly.
     pub fn of_pipeline(pipeline: Pipeline) -> Result<Self> {
-        let (mut plugins, _routes) = runtime::load(&Engine::new(None)?, &pipeline)?;
-        if let ([operator], Some(plugin)) = (&pipeline.operators[..], plugins.pop()) {
+        let (plugins, _routes) = runtime::load(&Engine::new(None)?, &pipeline)?;
+        if let ([operator], [plugin]) = (&pipeline.operators[..], &plugins[..]) {
             let settings = |input: &Input| pipeline.sources.iter().find(|source| source.name() == input.from);
             let sources: Vec<_> = operator.inputs.iter().filter_map(settings).map(time_of).collect();
             return Ok(Self {
-                pipeline: around(&plugin, operator.clone(), &sources, pipeline.batch_bytes),
-                plugins: vec![plugin],
+                pipeline: around(plugin, operator.clone(), &sources, pipeline.batch_bytes),
+                plugins,
                 is_graph: false,
             });
         }
-        let (plugins, _routes) = runtime::load(&Engine::new(None)?, &pipeline)?;
         let sources = pipeline.sources.iter();
         let sinks = pipeline.sinks.iter().map(|of| sink(&of.name, of.from.clone()));
         Ok(Self {
@@ -287,6 +286,8 @@ fn time_of(source: &Source) -> (EventTime, TimeSettings, usize) {
 /// A source as the engine knows it; nobody opens it.
 fn source(name: &str, (event_time, time, max_batch): (EventTime, TimeSettings, usize)) -> Source {
     let time = TimeSettings {
+        // The clock of a case stands still, mostly at 0: everything is ahead of it.
+        max_ahead: None,
         // There are dead letters here, whatever the pipeline has.
         on_bad_time: time.on_bad_time.map(|way| match way {
             OnBadTime::Fail => OnBadTime::DeadLetter,

@@ -80,11 +80,8 @@ fn what_a_plugin_remembers_beside_its_state_is_found_and_the_place_is_named() {
         };
         assert_eq!(difference.place, "output.jsonl, line 3");
         assert_eq!(difference.after, Some(4), "the line of the input");
-        let value = |line: &Option<String>| line.as_ref().unwrap().split("\"value\":").nth(1).unwrap().to_owned();
-        assert_eq!(
-            (value(&difference.expected), value(&difference.got)),
-            ("\"2\"}".into(), "\"1\"}".into())
-        );
+        let has = |line: &Option<String>, value: &str| line.as_ref().is_some_and(|line| line.contains(value));
+        assert!(has(&difference.expected, "\"value\":\"2\"") && has(&difference.got, "\"value\":\"1\""));
     }
 }
 

@@ -5,7 +5,7 @@ use super::expected::{Expected, ExpectedLines};
 use super::given::GivenCase;
 use super::matrix;
 use super::meaning::{fields_differ, record_differs};
-use super::outcome::{CameOut, CaseOutcome, Difference};
+use super::outcome::{CameOut, CaseOutcome, Difference, ordered};
 use super::run::run;
 use super::subject::Subject;
 use super::variant::RunVariant;
@@ -190,7 +190,7 @@ fn unexpected_fault(came: &CameOut) -> Difference {
         place: format!("input.jsonl:{}", came.after),
         what: "is a record on which the plugin fails, and no refused.jsonl expects it".to_owned(),
         expected: None,
-        got: Some(came.line.to_string()),
+        got: Some(came.text.clone()),
         after: None,
     }
 }
@@ -201,23 +201,23 @@ fn lines_differ(
     differs: impl Fn(&Value, &Value) -> Option<String>,
 ) -> Option<Difference> {
     let file = &expected.file;
-    for (at, (number, line)) in expected.lines.iter().enumerate() {
-        let place = format!("{file}:{number}");
+    for (at, line) in expected.lines.iter().enumerate() {
+        let place = format!("{file}:{}", line.number);
         let Some(got) = came.get(at) else {
             return Some(Difference {
                 place,
                 what: "did not come".to_owned(),
-                expected: Some(line.to_string()),
+                expected: Some(line.text.clone()),
                 got: None,
                 after: None,
             });
         };
-        if let Some(field) = differs(line, &got.line) {
+        if let Some(field) = differs(&line.says, &got.line) {
             return Some(Difference {
                 place,
                 what: format!("differs at {field}"),
-                expected: Some(line.to_string()),
-                got: Some(got.line.to_string()),
+                expected: Some(line.text.clone()),
+                got: Some(got.text.clone()),
                 after: Some(got.after),
             });
         }
@@ -227,7 +227,7 @@ fn lines_differ(
         place: file.clone(),
         what: format!("ends after {} lines, and {} came", expected.lines.len(), came.len()),
         expected: None,
-        got: Some(more.line.to_string()),
+        got: Some(more.text.clone()),
         after: Some(more.after),
     })
 }
@@ -235,18 +235,18 @@ fn lines_differ(
 /// The state is in no order. Timers are looked at if one is expected.
 fn state_differs(expected: &ExpectedLines, state: &[Value]) -> Option<Difference> {
     let is_timer = |line: &Value| line.get("timer").is_some();
-    let looks_at_timers = expected.lines.iter().any(|(_, line)| is_timer(line));
+    let looks_at_timers = expected.lines.iter().any(|line| is_timer(&line.says));
     let mut left: Vec<&Value> = state.iter().filter(|line| looks_at_timers || !is_timer(line)).collect();
-    for (number, line) in &expected.lines {
-        match left.iter().position(|kept| fields_differ(line, kept).is_none()) {
+    for line in &expected.lines {
+        match left.iter().position(|kept| fields_differ(&line.says, kept).is_none()) {
             Some(at) => drop(left.remove(at)),
             None => {
-                let same_key = |kept: &&&Value| kept.get("key") == line.get("key");
+                let same_key = |kept: &&&Value| kept.get("key") == line.says.get("key");
                 return Some(Difference {
-                    place: format!("{}:{number}", expected.file),
+                    place: format!("{}:{}", expected.file, line.number),
                     what: "is not kept in the end".to_owned(),
-                    expected: Some(line.to_string()),
-                    got: left.iter().find(same_key).map(|kept| kept.to_string()),
+                    expected: Some(line.text.clone()),
+                    got: left.iter().find(same_key).map(|kept| ordered(kept)),
                     after: None,
                 });
             }
@@ -256,7 +256,7 @@ fn state_differs(expected: &ExpectedLines, state: &[Value]) -> Option<Difference
         place: expected.file.clone(),
         what: format!("does not have all that is kept in the end: {} more", left.len()),
         expected: None,
-        got: Some(kept.to_string()),
+        got: Some(ordered(kept)),
         after: None,
     })
 }
