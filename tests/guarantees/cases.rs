@@ -3,8 +3,9 @@
 use sandbar_tests::guard::Folder;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::unique;
-use sandbar_tests::process::{self, Ended};
+use sandbar_tests::process::{self, Ended, Process};
 use sandbar_tests::root;
+use sandbar_tests::wait::seconds;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,8 @@ const INPUT: &str = "{\"key\":\"a\",\"value\":1}\n{\"key\":\"b\",\"value\":1}\n{
 
 fn test(folder: &Path, more: &[&str]) -> Ended {
     let folder = folder.display().to_string();
-    process::run(&[&["test", &folder][..], more].concat())
+    // A matrix syncs its state to disk hundreds of times.
+    Process::start(&[&["test", &folder][..], more].concat()).wait(seconds(600))
 }
 
 /// A folder with a case `count`, which expects this; with the pipeline around the plugin or without.
