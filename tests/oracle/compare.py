@@ -29,9 +29,13 @@ def differs(record, key, fields, time):
 
 def unchanged(got, want):
     """Records that have to come as they were: rows (key, JSON text, time)."""
-    for at, (record, (key, value, time)) in enumerate(zip(got, want)):
-        if record != (key, pairs(value), time):
-            return f"record {at}:\n  came {record}\n  want {(key, value, time)}"
+    return equal(got, [(key, pairs(value), time) for key, value, time in want])
+
+
+def equal(got, want):
+    for at, (came, has_to) in enumerate(zip(got, want)):
+        if came != has_to:
+            return f"record {at}:\n  came {came}\n  want {has_to}"
     return length(got, want)
 
 

@@ -1,5 +1,5 @@
-"""`window` over sessions. While no record comes late they are islands, in SQL. If some do, what belongs together depends
-on what time has passed, and a plain model says which records are in which result; the aggregates are SQL's."""
+"""`window` over sessions. While no record comes late they are islands, in SQL. If some do, what belongs together
+depends on what time has passed, and a plain model says which records are in which result; the aggregates are SQL's."""
 
 import aggregates
 import windows
