@@ -158,7 +158,8 @@ fn the_demo_takes_a_persons_own_events() {
 /// The blocks of the README in a language, in order.
 fn readme_blocks(language: &str) -> Vec<String> {
     let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
-    let blocks = readme.split(&format!("```{language}\n")).skip(1);
+    let begin = format!("```{language}\n");
+    let blocks = readme.split(&begin).skip(1);
     blocks
         .filter_map(|rest| rest.split("```").next())
         .map(str::to_owned)
