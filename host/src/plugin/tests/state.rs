@@ -32,9 +32,10 @@ fn a_count_goes_on_from_batch_to_batch_and_through_a_commit() {
     assert_eq!(kept.value("total", b"a"), Some(vec![6]));
 }
 
-/// The records of a golden file, with their indexes as offsets.
-fn golden(name: &str) -> Records {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/count-by-key/golden/{name}.jsonl"));
+/// The records of a case, with their indexes as offsets.
+fn of_case(name: &str) -> Records {
+    let file =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/count-by-key/cases/basic/{name}.jsonl"));
     let mut records = Records::default();
     for (at, line) in std::fs::read_to_string(file).unwrap().lines().enumerate() {
         crate::json_lines::read(line.as_bytes(), 0, &mut records).unwrap();
@@ -45,9 +46,9 @@ fn golden(name: &str) -> Records {
 }
 
 #[test]
-fn count_by_key_counts_its_golden_records() {
-    let outcome = Kept::new().call(&mut count_by_key(), &mut golden("input")).unwrap();
-    let (output, expected) = (&outcome.outputs[0], golden("output"));
+fn count_by_key_counts_the_records_of_its_case() {
+    let outcome = Kept::new().call(&mut count_by_key(), &mut of_case("input")).unwrap();
+    let (output, expected) = (&outcome.outputs[0], of_case("output"));
     assert_eq!((&output.keys, &output.values), (&expected.keys, &expected.values));
     assert_eq!(output.timestamps, expected.timestamps);
     assert!(output.headers.is_empty());
