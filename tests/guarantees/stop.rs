@@ -93,7 +93,9 @@ fn a_savepoint_on_the_way_holds_the_open_windows_and_nothing_else_is_needed() {
     let of_store = format!("checkpoints/{}/savepoints/{savepoint}", windowed.file.name);
     let moved = windowed.file.path("moved");
     std::fs::rename(windowed.file.path(&of_store), &moved).expect("the savepoint is moved");
-    ["checkpoints", "state"].map(|lost| std::fs::remove_dir_all(windowed.file.path(lost)).expect("it goes"));
+    for lost in ["checkpoints", "state"] {
+        std::fs::remove_dir_all(windowed.file.path(lost)).expect("it goes");
+    }
     windowed.send(&disorder(&windowed.input, 3000, 1000, 20));
     let sets = ["--set", "state.dir=state-2", "--set", "checkpoint.store=checkpoints-2"];
     let (file_name, moved) = (file.to_str().expect("a path"), moved.to_str().expect("a path"));

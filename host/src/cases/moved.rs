@@ -42,12 +42,10 @@ pub(super) fn move_keys(from: &View, stores: &[KeptStore], into: &mut [CaseTask]
     Ok(())
 }
 
-fn put(
-    state: &mut TaskState,
-    store: &KeptStore,
-    (own, split): (&[u8], Option<(&[u8], &[u8])>),
-    value: &[u8],
-) -> Result<()> {
+/// An entry's own key, and for a map the record's key and the user's in it.
+type EntryKey<'a> = (&'a [u8], Option<(&'a [u8], &'a [u8])>);
+
+fn put(state: &mut TaskState, store: &KeptStore, (own, split): EntryKey<'_>, value: &[u8]) -> Result<()> {
     match (store.kind, split) {
         (StoreKind::Map, Some((key, user_key))) => state.put_entry(store.id, key, user_key, value),
         (StoreKind::List, _) => {

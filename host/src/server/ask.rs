@@ -56,7 +56,7 @@ fn exchange(address: SocketAddr, body: &str, limit: Duration) -> io::Result<Stri
     )?;
     let mut answer = Vec::new();
     match stream.take(MOST_BYTES).read_to_end(&mut answer) {
-        Err(error) if error.kind() != ErrorKind::ConnectionReset => return Err(error),
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(error),
         _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
     }
 }

@@ -235,7 +235,7 @@ mod tests {
         let of = |headers: &[(&'static str, &str)], body: &[u8]| {
             let headers: HeaderMap = headers
                 .iter()
-                .map(|(name, value)| (HeaderName::from_static(*name), value.parse().unwrap()))
+                .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
                 .collect();
             order([127, 0, 0, 1].into(), &headers, body).map_err(|(status, _)| status.as_u16())
         };

@@ -194,8 +194,8 @@ impl RecordBuffer {
         }
     }
 
-    /// Partitions of which so much is at hand that no more has to come for now, or not any longer.
-    pub(in crate::source) fn to_park(&mut self) -> Vec<(TopicPartition, bool)> {
+    /// Partitions of which so much is at hand that no more has to come for now, and those of which it has to again.
+    pub(in crate::source) fn change_parked(&mut self) -> Vec<(TopicPartition, bool)> {
         let mut changed = Vec::new();
         if self.merging.is_none() {
             return changed;

@@ -236,7 +236,7 @@ impl Reader {
 
     /// Partitions that are held back for others bring no more than librdkafka keeps for them.
     fn park_those_ahead(&mut self) {
-        for (at, is_ahead) in self.record_buffer.to_park() {
+        for (at, is_ahead) in self.record_buffer.change_parked() {
             match is_ahead {
                 true => self.queue.park(&at.topic, at.partition),
                 false => self.queue.unpark(&at.topic, at.partition),
