@@ -150,3 +150,133 @@ fn an_input_that_brings_nothing_is_waited_for_as_long_as_the_file_says() {
     });
     stop(run);
 }
+
+/// Two topics with `join` between them, which pairs records of a key up to a second apart, and gives the others null.
+struct Paired {
+    client: Client,
+    topics: [String; 2],
+    output: String,
+    late: String,
+    file: PipelineFile,
+}
+
+impl Paired {
+    fn new(name: &str, partitions: i32, source: &str) -> Self {
+        let (kafka, name) = (Kafka::shared(), unique(name));
+        let client = kafka.client();
+        let topics = ["left", "right"].map(|of| format!("{name}-{of}"));
+        let [output, late] = ["out", "late"].map(|of| format!("{name}-{of}"));
+        topics
+            .iter()
+            .chain([&output, &late])
+            .for_each(|topic| client.create_topic(topic, partitions));
+        let source = |topic: &str| {
+            format!("topics = [\"{topic}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"\nmax-batch = 50\n{source}")
+        };
+        let mut file = PipelineFile::new(&kafka.bootstrap(), &name, &source(&topics[0]), &output);
+        file.plugin = process::component("join");
+        file.inputs = "\"in\", \"right\"".into();
+        file.operator = "config = { kind = \"outer\", within = { before = \"1s\", after = \"1s\" } }".into();
+        file.tables = format!(
+            "[source.right]\n{}\n[sink.late]\nfrom = [\"op.late\"]\ntopic = \"{late}\"\n\
+             [checkpoint]\ninterval = \"100ms\"\nstore = \"checkpoints\"",
+            source(&topics[1])
+        );
+        Self {
+            client,
+            topics,
+            output,
+            late,
+            file,
+        }
+    }
+
+    fn send(&self, topic: usize, partition: i32, log: &[(i64, i64)]) {
+        let record = |(at, number): &(i64, i64)| Record {
+            key: Some(format!("{partition}-{}", number % 3).into_bytes()),
+            ..Record::placed(&self.topics[topic], partition, &number.to_string()).at(*at)
+        };
+        self.client.producer().send(&log.iter().map(record).collect::<Vec<_>>());
+    }
+
+    /// The numbers of each pair, in the order of the log.
+    fn shown(&self) -> Vec<(Option<i64>, Option<i64>)> {
+        let pair = |record: &Record| {
+            let value: Value = serde_json::from_str(&record.text()).expect("JSON");
+            (value["left"].as_i64(), value["right"].as_i64())
+        };
+        let records = self.client.read(&self.output, Isolation::Committed);
+        records.iter().map(pair).collect()
+    }
+}
+
+/// The pairs of two logs of a partition, and those without a partner.
+fn paired(logs: &[Log; 2]) -> Vec<(Option<i64>, Option<i64>)> {
+    let [left, right] = logs;
+    let meet = |of: &(i64, i64), other: &(i64, i64)| of.1 % 3 == other.1 % 3 && (of.0 - other.0).abs() <= 1_000;
+    let mut pairs = Vec::new();
+    for of in left {
+        let partners: Vec<_> = right.iter().filter(|other| meet(of, other)).collect();
+        pairs.extend(partners.iter().map(|other| (Some(of.1), Some(other.1))));
+        pairs.extend(partners.is_empty().then_some((Some(of.1), None)));
+    }
+    let alone = right.iter().filter(|of| !left.iter().any(|other| meet(other, of)));
+    pairs.extend(alone.map(|of| (None, Some(of.1))));
+    pairs
+}
+
+#[test]
+fn joins_are_exact_whatever_dies() {
+    let joined = Paired::new("joined", 2, "stop = \"latest\"\nmax-out-of-orderness = \"100ms\"");
+    let mut owed = Vec::new();
+    for partition in 0..2 {
+        let first = i64::from(partition) * 10_000;
+        // Close together, far apart, and only one of them.
+        let spread = |from: i64, count: i64, step: i64, numbers: i64| -> Log {
+            let time = |index: i64| from + index * step + index * 7919 % 90;
+            (0..count).map(|index| (time(index), first + numbers + index)).collect()
+        };
+        let logs = [
+            [spread(10_000, 300, 130, 0), spread(90_000, 100, 1_700, 300)].concat(),
+            [spread(12_000, 200, 170, 1_000), spread(80_000, 150, 1_300, 1_200)].concat(),
+        ];
+        for (topic, log) in logs.iter().enumerate() {
+            joined.send(topic, partition, log);
+        }
+        owed.extend(paired(&logs));
+    }
+    for kill in 0..setting("SANDBAR_KILLS", 5) {
+        let mut run = joined.file.run();
+        run.wait_placed(4, seconds(60));
+        std::thread::sleep(Duration::from_millis(kill * 61 % 250));
+        run.kill();
+    }
+    let ended = joined.file.run().wait(seconds(120));
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    let mut shown = joined.shown();
+    shown.sort_unstable();
+    owed.sort_unstable();
+    assert_eq!(shown, owed);
+    assert!(joined.client.read(&joined.late, Isolation::Committed).is_empty());
+}
+
+/// What users of Kafka Streams and of Quix report: one input stands still, and the other's results never come.
+#[test]
+fn an_input_that_stands_still_for_a_while_holds_the_other_up_for_no_longer() {
+    let joined = Paired::new("still", 1, "idle-after = \"500ms\"\nmax-out-of-orderness = \"0s\"");
+    joined.send(0, 0, &[(10_000, 0), (20_000, 3)]);
+    let run = joined.file.run();
+    let shows = |pairs: &[(Option<i64>, Option<i64>)]| joined.shown() == pairs;
+    wait::until_true("who had no partner in the quiet input is told", seconds(90), || {
+        shows(&[(Some(0), None)])
+    });
+    // It moves again: what is in time finds its partner, what is not is late.
+    joined.send(1, 0, &[(20_500, 6), (10_100, 9)]);
+    wait::until_true("what came since is paired", seconds(60), || {
+        shows(&[(Some(0), None), (Some(3), Some(6))])
+    });
+    wait::until_true("what came too late is there", seconds(60), || {
+        joined.client.read(&joined.late, Isolation::Committed).len() == 1
+    });
+    stop(run);
+}

@@ -26,6 +26,8 @@ pub struct PipelineFile {
     pub source: String,
     /// The component.
     pub plugin: PathBuf,
+    /// What `inputs` of the operator lists, in quotes.
+    pub inputs: String,
     /// More lines of `[operator.op]`.
     pub operator: String,
     /// Lines of `[sink.out]` besides `from`.
@@ -45,6 +47,7 @@ impl PipelineFile {
             properties: String::new(),
             source: source.into(),
             plugin: process::component("pass-through"),
+            inputs: "\"in\"".into(),
             operator: String::new(),
             sink: format!("topic = \"{topic}\""),
             tables: String::new(),
@@ -76,6 +79,7 @@ impl PipelineFile {
             properties,
             source,
             plugin,
+            inputs,
             operator,
             sink,
             tables,
@@ -86,7 +90,7 @@ impl PipelineFile {
             "name = \"{name}\"\n{top}\n\
              [kafka]\nbrokers = \"{brokers}\"\n[kafka.properties]\n{properties}\n\
              [source.in]\n{source}\n\
-             [operator.op]\nplugin = \"{plugin}\"\ninputs = [\"in\"]\n{operator}\n\
+             [operator.op]\nplugin = \"{plugin}\"\ninputs = [{inputs}]\n{operator}\n\
              [sink.out]\nfrom = [\"op\"]\n{sink}\n\
              {tables}\n[state]\ndir = \"state{member}\"\n"
         )
