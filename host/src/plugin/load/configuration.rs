@@ -3,7 +3,8 @@
 //! What the schema refuses is the pipeline file's mistake (`Kind::Invalid`), told with the place in the configuration.
 //! References to other documents are not followed: checking a file never talks to anybody.
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::error::{TypeKind, ValidationErrorKind as Mistake};
+use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
@@ -55,8 +56,8 @@ pub(super) fn check(operator: &str, schema: Option<&Validator>, config: &str) ->
     };
     let mistakes: Vec<String> = schema
         .iter_errors(&value)
+        .flat_map(|mistake| sentences(&mistake))
         .take(MISTAKES)
-        .map(|mistake| sentence(&mistake))
         .collect();
     if mistakes.is_empty() {
         return Ok(given.to_owned());
@@ -64,14 +65,67 @@ pub(super) fn check(operator: &str, schema: Option<&Validator>, config: &str) ->
     Err(wrong(mistakes.join("\n")).hint("`sandbar inspect` prints the schema that the plugin declares"))
 }
 
-fn sentence(mistake: &jsonschema::ValidationError<'_>) -> String {
-    let place = mistake.instance_path().to_string();
-    let place = if place.is_empty() {
-        "config".to_owned()
-    } else {
-        format!("config{place}")
+/// What is told of a mistake. Of alternatives that all do not fit the one is looked at that a person most likely meant:
+/// it has this form, and is wrong further in. If none has this form, they are listed.
+fn sentences(mistake: &ValidationError<'_>) -> Vec<String> {
+    let alternatives = alternatives(mistake);
+    let here = mistake.instance_path().as_str().len();
+    let has_its_form = |fits: &&&[ValidationError<'_>]| {
+        fits.iter().all(|of| {
+            of.instance_path().as_str().len() > here || matches!(of.kind(), Mistake::AdditionalProperties { .. })
+        })
     };
-    format!("{place}: {}", tame(&mistake.to_string(), TEXT_BYTES))
+    if alternatives.is_empty() {
+        return vec![sentence(mistake, &mistake.to_string())];
+    }
+    match alternatives.iter().filter(has_its_form).min_by_key(|of| of.len()) {
+        Some(meant) => meant.iter().flat_map(sentences).collect(),
+        None => {
+            let mut forms: Vec<String> = alternatives.iter().map(|of| form(of)).collect();
+            forms.dedup();
+            let why = format!("{} is none of: {}", mistake.instance(), forms.join(", "));
+            vec![sentence(mistake, &why)]
+        }
+    }
+}
+
+/// The mistakes in each of the alternatives, those of alternatives within them too. Empty: there are none.
+fn alternatives<'a>(mistake: &'a ValidationError<'_>) -> Vec<&'a [ValidationError<'static>]> {
+    let (Mistake::AnyOf { context } | Mistake::OneOfNotValid { context }) = mistake.kind() else {
+        return Vec::new();
+    };
+    let each = context.iter().flat_map(|of| match &of[..] {
+        [only] if only.instance_path() == mistake.instance_path() && !alternatives(only).is_empty() => {
+            alternatives(only)
+        }
+        all => vec![all],
+    });
+    each.collect()
+}
+
+/// What an alternative takes, as far as its mistakes tell.
+fn form(mistakes: &[ValidationError<'_>]) -> String {
+    let keys = mistakes.iter().filter_map(|of| match of.kind() {
+        Mistake::Required { property } => property.as_str(),
+        _ => None,
+    });
+    let keys: Vec<_> = keys.collect();
+    if !keys.is_empty() {
+        return format!("{{ {} }}", keys.join(", "));
+    }
+    let said = mistakes.iter().find_map(|of| match of.kind() {
+        Mistake::Constant { expected_value } => Some(expected_value.to_string()),
+        Mistake::Type {
+            kind: TypeKind::Single(kind),
+        } => Some(kind.to_string()),
+        _ => None,
+    });
+    said.or_else(|| mistakes.first().map(ToString::to_string))
+        .unwrap_or_default()
+}
+
+fn sentence(mistake: &ValidationError<'_>, why: &str) -> String {
+    format!("config{}: {}", mistake.instance_path(), tame(why, TEXT_BYTES))
 }
 
 #[cfg(test)]
@@ -97,6 +151,38 @@ mod tests {
         assert!(error.why.contains("config/at-least: "), "{}", error.why);
         assert!(error.why.contains("\"field\" is a required property"), "{}", error.why);
         assert!(error.why.contains("fild"), "{}", error.why);
+    }
+
+    #[test]
+    fn of_alternatives_the_one_is_told_that_was_meant_or_all_of_them() {
+        let schema = compile(include_str!("../../../../plugins/window/config.schema.json")).unwrap();
+        let why = |window: &str, aggregates: &str| {
+            let config = format!(r#"{{"window":{window},"aggregates":{aggregates}}}"#);
+            check("op", schema.as_ref(), &config).unwrap_err().why
+        };
+        let (tumbling, count) = (r#"{"tumbling":"10s"}"#, r#"{"n":"count"}"#);
+        let told = why(r#"{"tumbling":"10x"}"#, count);
+        assert!(
+            told.starts_with("config/window/tumbling: \"10x\" does not match"),
+            "{told}"
+        );
+        assert!(!told.contains('\n'), "{told}");
+        let told = why(r#"{"tumbling":"10s","ofset":"1s"}"#, count);
+        assert!(
+            told.contains("config/window: ") && told.contains("'ofset' was unexpected"),
+            "{told}"
+        );
+        let told = why(r#"{"tumblin":"10s"}"#, count);
+        let forms =
+            r#"is none of: "global", { tumbling }, { hopping, every }, { cumulating, every }, { session }, { count }"#;
+        assert!(told.contains(forms), "{told}");
+        let told = why(r#""tumbling""#, count);
+        assert!(told.contains(r#""tumbling" is none of: "global", object"#), "{told}");
+        let told = why(tumbling, r#"{"n":{"maxx":"/ms"}}"#);
+        assert!(
+            told.starts_with(r#"config/aggregates/n: {"maxx":"/ms"} is none of: "count", { count }, { sum }"#),
+            "{told}"
+        );
     }
 
     #[test]
