@@ -46,10 +46,11 @@ fn values_are_shown_as_what_they_are() {
     stop(run);
     let path = counted.file.write("");
     let words = ["state", "get", path.to_str().unwrap(), "op", "total", "key-0"];
-    let shown = process::run(&words);
-    assert_eq!(shown.code, Some(0), "{}", shown.text);
-    let last = shown.text.split_whitespace().last();
-    assert_eq!(last, Some("62"), "{}", shown.text);
+    // The broker may tell the group of a commit a moment after the outputs are visible.
+    wait::until_true("the committed value is shown", seconds(60), || {
+        let shown = process::run(&words);
+        shown.code == Some(0) && shown.text.split_whitespace().last() == Some("62")
+    });
     assert_eq!(
         json(&state(&counted, "get", &["op", "total", "key-0"])).unwrap()[0]["value"],
         62
