@@ -4,7 +4,7 @@ import math
 
 from engine import pairs
 
-# The columns: text, where the pointer meets something that is not null.
+# The columns: text, if the pointer meets something that is not null.
 COLUMNS = """
   json_extract_string(value, '/n')::BIGINT AS n,
   json_extract_string(value, '/deep/f')::DOUBLE AS f,

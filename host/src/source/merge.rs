@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::clock;
 use crate::config::{EventTime, TimeSettings};
 use crate::error::Result;
 use crate::record::Records;
@@ -28,11 +29,13 @@ pub(in crate::source) struct AtHand<'a> {
     pub(in crate::source) topic: &'a Arc<str>,
     pub(in crate::source) run: &'a Records,
     pub(in crate::source) at: usize,
+    /// Records that are handed over at once, at most.
+    pub(in crate::source) most: usize,
 }
 
 /// The place of a record among those of other partitions: the least goes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::source) struct Precedence {
+struct Precedence {
     time: i64,
     rank: usize,
     topic: Arc<str>,
@@ -71,7 +74,7 @@ impl MergedSource {
 
 impl AtHand<'_> {
     /// That of the next record, while the clock stands at `clock`.
-    pub(in crate::source) fn precedence(&self, clock: i64) -> Precedence {
+    fn precedence(&self, clock: i64) -> Precedence {
         Precedence {
             time: self.source.time_of(self.run.timestamps[self.at], clock),
             rank: self.source.rank,
@@ -79,9 +82,9 @@ impl AtHand<'_> {
         }
     }
 
-    /// How many records go before `other`, at most `most`.
-    pub(in crate::source) fn count_before(&self, other: Option<&Precedence>, most: usize, clock: i64) -> usize {
-        let most = most.min(self.run.len() - self.at);
+    /// How many records go before `other`.
+    fn count_before(&self, other: Option<&Precedence>, clock: i64) -> usize {
+        let most = self.most.min(self.run.len() - self.at);
         let Some(other) = other else { return most };
         let is_first_of_equals = (self.source.rank, self.topic) < (other.rank, &other.topic);
         let goes = |timestamp: &&i64| {
@@ -93,10 +96,22 @@ impl AtHand<'_> {
     }
 }
 
+/// Of what partitions have at hand, each with its index: which goes next, and how many of its records.
+pub(in crate::source) fn next<'a>(at_hand: impl Iterator<Item = (usize, AtHand<'a>)>) -> Option<(usize, usize)> {
+    let clock = clock::wall_ms();
+    let mut at_hand: Vec<_> = at_hand
+        .map(|(index, rest)| (rest.precedence(clock), index, rest))
+        .collect();
+    at_hand.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    let (_, index, rest) = at_hand.first()?;
+    let other = at_hand.get(1).map(|(precedence, ..)| precedence);
+    // At least that one: it goes before the other.
+    Some((*index, rest.count_before(other, clock).max(1)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
     use std::time::Duration;
 
     fn source(rank: usize, max_wait: u64, max_ahead: Option<u64>) -> MergedSource {
@@ -125,9 +140,15 @@ mod tests {
         let (first, second) = (source(0, 0, None), source(1, 0, None));
         let (rows, others) = (run(&[1, 5, 7, 6, 8]), run(&[5, 9]));
         let count = |source: &MergedSource, of_other: &MergedSource, at, most| {
-            let rest = |source, topic, run, at| AtHand { source, topic, run, at };
+            let rest = |source, topic, run, at| AtHand {
+                source,
+                topic,
+                run,
+                at,
+                most,
+            };
             let other = rest(of_other, &right, &others, at).precedence(0);
-            rest(source, &left, &rows, 0).count_before(Some(&other), most, 0)
+            rest(source, &left, &rows, 0).count_before(Some(&other), 0)
         };
         assert_eq!(
             count(&first, &second, 0, 10),
@@ -143,8 +164,9 @@ mod tests {
             topic: &left,
             run: &rows,
             at: 3,
+            most: 10,
         };
-        assert_eq!(last.count_before(None, 10, 0), 2);
+        assert_eq!(last.count_before(None, 0), 2);
     }
 
     #[test]
@@ -157,6 +179,7 @@ mod tests {
                 topic: &topic,
                 run: &rows,
                 at,
+                most: 1,
             };
             of.precedence(clock).time
         };

@@ -4,8 +4,7 @@
 
 use super::file::FileReader;
 use super::member::reader::polled::Batch;
-use super::merge::{AtHand, MergedSource};
-use crate::clock;
+use super::merge::{self, AtHand, MergedSource};
 use crate::config::FileSource;
 use crate::error::Result;
 use crate::record::{Records, TopicPartition};
@@ -79,21 +78,11 @@ impl MergedFiles {
         if !is_ready {
             return Ok(());
         }
-        let clock = clock::wall_ms();
-        let at_hand = self.files.iter().enumerate().filter_map(|(index, file)| {
-            let rest = file.at_hand()?;
-            Some((rest.precedence(clock), index, rest))
-        });
-        let mut at_hand: Vec<_> = at_hand.collect();
-        at_hand.sort_by(|(one, ..), (other, ..)| one.cmp(other));
-        let Some((_, index, rest)) = at_hand.first() else {
-            return Ok(());
-        };
-        let other = at_hand.get(1).map(|(precedence, ..)| precedence);
-        // At least that one: it goes before the other.
-        let count = rest.count_before(other, self.files[*index].max_batch, clock).max(1);
-        let index = *index;
-        self.files[index].hand_over(count, batch);
+        let at_hand = self.files.iter().enumerate();
+        let at_hand = at_hand.filter_map(|(index, file)| Some((index, file.at_hand()?)));
+        if let Some((index, count)) = merge::next(at_hand) {
+            self.files[index].hand_over(count, batch);
+        }
         Ok(())
     }
 }
@@ -122,6 +111,7 @@ impl OpenFile {
             topic: &self.partition.topic,
             run: &self.run,
             at: self.handed_over,
+            most: self.max_batch,
         })
     }
 

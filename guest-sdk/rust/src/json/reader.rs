@@ -360,6 +360,7 @@ fn zeros(word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::chance::Chance;
     use serde::de::IgnoredAny;
 
     fn is_json(document: &[u8]) -> bool {
@@ -369,18 +370,6 @@ mod tests {
     /// serde_json skips text without looking whether it is UTF-8.
     fn serde_says(document: &[u8]) -> bool {
         std::str::from_utf8(document).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
-    }
-
-    /// A small generator with a fixed seed (xorshift), so that a failure comes again.
-    struct Chance(u64);
-
-    impl Chance {
-        fn below(&mut self, limit: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 % limit as u64) as usize
-        }
     }
 
     const SEEDS: [&str; 6] = [
@@ -399,11 +388,11 @@ mod tests {
         for round in 0..400_000 {
             let mut document = SEEDS[round % SEEDS.len()].as_bytes().to_vec();
             for _ in 0..chance.below(4) {
-                let at = chance.below(document.len());
+                let at = chance.below(document.len() as u64) as usize;
                 match chance.below(4) {
                     0 if document.len() > 1 => drop(document.remove(at)),
-                    1 => document.insert(at, alphabet[chance.below(alphabet.len())]),
-                    2 => document[at] = alphabet[chance.below(alphabet.len())],
+                    1 => document.insert(at, alphabet[chance.below(alphabet.len() as u64) as usize]),
+                    2 => document[at] = alphabet[chance.below(alphabet.len() as u64) as usize],
                     _ => document.truncate(at.max(1)),
                 }
             }

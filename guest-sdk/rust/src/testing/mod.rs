@@ -39,6 +39,8 @@ mod host;
 mod record;
 mod state;
 pub(crate) mod served;
+#[cfg(test)]
+pub(crate) mod chance;
 
 pub use host::Host;
 pub use record::{Output, Record};

@@ -25,7 +25,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The same where event time stands at another moment: keys may move to a task whose event time is behind.
+    /// The same while event time stands at another moment: keys may move to a task whose event time is behind.
     #[must_use]
     pub fn at_watermark(mut self, watermark: i64) -> Self {
         self.watermark = watermark;

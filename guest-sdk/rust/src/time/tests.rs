@@ -2,6 +2,7 @@
 
 use crate::bindings::sandbar::plugin::{batches, types};
 use crate::guest::{self, Slot};
+use crate::testing::chance::Chance;
 use crate::testing::{Host, Record};
 use crate::{
     Column, Event, Failure, Fired, List, Map, Outputs, Plugin, Postcard, Refusal, Stores, Timer, Timers, Value,
@@ -86,18 +87,6 @@ impl Plugin for Alarms {
     }
 }
 
-/// A small generator with a fixed seed (xorshift), so that a failure comes again.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
 #[derive(Debug, Clone)]
 enum Step {
     Push(Record),
@@ -107,7 +96,7 @@ enum Step {
 fn steps(chance: &mut Chance, count: usize) -> Vec<Step> {
     let mut watermark = 0;
     let word = |chance: &mut Chance, watermark: i64| {
-        let at = watermark - 8 + chance.below(30) as i64;
+        let at = watermark - 8 + chance.below(30);
         let name = ["late", "early"][chance.below(2) as usize];
         match chance.below(12) {
             0 => "refused".to_owned(),
@@ -118,7 +107,7 @@ fn steps(chance: &mut Chance, count: usize) -> Vec<Step> {
     (0..count)
         .map(|at| {
             if chance.below(3) == 0 {
-                watermark += chance.below(if at % 10 == 9 { 40 } else { 7 }) as i64;
+                watermark += chance.below(if at % 10 == 9 { 40 } else { 7 });
                 return Step::Advance(watermark);
             }
             let words: Vec<_> = (0..chance.below(4)).map(|_| word(chance, watermark)).collect();

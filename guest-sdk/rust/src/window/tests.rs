@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Aggregate, Avg, Collect, Count, Emit, First, Last, Max, Min, Span, Sum, WindowResult, Windowed, Windows};
+use crate::testing::chance::Chance;
 use crate::testing::{Host, Record};
 use crate::{Event, Fired, Outputs, Plugin, Refusal, Stores, dead_letter, skip};
 
@@ -96,18 +97,6 @@ impl Plugin for Viewed {
         } else {
             Ok(())
         }
-    }
-}
-
-/// A small generator with a fixed seed (xorshift), so that a failure comes again.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> i64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit) as i64
     }
 }
 

@@ -91,8 +91,7 @@ impl RecordQueue {
     /// What comes of a partition that is led here stays in its own queue, and librdkafka fetches no more than fits
     /// there. Nothing is lost: what is in this queue already still comes out of it.
     pub(crate) fn park(&mut self, topic: &str, partition: i32) {
-        let is_it = |(of, number): &(CString, i32)| of.to_bytes() == topic.as_bytes() && *number == partition;
-        if let Some(index) = self.led.iter().position(is_it)
+        if let Some(index) = place(&self.led, topic, partition)
             && self.forward(&self.led[index].0, partition, ptr::null_mut())
         {
             let parked = self.led.swap_remove(index);
@@ -102,8 +101,7 @@ impl RecordQueue {
 
     /// A partition that was parked is led here again, beginning with what came meanwhile.
     pub(crate) fn unpark(&mut self, topic: &str, partition: i32) {
-        let is_it = |(of, number): &(CString, i32)| of.to_bytes() == topic.as_bytes() && *number == partition;
-        if let Some(index) = self.parked.iter().position(is_it)
+        if let Some(index) = place(&self.parked, topic, partition)
             && self.forward(&self.parked[index].0, partition, self.queue.as_ptr())
         {
             let led = self.parked.swap_remove(index);
@@ -175,6 +173,11 @@ impl RecordQueue {
             wait = 0;
         }
     }
+}
+
+fn place(of: &[(CString, i32)], topic: &str, partition: i32) -> Option<usize> {
+    let is_it = |(name, number): &(CString, i32)| name.to_bytes() == topic.as_bytes() && *number == partition;
+    of.iter().position(is_it)
 }
 
 impl Drop for RecordQueue {

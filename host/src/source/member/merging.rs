@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::buffered_partition::BufferedPartition;
 use crate::clock;
 use crate::record::TopicPartition;
-use crate::source::merge::{AtHand, MergedSource};
+use crate::source::merge::{self, AtHand, MergedSource};
 
 /// Tells the end of a partition's log as far as it is known.
 pub(in crate::source) type KnownEnd<'a> = dyn Fn(&TopicPartition) -> Option<i64> + 'a;
@@ -90,7 +90,6 @@ impl Merging {
         known_end: Option<&KnownEnd<'_>>,
         most: usize,
     ) -> Option<(usize, usize)> {
-        let clock = clock::wall_ms();
         let mut at_hand = Vec::with_capacity(slots.len());
         for (index, slot) in slots {
             let source = &self.sources[slot.source];
@@ -101,8 +100,9 @@ impl Merging {
                         topic: &slot.at.topic,
                         run,
                         at: slot.handed_over,
+                        most,
                     };
-                    at_hand.push((rest.precedence(clock), *index, rest));
+                    at_hand.push((*index, rest));
                 }
                 None => {
                     let waits = |known_end: &KnownEnd<'_>| {
@@ -114,10 +114,6 @@ impl Merging {
                 }
             }
         }
-        at_hand.sort_by(|(one, ..), (other, ..)| one.cmp(other));
-        let (_, index, rest) = at_hand.first()?;
-        let other = at_hand.get(1).map(|(precedence, ..)| precedence);
-        // At least that one: it goes before the other.
-        Some((*index, rest.count_before(other, most, clock).max(1)))
+        merge::next(at_hand.into_iter())
     }
 }

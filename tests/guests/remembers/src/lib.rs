@@ -1,4 +1,4 @@
-//! Counts the records of a key in its own memory, where its state should be: a new instance begins at 1 again. A record
+//! Counts the records of a key in its own memory, and not in its state: a new instance begins at 1 again. A record
 //! that says `when` gets the host's clock instead.
 
 use sandbar_sdk::prelude::*;

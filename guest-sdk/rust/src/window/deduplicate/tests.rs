@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Deduplicated, Keep, Sighting};
+use crate::testing::chance::Chance;
 use crate::testing::{Host, Record};
 use crate::window::Span;
 use crate::{Description, Event, Fired, Outputs, Plugin, Refusal, Stores, skip};
@@ -52,18 +53,6 @@ impl Plugin for Once {
         self.seen.fire(fired, |last| {
             last.emit(fired.key(), out);
         })
-    }
-}
-
-/// A small generator with a fixed seed (xorshift), so that a failure comes again.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> i64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit) as i64
     }
 }
 

@@ -30,7 +30,7 @@ pub struct GapFill {
 /// An interval as it is put out.
 #[derive(Debug)]
 pub struct IntervalResult<'a> {
-    /// The time that the result should have: the record's or, where there is none, the interval's start; in
+    /// The time that the result should have: the record's or, if there is none, the interval's start; in
     /// milliseconds since 1970.
     pub time: i64,
     /// `None` is null.

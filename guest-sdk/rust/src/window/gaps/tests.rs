@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Fill, GapFill, IntervalResult};
+use crate::testing::chance::Chance;
 use crate::testing::{Host, Record};
 use crate::window::Span;
 use crate::{Event, Fired, NULL, Outputs, Plugin, Refusal, Stores, skip};
@@ -65,18 +66,6 @@ fn put(fired: &Fired, interval: &IntervalResult, out: &mut Outputs) {
         interval.is_gap(),
         interval.time == fired.at() + 1 - 10 && interval.headers().next().is_none()
     );
-}
-
-/// A small generator with a fixed seed (xorshift), so that a failure comes again.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> i64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit) as i64
-    }
 }
 
 /// A record's key, value and time; or event time moves.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Join, JoinKind, Joined, Pair};
+use crate::testing::chance::Chance;
 use crate::testing::{Host, Output, Record};
 use crate::window::{Span, Windows};
 use crate::{Description, Event, Fired, Keyed, Outputs, Plugin, Raw, Refusal, Stores, fail, skip};
@@ -77,18 +78,6 @@ impl Plugin for Pairs {
 
     fn fire(&mut self, fired: &Fired, out: &mut Outputs) -> Result<(), Refusal> {
         self.join.fire(fired, |pair| put(fired, pair, out))
-    }
-}
-
-/// A small generator with a fixed seed (xorshift), so that a failure comes again.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> i64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit) as i64
     }
 }
 
