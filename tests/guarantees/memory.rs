@@ -47,7 +47,7 @@ fn a_sink_that_stands_still_holds_the_reader_back() {
     eprintln!("a sink that stands still: {} MiB at most", highest >> 10);
     assert!(highest < LIMIT_KIB, "{} MiB", highest >> 10);
     let client = sink.client();
-    sandbar_tests::wait::until_true("all outputs arrive", seconds(60), || {
+    sandbar_tests::wait::until_true("all outputs arrive", seconds(180), || {
         client.bounds(&flow.output, 0, Isolation::Committed).1 >= RECORDS
     });
     assert!(run.memory_kib().1 < LIMIT_KIB);

@@ -280,3 +280,21 @@ fn an_input_that_stands_still_for_a_while_holds_the_other_up_for_no_longer() {
     });
     stop(run);
 }
+
+/// Flink's operators take the greatest watermark of their inputs once all are idle; else nothing would be told here,
+/// since what holds time back is idle last.
+#[test]
+fn which_input_is_idle_first_does_not_matter() {
+    let mut joined = Paired::new("order", 1, "max-out-of-orderness = \"0s\"");
+    joined.file.source += "\nidle-after = \"100ms\"";
+    joined.file.tables = joined
+        .file
+        .tables
+        .replace("[source.right]", "[source.right]\nidle-after = \"2s\"");
+    joined.send(0, 0, &[(10_000, 0), (20_000, 3)]);
+    let run = joined.file.run();
+    wait::until_true("who has no partner is told", seconds(90), || {
+        joined.shown() == [(Some(0), None)]
+    });
+    stop(run);
+}

@@ -198,16 +198,21 @@ impl Worker {
         Ok(member.least_of_others)
     }
 
-    /// Where a task's time is without a record: where its partitions that are not idle let it; if all are, where those
-    /// of other tasks are. `None`: it stands still.
+    /// Where a task's time is without a record: where its partitions that are not idle let it. If all are, none holds
+    /// it back: it is as far as any of them came, or where those of other tasks are. So it does not matter which of
+    /// them was idle first. `None`: it stands still.
     fn moved_by_others(&mut self, timed: &Timed, elsewhere: &HashMap<String, i64>) -> Result<Option<i64>> {
         let Some(state) = self.owned.state(&timed.task) else {
             return Ok(None);
         };
-        let active = timed.partitions.iter().filter(|(_, is_idle)| !is_idle);
-        let known = Watermarks::read(state, active.map(|(at, _)| at))?;
-        let least = known.partitions.iter().min().or_else(|| elsewhere.get(&timed.task));
-        Ok(least.copied().filter(|least| *least > known.task))
+        let known = Watermarks::read(state, timed.partitions.iter().map(|(at, _)| at))?;
+        let of_each = timed.partitions.iter().zip(&known.partitions);
+        let active = of_each
+            .filter(|((_, is_idle), _)| !is_idle)
+            .map(|(_, watermark)| watermark);
+        let furthest = || known.partitions.iter().chain(elsewhere.get(&timed.task)).max();
+        let moved = active.min().or_else(furthest);
+        Ok(moved.copied().filter(|moved| *moved > known.task))
     }
 
     /// Lets time move with an empty batch of one of the task's partitions.
