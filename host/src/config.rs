@@ -363,10 +363,22 @@ pub struct OperatorConfig {
     pub inputs: Vec<Input>,
     /// Handed to the plugin, as JSON text; empty if the file has none.
     pub config: String,
+    /// The place of that in the pipeline file, as an error shows it; empty if the file has none.
+    pub config_place: String,
     /// What happens to a record on which it fails.
     pub on_error: OnError,
     /// What it may use.
     pub limits: Limits,
+}
+
+impl OperatorConfig {
+    /// An error of its configuration, with the place in the pipeline file; another one as it is.
+    pub fn placed(&self, mut error: Error) -> Error {
+        if error.kind == Kind::Invalid && !self.config_place.is_empty() {
+            error.why = format!("{}\n{}", error.why, self.config_place);
+        }
+        error
+    }
 }
 
 /// How a record's partition follows from its key.

@@ -154,6 +154,27 @@ fn errors_are_one_json_object_for_a_program() {
 }
 
 #[test]
+fn a_configuration_that_its_plugin_does_not_take_is_told_with_its_place_in_the_file() {
+    let folder = Folder::new("sandbar-config-");
+    let plugin = process::component("window").display().to_string();
+    let pipeline = format!(
+        "name = \"files\"\n[source.in]\nfile = \"in.jsonl\"\n[operator.op]\nplugin = \"{plugin}\"\n\
+         inputs = [\"in\"]\nconfig = {{ window = {{ tumblin = \"10s\" }}, aggregates = {{ n = \"count\" }} }}\n\
+         [sink.out]\nfrom = [\"op\"]\nfile = \"-\"\n"
+    );
+    let file = folder.path().join("pipeline.toml");
+    std::fs::write(&file, pipeline).unwrap();
+    std::fs::write(folder.path().join("in.jsonl"), "{\"value\":1}\n").unwrap();
+    for verb in ["run", "check"] {
+        let ended = sandbar(&[verb, &file.display().to_string()]);
+        assert_eq!(ended.code, Some(3), "{}", ended.text);
+        for words in ["config/window", "{ tumbling }", "pipeline.toml:7:", "tumblin = \"10s\""] {
+            assert!(ended.text.contains(words), "{words}: {}", ended.text);
+        }
+    }
+}
+
+#[test]
 fn a_file_flows_to_a_file() {
     let folder = Folder::new("sandbar-files-");
     std::fs::write(

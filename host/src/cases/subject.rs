@@ -59,6 +59,7 @@ impl Subject {
             plugin: path.to_owned(),
             inputs: Vec::new(),
             config: String::new(),
+            config_place: String::new(),
             on_error: OnError::Fail,
             limits: Limits::default(),
         };

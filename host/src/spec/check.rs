@@ -97,6 +97,9 @@ fn operators(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config
                 .as_ref()
                 .map(|config| config.value.0.clone())
                 .unwrap_or_default(),
+            config_place: (raw.config.as_ref())
+                .and_then(|config| Some(scope.place(config.span.as_ref()?)))
+                .unwrap_or_default(),
             on_error: on_error(&name.value, raw, file, scope)?,
             limits: config::Limits {
                 memory_bytes: raw.limits.memory.value.0,

@@ -61,6 +61,7 @@ pub(crate) fn pipeline(sources: &[&str], operators: &[(&str, &[&str])], sinks: &
                 plugin: PathBuf::new(),
                 inputs: inputs.iter().map(|text| input(text)).collect(),
                 config: String::new(),
+                config_place: String::new(),
                 on_error: OnError::Fail,
                 limits: Limits::default(),
             })

@@ -183,7 +183,7 @@ impl Document {
     }
 
     /// `file:line:column: the line`, or the `--set`. A line that may hold a secret is not shown.
-    fn place(&self, span: &Span) -> String {
+    pub(in crate::spec) fn place(&self, span: &Span) -> String {
         let before = self.text.get(..span.start).unwrap_or(&self.text);
         let begin = before.rfind('\n').map_or(0, |at| at + 1);
         let line = self.text[begin..].lines().next().unwrap_or_default();

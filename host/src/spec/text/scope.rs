@@ -33,6 +33,11 @@ impl<'a> Scope<'a> {
         (path != Path::new("-")).then(|| self.path(path))
     }
 
+    /// A place of the file, with its line.
+    pub(in crate::spec) fn place(&self, span: &Span) -> String {
+        self.document.place(span)
+    }
+
     pub(in crate::spec) fn refuse(&self, span: Option<&Span>, what: impl Display, why: impl Display) -> Error {
         self.document.refuse(span, what, why)
     }
