@@ -303,7 +303,26 @@ impl<'a> CaseRun<'a> {
         self.process(place, source, &at, &moved_by, Records::default())
     }
 
+    /// A batch, and what it leaves of its last move of time; before that may be a restore.
     fn process(
+        &mut self,
+        place: CasePlace,
+        source: usize,
+        partition: &TopicPartition,
+        moved_by: &MovedBy,
+        records: Records,
+    ) -> Result<()> {
+        self.process_batch(place, source, partition, moved_by, records)?;
+        while let Some(owed) = self.engine.owed_time() {
+            if self.restores() {
+                self.restore()?;
+            }
+            self.process_batch(place, source, partition, &owed, Records::default())?;
+        }
+        Ok(())
+    }
+
+    fn process_batch(
         &mut self,
         place: CasePlace,
         source: usize,
@@ -495,12 +514,16 @@ fn engine(subject: &Subject, pipeline: &Arc<Pipeline>, routes: &[Route], variant
         Ok(operator)
     });
     let operators = operators.collect::<Result<_>>()?;
-    Tasks::new(
+    let tasks = Tasks::new(
         pipeline.clone(),
         routes.to_vec(),
         operators,
         Arc::new(Progress::default()),
-    )
+    )?;
+    Ok(match variant {
+        RunVariant::Cut { .. } => tasks.end_in_moves(),
+        _ => tasks,
+    })
 }
 
 /// A line of the runner's own.

@@ -16,8 +16,10 @@ pub(in crate::runtime) struct Piece {
     records: Records,
     /// The calls of the route that went beyond on its only record, and what their plugins did.
     beyond: Vec<(usize, String)>,
-    /// Its records are staged; what is left of it are timers.
+    /// Only timers fire in it: what was due before it began, or what is left of a piece whose records are staged.
     is_firing: bool,
+    /// A piece before it was staged.
+    is_later: bool,
     end_offset: i64,
 }
 
@@ -27,8 +29,13 @@ impl Piece {
         (self.from, self.to, self.of) = (0, records, records);
         self.records.clear();
         self.beyond.clear();
-        self.is_firing = false;
+        (self.is_firing, self.is_later) = (false, false);
         self.end_offset = i64::MAX;
+    }
+
+    /// The batch begins with a piece in which only what is due behind that offset fires, before its first record.
+    pub(in crate::runtime) fn fire_first(&mut self, offset: i64) {
+        (self.to, self.is_firing, self.end_offset) = (0, true, offset);
     }
 
     /// Whether it is the whole batch.
@@ -48,7 +55,7 @@ impl Piece {
 
     /// Whether a piece before it was staged.
     pub(in crate::runtime) fn is_later(&self) -> bool {
-        self.from > 0 || self.is_firing
+        self.is_later
     }
 
     /// Whether no record stands behind it.
@@ -63,7 +70,7 @@ impl Piece {
 
     /// It is staged, and timers are due still: they are the next piece.
     pub(in crate::runtime) fn fire(&mut self) {
-        self.is_firing = true;
+        (self.is_firing, self.is_later) = (true, true);
         self.beyond.clear();
         self.records.clear();
     }
@@ -96,9 +103,10 @@ impl Piece {
 
     /// The piece is staged: the next one is as long at most. `false`: there is none.
     pub(in crate::runtime) fn step(&mut self, batch: &Records) -> bool {
-        let count = self.to - self.from;
+        // Behind what fired before the first record all of them are tried.
+        let count = if self.to == 0 { self.of } else { self.to - self.from };
         (self.from, self.to) = (self.to, self.of.min(self.to + count));
-        self.is_firing = false;
+        (self.is_firing, self.is_later) = (false, true);
         self.beyond.clear();
         self.fill(batch);
         self.from < self.of
@@ -112,9 +120,13 @@ impl Piece {
 
     fn fill(&mut self, batch: &Records) {
         self.records.clear();
-        (self.from..self.to).for_each(|index| self.records.push_from(batch, index));
-        let last = self.records.offsets.last().filter(|_| !self.is_last());
-        self.end_offset = last.copied().unwrap_or(i64::MAX);
+        self.end_offset = match self.is_last() {
+            true => i64::MAX,
+            false => batch.offsets[self.to - 1],
+        };
+        if !self.is_whole() {
+            (self.from..self.to).for_each(|index| self.records.push_from(batch, index));
+        }
     }
 }
 

@@ -11,7 +11,9 @@
 //! What a batch changes in the state is kept once all of its outputs are staged, and undone if it comes to nothing.
 //! A batch of which more would become than a worker has memory for goes its way in pieces, for each of which that
 //! holds; and so it does if more timers are due than fire in one call: the piece's records are followed by pieces in
-//! which only timers fire.
+//! which only timers fire. What is due before the first record fires in such pieces too. If all that is left are the
+//! timers of its last move of time, and they change much or take long, the batch ends, so that it can be committed:
+//! the rest is a batch of its own (`owed_time`).
 
 use super::bad_times::{BadTimes, Judged};
 use super::gather::Gathering;
@@ -22,7 +24,7 @@ use crate::clock;
 use crate::config::{EventTime, OnBadTime, Pipeline, Source, TimeSettings};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, OperatorMetrics, Progress, SinkMetrics, WorkerMetrics};
-use crate::plugin::{Operator, Outcome, Stats};
+use crate::plugin::{Advance, Operator, Outcome, Stats};
 use crate::record::{Records, TopicPartition};
 use crate::sink::Writer;
 use crate::source::event_time::JsonPointer;
@@ -149,6 +151,11 @@ pub struct Tasks {
     overlay_bytes: usize,
     /// The same when the piece at hand began.
     overlay_bytes_of_piece: usize,
+    /// When the batch began, and how much it may change, in bytes, before it ends in its last move of time.
+    began: Instant,
+    most_changed: usize,
+    /// What the last batch left of its last move of time.
+    owed_time: Option<Advance>,
     /// The call that went beyond the memory that a batch may take, and how.
     pub(super) beyond: Option<(usize, String)>,
     metrics: WorkerMetrics,
@@ -208,11 +215,21 @@ impl Tasks {
             piece: Piece::default(),
             overlay_bytes: 0,
             overlay_bytes_of_piece: 0,
+            began: clock::now(),
+            most_changed: usize::try_from(pipeline.batch_bytes).unwrap_or(usize::MAX),
+            owed_time: None,
             beyond: None,
             routes,
             pipeline,
             progress,
         })
+    }
+
+    /// The same, but a batch ends in its last move of time whenever it can, as if it had changed much.
+    #[must_use]
+    pub fn end_in_moves(mut self) -> Self {
+        self.most_changed = 0;
+        self
     }
 
     /// Takes a batch of source `source` through its route and stages what comes out.
@@ -233,6 +250,10 @@ impl Tasks {
         self.judge_times(source, task.partition, records)?;
         self.begin_time(source, task, moved_by, records)?;
         self.piece.begin(records.len());
+        if let Some(offset) = self.time.moves_before(records) {
+            self.piece.fire_first(offset);
+        }
+        (self.began, self.owed_time) = (clock::now(), None);
         self.most_timers = self.max_batch[source];
         self.begin(task);
         self.overlay_bytes = task.overlay_bytes();
@@ -366,13 +387,19 @@ impl Tasks {
             (Ok(Done::Processed), None) => {
                 self.metrics.batch_bytes.record(self.taken(source, task) as f64);
                 let is_complete = self.time.is_complete(self.piece.end_offset());
-                if let (true, true, Some(state)) = (is_complete, self.piece.is_last(), &mut *task.state) {
-                    self.time.store(state);
+                let ends_here = !is_complete && self.piece.is_last() && self.ends_in_last_move(task);
+                match &mut *task.state {
+                    Some(state) if is_complete && self.piece.is_last() => self.time.store(state),
+                    Some(state) if ends_here => self.time.store_owed(state),
+                    _ => {}
                 }
                 task.keep();
                 self.time.keep();
                 self.overlay_bytes_of_piece = task.overlay_bytes();
-                if !is_complete {
+                if ends_here {
+                    self.owed_time = self.time.last_move();
+                    return Ok(Done::Processed);
+                } else if !is_complete {
                     self.piece.fire();
                 } else if self.piece.step(records) {
                     self.most_timers = self.max_batch[source];
@@ -390,6 +417,20 @@ impl Tasks {
         self.begin(task);
         self.cursor = BatchCursor::default();
         Ok(Done::Waiting)
+    }
+
+    /// What the batch that was processed left of its last move of time: it has to be done, in batches without records,
+    /// before anything else happens in the task. What was done so far may be committed before.
+    pub fn owed_time(&self) -> Option<MovedBy> {
+        let Advance { watermark, offset, .. } = self.owed_time?;
+        Some(MovedBy::Others { watermark, offset })
+    }
+
+    /// Whether the batch did much, or for long, and has nothing left but timers of its last move.
+    fn ends_in_last_move(&self, task: &BatchTask<'_>) -> bool {
+        let changed = task.overlay_bytes().saturating_sub(self.overlay_bytes);
+        let is_much = changed >= self.most_changed || clock::now().duration_since(self.began) >= TURN;
+        is_much && self.time.is_in_last_move()
     }
 
     fn go_on_with_piece(

@@ -8,6 +8,10 @@
 //! Always: a record is seen first, then time moves; it never goes back; an operator is moved on only once all timers of
 //! those before it have fired, so that what they put out is in time for it. What is known of time lies in the task's
 //! state, and so is as old as the committed positions, whatever happens.
+//!
+//! A move that many timers wait for need not be done in one batch: a batch may end in its last move, and what is kept
+//! says to where time has to go before anything else happens in the task. Operators begin that move anew, and find what
+//! has not fired.
 
 use crate::clock::LATEST_EVENT_TIME;
 use crate::config::TimeSettings;
@@ -76,8 +80,9 @@ struct CallReach {
 pub(super) struct TaskTime {
     /// Before the batch.
     watermark: i64,
-    /// The offset of the record before the batch's first, or what comes nearest.
+    /// The offset of the record before the batch's first, or what comes nearest, and that of its last.
     offset: i64,
+    last_offset: i64,
     moves: Vec<Advance>,
     /// What is kept once the batch is through: the partition's watermark and the task's.
     partition: Option<(Vec<u8>, i64)>,
@@ -104,9 +109,12 @@ impl TaskTime {
         let known = Watermarks::read(state, std::iter::once(partition).chain(others))?;
         let (mut own, others) = (known.partitions[0], known.partitions[1..].iter().min().copied());
         self.start(known.task, records.offsets.first().map_or(0, |first| first - 1));
+        self.last_offset = records.offsets.last().copied().unwrap_or(self.offset);
         let of_task = |own: i64| others.map_or(own, |others| own.min(others));
-        // Others held time back until they were done, or idle: it goes on before the first record.
-        self.move_to(of_task(own), self.offset);
+        // Others held time back until they were done, or idle, or a move was not done: it goes on before the first
+        // record.
+        let before_all = known.owed.map_or(of_task(own), |owed| owed.max(of_task(own)));
+        self.move_to(before_all, self.offset);
         let (mut stands, mut late) = (self.watermark.max(of_task(own)), 0);
         for (timestamp, offset) in records.timestamps.iter().zip(&records.offsets) {
             late += u64::from(*timestamp <= stands);
@@ -120,12 +128,18 @@ impl TaskTime {
         Ok(late)
     }
 
-    /// Time moves without a record: to `watermark`.
+    /// Time moves without a record: to `watermark`, or to where it has to go before.
     pub(super) fn begin_at(&mut self, state: &mut TaskState, watermark: i64, offset: i64) -> Result<()> {
         let known = Watermarks::read(state, std::iter::empty())?;
         self.start(known.task, offset);
-        self.move_to(watermark, offset);
+        self.move_to(known.owed.unwrap_or(watermark), offset);
         Ok(())
+    }
+
+    /// The offset behind which time moves before the batch's first record, if it does.
+    pub(super) fn moves_before(&self, records: &Records) -> Option<i64> {
+        let is_before = |first: &&Advance| records.offsets.first().is_some_and(|offset| first.offset < *offset);
+        Some(self.moves.first().filter(is_before)?.offset)
     }
 
     /// Time goes on behind the record of that offset, if it does.
@@ -141,13 +155,14 @@ impl TaskTime {
 
     /// The timers of the host's clock fire that are due by `now`.
     pub(super) fn begin_clock(&mut self, state: &mut TaskState, now: i64, offset: i64) -> Result<()> {
-        self.begin_at(state, i64::MIN, offset)?;
+        let known = Watermarks::read(state, std::iter::empty())?;
+        self.start(known.task, offset);
         self.clock = Some(now);
         Ok(())
     }
 
     fn start(&mut self, watermark: i64, offset: i64) {
-        (self.watermark, self.offset) = (watermark, offset);
+        (self.watermark, self.offset, self.last_offset) = (watermark, offset, offset);
         self.moves.clear();
         self.partition = None;
         self.clock = None;
@@ -243,6 +258,26 @@ impl TaskTime {
         self.calls.iter().all(is_there)
     }
 
+    /// Whether nothing is left to do but a move behind the batch's last record: it may be done in a batch of its own.
+    /// The clock's timers have no such place to go on from.
+    pub(super) fn is_in_last_move(&self) -> bool {
+        let stands = self.before_last_move();
+        let is_behind_all = self.moves.last().is_some_and(|last| last.offset >= self.last_offset);
+        is_behind_all && self.calls.iter().all(|call| call.passed >= stands)
+    }
+
+    /// Where time stood before the batch's last move.
+    fn before_last_move(&self) -> i64 {
+        match self.moves[..] {
+            [.., before, _last] => before.watermark,
+            _ => self.watermark,
+        }
+    }
+
+    pub(super) fn last_move(&self) -> Option<Advance> {
+        self.moves.last().copied()
+    }
+
     /// How far whatever reads from there may be moved.
     fn until(&self, from: RecordsFrom, end: i64) -> i64 {
         match from {
@@ -262,12 +297,30 @@ impl TaskTime {
     /// The batch is through: what is known of time from here on. The end of time is no watermark that is kept: what is
     /// read later would be late.
     pub(super) fn store(&self, state: &mut TaskState) {
+        self.store_partition(state);
+        if let Some(last) = self.kept_move() {
+            state.put(watermarks(), TASK, &last.to_le_bytes());
+        }
+    }
+
+    /// The same, and the last move is not done.
+    pub(super) fn store_owed(&self, state: &mut TaskState) {
+        self.store_partition(state);
+        if let Some(last) = self.kept_move() {
+            let known = [self.before_last_move().to_le_bytes(), last.to_le_bytes()];
+            state.put(watermarks(), TASK, known.as_flattened());
+        }
+    }
+
+    fn store_partition(&self, state: &mut TaskState) {
         if let Some((place, watermark)) = &self.partition {
             state.put(watermarks(), place, &watermark.to_le_bytes());
         }
-        if let Some(last) = self.moves.last().filter(|last| last.watermark < i64::MAX) {
-            state.put(watermarks(), TASK, &last.watermark.to_le_bytes());
-        }
+    }
+
+    fn kept_move(&self) -> Option<i64> {
+        let last = self.moves.last().map(|last| last.watermark);
+        last.filter(|last| *last < i64::MAX)
     }
 }
 
@@ -275,6 +328,8 @@ impl TaskTime {
 pub(crate) struct Watermarks {
     /// The task's; the least number there is: nothing moved it yet.
     pub(crate) task: i64,
+    /// To where it has to go before anything else happens, if a batch ended in its last move.
+    pub(crate) owed: Option<i64>,
     /// Those of the partitions that were asked for.
     pub(crate) partitions: Vec<i64>,
 }
@@ -289,11 +344,17 @@ impl Watermarks {
         keys.push(Some(TASK));
         partitions.for_each(|at| keys.push(Some(&place(at))));
         state.values(watermarks(), &keys, &mut found)?;
-        let watermark = |value: Option<&[u8]>| value.and_then(|value| value.try_into().ok()).map(i64::from_le_bytes);
-        let mut all = found.iter().map(|value| watermark(value).unwrap_or(i64::MIN));
+        // Of a task two, if the second is owed.
+        let number = |value: Option<&[u8]>, index: usize| {
+            let (numbers, _) = value?.as_chunks();
+            numbers.get(index).copied().map(i64::from_le_bytes)
+        };
+        let mut all = found.iter();
+        let task = all.next().flatten();
         Ok(Self {
-            task: all.next().unwrap_or(i64::MIN),
-            partitions: all.collect(),
+            task: number(task, 0).unwrap_or(i64::MIN),
+            owed: number(task, 1),
+            partitions: all.map(|value| number(value, 0).unwrap_or(i64::MIN)).collect(),
         })
     }
 }

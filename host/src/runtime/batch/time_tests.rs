@@ -69,25 +69,38 @@ fn pipeline(folder: &Path, max_batch: usize) -> Pipeline {
     pipeline
 }
 
+fn tasks(pipeline: &Arc<Pipeline>) -> Tasks {
+    let operators = pipeline.operators.iter();
+    let operators: Vec<Operator> = operators
+        .map(|of| plugin().operator(&of.name, "", of.limits).unwrap())
+        .collect();
+    let routes = topology::routes(pipeline, &[ports(), ports()]).unwrap();
+    Tasks::new(pipeline.clone(), routes, operators, Arc::new(Progress::default())).unwrap()
+}
+
 /// A task that is run.
 struct Run {
     folder: tempfile::TempDir,
     _home: StateDirectory,
     state: Option<TaskState>,
+    pipeline: Arc<Pipeline>,
     tasks: Tasks,
     writer: Writer,
     partition: TopicPartition,
+    /// Batches end in their last move whenever they can; the rest is done by somebody who knows the state alone.
+    ends_in_moves: bool,
 }
 
 impl Run {
     fn new(max_batch: usize) -> Self {
+        Self::of(max_batch, |_| {})
+    }
+
+    fn of(max_batch: usize, change: impl FnOnce(&mut Pipeline)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = StateDirectory::open(&folder.path().join("state"), 1 << 20).unwrap();
-        let pipeline = Arc::new(pipeline(folder.path(), max_batch));
-        let operators = pipeline.operators.iter();
-        let operators: Vec<Operator> = operators
-            .map(|of| plugin().operator(&of.name, "", of.limits).unwrap())
-            .collect();
+        let mut pipeline = pipeline(folder.path(), max_batch);
+        change(&mut pipeline);
         let sinks: Vec<_> = pipeline.sinks.iter().chain(&pipeline.dead_letters).cloned().collect();
         let options = sink::Options {
             queue_bytes: 1 << 20,
@@ -95,18 +108,49 @@ impl Run {
             transactional: None,
             files: Files::default(),
         };
-        let routes = topology::routes(&pipeline, &[ports(), ports()]).unwrap();
+        let pipeline = Arc::new(pipeline);
         Self {
             state: Some(home.task("in/0").unwrap()),
             _home: home,
-            tasks: Tasks::new(pipeline, routes, operators, Arc::new(Progress::default())).unwrap(),
+            tasks: tasks(&pipeline),
             writer: Writer::open(&sinks, &options).unwrap(),
             partition: TopicPartition::new("in", 0),
+            ends_in_moves: false,
+            pipeline,
             folder,
         }
     }
 
-    fn process(&mut self, records: &Records, moved_by: &MovedBy, mut gives_up: impl FnMut() -> bool) {
+    fn ending_in_moves(max_batch: usize) -> Self {
+        let run = Self::new(max_batch);
+        Self {
+            tasks: run.tasks.end_in_moves(),
+            ends_in_moves: true,
+            ..run
+        }
+    }
+
+    /// A batch, and what it leaves of its last move of time. How many batches that took.
+    fn process(&mut self, records: &Records, moved_by: &MovedBy, mut gives_up: impl FnMut() -> bool) -> usize {
+        self.process_batch(records, moved_by, &mut gives_up);
+        let mut batches = 1;
+        while let Some(mut owed) = self.tasks.owed_time() {
+            if self.ends_in_moves {
+                self.tasks = tasks(&self.pipeline).end_in_moves();
+                let known = Watermarks::read(self.state.as_mut().unwrap(), std::iter::empty()).unwrap();
+                if let (MovedBy::Others { watermark, .. }, Some(kept)) = (&mut owed, known.owed) {
+                    assert_eq!(*watermark, kept);
+                    // Whatever it is told.
+                    *watermark = i64::MAX;
+                }
+            }
+            self.process_batch(&Records::default(), &owed, &mut gives_up);
+            batches += 1;
+        }
+        batches
+    }
+
+    fn process_batch(&mut self, records: &Records, moved_by: &MovedBy, gives_up: &mut impl FnMut() -> bool) {
         loop {
             let mut records = records.clone();
             let mut task = BatchTask {
@@ -222,8 +266,12 @@ fn slice(records: &Records, from: usize, to: usize) -> Records {
 }
 
 /// What comes of records that are cut after each `next` of them.
-fn outcome(records: &Records, max_batch: usize, mut next: impl FnMut() -> usize, seed: u64) -> Vec<String> {
-    let (mut run, mut from, mut chance) = (Run::new(max_batch), 0, Chance(seed));
+fn outcome(records: &Records, max_batch: usize, next: impl FnMut() -> usize, seed: u64) -> Vec<String> {
+    outcome_of(Run::new(max_batch), records, next, seed)
+}
+
+fn outcome_of(mut run: Run, records: &Records, mut next: impl FnMut() -> usize, seed: u64) -> Vec<String> {
+    let (mut from, mut chance) = (0, Chance(seed));
     while from < records.len() {
         let to = records.len().min(from + next().max(1));
         run.process(&slice(records, from, to), &MovedBy::Records(vec![]), || {
@@ -263,4 +311,69 @@ fn results_depend_on_the_records_alone_however_they_are_cut() {
         let random = outcome(&records, 5, || chance.below(30) as usize, seed);
         assert_same(&random, &whole, &format!("seed {seed}, cut by chance"));
     }
+}
+
+#[test]
+fn a_batch_that_ends_in_its_last_move_leaves_what_any_other_can_go_on_with() {
+    for seed in 1..=12 {
+        let mut chance = Chance(seed);
+        let records = records(&mut chance, 120);
+        let whole = outcome(&records, 1000, || 1000, seed);
+        for (max_batch, cut) in [(1, 1), (1, 1000), (2, 50), (3, 7)] {
+            let how = format!("seed {seed}, calls of {max_batch}, batches of {cut}");
+            let ended = outcome_of(Run::ending_in_moves(max_batch), &records, || cut, seed);
+            assert_same(&ended, &whole, &how);
+        }
+    }
+}
+
+/// Records that set so many timers and are followed by a jump over all of them.
+fn jump(timers: i64) -> [Records; 2] {
+    let (mut setting, mut last) = (Records::default(), Records::default());
+    for at in 0..timers {
+        setting.keys.push(Some(format!("k{}", at % 4).as_bytes()));
+        setting.values.push(Some(format!("a:{}", 1000 + at).as_bytes()));
+        setting.timestamps.push(10);
+        setting.offsets.push(at);
+    }
+    last.keys.push(Some(b"k0"));
+    last.values.push(Some(b""));
+    last.timestamps.push(9000);
+    last.offsets.push(timers);
+    [setting, last]
+}
+
+#[test]
+fn a_jump_over_many_timers_is_as_many_batches_as_it_takes() {
+    let ([setting, last], records) = (jump(400), MovedBy::Records(Vec::new()));
+    let results = [usize::MAX, 4 << 10].map(|memory| {
+        let mut run = Run::of(20, |pipeline| pipeline.batch_bytes = memory as u64);
+        run.process(&setting, &records, || false);
+        run.state.as_mut().unwrap().apply("committed").unwrap();
+        let batches = run.process(&last, &records, || false);
+        (batches, run.result())
+    });
+    let [(one, whole), (many, cut)] = results;
+    assert_same(&cut, &whole, "little memory");
+    assert!(one == 1 && many > 2, "{one}, {many}");
+}
+
+/// What a record meets that was due before it takes nothing of the memory that the record may take.
+#[test]
+fn a_jump_before_a_record_does_not_count_against_it() {
+    let [setting, last] = jump(400);
+    let other = MovedBy::Records(vec![TopicPartition::new("in", 1)]);
+    let results = [usize::MAX, 4 << 10].map(|memory| {
+        let mut run = Run::of(20, |pipeline| pipeline.batch_bytes = memory as u64);
+        run.process(&setting, &other, || false);
+        run.process(&last, &other, || false);
+        // The other partition is done; the records of this one moved it over all timers before.
+        let mut next = last.clone();
+        next.offsets[0] += 1;
+        run.process(&next, &MovedBy::Records(Vec::new()), || false);
+        let dead = std::fs::read_to_string(run.folder.path().join("dead")).unwrap();
+        assert_eq!(dead, "", "with {memory} bytes");
+        run.result()
+    });
+    assert_same(&results[1], &results[0], "little memory");
 }

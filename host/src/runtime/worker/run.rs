@@ -7,6 +7,7 @@
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
 
 use super::shared::RunShared;
+use super::time::OwedTime;
 use crate::clock::{self, Interval};
 use crate::error::Result;
 use crate::metrics::{self, WorkerMetrics};
@@ -65,6 +66,8 @@ pub struct Worker {
     pub(in crate::runtime) reader_lost: Option<String>,
     pub(in crate::runtime) disconnected: bool,
     pub(in crate::runtime) waiting: Waiting,
+    /// What a batch left of its last move of time, if it was not taken back.
+    pub(super) owed_time: Option<OwedTime>,
     /// A part of a batch was put out, and the run ends without the rest: nothing may be committed any more.
     pub(in crate::runtime) is_torn: bool,
     pub(in crate::runtime) pulse: Arc<Pulse>,
@@ -119,6 +122,7 @@ impl Worker {
             reader_lost: None,
             disconnected: false,
             waiting: Waiting::Nothing,
+            owed_time: None,
             is_torn: false,
             pulse: shared.progress.pulses.add(),
             index,
@@ -153,6 +157,8 @@ impl Worker {
         while !self.shared.stop.is_requested() && !self.is_done() {
             if self.owned.is_restoring() {
                 self.bring_back()?;
+            } else if let Some(owed) = self.owed_time.take() {
+                self.go_on_with_time(&owed)?;
             } else {
                 self.turn()?;
                 if self.time_look.due() && !self.owned.is_restoring() {
@@ -230,8 +236,9 @@ impl Worker {
             // A file has no position that a batch given up could spoil.
             self.take_through(input, source, &moved_by)?;
         }
-        if is_at_end {
-            self.end_time(input)?;
+        // What fires in the end may be more than goes into one batch.
+        while is_at_end && !self.shared.stop.is_requested() && self.end_time(input)? {
+            self.poll_and_commit()?;
         }
         Ok(())
     }

@@ -31,7 +31,36 @@ struct Timed {
     partitions: Vec<(TopicPartition, bool)>,
 }
 
+/// A task's last move of time that is not done, put down to a partition of it.
+pub(super) struct OwedTime {
+    pub(super) input: usize,
+    /// Index in the pipeline's sources.
+    pub(super) source: usize,
+    pub(super) task: String,
+    pub(super) partition: TopicPartition,
+    /// That of the record that moved time.
+    pub(super) offset: i64,
+}
+
 impl Worker {
+    /// Goes on with a move of time, once what was done of it is committed if a commit is due.
+    pub(super) fn go_on_with_time(&mut self, owed: &OwedTime) -> Result<()> {
+        self.pulse.beat();
+        self.poll_and_commit()?;
+        // Whoever gets the task goes on with it, and what was taken back comes again with its records: the state knows.
+        let Some(state) = self.owned.state(&owed.task) else {
+            return Ok(());
+        };
+        let Some(watermark) = Watermarks::read(state, std::iter::empty())?.owed else {
+            return Ok(());
+        };
+        self.batch.records.clear();
+        self.batch.partition.clone_from(&owed.partition);
+        let offset = owed.offset;
+        self.take_through(owed.input, owed.source, &MovedBy::Others { watermark, offset })?;
+        Ok(())
+    }
+
     /// Moves the time of tasks whose partitions are idle, and fires the timers of the clock.
     pub(super) fn see_to_time(&mut self) -> Result<()> {
         for input in 0..self.inputs.len() {
@@ -51,9 +80,10 @@ impl Worker {
                     self.fire(input, &timed, MovedBy::Others { watermark, offset })?;
                 }
                 let now = clock::wall_ms();
-                if self
-                    .tasks
-                    .may_fire_by_clock(timed.source, now, self.owned.state(&timed.task))
+                if self.tasks.owed_time().is_none()
+                    && self
+                        .tasks
+                        .may_fire_by_clock(timed.source, now, self.owned.state(&timed.task))
                 {
                     let offset = timed.offset;
                     self.fire(input, &timed, MovedBy::Clock { now, offset })?;
@@ -206,6 +236,9 @@ impl Worker {
             return Ok(None);
         };
         let known = Watermarks::read(state, timed.partitions.iter().map(|(at, _)| at))?;
+        if known.owed.is_some() {
+            return Ok(known.owed);
+        }
         let of_each = timed.partitions.iter().zip(&known.partitions);
         let active = of_each
             .filter(|((_, is_idle), _)| !is_idle)
