@@ -259,6 +259,40 @@ fn windows_are_exact_on_one_process_three_and_one_again() {
     stop(first);
 }
 
+/// A jump over many windows is committed on the way: none waits for all, and each is there once.
+#[test]
+fn a_jump_over_many_windows_is_committed_on_the_way_whatever_dies() {
+    const KEYS: i64 = 30_000;
+    let mut windowed = Windowed::new("jump", 1, 1000, 0, "");
+    windowed.file.top += "\nbatch-memory = \"1MiB\"";
+    windowed.file.tables = windowed.file.tables.replace("100ms", "10ms");
+    let rows = || windowed.client.read(&windowed.output, Isolation::Committed);
+    for jump in 0..2 {
+        let at = 10_000 + jump * 10_000;
+        let record = |key: i64| Record::keyed(&windowed.input, &format!("key-{key}"), "").at(at);
+        windowed.send(&(0..KEYS).map(record).collect::<Vec<_>>());
+        windowed.send(&[Record::keyed(&windowed.input, "last", "").at(at + 5_000)]);
+        let before = rows().len();
+        let mut run = windowed.file.run();
+        wait::until_true("windows are closed", seconds(120), || {
+            assert!(run.is_running(), "{}", run.lines().join("\n"));
+            rows().len() > before
+        });
+        run.kill();
+    }
+    let mut run = windowed.file.run();
+    wait::until_true("each window is there once", seconds(120), || {
+        windowed.is_complete(false)
+    });
+    stop(run);
+    assert!(windowed.is_complete(false), "nothing came behind it");
+    // Between two transactions stands a marker.
+    let offsets: Vec<_> = rows().iter().map(|record| record.offset).collect();
+    let transactions = 1 + offsets.windows(2).filter(|pair| pair[1] > pair[0] + 1).count();
+    eprintln!("{} windows in {transactions} transactions", offsets.len());
+    assert!(transactions > 4, "{transactions}");
+}
+
 #[test]
 fn a_restore_goes_on_where_time_stood() {
     let windowed = Windowed::new("time-stays", 1, 1000, 0, "");

@@ -4,6 +4,7 @@
 //! batch that was given up half put out is never committed.
 
 mod limits;
+mod owed_time;
 mod shared;
 mod time;
 mod drain;

@@ -1,8 +1,8 @@
 //! One batch on its way: through the operators and sinks of its route, as a whole or not at all.
 
 use super::limits::STOP_BATCH_LIMIT;
+use super::owed_time::OwedTime;
 use super::run::{Waiting, Worker};
-use super::time::OwedTime;
 use crate::checkpoint::Event;
 use crate::clock;
 use crate::error::{Kind, Result};

@@ -6,8 +6,8 @@
 //!
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
 
+use super::owed_time::OwedTime;
 use super::shared::RunShared;
-use super::time::OwedTime;
 use crate::clock::{self, Interval};
 use crate::error::Result;
 use crate::metrics::{self, WorkerMetrics};

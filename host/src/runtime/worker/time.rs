@@ -1,6 +1,7 @@
 //! What moves the time of a worker's tasks while nothing is read: partitions that are idle, the end of a bounded input,
 //! and the clock.
 
+use super::owed_time::OwedTime;
 use super::run::Worker;
 use crate::clock::{self, Interval};
 use crate::error::Result;
@@ -29,17 +30,6 @@ struct Timed {
     source: usize,
     /// Its partitions, and which of them are idle.
     partitions: Vec<(TopicPartition, bool)>,
-}
-
-/// A task's last move of time that is not done, put down to a partition of it.
-pub(super) struct OwedTime {
-    pub(super) input: usize,
-    /// Index in the pipeline's sources.
-    pub(super) source: usize,
-    pub(super) task: String,
-    pub(super) partition: TopicPartition,
-    /// That of the record that moved time.
-    pub(super) offset: i64,
 }
 
 impl Worker {
