@@ -24,7 +24,7 @@ mod merged;
 mod starts;
 mod transfer;
 
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(180);
 
 pub(crate) fn kafka() -> Option<String> {
     let address = std::env::var("SANDBAR_TEST_KAFKA").ok();
