@@ -291,6 +291,9 @@ fn create(cluster: &Cluster, settings: &Settings) -> Result<Client> {
     let mut config = ClientConfig::new();
     // A connection that a wall between forgot is noticed, though nothing is sent on it.
     config.set("socket.keepalive.enable", "true");
+    // A partition whose queue is full is left out of a request. If all others are at their ends, the broker holds that
+    // request for as long as this, and the queue may be empty long before. Kafka's default is half a second.
+    config.set("fetch.wait.max.ms", "100");
     for (name, value) in cluster.client_properties() {
         config.set(name, value);
     }
