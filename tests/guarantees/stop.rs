@@ -50,6 +50,11 @@ fn wait_closed(windowed: &Windowed) {
     );
 }
 
+/// All windows are there. The markers of a transaction may come a moment behind the answer that it is committed.
+fn complete(windowed: &Windowed, what: &str) {
+    wait::until_true(what, seconds(60), || windowed.is_complete(true));
+}
+
 #[test]
 fn a_drain_closes_each_window_once_and_the_next_start_goes_on_behind_it() {
     let windowed = windowed("drained");
@@ -58,7 +63,7 @@ fn a_drain_closes_each_window_once_and_the_next_start_goes_on_behind_it() {
     assert!(!windowed.is_complete(true), "some stand open");
     let told = stopped(run, &file, &["--drain"]);
     assert_eq!(told["stopped"][0]["reason"], "drained", "{told}");
-    assert!(windowed.is_complete(true));
+    complete(&windowed, "all windows are there");
     let timers = process::run(&["state", "count", file.to_str().expect("a path"), "op", "-o", "json"]);
     let counts: Value = serde_json::from_str(&timers.text).expect("rows");
     assert!(
@@ -69,7 +74,7 @@ fn a_drain_closes_each_window_once_and_the_next_start_goes_on_behind_it() {
     windowed.send(&disorder(&windowed.input, 100_000, 1000, 20));
     let run = run_until_read(&windowed);
     stopped(run, &file, &["--drain"]);
-    assert!(windowed.is_complete(true));
+    complete(&windowed, "all windows are there");
 }
 
 #[test]
@@ -81,7 +86,7 @@ fn without_a_drain_windows_stay_open_and_a_restart_goes_on() {
     assert!(windowed.is_complete(false) && !windowed.is_complete(true));
     windowed.send(&disorder(&windowed.input, 3000, 1000, 20));
     stopped(run_until_read(&windowed), &file, &["--drain"]);
-    assert!(windowed.is_complete(true));
+    complete(&windowed, "all windows are there");
 }
 
 #[test]
@@ -102,7 +107,7 @@ fn a_savepoint_on_the_way_holds_the_open_windows_and_nothing_else_is_needed() {
     let run = Process::start(&[&["run", file_name, "--from", moved], &sets[..]].concat());
     wait_closed(&windowed);
     stopped(run, &file, &[&["--drain"], &sets[..]].concat());
-    assert!(windowed.is_complete(true), "those too that were open in the savepoint");
+    complete(&windowed, "those too that were open in the savepoint");
 }
 
 #[test]
@@ -131,7 +136,7 @@ fn a_process_that_dies_in_a_drain_closes_each_window_once_after_its_restart() {
         let mut run = windowed.file.run();
         run.wait_placed(4, seconds(60));
         stopped(run, &file, &["--drain"]);
-        assert!(windowed.is_complete(true), "{point}");
+        complete(&windowed, point);
     }
 }
 
@@ -144,7 +149,7 @@ fn one_of_two_processes_is_stopped_and_the_other_goes_on() {
     windowed.send(&disorder(&windowed.input, 3000, 1000, 20));
     wait_closed(&windowed);
     stopped(second, &windowed.file.write("-b"), &["--drain"]);
-    assert!(windowed.is_complete(true));
+    complete(&windowed, "all windows are there");
 }
 
 #[test]
@@ -207,7 +212,7 @@ fn over_http_a_run_is_drained_and_no_web_page_ends_it() {
     assert!(run.is_running() && windowed.is_complete(false));
     let told = stopped(run, &file, &["--drain", "--http", &address]);
     assert_eq!(told["stopped"][0]["process"], *address, "{told}");
-    assert!(windowed.is_complete(true));
+    complete(&windowed, "all windows are there");
     let told = stop_by(&file, &["--http", &address]);
     assert!(told.code == Some(1) && told.text.contains(&address), "{}", told.text);
 }

@@ -43,6 +43,11 @@ impl Piece {
         self.to - self.from == self.of && !self.is_firing
     }
 
+    /// Whether the batch's first record is in it; of an empty batch, whether it is the first.
+    pub(in crate::runtime) fn begins_with_the_first_record(&self) -> bool {
+        self.from == 0 && !self.is_firing
+    }
+
     /// Whether it is a record alone.
     pub(in crate::runtime) fn is_one_record(&self) -> bool {
         self.to - self.from == 1 && !self.is_firing

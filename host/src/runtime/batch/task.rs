@@ -350,7 +350,7 @@ impl Tasks {
         task.undo();
         self.time.undo();
         self.dead.clear();
-        if !self.has_put_out() {
+        if self.piece.begins_with_the_first_record() {
             self.bad_times.append_to(&mut self.dead);
         }
     }
@@ -419,8 +419,13 @@ impl Tasks {
         Ok(Done::Waiting)
     }
 
-    /// What the batch that was processed left of its last move of time: it has to be done, in batches without records,
-    /// before anything else happens in the task. What was done so far may be committed before.
+    /// Whether the batch that was processed left something of its last move of time.
+    pub fn owes_time(&self) -> bool {
+        self.owed_time.is_some()
+    }
+
+    /// What it left: that has to be done, in batches without records, before anything else happens in the task. What
+    /// was done so far may be committed before.
     pub fn owed_time(&self) -> Option<MovedBy> {
         let Advance { watermark, offset, .. } = self.owed_time?;
         Some(MovedBy::Others { watermark, offset })

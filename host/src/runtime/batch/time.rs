@@ -115,7 +115,7 @@ impl TaskTime {
         // record.
         let before_all = known.owed.map_or(of_task(own), |owed| owed.max(of_task(own)));
         self.move_to(before_all, self.offset);
-        let (mut stands, mut late) = (self.watermark.max(of_task(own)), 0);
+        let (mut stands, mut late) = (self.watermark.max(before_all), 0);
         for (timestamp, offset) in records.timestamps.iter().zip(&records.offsets) {
             late += u64::from(*timestamp <= stands);
             own = own.max(rule.watermark(*timestamp).unwrap_or(own));

@@ -142,6 +142,7 @@ impl Groups for Worker {
     }
 
     fn committed_by_transaction(&mut self, of: &InFlight) {
+        self.may_owe_time = true;
         for (number, input) in self.inputs.iter_mut().enumerate() {
             let WorkerInput::Kafka(member) = input else { continue };
             let of_input = of.covered.iter().filter(|of| of.input == number);

@@ -4,7 +4,6 @@
 //! batch that was given up half put out is never committed.
 
 mod limits;
-mod owed_time;
 mod shared;
 mod time;
 mod drain;

@@ -66,6 +66,7 @@ impl Worker {
             Polled::Assigned(placed) => {
                 member.finished = false;
                 self.owned.take(&member.task_ids, &placed)?;
+                self.may_owe_time = true;
                 let partitions: Vec<_> = placed.iter().map(|placed| placed.partition.clone()).collect();
                 member.idleness.assigned(&member.task_ids, &partitions, clock::now());
                 for placed in placed {

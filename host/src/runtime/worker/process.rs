@@ -1,7 +1,6 @@
 //! One batch on its way: through the operators and sinks of its route, as a whole or not at all.
 
 use super::limits::STOP_BATCH_LIMIT;
-use super::owed_time::OwedTime;
 use super::run::{Waiting, Worker};
 use crate::checkpoint::Event;
 use crate::clock;
@@ -68,15 +67,7 @@ impl Worker {
     pub(in crate::runtime) fn take_through(&mut self, input: usize, source: usize, moved_by: &MovedBy) -> Result<Done> {
         let task = self.inputs[input].task(&self.batch.partition);
         let done = self.take_through_as(input, source, &task, moved_by);
-        if let (Ok(Done::Processed), Some(MovedBy::Others { offset, .. })) = (&done, self.tasks.owed_time()) {
-            self.owed_time = Some(OwedTime {
-                input,
-                source,
-                task: task.clone(),
-                partition: self.batch.partition.clone(),
-                offset,
-            });
-        }
+        self.may_owe_time |= self.tasks.owes_time();
         let done = match done {
             Err(error) if self.checkpointing.is_some() || self.writer.has_refusals() => {
                 // A plugin is called before anything is put out; any other failure may leave a part of the batch there.

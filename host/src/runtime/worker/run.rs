@@ -6,7 +6,6 @@
 //!
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
 
-use super::owed_time::OwedTime;
 use super::shared::RunShared;
 use crate::clock::{self, Interval};
 use crate::error::Result;
@@ -66,8 +65,8 @@ pub struct Worker {
     pub(in crate::runtime) reader_lost: Option<String>,
     pub(in crate::runtime) disconnected: bool,
     pub(in crate::runtime) waiting: Waiting,
-    /// What a batch left of its last move of time, if it was not taken back.
-    pub(super) owed_time: Option<OwedTime>,
+    /// A task may have a move of time that is not done.
+    pub(in crate::runtime) may_owe_time: bool,
     /// A part of a batch was put out, and the run ends without the rest: nothing may be committed any more.
     pub(in crate::runtime) is_torn: bool,
     pub(in crate::runtime) pulse: Arc<Pulse>,
@@ -122,7 +121,7 @@ impl Worker {
             reader_lost: None,
             disconnected: false,
             waiting: Waiting::Nothing,
-            owed_time: None,
+            may_owe_time: false,
             is_torn: false,
             pulse: shared.progress.pulses.add(),
             index,
@@ -157,12 +156,12 @@ impl Worker {
         while !self.shared.stop.is_requested() && !self.is_done() {
             if self.owned.is_restoring() {
                 self.bring_back()?;
-            } else if let Some(owed) = self.owed_time.take() {
-                self.go_on_with_time(&owed)?;
             } else {
-                self.turn()?;
-                if self.time_look.due() && !self.owned.is_restoring() {
-                    self.see_to_time()?;
+                if !self.go_on_with_time()? {
+                    self.turn()?;
+                    if self.time_look.due() && !self.owned.is_restoring() {
+                        self.see_to_time()?;
+                    }
                 }
                 self.pulse.beat();
             }
@@ -223,8 +222,7 @@ impl Worker {
         if !is_draining {
             files.poll(&mut self.batch)?;
         }
-        *finished = is_draining || files.is_done();
-        let (source, is_at_end) = (self.batch.source, *finished);
+        let (source, is_at_end) = (self.batch.source, is_draining || files.is_done());
         if !self.batch.records.is_empty() {
             // The end of a file is the end of time for it, before the next record of another.
             let others = files
@@ -236,9 +234,12 @@ impl Worker {
             // A file has no position that a batch given up could spoil.
             self.take_through(input, source, &moved_by)?;
         }
-        // What fires in the end may be more than goes into one batch.
-        while is_at_end && !self.shared.stop.is_requested() && self.end_time(input)? {
-            self.poll_and_commit()?;
+        if is_at_end {
+            let has_fired = self.end_time(input)?;
+            if let WorkerInput::Files { finished, .. } = &mut self.inputs[input] {
+                // What fires in the end may be more than goes into one batch.
+                *finished = !has_fired;
+            }
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! What moves the time of a worker's tasks while nothing is read: partitions that are idle, the end of a bounded input,
 //! and the clock.
 
-use super::owed_time::OwedTime;
 use super::run::Worker;
 use crate::clock::{self, Interval};
 use crate::error::Result;
@@ -33,22 +32,33 @@ struct Timed {
 }
 
 impl Worker {
-    /// Goes on with a move of time, once what was done of it is committed if a commit is due.
-    pub(super) fn go_on_with_time(&mut self, owed: &OwedTime) -> Result<()> {
-        self.pulse.beat();
+    /// Goes on with a move of time that a batch left, this worker's or that of whoever had the task before, once what
+    /// was done of it is committed if a commit is due. Whether there was one.
+    pub(super) fn go_on_with_time(&mut self) -> Result<bool> {
+        if !self.may_owe_time {
+            return Ok(false);
+        }
         self.poll_and_commit()?;
-        // Whoever gets the task goes on with it, and what was taken back comes again with its records: the state knows.
-        let Some(state) = self.owned.state(&owed.task) else {
-            return Ok(());
-        };
-        let Some(watermark) = Watermarks::read(state, std::iter::empty())?.owed else {
-            return Ok(());
-        };
-        self.batch.records.clear();
-        self.batch.partition.clone_from(&owed.partition);
-        let offset = owed.offset;
-        self.take_through(owed.input, owed.source, &MovedBy::Others { watermark, offset })?;
-        Ok(())
+        // Whatever was given up meanwhile has no state here; whatever was taken back owes what it owed then.
+        for input in 0..self.inputs.len() {
+            for timed in self.timed_tasks(input) {
+                if let Some(watermark) = self.owed_time(&timed.task)? {
+                    let offset = timed.offset;
+                    self.fire(input, &timed, MovedBy::Others { watermark, offset })?;
+                    return Ok(true);
+                }
+            }
+        }
+        self.may_owe_time = self.owned.is_restoring();
+        Ok(false)
+    }
+
+    /// To where the time of a task has to go before anything else happens in it.
+    fn owed_time(&mut self, task: &str) -> Result<Option<i64>> {
+        match self.owned.state(task) {
+            Some(state) => Ok(Watermarks::read(state, std::iter::empty())?.owed),
+            None => Ok(None),
+        }
     }
 
     /// Moves the time of tasks whose partitions are idle, and fires the timers of the clock.
@@ -70,7 +80,7 @@ impl Worker {
                     self.fire(input, &timed, MovedBy::Others { watermark, offset })?;
                 }
                 let now = clock::wall_ms();
-                if self.tasks.owed_time().is_none()
+                if self.owed_time(&timed.task)?.is_none()
                     && self
                         .tasks
                         .may_fire_by_clock(timed.source, now, self.owned.state(&timed.task))
