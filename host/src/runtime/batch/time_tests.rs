@@ -353,9 +353,9 @@ fn a_jump_over_many_timers_is_as_many_batches_as_it_takes() {
         let batches = run.process(&last, &records, || false);
         (batches, run.result())
     });
-    let [(one, whole), (many, cut)] = results;
+    let [(_, whole), (many, cut)] = results;
     assert_same(&cut, &whole, "little memory");
-    assert!(one == 1 && many > 2, "{one}, {many}");
+    assert!(many > 2, "{many}");
 }
 
 /// What a record meets that was due before it takes nothing of the memory that the record may take.
