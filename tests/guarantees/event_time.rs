@@ -283,7 +283,7 @@ fn a_jump_over_many_windows_is_committed_on_the_way_whatever_dies() {
         // The rest of the jump is done before what the next process finds behind it.
         windowed.send(&(1..2_000).map(behind).collect::<Vec<_>>());
     }
-    let mut run = windowed.file.run();
+    let run = windowed.file.run();
     wait::until_true("each window is there once", seconds(120), || {
         windowed.is_complete(false)
     });
