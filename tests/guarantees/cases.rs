@@ -37,9 +37,9 @@ fn counts(values: &[u64]) -> String {
     values.iter().map(|value| format!("{{\"value\":{value}}}\n")).collect()
 }
 
-/// The plugins of the repository that have cases.
-fn with_cases() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(root().join("plugins")).unwrap();
+/// The folders in a folder of the repository that have cases.
+fn with_cases(folder: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap();
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     found.retain(|path| path.join("cases").is_dir());
     found.sort();
@@ -48,13 +48,23 @@ fn with_cases() -> Vec<PathBuf> {
 
 #[test]
 fn the_cases_of_every_plugin_come_out_however_they_are_cut_restored_killed_and_moved() {
-    let plugins = with_cases();
+    let plugins = with_cases("plugins");
     assert!(plugins.len() >= 5, "only {plugins:?} have cases");
     for plugin in plugins {
         let name = plugin.file_name().unwrap().to_string_lossy().into_owned();
         let component = process::component(&name).display().to_string();
         let ended = test(&plugin, &["--plugin", &component, "--matrix"]);
         assert_eq!(ended.code, Some(0), "{name}:\n{}", ended.text);
+    }
+}
+
+#[test]
+fn the_cases_of_every_example_come_out_however_its_pipeline_is_cut_restored_killed_and_moved() {
+    let examples = with_cases("examples");
+    assert!(examples.len() >= 3, "only {examples:?} have cases");
+    for example in examples {
+        let ended = test(&example, &["--matrix"]);
+        assert_eq!(ended.code, Some(0), "{}:\n{}", example.display(), ended.text);
     }
 }
 
