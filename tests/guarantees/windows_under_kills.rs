@@ -108,6 +108,7 @@ fn exact_whatever_dies(name: &str, by_time: fn() -> ByTime) {
         assert_eq!(owed.len(), PARTITIONS as usize, "each partition has records");
         wait::until_true("every result is there", seconds(240), || {
             assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
+            std::thread::sleep(Duration::from_millis(200));
             pipeline.is_complete(&owed)
         });
         stop(run);
@@ -115,7 +116,7 @@ fn exact_whatever_dies(name: &str, by_time: fn() -> ByTime) {
         let keys_kept: usize = owed.values().map(|owed| owed.keys_kept).sum();
         // The broker may tell the group of a commit a moment after its outputs are visible.
         wait::until_true("a timer for each key that has something open", seconds(60), || {
-            pipeline.timers("0") == Some(keys_kept as u64)
+            pipeline.timers() == Some(keys_kept as u64)
         });
         suffered.results += owed.values().map(|owed| owed.rows.len()).sum::<usize>();
         suffered.late += owed.values().map(|owed| owed.late.len()).sum::<usize>();

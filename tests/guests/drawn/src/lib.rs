@@ -57,7 +57,9 @@ struct Drawn {
 
 impl Plugin for Drawn {
     fn describe(description: Description) -> Description {
-        description.keeps_key()
+        description
+            .config_schema(r#"{ "type": "object", "properties": { "seed": { "type": "integer" } } }"#)
+            .keeps_key()
     }
 
     fn stores(stores: &mut Stores<Self>) {
