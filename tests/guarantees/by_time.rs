@@ -36,7 +36,7 @@ pub struct ByTime {
     is_in_order: bool,
 }
 
-pub const WINDOW: ByTime = ByTime {
+pub static WINDOW: ByTime = ByTime {
     plugin: "window",
     config: "{ window = { tumbling = \"200ms\" }, allowed-lateness = \"50ms\", \
              aggregates = { all = { collect = \"\" } } }",
@@ -52,7 +52,7 @@ pub const WINDOW: ByTime = ByTime {
     is_in_order: true,
 };
 
-pub const SESSIONS: ByTime = ByTime {
+pub static SESSIONS: ByTime = ByTime {
     plugin: "window",
     config: "{ window = { session = \"100ms\" }, aggregates = { all = { collect = \"\" } } }",
     inputs: 1,
@@ -61,7 +61,7 @@ pub const SESSIONS: ByTime = ByTime {
     is_in_order: true,
 };
 
-pub const JOIN: ByTime = ByTime {
+pub static JOIN: ByTime = ByTime {
     plugin: "join",
     config: "{ kind = \"outer\", within = { before = \"100ms\", after = \"200ms\" } }",
     inputs: 2,
@@ -100,7 +100,7 @@ fn windows(mut of: Recomputed, log: &[Record]) -> OwedRows {
 
 /// A pipeline with such an operator, and its topics.
 pub struct TimedTopics {
-    by_time: ByTime,
+    by_time: &'static ByTime,
     client: Client,
     inputs: Vec<String>,
     output: String,
@@ -109,7 +109,7 @@ pub struct TimedTopics {
 }
 
 impl TimedTopics {
-    pub fn new(by_time: ByTime) -> Self {
+    pub fn new(by_time: &'static ByTime) -> Self {
         let (kafka, name) = (Kafka::shared(), unique("by-time"));
         let client = kafka.client();
         let inputs: Vec<_> = (0..by_time.inputs).map(|input| format!("{name}-in{input}")).collect();
