@@ -38,6 +38,7 @@ pub use plugin::{BatchPlugin, Plugin};
 pub use refusal::{Failure, Refusal, dead_letter, fail, retry, skip};
 pub use serde;
 pub use serde_json;
+pub use state::expiring;
 pub use state::{Codec, Declared, List, Map, MapKey, Postcard, Raw, Scan, Store, Stores, Timed, Value};
 pub use time::{Fired, Keyed, Timer, Timers};
 pub use window::{deduplicate, join};
