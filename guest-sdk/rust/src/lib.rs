@@ -45,7 +45,7 @@ pub use window::{deduplicate, join};
 
 /// What nearly every plugin needs, for `use sandbar_sdk::prelude::*`.
 pub mod prelude {
-    pub use crate::json::{self, Pointer};
+    pub use crate::json::{self, LazyValue, Pointer};
     pub use crate::{
         Batch, BatchPlugin, Description, Event, Failure, Fired, Keyed, List, Map, NULL, Outputs, Plugin, Raw, Refusal,
         Stores, Timer, Timers, Value, dead_letter, fail, log, retry, skip,
