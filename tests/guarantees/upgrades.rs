@@ -1,5 +1,5 @@
-//! State and the plugins that come after the one that wrote it: what they cannot read stops them, and what is dropped
-//! is gone.
+//! State and the plugins that come after the one that wrote it: what they cannot read stops them, what is dropped is
+//! gone, and what gets a time to live goes on.
 
 use crate::flow::stop;
 use sandbar_tests::client::{Isolation, Record};
@@ -65,6 +65,27 @@ fn bytes_of_a_version_that_a_plugin_cannot_read_stop_it_also_at_the_second_upgra
     );
     counted.file.plugin = version(&counted, 3, 1);
     assert_eq!(put_out(&counted, counted.file.run(), 4)[3], "1");
+}
+
+#[test]
+fn what_a_plugin_wrote_before_it_had_a_time_to_live_lives_on_from_when_its_key_comes_next() {
+    const MINUTE: i64 = 60_000;
+    let mut counted = Counted::on(Kafka::shared(), "time-to-live", 1, 1);
+    let send = |counted: &Counted, rows: &[(&str, i64)]| {
+        let records = rows
+            .iter()
+            .map(|(key, minute)| Record::keyed(&counted.input, key, "").at(minute * MINUTE));
+        counted.client.producer().send(&records.collect::<Vec<_>>());
+    };
+    send(&counted, &[("a", 0), ("a", 1), ("b", 2)]);
+    assert_eq!(put_out(&counted, counted.file.run(), 3), ["1", "2", "1"]);
+    counted.file.plugin = component("forgets");
+    send(&counted, &[("a", 600), ("a", 659)]);
+    assert_eq!(put_out(&counted, counted.file.run(), 5)[3..], ["3", "4"]);
+    // The stamps and timers come from the store.
+    std::fs::remove_dir_all(counted.file.path("state").join("tasks")).unwrap();
+    send(&counted, &[("a", 718), ("c", 779), ("a", 780), ("b", 780)]);
+    assert_eq!(put_out(&counted, counted.file.run(), 9)[5..], ["5", "1", "1", "2"]);
 }
 
 fn run_dropping(counted: &Counted) -> Process {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::batch::NONE;
+use crate::json::LazyValue;
 use crate::{Batch, Refusal, dead_letter};
 
 /// A record as it came in. Copies nothing: everything is borrowed from the batch.
@@ -60,6 +61,14 @@ impl<'a> Event<'a> {
     pub fn json<T: Deserialize<'a>>(&self) -> Result<T, Refusal> {
         serde_json::from_slice(self.bytes()?)
             .map_err(|error| dead_letter(format!("the value is not the expected JSON: {error}")))
+    }
+
+    /// The value as JSON of which nothing is read until it is asked for; that it is JSON is checked.
+    ///
+    /// # Errors
+    /// A null value, or one that is not JSON, is a dead letter.
+    pub fn json_value(&self) -> Result<LazyValue<'a>, Refusal> {
+        LazyValue::new(self.bytes()?).map_err(|invalid| dead_letter(format!("the value is {invalid}")))
     }
 
     /// Event time in milliseconds since 1970.

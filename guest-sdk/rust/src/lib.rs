@@ -38,13 +38,14 @@ pub use plugin::{BatchPlugin, Plugin};
 pub use refusal::{Failure, Refusal, dead_letter, fail, retry, skip};
 pub use serde;
 pub use serde_json;
+pub use state::expiring;
 pub use state::{Codec, Declared, List, Map, MapKey, Postcard, Raw, Scan, Store, Stores, Timed, Value};
 pub use time::{Fired, Keyed, Timer, Timers};
 pub use window::{deduplicate, join};
 
 /// What nearly every plugin needs, for `use sandbar_sdk::prelude::*`.
 pub mod prelude {
-    pub use crate::json::{self, Pointer};
+    pub use crate::json::{self, LazyValue, Pointer};
     pub use crate::{
         Batch, BatchPlugin, Description, Event, Failure, Fired, Keyed, List, Map, NULL, Outputs, Plugin, Raw, Refusal,
         Stores, Timer, Timers, Value, dead_letter, fail, log, retry, skip,

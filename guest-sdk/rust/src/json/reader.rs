@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::pointer::Step;
 
-/// What is not JSON, or no JSON pointer, and where.
+/// What is not JSON, no JSON pointer, or not the value that was asked for, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid(String);
 
@@ -65,6 +65,7 @@ impl Flaw {
 /// The steps that are left to the wanted value; `None` if it cannot be reached from here.
 type Way<'p> = Option<&'p [Step]>;
 
+#[derive(Debug)]
 pub(super) struct Reader<'a> {
     document: &'a [u8],
     at: usize,
@@ -84,16 +85,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text of the value at the end of the steps.
-    pub(super) fn find(mut self, steps: &[Step]) -> Result<Option<&'a str>, Invalid> {
+    /// The value at the end of the steps: where it begins, and its text.
+    pub(super) fn find(mut self, steps: &[Step]) -> Result<Option<(usize, &'a str)>, Invalid> {
         self.whole(steps).map_err(|flaw| self.invalid(flaw))?;
         if self.high & HIGH_BITS != 0 {
             std::str::from_utf8(self.document).map_err(|error| Invalid(format!("not JSON: {error}")))?;
         }
         // A value starts and ends with an ASCII byte, so this cannot cut a character in two.
-        Ok(self
-            .found
-            .and_then(|place| std::str::from_utf8(&self.document[place]).ok()))
+        let text = |place: Range<usize>| Some((place.start, std::str::from_utf8(&self.document[place]).ok()?));
+        Ok(self.found.and_then(text))
     }
 
     fn invalid(&self, flaw: Flaw) -> Invalid {
@@ -337,6 +337,58 @@ impl<'a> Reader<'a> {
     #[inline]
     fn peek(&self) -> u8 {
         self.document.get(self.at).copied().unwrap_or(0)
+    }
+}
+
+/// Where the name of a part, with its quotes, and its value stand; an entry has no name.
+type PartPlace = (Range<usize>, Range<usize>);
+
+/// The members of an object, or the entries of an array, as they stand in a document that was checked.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    reader: Reader<'a>,
+    is_object: bool,
+    is_first: bool,
+}
+
+impl<'a> Parts<'a> {
+    /// Before the first part of the object or array that the text is, from its first bracket to its last.
+    pub(super) fn of(text: &'a str) -> Self {
+        let mut reader = Reader::new(text.as_bytes());
+        reader.at = 1;
+        Self {
+            reader,
+            is_object: text.starts_with('{'),
+            is_first: true,
+        }
+    }
+
+    fn next_part(&mut self) -> Result<Option<PartPlace>, Flaw> {
+        let (reader, close) = (&mut self.reader, if self.is_object { b'}' } else { b']' });
+        reader.space();
+        let is_over = match std::mem::take(&mut self.is_first) {
+            true => reader.took(close),
+            false => !reader.goes_on(close, Flaw::Value)?,
+        };
+        if is_over {
+            return Ok(None);
+        }
+        let name = match self.is_object {
+            true => reader.name().map(|(start, end, _)| start..end)?,
+            false => 0..0,
+        };
+        let start = reader.at;
+        reader.value(None, 0)?;
+        Ok(Some((name, start..reader.at)))
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = PartPlace;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // Behind the last bracket nothing follows, so what has ended stays so.
+        self.next_part().ok().flatten()
     }
 }
 

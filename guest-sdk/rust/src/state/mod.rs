@@ -12,6 +12,7 @@ mod list;
 mod map;
 mod map_key;
 mod reader;
+pub mod expiring;
 
 pub use codec::{Codec, Postcard, Raw};
 pub use list::List;

@@ -3,7 +3,7 @@
 use crate::bindings::sandbar::plugin::{batches, types};
 use crate::time::TimerField;
 use crate::window::{Aggregate, Windowed};
-use crate::{Batch, Column, Failure, Timer};
+use crate::{Batch, Column, Failure, Fired, Refusal, Timer};
 
 /// The stores of a plugin, declared by [`Plugin::stores`](crate::Plugin::stores).
 pub struct Stores<P> {
@@ -15,6 +15,8 @@ pub struct Stores<P> {
 /// A store as it is declared.
 pub struct Declared<P> {
     name: &'static str,
+    /// Stands behind the name if the store is another one's companion.
+    suffix: &'static str,
     kind: types::StoreKind,
     codec: &'static str,
     version: u32,
@@ -43,6 +45,15 @@ pub trait Kept: 'static {
     /// a firing.
     #[doc(hidden)]
     fn undo(&mut self, turn: u32);
+    /// A timer fires. True: it is one that the store sees to itself, and the plugin does not hear of it.
+    ///
+    /// # Errors
+    /// State cannot be read.
+    #[doc(hidden)]
+    fn fire(&mut self, fired: &Fired) -> Result<bool, Refusal> {
+        let _ = fired;
+        Ok(false)
+    }
     /// The call ends.
     ///
     /// # Errors
@@ -97,6 +108,7 @@ impl<P: 'static> Stores<P> {
         let at = self.all.len();
         self.all.push(Declared {
             name,
+            suffix: "",
             kind: S::KIND,
             codec: S::CODEC,
             version: 1,
@@ -120,6 +132,25 @@ impl<P: 'static> Stores<P> {
     pub fn timed<S: Timed>(&mut self, name: &'static str, field: fn(&mut P) -> &mut S) -> &mut Declared<P> {
         self.timers.push((name, Box::new(OfStore(field))));
         self.add(name, field)
+    }
+
+    /// Declares a store that has a timer, and a companion that is part of its field: a store of the same name with
+    /// `suffix` behind it.
+    pub(crate) fn timed_with<S: Timed, C: Store>(
+        &mut self,
+        name: &'static str,
+        field: fn(&mut P) -> &mut S,
+        suffix: &'static str,
+        companion: fn(&mut S) -> &mut C,
+    ) -> &mut Declared<P> {
+        let at = self.all.len();
+        self.timed(name, field);
+        let part = PartOf {
+            whole: field,
+            part: companion,
+        };
+        self.declare::<C>(name, Box::new(part)).suffix = suffix;
+        &mut self.all[at]
     }
 
     /// Declares a store that is part of the field that `whole` finds.
@@ -150,7 +181,7 @@ impl<P: 'static> Stores<P> {
         let stores = self.all.iter();
         stores
             .map(|store| types::Store {
-                name: store.name.to_owned(),
+                name: [store.name, store.suffix].concat(),
                 kind: store.kind,
                 codec: store.codec.to_owned(),
                 schema_version: store.version,
@@ -184,6 +215,16 @@ impl<P: 'static> Stores<P> {
         for store in &self.all {
             store.field.of(plugin).undo(turn);
         }
+    }
+
+    /// Whether one of the stores sees to the timer that fires.
+    pub(crate) fn fire(&self, plugin: &mut P, fired: &Fired) -> Result<bool, Refusal> {
+        for store in &self.all {
+            if store.field.of(plugin).fire(fired)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(crate) fn finish(&self, plugin: &mut P, into: &mut Changes) -> Result<(), Failure> {
@@ -236,6 +277,7 @@ impl<P> std::fmt::Debug for Declared<P> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Declared")
             .field("name", &self.name)
+            .field("suffix", &self.suffix)
             .field("kind", &self.kind)
             .field("codec", &self.codec)
             .field("version", &self.version)

@@ -1,6 +1,6 @@
 //! A single firing, borrowed from its batch.
 
-use super::queue::Due;
+use super::queue::{Due, Kind};
 use crate::{Batch, Timer};
 
 /// The turns of events have the numbers below.
@@ -11,19 +11,19 @@ const FIRST_TURN: u32 = 1 << 31;
 pub struct Fired<'a> {
     batch: &'a Batch,
     due: Due,
-    name: &'static str,
+    kind: Kind,
     watermark: i64,
     turn: u32,
 }
 
 impl<'a> Fired<'a> {
     /// The `nth` one of the call.
-    pub(super) fn new(batch: &'a Batch, due: Due, name: &'static str, watermark: i64, nth: u32) -> Self {
+    pub(super) fn new(batch: &'a Batch, due: Due, kind: Kind, watermark: i64, nth: u32) -> Self {
         let turn = FIRST_TURN | nth;
         Self {
             batch,
             due,
-            name,
+            kind,
             watermark,
             turn,
         }
@@ -39,7 +39,7 @@ impl<'a> Fired<'a> {
     /// The name by which the timer is declared.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.name
+        self.kind.name
     }
 
     /// The key that it was set for.
@@ -67,6 +67,15 @@ impl<'a> Fired<'a> {
     #[must_use]
     pub fn processing_time(&self) -> i64 {
         self.batch.processing_time()
+    }
+
+    /// Event time as this firing has it: the timer's own, since how much further it is the host's cuts decide; of a
+    /// timer on the host's clock where it stands.
+    pub(super) fn event_time(&self) -> i64 {
+        match self.kind.is_event_time {
+            true => self.due.at,
+            false => self.watermark,
+        }
     }
 
     #[inline]

@@ -17,6 +17,11 @@ pub trait Keyed: sealed::Sealed {
     /// The number of its turn in the call: what a refused turn wrote is taken back by it.
     #[doc(hidden)]
     fn turn(&self) -> u32;
+
+    /// Event time as this turn has it, in milliseconds since 1970: a record's own time, or where event time stands if
+    /// that is later; the time that a timer was set to.
+    #[doc(hidden)]
+    fn event_time(&self) -> i64;
 }
 
 mod sealed {
@@ -41,6 +46,11 @@ impl Keyed for Event<'_> {
     fn turn(&self) -> u32 {
         self.index() as u32
     }
+
+    #[inline]
+    fn event_time(&self) -> i64 {
+        self.timestamp().max(self.watermark())
+    }
 }
 
 impl Keyed for Fired<'_> {
@@ -57,5 +67,10 @@ impl Keyed for Fired<'_> {
     #[inline]
     fn turn(&self) -> u32 {
         Fired::turn(self)
+    }
+
+    #[inline]
+    fn event_time(&self) -> i64 {
+        Fired::event_time(self)
     }
 }

@@ -50,9 +50,9 @@ pub(super) struct Queue<'a> {
 
 /// A timer as it is declared.
 #[derive(Debug, Clone, Copy)]
-struct Kind {
-    name: &'static str,
-    is_event_time: bool,
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) is_event_time: bool,
     /// Its place among the names.
     rank: usize,
 }
@@ -101,11 +101,7 @@ impl<'a> Queue<'a> {
         queue
     }
 
-    pub(super) fn name(&self, timer: Due) -> &'static str {
-        self.kind(timer).name
-    }
-
-    fn kind(&self, timer: Due) -> Kind {
+    pub(super) fn kind(&self, timer: Due) -> Kind {
         self.kinds[usize::from(timer.timer)]
     }
 

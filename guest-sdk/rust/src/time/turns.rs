@@ -111,15 +111,19 @@ impl<P: Plugin> Call<'_, P> {
     }
 
     fn fire(&mut self, due: Due, out: &mut Outputs) -> Result<(), Failure> {
-        let name = self.queue.name(due);
-        let fired = Fired::new(self.batch, due, name, self.watermark, self.fired);
+        let fired = Fired::new(self.batch, due, self.queue.kind(due), self.watermark, self.fired);
         self.fired += 1;
         let cause = match self.moved.checked_sub(1) {
             Some(advance) => BY_ADVANCE + advance as u32,
             None => BEFORE_ALL,
         };
         out.at_firing(&fired, cause);
-        match self.plugin.fire(&fired, out) {
+        let answer = match self.stores.fire(self.plugin, &fired) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.plugin.fire(&fired, out),
+            Err(refusal) => Err(refusal),
+        };
+        match answer {
             Ok(()) => self.keep_timers(),
             Err(Refusal::Skip(_)) => {
                 out.take_back();

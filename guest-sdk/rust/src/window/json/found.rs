@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::{Raw, compact};
+use crate::json::{LazyValue, compact};
 use crate::{Refusal, dead_letter};
 
 /// What a pointer met that is neither missing nor null.
@@ -32,7 +32,7 @@ pub(super) enum Number {
 
 impl Found {
     /// Reads what stands there; `None`: it does not count. `wants_text` says whether more than numbers is asked for.
-    pub(super) fn read(raw: Raw<'_>, wants_text: bool) -> Result<Option<Self>, Refusal> {
+    pub(super) fn read(raw: LazyValue<'_>, wants_text: bool) -> Result<Option<Self>, Refusal> {
         let text = raw.text();
         let what = match text.as_bytes() {
             b"null" => return Ok(None),
@@ -40,7 +40,7 @@ impl Found {
             [b'"', ..] if wants_text => {
                 let text = raw
                     .to()
-                    .ok_or_else(|| dead_letter("a text has an escape that is no character"))?;
+                    .map_err(|_| dead_letter("a text has an escape that is no character"))?;
                 What::Text(text)
             }
             [b'"', ..] => What::Text(String::new()),

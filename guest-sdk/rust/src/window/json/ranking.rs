@@ -5,7 +5,7 @@ use std::cmp::{Ordering, Reverse};
 use serde::{Deserialize, Serialize};
 
 use super::found::Number;
-use crate::json::{Pointer, Raw};
+use crate::json::{LazyValue, Pointer};
 use crate::{Event, Refusal, dead_letter, fail};
 
 /// `"/price"`, or several pointers with the order of each: `[["/price", "descending"], ["/at", "ascending"]]`. As a
@@ -115,14 +115,14 @@ impl Column {
         })
     }
 
-    fn read(&self, raw: Raw<'_>) -> Result<Option<SortKey>, Refusal> {
+    fn read(&self, raw: LazyValue<'_>) -> Result<Option<SortKey>, Refusal> {
         let text = raw.text();
         let value = match text.as_bytes() {
             b"null" => return Ok(None),
             [b'-' | b'0'..=b'9', ..] => Comparable::Number(Number::read(text)?),
             [b'"', ..] => {
                 let text = raw.to();
-                Comparable::Text(text.ok_or_else(|| dead_letter("a text has an escape that is no character"))?)
+                Comparable::Text(text.map_err(|_| dead_letter("a text has an escape that is no character"))?)
             }
             _ => {
                 let at = &self.text;
