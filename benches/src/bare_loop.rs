@@ -26,8 +26,8 @@ pub(crate) enum Job {
     Filter,
     /// Puts out how many records the key has had.
     Count(HashMap<Vec<u8>, u64>),
-    /// Puts out count and sum of `ms` of each ten seconds of event time of a key, once they are over. Its outputs are in
-    /// transactions, one a second, with the positions.
+    /// Puts out count and sum of `ms` of each ten seconds of event time of a key, once they are over. Its outputs are
+    /// in transactions, one a second, with the positions.
     Windows(OpenWindows),
 }
 
@@ -54,23 +54,8 @@ pub(crate) fn run(brokers: &str, from: &str, to: &str, mut job: Job, begins: &[i
         .set("fetch.queue.backoff.ms", "2")
         .create()
         .expect("a consumer");
-    let mut settings = ClientConfig::new();
-    settings
-        .set("bootstrap.servers", brokers)
-        .set("compression.codec", "lz4")
-        .set("enable.idempotence", "true")
-        .set("linger.ms", "5")
-        .set("partitioner", "murmur2_random")
-        .set("queue.buffering.max.messages", "500000");
     let is_transactional = matches!(job, Job::Windows(_));
-    if is_transactional {
-        settings.set("transactional.id", format!("bare-loop-{to}"));
-    }
-    let producer: BaseProducer = settings.create().expect("a producer");
-    if is_transactional {
-        producer.init_transactions(LIMIT).expect("the transactions' id");
-        producer.begin_transaction().expect("a transaction");
-    }
+    let producer = producer(brokers, is_transactional.then(|| format!("bare-loop-{to}")));
     let (mut next, ends) = assign(&consumer, from, begins);
     let queue = forward(&consumer, from);
     let mut messages = vec![std::ptr::null_mut(); BATCH];
@@ -114,6 +99,27 @@ pub(crate) fn run(brokers: &str, from: &str, to: &str, mut job: Job, begins: &[i
     }
     // Nothing is left to close in good order.
     std::process::exit(0);
+}
+
+/// With an id a transaction has begun.
+fn producer(brokers: &str, transactional_id: Option<String>) -> BaseProducer {
+    let mut settings = ClientConfig::new();
+    settings
+        .set("bootstrap.servers", brokers)
+        .set("compression.codec", "lz4")
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "5")
+        .set("partitioner", "murmur2_random")
+        .set("queue.buffering.max.messages", "500000");
+    if let Some(id) = &transactional_id {
+        settings.set("transactional.id", id);
+    }
+    let producer: BaseProducer = settings.create().expect("a producer");
+    if transactional_id.is_some() {
+        producer.init_transactions(LIMIT).expect("the transactions' id");
+        producer.begin_transaction().expect("a transaction");
+    }
+    producer
 }
 
 fn assign(consumer: &BaseConsumer, topic: &str, begins: &[i64]) -> (Vec<i64>, Vec<i64>) {

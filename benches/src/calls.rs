@@ -1,8 +1,8 @@
 //! What a plugin's call costs a record: `sandbar-call-bench [RECORDS [PLUGIN…]]`, after `make plugins`.
 //!
 //! Batches of 1,000 records of some 110 bytes, keys drawn evenly, 10,000 records a second of event time with up to 5 s
-//! of disorder. `window` and `join` have 10,000 keys and a million: with 10,000 a window of 10 s has ten records of each
-//! key, with a million one of 100 s has one; a record of `join` has one partner every other time. State is kept after
+//! of disorder. `window` and `join` have 10,000 keys and a million: with 10,000 a window of 10 s has ten records of
+//! each key, with a million one of 100 s has one; every other left record of `join` has a partner. State is kept after
 //! each batch and applied every 100,000 records. Best of three rounds, behind one that is not counted; "call" is the
 //! guest with the copies into and out of it. With less than a million records a round does not close each window.
 
@@ -25,6 +25,8 @@ const ROUNDS: usize = 3;
 const RECORDS_PER_MS: u64 = 10;
 const DISORDER_MS: u64 = 5_000;
 const FIRST_MS: i64 = 1_700_000_000_000;
+
+const PAD: &str = "abcdefghijklmnopqrstuvwxyzabcdef";
 
 /// What is measured.
 struct Case {
@@ -199,9 +201,7 @@ impl Input {
                 self.index as i64,
                 FIRST_MS + (self.index / RECORDS_PER_MS) as i64 - behind,
             );
-            let value = format!(
-                r#"{{"user":"u{user}","page":"/p/{page}","ms":{ms},"at":{timestamp},"pad":"abcdefghijklmnopqrstuvwxyzabcdef"}}"#
-            );
+            let value = format!(r#"{{"user":"u{user}","page":"/p/{page}","ms":{ms},"at":{timestamp},"pad":"{PAD}"}}"#);
             self.records.keys.push(Some(format!("u{user}").as_bytes()));
             self.records.values.push(Some(value.as_bytes()));
             self.records.timestamps.push(timestamp);

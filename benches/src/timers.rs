@@ -1,8 +1,8 @@
 //! What timers cost: `sandbar-bench timers [PENDING [DUE]]`.
 //!
 //! First many pending ones in a task's state, without Kafka: what each takes to be set and to fire, and what memory all
-//! of them take. Then a jump of event time, in a pipeline on Kafka: as many windows as `DUE` are open in one task, one a
-//! key, and one record makes all of them due, once with a tenth of them and once with all.
+//! of them take. Then a jump of event time, in a pipeline on Kafka: as many windows as `DUE` are open in one task, one
+//! a key, and one record makes all of them due, once with a tenth of them and once with all.
 
 use crate::jobs::{self, Between};
 use crate::measure::Usage;
@@ -30,7 +30,7 @@ pub(crate) fn run(pending: usize, due: usize) {
     let kafka = Kafka::start(1);
     pin(&kafka, KAFKA_CORE);
     println!(
-        "| timers due at once | s | CPU-s | ns each | RSS MiB before | peak MiB | calls | longest call | calls cut short \
+        "| timers due at once | s | CPU-s | ns each | RSS MiB before | peak MiB | calls | longest call | faults \
          | rebalances |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
