@@ -31,8 +31,8 @@ pub(crate) fn run(pending: usize, due: usize) {
     let kafka = Kafka::start(1);
     pin(&kafka, KAFKA_CORE);
     println!(
-        "| timers due at once | records behind | s | CPU-s | ns each | RSS MiB before | peak MiB | calls | longest call \
-         | faults | rebalances |"
+        "| timers due at once | records behind | s | CPU-s | ns each | RSS MiB before | peak MiB | calls \
+         | longest call | faults | rebalances |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for (due, behind) in [(due / 10, 0), (due, 0), (due, BATCH / 10)] {
