@@ -13,7 +13,7 @@ export KAFKA_VERSION
 RECORDS ?= 5000000
 ROUNDS ?= 3
 
-.PHONY: help build bench bench-restore test one test-all torture deny
+.PHONY: help build bench bench-restore bench-timers test one test-all torture deny
 .PHONY: setup system-packages rust-parts kafka-libs clients
 .DEFAULT_GOAL := help
 
@@ -28,6 +28,7 @@ help:
 	@echo "                SANDBAR_SEED)"
 	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up, each with its goal"
 	@echo "make bench-restore  a start with 1 GiB of state: with its local files, and without"
+	@echo "make bench-timers  ten million timers pending, and a record that makes a million due at once"
 	@echo "make build      target/release/sandbar"
 	@echo "make plugins    target/plugins/NAME.wasm of everything under plugins/"
 	@echo "make setup      installs what is missing for the above, and says what"
@@ -64,6 +65,10 @@ MIB ?= 1024
 bench-restore: setup build plugins
 	$(CARGO) build --release $(BENCHES)
 	target/release/sandbar-bench restore $(MIB)
+
+bench-timers: setup build plugins
+	$(CARGO) build --release $(BENCHES)
+	target/release/sandbar-bench timers
 
 test-all: export SANDBAR_GUARANTEES_MINUTES = 240
 test-all: export SANDBAR_KILLS = 50

@@ -3,6 +3,7 @@
 //! builds on librdkafka.
 #![expect(unsafe_code, reason = "librdkafka's batch calls have no safe wrapper")]
 
+use crate::bare_windows::OpenWindows;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 const PARTITIONS: i32 = 4;
 const BATCH: usize = 1000;
+/// Of a request for a transaction.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What it does with a record.
 pub(crate) enum Job {
@@ -23,6 +26,9 @@ pub(crate) enum Job {
     Filter,
     /// Puts out how many records the key has had.
     Count(HashMap<Vec<u8>, u64>),
+    /// Puts out count and sum of `ms` of each ten seconds of event time of a key, once they are over. Its outputs are
+    /// in transactions, one a second, with the positions.
+    Windows(OpenWindows),
 }
 
 impl Job {
@@ -30,6 +36,7 @@ impl Job {
         match name {
             "filter" => Self::Filter,
             "count-by-key" => Self::Count(HashMap::new()),
+            "window" => Self::Windows(OpenWindows::default()),
             _ => Self::Pass,
         }
     }
@@ -47,15 +54,8 @@ pub(crate) fn run(brokers: &str, from: &str, to: &str, mut job: Job, begins: &[i
         .set("fetch.queue.backoff.ms", "2")
         .create()
         .expect("a consumer");
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("compression.codec", "lz4")
-        .set("enable.idempotence", "true")
-        .set("linger.ms", "5")
-        .set("partitioner", "murmur2_random")
-        .set("queue.buffering.max.messages", "500000")
-        .create()
-        .expect("a producer");
+    let is_transactional = matches!(job, Job::Windows(_));
+    let producer = producer(brokers, is_transactional.then(|| format!("bare-loop-{to}")));
     let (mut next, ends) = assign(&consumer, from, begins);
     let queue = forward(&consumer, from);
     let mut messages = vec![std::ptr::null_mut(); BATCH];
@@ -83,12 +83,43 @@ pub(crate) fn run(brokers: &str, from: &str, to: &str, mut job: Job, begins: &[i
         producer.poll(Duration::ZERO);
         if drained.elapsed() > Duration::from_secs(1) {
             drain(&producer);
+            if is_transactional {
+                commit(&producer, &consumer, from, &next);
+                producer.begin_transaction().expect("a transaction");
+            }
             drained = Instant::now();
         }
     }
+    if let Job::Windows(windows) = &mut job {
+        windows.close_all(|key, value, timestamp| send(&producer, to, key, value, timestamp));
+    }
     drain(&producer);
+    if is_transactional {
+        commit(&producer, &consumer, from, &next);
+    }
     // Nothing is left to close in good order.
     std::process::exit(0);
+}
+
+/// With an id a transaction has begun.
+fn producer(brokers: &str, transactional_id: Option<String>) -> BaseProducer {
+    let mut settings = ClientConfig::new();
+    settings
+        .set("bootstrap.servers", brokers)
+        .set("compression.codec", "lz4")
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "5")
+        .set("partitioner", "murmur2_random")
+        .set("queue.buffering.max.messages", "500000");
+    if let Some(id) = &transactional_id {
+        settings.set("transactional.id", id);
+    }
+    let producer: BaseProducer = settings.create().expect("a producer");
+    if transactional_id.is_some() {
+        producer.init_transactions(LIMIT).expect("the transactions' id");
+        producer.begin_transaction().expect("a transaction");
+    }
+    producer
 }
 
 fn assign(consumer: &BaseConsumer, topic: &str, begins: &[i64]) -> (Vec<i64>, Vec<i64>) {
@@ -123,6 +154,8 @@ fn forward(consumer: &BaseConsumer, topic: &str) -> *mut rd::rd_kafka_queue_t {
 fn pass(producer: &BaseProducer, to: &str, message: &rd::rd_kafka_message_t, job: &mut Job) {
     // SAFETY: librdkafka gives pointer and length of the key and the value; the message is alive.
     let (key, value) = unsafe { (bytes(message.key, message.key_len), bytes(message.payload, message.len)) };
+    // SAFETY: the message is alive; a null type pointer is allowed.
+    let timestamp = unsafe { rd::rd_kafka_message_timestamp(message, std::ptr::null_mut()) };
     let counted;
     let value = match job {
         Job::Pass => value,
@@ -137,9 +170,15 @@ fn pass(producer: &BaseProducer, to: &str, message: &rd::rd_kafka_message_t, job
             counted = count.to_string();
             counted.as_bytes()
         }
+        Job::Windows(windows) => {
+            let put = |key: &[u8], value: &[u8], timestamp| send(producer, to, key, value, timestamp);
+            return windows.add(message.partition as usize, key, timestamp, slow(value), put);
+        }
     };
-    // SAFETY: the message is alive; a null type pointer is allowed.
-    let timestamp = unsafe { rd::rd_kafka_message_timestamp(message, std::ptr::null_mut()) };
+    send(producer, to, key, value, timestamp);
+}
+
+fn send(producer: &BaseProducer, to: &str, key: &[u8], value: &[u8], timestamp: i64) {
     let mut record = BaseRecord::to(to).key(key).payload(value).timestamp(timestamp);
     while let Err((error, again)) = producer.send(record) {
         assert_eq!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
@@ -169,8 +208,23 @@ fn slow(value: &[u8]) -> u64 {
         .fold(0, |number, byte| number * 10 + u64::from(byte - b'0'))
 }
 
-/// Every output acknowledged, as before a commit. The loop commits nothing, which makes it a little cheaper than it
-/// would be.
+/// The transaction's outputs, and what was read for them.
+fn commit(producer: &BaseProducer, consumer: &BaseConsumer, from: &str, next: &[i64]) {
+    let mut positions = TopicPartitionList::new();
+    for (partition, next) in (0..PARTITIONS).zip(next) {
+        positions
+            .add_partition_offset(from, partition, Offset::Offset(*next))
+            .expect("a position");
+    }
+    let group = consumer.group_metadata().expect("the group");
+    producer
+        .send_offsets_to_transaction(&positions, &group, LIMIT)
+        .expect("the positions are in the transaction");
+    producer.commit_transaction(LIMIT).expect("a commit");
+}
+
+/// Every output acknowledged, as before a commit. Without windows the loop commits nothing, which makes it a little
+/// cheaper than it would be.
 fn drain(producer: &BaseProducer) {
     while producer.in_flight_count() > 0 {
         producer.poll(Duration::from_millis(1));

@@ -37,7 +37,7 @@ pub(crate) enum Goal {
 const USERS: usize = crate::workload::USERS;
 
 /// All of them.
-pub(crate) const JOBS: [Job; 6] = [
+pub(crate) const JOBS: [Job; 7] = [
     job("pass-through", "pass-through", &["none"], PLAIN),
     job("filter", "filter", &["none"], PLAIN),
     job(
@@ -47,6 +47,12 @@ pub(crate) const JOBS: [Job; 6] = [
         &[Goal::OfFirst(1.1)],
     ),
     job("count", COUNT, &["exactly-once"], &[Goal::CpuSeconds(1.35)]),
+    job(
+        "windows",
+        "window",
+        &["exactly-once"],
+        &[Goal::OfLoop(2.4), Goal::Rss(150.0)],
+    ),
     large("count-1m", 1_000_000, "64MiB"),
     // Ten million entries of some 30 bytes, and RocksDB's blocks and memtables beside them.
     large("count-10m", 10_000_000, "1GiB"),
@@ -104,6 +110,9 @@ pub(crate) fn pipeline(folder: &Path, between: &Between<'_>, plugin: &str, deliv
     } = between;
     let config = match plugin {
         "filter" => r#"config = { field = "/ms", at-least = 5 }"#,
+        "window" => {
+            r#"config = { window = { tumbling = "10s" }, aggregates = { count = "count", sum = { sum = "/ms" } } }"#
+        }
         _ => "",
     };
     let checkpoint = match delivery {
@@ -127,6 +136,7 @@ brokers = "{brokers}"
 [source.in]
 topics = ["{from}"]
 start = "earliest"
+max-out-of-orderness = "5s"
 {interval}
 {source}
 [operator.job]

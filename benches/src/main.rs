@@ -1,5 +1,5 @@
 //! One command prints the table: `make bench`, or `sandbar-bench [RECORDS [ROUNDS [JOB…]]]`; another what a start costs
-//! with a large state: `sandbar-bench restore [MIB]`.
+//! with a large state: `sandbar-bench restore [MIB]`, and a third what timers cost: `sandbar-bench timers`.
 //!
 //! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run:
 //! Kafka on one core, the process on the other. `SANDBAR_BESIDE`, the path of another `sandbar`, is measured in the
@@ -14,13 +14,17 @@
 )]
 
 mod bare_loop;
+mod bare_windows;
 mod jobs;
 mod measure;
+mod outputs;
 mod restore;
+mod timers;
 mod workload;
 
 use jobs::{Between, Goal, JOBS, Job};
 use measure::Cost;
+use outputs::Outputs;
 use sandbar_tests::client::{Client, Isolation, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::root;
@@ -52,6 +56,9 @@ fn main() {
         let given = arguments.get(at);
         given.map_or(usual, |number| number.parse().expect("a number"))
     };
+    if arguments.first().is_some_and(|mode| mode == "timers") {
+        return timers::run(number(1, 10_000_000), number(2, 1_000_000));
+    }
     table(
         number(0, 2_000_000),
         number(1, 3),
@@ -180,6 +187,7 @@ impl Bench {
                     self.sandbar(program, &between, job.plugin, delivery)
                 };
                 costs[at + 1].push(run(&program(), &create(delivery)));
+                self.compare(job, &name("loop"), &name(delivery));
                 if let Some(other) = &self.beside {
                     beside[at].push(run(other, &create(&format!("{delivery}-beside"))));
                 }
@@ -205,6 +213,15 @@ impl Bench {
         workload::fill(&brokers, &from, records.take(self.count));
         costs[0].push(self.bare(&from, &create("loop"), job.plugin, begins));
         costs[1].push(self.sandbar(&program(), &between, job.plugin, delivery));
+    }
+
+    /// Windows are put out in another order, and else the same.
+    fn compare(&self, job: &Job, of_loop: &str, of_sandbar: &str) {
+        if job.plugin == "window" {
+            let [expected, seen] = [of_loop, of_sandbar].map(|topic| Outputs::of(&self.client, topic));
+            assert_eq!(seen, expected, "{of_sandbar} is what {of_loop} is");
+            eprintln!("{}: both put out the same {} windows", job.name, seen.records);
+        }
     }
 
     fn bare(&self, from: &str, to: &str, plugin: &str, begins: Vec<i64>) -> Cost {

@@ -18,6 +18,34 @@ pub(crate) struct Cost {
     pub(crate) lines: Vec<String>,
 }
 
+/// What a process took so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    /// User and system time of all its threads.
+    pub(crate) cpu_seconds: f64,
+    pub(crate) rss_mib: f64,
+    /// The highest since `forget_peak`.
+    pub(crate) peak_mib: f64,
+}
+
+impl Usage {
+    /// Of a process, by its id or as `self`.
+    pub(crate) fn of(process: &str) -> Self {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{process}/{name}")).expect("a process");
+        let (status, stat) = (read("status"), read("stat"));
+        Self {
+            cpu_seconds: ticks(&stat) / TICKS_PER_SECOND,
+            rss_mib: kib(&status, "VmRSS:") / 1024.0,
+            peak_mib: kib(&status, "VmHWM:") / 1024.0,
+        }
+    }
+
+    /// The peak of a process is what it has now.
+    pub(crate) fn forget_peak(process: &str) {
+        std::fs::write(format!("/proc/{process}/clear_refs"), "5").expect("the peak is forgotten");
+    }
+}
+
 /// Clock ticks of /proc a second: 100 on every Linux that we know (`getconf CLK_TCK`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
