@@ -5,7 +5,7 @@
 //! The plugin is the guest `drawn`, which draws its program from the seed in its configuration.
 
 use crate::torture::Dice;
-use sandbar_tests::client::{Client, Isolation, Record};
+use sandbar_tests::client::{Client, Record};
 use sandbar_tests::guard::Folder;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
@@ -113,7 +113,7 @@ fn run(client: &Client, input: &str, program: u64, way: &Way, dice: &mut Dice) -
 
 fn outputs(client: &Client, output: &str) -> BTreeMap<i32, Vec<(String, String, i64)>> {
     let mut outputs: BTreeMap<i32, Vec<_>> = BTreeMap::new();
-    for record in client.read(output, Isolation::Committed) {
+    for record in client.read_settled(output) {
         let row = (
             String::from_utf8(record.key.clone().expect("a key")).expect("text"),
             record.text(),

@@ -1,6 +1,6 @@
 //! Every example of the project runs, and its output is what a plain recomputation gives.
 
-use sandbar_tests::client::{Client, Isolation, Record};
+use sandbar_tests::client::{Client, Record};
 use sandbar_tests::guard::Folder;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{self, Process};
@@ -143,7 +143,7 @@ fn github_events_on(brokers: &str) {
     let folder = Folder::new("sandbar-github-");
     run_github("pipeline", "events", brokers, &folder);
     let mut pushes: Vec<_> = client
-        .read("github-pushes", Isolation::Committed)
+        .read_settled("github-pushes")
         .into_iter()
         .map(|record| {
             let value: Value = serde_json::from_str(&record.text()).expect("a push");
@@ -153,12 +153,12 @@ fn github_events_on(brokers: &str) {
         .collect();
     pushes.sort_by(|a, b| a.1["id"].as_str().cmp(&b.1["id"].as_str()));
     assert_eq!(pushes, recomputed(&events));
-    let dead = client.read("github-events.dead", Isolation::Committed);
+    let dead = client.read_settled("github-events.dead");
     assert_eq!(dead.iter().map(Record::text).collect::<Vec<_>>(), ["no event"]);
 
     run_github("counts", "pushes", brokers, &folder);
     run_github("top", "push-counts", brokers, &folder);
-    let list = client.read("github-top", Isolation::Committed);
+    let list = client.read_settled("github-top");
     assert_eq!(list.iter().map(ranked).collect::<Vec<_>>(), top_list(&pushes));
 }
 

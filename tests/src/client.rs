@@ -322,6 +322,18 @@ impl Client {
         records
     }
 
+    /// Every committed record of a topic, once no transaction is open in it: the markers of the last one may come a
+    /// moment behind the answer that it is committed.
+    pub fn read_settled(&self, topic: &str) -> Vec<Record> {
+        let end = |partition: i32, isolation| self.bounds(topic, partition, isolation).1;
+        let is_settled =
+            |partition: i32| end(partition, Isolation::Committed) == end(partition, Isolation::Uncommitted);
+        wait::until_true("no transaction is open", wait::seconds(120), || {
+            self.partitions(topic).into_iter().all(is_settled)
+        });
+        self.read(topic, Isolation::Committed)
+    }
+
     /// A reader of all partitions of these topics from their beginning, by assignment.
     pub fn reader(&self, topics: &[&str], isolation: Isolation) -> Reader {
         let consumer = self.consumer(isolation, &[("enable.partition.eof", "true")]);
