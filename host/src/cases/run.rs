@@ -503,8 +503,7 @@ fn engine(subject: &Subject, pipeline: &Arc<Pipeline>, routes: &[Route], variant
     let before_state = topology::before_state(routes, &runtime::ports(subject.plugins()));
     let placed = pipeline.operators.iter().zip(subject.plugins()).zip(before_state);
     let operators = placed.map(|((config, plugin), before_state)| {
-        let mut operator: Operator =
-            (plugin.operator(&config.name, &config.config, config.limits)).map_err(|error| config.placed(error))?;
+        let mut operator: Operator = plugin.operator_of(config)?;
         if before_state {
             operator = operator.watch_keys();
         }

@@ -67,7 +67,7 @@ fn file(pipeline: &Pipeline) -> CheckedPart {
 fn plugins(pipeline: &Pipeline, plugins: &[Plugin]) -> Result<Vec<CheckedPart>> {
     let operators = pipeline.operators.iter().zip(plugins);
     let found = operators.map(|(operator, plugin)| {
-        (plugin.operator(&operator.name, &operator.config, operator.limits)).map_err(|error| operator.placed(error))?;
+        plugin.operator_of(operator)?;
         let described = plugin.description();
         let details = format!(
             "plugin {} {} from {}",

@@ -14,7 +14,7 @@ use super::limits::{TEXT_BYTES, tame};
 use super::load::{MetricKind, Plugin, TimerClock};
 use super::parts::{CallError, CallPart, Gathered, Reached};
 use crate::clock;
-use crate::config::Limits;
+use crate::config::{Limits, OperatorConfig};
 use crate::error::{Error, Kind, Result};
 use crate::kill;
 use crate::record::{Column, Records};
@@ -93,6 +93,12 @@ impl Plugin {
     pub fn operator(&self, name: &str, config: &str, limits: Limits) -> Result<Operator> {
         let config = self.check_config(name, config)?;
         Operator::open(self.clone(), name, config, limits)
+    }
+
+    /// The same, as a pipeline file places it; an error of its configuration tells the place there.
+    pub fn operator_of(&self, config: &OperatorConfig) -> Result<Operator> {
+        let operator = self.operator(&config.name, &config.config, config.limits);
+        operator.map_err(|error| config.placed(error))
     }
 }
 

@@ -310,8 +310,7 @@ fn tasks(shared: &RunShared, plugins: &[Plugin], routes: &[Route]) -> Result<Tas
 /// If a fault stops the pipeline, the records behind it need not be tried.
 fn place(config: &config::OperatorConfig, plugin: &Plugin, stop: Arc<StopRequest>) -> Result<Operator> {
     let operator = plugin
-        .operator(&config.name, &config.config, config.limits)
-        .map_err(|error| config.placed(error))?
+        .operator_of(config)?
         .give_up_when(move || stop.is_overdue(STOP_BATCH_LIMIT));
     Ok(if config.on_error == OnError::Fail {
         operator.stop_at_fault()

@@ -419,13 +419,8 @@ impl Tasks {
         Ok(Done::Waiting)
     }
 
-    /// Whether the batch that was processed left something of its last move of time.
-    pub fn owes_time(&self) -> bool {
-        self.owed_time.is_some()
-    }
-
-    /// What it left: that has to be done, in batches without records, before anything else happens in the task. What
-    /// was done so far may be committed before.
+    /// What the batch that was processed left of its last move of time: that has to be done, in batches without
+    /// records, before anything else happens in the task. What was done so far may be committed before.
     pub fn owed_time(&self) -> Option<MovedBy> {
         let Advance { watermark, offset, .. } = self.owed_time?;
         Some(MovedBy::Others { watermark, offset })

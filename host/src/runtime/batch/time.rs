@@ -274,6 +274,7 @@ impl TaskTime {
         }
     }
 
+    /// The batch's last move.
     pub(super) fn last_move(&self) -> Option<Advance> {
         self.moves.last().copied()
     }

@@ -67,7 +67,7 @@ impl Worker {
     pub(in crate::runtime) fn take_through(&mut self, input: usize, source: usize, moved_by: &MovedBy) -> Result<Done> {
         let task = self.inputs[input].task(&self.batch.partition);
         let done = self.take_through_as(input, source, &task, moved_by);
-        self.may_owe_time |= self.tasks.owes_time();
+        self.may_owe_time |= self.tasks.owed_time().is_some();
         let done = match done {
             Err(error) if self.checkpointing.is_some() || self.writer.has_refusals() => {
                 // A plugin is called before anything is put out; any other failure may leave a part of the batch there.

@@ -80,11 +80,10 @@ impl Worker {
                     self.fire(input, &timed, MovedBy::Others { watermark, offset })?;
                 }
                 let now = clock::wall_ms();
-                if self.owed_time(&timed.task)?.is_none()
-                    && self
-                        .tasks
-                        .may_fire_by_clock(timed.source, now, self.owned.state(&timed.task))
-                {
+                let state = self.owned.state(&timed.task);
+                // Reads nothing, unlike the look whether a move of event time is owed, which comes first.
+                let may_fire = self.tasks.may_fire_by_clock(timed.source, now, state);
+                if may_fire && self.owed_time(&timed.task)?.is_none() {
                     let offset = timed.offset;
                     self.fire(input, &timed, MovedBy::Clock { now, offset })?;
                 }
