@@ -52,7 +52,7 @@ test: setup
 	@tests/run
 
 one: export SANDBAR_PACKAGES = $(TESTED)
-one:
+one: setup
 	@tests/one "$(TEST)"
 
 # RECORDS=50000000 ROUNDS=1 shows whether memory stays flat.

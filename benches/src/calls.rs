@@ -146,6 +146,7 @@ fn process(operator: &mut Operator, state: &mut Option<TaskState>, input: &mut I
             partition: 0,
             time: &time,
             most_timers: BATCH,
+            cut_behind: 0..0,
             room: usize::MAX,
         };
         let reached = operator.process(call, state, &mut outcome).expect("it processes");

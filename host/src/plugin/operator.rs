@@ -1,6 +1,7 @@
 //! A plugin placed in a pipeline, for one worker: calls it with batches, replaces what a fault spoilt, and finds the
 //! record at fault.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::call::{
@@ -56,6 +57,10 @@ pub struct Call<'a> {
     pub time: &'a CallTime,
     /// Timers that fire in one call of the plugin, at most.
     pub most_timers: usize,
+    /// Offsets of source records behind which the batch can be cut: if more timers are due behind one of them than fire
+    /// in one call, and rows stand behind these, the error is [`CallError::TimersBetween`]. Behind any other record the
+    /// rows are called in parts.
+    pub cut_behind: Range<i64>,
     /// Bytes that the batch may still take on its way.
     pub room: usize,
 }
@@ -202,6 +207,7 @@ impl Operator {
             first: 0,
             time: call.time.clone(),
             most_timers: call.most_timers.max(1),
+            cut_behind: call.cut_behind,
         };
         let settled = self.settle(part, &mut gathered);
         let Gathered { measured, changed, .. } = gathered;

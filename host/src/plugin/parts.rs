@@ -1,5 +1,6 @@
 //! A part of a call on its way, what all parts came to so far, and why a call may come to nothing.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use super::call::{CallTime, Measured, Outcome, Refusal, Refused, Returned};
@@ -19,6 +20,9 @@ pub enum CallError {
     GivenUp,
     /// What became of the records takes more than there is room for. A sentence about the plugin, begun by "it".
     NoRoom(String),
+    /// More timers are due behind the source's record of this offset than fire in one call, and rows stand behind them:
+    /// the call is as if it had not been made, and comes again in two, cut there. See [`super::Call::cut_behind`].
+    TimersBetween(i64),
     /// The task's state could not be read, or is not there.
     State(Error),
 }
@@ -41,9 +45,18 @@ pub(super) struct CallPart<'a> {
     pub(super) first: usize,
     pub(super) time: CallTime,
     pub(super) most_timers: usize,
+    /// That of the call.
+    pub(super) cut_behind: Range<i64>,
 }
 
 impl CallPart<'_> {
+    /// The offset behind which the batch is cut, so that no row stands behind the timers that are due by `at`; if it
+    /// can be cut there.
+    pub(super) fn cut_at(&self, at: i64) -> Option<i64> {
+        let offset = self.time.moved_to(at)?;
+        self.cut_behind.contains(&offset).then_some(offset)
+    }
+
     /// The same with these records, which have no input yet, and that time.
     pub(super) fn with<'a>(&self, records: &'a mut Records, time: CallTime) -> CallPart<'a> {
         CallPart {
@@ -53,6 +66,7 @@ impl CallPart<'_> {
             first: self.first,
             time,
             most_timers: self.most_timers,
+            cut_behind: self.cut_behind.clone(),
         }
     }
 }

@@ -31,7 +31,10 @@ impl Operator {
         let rows = part.records.len();
         if let Some(at) = self.due.last_at().filter(|_| self.due.has_more) {
             if part.time.has_row_behind(at, rows) {
-                return self.settle_in_parts(part, gathered);
+                return match part.cut_at(at) {
+                    Some(offset) => Err(CallError::TimersBetween(offset)),
+                    None => self.settle_in_parts(part, gathered),
+                };
             }
             part.time = part.time.until(at);
         }
@@ -174,6 +177,7 @@ impl Operator {
                 first: part.first + of.start,
                 time: part.time.part(of.start, of.end, rows),
                 most_timers: part.most_timers,
+                cut_behind: part.cut_behind.clone(),
             };
             reached = self.settle(half, gathered)?;
         }

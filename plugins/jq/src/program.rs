@@ -2,7 +2,7 @@
 
 use jaq_core::compile::Undefined;
 use jaq_core::data::JustLut;
-use jaq_core::load::{Arena, Error, File, Loader, parse};
+use jaq_core::load::{self, Arena, Error, File, Loader, parse};
 use jaq_core::{Compiler, Ctx, Filter, Vars};
 use jaq_json::Val;
 use sandbar_sdk::prelude::*;
@@ -90,7 +90,7 @@ impl Program {
 
 /// What jq defines and jaq does not.
 fn parse_own() -> Option<Vec<parse::Def<&'static str>>> {
-    jaq_core::load::parse(include_str!("own.jq"), |parser| parser.defs())
+    load::parse(include_str!("own.jq"), |parser| parser.defs())
 }
 
 /// What the first error says.

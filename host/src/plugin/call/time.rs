@@ -121,6 +121,12 @@ impl CallTime {
         }
     }
 
+    /// The offset of the source's record that moves time to `at` or beyond, if time is not there before.
+    pub(in crate::plugin) fn moved_to(&self, at: i64) -> Option<i64> {
+        let reached = self.advances.iter().find(|advance| advance.watermark >= at);
+        reached.filter(|_| self.watermark < at).map(|advance| advance.offset)
+    }
+
     /// Whether a row stands behind the moment at which event time reaches `at`.
     pub(in crate::plugin) fn has_row_behind(&self, at: i64, rows: usize) -> bool {
         let reached = self.advances.iter().find(|advance| advance.watermark >= at);
@@ -204,6 +210,8 @@ mod tests {
             assert_eq!(time().has_row_behind(at, 3), is_behind, "{at}");
         }
         assert!(!time().has_row_behind(200, 3));
+        let moved = [50, 51, 110, 111, 141].map(|at| time().moved_to(at));
+        assert_eq!(moved, [None, Some(10), Some(11), Some(13), None]);
     }
 
     #[test]

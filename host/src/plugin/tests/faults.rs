@@ -87,6 +87,7 @@ fn what_there_is_no_room_for_is_not_taken_in() {
             inputs: &[],
             time: &CallTime::default(),
             most_timers: 1000,
+            cut_behind: 0..0,
             partition: 3,
             room,
         };

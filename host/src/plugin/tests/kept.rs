@@ -34,6 +34,7 @@ impl Kept {
             inputs: &[],
             time: &CallTime::default(),
             most_timers: 1000,
+            cut_behind: 0..0,
             partition: 0,
             room: usize::MAX,
         };

@@ -75,6 +75,7 @@ fn process(operator: &mut Operator, values: &[&str]) -> Result<Outcome, CallErro
         inputs: &[],
         time: &CallTime::default(),
         most_timers: 1000,
+        cut_behind: 0..0,
         partition: 3,
         room: usize::MAX,
     };

@@ -77,6 +77,7 @@ fn a_plugin_that_keeps_state_is_not_called_without_one() {
         inputs: &[],
         time: &CallTime::default(),
         most_timers: 1000,
+        cut_behind: 0..0,
         partition: 0,
         room: usize::MAX,
     };
@@ -289,6 +290,7 @@ fn an_output_with_another_key_is_a_fault_before_kept_state_only() {
         inputs: &[],
         time: &CallTime::default(),
         most_timers: 1000,
+        cut_behind: 0..0,
         partition: 0,
         room: usize::MAX,
     };

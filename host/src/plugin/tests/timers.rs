@@ -26,12 +26,24 @@ fn call(
     time: &CallTime,
     most_timers: usize,
 ) -> Result<(Reached, Outcome), CallError> {
+    call_cut(operator, kept, records, time, most_timers, 0..0)
+}
+
+fn call_cut(
+    operator: &mut Operator,
+    kept: &mut Kept,
+    records: &mut Records,
+    time: &CallTime,
+    most_timers: usize,
+    cut_behind: std::ops::Range<i64>,
+) -> Result<(Reached, Outcome), CallError> {
     let mut outcome = Outcome::default();
     let asked = Call {
         records,
         inputs: &[],
         time,
         most_timers,
+        cut_behind,
         partition: 0,
         room: usize::MAX,
     };
@@ -98,6 +110,26 @@ fn no_call_fires_more_than_it_may_and_the_rest_follows_in_order() {
     assert_eq!(
         fired[1..],
         (0..7).map(|at| format!("a@{at} #{}", at + 1)).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_batch_with_rows_behind_more_timers_than_fire_is_cut_there_or_called_in_parts() {
+    let (mut operator, mut kept) = (timed(), Kept::new());
+    let words: Vec<String> = (10..17).map(|at| format!("a:{at}")).collect();
+    all(&mut operator, &mut kept, &mut set(&[&words.join(" ")]), &moved(&[6]));
+    let (mut records, time) = (set(&["one", "two", "three"]), moved(&[7, 20, 30]).from(6));
+    for cut_behind in [1000..1002, 1001..1002] {
+        let cut = call_cut(&mut operator, &mut kept, &mut records, &time, 3, cut_behind);
+        assert_eq!(cut.unwrap_err(), CallError::TimersBetween(1001));
+        assert!(!operator.left_changes(), "nothing was called");
+    }
+    let (_, outcome) = call_cut(&mut operator, &mut kept, &mut records, &time, 3, 1002..1003).unwrap();
+    let out = values(&outcome.outputs[0]);
+    assert_eq!(
+        (out.len(), out[1].starts_with("two"), out[9].starts_with("three")),
+        (10, true, true),
+        "{out:?}"
     );
 }
 

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::plugin::{Call, CallError, CallTime, Outcome, Reached, Refusal, Refused};
 use crate::record::Records;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Pauses between two calls of a plugin that asked to be called again.
@@ -22,6 +23,8 @@ struct DueCall<'a> {
     outcome: &'a mut Outcome,
     /// Bytes that the piece took on its way before it.
     taken: usize,
+    /// Where the piece can be cut.
+    cut_behind: Range<i64>,
 }
 
 impl Tasks {
@@ -36,7 +39,7 @@ impl Tasks {
         if let Some(reason) = self.piece.went_beyond(index).map(str::to_owned) {
             return self.leave_out(source, index, task, records, reason);
         }
-        let taken = self.taken(source, task);
+        let (taken, cut_behind) = (self.taken(source, task), self.cut_behind(records));
         let mut outcomes = std::mem::take(&mut self.outcomes[source]);
         let mut gathering = std::mem::take(&mut self.gathering);
         let (before, rest) = outcomes.split_at_mut(index);
@@ -53,6 +56,7 @@ impl Tasks {
             time: &time,
             outcome: &mut rest[0],
             taken,
+            cut_behind,
         };
         let done = self.call_as_cut(source, due, task);
         self.gathering = gathering;
@@ -66,6 +70,15 @@ impl Tasks {
                 self.time.reach(index, reached, &time, count);
                 Ok(Done::Processed)
             }
+        }
+    }
+
+    /// Where the piece with these records can be cut, so that many timers fire in pieces of their own: behind any record
+    /// but its last. One by one, timers fire in calls of their own.
+    fn cut_behind(&self, records: &Records) -> Range<i64> {
+        match (&records.offsets[..], self.cursor.is_one_by_one) {
+            ([first, .., last], false) => *first..*last,
+            _ => 0..0,
         }
     }
 
@@ -184,6 +197,7 @@ impl Tasks {
             time,
             outcome: &mut put_out,
             taken: due.taken + before,
+            cut_behind: due.cut_behind.clone(),
         };
         let reached = self.call_whole(of_part, task)?;
         if reached.is_some() {
@@ -223,6 +237,7 @@ impl Tasks {
             partition: task.partition.partition,
             time: due.time,
             most_timers: if self.cursor.is_one_by_one { 1 } else { self.most_timers },
+            cut_behind: due.cut_behind.clone(),
             room: usize::try_from(self.pipeline.batch_bytes)
                 .unwrap_or(usize::MAX)
                 .saturating_sub(due.taken),
@@ -252,6 +267,10 @@ impl Tasks {
             // `call` sets which call of the route it is; the piece begins anew, smaller.
             Err(CallError::NoRoom(how)) => {
                 self.beyond = Some((0, how));
+                Ok(None)
+            }
+            Err(CallError::TimersBetween(offset)) => {
+                self.timers_between = Some(offset);
                 Ok(None)
             }
             Err(CallError::State(error)) => Err(error),

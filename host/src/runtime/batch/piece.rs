@@ -12,6 +12,8 @@ pub(in crate::runtime) struct Piece {
     from: usize,
     to: usize,
     of: usize,
+    /// Records that a piece may have: fewer, once one of more went beyond.
+    most: usize,
     /// Its records, if it is not the whole batch.
     records: Records,
     /// The calls of the route that went beyond on its only record, and what their plugins did.
@@ -26,7 +28,7 @@ pub(in crate::runtime) struct Piece {
 impl Piece {
     /// A batch of so many records begins, as one piece.
     pub(in crate::runtime) fn begin(&mut self, records: usize) {
-        (self.from, self.to, self.of) = (0, records, records);
+        (self.from, self.to, self.of, self.most) = (0, records, records, records);
         self.records.clear();
         self.beyond.clear();
         (self.is_firing, self.is_later) = (false, false);
@@ -99,18 +101,32 @@ impl Piece {
     pub(in crate::runtime) fn cut(&mut self, batch: &Records, call: usize, how: String) {
         let count = self.to - self.from;
         if count > 1 {
-            self.to = self.from + count / 2;
+            self.most = count / 2;
+            self.to = self.from + self.most;
             self.fill(batch);
         } else {
             self.beyond.push((call, how));
         }
     }
 
-    /// The piece is staged: the next one is as long at most. `false`: there is none.
+    /// More timers are due behind the record of that offset than fire in one call: the piece ends there, and those fire
+    /// before the records behind it. It is a record of the piece, and not its last.
+    pub(in crate::runtime) fn end_behind(&mut self, batch: &Records, offset: i64) {
+        let count = batch.offsets[self.from..self.to].partition_point(|of| *of <= offset);
+        assert!(
+            0 < count && count < self.to - self.from,
+            "{offset} is no cut of {}..{}",
+            self.from,
+            self.to
+        );
+        self.to = self.from + count;
+        self.beyond.clear();
+        self.fill(batch);
+    }
+
+    /// The piece is staged: the next one is as long as may be. `false`: there is none.
     pub(in crate::runtime) fn step(&mut self, batch: &Records) -> bool {
-        // Behind what fired before the first record all of them are tried.
-        let count = if self.to == 0 { self.of } else { self.to - self.from };
-        (self.from, self.to) = (self.to, self.of.min(self.to + count));
+        (self.from, self.to) = (self.to, self.of.min(self.to + self.most));
         (self.is_firing, self.is_later) = (false, true);
         self.beyond.clear();
         self.fill(batch);
@@ -174,6 +190,24 @@ mod tests {
             assert!(piece.is_later());
         }
         assert_eq!(through, batch.offsets);
+    }
+
+    #[test]
+    fn a_piece_that_ends_at_timers_makes_those_behind_it_no_shorter() {
+        let (batch, mut piece) = (batch(7), Piece::default());
+        piece.begin(batch.len());
+        piece.end_behind(&batch, 1);
+        assert_eq!((offsets(&mut piece), piece.end_offset()), (vec![0, 1], 1));
+        piece.fire();
+        assert!(piece.step(&batch));
+        assert_eq!(
+            (offsets(&mut piece), piece.end_offset()),
+            (vec![2, 3, 4, 5, 6], i64::MAX)
+        );
+        piece.cut(&batch, 0, String::new());
+        piece.end_behind(&batch, 2);
+        assert!(piece.step(&batch));
+        assert_eq!(offsets(&mut piece), [3, 4], "what went beyond would again");
     }
 
     #[test]

@@ -10,8 +10,8 @@
 //! Always: nothing of a batch is staged before all of it was computed, so a failure leaves no half batch in the sinks.
 //! What a batch changes in the state is kept once all of its outputs are staged, and undone if it comes to nothing.
 //! A batch of which more would become than a worker has memory for goes its way in pieces, for each of which that
-//! holds; and so it does if more timers are due than fire in one call: the piece's records are followed by pieces in
-//! which only timers fire. What is due before the first record fires in such pieces too. If all that is left are the
+//! holds; and so it does if more timers are due than fire in one call: the piece ends behind the record that made them
+//! due, and is followed by pieces in which only timers fire. What is due before the first record fires in such pieces too. If all that is left are the
 //! timers of its last move of time, and they change much or take long, the batch ends, so that it can be committed:
 //! the rest is a batch of its own (`owed_time`).
 
@@ -158,6 +158,9 @@ pub struct Tasks {
     owed_time: Option<Advance>,
     /// The call that went beyond the memory that a batch may take, and how.
     pub(super) beyond: Option<(usize, String)>,
+    /// The piece at hand has to end behind the source's record of this offset: more timers are due there than fire in
+    /// one call.
+    pub(super) timers_between: Option<i64>,
     metrics: WorkerMetrics,
 }
 
@@ -219,6 +222,7 @@ impl Tasks {
             most_changed: usize::try_from(pipeline.batch_bytes).unwrap_or(usize::MAX),
             owed_time: None,
             beyond: None,
+            timers_between: None,
             routes,
             pipeline,
             progress,
@@ -370,6 +374,10 @@ impl Tasks {
     ) -> Result<Done> {
         self.attended = clock::now();
         let done = self.go_on_with_piece(source, task, records, writer);
+        if let Some(offset) = self.timers_between.take() {
+            self.piece.end_behind(records, offset);
+            return Ok(self.begin_piece(task));
+        }
         match (done, self.beyond.take()) {
             // Fewer timers at a time may be less; what they put out is not what the record puts out.
             (Ok(_), Some(_)) if self.most_timers > 1 && self.time.moves() && !self.piece.has_many_records() => {
@@ -413,10 +421,14 @@ impl Tasks {
                 return Err(error);
             }
         }
-        // Another piece comes, and each may take its time: the group is seen to before.
+        Ok(self.begin_piece(task))
+    }
+
+    /// Another piece comes, and each may take its time: the group is seen to before.
+    fn begin_piece(&mut self, task: &mut BatchTask<'_>) -> Done {
         self.begin(task);
         self.cursor = BatchCursor::default();
-        Ok(Done::Waiting)
+        Done::Waiting
     }
 
     /// What the batch that was processed left of its last move of time: that has to be done, in batches without

@@ -89,6 +89,8 @@ struct Run {
     partition: TopicPartition,
     /// Batches end in their last move whenever they can; the rest is done by somebody who knows the state alone.
     ends_in_moves: bool,
+    /// How often the group could be seen to.
+    waits: usize,
 }
 
 impl Run {
@@ -116,6 +118,7 @@ impl Run {
             writer: Writer::open(&sinks, &options).unwrap(),
             partition: TopicPartition::new("in", 0),
             ends_in_moves: false,
+            waits: 0,
             pipeline,
             folder,
         }
@@ -161,6 +164,7 @@ impl Run {
             let mut done = tasks.process(0, &mut task, moved_by, &mut records, writer).unwrap();
             let mut gave_up = false;
             while done == Done::Waiting && !gave_up {
+                self.waits += 1;
                 gave_up = !tasks.has_put_out() && gives_up();
                 if !gave_up {
                     done = tasks.go_on(0, &mut task, &mut records, writer).unwrap();
@@ -356,6 +360,26 @@ fn a_jump_over_many_timers_is_as_many_batches_as_it_takes() {
     let [(_, whole), (many, cut)] = results;
     assert_same(&cut, &whole, "little memory");
     assert!(many > 2, "{many}");
+}
+
+/// A jump in the middle of a batch is not one long call: the group is seen to between the calls that fire its timers.
+#[test]
+fn timers_between_the_records_of_a_batch_fire_in_pieces_of_their_own() {
+    let ([mut records, last], moved_by) = (jump(400), MovedBy::Records(Vec::new()));
+    let behind = last.offsets[0] + 1;
+    records.push_from(&last, 0);
+    for row in 0..50 {
+        records.push_from(&last, 0);
+        *records.offsets.last_mut().unwrap() = behind + row;
+    }
+    let results = [1000, 20].map(|max_batch| {
+        let mut run = Run::new(max_batch);
+        run.process(&records, &moved_by, || false);
+        (run.result(), run.waits)
+    });
+    let [(whole, _), (cut, waits)] = results;
+    assert_same(&cut, &whole, "calls of 20");
+    assert!(waits >= 400 / 20, "{waits}");
 }
 
 /// What a record meets that was due before it takes nothing of the memory that the record may take.

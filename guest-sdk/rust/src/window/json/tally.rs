@@ -77,7 +77,11 @@ pub(super) enum Best {
 pub(super) enum Back {
     Nothing,
     One,
-    To(Kept),
+    Total(Option<Total>),
+    /// The number, and the sum of the floats before it.
+    Average(Number, f64),
+    Best(Option<Best>),
+    Text(Option<(u64, String)>),
     Distinct(Forget),
     Number(f64),
 }
@@ -86,6 +90,21 @@ impl Makes {
     /// Whether it asks for more than numbers.
     pub(super) fn wants_text(self) -> bool {
         !matches!(self, Self::Count | Self::Sum | Self::Avg | Self::Quantile(_))
+    }
+
+    /// Whether this is what is kept for it.
+    fn keeps(self, kept: &Kept) -> bool {
+        matches!(
+            (self, kept),
+            (Self::Count, Kept::Count(_))
+                | (Self::Sum, Kept::Sum(_))
+                | (Self::Avg, Kept::Avg { .. })
+                | (Self::Min | Self::Max, Kept::Best(_))
+                | (Self::First | Self::Last, Kept::One(_))
+                | (Self::Collect, Kept::All(_))
+                | (Self::Distinct, Kept::Distinct(_))
+                | (Self::Quantile(_), Kept::Quantile(_))
+        )
     }
 
     fn empty(self) -> Kept {
@@ -131,20 +150,28 @@ impl Tally {
             }
             Kept::Sum(total) => {
                 let sum = Total::plus(*total, self.number(found)?)?;
-                Ok(Back::To(Kept::Sum(total.replace(sum))))
+                Ok(Back::Total(total.replace(sum)))
             }
-            Kept::Avg { .. } => self.average(kept, self.number(found)?),
+            Kept::Avg { whole, float, count } => {
+                let (number, before) = (self.number(found)?, *float);
+                match number {
+                    Number::Whole(number) => *whole += i128::from(number),
+                    Number::Float(number) => *float = finite(before + number)?,
+                }
+                *count += 1;
+                Ok(Back::Average(number, before))
+            }
             Kept::Best(best) => {
                 let found = self.comparable(found)?;
                 match self.beats(&found, best.as_ref())? {
-                    true => Ok(Back::To(Kept::Best(best.replace(found)))),
+                    true => Ok(Back::Best(best.replace(found))),
                     false => Ok(Back::Nothing),
                 }
             }
             Kept::One(one) => {
                 let beats = one.as_ref().is_none_or(|(other, _)| self.prefers(arrival, *other));
                 match beats {
-                    true => Ok(Back::To(Kept::One(one.replace((arrival, found.json.clone()))))),
+                    true => Ok(Back::Text(one.replace((arrival, found.json.clone())))),
                     false => Ok(Back::Nothing),
                 }
             }
@@ -159,19 +186,6 @@ impl Tally {
                 Ok(Back::Number(number))
             }
         }
-    }
-
-    fn average(&self, kept: &mut Kept, number: Number) -> Result<Back, Refusal> {
-        let before = kept.clone();
-        let Kept::Avg { whole, float, count } = kept else {
-            return Err(other_aggregates());
-        };
-        match number {
-            Number::Whole(number) => *whole += i128::from(number),
-            Number::Float(number) => *float = finite(*float + number)?,
-        }
-        *count += 1;
-        Ok(Back::To(before))
     }
 
     fn number(&self, found: &Found) -> Result<Number, Refusal> {
@@ -346,7 +360,15 @@ impl Back {
         match (self, kept) {
             (Self::One, Kept::Count(count)) => *count = count.saturating_sub(1),
             (Self::One, Kept::All(all)) => drop(all.pop()),
-            (Self::To(before), kept) => *kept = before,
+            (Self::Total(before), Kept::Sum(total)) => *total = before,
+            (Self::Average(number, before), Kept::Avg { whole, float, count }) => {
+                if let Number::Whole(number) = number {
+                    *whole -= i128::from(number);
+                }
+                (*float, *count) = (before, count.saturating_sub(1));
+            }
+            (Self::Best(before), Kept::Best(best)) => *best = before,
+            (Self::Text(before), Kept::One(one)) => *one = before,
             (Self::Distinct(forget), Kept::Distinct(distinct)) => distinct.undo(forget),
             (Self::Number(number), Kept::Quantile(sketch)) => sketch.remove(number),
             _ => {}
@@ -409,11 +431,10 @@ impl Aggregate for Tallies {
 
 impl Tallies {
     /// A window may be older than the configuration.
+    #[inline]
     fn check(&self, state: &Tallied) -> Result<(), Refusal> {
-        let same = |(tally, kept): (&Tally, &Kept)| {
-            std::mem::discriminant(&tally.makes.empty()) == std::mem::discriminant(kept)
-        };
-        match state.0.len() == self.all.len() && self.all.iter().zip(&state.0).all(same) {
+        let fits = |(tally, kept): (&Tally, &Kept)| tally.makes.keeps(kept);
+        match state.0.len() == self.all.len() && self.all.iter().zip(&state.0).all(fits) {
             true => Ok(()),
             false => Err(other_aggregates()),
         }
