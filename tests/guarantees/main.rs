@@ -49,6 +49,7 @@ mod truncation;
 mod connections;
 mod start_time;
 mod memory;
+mod no_broker;
 mod bounds;
 mod upgrades;
 mod plugin;

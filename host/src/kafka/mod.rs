@@ -5,6 +5,7 @@
 //! stands in a sentence.
 
 pub mod connect;
+pub(crate) mod bootstrap;
 pub mod sign_in;
 pub mod admin;
 pub mod consumer;

@@ -18,6 +18,7 @@ use super::transactional::{ProducerTransactions, Transactional};
 use crate::clock;
 use crate::config::{Cluster, Partitioner};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::bootstrap::Bootstrap;
 use crate::kafka::codes;
 use crate::kafka::native::failure::Failure;
 use crate::kafka::native::producer::{NativeProducer, OutgoingRecord};
@@ -57,6 +58,7 @@ pub(super) struct Producer {
     topics: Vec<ProducerTopic>,
     queue_bytes: u64,
     probed: Option<Instant>,
+    bootstrap: Bootstrap,
     /// What the handle was made with, for the next one.
     settings: Vec<(String, String)>,
     login: Login,
@@ -120,6 +122,7 @@ impl Producer {
             topics: Vec::new(),
             queue_bytes,
             probed: None,
+            bootstrap: Bootstrap::begun(),
             settings,
             transactions: transactional.map(ProducerTransactions::new),
             left_behind: Arc::default(),
@@ -394,6 +397,7 @@ impl Producer {
                 self.handle.reports().forget_connections();
                 return None;
             }
+            self.bootstrap.again(&self.handle, &self.brokers);
         }
         let reports = self.handle.reports();
         let why = reports.refused.as_ref().or(reports.broken.as_ref());

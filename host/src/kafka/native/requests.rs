@@ -1,5 +1,5 @@
 //! Requests whose answers rdkafka reads as enums, or does not pass on: committed offsets, offsets of times, topics,
-//! commits.
+//! commits; and more brokers, which rdkafka does not take.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr;
@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka_sys as sys;
 
+use super::credentials::NativeClient;
 use super::layout::{NO_ERROR, RawTopic, checked, code, milliseconds, read};
 
 unsafe extern "C" {
@@ -136,6 +137,14 @@ pub(crate) fn commit<C: ConsumerContext>(consumer: &BaseConsumer<C>, list: &Topi
     match error {
         NO_ERROR => Ok(()),
         number => Err(code(number)),
+    }
+}
+
+/// Gives a client brokers to connect to, `host:port`, comma-separated, beside those that it has.
+pub(crate) fn add_brokers(client: &impl NativeClient, brokers: &str) {
+    if let Ok(brokers) = CString::new(brokers) {
+        // SAFETY: the client lives; the text ends with a zero byte and lives during the call, which copies it.
+        unsafe { sys::rd_kafka_brokers_add(client.pointer(), brokers.as_ptr()) };
     }
 }
 

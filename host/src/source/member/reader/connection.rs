@@ -32,6 +32,9 @@ impl Reader {
         if is_back {
             self.connection.disconnected = None;
             self.told.push_back(Polled::Connected);
+        } else {
+            let brokers = &self.plan.sources[0].cluster.brokers;
+            self.connection.bootstrap.again(self.client.client(), brokers);
         }
     }
 

@@ -11,6 +11,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use super::polled::{Batch, Polled, ReaderPosition};
 use crate::clock::Interval;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::bootstrap::Bootstrap;
 use crate::kafka::consumer::{self, ConsumerEvent, words};
 use crate::kafka::native::message::Message;
 use crate::kafka::native::record_queue::{RecordQueue, TakesMessages as _};
@@ -71,6 +72,7 @@ pub(super) struct Connection {
     /// Set while no broker answers: the arrivals at that moment.
     pub(super) disconnected: Option<u64>,
     pub(super) probe: Interval,
+    pub(super) bootstrap: Bootstrap,
 }
 
 /// What is known of the topics and of the other members, and when both are looked at again.
@@ -134,6 +136,7 @@ impl Reader {
             connection: Connection {
                 disconnected: None,
                 probe: Interval::new(Duration::from_secs(1)),
+                bootstrap: Bootstrap::begun(),
             },
             plan,
         };
