@@ -11,7 +11,7 @@ use crate::offset_metadata::Pointer;
 use crate::record::TopicPartition;
 use crate::runtime::lifecycle::RunEvent;
 use crate::runtime::start::kept;
-use crate::runtime::tasks::owned;
+use crate::runtime::tasks::committed::CommittedPartition;
 use crate::runtime::worker::Worker;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -86,7 +86,7 @@ impl TaskStates for Worker {
 
     fn go_back(&mut self, task: &str, partitions: &[TaskPartition]) -> Result<bool> {
         let held = |(at, next, metadata): &TaskPartition| (at.clone(), Some(*next), metadata.clone());
-        let partitions: Vec<owned::CommittedPartition> = partitions.iter().map(held).collect();
+        let partitions: Vec<CommittedPartition> = partitions.iter().map(held).collect();
         match self.owned.go_back(task, &partitions) {
             Ok(()) => Ok(true),
             Err(error) if error.kind == Kind::TimedOut => Ok(false),

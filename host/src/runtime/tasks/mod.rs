@@ -3,7 +3,9 @@
 pub(super) mod checkpoints;
 mod under_way;
 mod restore;
-pub(super) mod owned;
+mod owned;
+pub(super) mod committed;
+pub(super) mod manager;
 
 pub(super) use checkpoints::Checkpoints;
-pub(super) use owned::TaskManager;
+pub(super) use manager::TaskManager;
