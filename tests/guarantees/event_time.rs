@@ -9,7 +9,7 @@ use sandbar_tests::guard::Folder;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process;
-use sandbar_tests::wait::{self, seconds, setting};
+use sandbar_tests::wait::{self, PATIENCE, seconds, setting};
 use sandbar_tests::{root, skip};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -342,7 +342,7 @@ fn a_window_that_does_not_close_can_be_asked_why() {
     assert_eq!(verb(&["state", "timers", "op", "b"]).as_array().map(Vec::len), Some(1));
     let counts = verb(&["state", "count", "op", "timers:event-time"]);
     assert_eq!(counts[0]["entries"], json!(3), "{counts}");
-    wait::until_true("the figures stand", seconds(30), || {
+    wait::until_true("the figures stand", PATIENCE, || {
         let (_, body) = get(&address, "/metrics");
         let lag = metric(&body, "sandbar_watermark_lag_seconds", &["partition=\"0\""]);
         lag.is_some_and(|lag| lag > 1_000_000_000.0)
@@ -350,7 +350,7 @@ fn a_window_that_does_not_close_can_be_asked_why() {
             && metric(&body, "sandbar_watermark_held", &[]) == Some(0.0)
     });
     windowed.send(&[at("a", 13_000)]);
-    wait::until_true("one fires", seconds(30), || {
+    wait::until_true("one fires", PATIENCE, || {
         metric(
             &get(&address, "/metrics").1,
             "sandbar_timers_fired_total",

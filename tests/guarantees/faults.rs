@@ -9,7 +9,7 @@ use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::unique;
 use sandbar_tests::process::{Process, event};
 use sandbar_tests::skip;
-use sandbar_tests::wait::{self, seconds, setting};
+use sandbar_tests::wait::{self, PATIENCE, seconds, setting};
 use std::time::{Duration, Instant};
 
 const OFTEN: Duration = Duration::from_millis(20);
@@ -369,7 +369,7 @@ fn kills_lose_nothing_on_the_embedded_broker() {
     let data = sandbar_tests::guard::Folder::new("sandbar-broker-");
     let data = data.path().display().to_string();
     let mut broker = Process::start(&["broker", "--listen", "127.0.0.1:0", "--data-dir", &data, "-o", "json"]);
-    broker.wait_for("the broker's address", seconds(30), |lines| !lines.is_empty());
+    broker.wait_for("the broker's address", PATIENCE, |lines| !lines.is_empty());
     let said: serde_json::Value = serde_json::from_str(&broker.lines()[0]).expect("the broker says where it listens");
     let address = said["listening"].as_str().expect("an address").to_owned();
     let counted = Counted::at(&address, "embedded", 4, 50);

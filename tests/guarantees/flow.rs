@@ -4,7 +4,7 @@ use sandbar_tests::client::{Client, Isolation, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process::Process;
-use sandbar_tests::wait::{self, promised, seconds};
+use sandbar_tests::wait::{self, PATIENCE, promised, seconds};
 use std::collections::BTreeMap;
 
 /// An input topic, an output topic with one partition, and the pipeline between them.
@@ -93,7 +93,7 @@ impl Flow {
     pub fn wait_committed(&self, offsets: &[i64]) {
         let wanted: BTreeMap<i32, i64> = (0..).zip(offsets.iter().copied()).collect();
         let mut last = BTreeMap::new();
-        let deadline = std::time::Instant::now() + seconds(45);
+        let deadline = std::time::Instant::now() + PATIENCE;
         while last != wanted {
             assert!(
                 std::time::Instant::now() < deadline,
@@ -113,7 +113,7 @@ impl Flow {
     pub fn start(&self) -> Process {
         let partitions = self.client.partitions(&self.input).len();
         let mut run = self.file.run();
-        run.wait_placed(partitions, seconds(20));
+        run.wait_placed(partitions, PATIENCE);
         run
     }
 }

@@ -4,7 +4,7 @@ use crate::flow::Flow;
 use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::process;
 use sandbar_tests::root;
-use sandbar_tests::wait::seconds;
+use sandbar_tests::wait::PATIENCE;
 use serde_json::Value;
 use std::path::Path;
 
@@ -63,7 +63,7 @@ fn header(record: &Record, name: &str) -> String {
 fn a_trap_stops_the_pipeline_with_10_and_the_records_coordinates() {
     let sin = Sin::new("traps", "fail");
     sin.send(&["a", "b", "trap here", "c"]);
-    let ended = sin.flow.file.run().wait(seconds(30));
+    let ended = sin.flow.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(10), "{}", ended.text);
     let place = format!("{}/0 offset 2", sin.flow.input);
     for words in [place.as_str(), "operator `op`", "trap", "backtrace", "on-error = "] {
@@ -132,7 +132,7 @@ fn a_plugin_refuses_records_as_it_says() {
     assert_eq!(sin.outputs(), ["a", "b"]);
     assert_eq!(sin.texts(&sin.dead), ["dead because"]);
     sin.send(&["c", "fail now", "d"]);
-    let ended = sin.flow.file.run().wait(seconds(30));
+    let ended = sin.flow.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(10), "{}", ended.text);
     assert!(ended.text.contains("offset 5"), "{}", ended.text);
 }

@@ -5,7 +5,7 @@ use crate::flow::{Flow, stop};
 use sandbar_tests::issuer::{CLIENT, Issuer, token};
 use sandbar_tests::kafka::{Kafka, SASL_USER};
 use sandbar_tests::process;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 
 const BOUNDED: &str = "start = \"earliest\"\nstop = \"latest\"";
 const OAUTH: &str = "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n";
@@ -75,7 +75,7 @@ fn a_token_that_cannot_be_had_or_is_not_taken_ends_the_start_and_shows_nothing()
         "\"sasl.oauthbearer.token\" = { command = [\"false\"] }",
     );
     for (flow, words) in [(&refused, "invalid_client"), (&nobody, "false")] {
-        let ended = flow.file.run().wait(seconds(30));
+        let ended = flow.file.run().wait(PATIENCE);
         assert_eq!(ended.code, Some(5), "{}", ended.text);
         for words in ["failed to get a token for Kafka", words] {
             assert!(ended.text.contains(words), "{words}:\n{}", ended.text);
@@ -88,7 +88,7 @@ fn a_token_that_cannot_be_had_or_is_not_taken_ends_the_start_and_shows_nothing()
         BOUNDED,
         "\"sasl.oauthbearer.token\" = { command = [\"echo\", \"opaque\"] }",
     );
-    let ended = unfit.file.run().wait(seconds(30));
+    let ended = unfit.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(5), "{}", ended.text);
     assert!(ended.text.contains("uthentication"), "{}", ended.text);
 }
