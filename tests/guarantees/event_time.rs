@@ -117,6 +117,13 @@ impl Windowed {
         complete
     }
 
+    /// Waits until what a run that ended put out is shown.
+    fn settle(&self) {
+        [&self.output, &self.late]
+            .iter()
+            .for_each(|topic| self.client.settle(topic));
+    }
+
     fn late(&self) -> usize {
         self.client.read(&self.late, Isolation::Committed).len()
     }
@@ -172,6 +179,7 @@ fn windows_of_a_real_log_are_exact_and_what_is_late_is_told() {
         assert_eq!(ended.code, Some(0), "{}", ended.text);
         assert_eq!(windowed.owed(true)[&0].late.len(), late, "the recomputation itself");
         wait::until_true("all windows are there", seconds(60), || windowed.is_complete(true));
+        windowed.settle();
         assert_eq!(windowed.late(), late, "for a bound of {bound} ms");
     }
 }
@@ -282,6 +290,7 @@ fn one_record_in_microseconds_closes_nothing() {
     windowed.send(&[at(10_100), at(1_700_000_000_000_000), at(10_200), at(10_900)]);
     let ended = windowed.file.run().wait(seconds(60));
     assert_eq!(ended.code, Some(0), "{}", ended.text);
+    windowed.settle();
     let expected = (
         "k".to_owned(),
         json!({ "start": 10_000, "end": 11_000, "count": 3 }),

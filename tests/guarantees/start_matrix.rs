@@ -373,7 +373,7 @@ impl Log {
     fn between(&self, positions: &BTreeMap<Place, (i64, i64)>) -> BTreeMap<String, Vec<String>> {
         let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for topic in ['a', 'b'] {
-            for record in self.client.read(&self.topic(topic), Isolation::Committed) {
+            for record in self.client.read_settled(&self.topic(topic)) {
                 if let Some((from, to)) = positions.get(&(topic, record.place()))
                     && (*from..*to).contains(&record.offset)
                 {
@@ -389,7 +389,7 @@ impl Log {
 
     fn output(&self) -> BTreeMap<String, Vec<String>> {
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for record in self.client.read(&self.topic('o'), Isolation::Committed) {
+        for record in self.client.read_settled(&self.topic('o')) {
             let key = String::from_utf8(record.key.clone().expect("a key")).expect("a key in UTF-8");
             found.entry(key).or_default().push(record.text());
         }

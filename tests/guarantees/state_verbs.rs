@@ -70,8 +70,11 @@ fn values_are_shown_as_what_they_are() {
         counted.visible() > before
     });
     stop(run);
-    let shown = |store: &str| json(&state(&counted, "get", &["op", store, "k"])).unwrap()[0].clone();
-    assert_eq!(shown("list")["items"], serde_json::json!(["a", "b"]));
+    let found = |store: &str| json(&state(&counted, "get", &["op", store, "k"]));
+    wait::until_true("the committed list is shown", seconds(60), || {
+        found("list").is_some_and(|shown| shown[0]["items"] == serde_json::json!(["a", "b"]))
+    });
+    let shown = |store: &str| found(store).unwrap()[0].clone();
     assert_eq!(
         (&shown("map")["user-key"], &shown("map")["value"]),
         (&"u".into(), &"v".into())
