@@ -23,7 +23,11 @@ fn fifty_records_are_committed_as_fifty() {
 
 #[test]
 fn sigterm_commits_leaves_the_group_and_exits_with_0() {
-    let flow = Flow::new("sigterm", 2, "start = \"earliest\"\nauto-commit-interval = \"1h\"");
+    let flow = Flow::new(
+        "sigterm",
+        2,
+        "start = \"earliest\"\nauto-commit-interval = \"1h\"\nsession-timeout = \"300s\"",
+    );
     flow.send(0..100);
     let run = flow.start();
     flow.wait_count(100, &run);

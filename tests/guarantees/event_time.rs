@@ -35,7 +35,7 @@ impl Windowed {
             .iter()
             .for_each(|topic| client.create_topic(topic, partitions));
         let source = format!(
-            "topics = [\"{input}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"\n\
+            "topics = [\"{input}\"]\nstart = \"earliest\"\nsession-timeout = \"3s\"\n\
              max-out-of-orderness = \"{out_of_orderness}ms\"\n{source}"
         );
         let mut file = PipelineFile::new(&kafka.bootstrap(), &name, &source, &output);

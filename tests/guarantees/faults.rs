@@ -144,7 +144,7 @@ fn survivor(name: &str, then: impl FnOnce(&Counted, &mut Process)) {
     let mut counted = Counted::on(Kafka::shared(), name, 4, 200);
     counted.file.top = "workers = 1".into();
     // On a slow machine it is not starved past that.
-    counted.file.source = counted.file.source.replace("\"1s\"", "\"6s\"");
+    counted.file.source = counted.file.source.replace("\"3s\"", "\"6s\"");
     // So that many batches are needed for what is sent behind the death.
     counted.file.source.push_str("\nmax-batch = 10");
     let mut survivor = counted.file.run_member("survivor");
@@ -186,7 +186,7 @@ fn survivor(name: &str, then: impl FnOnce(&Counted, &mut Process)) {
             .count()
     };
     // Two thousand records a partition, and the dead member's transaction lives for a minute.
-    wait::until_true("the survivor's own partitions are done", seconds(40), || {
+    wait::until_true("the survivor's own partitions are done", seconds(180), || {
         assert!(survivor.is_running(), "{}", survivor.lines().join("\n"));
         std::thread::sleep(Duration::from_millis(500));
         done() >= 2
@@ -305,14 +305,14 @@ fn a_member_that_sleeps_beyond_its_session_commits_nothing_of_before() {
 #[test]
 fn a_stable_instance_id_takes_over_at_once() {
     let mut counted = Counted::on(Kafka::shared(), "instance", 4, 50);
-    counted.file.source = counted.file.source.replace("\"1s\"", "\"90s\"");
+    counted.file.source = counted.file.source.replace("\"3s\"", "\"300s\"");
     counted.file.top = "workers = 2\ninstance = \"a\"".into();
     under_load(&counted, 500, OFTEN, || {
         for _ in 0..3 {
             let mut run = counted.file.run();
             let before = counted.visible();
             // Half of the session of the one before.
-            wait::until_true("it has its predecessor's partitions", seconds(45), || {
+            wait::until_true("it has its predecessor's partitions", seconds(150), || {
                 assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
                 counted.visible() > before + 100
             });
@@ -340,7 +340,7 @@ fn dead_letters_are_there_once_whatever_dies() {
             dies(&counted, "", &format!("{point}=2*off->return"));
         }
     });
-    let shown = counted.client.read(&dead, Isolation::Committed);
+    let shown = counted.client.read_settled(&dead);
     let places = shown.iter().map(|letter| {
         let header = |name: &str| {
             let (_, value) = letter.headers.iter().find(|(is, _)| is == name).expect("a header");
@@ -391,7 +391,7 @@ fn at_least_once(counted: &Counted) {
         }
     });
     let mut run = counted.file.run();
-    wait::until_true("every output is there", seconds(60), || {
+    wait::until_true("every output is there", PATIENCE * 2, || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         std::thread::sleep(Duration::from_millis(200));
         counted.repeated().is_some()

@@ -48,7 +48,7 @@ impl Collected {
             .for_each(|topic| client.create_topic(topic, partitions));
         let [first, second] = &topics;
         let source = format!(
-            "topics = [\"{first}\", \"{second}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"\n\
+            "topics = [\"{first}\", \"{second}\"]\nstart = \"earliest\"\nsession-timeout = \"3s\"\n\
              max-batch = 50\n{source}"
         );
         let mut file = PipelineFile::new(&kafka.bootstrap(), &name, &source, &output);
@@ -172,7 +172,7 @@ impl Paired {
             .chain([&output, &late])
             .for_each(|topic| client.create_topic(topic, partitions));
         let source = |topic: &str| {
-            format!("topics = [\"{topic}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"\nmax-batch = 50\n{source}")
+            format!("topics = [\"{topic}\"]\nstart = \"earliest\"\nsession-timeout = \"3s\"\nmax-batch = 50\n{source}")
         };
         let mut file = PipelineFile::new(&kafka.bootstrap(), &name, &source(&topics[0]), &output);
         file.plugin = process::component("join");

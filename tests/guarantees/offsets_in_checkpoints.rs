@@ -338,7 +338,7 @@ fn topics_that_meet_count_into_one_state_whatever_dies() {
         .map(|(key, count)| (key, (1..=count).collect()))
         .collect();
     let run = counted.file.run();
-    wait::until_true("every count is put out", seconds(60), || {
+    wait::until_true("every count is put out", PATIENCE * 2, || {
         std::thread::sleep(Duration::from_millis(200));
         shown(&counted) == owed
     });
@@ -415,7 +415,7 @@ fn counted_over(partitions: i32, name: &str, source: &str) -> Counted {
 
 /// Waits until everything that was sent is put out and stored, ends the run by `end` and, if it lives, by a signal.
 fn complete(counted: &Counted, mut run: Process, end: fn(&mut Process)) {
-    wait::until_true("every count is put out", seconds(60), || {
+    wait::until_true("every count is put out", PATIENCE * 2, || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         std::thread::sleep(Duration::from_millis(200));
         agrees(counted)

@@ -22,8 +22,10 @@ impl Sin {
         let dead = format!("{}-dead", flow.file.name);
         flow.client.create_topic(&dead, 1);
         flow.file.plugin = process::component(guest);
+        // Only a loop has to be ended by it.
+        let call_time = if guest == "loops-forever" { "200ms" } else { "5s" };
         flow.file.operator =
-            format!("on-error = \"{on_error}\"\nlimits = {{ call-time = \"200ms\", memory = \"16MiB\" }}");
+            format!("on-error = \"{on_error}\"\nlimits = {{ call-time = \"{call_time}\", memory = \"16MiB\" }}");
         flow.file.tables = format!("[dead-letters]\ntopic = \"{dead}\"");
         Self { flow, dead }
     }

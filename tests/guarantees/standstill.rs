@@ -75,14 +75,14 @@ fn without_state(name: &str) -> Counted {
 
 #[test]
 fn a_restore_that_stands_still_holds_no_other_member_up() {
-    const HANGS: Duration = seconds(45);
+    const HANGS: Duration = seconds(150);
     let counted = without_state("slow-restore");
     let begun = Instant::now();
     let mut first = start(
         &counted.file,
         "first",
         &[],
-        &[("FAILPOINTS", "mid-restore=1*sleep(45000)->off")],
+        &[("FAILPOINTS", "mid-restore=1*sleep(150000)->off")],
     );
     wait::until_true("a restore is under way", PATIENCE, || {
         std::fs::read_dir(counted.file.path("statefirst").join("tasks")).is_ok_and(|tasks| tasks.count() > 0)
