@@ -54,6 +54,8 @@ fn a_batch_full_of_records_at_fault_holds_no_other_member_up() {
         let letters = flow.client.read(&dead, Isolation::Committed);
         letters.iter().map(Record::text).collect::<Vec<_>>()
     };
+    let found = letters().len();
+    assert!(found < EACH as usize, "it waited for {found} records at fault");
     wait::until_true("each record is a dead letter", seconds(240), || {
         letters().len() >= records.len()
     });
