@@ -107,7 +107,7 @@ pub(crate) fn a_producer_gets_its_own_next_epoch(bootstrap: &str) {
 
 pub(crate) fn a_timeout_aborts_and_frees_the_readers(bootstrap: &str) {
     let (topic, id, group) = (topic(bootstrap, 1), fresh("id"), fresh("group"));
-    let slow = Raw::new(bootstrap, &id, 2000);
+    let slow = Raw::new(bootstrap, &id, 15_000);
     slow.write(&topic, 0, 0, 2);
     slow.take_offset(&group, &topic, 0, 7);
     assert_eq!(position(bootstrap, &group, &topic, 0, true).0, UNSTABLE);

@@ -1,7 +1,7 @@
 //! Committed positions.
 
 use crate::client::{LIMIT, admin, config, fresh, options, topic, wait};
-use crate::groups::{member, until_shared};
+use crate::groups::{Rebalances, member, until_shared};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -31,6 +31,16 @@ pub(crate) fn committed(client: &BaseConsumer, topic: &str, partition: i32) -> K
     Ok((element.offset(), element.metadata().to_owned()))
 }
 
+/// Commits as a member, once no rebalance is under way: one right after the first assignment is Kafka's right.
+fn commit(member: &BaseConsumer<Rebalances>, list: &TopicPartitionList) -> KafkaResult<()> {
+    let mut result = member.commit(list, CommitMode::Sync);
+    while result == Err(KafkaError::ConsumerCommit(Code::RebalanceInProgress)) {
+        let _ = member.poll(Duration::from_millis(100));
+        result = member.commit(list, CommitMode::Sync);
+    }
+    result
+}
+
 pub(crate) fn a_commit_comes_back_byte_for_byte(bootstrap: &str) {
     let (group, topic) = (fresh("group"), topic(bootstrap, 3));
     let (member, _) = member(bootstrap, &group, &topic, &[]);
@@ -38,13 +48,7 @@ pub(crate) fn a_commit_comes_back_byte_for_byte(bootstrap: &str) {
     let long = "x".repeat(4096);
     let notes = ["", "{\"pipeline\":\"p\",\"epoch\":7}\n\t\u{1}äöü\u{1f980}", &long];
     for (partition, metadata) in (0..).zip(notes) {
-        let mut result = member.commit(&position(&topic, partition, 42, metadata), CommitMode::Sync);
-        // A rebalance right after the first assignment is Kafka's right.
-        while result == Err(KafkaError::ConsumerCommit(Code::RebalanceInProgress)) {
-            let _ = member.poll(Duration::from_millis(100));
-            result = member.commit(&position(&topic, partition, 42, metadata), CommitMode::Sync);
-        }
-        assert_eq!(result, Ok(()));
+        assert_eq!(commit(&member, &position(&topic, partition, 42, metadata)), Ok(()));
     }
     let client = stranger(bootstrap, &group, &[]);
     for (partition, metadata) in (0..).zip(notes) {
@@ -55,7 +59,7 @@ pub(crate) fn a_commit_comes_back_byte_for_byte(bootstrap: &str) {
     }
     let too_long = position(&topic, 0, 43, &"x".repeat(4097));
     let refused = KafkaError::ConsumerCommit(Code::OffsetMetadataTooLarge);
-    assert_eq!(member.commit(&too_long, CommitMode::Sync), Err(refused));
+    assert_eq!(commit(&member, &too_long), Err(refused));
     assert_eq!(committed(&client, &topic, 0).unwrap().0, Offset::Offset(42));
 }
 
@@ -63,7 +67,7 @@ pub(crate) fn a_stranger_cannot_commit_for_a_live_group(bootstrap: &str) {
     let (group, topic) = (fresh("group"), topic(bootstrap, 1));
     let (member, _) = member(bootstrap, &group, &topic, &[]);
     until_shared(&[&member], &[1]);
-    member.commit(&position(&topic, 0, 5, ""), CommitMode::Sync).unwrap();
+    commit(&member, &position(&topic, 0, 5, "")).unwrap();
     let stranger = stranger(bootstrap, &group, &[]);
     let outcome = stranger.commit(&position(&topic, 0, 1, ""), CommitMode::Sync);
     assert_eq!(outcome, Err(KafkaError::ConsumerCommit(Code::UnknownMemberId)));

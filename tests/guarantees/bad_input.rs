@@ -4,7 +4,7 @@ use crate::flow::{Flow, stop};
 use sandbar_tests::kafka::{Kafka, SASL_USER};
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process::{self, Ended, Process};
-use sandbar_tests::wait::{promised, seconds};
+use sandbar_tests::wait::{PATIENCE, promised};
 use std::path::Path;
 
 /// Every error is one sentence of what, why with the values, and mostly a hint; never a panic.
@@ -269,7 +269,7 @@ fn a_broker_that_goes_away_later_ends_nothing() {
     // What is not committed comes again after a rebalance: not what this is about.
     flow.wait_committed(&[10]);
     kafka.kill(1);
-    run.wait_for("it says that the broker is away", seconds(30), |lines| {
+    run.wait_for("it says that the broker is away", PATIENCE, |lines| {
         lines.iter().any(|line| process::event(line, "disconnected").is_some())
     });
     assert!(run.is_running());

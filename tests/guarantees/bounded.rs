@@ -3,7 +3,7 @@
 use crate::flow::Flow;
 use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::process::placed;
-use sandbar_tests::wait::seconds;
+use sandbar_tests::wait::PATIENCE;
 
 const ALL: &str = "start = \"earliest\"\nstop = \"latest\"";
 
@@ -110,7 +110,7 @@ fn more_processes_than_partitions_end_too_and_repeat_nothing() {
     flow.send(0..1000);
     let runs: Vec<_> = ["a", "b", "c"].map(|member| flow.file.run_member(member)).into();
     for run in runs {
-        let ended = run.wait(seconds(45));
+        let ended = run.wait(PATIENCE);
         assert_eq!(ended.code, Some(0), "{}", ended.text);
     }
     assert_eq!(flow.sorted(), (0..1000).collect::<Vec<_>>());

@@ -7,7 +7,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{self, Ended, Process, component};
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 use std::time::Duration;
 
 /// `batch-memory`, a guest's memory and what it hands over, queues, and the program itself.
@@ -185,7 +185,7 @@ fn what_a_batch_may_take_stands_in_inspect_and_in_the_metrics() {
     flow.send(0..70);
     let (run, address) = http::serve(&flow.file);
     flow.wait_count(70, &run);
-    wait::until_true("the figures stand", seconds(30), || {
+    wait::until_true("the figures stand", PATIENCE, || {
         let (_, body) = http::get(&address, "/metrics");
         let of = |name: &str| http::metric(&body, name, &["pipeline="]);
         of("sandbar_batch_memory_limit_bytes") == Some(f64::from(48 << 20))

@@ -130,7 +130,7 @@ fn a_server_that_is_away_for_a_while_costs_checkpoints_and_no_record() {
         return;
     };
     let mut counted = server.counted("bucket-away");
-    let patient = "interval = \"100ms\"\ntimeout = \"500ms\"\ntolerable-failures = 1000";
+    let patient = "interval = \"100ms\"\ntimeout = \"5s\"\ntolerable-failures = 1000";
     counted.file.tables = counted.file.tables.replace("interval = \"100ms\"", patient);
     under_load(&counted, 200, Duration::from_millis(20), || {
         let mut run = counted.file.run();

@@ -120,7 +120,7 @@ impl TimedTopics {
         // What stands still while it dies, or waits for its turn, is not to move time.
         let source = |topic: &str| {
             format!(
-                "topics = [\"{topic}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"\nidle-after = \"1h\"\n\
+                "topics = [\"{topic}\"]\nstart = \"earliest\"\nsession-timeout = \"3s\"\nidle-after = \"1h\"\n\
                  max-out-of-orderness = \"{}ms\"",
                 by_time.out_of_orderness
             )

@@ -4,7 +4,7 @@ use crate::flow::{Flow, stop, wait_left};
 use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::event;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE};
 
 const QUICK: &str = "start = \"earliest\"\nauto-commit-interval = \"200ms\"";
 
@@ -23,7 +23,11 @@ fn fifty_records_are_committed_as_fifty() {
 
 #[test]
 fn sigterm_commits_leaves_the_group_and_exits_with_0() {
-    let flow = Flow::new("sigterm", 2, "start = \"earliest\"\nauto-commit-interval = \"1h\"");
+    let flow = Flow::new(
+        "sigterm",
+        2,
+        "start = \"earliest\"\nauto-commit-interval = \"1h\"\nsession-timeout = \"300s\"",
+    );
     flow.send(0..100);
     let run = flow.start();
     flow.wait_count(100, &run);
@@ -146,16 +150,14 @@ fn a_failed_commit_is_told_and_superseded_and_ends_nothing() {
     restart_with("offset.metadata.max.bytes=1");
     flow.send(10..20);
     flow.wait_count(20, &run);
-    run.wait_for("it tells of the failed commit", seconds(20), |lines| {
+    run.wait_for("it tells of the failed commit", PATIENCE, |lines| {
         lines.iter().any(|line| event(line, "commit-failed").is_some())
     });
     assert!(run.is_running());
     assert_eq!(flow.committed()[&0], 10);
     restart_with("offset.metadata.max.bytes=4096");
     flow.send(20..30);
-    wait::until_true("the next commit supersedes it", seconds(30), || {
-        flow.committed()[&0] == 30
-    });
+    wait::until_true("the next commit supersedes it", PATIENCE, || flow.committed()[&0] == 30);
     stop(run);
     // The group may have given the partition anew while the broker was away: what was not committed came again, nothing
     // is missing.

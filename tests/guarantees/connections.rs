@@ -2,7 +2,7 @@
 
 use crate::flow::{Flow, stop};
 use sandbar_tests::kafka::{Kafka, SASL_USER};
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -112,15 +112,11 @@ fn connections_are_kept_alive() {
     flow.wait_count(10, &run);
     let port = flow.file.brokers.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
     let mut last = Vec::new();
-    wait::until_true(
-        "every connection to Kafka has the timer of keepalive",
-        seconds(30),
-        || {
-            last = connections(run.id());
-            last.retain(|(to, _)| *to == port);
-            !last.is_empty() && last.iter().all(|(_, timer)| *timer == KEEPALIVE)
-        },
-    );
+    wait::until_true("every connection to Kafka has the timer of keepalive", PATIENCE, || {
+        last = connections(run.id());
+        last.retain(|(to, _)| *to == port);
+        !last.is_empty() && last.iter().all(|(_, timer)| *timer == KEEPALIVE)
+    });
     println!("{} connections", last.len());
     stop(run);
 }

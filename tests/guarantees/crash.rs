@@ -1,7 +1,7 @@
 //! kill -9 loses nothing: outputs may repeat, none is missing. `SANDBAR_KILLS` sets how many times (usually 5).
 
 use crate::flow::{Flow, stop};
-use sandbar_tests::wait::{self, seconds, setting};
+use sandbar_tests::wait::{self, PATIENCE, setting};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -38,11 +38,12 @@ fn lose_nothing(flow: &Flow) {
             }
         });
         // With `latest` the first start must stand before the first record.
-        wait::until_true("the start is committed", seconds(30), || flow.committed().len() == 4);
+        wait::until_true("the start is committed", PATIENCE, || flow.committed().len() == 4);
         let mut sent = 0;
         while !killer.is_finished() {
             flow.send(sent..sent + 1000);
             sent += 1000;
+            std::thread::sleep(Duration::from_millis(20));
         }
         sent
     });
@@ -51,7 +52,7 @@ fn lose_nothing(flow: &Flow) {
         let seen: BTreeSet<i64> = flow.numbers().into_iter().collect();
         (0..sent).filter(|number| !seen.contains(number)).collect::<Vec<_>>()
     };
-    let deadline = Instant::now() + seconds(30);
+    let deadline = Instant::now() + PATIENCE * 2;
     while !missing().is_empty() && Instant::now() < deadline {}
     stop(run);
     let lost = missing();

@@ -2,6 +2,7 @@
 
 use crate::flow::Flow;
 use sandbar_tests::client::{Isolation, Record};
+use sandbar_tests::wait::PATIENCE;
 
 #[test]
 fn tombstones_nulls_headers_times_and_large_records_survive() {
@@ -85,7 +86,7 @@ fn keys_go_to_the_partitions_of_murmur2() {
     flow.client.producer().send(&keyed(&reference));
     let mut file = flow.file;
     file.sink = format!("topic = \"{wide}\"");
-    let ended = file.run().wait(sandbar_tests::wait::seconds(30));
+    let ended = file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     let places = |topic: &str| {
         let records = flow.client.read(topic, Isolation::Committed);

@@ -78,7 +78,7 @@ fn run(client: &Client, input: &str, program: u64, way: &Way, dice: &mut Dice) -
     let output = format!("{name}-out");
     client.create_topic(&output, PARTITIONS);
     let source = format!(
-        "topics = [\"{input}\"]\nstart = \"earliest\"\nstop = \"latest\"\nsession-timeout = \"1s\"\n\
+        "topics = [\"{input}\"]\nstart = \"earliest\"\nstop = \"latest\"\nsession-timeout = \"3s\"\n\
          max-out-of-orderness = \"200ms\"\nmax-batch = {}",
         way.max_batch
     );

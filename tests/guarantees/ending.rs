@@ -8,21 +8,21 @@ use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::unique;
 use sandbar_tests::process::{Process, component, event};
-use sandbar_tests::wait::{self, promised, seconds};
+use sandbar_tests::wait::{self, PATIENCE, promised, seconds};
 
 #[test]
 fn after_a_record_that_stops_the_run_the_next_one_begins_in_its_batch() {
     let mut flow = Flow::new(
         "fails",
         1,
-        "start = \"earliest\"\nmax-batch = 10\nauto-commit-interval = \"1h\"",
+        "start = \"earliest\"\nmax-batch = 10\nauto-commit-interval = \"1h\"\nsession-timeout = \"300s\"",
     );
     flow.file.plugin = component("refuses");
     flow.send(0..75);
     flow.client
         .producer()
         .send(&[Record::placed(&flow.input, 0, "fail here")]);
-    let ended = flow.file.run().wait(seconds(30));
+    let ended = flow.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(10), "{}", ended.text);
     assert!(ended.text.contains("offset 75"), "{}", ended.text);
     assert_eq!(flow.numbers(), (0..70).collect::<Vec<_>>());
@@ -43,7 +43,7 @@ fn a_plugin_that_asks_for_a_retry_holds_no_other_member_up() {
         .collect();
     flow.client.producer().send(&records);
     let mut stuck = flow.file.run_member("stuck");
-    stuck.wait_for("a retry", seconds(20), |lines| {
+    stuck.wait_for("a retry", PATIENCE, |lines| {
         lines.iter().any(|line| line.contains("asks to be called again"))
     });
     flow.file.plugin = component("pass-through");
@@ -74,20 +74,20 @@ fn a_bounded_run_does_not_end_before_its_last_positions_are_committed() {
          session-timeout = \"40s\"",
     );
     flow.file.plugin = component("loops-forever");
-    flow.file.operator = "on-error = \"skip\"\n[operator.op.limits]\ncall-time = \"2s\"".into();
+    flow.file.operator = "on-error = \"skip\"\n[operator.op.limits]\ncall-time = \"6s\"".into();
     let output = flow.file.path("out.jsonl");
     flow.file.sink = format!("file = \"{}\"", output.display());
     let lines = || std::fs::read_to_string(&output).map_or(0, |text| text.lines().count());
     flow.send(0..5);
     flow.client.producer().send(&[Record::placed(&flow.input, 0, "loop")]);
     let mut run = flow.file.run();
-    wait::until_true("the records before the slow one", seconds(30), || lines() == 5);
+    wait::until_true("the records before the slow one", PATIENCE, || lines() == 5);
     kafka.pause(1);
-    // The slow record takes two calls of 2 s; what is left then is the commit, which nobody answers.
-    std::thread::sleep(seconds(12));
+    // The slow record takes two calls of 6 s; what is left then is the commit, which nobody answers.
+    std::thread::sleep(seconds(20));
     assert!(run.is_running(), "it ended without its commit: {:?}", run.lines());
     kafka.resume(1);
-    let ended = run.wait(seconds(30));
+    let ended = run.wait(PATIENCE);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     assert_eq!(lines(), 5);
     flow.wait_committed(&[6]);
@@ -116,7 +116,7 @@ fn a_stop_takes_less_than_ten_seconds_while_the_broker_is_away_from_two_groups()
     flow.client.producer().send(&numbers);
     flow.send(0..200_000);
     let mut run = flow.file.run();
-    run.wait_placed(4, seconds(20));
+    run.wait_placed(4, PATIENCE);
     flow.wait_count(1, &run);
     kafka.pause(1);
     std::thread::sleep(seconds(1));
@@ -134,7 +134,7 @@ fn a_stop_in_a_checkpoint_takes_less_than_ten_seconds_while_the_broker_is_away()
         counted.file.top = format!("delivery = \"{delivery}\"");
         counted.send(0, 100_000);
         let mut run = counted.file.run();
-        wait::until_true("it puts out", seconds(30), || counted.visible() > 0);
+        wait::until_true("it puts out", PATIENCE, || counted.visible() > 0);
         kafka.pause(1);
         std::thread::sleep(seconds(2));
         assert!(run.is_running(), "{}", run.lines().join("\n"));
@@ -145,7 +145,7 @@ fn a_stop_in_a_checkpoint_takes_less_than_ten_seconds_while_the_broker_is_away()
         if delivery == "exactly-once" {
             complete(&counted, run);
         } else {
-            wait::until_true("every output is there", seconds(60), || counted.repeated().is_some());
+            wait::until_true("every output is there", PATIENCE * 2, || counted.repeated().is_some());
             stop(run);
         }
     }
@@ -262,7 +262,7 @@ fn a_start_waits_for_leaders_and_names_the_partition_that_has_none() {
         flow.send(0..10);
         kafka.pause(3);
         wait::until_true("its partition has no leader", seconds(60), || {
-            !flow.client.is_led(&flow.input)
+            flow.client.is_leaderless(&flow.input)
         });
         let ended = flow.file.run().wait(promised(15));
         let named = format!("no broker leads {}/{}", flow.input, brokers.len() - 1);

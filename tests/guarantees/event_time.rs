@@ -9,7 +9,7 @@ use sandbar_tests::guard::Folder;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process;
-use sandbar_tests::wait::{self, seconds, setting};
+use sandbar_tests::wait::{self, PATIENCE, seconds, setting};
 use sandbar_tests::{root, skip};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ impl Windowed {
             .iter()
             .for_each(|topic| client.create_topic(topic, partitions));
         let source = format!(
-            "topics = [\"{input}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"\n\
+            "topics = [\"{input}\"]\nstart = \"earliest\"\nsession-timeout = \"3s\"\n\
              max-out-of-orderness = \"{out_of_orderness}ms\"\n{source}"
         );
         let mut file = PipelineFile::new(&kafka.bootstrap(), &name, &source, &output);
@@ -117,6 +117,13 @@ impl Windowed {
         complete
     }
 
+    /// Waits until what a run that ended put out is shown.
+    fn settle(&self) {
+        [&self.output, &self.late]
+            .iter()
+            .for_each(|topic| self.client.settle(topic));
+    }
+
     fn late(&self) -> usize {
         self.client.read(&self.late, Isolation::Committed).len()
     }
@@ -172,6 +179,7 @@ fn windows_of_a_real_log_are_exact_and_what_is_late_is_told() {
         assert_eq!(ended.code, Some(0), "{}", ended.text);
         assert_eq!(windowed.owed(true)[&0].late.len(), late, "the recomputation itself");
         wait::until_true("all windows are there", seconds(60), || windowed.is_complete(true));
+        windowed.settle();
         assert_eq!(windowed.late(), late, "for a bound of {bound} ms");
     }
 }
@@ -282,6 +290,7 @@ fn one_record_in_microseconds_closes_nothing() {
     windowed.send(&[at(10_100), at(1_700_000_000_000_000), at(10_200), at(10_900)]);
     let ended = windowed.file.run().wait(seconds(60));
     assert_eq!(ended.code, Some(0), "{}", ended.text);
+    windowed.settle();
     let expected = (
         "k".to_owned(),
         json!({ "start": 10_000, "end": 11_000, "count": 3 }),
@@ -342,7 +351,7 @@ fn a_window_that_does_not_close_can_be_asked_why() {
     assert_eq!(verb(&["state", "timers", "op", "b"]).as_array().map(Vec::len), Some(1));
     let counts = verb(&["state", "count", "op", "timers:event-time"]);
     assert_eq!(counts[0]["entries"], json!(3), "{counts}");
-    wait::until_true("the figures stand", seconds(30), || {
+    wait::until_true("the figures stand", PATIENCE, || {
         let (_, body) = get(&address, "/metrics");
         let lag = metric(&body, "sandbar_watermark_lag_seconds", &["partition=\"0\""]);
         lag.is_some_and(|lag| lag > 1_000_000_000.0)
@@ -350,7 +359,7 @@ fn a_window_that_does_not_close_can_be_asked_why() {
             && metric(&body, "sandbar_watermark_held", &[]) == Some(0.0)
     });
     windowed.send(&[at("a", 13_000)]);
-    wait::until_true("one fires", seconds(30), || {
+    wait::until_true("one fires", PATIENCE, || {
         metric(
             &get(&address, "/metrics").1,
             "sandbar_timers_fired_total",

@@ -8,7 +8,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::Process;
-use sandbar_tests::wait::{self, seconds, setting};
+use sandbar_tests::wait::{self, PATIENCE, seconds, setting};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ fn offsets_that_somebody_else_moved_end_the_start() {
     counted.send(0, 200);
     complete(&counted, counted.file.run());
     counted.client.commit(&counted.file.group(), &[(&counted.input, 0, 3)]);
-    let ended = counted.file.run().wait(seconds(30));
+    let ended = counted.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(6), "{}", ended.text);
     assert!(ended.text.contains("committed by somebody else"), "{}", ended.text);
     assert!(
@@ -85,7 +85,7 @@ fn a_checkpoint_that_is_gone_ends_the_start_and_is_named() {
     counted.send(0, 200);
     complete(&counted, counted.file.run());
     std::fs::remove_dir_all(counted.file.path("checkpoints")).unwrap();
-    let ended = counted.file.run().wait(seconds(30));
+    let ended = counted.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(6), "{}", ended.text);
     assert!(ended.text.contains("bundles/"), "{}", ended.text);
 }

@@ -4,7 +4,7 @@ use sandbar_tests::client::{Client, Isolation, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process::Process;
-use sandbar_tests::wait::{self, promised, seconds};
+use sandbar_tests::wait::{self, PATIENCE, promised};
 use std::collections::BTreeMap;
 
 /// An input topic, an output topic with one partition, and the pipeline between them.
@@ -67,7 +67,7 @@ impl Flow {
 
     /// Waits until the output has that many records.
     pub fn wait_count(&self, count: i64, run: &Process) {
-        let deadline = std::time::Instant::now() + promised(20);
+        let deadline = std::time::Instant::now() + PATIENCE;
         while self.count() < count {
             let said = || run.lines().join("\n");
             assert!(
@@ -93,7 +93,7 @@ impl Flow {
     pub fn wait_committed(&self, offsets: &[i64]) {
         let wanted: BTreeMap<i32, i64> = (0..).zip(offsets.iter().copied()).collect();
         let mut last = BTreeMap::new();
-        let deadline = std::time::Instant::now() + seconds(45);
+        let deadline = std::time::Instant::now() + PATIENCE;
         while last != wanted {
             assert!(
                 std::time::Instant::now() < deadline,
@@ -105,7 +105,7 @@ impl Flow {
 
     /// Runs to its end by itself, which must be a good one.
     pub fn finish(&self) {
-        let ended = self.file.run().wait(seconds(30));
+        let ended = self.file.run().wait(PATIENCE * 2);
         assert_eq!(ended.code, Some(0), "{}", ended.text);
     }
 
@@ -113,7 +113,7 @@ impl Flow {
     pub fn start(&self) -> Process {
         let partitions = self.client.partitions(&self.input).len();
         let mut run = self.file.run();
-        run.wait_placed(partitions, seconds(20));
+        run.wait_placed(partitions, PATIENCE);
         run
     }
 }
@@ -124,7 +124,7 @@ pub fn stop(run: Process) {
     assert_eq!(ended.code, Some(0), "{}", ended.text);
 }
 
-/// Waits until the group has no members.
+/// Waits until the group has no members. It shows that they left if their sessions are longer than this takes.
 pub fn wait_left(client: &Client, group: &str) {
-    wait::until_true("the group is empty", promised(2), || client.members(group) == 0);
+    wait::until_true("the group is empty", PATIENCE, || client.members(group) == 0);
 }

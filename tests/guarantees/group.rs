@@ -15,7 +15,7 @@ fn three_processes_join_and_leave_under_load() {
     let mut flow = Flow::new(
         "churn",
         12,
-        "start = \"earliest\"\nsession-timeout = \"6s\"\nauto-commit-interval = \"500ms\"",
+        "start = \"earliest\"\nsession-timeout = \"45s\"\nauto-commit-interval = \"500ms\"",
     );
     flow.file.top = "workers = 2".into();
     let span = Duration::from_secs(setting("SANDBAR_CHURN_SECONDS", 20));

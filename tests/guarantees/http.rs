@@ -5,7 +5,7 @@ use sandbar_tests::client::Record;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::PipelineFile;
 use sandbar_tests::process::Process;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,7 +42,7 @@ pub fn serve(file: &PipelineFile) -> (Process, String) {
         let line = lines.iter().find_map(|line| line.strip_prefix("serving http://"))?;
         Some(line.trim_end_matches("/metrics").to_owned())
     };
-    run.wait_for("the server's address", seconds(20), |lines| address(lines).is_some());
+    run.wait_for("the server's address", PATIENCE, |lines| address(lines).is_some());
     let address = address(&run.lines()).expect("an address");
     (run, address)
 }
@@ -63,7 +63,7 @@ fn metrics_count_what_was_read_written_and_committed() {
     flow.wait_count(70, &run);
     flow.wait_committed(&[70]);
     let topic = format!("topic=\"{}\"", flow.input);
-    wait::until_true("the figures stand", seconds(30), || {
+    wait::until_true("the figures stand", PATIENCE, || {
         let (_, body) = get(&address, "/metrics");
         let of_partition = |name: &str| metric(&body, name, &[&topic, "partition=\"0\"", "source=\"in\""]);
         of_partition("sandbar_records_in_total") == Some(70.0)
@@ -92,7 +92,7 @@ fn the_lag_of_event_time_is_by_the_time_in_the_value() {
     let (run, address) = serve(&flow.file);
     flow.wait_count(3, &run);
     let topic = format!("topic=\"{}\"", flow.input);
-    wait::until_true("the lag is told", seconds(30), || {
+    wait::until_true("the lag is told", PATIENCE, || {
         let (_, body) = get(&address, "/metrics");
         let lag = metric(&body, "sandbar_event_time_lag_seconds", &[&topic, "source=\"in\""]);
         lag.is_some_and(|lag| (7200.0..4.0 * 3600.0).contains(&lag))

@@ -7,7 +7,7 @@ use sandbar_tests::client::Record;
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::Ended;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 
 const CHECKPOINT: &str = "[checkpoint]\ninterval = \"100ms\"\nstore = \"checkpoints\"";
 
@@ -30,7 +30,7 @@ fn offsets_that_are_gone_are_noticed_where_partitions_are_named() {
     counted.file.source = three;
     counted.send(0, 400);
     let mut run = counted.file.run();
-    run.wait_placed(3, seconds(30));
+    run.wait_placed(3, PATIENCE);
     wait_until_stored(&counted, 3);
     stop(run);
     // One more is named: it is new, and nothing is lost.
@@ -39,7 +39,7 @@ fn offsets_that_are_gone_are_noticed_where_partitions_are_named() {
     counted.client.delete_group(&counted.file.group());
     let shown = counted.visible();
     refused(
-        &counted.file.run().wait(seconds(30)),
+        &counted.file.run().wait(PATIENCE),
         &["any more; checkpoint", "sandbar offsets set"],
     );
     assert_eq!(counted.visible(), shown, "no state was begun anew");
@@ -87,9 +87,9 @@ fn offsets_that_are_gone_are_noticed_where_a_pattern_matches_and_what_is_merely_
     // Only the offsets of one topic are gone, then all of them.
     let group = flow.file.group();
     flow.client.tamper(&group, &flow.input, |_, offset| Some(offset));
-    refused(&flow.file.run().wait(seconds(30)), &["any more; checkpoint"]);
+    refused(&flow.file.run().wait(PATIENCE), &["any more; checkpoint"]);
     flow.client.delete_group(&group);
-    refused(&flow.file.run().wait(seconds(30)), &["any more; checkpoint"]);
+    refused(&flow.file.run().wait(PATIENCE), &["any more; checkpoint"]);
     let mut numbers = flow.sorted();
     numbers.dedup();
     assert_eq!(

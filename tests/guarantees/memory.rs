@@ -36,7 +36,7 @@ fn a_sink_that_stands_still_holds_the_reader_back() {
     flow.file.sink = format!("topic = \"{}\"", flow.output);
     flow.file.tables = format!("[sink.out.kafka]\nbrokers = \"{}\"", sink.bootstrap());
     send_large(&flow);
-    let run = flow.start();
+    let mut run = flow.start();
     sink.pause(1);
     // Shorter than a broker's session: one that was taken for dead may be a long time in coming back.
     let since = Instant::now();
@@ -49,6 +49,7 @@ fn a_sink_that_stands_still_holds_the_reader_back() {
     assert!(highest < LIMIT_KIB, "{} MiB", highest >> 10);
     let client = sink.client();
     sandbar_tests::wait::until_true("all outputs arrive", seconds(180), || {
+        assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         client.bounds(&flow.output, 0, Isolation::Committed).1 >= RECORDS
     });
     assert!(run.memory_kib().1 < LIMIT_KIB);

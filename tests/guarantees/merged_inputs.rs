@@ -48,7 +48,7 @@ impl Collected {
             .for_each(|topic| client.create_topic(topic, partitions));
         let [first, second] = &topics;
         let source = format!(
-            "topics = [\"{first}\", \"{second}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"\n\
+            "topics = [\"{first}\", \"{second}\"]\nstart = \"earliest\"\nsession-timeout = \"3s\"\n\
              max-batch = 50\n{source}"
         );
         let mut file = PipelineFile::new(&kafka.bootstrap(), &name, &source, &output);
@@ -116,6 +116,7 @@ fn a_backlog_of_two_topics_comes_in_one_order_whatever_dies() {
     }
     let ended = collected.file.run().wait(seconds(120));
     assert_eq!(ended.code, Some(0), "{}", ended.text);
+    collected.client.settle(&collected.output);
     for (partition, (results, numbers)) in collected.shown() {
         assert_eq!(numbers, owed[&partition], "partition {partition}");
         assert_eq!(results, numbers.len(), "each record made one result, once");
@@ -171,7 +172,7 @@ impl Paired {
             .chain([&output, &late])
             .for_each(|topic| client.create_topic(topic, partitions));
         let source = |topic: &str| {
-            format!("topics = [\"{topic}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"\nmax-batch = 50\n{source}")
+            format!("topics = [\"{topic}\"]\nstart = \"earliest\"\nsession-timeout = \"3s\"\nmax-batch = 50\n{source}")
         };
         let mut file = PipelineFile::new(&kafka.bootstrap(), &name, &source(&topics[0]), &output);
         file.plugin = process::component("join");
@@ -253,11 +254,12 @@ fn joins_are_exact_whatever_dies() {
     }
     let ended = joined.file.run().wait(seconds(120));
     assert_eq!(ended.code, Some(0), "{}", ended.text);
+    joined.client.settle(&joined.output);
     let mut shown = joined.shown();
     shown.sort_unstable();
     owed.sort_unstable();
     assert_eq!(shown, owed);
-    assert!(joined.client.read(&joined.late, Isolation::Committed).is_empty());
+    assert!(joined.client.read_settled(&joined.late).is_empty());
 }
 
 /// What users of Kafka Streams and of Quix report: one input stands still, and the other's results never come.

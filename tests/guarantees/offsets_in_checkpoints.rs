@@ -9,7 +9,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{self, Placed, Process};
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn what_somebody_does_to_the_group_is_not_even_looked_at() {
         let exported = exported(&counted);
         counted.send(1000 + moved, 500);
         let mut run = counted.file.run();
-        let placed = run.wait_placed(4, seconds(30));
+        let placed = run.wait_placed(4, PATIENCE);
         assert_eq!(positions(&placed), exported, "it goes on at the checkpoint");
         assert!(
             placed
@@ -91,7 +91,7 @@ fn monitoring_sees_the_positions() {
     let counted = counted("monitored", "commit-offsets = \"on-checkpoint\"");
     counted.send(0, 1000);
     let mut run = counted.file.run();
-    wait::until_true("the group shows all of it", seconds(30), || {
+    wait::until_true("the group shows all of it", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         let held = counted.client.committed(&counted.file.group(), &counted.input);
         held.values().map(|held| held.offset).sum::<i64>() == 1000
@@ -110,13 +110,13 @@ fn latest_and_a_kill_before_the_first_interval_skip_nothing() {
     let often = std::mem::replace(&mut counted.file.tables, short);
     counted.send(0, 300);
     let mut run = counted.file.run();
-    let first = positions(&run.wait_placed(4, seconds(30)));
+    let first = positions(&run.wait_placed(4, PATIENCE));
     assert_eq!(first.values().sum::<i64>(), 300);
     run.kill();
     counted.send(300, 200);
     counted.file.tables = often;
     let mut run = counted.file.run();
-    assert_eq!(positions(&run.wait_placed(4, seconds(30))), first);
+    assert_eq!(positions(&run.wait_placed(4, PATIENCE)), first);
     wait::until_true("what came in between is put out", seconds(60), || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         shown(&counted).values().map(BTreeSet::len).sum::<usize>() == 200
@@ -144,7 +144,7 @@ fn offsets_kept_outside_and_maintained_by_hand() {
         counted.send(sent, 500);
         sent += 500;
         let mut run = next.file.run();
-        let placed = run.wait_placed(4, seconds(30));
+        let placed = run.wait_placed(4, PATIENCE);
         assert!(
             placed.iter().all(|placed| placed.origin.starts_with(origin)),
             "{placed:?}"
@@ -153,9 +153,7 @@ fn offsets_kept_outside_and_maintained_by_hand() {
             assert!(run.is_running(), "{}", run.lines().join("\n"));
             shown(&next).values().map(BTreeSet::len).sum::<usize>() as i64 == sent - 1000
         });
-        wait::until_true("and stored", seconds(30), || {
-            exported(&next).values().sum::<i64>() == sent
-        });
+        wait::until_true("and stored", PATIENCE, || exported(&next).values().sum::<i64>() == sent);
         run.kill();
     }
 }
@@ -181,7 +179,7 @@ fn a_partition_found_later_is_read_from_its_beginning() {
     flow.wait_count(420, &run);
     stop(run);
     let mut run = flow.file.run();
-    let placed = run.wait_placed(6, seconds(30));
+    let placed = run.wait_placed(6, PATIENCE);
     assert!(
         placed
             .iter()
@@ -215,7 +213,7 @@ fn a_bounded_run_whose_last_checkpoint_cannot_be_written_fails() {
     counted.file.tables = counted.file.tables.replace("100ms", "1h");
     counted.send(0, 50);
     let mut run = counted.file.run();
-    run.wait_placed(1, seconds(30));
+    run.wait_placed(1, PATIENCE);
     wait::until_true("it puts out", seconds(60), || counted.visible() == 50);
     // A file where the folder was: nothing can be written below it, whoever runs the test.
     let bundles = counted
@@ -243,8 +241,8 @@ fn a_bounded_run_whose_last_checkpoint_cannot_be_written_fails() {
 fn a_second_process_on_the_same_folder_is_refused() {
     let counted = counted("second", "");
     let mut run = counted.file.run();
-    run.wait_placed(4, seconds(30));
-    let second = counted.file.run().wait(seconds(30));
+    run.wait_placed(4, PATIENCE);
+    let second = counted.file.run().wait(PATIENCE);
     assert_eq!(second.code, Some(6), "{}", second.text);
     assert!(second.text.contains("has it"), "{}", second.text);
     stop(run);
@@ -340,7 +338,7 @@ fn topics_that_meet_count_into_one_state_whatever_dies() {
         .map(|(key, count)| (key, (1..=count).collect()))
         .collect();
     let run = counted.file.run();
-    wait::until_true("every count is put out", seconds(60), || {
+    wait::until_true("every count is put out", PATIENCE * 2, || {
         std::thread::sleep(Duration::from_millis(200));
         shown(&counted) == owed
     });
@@ -372,7 +370,7 @@ fn topics_behind_a_pattern_go_on_at_their_checkpoints() {
     run.kill();
     send(&flow.input, 100..200);
     let mut run = flow.file.run();
-    let placed = run.wait_placed(5, seconds(30));
+    let placed = run.wait_placed(5, PATIENCE);
     assert!(
         placed
             .iter()
@@ -391,7 +389,7 @@ fn topics_behind_a_pattern_go_on_at_their_checkpoints() {
     // Nothing is left to do, and nothing is done again.
     let before = flow.count();
     let mut run = flow.file.run();
-    run.wait_placed(6, seconds(30));
+    run.wait_placed(6, PATIENCE);
     stop(run);
     assert_eq!(flow.count(), before);
 }
@@ -417,7 +415,7 @@ fn counted_over(partitions: i32, name: &str, source: &str) -> Counted {
 
 /// Waits until everything that was sent is put out and stored, ends the run by `end` and, if it lives, by a signal.
 fn complete(counted: &Counted, mut run: Process, end: fn(&mut Process)) {
-    wait::until_true("every count is put out", seconds(60), || {
+    wait::until_true("every count is put out", PATIENCE * 2, || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         std::thread::sleep(Duration::from_millis(200));
         agrees(counted)

@@ -39,6 +39,7 @@ fn the_oracle_tells_committed_from_aborted_and_open_records() {
     assert_eq!(client.bounds(&topic, 0, Isolation::Committed), (0, 5));
     assert_eq!(client.bounds(&topic, 0, Isolation::Uncommitted), (0, 7));
     transactions.commit();
+    client.settle(&topic);
     assert_eq!(texts(Isolation::Committed), ["plain", "committed", "open", "behind"]);
 }
 

@@ -4,7 +4,7 @@ use crate::flow::Flow;
 use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::process;
 use sandbar_tests::root;
-use sandbar_tests::wait::seconds;
+use sandbar_tests::wait::PATIENCE;
 use serde_json::Value;
 use std::path::Path;
 
@@ -22,8 +22,10 @@ impl Sin {
         let dead = format!("{}-dead", flow.file.name);
         flow.client.create_topic(&dead, 1);
         flow.file.plugin = process::component(guest);
+        // Only a loop has to be ended by it.
+        let call_time = if guest == "loops-forever" { "200ms" } else { "5s" };
         flow.file.operator =
-            format!("on-error = \"{on_error}\"\nlimits = {{ call-time = \"200ms\", memory = \"16MiB\" }}");
+            format!("on-error = \"{on_error}\"\nlimits = {{ call-time = \"{call_time}\", memory = \"16MiB\" }}");
         flow.file.tables = format!("[dead-letters]\ntopic = \"{dead}\"");
         Self { flow, dead }
     }
@@ -63,7 +65,7 @@ fn header(record: &Record, name: &str) -> String {
 fn a_trap_stops_the_pipeline_with_10_and_the_records_coordinates() {
     let sin = Sin::new("traps", "fail");
     sin.send(&["a", "b", "trap here", "c"]);
-    let ended = sin.flow.file.run().wait(seconds(30));
+    let ended = sin.flow.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(10), "{}", ended.text);
     let place = format!("{}/0 offset 2", sin.flow.input);
     for words in [place.as_str(), "operator `op`", "trap", "backtrace", "on-error = "] {
@@ -132,7 +134,7 @@ fn a_plugin_refuses_records_as_it_says() {
     assert_eq!(sin.outputs(), ["a", "b"]);
     assert_eq!(sin.texts(&sin.dead), ["dead because"]);
     sin.send(&["c", "fail now", "d"]);
-    let ended = sin.flow.file.run().wait(seconds(30));
+    let ended = sin.flow.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(10), "{}", ended.text);
     assert!(ended.text.contains("offset 5"), "{}", ended.text);
 }

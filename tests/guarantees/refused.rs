@@ -98,7 +98,7 @@ impl Refusing {
     }
 
     fn numbers(&self, topic: &str) -> Vec<usize> {
-        let records = self.flow.client.read(topic, Isolation::Committed);
+        let records = self.flow.client.read_settled(topic);
         let number = |record: &Record| record.text().split(':').next().and_then(|text| text.parse().ok());
         records.iter().map(|record| number(record).expect("a number")).collect()
     }
@@ -115,7 +115,7 @@ impl Refusing {
     }
 
     fn assert_dead(&self, delivery: &str) {
-        let dead = self.flow.client.read(&self.dead, Isolation::Committed);
+        let dead = self.flow.client.read_settled(&self.dead);
         let mut numbers = self.numbers(&self.dead);
         if delivery != "exactly-once" {
             numbers.dedup();

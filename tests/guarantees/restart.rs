@@ -5,7 +5,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process::event;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 
 #[test]
 fn the_committed_position_wins_over_start() {
@@ -14,14 +14,14 @@ fn the_committed_position_wins_over_start() {
     flow.finish();
     flow.send(30..40);
     let mut run = flow.file.run();
-    let placed = run.wait_placed(2, seconds(20));
+    let placed = run.wait_placed(2, PATIENCE);
     assert!(
         placed
             .iter()
             .all(|placed| placed.from == 15 && placed.origin == "committed"),
         "{placed:?}"
     );
-    let ended = run.wait(seconds(30));
+    let ended = run.wait(PATIENCE);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     assert_eq!(flow.sorted(), (0..40).collect::<Vec<_>>());
 }
@@ -46,7 +46,7 @@ fn a_bounded_run_killed_midway_ends_at_the_stop_that_it_began_with() {
     let end = 400_000;
     flow.send(0..end);
     let mut run = flow.start();
-    wait::until_true("a first commit", seconds(20), || {
+    wait::until_true("a first commit", PATIENCE, || {
         flow.committed().get(&0).is_some_and(|offset| *offset > 0)
     });
     run.kill();
@@ -140,7 +140,7 @@ fn found_later(one_at_first: bool) {
     let file = PipelineFile::new(&Kafka::shared().bootstrap(), &name, &source, &output);
     let mut run = file.run();
     // What a crash would mean is told once the plan stands.
-    run.wait_for("the plan stands", seconds(20), |lines| {
+    run.wait_for("the plan stands", PATIENCE, |lines| {
         lines.iter().any(|line| event(line, "after-crash").is_some())
     });
     assert!(run.is_running());
@@ -148,7 +148,7 @@ fn found_later(one_at_first: bool) {
     client
         .producer()
         .send(&[Record::placed(&later, 0, "one"), Record::placed(&later, 1, "two")]);
-    let mut seen = client.reader(&[&output], Isolation::Committed).take(2, seconds(30));
+    let mut seen = client.reader(&[&output], Isolation::Committed).take(2, PATIENCE);
     seen.sort_by_key(Record::text);
     assert_eq!(
         seen.iter().map(Record::text).collect::<Vec<_>>(),
@@ -188,11 +188,11 @@ fn a_pattern_goes_on_with_the_topics_that_are_left() {
     let mut reader = client.reader(&[&output], Isolation::Committed);
     let producer = client.producer();
     producer.send(&[Record::placed(&kept, 0, "one"), Record::placed(&dropped, 0, "two")]);
-    assert_eq!(reader.take(2, seconds(30)).len(), 2);
+    assert_eq!(reader.take(2, PATIENCE).len(), 2);
     client.delete_topic(&dropped);
     for turn in 0..5 {
         producer.send(&[Record::placed(&kept, 0, &turn.to_string())]);
-        let seen = reader.take(1, seconds(30));
+        let seen = reader.take(1, PATIENCE);
         assert_eq!(seen.iter().map(Record::text).collect::<Vec<_>>(), [turn.to_string()]);
         // So that the topic is looked for meanwhile.
         std::thread::sleep(std::time::Duration::from_millis(600));

@@ -6,7 +6,7 @@ use crate::flow::stop;
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{Process, event};
-use sandbar_tests::wait::{seconds, setting};
+use sandbar_tests::wait::{PATIENCE, setting};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ fn joins(counted: &Counted, name: &str, longest: &mut Duration) -> Process {
     let _it_may_be_its_first_time = std::fs::remove_dir_all(local);
     let begun = Instant::now();
     let mut joins = start(counted, name, "mid-restore=sleep(150)");
-    joins.wait_for("its share", seconds(90), |lines| {
+    joins.wait_for("its share", PATIENCE, |lines| {
         let rebalances = lines.iter().filter_map(|line| event(line, "rebalance"));
         rebalances
             .filter_map(|told| Some(told["assigned"].as_array()?.len()))
@@ -62,7 +62,7 @@ fn joins(counted: &Counted, name: &str, longest: &mut Duration) -> Process {
             > 0
     });
     *longest = begun.elapsed().max(*longest);
-    joins.wait_for("a restore, or its end", seconds(90), |lines| {
+    joins.wait_for("a restore, or its end", PATIENCE, |lines| {
         lines.iter().any(|line| event(line, "restore").is_some())
             || lines.iter().any(|line| event(line, "checkpoint").is_some())
     });

@@ -9,7 +9,7 @@ use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::PipelineFile;
 use sandbar_tests::process::{Process, component, event};
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -45,15 +45,17 @@ fn a_batch_full_of_records_at_fault_holds_no_other_member_up() {
     flow.client.producer().send(&records);
     // To find each record at fault by halving takes 599 calls, which is a minute a partition.
     let mut first = flow.file.run_member("first");
-    first.wait_for("its partitions", seconds(30), has_partitions);
+    first.wait_for("its partitions", PATIENCE, has_partitions);
     let joined = Instant::now();
     let mut second = flow.file.run_member("second");
-    second.wait_for("its share", seconds(30), has_partitions);
+    second.wait_for("its share", PATIENCE, has_partitions);
     println!("the second member had its share after {:?}", joined.elapsed());
     let letters = || {
         let letters = flow.client.read(&dead, Isolation::Committed);
         letters.iter().map(Record::text).collect::<Vec<_>>()
     };
+    let found = letters().len();
+    assert!(found < EACH as usize, "it waited for {found} records at fault");
     wait::until_true("each record is a dead letter", seconds(240), || {
         letters().len() >= records.len()
     });
@@ -75,28 +77,28 @@ fn without_state(name: &str) -> Counted {
 
 #[test]
 fn a_restore_that_stands_still_holds_no_other_member_up() {
-    const HANGS: Duration = seconds(45);
+    const HANGS: Duration = seconds(150);
     let counted = without_state("slow-restore");
     let begun = Instant::now();
     let mut first = start(
         &counted.file,
         "first",
         &[],
-        &[("FAILPOINTS", "mid-restore=1*sleep(45000)->off")],
+        &[("FAILPOINTS", "mid-restore=1*sleep(150000)->off")],
     );
-    wait::until_true("a restore is under way", seconds(30), || {
+    wait::until_true("a restore is under way", PATIENCE, || {
         std::fs::read_dir(counted.file.path("statefirst").join("tasks")).is_ok_and(|tasks| tasks.count() > 0)
     });
     counted.send(1000, 500);
     let mut second = counted.file.run_member("second");
-    second.wait_for("its share", seconds(30), has_partitions);
+    second.wait_for("its share", PATIENCE, has_partitions);
     let waited = begun.elapsed();
     println!("the second member had its share after {waited:?}");
     assert!(waited < HANGS, "it waited for the restore: {waited:?}");
     assert!(first.is_running());
     // Group changes while restores run: a third comes and goes.
     let mut third = counted.file.run_member("third");
-    third.wait_for("it joined", seconds(30), |lines| {
+    third.wait_for("it joined", PATIENCE, |lines| {
         lines.iter().any(|line| event(line, "start").is_some())
     });
     stop(third);
@@ -121,7 +123,7 @@ fn a_process_whose_worker_stands_still_says_so_and_ends_and_the_others_go_on() {
             let serving = lines.iter().find_map(|line| event(line, "serving"))?;
             serving["address"].as_str().map(str::to_owned)
         };
-        let address = wait::until("its address", seconds(30), address);
+        let address = wait::until("its address", PATIENCE, address);
         wait::until_true("/health turns red", seconds(60), || {
             let (status, body) = crate::http::get(&address, "/health");
             assert!(

@@ -8,7 +8,7 @@ use sandbar_tests::client::{Client, Isolation, Producer, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process::{Ended, Process};
-use sandbar_tests::wait::{promised, seconds};
+use sandbar_tests::wait::{PATIENCE, promised};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -116,12 +116,12 @@ fn check(case: Case) {
     let file = log.pipeline(kafka);
     let mut run = file.run();
     let Some(positions) = expected else {
-        let ended = run.wait(seconds(30));
+        let ended = run.wait(PATIENCE);
         assert_eq!(ended.code, Some(5), "nothing says where to start: {}", ended.text);
         log.remove();
         return;
     };
-    let placed = run.wait_placed(positions.len(), seconds(30));
+    let placed = run.wait_placed(positions.len(), PATIENCE);
     let froms: BTreeMap<String, i64> = placed
         .into_iter()
         .map(|placed| (placed.partition, placed.from))
@@ -373,7 +373,7 @@ impl Log {
     fn between(&self, positions: &BTreeMap<Place, (i64, i64)>) -> BTreeMap<String, Vec<String>> {
         let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for topic in ['a', 'b'] {
-            for record in self.client.read(&self.topic(topic), Isolation::Committed) {
+            for record in self.client.read_settled(&self.topic(topic)) {
                 if let Some((from, to)) = positions.get(&(topic, record.place()))
                     && (*from..*to).contains(&record.offset)
                 {
@@ -389,7 +389,7 @@ impl Log {
 
     fn output(&self) -> BTreeMap<String, Vec<String>> {
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for record in self.client.read(&self.topic('o'), Isolation::Committed) {
+        for record in self.client.read_settled(&self.topic('o')) {
             let key = String::from_utf8(record.key.clone().expect("a key")).expect("a key in UTF-8");
             found.entry(key).or_default().push(record.text());
         }
@@ -399,13 +399,13 @@ impl Log {
     /// A bounded run ends by itself; an endless one is asked to stop when its output is there.
     fn finish(&self, run: Process, count: usize) -> Ended {
         if self.case.stop != Stop::Signal {
-            return run.wait(seconds(30));
+            return run.wait(PATIENCE);
         }
         let topic = self.topic('o');
         let seen = self
             .client
             .reader(&[&topic], Isolation::Committed)
-            .take(count, seconds(20))
+            .take(count, PATIENCE)
             .len();
         assert_eq!(seen, count, "all outputs arrive; it said:\n{}", run.lines().join("\n"));
         run.stop(promised(10))

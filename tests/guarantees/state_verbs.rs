@@ -6,7 +6,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{self, Ended, component};
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn state_is_what_the_input_makes_of_it_live_offline_and_from_the_checkpoints() {
     let counted = Counted::on(Kafka::shared(), "state-verbs", 4, 50);
     counted.send(0, 1000);
     let mut run = counted.file.run();
-    run.wait_placed(4, seconds(30));
+    run.wait_placed(4, PATIENCE);
     let owed = owed(&counted);
     wait::until_true("the committed state is whole, live", seconds(60), || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
@@ -62,7 +62,7 @@ fn values_are_shown_as_what_they_are() {
     std::fs::remove_dir_all(counted.file.path("state")).unwrap();
     let before = counted.visible();
     let mut run = counted.file.run();
-    run.wait_placed(1, seconds(30));
+    run.wait_placed(1, PATIENCE);
     let record = Record::keyed(&counted.input, "k", "push:a push:b put:u=v set:> set-other:text");
     counted.client.producer().send(&[record]);
     wait::until_true("it is kept", seconds(60), || {
@@ -70,8 +70,11 @@ fn values_are_shown_as_what_they_are() {
         counted.visible() > before
     });
     stop(run);
-    let shown = |store: &str| json(&state(&counted, "get", &["op", store, "k"])).unwrap()[0].clone();
-    assert_eq!(shown("list")["items"], serde_json::json!(["a", "b"]));
+    let found = |store: &str| json(&state(&counted, "get", &["op", store, "k"]));
+    wait::until_true("the committed list is shown", seconds(60), || {
+        found("list").is_some_and(|shown| shown[0]["items"] == serde_json::json!(["a", "b"]))
+    });
+    let shown = |store: &str| found(store).unwrap()[0].clone();
     assert_eq!(
         (&shown("map")["user-key"], &shown("map")["value"]),
         (&"u".into(), &"v".into())

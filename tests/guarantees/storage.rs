@@ -11,7 +11,7 @@ use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{Process, event};
 use sandbar_tests::skip;
 use sandbar_tests::small_disk::SmallDisk;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ const OFTEN: Duration = Duration::from_millis(50);
 fn a_store_that_stands_still_fails_checkpoints_and_the_run_goes_on_where_that_is_tolerable() {
     let mut counted = Counted::on(Kafka::shared(), "still", 4, 50);
     counted.file.top = "workers = 1".into();
-    counted.file.tables = checkpoint("timeout = \"300ms\"\ntolerable-failures = 1000");
+    counted.file.tables = checkpoint("timeout = \"3s\"\ntolerable-failures = 1000");
     under_load(&counted, 200, OFTEN, || {
-        let mut run = armed(&counted, "mid-bundle=10*off->1*sleep(2000)->off");
-        wait_failed(&mut run, "did not take the bundle within 300ms");
+        let mut run = armed(&counted, "mid-bundle=10*off->1*sleep(10000)->off");
+        wait_failed(&mut run, "did not take the bundle within 3s");
         goes_on(&counted, &mut run);
         stop(run);
     });
@@ -34,10 +34,10 @@ fn a_store_that_stands_still_fails_checkpoints_and_the_run_goes_on_where_that_is
 fn a_store_that_stands_still_for_longer_than_is_tolerable_ends_the_run() {
     let mut counted = Counted::on(Kafka::shared(), "stuck", 4, 50);
     counted.file.top = "workers = 1".into();
-    counted.file.tables = checkpoint("timeout = \"300ms\"\ntolerable-failures = 2");
+    counted.file.tables = checkpoint("timeout = \"3s\"\ntolerable-failures = 2");
     under_load(&counted, 200, OFTEN, || {
         let run = armed(&counted, "mid-bundle=10*off->sleep(600000)");
-        gave_up(run, "did not take the bundle within 300ms");
+        gave_up(run, "did not take the bundle within 3s");
     });
 }
 
@@ -45,12 +45,12 @@ fn a_store_that_stands_still_for_longer_than_is_tolerable_ends_the_run() {
 fn at_least_once_a_store_that_stands_still_ends_the_run_too() {
     let mut counted = Counted::on(Kafka::shared(), "stuck-least", 4, 50);
     counted.file.top = "workers = 1\ndelivery = \"at-least-once\"".into();
-    counted.file.tables = checkpoint("timeout = \"300ms\"\ntolerable-failures = 2");
+    counted.file.tables = checkpoint("timeout = \"3s\"\ntolerable-failures = 2");
     counted.send(0, 1000);
     puts_all_out(&counted, counted.file.run());
     counted.send(1000, 1000);
     let run = armed(&counted, "mid-bundle=sleep(600000)");
-    gave_up(run, "did not take the bundle within 300ms");
+    gave_up(run, "did not take the bundle within 3s");
     puts_all_out(&counted, counted.file.run());
 }
 
@@ -65,7 +65,7 @@ fn a_store_that_refuses_writes_for_a_while_fails_checkpoints_and_the_run_goes_on
             goes_on(&counted, &mut run);
             let blocked = Blocked::new(&counted);
             let failed = failures(&run);
-            wait::until_true("a checkpoint fails", seconds(30), || failures(&run) > failed);
+            wait::until_true("a checkpoint fails", PATIENCE, || failures(&run) > failed);
             // What was committed before may still come to a reader; then nothing more is shown, while records come.
             let shown = || counted.client.read(&counted.output, Isolation::Committed).len();
             wait::until_true("nothing is shown that no checkpoint holds", seconds(60), || {
@@ -90,7 +90,7 @@ fn a_store_that_becomes_unwritable_ends_the_run_and_a_restart_is_exact() {
         goes_on(&counted, &mut run);
         let blocked = Blocked::new(&counted);
         gave_up(run, "failed to write");
-        let again = counted.file.run().wait(seconds(30));
+        let again = counted.file.run().wait(PATIENCE);
         assert_eq!(again.code, Some(6), "it does not start either: {}", again.text);
         drop(blocked);
     });
@@ -101,7 +101,7 @@ fn a_store_that_cannot_be_written_at_the_start_ends_it() {
     let mut counted = Counted::on(Kafka::shared(), "no-store", 1, 10);
     std::fs::write(counted.file.path("file"), "no folder").unwrap();
     counted.file.tables = "[checkpoint]\nstore = \"file/checkpoints\"".into();
-    let ended = counted.file.run().wait(seconds(30));
+    let ended = counted.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(6), "{}", ended.text);
     assert!(ended.text.contains("is not writable"), "{}", ended.text);
 }
@@ -163,8 +163,8 @@ fn fills_up(counted: &Counted, disk: &SmallDisk, why: &str) {
 fn a_second_process_on_one_state_folder_is_told_who_has_it() {
     let counted = Counted::on(Kafka::shared(), "two", 2, 10);
     let mut run = counted.file.run();
-    run.wait_placed(2, seconds(30));
-    let second = counted.file.run().wait(seconds(30));
+    run.wait_placed(2, PATIENCE);
+    let second = counted.file.run().wait(PATIENCE);
     assert_eq!(second.code, Some(6), "{}", second.text);
     let pid = run.id().to_string();
     assert!(second.text.contains(&pid), "it names process {pid}: {}", second.text);
@@ -236,7 +236,7 @@ fn aside(path: &Path) -> PathBuf {
 
 /// Waits until every output is there, some twice perhaps, and ends the run.
 fn puts_all_out(counted: &Counted, run: Process) {
-    wait::until_true("every output is there", seconds(60), || counted.repeated().is_some());
+    wait::until_true("every output is there", PATIENCE * 2, || counted.repeated().is_some());
     stop(run);
 }
 
@@ -261,7 +261,7 @@ fn wait_failed(run: &mut Process, why: &str) {
 
 /// It ends by itself because too many checkpoints failed in a row.
 fn gave_up(run: Process, why: &str) {
-    let ended = run.wait(seconds(60));
+    let ended = run.wait(PATIENCE);
     assert_eq!(ended.code, Some(6), "{}", ended.text);
     assert!(ended.text.contains("tolerable-failures"), "{}", ended.text);
     assert!(ended.text.contains(why), "{}", ended.text);

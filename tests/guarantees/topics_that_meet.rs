@@ -9,7 +9,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{self, Ended, Process, component, event};
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -96,7 +96,7 @@ fn assert_once(flow: &Flow, count: usize) {
 fn a_topic_with_more_partitions_than_the_one_that_it_follows_is_refused() {
     let (mut flow, topics) = pair("larger", [("a", 4), ("b", 6)], "discovery-interval = \"300ms\"");
     let (a, b) = (&topics["a"], &topics["b"]);
-    let ended = flow.file.run().wait(seconds(30));
+    let ended = flow.file.run().wait(PATIENCE);
     refused(
         &ended,
         5,
@@ -111,7 +111,7 @@ fn a_topic_with_more_partitions_than_the_one_that_it_follows_is_refused() {
         .source
         .replace(&format!("\"{a}\", \"{b}\""), &format!("\"{b}\", \"{a}\""));
     let mut run = flow.file.run();
-    run.wait_placed(10, seconds(30));
+    run.wait_placed(10, PATIENCE);
     // It grows beyond the one that it follows while both are read.
     flow.client.add_partitions(a, 7);
     refused(
@@ -223,7 +223,7 @@ impl Flow {
     /// Starts the pipeline over both topics.
     fn start_pair(&self) -> Process {
         let mut run = self.file.run();
-        run.wait_placed(4, seconds(30));
+        run.wait_placed(4, PATIENCE);
         run
     }
 }
@@ -243,7 +243,7 @@ fn counted_pair(name: &str, first: i32, second: i32) -> (Counted, String) {
 fn topics_that_meet_where_state_is_kept_have_equally_many_partitions() {
     let (counted, other) = counted_pair("unequal", 6, 4);
     counted.send(0, 100);
-    let ended = counted.file.run().wait(seconds(30));
+    let ended = counted.file.run().wait(PATIENCE);
     refused(
         &ended,
         5,
@@ -267,7 +267,7 @@ fn partitions_that_a_topic_with_state_gets_between_two_runs_end_the_start() {
     complete(&counted, counted.file.run());
     counted.client.add_partitions(&counted.input, 4);
     for _ in 0..2 {
-        let ended = counted.file.run().wait(seconds(30));
+        let ended = counted.file.run().wait(PATIENCE);
         let grown = format!(
             "`{}` has 4 partitions, and the state of its keys was made with 2",
             counted.input
@@ -280,7 +280,7 @@ fn partitions_that_a_topic_with_state_gets_between_two_runs_end_the_start() {
     let ended = process::run(&set);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     let mut run = counted.file.run();
-    run.wait_placed(4, seconds(30));
+    run.wait_placed(4, PATIENCE);
     stop(run);
 }
 
@@ -374,7 +374,7 @@ fn a_topic_that_the_patterns_of_two_sources_match_ends_the_start_and_is_named() 
 fn a_topic_that_appears_later_and_two_patterns_match_ends_the_run_and_is_named() {
     let (flow, path) = patterns("overlap-later", &["b", "c"], "[ab]", "a|c");
     let mut run = Process::start(&["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()]);
-    run.wait_placed(2, seconds(30));
+    run.wait_placed(2, PATIENCE);
     let records = ["b", "c"].map(|topic| Record::placed(&format!("{}-{topic}", flow.input), 0, topic));
     flow.client.producer().send(&records);
     flow.wait_count(2, &run);

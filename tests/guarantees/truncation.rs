@@ -26,11 +26,11 @@ fn truncated(kafka: &Kafka, name: &str) -> Flow {
     stop(run);
     kafka.kill(2);
     kafka.start_again(3);
-    wait::until_true("the one that was behind leads", seconds(90), || {
+    wait::until_true("the one that was behind leads", seconds(180), || {
         flow.client.leader(&flow.input) == Some(3)
     });
     kafka.start_again(2);
-    wait::until_true("every replica is in sync", seconds(90), || flow.client.is_in_sync());
+    wait::until_true("every replica is in sync", seconds(180), || flow.client.is_in_sync());
     flow.send(1000..1080);
     assert_eq!(
         flow.client

@@ -28,12 +28,6 @@ struct Suffered {
     late: usize,
 }
 
-/// Stops a member that may have been started a moment ago: one that does not listen to signals yet would be killed.
-fn stop_begun(run: Process) {
-    wait::until_true("it has begun", seconds(120), || !run.lines().is_empty());
-    stop(run);
-}
-
 impl TimedTopics {
     /// Kills members, one turn after the other; the one that is left.
     fn suffer(&self, kills: u64, dice: &mut Dice, suffered: &mut Suffered) -> Process {
@@ -43,7 +37,7 @@ impl TimedTopics {
             while members.len() < *wanted {
                 members.push(self.file.run_member(&members.len().to_string()));
             }
-            members.drain(*wanted..).for_each(stop_begun);
+            members.drain(*wanted..).for_each(stop);
             if suffered.kills >= last {
                 break;
             }
@@ -64,7 +58,7 @@ impl TimedTopics {
             *suffered.points.entry(point).or_default() += 1;
             suffered.kills += 2;
         }
-        members.drain(1..).for_each(stop_begun);
+        members.drain(1..).for_each(stop);
         members.remove(0)
     }
 

@@ -2,20 +2,28 @@
 //! requests, offsets.
 
 use crate::wait;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(30);
+/// What a reader is told while a broker is away, or has just begun and does not know all topics and leaders yet.
+const PASSING: [Code; 6] = [
+    Code::BrokerTransportFailure,
+    Code::AllBrokersDown,
+    Code::UnknownTopicOrPartition,
+    Code::NotLeaderForPartition,
+    Code::OperationTimedOut,
+    Code::RequestTimedOut,
+];
 
 /// Which records a reader sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,39 +217,33 @@ impl Client {
         metadata.ok().and_then(of).unwrap_or_default()
     }
 
-    /// Whether every partition of a topic has a leader.
-    pub fn is_led(&self, topic: &str) -> bool {
-        let metadata = self.asker.fetch_metadata(Some(topic), Duration::from_secs(1));
+    /// Whether a broker says of a partition of a topic that it has no leader.
+    pub fn is_leaderless(&self, topic: &str) -> bool {
+        let metadata = self.asker.fetch_metadata(Some(topic), Duration::from_secs(5));
         metadata.is_ok_and(|metadata| {
             let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-            partitions.all(|partition| partition.leader() >= 0)
+            partitions.any(|partition| partition.leader() < 0)
         })
     }
 
     fn create(&self, topic: &NewTopic<'_>, partitions: i32) {
-        let created = finish(self.admin.create_topics([topic], &AdminOptions::new())).expect("an answer");
         let name = topic.name;
-        created[0]
-            .as_ref()
-            .unwrap_or_else(|error| panic!("failed to create topic {name}: {error:?}"));
+        let ask = || wait::finish(self.admin.create_topics([topic], &AdminOptions::new()));
+        insist(&format!("create topic {name}"), Code::TopicAlreadyExists, ask);
         self.wait_partitions(name, partitions);
     }
 
     /// Deletes a topic.
     pub fn delete_topic(&self, name: &str) {
-        let deleted = finish(self.admin.delete_topics(&[name], &AdminOptions::new())).expect("an answer");
-        deleted[0]
-            .as_ref()
-            .unwrap_or_else(|error| panic!("failed to delete topic {name}: {error:?}"));
+        let ask = || wait::finish(self.admin.delete_topics(&[name], &AdminOptions::new()));
+        insist(&format!("delete topic {name}"), Code::UnknownTopicOrPartition, ask);
     }
 
     /// Raises a topic's number of partitions to `total`.
     pub fn add_partitions(&self, name: &str, total: usize) {
         let wanted = NewPartitions::new(name, total);
-        let grown = finish(self.admin.create_partitions([&wanted], &AdminOptions::new())).expect("an answer");
-        grown[0]
-            .as_ref()
-            .unwrap_or_else(|error| panic!("failed to grow topic {name}: {error:?}"));
+        let ask = || wait::finish(self.admin.create_partitions([&wanted], &AdminOptions::new()));
+        insist(&format!("grow topic {name}"), Code::InvalidPartitions, ask);
         self.wait_partitions(name, total as i32);
     }
 
@@ -250,18 +252,17 @@ impl Client {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(before))
             .expect("an offset");
-        let deleted = finish(self.admin.delete_records(&list, &AdminOptions::new())).expect("an answer");
+        let deleted = wait::finish(self.admin.delete_records(&list, &AdminOptions::new())).expect("an answer");
         deleted.elements()[0].error().expect("records are deleted");
     }
 
     /// The partitions' numbers.
     pub fn partitions(&self, topic: &str) -> Vec<i32> {
-        let metadata = self.asker.fetch_metadata(Some(topic), LIMIT).expect("metadata");
-        metadata.topics()[0]
-            .partitions()
-            .iter()
-            .map(|partition| partition.id())
-            .collect()
+        wait::until("the topic is known", LIMIT * 2, || {
+            let metadata = self.asker.fetch_metadata(Some(topic), LIMIT).ok()?;
+            let partitions = metadata.topics()[0].partitions();
+            (!partitions.is_empty()).then(|| partitions.iter().map(|partition| partition.id()).collect())
+        })
     }
 
     fn wait_partitions(&self, topic: &str, count: i32) {
@@ -289,13 +290,14 @@ impl Client {
     /// First offset of the log, and its end: the last stable offset, or the high watermark.
     pub fn bounds(&self, topic: &str, partition: i32, isolation: Isolation) -> (i64, i64) {
         let asker = &self.ends[usize::from(isolation == Isolation::Committed)];
+        let ask = |asker: &BaseConsumer| asker.fetch_watermarks(topic, partition, Duration::from_secs(3)).ok();
         // A leader that died takes its time to have a successor, and only fresh metadata tells this client who that is.
+        // One that was told of no broker at all may never find one again: then another is asked.
         wait::until("the log's bounds", LIMIT * 3, || {
-            let bounds = asker.fetch_watermarks(topic, partition, Duration::from_secs(3));
-            if bounds.is_err() {
+            ask(asker).or_else(|| {
                 drop(asker.fetch_metadata(Some(topic), Duration::from_secs(5)));
-            }
-            bounds.ok()
+                ask(&self.consumer(isolation, &[]))
+            })
         })
     }
 
@@ -322,15 +324,20 @@ impl Client {
         records
     }
 
-    /// Every committed record of a topic, once no transaction is open in it: the markers of the last one may come a
-    /// moment behind the answer that it is committed.
-    pub fn read_settled(&self, topic: &str) -> Vec<Record> {
+    /// Waits until no transaction is open in a topic: the markers of the last one may come a moment behind the answer
+    /// that it is committed.
+    pub fn settle(&self, topic: &str) {
         let end = |partition: i32, isolation| self.bounds(topic, partition, isolation).1;
         let is_settled =
             |partition: i32| end(partition, Isolation::Committed) == end(partition, Isolation::Uncommitted);
         wait::until_true("no transaction is open", wait::seconds(120), || {
             self.partitions(topic).into_iter().all(is_settled)
         });
+    }
+
+    /// Every committed record of a topic, once no transaction is open in it.
+    pub fn read_settled(&self, topic: &str) -> Vec<Record> {
+        self.settle(topic);
         self.read(topic, Isolation::Committed)
     }
 
@@ -387,10 +394,8 @@ impl Client {
 
     /// Deletes a group with all that it holds; it must have no members.
     pub fn delete_group(&self, group: &str) {
-        let deleted = finish(self.admin.delete_groups(&[group], &AdminOptions::new())).expect("an answer");
-        deleted[0]
-            .as_ref()
-            .unwrap_or_else(|error| panic!("failed to delete group {group}: {error:?}"));
+        let ask = || wait::finish(self.admin.delete_groups(&[group], &AdminOptions::new()));
+        insist(&format!("delete group {group}"), Code::GroupIdNotFound, ask);
     }
 
     /// Changes what a group without members holds for a topic: `to` says for each partition and offset which one it is
@@ -455,10 +460,8 @@ impl Reader {
             match self.consumer.poll(Duration::from_secs(1)) {
                 Some(Ok(message)) => records.push(Record::of(&message)),
                 Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
-                Some(Err(KafkaError::MessageConsumption(
-                    RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown,
-                )))
-                | None => {}
+                Some(Err(KafkaError::MessageConsumption(code))) if PASSING.contains(&code) => {}
+                None => {}
                 Some(Err(error)) => panic!("the oracle failed to read: {error}"),
             }
         }
@@ -527,7 +530,7 @@ impl Producer {
         for (index, record) in records.iter().enumerate() {
             self.hand_over(index, record);
         }
-        wait::until_true("every record is acknowledged", LIMIT * 2, || {
+        wait::until_true("every record is acknowledged", LIMIT * 6, || {
             self.inner.poll(Duration::ZERO);
             self.inner.in_flight_count() == 0
         });
@@ -552,7 +555,7 @@ impl Producer {
         while let Err((error, back)) = self.inner.send(record) {
             assert_eq!(
                 error.rdkafka_error_code(),
-                Some(RDKafkaErrorCode::QueueFull),
+                Some(Code::QueueFull),
                 "failed to send: {error}"
             );
             self.inner.poll(Duration::from_millis(5));
@@ -578,21 +581,20 @@ impl Producer {
     }
 }
 
-/// Waits for an admin request's answer.
-fn finish<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(std::thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
-    let mut context = std::task::Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
+/// Repeats an admin request that is refused, for a minute: a broker has just begun, or a member has just left. `done` is
+/// what a repetition is told if the request before it went through after all.
+fn insist(what: &str, done: Code, ask: impl Fn() -> KafkaResult<Vec<TopicResult>>) {
+    let deadline = Instant::now() + LIMIT * 2;
+    let mut is_repeated = false;
     loop {
-        match future.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(answer) => return answer,
-            std::task::Poll::Pending => std::thread::park(),
-        }
+        let error = match ask().map(|mut answers| answers.remove(0)) {
+            Ok(Ok(_)) => return,
+            Ok(Err((_, code))) if is_repeated && code == done => return,
+            Ok(Err((_, code))) => code.to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert!(Instant::now() < deadline, "failed to {what}: {error}");
+        is_repeated = true;
+        std::thread::sleep(Duration::from_millis(100));
     }
 }

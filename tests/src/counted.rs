@@ -41,7 +41,7 @@ impl Counted {
         let (input, output) = (format!("{name}-in"), format!("{name}-out"));
         client.create_topic(&input, partitions);
         client.create_topic(&output, partitions);
-        let source = format!("topics = [\"{input}\"]\nstart = \"earliest\"\nsession-timeout = \"1s\"");
+        let source = format!("topics = [\"{input}\"]\nstart = \"earliest\"\nsession-timeout = \"3s\"");
         let mut file = PipelineFile::new(brokers, &name, &source, &output);
         file.plugin = process::component("count-by-key");
         file.top = "workers = 2".into();

@@ -17,6 +17,11 @@ pub const SASL_USER: (&str, &str) = ("alice", "alice-secret");
 
 const CLUSTER_ID: &str = "5L6g3nShT-eMCtK--X86sw";
 const START_LIMIT: Duration = Duration::from_secs(180);
+/// A lone broker that stands still is not taken for dead: clients that were told of no broker at all may never come
+/// back. This counts until it is started again, since then it has to wait for the end of its session of before.
+const LONE: [&str; 2] = ["--override", "broker.session.timeout.ms=120000"];
+/// Three nodes on two cores wait for each other: a leader that is slow is none that is dead.
+const QUORUM: &str = "controller.quorum.fetch.timeout.ms=10000\ncontroller.quorum.election.timeout.ms=5000";
 
 /// What every node says about itself. `group.min.session.timeout.ms` lets kill tests be quick; without retention and
 /// time limits the broker keeps records whatever their timestamps; the cleaner's buffer alone would take 128 MiB of
@@ -99,7 +104,8 @@ impl Kafka {
             .map(|(at, port)| Node::new(folder.path(), at + 1, *port, &voters))
             .collect();
         let kafka = Self { nodes, _folder: folder };
-        kafka.nodes.iter().for_each(Node::start);
+        let options = if kafka.nodes.len() == 1 { &LONE[..] } else { &[] };
+        kafka.nodes.iter().for_each(|node| node.start(options));
         kafka.wait_ready();
         kafka
     }
@@ -156,7 +162,7 @@ impl Kafka {
     /// Starts a killed node again on its own data and waits until the cluster is whole: every replica in sync, so that
     /// another node may die.
     pub fn restart(&self, number: usize) {
-        self.nodes[number - 1].start();
+        self.nodes[number - 1].start(&[]);
         self.wait_ready();
         let client = self.client();
         wait::until_true("every replica is in sync", START_LIMIT, || client.is_in_sync());
@@ -164,7 +170,7 @@ impl Kafka {
 
     /// Starts a killed node again on its own data, and waits for nothing: others may be dead.
     pub fn start_again(&self, number: usize) {
-        self.nodes[number - 1].start();
+        self.nodes[number - 1].start(&[]);
     }
 
     /// Adds a line to what every node says about itself; it counts from a node's next start.
@@ -200,6 +206,9 @@ impl Node {
         let open = format!(
             "PLAINTEXT://{address}:{port},SASL_PLAINTEXT://{address}:{sasl_port},OAUTH://{address}:{oauth_port}"
         );
+        if voters.len() > 1 {
+            writeln!(text, "{QUORUM}").unwrap();
+        }
         writeln!(text, "listeners={open},CONTROLLER://{address}:{controller}").unwrap();
         writeln!(text, "advertised.listeners={open}").unwrap();
         writeln!(text, "log.dirs={}", folder.join("data").display()).unwrap();
@@ -257,7 +266,7 @@ impl Node {
         java
     }
 
-    fn start(&self) {
+    fn start(&self, options: &[&str]) {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -266,6 +275,7 @@ impl Node {
         let errors = log.try_clone().expect("a file can be shared");
         let mut java = self.java("kafka.Kafka");
         java.arg(self.folder.join("server.properties"))
+            .args(options)
             .stdout(log)
             .stderr(errors);
         *self.process.lock().unwrap() = Some(Guarded::spawn(&mut java));

@@ -5,7 +5,7 @@ use crate::wait;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -106,7 +106,14 @@ impl Process {
 
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
-        self.process.ended().is_none()
+        self.ended().is_none()
+    }
+
+    /// How it ended, if it did; then all that it printed is there.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.process.ended()?;
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        Some(status)
     }
 
     /// Waits until the condition holds for what it printed; fails with all of that when it does not, or when the
@@ -114,7 +121,7 @@ impl Process {
     pub fn wait_for(&mut self, what: &str, limit: Duration, holds: impl Fn(&[String]) -> bool) {
         let deadline = Instant::now() + limit;
         loop {
-            let ended = self.process.ended().is_some();
+            let ended = self.ended().is_some();
             let lines = self.output.lines.lock().unwrap();
             if holds(&lines) {
                 return;
@@ -144,10 +151,10 @@ impl Process {
 
     /// Waits for its end.
     pub fn wait(mut self, limit: Duration) -> Ended {
-        let Some(status) = self.process.wait(limit) else {
+        self.process.wait(limit);
+        let Some(status) = self.ended() else {
             panic!("sandbar ends: not within {limit:?}:\n{}", self.lines().join("\n"));
         };
-        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
         Ended {
             code: status.code(),
             text: self.lines().join("\n"),
@@ -156,29 +163,43 @@ impl Process {
 
     /// Asks it to stop (SIGTERM) and waits for its end.
     pub fn stop(mut self, limit: Duration) -> Ended {
-        self.process.signal("TERM");
+        self.signal("TERM");
         self.wait(limit)
     }
 
-    /// Sends a signal by name.
+    /// Sends a signal by name. SIGTERM would kill a process that has just begun, so it waits for a handler.
     pub fn signal(&mut self, name: &str) {
+        if name == "TERM" {
+            let is_heard = || !self.is_running() || self.handles_term();
+            wait::until_true("it handles SIGTERM", wait::PATIENCE, is_heard);
+        }
         self.process.signal(name);
+    }
+
+    /// Whether the system says that it has a handler for SIGTERM, which is signal 15.
+    fn handles_term(&self) -> bool {
+        let caught = status_line(self.id(), "SigCgt:").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+        caught.is_some_and(|mask| mask >> 14 & 1 == 1)
     }
 
     /// kill -9.
     pub fn kill(&mut self) {
         self.process.kill();
+        self.ended();
     }
 
     /// Resident memory in KiB, and the highest it ever was.
     pub fn memory_kib(&self) -> (u64, u64) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let of = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name))?;
-            line.split_whitespace().nth(1)?.parse().ok()
-        };
+        let of = |name: &str| status_line(self.id(), name)?.parse().ok();
         (of("VmRSS:").unwrap_or(0), of("VmHWM:").unwrap_or(0))
     }
+}
+
+/// What the system says of a process under a name.
+fn status_line(id: u32, name: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1).map(str::to_owned)
 }
 
 /// Runs `sandbar ARGS` to its end.

@@ -62,8 +62,22 @@ pub(crate) fn topic(address: &str, name: &str, partitions: i32) -> String {
     block(admin(address).create_topics([&new], &AdminOptions::new())).unwrap()[0]
         .as_ref()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    wait_led(address, &name, partitions as usize);
     name
+}
+
+/// Waits until each of a topic's partitions has a leader.
+fn wait_led(address: &str, name: &str, partitions: usize) {
+    let (admin, until) = (admin(address), clock::now() + LIMIT);
+    let led = || {
+        let metadata = admin.inner().fetch_metadata(Some(name), LIMIT).unwrap();
+        let partitions = metadata.topics()[0].partitions().iter();
+        partitions.filter(|partition| partition.leader() >= 0).count()
+    };
+    while led() != partitions {
+        assert!(clock::now() < until, "{name} has no leaders");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Records `from..to` of a partition: value is the number, time is 1000 times it and one more: librdkafka takes 0 for

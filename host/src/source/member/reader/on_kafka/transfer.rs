@@ -290,7 +290,7 @@ fn a_revocation_that_a_loss_before_it_answered_is_a_loss_too() {
         // The group goes on with that answer, and wants more of the first one before that one gave up what it lost.
         let mut third = joined(&source);
         let is_asked_again = |first: &Reader| first.group.rebalance_events.revocations().any(|is_lost| !is_lost);
-        let until = clock::now() + Duration::from_secs(5);
+        let until = clock::now() + Duration::from_secs(30);
         while !is_asked_again(&first) && clock::now() < until {
             first.is_asked().unwrap();
             for other in [&mut second, &mut third] {
