@@ -8,6 +8,9 @@ use sandbar_tests::wait::{self, PATIENCE};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
+/// Ten times what is promised: `idle-after` and two commit intervals.
+const LIMIT: Duration = Duration::from_secs(10 * (2 + 2));
+
 /// Three partitions of four bring a record each and then stand still, twice; one goes on.
 fn quiet_windows_close(members: usize) {
     let mut windowed = Windowed::new("quiet", 4, 1000, 0, "idle-after = \"2s\"");
@@ -47,7 +50,7 @@ fn quiet_windows_close(members: usize) {
     let since = Instant::now();
     windowed.send(&[placed_at(0, last + 1000)]);
     let mut took = [None; 3];
-    wait::until_true("their last windows close", PATIENCE, || {
+    wait::until_true("their last windows close", LIMIT, || {
         windowed.send(&[placed_at(0, last + 1000 + since.elapsed().as_millis() as i64)]);
         for (partition, took) in (1..4).zip(&mut took) {
             if took.is_none() && start_of(partition, 1).is_some() {
