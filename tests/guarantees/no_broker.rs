@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// So many that librdkafka is still busy with the cluster's answer when its last broker has gone. Then it stays without
 /// one, if nobody gives it its brokers again.
-const PARTITIONS: i32 = 1000;
+const PARTITIONS: i32 = 3000;
 /// More than a broker's session, and the age of its last heartbeat.
 const PAUSE: std::time::Duration = seconds(9);
 
@@ -27,9 +27,6 @@ fn a_cluster_that_named_no_broker_for_a_moment_is_found_again() {
     kafka.resume(1);
     // Whoever comes now knows nothing of before.
     flow.client = kafka.client();
-    wait::until_true("the broker leads again", seconds(240), || {
-        flow.client.is_led(&flow.output)
-    });
     flow.send(100..200);
     wait::until_true("all outputs arrive", seconds(240), || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
