@@ -6,25 +6,34 @@
 
 use super::native::credentials::NativeClient;
 use super::native::requests;
-use crate::clock::Interval;
-use std::time::Duration;
+use crate::clock;
+use std::time::{Duration, Instant};
 
-/// librdkafka remembers each time, with some fifty bytes.
-const EVERY: Duration = Duration::from_secs(10);
+/// From one time to the next, at first; later twice as long each time. librdkafka remembers all of them.
+const FIRST: Duration = Duration::from_secs(10);
+const MOST: Duration = Duration::from_secs(300);
 
 /// See the file's header.
-pub(crate) struct Bootstrap(Interval);
+pub(crate) struct Bootstrap {
+    due: Instant,
+    pause: Duration,
+}
 
 impl Bootstrap {
-    /// Of a client that begins now, and so has its brokers.
+    /// Of a client that has brokers.
     pub(crate) fn begun() -> Self {
-        Self(Interval::new(EVERY))
+        Self {
+            due: clock::now() + FIRST,
+            pause: FIRST,
+        }
     }
 
     /// No broker of the client answers: from time to time it gets these, as a list of `host:port`. A broker that it
     /// has is not added twice.
     pub(crate) fn again(&mut self, client: &impl NativeClient, brokers: &str) {
-        if self.0.due() {
+        if clock::now() >= self.due {
+            self.due = clock::now() + self.pause;
+            self.pause = MOST.min(2 * self.pause);
             requests::add_brokers(client, brokers);
         }
     }

@@ -395,10 +395,11 @@ impl Producer {
             self.probed = Some(clock::now());
             if self.handle.look_up(0, PROBE).is_ok() {
                 self.handle.reports().forget_connections();
+                self.bootstrap = Bootstrap::begun();
                 return None;
             }
-            self.bootstrap.again(&self.handle, &self.brokers);
         }
+        self.bootstrap.again(&self.handle, &self.brokers);
         let reports = self.handle.reports();
         let why = reports.refused.as_ref().or(reports.broken.as_ref());
         Some(format!(

@@ -257,7 +257,8 @@ impl Writer {
     /// Why a cluster cannot be reached, while it cannot; for readiness. Asks the cluster if it has to, at most once
     /// a second and for 20 ms.
     pub fn disconnected(&mut self) -> Option<String> {
-        self.producers.iter_mut().find_map(Producer::disconnected)
+        let asked: Vec<_> = self.producers.iter_mut().map(Producer::disconnected).collect();
+        asked.into_iter().flatten().next()
     }
 }
 

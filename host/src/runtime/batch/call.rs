@@ -73,8 +73,8 @@ impl Tasks {
         }
     }
 
-    /// Where the piece with these records can be cut, so that many timers fire in pieces of their own: behind any record
-    /// but its last. One by one, timers fire in calls of their own.
+    /// Where the piece with these records can be cut, so that many timers fire in pieces of their own: behind any
+    /// record but its last. One by one, timers fire in calls of their own.
     fn cut_behind(&self, records: &Records) -> Range<i64> {
         match (&records.offsets[..], self.cursor.is_one_by_one) {
             ([first, .., last], false) => *first..*last,

@@ -11,9 +11,9 @@
 //! What a batch changes in the state is kept once all of its outputs are staged, and undone if it comes to nothing.
 //! A batch of which more would become than a worker has memory for goes its way in pieces, for each of which that
 //! holds; and so it does if more timers are due than fire in one call: the piece ends behind the record that made them
-//! due, and is followed by pieces in which only timers fire. What is due before the first record fires in such pieces too. If all that is left are the
-//! timers of its last move of time, and they change much or take long, the batch ends, so that it can be committed:
-//! the rest is a batch of its own (`owed_time`).
+//! due, and is followed by pieces in which only timers fire. What is due before the first record fires in such pieces
+//! too. If all that is left are the timers of its last move of time, and they change much or take long, the batch ends,
+//! so that it can be committed: the rest is a batch of its own (`owed_time`).
 
 use super::bad_times::{BadTimes, Judged};
 use super::gather::Gathering;

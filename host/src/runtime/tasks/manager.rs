@@ -302,8 +302,10 @@ impl TaskManager {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use crate::plugin::{self, StoreKind};
     use crate::record::Column;
+    use crate::runtime::tasks::owned::DELTAS_A_BASE;
     use crate::state::{StoreId, store_id};
     use std::path::Path;
 

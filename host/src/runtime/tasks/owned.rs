@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A restore goes through as many deltas at most, or about as many bytes of them.
-const DELTAS_A_BASE: u64 = 100;
+pub(super) const DELTAS_A_BASE: u64 = 100;
 const DELTA_BYTES_A_BASE: u64 = 64 << 20;
 
 /// A task and where it stands.

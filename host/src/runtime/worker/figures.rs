@@ -7,9 +7,11 @@ use crate::runtime::lifecycle::RunEvent;
 use std::sync::atomic::Ordering;
 
 impl Worker {
-    /// A cluster is out of reach when the reader or the writer says so; told when it changes.
+    /// A cluster is out of reach when the reader or the writer says so; told when it changes. The writer is always
+    /// asked, for that is when it looks for its brokers.
     pub(in crate::runtime) fn watch_connection(&mut self) {
-        let lost = self.reader_lost.clone().or_else(|| self.writer.disconnected());
+        let of_writer = self.writer.disconnected();
+        let lost = self.reader_lost.clone().or(of_writer);
         let disconnected = lost.is_some();
         if std::mem::replace(&mut self.disconnected, disconnected) == disconnected {
             return;

@@ -46,8 +46,6 @@ pub(in crate::source) struct RecordBuffer {
     /// The batch that was handed over and not processed yet.
     outstanding: Option<Outstanding>,
     pub(in crate::source) troubles: Vec<Trouble>,
-    /// Records or ends of partitions that came: a sign of life from the brokers.
-    pub(in crate::source) arrivals: u64,
     max_batch: usize,
     /// If partitions of one number are merged.
     merging: Option<Merging>,
@@ -81,7 +79,6 @@ impl RecordBuffer {
             spare: Vec::new(),
             outstanding: None,
             troubles: Vec::new(),
-            arrivals: 0,
             max_batch: max_batch.max(1),
             merging: merged.map(Merging::new),
             serving: BufferServing::default(),
@@ -275,7 +272,6 @@ impl RecordBuffer {
     /// An error, or the end of a partition, which tells a position.
     fn take_error(&mut self, message: &Message<'_>, code: Code, text: String) {
         if code == Code::PartitionEOF {
-            self.arrivals += 1;
             if let Some(slot) = self.slot_mut(message.topic(), message.partition()) {
                 slot.reach(message.offset());
                 slot.end = Some(message.offset());
@@ -297,7 +293,6 @@ impl TakesMessages for RecordBuffer {
             self.take_error(message, code, text);
             return !self.is_full();
         }
-        self.arrivals += 1;
         let Some(index) = self.slot_of(message) else {
             return true;
         };

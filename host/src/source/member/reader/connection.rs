@@ -6,31 +6,29 @@ use rdkafka::consumer::Consumer;
 
 use super::poll::Reader;
 use super::polled::Polled;
+use crate::kafka::bootstrap::Bootstrap;
+
+/// How long a broker may take to answer whether it is back: somebody waits meanwhile.
+const PROBE: Duration = Duration::from_millis(200);
 
 impl Reader {
     /// No broker answers: told once.
     pub(super) fn is_disconnected(&mut self, reason: String) {
-        if self.connection.disconnected.is_some() {
+        if self.connection.is_lost {
             return;
         }
         let why = self.client.context().reason().map_or(reason, |(why, _)| why);
-        self.connection.disconnected = Some(self.record_buffer.arrivals);
+        self.connection.is_lost = true;
         self.told.push_back(Polled::Disconnected(why));
     }
 
-    /// A broker answers again when records or ends come, or a question is answered.
+    /// A broker answers again when it answers a question. Records are no sign of it: librdkafka had some of them.
     pub(super) fn notice_connection(&mut self) {
-        let Some(arrivals) = self.connection.disconnected else {
+        if !self.connection.is_lost || !self.connection.probe.due() {
             return;
-        };
-        let is_back = self.record_buffer.arrivals > arrivals
-            || (self.connection.probe.due()
-                && self
-                    .client
-                    .fetch_metadata(Some(self.a_topic()), Duration::from_millis(200))
-                    .is_ok());
-        if is_back {
-            self.connection.disconnected = None;
+        }
+        if self.client.fetch_metadata(Some(self.a_topic()), PROBE).is_ok() {
+            (self.connection.is_lost, self.connection.bootstrap) = (false, Bootstrap::begun());
             self.told.push_back(Polled::Connected);
         } else {
             let brokers = &self.plan.sources[0].cluster.brokers;

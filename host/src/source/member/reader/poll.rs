@@ -69,8 +69,8 @@ pub(super) struct GroupState {
 
 /// What is known of the connection to the brokers.
 pub(super) struct Connection {
-    /// Set while no broker answers: the arrivals at that moment.
-    pub(super) disconnected: Option<u64>,
+    /// No broker answers.
+    pub(super) is_lost: bool,
     pub(super) probe: Interval,
     pub(super) bootstrap: Bootstrap,
 }
@@ -134,7 +134,7 @@ impl Reader {
             finish_check: Interval::new(Duration::from_secs(1)),
             reads_no_more: false,
             connection: Connection {
-                disconnected: None,
+                is_lost: false,
                 probe: Interval::new(Duration::from_secs(1)),
                 bootstrap: Bootstrap::begun(),
             },
@@ -221,7 +221,6 @@ impl Reader {
             return Ok(Polled::Batch);
         }
         self.see_to_troubles()?;
-        self.notice_connection();
         Ok(self.told.pop_front().unwrap_or(Polled::Idle))
     }
 
@@ -321,6 +320,7 @@ impl Reader {
         while let Some(event) = self.client.context().next_event() {
             self.take_event(event)?;
         }
+        self.notice_connection();
         Ok(())
     }
 
