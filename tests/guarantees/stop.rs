@@ -4,9 +4,10 @@
 use crate::event_time::{Windowed, disorder};
 use crate::http::serve;
 use sandbar_tests::guard::Folder;
-use sandbar_tests::process::{self, Ended, Process};
+use sandbar_tests::process::{self, Ended, Process, event};
 use sandbar_tests::wait::{self, promised, seconds};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -110,6 +111,13 @@ fn a_savepoint_on_the_way_holds_the_open_windows_and_nothing_else_is_needed() {
     complete(&windowed, "those too that were open in the savepoint");
 }
 
+/// The partitions that a process was given so far. What a dead one had comes when its session is over.
+fn given(lines: &[String]) -> BTreeSet<String> {
+    let rebalances = lines.iter().filter_map(|line| event(line, "rebalance"));
+    let assigned = rebalances.flat_map(|told| told["assigned"].as_array().cloned().unwrap_or_default());
+    assigned.map(|partition| partition.to_string()).collect()
+}
+
 #[test]
 fn a_process_that_dies_in_a_drain_closes_each_window_once_after_its_restart() {
     for point in [
@@ -134,7 +142,7 @@ fn a_process_that_dies_in_a_drain_closes_each_window_once_after_its_restart() {
         );
         assert_eq!(run.wait(promised(10)).code, None, "{point}");
         let mut run = windowed.file.run();
-        run.wait_placed(4, seconds(60));
+        run.wait_for("it has each partition", seconds(60), |lines| given(lines).len() == 4);
         stopped(run, &file, &["--drain"]);
         complete(&windowed, point);
     }
