@@ -23,11 +23,13 @@ fn lone() -> Kafka {
     kafka
 }
 
-/// Stops the broker until it is taken for dead.
-fn forget_for_a_moment(kafka: &Kafka) {
-    kafka.pause(1);
-    std::thread::sleep(PAUSE);
+/// Lets the broker go on, and waits until it was taken for dead and is back: whoever comes now knows nothing of that.
+fn come_back(kafka: &Kafka, topic: &str) {
     kafka.resume(1);
+    std::thread::sleep(seconds(5));
+    wait::until_true("the broker leads again", 2 * PATIENCE, || {
+        !kafka.client().is_leaderless(topic)
+    });
 }
 
 /// A pipeline of such a cluster goes on.
@@ -38,8 +40,9 @@ fn goes_on(name: &str, tables: &str) {
     let mut run = flow.start();
     flow.send(0..100);
     flow.wait_count(100, &run);
-    forget_for_a_moment(&kafka);
-    // Whoever comes now knows nothing of before.
+    kafka.pause(1);
+    std::thread::sleep(PAUSE);
+    come_back(&kafka, &flow.input);
     flow.client = kafka.client();
     flow.send(100..200);
     wait::until_true("all outputs arrive", 2 * PATIENCE, || {
@@ -86,7 +89,7 @@ fn so_it_is_if_it_only_takes_outputs() {
         producer.send(&vec![of_one_key(vec![b'x'; 1_000_000]); 50]);
     }
     std::thread::sleep(PAUSE);
-    sink.resume(1);
+    come_back(&sink, &flow.output);
     wait::until_true("all outputs arrive", 2 * PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         sink.client().bounds(&flow.output, partition, Isolation::Committed).1 > RECORDS

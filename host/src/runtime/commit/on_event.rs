@@ -4,7 +4,7 @@ use super::coordinator::Coordinator;
 use crate::checkpoint::Event;
 use crate::error::{Error, Kind, Result};
 use crate::runtime::lifecycle::RunEvent;
-use crate::runtime::tasks::manager::OVERLAY_LIMIT;
+use crate::runtime::tasks::ownership::OVERLAY_LIMIT;
 use crate::runtime::worker::Worker;
 
 impl Worker {

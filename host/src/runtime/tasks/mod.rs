@@ -5,7 +5,7 @@ mod under_way;
 mod restore;
 mod owned;
 pub(super) mod committed;
-pub(super) mod manager;
+pub(super) mod ownership;
 
 pub(super) use checkpoints::Checkpoints;
-pub(super) use manager::TaskManager;
+pub(super) use ownership::TaskManager;
