@@ -261,7 +261,7 @@ fn a_start_waits_for_leaders_and_names_the_partition_that_has_none() {
         flow.client.create_topic_on(&flow.input, brokers);
         flow.send(0..10);
         kafka.pause(3);
-        wait::until_true("its partition has no leader", seconds(60), || {
+        wait::until_true("its partition has no leader", 2 * PATIENCE, || {
             flow.client.is_leaderless(&flow.input)
         });
         let ended = flow.file.run().wait(promised(15));

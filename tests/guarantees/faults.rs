@@ -261,23 +261,29 @@ fn joins_until_it_dies(counted: &Counted, armed: &mut Process, member: &str) -> 
         wait::until_true(
             "it dies, or both workers of the other one are served",
             seconds(60),
-            || !armed.is_running() || assigned(&other) >= 2,
+            || !armed.is_running() || owned(&other) >= 2,
         );
         if !armed.is_running() {
             return other;
         }
         stop(other);
+        // What it does not have the next one gets, and nothing is taken from it.
+        wait::until_true("it has all partitions again", PATIENCE, || {
+            assert!(armed.is_running(), "it died without a member that joins");
+            owned(armed) == 6
+        });
         goes_on(counted, armed);
     }
     panic!("20 members joined, and it never died: {}", armed.lines().join("\n"));
 }
 
-/// How many partitions it was assigned so far.
-fn assigned(run: &Process) -> usize {
-    let rebalances = run.lines();
-    let rebalances = rebalances.iter().filter_map(|line| event(line, "rebalance"));
+/// How many partitions it has, by what it said.
+fn owned(run: &Process) -> i64 {
+    let lines = run.lines();
+    let rebalances = lines.iter().filter_map(|line| event(line, "rebalance"));
+    let count = |event: &serde_json::Value, what: &str| event[what].as_array().map_or(0, Vec::len) as i64;
     rebalances
-        .map(|event| event["assigned"].as_array().map_or(0, Vec::len))
+        .map(|event| count(&event, "assigned") - count(&event, "lost") - count(&event, "revoked"))
         .sum()
 }
 
