@@ -12,6 +12,7 @@ use sandbar::record::Column;
 use sandbar::state::{KeptTimer, Most, StateDirectory, TaskState, store_id};
 use sandbar_tests::client::{Client, Isolation};
 use sandbar_tests::kafka::Kafka;
+use sandbar_tests::wait;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -136,14 +137,7 @@ fn jump(kafka: &Kafka, due: usize, behind: usize) {
     wait_for(&client, &group, &from, (due + 1 + behind) as i64);
     // A jump is committed on its way: its record's position may be committed before all windows are put out.
     let put_out = || client.bounds(&to, 0, Isolation::Committed).1 as usize;
-    while put_out() <= due {
-        let so_far = put_out();
-        assert!(
-            began.elapsed() < LIMIT,
-            "{so_far} of {due} windows, and the ends of transactions, are put out"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_true("all windows are put out", LIMIT, || put_out() > due);
     let (seconds, after, shown) = (began.elapsed().as_secs_f64(), Usage::of(&pid), metrics(&address));
     let more = |name: &str| shown.of(name) - shown_before.of(name);
     println!(

@@ -257,8 +257,11 @@ impl Writer {
     /// Why a cluster cannot be reached, while it cannot; for readiness. Asks the cluster if it has to, at most once
     /// a second and for 20 ms.
     pub fn disconnected(&mut self) -> Option<String> {
-        let asked: Vec<_> = self.producers.iter_mut().map(Producer::disconnected).collect();
-        asked.into_iter().flatten().next()
+        // All are asked: that is when they look for their brokers.
+        self.producers.iter_mut().fold(None, |first, producer| {
+            let lost = producer.disconnected();
+            first.or(lost)
+        })
     }
 }
 

@@ -123,19 +123,23 @@ impl CallTime {
 
     /// The offset of the source's record that moves time to `at` or beyond, if time is not there before.
     pub(in crate::plugin) fn moved_to(&self, at: i64) -> Option<i64> {
-        let reached = self.advances.iter().find(|advance| advance.watermark >= at);
-        reached.filter(|_| self.watermark < at).map(|advance| advance.offset)
+        self.reaching(at).map(|advance| advance.offset)
     }
 
     /// Whether a row stands behind the moment at which event time reaches `at`.
     pub(in crate::plugin) fn has_row_behind(&self, at: i64, rows: usize) -> bool {
-        let reached = self.advances.iter().find(|advance| advance.watermark >= at);
-        let before = match reached {
-            _ if self.watermark >= at => 0,
+        let before = match self.reaching(at) {
             Some(advance) => advance.before as usize,
+            None if self.watermark >= at => 0,
             None => rows,
         };
         before < rows
+    }
+
+    /// The advance that moves time to `at` or beyond, if time is not there before.
+    fn reaching(&self, at: i64) -> Option<&Advance> {
+        let reaches = |advance: &&Advance| self.watermark < at && advance.watermark >= at;
+        self.advances.iter().find(reaches)
     }
 
     /// The offset of the source's record with which an output is put out that has this cause, which is no event's.
