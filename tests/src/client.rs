@@ -1,7 +1,7 @@
 //! The oracle: another client than the host's code path. Plain producers, transactions, readers by assignment, admin
 //! requests, offsets.
 
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-const LIMIT: Duration = Duration::from_secs(30);
+/// What one request may take.
+const REQUEST: Duration = Duration::from_secs(30);
 /// What a reader is told while a broker is away, or has just begun and does not know all topics and leaders yet.
 const PASSING: [Code; 6] = [
     Code::BrokerTransportFailure,
@@ -258,8 +259,8 @@ impl Client {
 
     /// The partitions' numbers.
     pub fn partitions(&self, topic: &str) -> Vec<i32> {
-        wait::until("the topic is known", LIMIT * 2, || {
-            let metadata = self.asker.fetch_metadata(Some(topic), LIMIT).ok()?;
+        wait::until("the topic is known", PATIENCE, || {
+            let metadata = self.asker.fetch_metadata(Some(topic), REQUEST).ok()?;
             let partitions = metadata.topics()[0].partitions();
             (!partitions.is_empty()).then(|| partitions.iter().map(|partition| partition.id()).collect())
         })
@@ -267,12 +268,12 @@ impl Client {
 
     fn wait_partitions(&self, topic: &str, count: i32) {
         let has_leaders = || {
-            let metadata = self.asker.fetch_metadata(Some(topic), LIMIT).ok()?;
+            let metadata = self.asker.fetch_metadata(Some(topic), REQUEST).ok()?;
             let partitions = metadata.topics()[0].partitions();
             let led = partitions.iter().filter(|partition| partition.leader() >= 0).count();
             (led == count as usize).then_some(())
         };
-        wait::until("the new partitions have leaders", LIMIT, has_leaders);
+        wait::until("the new partitions have leaders", PATIENCE, has_leaders);
     }
 
     /// A producer that waits for every replica and places records as Java clients do.
@@ -283,7 +284,7 @@ impl Client {
     /// A producer whose records become visible together, or not at all.
     pub fn transactions(&self, id: &str) -> Producer {
         let producer = Producer::new(&self.config, &[("transactional.id", id)]);
-        producer.inner.init_transactions(LIMIT).expect("transactions");
+        producer.inner.init_transactions(REQUEST).expect("transactions");
         producer
     }
 
@@ -293,7 +294,7 @@ impl Client {
         let ask = |asker: &BaseConsumer| asker.fetch_watermarks(topic, partition, Duration::from_secs(3)).ok();
         // A leader that died takes its time to have a successor, and only fresh metadata tells this client who that is.
         // One that was told of no broker at all may never find one again: then another is asked.
-        wait::until("the log's bounds", LIMIT * 3, || {
+        wait::until("the log's bounds", PATIENCE, || {
             ask(asker).or_else(|| {
                 drop(asker.fetch_metadata(Some(topic), Duration::from_secs(5)));
                 ask(&self.consumer(isolation, &[]))
@@ -308,7 +309,7 @@ impl Client {
             .expect("a time");
         let found = self
             .consumer(isolation, &[])
-            .offsets_for_times(list, LIMIT)
+            .offsets_for_times(list, REQUEST)
             .expect("a look-up");
         match found.elements()[0].offset() {
             Offset::Offset(offset) => Some(offset),
@@ -330,7 +331,7 @@ impl Client {
         let end = |partition: i32, isolation| self.bounds(topic, partition, isolation).1;
         let is_settled =
             |partition: i32| end(partition, Isolation::Committed) == end(partition, Isolation::Uncommitted);
-        wait::until_true("no transaction is open", wait::seconds(120), || {
+        wait::until_true("no transaction is open", PATIENCE, || {
             self.partitions(topic).into_iter().all(is_settled)
         });
     }
@@ -367,7 +368,7 @@ impl Client {
                 .expect("an offset");
         }
         let commit = || consumer.commit(&list, CommitMode::Sync).ok();
-        wait::until("the group takes the offsets", LIMIT, commit);
+        wait::until("the group takes the offsets", PATIENCE, commit);
     }
 
     /// What a group holds for the partitions of a topic; those without an offset are left out.
@@ -378,7 +379,7 @@ impl Client {
             list.add_partition(topic, partition);
         }
         let ask = || consumer.committed_offsets(list.clone(), Duration::from_secs(5)).ok();
-        let found = wait::until("the group's offsets", LIMIT, ask);
+        let found = wait::until("the group's offsets", PATIENCE, ask);
         let of = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
             Offset::Offset(offset) => Some((
                 element.partition(),
@@ -414,14 +415,14 @@ impl Client {
             element.set_metadata(&held.metadata);
         }
         let commit = || consumer.commit(&list, CommitMode::Sync).ok();
-        wait::until("the group takes the offsets", LIMIT, commit);
+        wait::until("the group takes the offsets", PATIENCE, commit);
     }
 
     /// How many members a group has; 0 if it is unknown.
     pub fn members(&self, group: &str) -> usize {
         // A coordinator that has just begun has nothing to tell yet.
-        let listed = || self.asker.fetch_group_list(Some(group), LIMIT).ok();
-        let groups = wait::until("a list of groups", LIMIT, listed);
+        let listed = || self.asker.fetch_group_list(Some(group), REQUEST).ok();
+        let groups = wait::until("a list of groups", PATIENCE, listed);
         groups.groups().first().map_or(0, |group| group.members().len())
     }
 
@@ -450,7 +451,7 @@ pub struct Reader {
 impl Reader {
     /// Every record up to the end of each partition; once.
     pub fn read_to_end(&mut self) -> Vec<Record> {
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + PATIENCE;
         let (mut records, mut ended) = (Vec::new(), 0);
         while ended < self.partitions {
             assert!(
@@ -530,7 +531,7 @@ impl Producer {
         for (index, record) in records.iter().enumerate() {
             self.hand_over(index, record);
         }
-        wait::until_true("every record is acknowledged", LIMIT * 6, || {
+        wait::until_true("every record is acknowledged", 2 * PATIENCE, || {
             self.inner.poll(Duration::ZERO);
             self.inner.in_flight_count() == 0
         });
@@ -571,20 +572,22 @@ impl Producer {
     /// Makes the transaction's records visible.
     pub fn commit(&self) {
         self.inner
-            .commit_transaction(LIMIT)
+            .commit_transaction(REQUEST)
             .expect("the transaction is committed");
     }
 
     /// Takes the transaction's records back.
     pub fn abort(&self) {
-        self.inner.abort_transaction(LIMIT).expect("the transaction is aborted");
+        self.inner
+            .abort_transaction(REQUEST)
+            .expect("the transaction is aborted");
     }
 }
 
 /// Repeats an admin request that is refused, for a minute: a broker has just begun, or a member has just left. `done`
 /// is what a repetition is told if the request before it went through after all.
 fn insist(what: &str, done: Code, ask: impl Fn() -> KafkaResult<Vec<TopicResult>>) {
-    let deadline = Instant::now() + LIMIT * 2;
+    let deadline = Instant::now() + PATIENCE;
     let mut is_repeated = false;
     loop {
         let error = match ask().map(|mut answers| answers.remove(0)) {

@@ -144,6 +144,13 @@ impl Kafka {
             .collect()
     }
 
+    /// How many lines of node `number`'s log have this text.
+    pub fn logged(&self, number: usize, text: &str) -> usize {
+        let log = std::fs::read(self.nodes[number - 1].folder.join("log")).expect("the node's log");
+        let log = String::from_utf8_lossy(&log);
+        log.lines().filter(|line| line.contains(text)).count()
+    }
+
     /// Kills node `number` (from 1) as kill -9 does.
     pub fn kill(&self, number: usize) {
         self.nodes[number - 1].process.lock().unwrap().take();
