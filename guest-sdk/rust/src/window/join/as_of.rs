@@ -11,7 +11,7 @@ use crate::{Keyed, Refusal};
 pub(super) fn add<K: Keyed, L: JoinItem, R: JoinItem>(
     turn: &mut JoinTurn<'_, K, L, R>,
     (side, time): (Side, i64),
-    row: &JoinRow<L, R>,
+    row: JoinRow<L, R>,
 ) -> Result<bool, Refusal> {
     if time <= turn.now {
         let oldest_to_ask = turn.now.saturating_add(1);

@@ -19,7 +19,7 @@ pub(super) fn add<K: Keyed, L: JoinItem, R: JoinItem>(
     let (from, until) = bounds.of(side, time);
     row.is_matched = match_partners(turn, (side, time), (from, until), &row, put)?;
     if until > turn.now {
-        turn.add(side, time, &row)?;
+        turn.add(side, time, row)?;
     } else if turn.kind.keeps(side) && !row.is_matched {
         put(&row.pair(time, None))?;
     }
@@ -57,7 +57,7 @@ fn match_partners<K: Keyed, L: JoinItem, R: JoinItem>(
         }
     }
     for (key, partner) in matched {
-        turn.replace(key, &partner)?;
+        turn.put(key, partner)?;
     }
     Ok(is_matched)
 }

@@ -15,8 +15,8 @@ pub struct Joined<L: JoinItem, R: JoinItem> {
 }
 
 impl<P: 'static> Stores<P> {
-    /// Declares a join: a value store and a timer of event time of this name, and a map store of the name `rows` for
-    /// the records that it keeps.
+    /// Declares a join: a value store and a timer of event time of this name, and a map store of the name `rows`, which
+    /// takes the records of a key if they are many.
     pub fn joined<L: JoinItem, R: JoinItem>(
         &mut self,
         name: &'static str,
@@ -24,7 +24,7 @@ impl<P: 'static> Stores<P> {
         field: fn(&mut P) -> &mut Joined<L, R>,
     ) {
         self.add_part(name, field, |joined| &mut joined.rows.known);
-        self.add_part(rows, field, |joined| &mut joined.rows.all);
+        self.add_part(rows, field, |joined| &mut joined.rows.entries);
         self.add_timer(name, field, |joined| -> &mut Timer { &mut joined.rows.timer });
     }
 }
@@ -95,12 +95,12 @@ impl<L: JoinItem, R: JoinItem> Joined<L, R> {
                 turn.known.latest = row.right.map(|item| (of.1, item));
                 true
             }
-            How::AsOf => as_of::add(&mut turn, of, &row)?,
+            How::AsOf => as_of::add(&mut turn, of, row)?,
             How::Within(_) | How::Windows(_) if row.left.is_none() && row.right.is_none() => {
                 return Err(dead_letter("the value is null"));
             }
             How::Within(bounds) => interval::add(&mut turn, *bounds, of, row, &mut put)?,
-            How::Windows(windows) => windows::add(&mut turn, windows, of, &row)?,
+            How::Windows(windows) => windows::add(&mut turn, windows, of, row)?,
         };
         if is_in_time {
             let next = next(join, &turn);

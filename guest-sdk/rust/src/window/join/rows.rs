@@ -1,18 +1,21 @@
-//! What is kept: the records of each key, each as an entry of its own, and what is known of a key without looking at
-//! them.
+//! What is kept: the records of each key, and what is known of a key without looking at them.
+//!
+//! Always: the records of a key are all within its value; or each is an entry of its own, as soon as they were too many
+//! and until none is left.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::inline::InlineRows;
 use crate::{Map, MapKey, Timer, Value};
 
 /// What a join may keep of a record.
-pub trait JoinItem: Serialize + DeserializeOwned + 'static {}
+pub trait JoinItem: Clone + Serialize + DeserializeOwned + 'static {}
 
-impl<T: Serialize + DeserializeOwned + 'static> JoinItem for T {}
+impl<T: Clone + Serialize + DeserializeOwned + 'static> JoinItem for T {}
 
 /// One of the two inputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Side {
     Left,
     Right,
@@ -30,13 +33,13 @@ impl Side {
 /// The stores of a join, and its timer.
 #[derive(Debug)]
 pub(super) struct Rows<L: JoinItem, R: JoinItem> {
-    pub(super) known: Value<KeyRows<R>>,
-    pub(super) all: Map<RowKey, JoinRow<L, R>>,
+    pub(super) known: Value<KeyRows<L, R>>,
+    pub(super) entries: Map<RowKey, JoinRow<L, R>>,
     pub(super) timer: Timer,
 }
 
 /// By what a record is found. A side's records lie in the order of their times, then of their arrival.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct RowKey {
     pub(super) side: Side,
     pub(super) time: i64,
@@ -44,7 +47,7 @@ pub(super) struct RowKey {
 }
 
 /// A record that is kept: it has what its side has, or nothing if it ends what was valid before it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct JoinRow<L, R> {
     pub(super) left: Option<L>,
     pub(super) right: Option<R>,
@@ -54,7 +57,7 @@ pub(super) struct JoinRow<L, R> {
 
 /// What is known of a key. It travels with the batch.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct KeyRows<R> {
+pub(super) struct KeyRows<L, R> {
     /// The number of the next arrival.
     pub(super) arrivals: u64,
     pub(super) timer: Option<i64>,
@@ -66,6 +69,9 @@ pub(super) struct KeyRows<R> {
     pub(super) next_version: Option<i64>,
     /// The row of a table: its time, and what it says.
     pub(super) latest: Option<(i64, R)>,
+    /// The records, unless they are entries.
+    pub(super) inline: InlineRows<L, R>,
+    pub(super) are_entries: bool,
 }
 
 /// How many records of a side are kept, and the time of the oldest.
@@ -95,7 +101,7 @@ impl Extent {
     }
 }
 
-impl<R> KeyRows<R> {
+impl<L, R> KeyRows<L, R> {
     pub(super) fn extent(&mut self, side: Side) -> &mut Extent {
         match side {
             Side::Left => &mut self.left,
@@ -103,8 +109,8 @@ impl<R> KeyRows<R> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.left.rows == 0 && self.right.rows == 0 && self.latest.is_none()
+    pub(super) fn has_rows(&self) -> bool {
+        self.left.rows > 0 || self.right.rows > 0
     }
 }
 
@@ -148,7 +154,7 @@ impl MapKey for RowKey {
     }
 }
 
-impl<R> Default for KeyRows<R> {
+impl<L, R> Default for KeyRows<L, R> {
     fn default() -> Self {
         Self {
             arrivals: 0,
@@ -158,6 +164,8 @@ impl<R> Default for KeyRows<R> {
             sessions: Vec::new(),
             next_version: None,
             latest: None,
+            inline: InlineRows::default(),
+            are_entries: false,
         }
     }
 }
@@ -166,7 +174,7 @@ impl<L: JoinItem, R: JoinItem> Default for Rows<L, R> {
     fn default() -> Self {
         Self {
             known: Value::default(),
-            all: Map::default(),
+            entries: Map::default(),
             timer: Timer::default(),
         }
     }

@@ -27,7 +27,7 @@ type Scanned<L, R> = Result<(RowKey, JoinRow<L, R>), Refusal>;
 pub(super) struct JoinTurn<'a, K, L: JoinItem, R: JoinItem> {
     rows: &'a mut Rows<L, R>,
     of: &'a K,
-    pub(super) known: KeyRows<R>,
+    pub(super) known: KeyRows<L, R>,
     pub(super) kind: JoinKind,
     /// Event time as it stands, or the time that a timer was set to.
     pub(super) now: i64,
@@ -46,15 +46,26 @@ impl<'a, K: Keyed, L: JoinItem, R: JoinItem> JoinTurn<'a, K, L, R> {
     }
 
     /// Keeps a record.
-    pub(super) fn add(&mut self, side: Side, time: i64, row: &JoinRow<L, R>) -> Result<(), Refusal> {
+    pub(super) fn add(&mut self, side: Side, time: i64, row: JoinRow<L, R>) -> Result<(), Refusal> {
         let arrival = self.known.arrivals;
         self.known.arrivals += 1;
         self.known.extent(side).add(time);
-        self.rows.all.put(self.of, &RowKey { side, time, arrival }, row)
+        self.put(RowKey { side, time, arrival }, row)
     }
 
-    pub(super) fn replace(&mut self, key: RowKey, row: &JoinRow<L, R>) -> Result<(), Refusal> {
-        self.rows.all.put(self.of, &key, row)
+    /// Keeps a record, or what became of one.
+    pub(super) fn put(&mut self, key: RowKey, row: JoinRow<L, R>) -> Result<(), Refusal> {
+        if self.known.are_entries {
+            return self.rows.entries.put(self.of, &key, &row);
+        }
+        self.known.inline.put(key, row)?;
+        if self.known.inline.are_too_many() {
+            self.known.are_entries = true;
+            for (key, row) in self.known.inline.take() {
+                self.rows.entries.put(self.of, &key, &row)?;
+            }
+        }
+        Ok(())
     }
 
     /// The records of a side from one time to another, both inclusive, in their order.
@@ -64,12 +75,15 @@ impl<'a, K: Keyed, L: JoinItem, R: JoinItem> JoinTurn<'a, K, L, R> {
         from: i64,
         until: i64,
     ) -> Result<impl Iterator<Item = Scanned<L, R>>, Refusal> {
-        let before = RowKey::before(side, from);
-        let rows = self
-            .rows
-            .all
-            .scan_after(self.of, &RowKey::side_bytes(side), Some(&before))?;
-        Ok(rows.take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.time <= until)))
+        let rows: Box<dyn Iterator<Item = Scanned<L, R>>> = match self.known.are_entries {
+            true => {
+                let (side, before) = (RowKey::side_bytes(side), RowKey::before(side, from));
+                Box::new(self.rows.entries.scan_after(self.of, &side, Some(&before))?)
+            }
+            false => Box::new(self.known.inline.scan(side, from).map(Ok)),
+        };
+        let is_within = move |key: &RowKey| key.side == side && key.time <= until;
+        Ok(rows.take_while(move |row| row.as_ref().map_or(true, |(key, _)| is_within(key))))
     }
 
     /// Gives up the oldest records of a side for which `is_due` says so of their time. `gone` gets each of them, and
@@ -99,7 +113,10 @@ impl<'a, K: Keyed, L: JoinItem, R: JoinItem> JoinTurn<'a, K, L, R> {
     /// Takes these records of a side away; `first` is the oldest of the others.
     pub(super) fn delete(&mut self, side: Side, keys: &[RowKey], first: Option<i64>) -> Result<(), Refusal> {
         for key in keys {
-            self.rows.all.delete(self.of, key)?;
+            match self.known.are_entries {
+                true => self.rows.entries.delete(self.of, key)?,
+                false => self.known.inline.delete(*key)?,
+            }
         }
         self.known.extent(side).drop_rows(keys.len(), first);
         Ok(())
@@ -123,9 +140,10 @@ impl<'a, K: Keyed, L: JoinItem, R: JoinItem> JoinTurn<'a, K, L, R> {
             self.rows.timer.set(self.of, timer)?;
         }
         known.timer = wanted;
-        match known.is_empty() {
-            true => self.rows.known.delete(self.of),
-            false => self.rows.known.set(self.of, &self.known),
+        known.are_entries &= known.has_rows();
+        match known.has_rows() || known.latest.is_some() {
+            true => self.rows.known.set(self.of, &self.known),
+            false => self.rows.known.delete(self.of),
         }
     }
 }

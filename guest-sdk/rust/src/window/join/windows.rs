@@ -13,7 +13,7 @@ pub(super) fn add<K: Keyed, L: JoinItem, R: JoinItem>(
     turn: &mut JoinTurn<'_, K, L, R>,
     windows: &Windows,
     (side, time): (Side, i64),
-    row: &JoinRow<L, R>,
+    row: JoinRow<L, R>,
 ) -> Result<bool, Refusal> {
     let mut last = windows.of(time, 0)?.last_end();
     let sessions = &mut turn.known.sessions;
