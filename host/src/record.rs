@@ -166,6 +166,14 @@ impl Headers {
         self.of.is_empty()
     }
 
+    /// Forgets the headers of record `of` and of those behind it.
+    pub fn truncate(&mut self, of: u32) {
+        let headers = self.of.partition_point(|&index| index < of);
+        self.of.truncate(headers);
+        self.names.truncate(headers);
+        self.values.truncate(headers);
+    }
+
     /// Forgets the headers and keeps the memory.
     pub fn clear(&mut self) {
         self.of.clear();
@@ -235,6 +243,19 @@ impl Records {
         self.offsets.push(from.offsets[index]);
     }
 
+    /// Takes the records from `at` on away, and gives them.
+    #[must_use]
+    pub fn split_off(&mut self, at: usize) -> Self {
+        let mut rest = Self::default();
+        (at..self.len()).for_each(|index| rest.push_from(self, index));
+        self.keys.truncate(at);
+        self.values.truncate(at);
+        self.timestamps.truncate(at);
+        self.headers.truncate(at as u32);
+        self.offsets.truncate(at);
+        rest
+    }
+
     /// Forgets the records and keeps the memory.
     pub fn clear(&mut self) {
         self.keys.clear();
@@ -248,6 +269,25 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_are_split_with_their_headers_and_nulls() {
+        let mut whole = Records::default();
+        for (row, value) in [None, Some(&b"one"[..]), None, Some(b"three")].into_iter().enumerate() {
+            whole.keys.push(value);
+            whole.values.push(value);
+            whole.timestamps.push(row as i64 * 10);
+            (0..row).for_each(|_| whole.headers.push(row as u32, b"name", value));
+            whole.offsets.push(100 + row as i64);
+        }
+        for at in 0..=whole.len() {
+            let mut first = whole.clone();
+            let rest = first.split_off(at);
+            assert_eq!((first.len(), rest.len()), (at, whole.len() - at));
+            (0..rest.len()).for_each(|row| first.push_from(&rest, row));
+            assert_eq!(first, whole, "split at {at}");
+        }
+    }
 
     #[test]
     fn a_column_tells_empty_from_absent() {

@@ -11,6 +11,7 @@ use crate::sink::dead_letter;
 #[derive(Default)]
 pub(super) struct BadTimes {
     dead: Records,
+    took_out: bool,
 }
 
 /// Where records come from that are judged.
@@ -28,6 +29,12 @@ impl BadTimes {
     /// Another batch: none of it is bad so far.
     pub(super) fn clear(&mut self) {
         self.dead.clear();
+        self.took_out = false;
+    }
+
+    /// Whether any was taken out.
+    pub(super) fn took_out(&self) -> bool {
+        self.took_out
     }
 
     pub(super) fn append_to(&self, into: &mut Records) {
@@ -50,6 +57,7 @@ impl BadTimes {
             }
         }
         *records = left;
+        self.took_out = true;
         Ok(bad as u64)
     }
 

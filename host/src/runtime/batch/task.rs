@@ -13,7 +13,8 @@
 //! holds; and so it does if more timers are due than fire in one call: the piece ends behind the record that made them
 //! due, and is followed by pieces in which only timers fire. What is due before the first record fires in such pieces
 //! too. If all that is left are the timers of its last move of time, and they change much or take long, the batch ends,
-//! so that it can be committed: the rest is a batch of its own (`owed_time`).
+//! so that it can be committed: the rest is a batch of its own (`owed_time`). So whoever can lets the batch end behind
+//! the record that made them due, and the records behind that one be a batch of their own (`may_end_behind`).
 
 use super::bad_times::{BadTimes, Judged};
 use super::gather::Gathering;
@@ -92,8 +93,8 @@ pub enum Done {
     /// All of its outputs are staged.
     Processed,
     /// A sink takes nothing, a plugin asks to be called again, the batch takes its time, or there is more of it than
-    /// goes its way at once: see to the group, then call `go_on`. A batch that is given up here, with `give_up`, is not
-    /// processed: its positions must not be committed.
+    /// goes its way at once: see to the group, then call `go_on`, or look at `may_end_behind`. A batch that is given up
+    /// here, with `give_up`, is not processed: its positions must not be committed.
     Waiting,
 }
 
@@ -131,6 +132,7 @@ pub struct Tasks {
     /// For each source how its records move time, and what becomes of those whose time cannot be.
     rules: Vec<TimeSettings>,
     bad_times: BadTimes,
+    counts: BatchCounts,
     pub(super) time: TaskTime,
     pub(super) gathering: Gathering,
     /// Timers that fire in one call, at most.
@@ -161,7 +163,16 @@ pub struct Tasks {
     /// The piece at hand has to end behind the source's record of this offset: more timers are due there than fire in
     /// one call.
     pub(super) timers_between: Option<i64>,
+    may_end_behind: Option<i64>,
     metrics: WorkerMetrics,
+}
+
+/// What is counted of a batch's records once it is processed: until then it may come again.
+#[derive(Debug, Clone, Copy, Default)]
+struct BatchCounts {
+    late: u64,
+    bad_times: u64,
+    missing: u64,
 }
 
 /// An operator with what is counted of it.
@@ -199,6 +210,7 @@ impl Tasks {
             max_batch: pipeline.sources.iter().map(max_batch).collect(),
             rules: pipeline.sources.iter().map(Source::time).collect(),
             bad_times: BadTimes::default(),
+            counts: BatchCounts::default(),
             time: TaskTime::default(),
             gathering: Gathering::default(),
             most_timers: 0,
@@ -223,6 +235,7 @@ impl Tasks {
             owed_time: None,
             beyond: None,
             timers_between: None,
+            may_end_behind: None,
             routes,
             pipeline,
             progress,
@@ -250,6 +263,7 @@ impl Tasks {
         task.undo();
         // Nothing of this batch is put out, whatever was of the one before.
         self.piece.begin(0);
+        self.counts = BatchCounts::default();
         self.tell_event_time(source, records);
         self.judge_times(source, task.partition, records)?;
         self.begin_time(source, task, moved_by, records)?;
@@ -283,8 +297,7 @@ impl Tasks {
             rule: TimeRule::of(settings, clock::wall_ms()),
             most_bytes: self.left_out.most_bytes,
         };
-        let bad = self.bad_times.judge(&judged, way, records)?;
-        self.metrics.bad_times.increment(bad);
+        self.counts.bad_times = self.bad_times.judge(&judged, way, records)?;
         Ok(())
     }
 
@@ -335,8 +348,7 @@ impl Tasks {
             match *moved_by {
                 MovedBy::Records(ref others) => {
                     let rule = TimeRule::of(self.rules[source], clock::wall_ms());
-                    let late = self.time.begin(state, task.partition, others, records, rule)?;
-                    self.metrics.late.increment(late);
+                    self.counts.late = self.time.begin(state, task.partition, others, records, rule)?;
                 }
                 MovedBy::Others { watermark, offset } => self.time.begin_at(state, watermark, offset)?,
                 MovedBy::Clock { now, offset } => self.time.begin_clock(state, now, offset)?,
@@ -373,8 +385,34 @@ impl Tasks {
         writer: &mut Writer,
     ) -> Result<Done> {
         self.attended = clock::now();
+        self.may_end_behind = None;
+        let done = self.step(source, task, records, writer)?;
+        if done == Done::Processed {
+            let BatchCounts {
+                late,
+                bad_times,
+                missing,
+            } = self.counts;
+            self.metrics.late.increment(late);
+            self.metrics.bad_times.increment(bad_times);
+            self.metrics.event_time_missing.increment(missing);
+        }
+        Ok(done)
+    }
+
+    /// A piece, or what is left of it.
+    fn step(
+        &mut self,
+        source: usize,
+        task: &mut BatchTask<'_>,
+        records: &mut Records,
+        writer: &mut Writer,
+    ) -> Result<Done> {
         let done = self.go_on_with_piece(source, task, records, writer);
         if let Some(offset) = self.timers_between.take() {
+            // Records that were taken out for their times are put out with the first piece, wherever they stood.
+            let may_end = !self.has_put_out() && !self.bad_times.took_out();
+            self.may_end_behind = may_end.then_some(offset);
             self.piece.end_behind(records, offset);
             return Ok(self.begin_piece(task));
         }
@@ -429,6 +467,13 @@ impl Tasks {
         self.begin(task);
         self.cursor = BatchCursor::default();
         Done::Waiting
+    }
+
+    /// The batch that waits may end behind the record of this offset: more timers are due there than fire in one call,
+    /// and nothing of it was put out. `process`, with the records up to that one alone, lets them fire behind all of
+    /// them, so that the batch can be committed on its way; `go_on`, between its records.
+    pub fn may_end_behind(&self) -> Option<i64> {
+        self.may_end_behind
     }
 
     /// What the batch that was processed left of its last move of time: that has to be done, in batches without
@@ -518,7 +563,7 @@ impl Tasks {
         if let Some(pointer) = &self.event_times[source] {
             self.missing.clear();
             pointer.apply(records, &mut self.missing);
-            self.metrics.event_time_missing.increment(self.missing.len() as u64);
+            self.counts.missing = self.missing.len() as u64;
         }
     }
 

@@ -87,7 +87,8 @@ struct Run {
     tasks: Tasks,
     writer: Writer,
     partition: TopicPartition,
-    /// Batches end in their last move whenever they can; the rest is done by somebody who knows the state alone.
+    /// Batches end whenever they can, also in their last move; the rest of that is done by somebody who knows the state
+    /// alone.
     ends_in_moves: bool,
     /// How often the group could be seen to.
     waits: usize,
@@ -133,10 +134,18 @@ impl Run {
         }
     }
 
-    /// A batch, and what it leaves of its last move of time. How many batches that took.
+    /// A batch, and what it leaves of its records and of its last move of time. How many batches that took.
     fn process(&mut self, records: &Records, moved_by: &MovedBy, mut gives_up: impl FnMut() -> bool) -> usize {
-        self.process_batch(records, moved_by, &mut gives_up);
-        let mut batches = 1;
+        let rest = self.process_batch(records, moved_by, &mut gives_up);
+        let mut batches = 1 + self.process_owed(&mut gives_up);
+        if !rest.is_empty() {
+            batches += self.process(&rest, moved_by, gives_up);
+        }
+        batches
+    }
+
+    fn process_owed(&mut self, gives_up: &mut impl FnMut() -> bool) -> usize {
+        let mut batches = 0;
         while let Some(mut owed) = self.tasks.owed_time() {
             if self.ends_in_moves {
                 self.tasks = tasks(&self.pipeline).end_in_moves();
@@ -147,15 +156,16 @@ impl Run {
                     *watermark = i64::MAX;
                 }
             }
-            self.process_batch(&Records::default(), &owed, &mut gives_up);
+            self.process_batch(&Records::default(), &owed, gives_up);
             batches += 1;
         }
         batches
     }
 
-    fn process_batch(&mut self, records: &Records, moved_by: &MovedBy, gives_up: &mut impl FnMut() -> bool) {
+    /// A batch, or as much of it as ends sooner: gives the rest.
+    fn process_batch(&mut self, records: &Records, moved_by: &MovedBy, gives_up: &mut impl FnMut() -> bool) -> Records {
         loop {
-            let mut records = records.clone();
+            let (mut records, mut rest) = (records.clone(), Records::default());
             let mut task = BatchTask {
                 partition: &self.partition,
                 state: &mut self.state,
@@ -166,12 +176,20 @@ impl Run {
             while done == Done::Waiting && !gave_up {
                 self.waits += 1;
                 gave_up = !tasks.has_put_out() && gives_up();
-                if !gave_up {
-                    done = tasks.go_on(0, &mut task, &mut records, writer).unwrap();
-                }
+                let end = tasks.may_end_behind().filter(|_| self.ends_in_moves);
+                done = match end {
+                    _ if gave_up => break,
+                    Some(end) => {
+                        let mut ended = records.split_off(records.offsets.partition_point(|of| *of <= end));
+                        (0..rest.len()).for_each(|row| ended.push_from(&rest, row));
+                        rest = ended;
+                        tasks.process(0, &mut task, moved_by, &mut records, writer).unwrap()
+                    }
+                    None => tasks.go_on(0, &mut task, &mut records, writer).unwrap(),
+                };
             }
             if !gave_up {
-                return;
+                return rest;
             }
             tasks.give_up(&mut task);
         }
@@ -372,14 +390,18 @@ fn timers_between_the_records_of_a_batch_fire_in_pieces_of_their_own() {
         records.push_from(&last, 0);
         *records.offsets.last_mut().unwrap() = behind + row;
     }
-    let results = [1000, 20].map(|max_batch| {
-        let mut run = Run::new(max_batch);
-        run.process(&records, &moved_by, || false);
-        (run.result(), run.waits)
+    let results = [Run::new(1000), Run::new(20), Run::ending_in_moves(20)].map(|mut run| {
+        let batches = run.process(&records, &moved_by, || false);
+        (run.result(), run.waits, batches)
     });
-    let [(whole, _), (cut, waits)] = results;
+    let [(whole, ..), (cut, waits, one), (ended, _, several)] = results;
     assert_same(&cut, &whole, "calls of 20");
-    assert!(waits >= 400 / 20, "{waits}");
+    assert!(waits >= 400 / 20 && one == 1, "{waits} waits, {one} batches");
+    assert_same(&ended, &whole, "a batch that ends behind the jump");
+    assert!(
+        several >= 400 / 20,
+        "what the jump changes can be committed on its way: {several} batches"
+    );
 }
 
 /// What a record meets that was due before it takes nothing of the memory that the record may take.

@@ -5,6 +5,7 @@ use super::run::{Waiting, Worker};
 use crate::checkpoint::Event;
 use crate::clock;
 use crate::error::{Kind, Result};
+use crate::record::Records;
 use crate::runtime::batch::{BatchTask, Done, MovedBy};
 use crate::runtime::input::WorkerInput;
 
@@ -14,14 +15,12 @@ impl Worker {
             return Ok(());
         };
         let source = member.sources[self.batch.source];
-        self.shared.count_in(&self.batch);
-        if let Some(metrics) = member.partitions.get(&self.batch.partition) {
-            metrics.records.increment(self.batch.records.len() as u64);
-            metrics.bytes.increment(self.batch.records.byte_count() as u64);
-        }
         self.busy = true;
+        self.read = RecordsRead::of(&self.batch.records);
         let moved_by = self.moved_by_batch(input, source);
-        let done = self.take_through(input, source, &moved_by)?;
+        let done = self.take_through(input, source, &moved_by);
+        self.count_in(input);
+        let done = done?;
         self.tell_event_time_lag(input);
         if let (Done::Processed, WorkerInput::Kafka(member)) = (done, &mut self.inputs[input])
             && let Some(reader) = &mut member.reader
@@ -32,6 +31,17 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    fn count_in(&self, input: usize) {
+        let RecordsRead { records, bytes } = self.read;
+        self.shared.count_in(records);
+        if let WorkerInput::Kafka(member) = &self.inputs[input]
+            && let Some(metrics) = member.partitions.get(&self.batch.partition)
+        {
+            metrics.records.increment(records);
+            metrics.bytes.increment(bytes);
+        }
     }
 
     /// The batch's records move time, as far as the other partitions of their task let them.
@@ -104,15 +114,10 @@ impl Worker {
     }
 
     fn take_through_as(&mut self, input: usize, source: usize, task: &str, moved_by: &MovedBy) -> Result<Done> {
-        let batch = &mut self.batch;
-        let mut of = BatchTask {
-            partition: &batch.partition,
-            state: self.owned.state(task),
-        };
-        let mut done = self
-            .tasks
-            .process(source, &mut of, moved_by, &mut batch.records, &mut self.writer)?;
+        let mut done = self.begin_batch(source, task, moved_by)?;
         while done == Done::Waiting {
+            let may_end_behind = self.tasks.may_end_behind();
+            let begins_anew = may_end_behind.is_some_and(|offset| self.end_batch_behind(input, offset));
             self.waiting = Waiting::ForBatch;
             self.pulse.beat();
             let seen_to = self.poll_and_commit();
@@ -121,15 +126,60 @@ impl Worker {
             if gives_up || self.shared.stop.is_overdue(STOP_BATCH_LIMIT) || !self.inputs[input].has_batch(&self.batch) {
                 break;
             }
-            let batch = &mut self.batch;
-            let mut of = BatchTask {
-                partition: &batch.partition,
-                state: self.owned.state(task),
+            done = match begins_anew {
+                true => self.begin_batch(source, task, moved_by)?,
+                false => self.go_on_with_batch(source, task)?,
             };
-            done = self
-                .tasks
-                .go_on(source, &mut of, &mut batch.records, &mut self.writer)?;
         }
         Ok(done)
+    }
+
+    fn begin_batch(&mut self, source: usize, task: &str, moved_by: &MovedBy) -> Result<Done> {
+        let batch = &mut self.batch;
+        let mut of = BatchTask {
+            partition: &batch.partition,
+            state: self.owned.state(task),
+        };
+        let (records, writer) = (&mut batch.records, &mut self.writer);
+        self.tasks.process(source, &mut of, moved_by, records, writer)
+    }
+
+    fn go_on_with_batch(&mut self, source: usize, task: &str) -> Result<Done> {
+        let batch = &mut self.batch;
+        let mut of = BatchTask {
+            partition: &batch.partition,
+            state: self.owned.state(task),
+        };
+        self.tasks.go_on(source, &mut of, &mut batch.records, &mut self.writer)
+    }
+
+    /// Lets the batch end behind the record of that offset: the reader gets those behind it back. `false`: there is
+    /// none that takes them.
+    fn end_batch_behind(&mut self, input: usize, offset: i64) -> bool {
+        let reader = match &mut self.inputs[input] {
+            WorkerInput::Kafka(member) => member.reader.as_mut(),
+            WorkerInput::Files { .. } => None,
+        };
+        let has_ended = reader.is_some_and(|reader| reader.put_back(offset, &mut self.batch.records));
+        if has_ended {
+            self.read = RecordsRead::of(&self.batch.records);
+        }
+        has_ended
+    }
+}
+
+/// What was read of the batch at hand.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct RecordsRead {
+    records: u64,
+    bytes: u64,
+}
+
+impl RecordsRead {
+    fn of(records: &Records) -> Self {
+        Self {
+            records: records.len() as u64,
+            bytes: records.byte_count() as u64,
+        }
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
 
+use super::process::RecordsRead;
 use super::shared::RunShared;
 use crate::clock::{self, Interval};
 use crate::error::Result;
@@ -64,6 +65,7 @@ pub struct Worker {
     pub(in crate::runtime) lag_told: i64,
     pub(in crate::runtime) reader_lost: Option<String>,
     pub(in crate::runtime) disconnected: bool,
+    pub(super) read: RecordsRead,
     pub(in crate::runtime) waiting: Waiting,
     /// A task may have a move of time that is not done.
     pub(in crate::runtime) may_owe_time: bool,
@@ -120,6 +122,7 @@ impl Worker {
             lag_told: 0,
             reader_lost: None,
             disconnected: false,
+            read: RecordsRead::default(),
             waiting: Waiting::Nothing,
             may_owe_time: false,
             is_torn: false,
@@ -230,7 +233,7 @@ impl Worker {
                 .filter(|(at, _, is_done)| **at != self.batch.partition && !is_done);
             let moved_by = MovedBy::Records(others.map(|(at, ..)| at.clone()).collect());
             self.busy = true;
-            self.shared.count_in(&self.batch);
+            self.shared.count_in(self.batch.records.len() as u64);
             // A file has no position that a batch given up could spoil.
             self.take_through(input, source, &moved_by)?;
         }

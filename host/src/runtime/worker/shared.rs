@@ -6,7 +6,6 @@ use crate::error::{Error, Kind};
 use crate::metrics::Progress;
 use crate::runtime::lifecycle::{RunEvent, StopRequest};
 use crate::runtime::tasks::Checkpoints;
-use crate::source::Batch;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
@@ -36,10 +35,9 @@ impl RunShared {
         let _nobody_listens = self.notices.send(notice);
     }
 
-    /// The records of a batch count as read.
-    pub(in crate::runtime) fn count_in(&self, batch: &Batch) {
-        let read = batch.records.len() as u64;
-        self.progress.records_in.fetch_add(read, Ordering::Relaxed);
+    /// So many records more count as read.
+    pub(in crate::runtime) fn count_in(&self, records: u64) {
+        self.progress.records_in.fetch_add(records, Ordering::Relaxed);
     }
 
     /// A worker that fails ends the others at their next batch boundary.

@@ -87,8 +87,14 @@ impl BufferedPartition {
         (at == position).then_some(epoch)
     }
 
+    /// Everything that it is to bring was taken in; some of it may be at hand still.
     pub(in crate::source) fn is_at_stop(&self) -> bool {
-        self.stop.is_some_and(|stop| self.next >= stop)
+        self.stops_at(self.next)
+    }
+
+    /// Whether nothing more comes at this position.
+    pub(in crate::source) fn stops_at(&self, position: i64) -> bool {
+        self.stop.is_some_and(|stop| position >= stop)
     }
 
     /// Records that are taken in and not handed over.

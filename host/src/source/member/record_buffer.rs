@@ -3,7 +3,7 @@
 //!
 //! Records of one fetch are gathered into runs, one a partition, so that partitions that alternate in the queue still
 //! give large batches. Always: a partition's runs are in offset order and hold no record twice; nothing below its next
-//! offset or at its stop or beyond gets in.
+//! offset or at its stop or beyond is taken in.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -58,6 +58,8 @@ struct Outstanding {
     /// The offset behind its last record, and the epoch of the leader that took it.
     behind: i64,
     leader_epoch: Option<i32>,
+    /// The epoch of the leader of the first record of the run that it was taken from.
+    oldest_epoch: Option<i32>,
 }
 
 /// What this serving has taken in.
@@ -178,6 +180,32 @@ impl RecordBuffer {
         }
     }
 
+    /// The batch that was handed over last, which has these records, ends behind the one of that offset: those behind
+    /// it are handed over again. `false`: nobody waits for it any more, and it stays as it is.
+    pub(in crate::source) fn put_back(&mut self, offset: i64, records: &mut Records) -> bool {
+        let Some(batch) = &mut self.outstanding else {
+            return false;
+        };
+        let Some(slot) = self.slots[batch.slot].as_mut() else {
+            return false;
+        };
+        let mut run = records.split_off(records.offsets.partition_point(|of| *of <= offset));
+        let mut told = run.len();
+        if let Some(behind) = slot.run.take() {
+            (slot.handed_over..behind.len()).for_each(|row| run.push_from(&behind, row));
+            told += slot.told.saturating_sub(slot.handed_over);
+            self.runs.retain(|of| *of != batch.slot);
+        }
+        (slot.run, slot.handed_over, slot.told) = (Some(run), 0, told);
+        slot.oldest_epoch = batch.oldest_epoch;
+        batch.behind = offset + 1;
+        // Epochs never fall.
+        batch.leader_epoch = slot.newest_epoch.filter(|newest| batch.oldest_epoch == Some(*newest));
+        self.runs.push_front(batch.slot);
+        self.merging.iter_mut().for_each(Merging::forget);
+        true
+    }
+
     pub(in crate::source) fn has_run(&self) -> bool {
         !self.runs.is_empty()
     }
@@ -223,6 +251,7 @@ impl RecordBuffer {
             slot: index,
             behind,
             leader_epoch: slot.newest_epoch.filter(|_| is_of_one_leader),
+            oldest_epoch: slot.oldest_epoch,
         });
         let place = (slot.source, slot.at.clone());
         match to == run.len() {
@@ -339,4 +368,132 @@ fn push(message: &Message<'_>, run: &mut Records) -> usize {
     });
     run.offsets.push(message.offset());
     size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A buffer of one partition that has taken in these offsets.
+    fn buffer(offsets: std::ops::Range<i64>) -> RecordBuffer {
+        let mut buffer = RecordBuffer::new(10, None);
+        let at = TopicPartition::new("in", 0);
+        buffer.add(BufferedPartition::new(0, at, offsets.start, None, None));
+        fill(&mut buffer, offsets);
+        buffer
+    }
+
+    /// More records come.
+    fn fill(buffer: &mut RecordBuffer, offsets: std::ops::Range<i64>) {
+        if offsets.is_empty() {
+            return;
+        }
+        let slot = buffer.slots[0].as_mut().unwrap();
+        slot.next = offsets.end;
+        if slot.run.is_none() {
+            buffer.runs.push_back(0);
+        }
+        let run = slot.run.get_or_insert_default();
+        for offset in offsets {
+            run.keys.push(None);
+            run.values.push(Some(offset.to_string().as_bytes()));
+            run.timestamps.push(0);
+            run.offsets.push(offset);
+        }
+        (slot.oldest_epoch, slot.newest_epoch) = (Some(3), Some(3));
+    }
+
+    fn slot(buffer: &RecordBuffer) -> &BufferedPartition {
+        buffer.slots[0].as_ref().unwrap()
+    }
+
+    fn position(buffer: &RecordBuffer) -> i64 {
+        buffer.positions().next().unwrap().1
+    }
+
+    #[test]
+    fn the_rest_of_a_batch_that_ended_sooner_goes_next_and_no_position_passes_it() {
+        for came_meanwhile in [10, 14] {
+            let mut buffer = buffer(0..10);
+            let mut batch = Records::default();
+            buffer.hand_over(&mut batch).unwrap();
+            assert_eq!(batch.offsets, Vec::from_iter(0..10));
+            fill(&mut buffer, 10..came_meanwhile);
+            assert!(buffer.put_back(6, &mut batch) && buffer.put_back(3, &mut batch));
+            assert_eq!(batch.offsets, [0, 1, 2, 3]);
+            assert_eq!(position(&buffer), 0, "nothing is processed yet");
+            buffer.processed();
+            assert_eq!(position(&buffer), 4);
+            assert_eq!(slot(&buffer).leader_epoch_at(4), Some(3));
+            buffer.hand_over(&mut batch).unwrap();
+            assert_eq!(batch.offsets, Vec::from_iter(4..came_meanwhile));
+            assert_eq!(batch.values.get(0), Some(&b"4"[..]));
+            assert_eq!(position(&buffer), 4);
+            buffer.processed();
+            assert_eq!((position(&buffer), buffer.has_run()), (came_meanwhile, false));
+            assert_eq!(slot(&buffer).leader_epoch_at(came_meanwhile), Some(3));
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_the_part_of_a_run_that_was_handed_over_stays_behind_it() {
+        let mut buffer = buffer(0..10);
+        let mut batch = Records::default();
+        buffer.hand_over(&mut batch).unwrap();
+        // As if only the first six of them had been chosen.
+        let whole = batch.clone();
+        batch = whole.clone();
+        drop(batch.split_off(6));
+        let slot_of = buffer.slots[0].as_mut().unwrap();
+        (slot_of.run, slot_of.handed_over, slot_of.told) = (Some(whole), 6, 10);
+        buffer.runs.push_back(0);
+        assert!(buffer.put_back(1, &mut batch));
+        assert_eq!(batch.offsets, [0, 1]);
+        assert_eq!((slot(&buffer).left(), slot(&buffer).told), (8, 8));
+        buffer.processed();
+        buffer.hand_over(&mut batch).unwrap();
+        assert_eq!(batch.offsets, Vec::from_iter(2..10));
+    }
+
+    #[test]
+    fn of_two_leaders_nobody_says_which_one_took_the_last_record() {
+        let mut buffer = buffer(0..10);
+        buffer.slots[0].as_mut().unwrap().oldest_epoch = Some(2);
+        let mut batch = Records::default();
+        buffer.hand_over(&mut batch).unwrap();
+        assert!(buffer.put_back(3, &mut batch));
+        buffer.processed();
+        assert_eq!(slot(&buffer).leader_epoch_at(4), None);
+    }
+
+    #[test]
+    fn a_partition_with_records_at_hand_is_not_at_its_stop() {
+        let mut buffer = buffer(0..10);
+        buffer.slots[0].as_mut().unwrap().stop = Some(10);
+        let mut batch = Records::default();
+        buffer.hand_over(&mut batch).unwrap();
+        assert!(buffer.put_back(3, &mut batch));
+        buffer.processed();
+        let stops = |buffer: &RecordBuffer| slot(buffer).stops_at(position(buffer));
+        assert!(slot(&buffer).is_at_stop() && !stops(&buffer));
+        buffer.hand_over(&mut batch).unwrap();
+        buffer.processed();
+        assert!(stops(&buffer));
+    }
+
+    #[test]
+    fn what_came_back_is_forgotten_with_its_partition() {
+        let mut buffer = buffer(0..10);
+        let mut batch = Records::default();
+        buffer.hand_over(&mut batch).unwrap();
+        assert!(buffer.put_back(3, &mut batch));
+        let at = TopicPartition::new("in", 0);
+        let (_, safe) = buffer.remove(&at).unwrap();
+        assert_eq!((safe, buffer.has_run(), buffer.has_outstanding()), (0, false, false));
+        assert!(
+            !buffer.put_back(2, &mut batch),
+            "there is nothing that it could come back to"
+        );
+        assert_eq!(batch.offsets, [0, 1, 2, 3]);
+    }
 }

@@ -16,7 +16,7 @@ use crate::kafka::consumer::{self, ConsumerEvent, words};
 use crate::kafka::native::message::Message;
 use crate::kafka::native::record_queue::{RecordQueue, TakesMessages as _};
 use crate::kafka::native::requests;
-use crate::record::TopicPartition;
+use crate::record::{Records, TopicPartition};
 use crate::source::member::close::Closing;
 use crate::source::member::commit::Commits;
 use crate::source::member::pending::PendingPartitions;
@@ -281,6 +281,12 @@ impl Reader {
         self.record_buffer.processed();
     }
 
+    /// The last batch, which has these records, ends behind the one of that offset: those behind it are polled again.
+    /// `false`: there is no such batch any more.
+    pub fn put_back(&mut self, offset: i64, records: &mut Records) -> bool {
+        self.record_buffer.put_back(offset, records)
+    }
+
     /// Whether all that a partition has to bring was handed over: it was read up to its stop.
     pub fn is_done(&self, at: &TopicPartition) -> bool {
         let slot = self.record_buffer.slot(&at.topic, at.partition);
@@ -297,7 +303,7 @@ impl Reader {
                 next,
                 committed: slot.committed,
                 end: requests::known_end(&self.client, &slot.at.topic, slot.at.partition),
-                is_at_stop: slot.is_at_stop(),
+                is_at_stop: slot.stops_at(next),
             })
             .collect()
     }

@@ -214,6 +214,12 @@ impl Reader {
     /// Sees to the errors that came in place of records, after the records before them were handed over.
     pub(super) fn see_to_troubles(&mut self) -> Result<()> {
         for trouble in std::mem::take(&mut self.record_buffer.troubles) {
+            let slot = self.record_buffer.slot(&trouble.topic, trouble.partition);
+            if slot.is_some_and(|slot| slot.left() > 0) {
+                // They wait for those of another topic.
+                self.record_buffer.troubles.push(trouble);
+                continue;
+            }
             match trouble.code {
                 Code::AutoOffsetReset | Code::OffsetOutOfRange => match self.leave_gap(&trouble) {
                     Err(error) if error.kind == Kind::TimedOut => self.record_buffer.troubles.push(trouble),
