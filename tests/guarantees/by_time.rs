@@ -203,6 +203,19 @@ impl TimedTopics {
         complete
     }
 
+    /// Whether all records are read, also those of which nothing comes yet: the group holds the ends of the logs.
+    pub fn is_read(&self) -> bool {
+        self.inputs.iter().all(|topic| {
+            let committed = self.client.committed(&self.file.group(), topic);
+            (0..PARTITIONS).all(|partition| {
+                let end = self.client.bounds(topic, partition, Isolation::Uncommitted).1;
+                committed
+                    .get(&partition)
+                    .is_some_and(|committed| committed.offset == end)
+            })
+        })
+    }
+
     /// How many records the output shows to a read-committed reader; markers count too.
     pub fn visible(&self) -> i64 {
         let end = |partition| self.client.bounds(&self.output, partition, Isolation::Committed).1;

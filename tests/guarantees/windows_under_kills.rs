@@ -109,7 +109,7 @@ fn exact_whatever_dies(name: &str, by_time: &'static ByTime) {
         wait::until_true("every result is there", seconds(240), || {
             assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
             std::thread::sleep(Duration::from_millis(200));
-            pipeline.is_complete(&owed)
+            pipeline.is_complete(&owed) && pipeline.is_read()
         });
         stop(run);
         assert!(pipeline.is_complete(&owed), "nothing comes behind it");

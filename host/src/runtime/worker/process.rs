@@ -2,10 +2,10 @@
 
 use super::limits::STOP_BATCH_LIMIT;
 use super::run::{Waiting, Worker};
+use super::shared::RecordsRead;
 use crate::checkpoint::Event;
 use crate::clock;
 use crate::error::{Kind, Result};
-use crate::record::Records;
 use crate::runtime::batch::{BatchTask, Done, MovedBy};
 use crate::runtime::input::WorkerInput;
 
@@ -35,7 +35,7 @@ impl Worker {
 
     fn count_in(&self, input: usize) {
         let RecordsRead { records, bytes } = self.read;
-        self.shared.count_in(records);
+        self.shared.count_in(self.read);
         if let WorkerInput::Kafka(member) = &self.inputs[input]
             && let Some(metrics) = member.partitions.get(&self.batch.partition)
         {
@@ -165,21 +165,5 @@ impl Worker {
             self.read = RecordsRead::of(&self.batch.records);
         }
         has_ended
-    }
-}
-
-/// What was read of the batch at hand.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct RecordsRead {
-    records: u64,
-    bytes: u64,
-}
-
-impl RecordsRead {
-    fn of(records: &Records) -> Self {
-        Self {
-            records: records.len() as u64,
-            bytes: records.byte_count() as u64,
-        }
     }
 }

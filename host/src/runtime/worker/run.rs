@@ -6,8 +6,7 @@
 //!
 //! The order of drain, commit and release is `checkpoint::protocol`'s; it is carried out in `commit`.
 
-use super::process::RecordsRead;
-use super::shared::RunShared;
+use super::shared::{RecordsRead, RunShared};
 use crate::clock::{self, Interval};
 use crate::error::Result;
 use crate::metrics::{self, WorkerMetrics};
@@ -65,6 +64,7 @@ pub struct Worker {
     pub(in crate::runtime) lag_told: i64,
     pub(in crate::runtime) reader_lost: Option<String>,
     pub(in crate::runtime) disconnected: bool,
+    /// What was read of the batch at hand.
     pub(super) read: RecordsRead,
     pub(in crate::runtime) waiting: Waiting,
     /// A task may have a move of time that is not done.
@@ -233,7 +233,7 @@ impl Worker {
                 .filter(|(at, _, is_done)| **at != self.batch.partition && !is_done);
             let moved_by = MovedBy::Records(others.map(|(at, ..)| at.clone()).collect());
             self.busy = true;
-            self.shared.count_in(self.batch.records.len() as u64);
+            self.shared.count_in(RecordsRead::of(&self.batch.records));
             // A file has no position that a batch given up could spoil.
             self.take_through(input, source, &moved_by)?;
         }

@@ -4,6 +4,7 @@ use super::drain::DrainGate;
 use crate::config::Pipeline;
 use crate::error::{Error, Kind};
 use crate::metrics::Progress;
+use crate::record::Records;
 use crate::runtime::lifecycle::{RunEvent, StopRequest};
 use crate::runtime::tasks::Checkpoints;
 use std::sync::atomic::Ordering;
@@ -35,15 +36,31 @@ impl RunShared {
         let _nobody_listens = self.notices.send(notice);
     }
 
-    /// So many records more count as read.
-    pub(in crate::runtime) fn count_in(&self, records: u64) {
-        self.progress.records_in.fetch_add(records, Ordering::Relaxed);
+    /// What was read more.
+    pub(in crate::runtime) fn count_in(&self, read: RecordsRead) {
+        self.progress.records_in.fetch_add(read.records, Ordering::Relaxed);
     }
 
     /// A worker that fails ends the others at their next batch boundary.
     pub fn fail(&self, error: &Error) {
         let _an_earlier_one_stays = self.failure.set(error.clone());
         self.stop.request();
+    }
+}
+
+/// What was read: how many records, and the bytes of their keys, values and headers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::runtime) struct RecordsRead {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+impl RecordsRead {
+    pub(super) fn of(records: &Records) -> Self {
+        Self {
+            records: records.len() as u64,
+            bytes: records.byte_count() as u64,
+        }
     }
 }
 

@@ -41,9 +41,9 @@
 //! }
 //! ```
 //!
-//! Owns which records are partners, and when a record is given up. Always: a record is kept for as long as a partner can
-//! come, and is found by its time; a key has one timer at most; what comes out depends on the records and their order
-//! alone.
+//! Owns which records are partners, and when a record is given up. Always: a record is kept for as long as a partner
+//! can come, and is found by its time; a key has one timer at most; what comes out depends on the records and their
+//! order alone.
 
 mod spec;
 mod rows;
