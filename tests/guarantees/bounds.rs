@@ -114,14 +114,14 @@ fn a_record_that_grows_beyond_its_memory_stops_the_run_by_name_and_commits_nothi
         .client
         .producer()
         .send(&rows.iter().map(record).collect::<Vec<_>>());
-    let ended = counted.file.run().wait(seconds(60));
+    let ended = counted.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(10), "{}", ended.text);
     assert!(ended.text.contains("offset 3"), "{}", ended.text);
     let read = |isolation| counted.client.read(&counted.output, isolation).len();
     assert_eq!(read(Isolation::Committed), 0, "a batch is all or nothing");
     counted.file.top = "workers = 1".into();
     let mut run = counted.file.run();
-    wait::until_true("every output is there, once", seconds(60), || {
+    wait::until_true("every output is there, once", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         read(Isolation::Committed) == 3 * 8 + 16
     });
@@ -140,7 +140,7 @@ fn a_record_with_much_state_sees_its_own_and_nobody_elses() {
             let record = Record::keyed(&counted.input, key, words);
             counted.client.producer().send(&[record]);
             // Each in a batch of its own.
-            wait::until_true("its output is there", seconds(60), || {
+            wait::until_true("its output is there", PATIENCE, || {
                 assert!(run.is_running(), "{}", run.lines().join("\n"));
                 read().len() == count + number + 1
             });
@@ -167,7 +167,7 @@ fn no_record_answers_for_what_others_of_its_batch_changed() {
     let record = |number: usize| Record::keyed(&counted.input, &format!("key-{number}"), &large);
     counted.client.producer().send(&(0..24).map(record).collect::<Vec<_>>());
     let mut run = counted.file.run();
-    wait::until_true("each has its output", seconds(60), || {
+    wait::until_true("each has its output", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         counted.client.read(&counted.output, Isolation::Committed).len() == 24
     });

@@ -9,7 +9,7 @@ use sandbar_tests::guard::{Folder, Guarded};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process;
 use sandbar_tests::skip;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -77,7 +77,7 @@ fn kills_over_a_bucket_lose_and_double_nothing_with_local_files_and_without() {
         for kill in 0..4 {
             let mut run = counted.file.run();
             // Behind what the broker still had to end of the one before.
-            wait::until_true("it commits", seconds(60), || {
+            wait::until_true("it commits", PATIENCE, || {
                 assert!(run.is_running(), "{}", run.lines().join("\n"));
                 told(&run, "checkpoint") > 5
             });
@@ -101,9 +101,7 @@ fn all_is_lost_but_a_savepoint_in_a_bucket() {
     let counted = server.counted("bucket-saved");
     counted.send(0, 2000);
     let mut run = counted.file.run();
-    wait::until_true("it puts out", seconds(60), || {
-        counted.visible() > 500 || !run.is_running()
-    });
+    wait::until_true("it puts out", PATIENCE, || counted.visible() > 500 || !run.is_running());
     let saved = save(&counted, "s3://states/saved");
     counted.send(2000, 2000);
     complete(&counted, run);
@@ -138,7 +136,7 @@ fn a_server_that_is_away_for_a_while_costs_checkpoints_and_no_record() {
             goes_on(&counted, &mut run);
             server.process.signal("STOP");
             let failed = failures(&run);
-            wait::until_true("a checkpoint fails", seconds(60), || failures(&run) > failed);
+            wait::until_true("a checkpoint fails", PATIENCE, || failures(&run) > failed);
             server.process.signal("CONT");
         }
         goes_on(&counted, &mut run);

@@ -7,7 +7,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::component;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 
 #[test]
 fn topics_by_pattern_go_on_where_their_checkpoints_say() {
@@ -31,7 +31,7 @@ fn topics_by_pattern_go_on_where_their_checkpoints_say() {
             sent += 2;
         }
         let mut run = counted.file.run();
-        wait::until_true("every record is there", seconds(60), || {
+        wait::until_true("every record is there", PATIENCE, || {
             assert!(run.is_running(), "{}", run.lines().join("\n"));
             shown(&counted) == sent
         });
@@ -58,7 +58,7 @@ fn a_topic_that_a_source_gets_later_joins_its_tasks() {
     counted.file.source = counted.file.source.replace(&one, &both);
     // Nothing is read of it, and yet the next checkpoint covers it.
     let run = counted.file.run();
-    wait::until_true("the new topic's offsets name a checkpoint", seconds(60), || {
+    wait::until_true("the new topic's offsets name a checkpoint", PATIENCE, || {
         let committed = counted.client.committed(&counted.file.group(), &second);
         committed.len() == 2 && committed.values().all(|of| !of.metadata.starts_with("sb1:-:"))
     });
@@ -72,7 +72,7 @@ fn a_topic_that_a_source_gets_later_joins_its_tasks() {
     counted.client.producer().send(&records.collect::<Vec<_>>());
     let mut run = counted.file.run();
     let mut watch = counted.watch();
-    wait::until_true("every record is counted", seconds(60), || {
+    wait::until_true("every record is counted", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         watch.follow(std::time::Duration::from_millis(100));
         watch.seen >= 250

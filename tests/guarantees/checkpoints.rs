@@ -20,9 +20,7 @@ fn all_is_lost_but_a_savepoint_of_a_running_pipeline_that_was_moved() {
     let counted = Counted::on(Kafka::shared(), "all-lost", 4, 50);
     counted.send(0, 2000);
     let mut run = counted.file.run();
-    wait::until_true("it puts out", seconds(60), || {
-        counted.visible() > 500 || !run.is_running()
-    });
+    wait::until_true("it puts out", PATIENCE, || counted.visible() > 500 || !run.is_running());
     let saved = save(&counted, counted.file.path("saved").to_str().unwrap());
     counted.send(2000, 2000);
     complete(&counted, run);
@@ -76,7 +74,7 @@ fn another_pipeline_begins_with_a_savepoint_as_its_own() {
     other.input.clone_from(&counted.input);
     other.file.source.clone_from(&counted.file.source);
     let mut run = run_from(&other, "", &saved.name, &[]);
-    wait::until_true("what came since is put out", seconds(60), || {
+    wait::until_true("what came since is put out", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         other.is_complete_behind(&saved.offsets)
     });
@@ -122,7 +120,7 @@ fn partitions_that_a_savepoint_does_not_know_start_at_their_beginning() {
 
 /// Waits until the output has so many records, and ends the run.
 fn put_out(counted: &Counted, mut run: Process, count: usize) {
-    wait::until_true("every record is put out", seconds(60), || {
+    wait::until_true("every record is put out", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         counted.client.read(&counted.output, Isolation::Committed).len() == count
     });
@@ -191,7 +189,7 @@ fn a_group_that_lives_is_left_alone() {
     counted.file.source = counted.file.source.replace("\"3s\"", "\"30s\"");
     counted.send(0, 200);
     let mut run = counted.file.run();
-    wait::until_true("it puts out", seconds(60), || {
+    wait::until_true("it puts out", PATIENCE, || {
         counted.visible() >= 200 || !run.is_running()
     });
     save(&counted, "before");
@@ -215,7 +213,7 @@ fn a_kill_in_the_middle_of_going_back_leaves_the_old_or_the_new() {
         let armed = format!("mid-import={passed}*off->return");
         let arguments = from(&counted, "", "before", &[]);
         let mut killed = Process::start_with(&arguments, &[("FAILPOINTS", &armed)]);
-        wait::until_true("it dies", seconds(60), || !killed.is_running());
+        wait::until_true("it dies", PATIENCE, || !killed.is_running());
         assert_eq!(killed.wait(seconds(1)).code, None, "it was killed");
         let mut run = counted.file.run();
         let from: i64 = positions(&run.wait_placed(2, PATIENCE)).values().sum();

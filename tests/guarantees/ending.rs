@@ -157,7 +157,7 @@ fn a_restore_that_takes_long_says_how_far_it_is() {
     let run = counted.file.run();
     for turn in 1..=4 {
         counted.send((turn - 1) * 500, 500);
-        wait::until_true("its outputs are committed", seconds(60), || {
+        wait::until_true("its outputs are committed", PATIENCE, || {
             counted.visible() >= turn * 500
         });
     }
@@ -168,7 +168,7 @@ fn a_restore_that_takes_long_says_how_far_it_is() {
         &["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()],
         &[("FAILPOINTS", "mid-restore=sleep(1100)")],
     );
-    run.wait_for("its end", seconds(60), |lines| {
+    run.wait_for("its end", PATIENCE, |lines| {
         let told: Vec<_> = lines.iter().filter_map(|line| event(line, "restore")).collect();
         let is_whole = |told: &serde_json::Value| told["done"] == told["total"] && told["total"].as_u64() > Some(0);
         told.len() > 1 && told.first().is_some_and(|first| !is_whole(first)) && told.last().is_some_and(is_whole)
@@ -187,7 +187,7 @@ fn a_stop_takes_less_than_ten_seconds_while_a_restore_stands_still() {
         &["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()],
         &[("FAILPOINTS", "mid-restore=sleep(600000)")],
     );
-    wait::until_true("a restore is under way", seconds(60), || {
+    wait::until_true("a restore is under way", PATIENCE, || {
         std::fs::read_dir(counted.file.path("state").join("tasks")).is_ok_and(|tasks| tasks.count() > 0)
     });
     let ended = run.stop(promised(10));
@@ -253,7 +253,7 @@ fn a_start_waits_for_leaders_and_names_the_partition_that_has_none() {
     first.file.top = "delivery = \"exactly-once\"".into();
     first.file.tables = "[checkpoint]\nstore = \"checkpoints\"".into();
     first.send(0..10);
-    assert_eq!(first.file.run().wait(seconds(60)).code, Some(0));
+    assert_eq!(first.file.run().wait(PATIENCE).code, Some(0));
     for brokers in [&[3][..], &[1, 3]] {
         let mut flow = Flow::on(&kafka, "leaderless", 1, "");
         flow.input = format!("{}-lone", flow.input);

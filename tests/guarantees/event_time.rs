@@ -178,7 +178,7 @@ fn windows_of_a_real_log_are_exact_and_what_is_late_is_told() {
         let ended = windowed.file.run().wait(seconds(120));
         assert_eq!(ended.code, Some(0), "{}", ended.text);
         assert_eq!(windowed.owed(true)[&0].late.len(), late, "the recomputation itself");
-        wait::until_true("all windows are there", seconds(60), || windowed.is_complete(true));
+        wait::until_true("all windows are there", PATIENCE, || windowed.is_complete(true));
         windowed.settle();
         assert_eq!(windowed.late(), late, "for a bound of {bound} ms");
     }
@@ -191,7 +191,7 @@ fn windows_are_exact_whatever_dies() {
     for kill in 0..kills as i64 {
         windowed.send(&disorder(&windowed.input, kill * 2000, 2000, 20));
         let mut run = windowed.file.run();
-        run.wait_placed(4, seconds(60));
+        run.wait_placed(4, PATIENCE);
         std::thread::sleep(Duration::from_millis((kill * 137 % 500) as u64));
         run.kill();
     }
@@ -278,13 +278,13 @@ fn a_restore_goes_on_where_time_stood() {
     let at = |at: i64| Record::keyed(&windowed.input, "k", "").at(at);
     windowed.send(&[at(10_500), at(20_500)]);
     let run = windowed.file.run();
-    wait::until_true("the first window closed", seconds(60), || windowed.is_complete(false));
+    wait::until_true("the first window closed", PATIENCE, || windowed.is_complete(false));
     stop(run);
     // Without the watermark of before this one would be in time, for it would be the first that is seen.
     windowed.send(&[at(19_000)]);
     std::fs::remove_dir_all(windowed.file.path("state")).expect("the local state is deleted");
     let run = windowed.file.run();
-    wait::until_true("it is late", seconds(60), || windowed.late() == 1);
+    wait::until_true("it is late", PATIENCE, || windowed.late() == 1);
     stop(run);
     assert!(windowed.is_complete(false));
 }
@@ -295,7 +295,7 @@ fn one_record_in_microseconds_closes_nothing() {
     windowed.file.source += "\nevent-time = \"/at\"";
     let at = |at: i64| Record::keyed(&windowed.input, "k", &json!({ "at": at }).to_string());
     windowed.send(&[at(10_100), at(1_700_000_000_000_000), at(10_200), at(10_900)]);
-    let ended = windowed.file.run().wait(seconds(60));
+    let ended = windowed.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     windowed.settle();
     let expected = (
@@ -313,7 +313,7 @@ fn a_bad_time_stops_the_run_unless_something_else_is_said() {
     windowed.file.source += "\nevent-time = \"/at\"";
     let value = json!({ "at": 1_700_000_000_000_000_i64 }).to_string();
     windowed.send(&[Record::keyed(&windowed.input, "k", &value)]);
-    let ended = windowed.file.run().wait(seconds(60));
+    let ended = windowed.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(10), "{}", ended.text);
     for said in ["offset 0", "1700000000000000", "year 9999", "on-bad-time"] {
         assert!(ended.text.contains(said), "`{said}` in {}", ended.text);
@@ -340,7 +340,7 @@ fn a_window_that_does_not_close_can_be_asked_why() {
         serde_json::from_str(&ended.text).expect("JSON")
     };
     // The newest record is at 11,900, so event time stands at 9,899, and no window has closed.
-    wait::until_true("the group tells where time stands", seconds(60), || {
+    wait::until_true("the group tells where time stands", PATIENCE, || {
         verb(&["offsets", "show"])[0]["watermark"] == json!(9_899)
     });
     let timers = verb(&["state", "timers", "op"]);

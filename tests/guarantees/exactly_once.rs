@@ -98,7 +98,7 @@ fn kills_at_random_lose_and_double_nothing() {
         for kill in 0..kills {
             let before = counted.visible();
             let mut run = counted.file.run();
-            wait::until_true("it puts out", seconds(60), || {
+            wait::until_true("it puts out", PATIENCE, || {
                 counted.visible() > before || !run.is_running()
             });
             std::thread::sleep(Duration::from_millis(kill * 37 % 250));
@@ -117,7 +117,7 @@ fn a_kill_at_each_point_of_a_checkpoint_loses_and_doubles_nothing() {
             let path = counted.file.write("");
             let arguments = ["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()];
             let mut run = Process::start_with(&arguments, &[("FAILPOINTS", &armed)]);
-            wait::until_true(&format!("it dies at {point}"), seconds(60), || !run.is_running());
+            wait::until_true(&format!("it dies at {point}"), PATIENCE, || !run.is_running());
         }
     });
 }
@@ -147,7 +147,7 @@ fn a_transactional_input_is_counted_as_far_as_it_was_committed() {
         }
         let before = counted.visible();
         let mut run = counted.file.run();
-        wait::until_true("it puts out", seconds(60), || {
+        wait::until_true("it puts out", PATIENCE, || {
             assert!(run.is_running(), "{}", run.lines().join("\n"));
             counted.visible() > before && (round < 2 || is_passed())
         });
@@ -199,7 +199,7 @@ fn topics_that_meet_count_into_one_state_whatever_dies() {
         let before = counted.visible();
         producer.send(&records);
         sent += 600;
-        wait::until_true("it puts out", seconds(60), || counted.visible() > before);
+        wait::until_true("it puts out", PATIENCE, || counted.visible() > before);
         let number = turn as usize % 2;
         members[number].kill();
         members[number] = counted.file.run_member(&number.to_string());

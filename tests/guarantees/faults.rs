@@ -25,7 +25,7 @@ fn a_kill_in_a_base_or_in_a_restore_loses_and_doubles_nothing() {
             wait::until_true(&format!("it dies at {armed}"), seconds(180), || !run.is_running());
         }
         let mut run = counted.file.run();
-        wait::until_true("a base is written", seconds(60), || {
+        wait::until_true("a base is written", PATIENCE, || {
             let stored = files_below(&counted.file.path("checkpoints"));
             !run.is_running() || stored.iter().any(|file| file.to_string_lossy().contains("/bases/"))
         });
@@ -64,7 +64,7 @@ fn a_kill_in_a_collection_loses_and_doubles_nothing() {
             let arguments = ["run".as_ref(), path.as_os_str(), "-o".as_ref(), "json".as_ref()];
             let environment = [("FAILPOINTS", armed.as_str()), ("SANDBAR_COLLECTION_MS", "500")];
             let mut run = Process::start_with(&arguments, &environment);
-            wait::until_true(&format!("it dies at {armed}"), seconds(60), || !run.is_running());
+            wait::until_true(&format!("it dies at {armed}"), PATIENCE, || !run.is_running());
             assert_eq!(run.wait(seconds(1)).code, None, "{armed}: it is killed");
             let gone = held.iter().filter(|file| !file.exists()).count();
             assert_eq!(gone, deletions + 1, "{armed}: it died in the middle");
@@ -132,7 +132,7 @@ fn a_survivor_that_lost_its_own_session_goes_on_too() {
     // All partitions come back in one assignment, and two of them are held.
     survivor("starved", |counted, survivor| {
         survivor.signal("STOP");
-        wait::until_true("its session is over", seconds(60), || {
+        wait::until_true("its session is over", PATIENCE, || {
             counted.client.members(&counted.file.group()) == 0
         });
         survivor.signal("CONT");
@@ -152,7 +152,7 @@ fn survivor(name: &str, then: impl FnOnce(&Counted, &mut Process)) {
     counted.file.source.push_str("\nmax-batch = 10");
     let mut survivor = counted.file.run_member("survivor");
     counted.send(0, 2000);
-    wait::until_true("the survivor runs", seconds(60), || {
+    wait::until_true("the survivor runs", PATIENCE, || {
         assert!(survivor.is_running(), "{}", survivor.lines().join("\n"));
         counted.visible() >= 2000
     });
@@ -168,7 +168,7 @@ fn survivor(name: &str, then: impl FnOnce(&Counted, &mut Process)) {
     });
     let died = Instant::now();
     then(&counted, &mut survivor);
-    wait::until_true("the survivor is asked to take them", seconds(60), || {
+    wait::until_true("the survivor is asked to take them", PATIENCE, || {
         counted.client.members(&counted.file.group()) == 1
     });
     let in_each = |topic: &str| {
@@ -258,11 +258,9 @@ fn dies_when_it_hands_over(counted: &Counted) -> Process {
 fn joins_until_it_dies(counted: &Counted, armed: &mut Process, member: &str) -> Process {
     for _ in 0..20 {
         let other = counted.file.run_member(member);
-        wait::until_true(
-            "it dies, or both workers of the other one are served",
-            seconds(60),
-            || !armed.is_running() || owned(&other) >= 2,
-        );
+        wait::until_true("it dies, or both workers of the other one are served", PATIENCE, || {
+            !armed.is_running() || owned(&other) >= 2
+        });
         if !armed.is_running() {
             return other;
         }
@@ -421,7 +419,7 @@ fn a_broker_that_sleeps_loses_and_doubles_nothing() {
         let mut run = start(&counted, "", "in-reinitialise=return");
         wait::until_true("it dies as it re-initialises", seconds(240), || {
             let before = counted.visible();
-            wait::until_true("outputs go on, or it is dead", seconds(60), || {
+            wait::until_true("outputs go on, or it is dead", PATIENCE, || {
                 !run.is_running() || counted.visible() > before + 20
             });
             pause(&kafka, Duration::from_millis(700));
@@ -496,7 +494,7 @@ pub fn start(counted: &Counted, member: &str, armed: &str) -> Process {
 /// Runs until it is dead.
 fn dies(counted: &Counted, member: &str, armed: &str) {
     let mut run = start(counted, member, armed);
-    wait::until_true(&format!("it dies at {armed}"), seconds(60), || !run.is_running());
+    wait::until_true(&format!("it dies at {armed}"), PATIENCE, || !run.is_running());
     assert_eq!(run.wait(seconds(1)).code, None, "{armed}: it is killed");
 }
 

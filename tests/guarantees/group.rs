@@ -4,7 +4,7 @@
 use crate::flow::{Flow, stop};
 use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::process::Process;
-use sandbar_tests::wait::{self, seconds, setting};
+use sandbar_tests::wait::{self, PATIENCE, setting};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,8 @@ fn three_processes_join_and_leave_under_load() {
         let sent = produce(&flow, || members.is_finished());
         (sent, members.join().unwrap())
     });
-    wait::until_true("every record is put out", seconds(60), || flow.count() >= sent);
+    // One that left while it joined is waited for until its session is over.
+    wait::until_true("every record is put out", PATIENCE, || flow.count() >= sent);
     runs.into_iter().for_each(stop);
 
     let mut repeated = 0;

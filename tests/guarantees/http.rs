@@ -5,7 +5,7 @@ use sandbar_tests::client::Record;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::PipelineFile;
 use sandbar_tests::process::Process;
-use sandbar_tests::wait::{self, PATIENCE, seconds};
+use sandbar_tests::wait::{self, PATIENCE};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -108,7 +108,7 @@ fn readiness_turns_red_while_the_broker_is_away_and_green_when_it_is_back() {
     let (run, address) = serve(&flow.file);
     flow.wait_count(10, &run);
     let ready = |status: u16| {
-        wait::until_true(&format!("/ready says {status}"), seconds(60), || {
+        wait::until_true(&format!("/ready says {status}"), PATIENCE, || {
             get(&address, "/ready").0 == status
         })
     };

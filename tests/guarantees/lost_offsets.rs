@@ -7,7 +7,7 @@ use sandbar_tests::client::Record;
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::Ended;
-use sandbar_tests::wait::{self, PATIENCE, seconds};
+use sandbar_tests::wait::{self, PATIENCE};
 
 const CHECKPOINT: &str = "[checkpoint]\ninterval = \"100ms\"\nstore = \"checkpoints\"";
 
@@ -46,7 +46,7 @@ fn offsets_that_are_gone_are_noticed_where_partitions_are_named() {
 }
 
 fn wait_until_stored(counted: &Counted, partitions: usize) {
-    wait::until_true("each partition has a checkpoint", seconds(60), || {
+    wait::until_true("each partition has a checkpoint", PATIENCE, || {
         let held = counted.client.committed(&counted.file.group(), &counted.input);
         held.values()
             .filter(|held| !held.metadata.starts_with("sb1:-:"))
@@ -58,7 +58,7 @@ fn wait_until_stored(counted: &Counted, partitions: usize) {
 /// Runs it until the output has so many records.
 fn finish(flow: &Flow, count: usize) {
     let mut run = flow.file.run();
-    wait::until_true("every record is put out", seconds(60), || {
+    wait::until_true("every record is put out", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         flow.numbers().len() >= count
     });

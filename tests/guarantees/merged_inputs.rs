@@ -6,7 +6,7 @@ use sandbar_tests::client::{Client, Isolation, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process;
-use sandbar_tests::wait::{self, seconds, setting};
+use sandbar_tests::wait::{self, PATIENCE, seconds, setting};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -110,7 +110,7 @@ fn a_backlog_of_two_topics_comes_in_one_order_whatever_dies() {
     let kills = setting("SANDBAR_KILLS", 5);
     for kill in 0..kills {
         let mut run = collected.file.run();
-        run.wait_placed(4, seconds(60));
+        run.wait_placed(4, PATIENCE);
         std::thread::sleep(Duration::from_millis(kill * 61 % 250));
         run.kill();
     }
@@ -131,14 +131,14 @@ fn an_input_that_brings_nothing_is_waited_for_as_long_as_the_file_says() {
     collected.send(1, 0, &[(2_000, 2)]);
     let run = collected.file.run();
     let shows = |numbers: &[i64]| collected.shown().get(&0).is_some_and(|(_, shown)| shown == numbers);
-    wait::until_true("what is older than all that may come is there", seconds(60), || {
+    wait::until_true("what is older than all that may come is there", PATIENCE, || {
         shows(&[1, 2])
     });
     // The first topic's go on only once it is known what the second brings.
     collected.send(1, 0, &[(4_000, 4)]);
-    wait::until_true("up to what the second brought", seconds(60), || shows(&[1, 2, 3, 4]));
+    wait::until_true("up to what the second brought", PATIENCE, || shows(&[1, 2, 3, 4]));
     collected.send(1, 0, &[(6_000, 6)]);
-    wait::until_true("and on", seconds(60), || shows(&[1, 2, 3, 4, 5]));
+    wait::until_true("and on", PATIENCE, || shows(&[1, 2, 3, 4, 5]));
     stop(run);
 
     // Without it the end of a log is enough.
@@ -146,7 +146,7 @@ fn an_input_that_brings_nothing_is_waited_for_as_long_as_the_file_says() {
     at_once.send(0, 0, &[(1_000, 1), (3_000, 3)]);
     at_once.send(1, 0, &[(2_000, 2)]);
     let run = at_once.file.run();
-    wait::until_true("all of it", seconds(60), || {
+    wait::until_true("all of it", PATIENCE, || {
         at_once.shown().get(&0).is_some_and(|(_, shown)| *shown == [1, 2, 3])
     });
     stop(run);
@@ -248,7 +248,7 @@ fn joins_are_exact_whatever_dies() {
     }
     for kill in 0..setting("SANDBAR_KILLS", 5) {
         let mut run = joined.file.run();
-        run.wait_placed(4, seconds(60));
+        run.wait_placed(4, PATIENCE);
         std::thread::sleep(Duration::from_millis(kill * 61 % 250));
         run.kill();
     }
@@ -274,10 +274,10 @@ fn an_input_that_stands_still_for_a_while_holds_the_other_up_for_no_longer() {
     });
     // It moves again: what is in time finds its partner, what is not is late.
     joined.send(1, 0, &[(20_500, 6), (10_100, 9)]);
-    wait::until_true("what came since is paired", seconds(60), || {
+    wait::until_true("what came since is paired", PATIENCE, || {
         shows(&[(Some(0), None), (Some(3), Some(6))])
     });
-    wait::until_true("what came too late is there", seconds(60), || {
+    wait::until_true("what came too late is there", PATIENCE, || {
         joined.client.read(&joined.late, Isolation::Committed).len() == 1
     });
     stop(run);

@@ -45,7 +45,7 @@ fn kills_under_load_double_no_count_and_lose_none() {
         counted.send(kill * 2000, 2000);
         let before = counted.visible();
         let mut run = counted.file.run();
-        wait::until_true("it puts out", seconds(60), || {
+        wait::until_true("it puts out", PATIENCE, || {
             counted.visible() > before || !run.is_running()
         });
         std::thread::sleep(Duration::from_millis(kill as u64 * 37 % 250));
@@ -117,7 +117,7 @@ fn latest_and_a_kill_before_the_first_interval_skip_nothing() {
     counted.file.tables = often;
     let mut run = counted.file.run();
     assert_eq!(positions(&run.wait_placed(4, PATIENCE)), first);
-    wait::until_true("what came in between is put out", seconds(60), || {
+    wait::until_true("what came in between is put out", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         shown(&counted).values().map(BTreeSet::len).sum::<usize>() == 200
     });
@@ -149,7 +149,7 @@ fn offsets_kept_outside_and_maintained_by_hand() {
             placed.iter().all(|placed| placed.origin.starts_with(origin)),
             "{placed:?}"
         );
-        wait::until_true("what came since is put out", seconds(60), || {
+        wait::until_true("what came since is put out", PATIENCE, || {
             assert!(run.is_running(), "{}", run.lines().join("\n"));
             shown(&next).values().map(BTreeSet::len).sum::<usize>() as i64 == sent - 1000
         });
@@ -214,7 +214,7 @@ fn a_bounded_run_whose_last_checkpoint_cannot_be_written_fails() {
     counted.send(0, 50);
     let mut run = counted.file.run();
     run.wait_placed(1, PATIENCE);
-    wait::until_true("it puts out", seconds(60), || counted.visible() == 50);
+    wait::until_true("it puts out", PATIENCE, || counted.visible() == 50);
     // A file where the folder was: nothing can be written below it, whoever runs the test.
     let bundles = counted
         .file
@@ -225,13 +225,13 @@ fn a_bounded_run_whose_last_checkpoint_cannot_be_written_fails() {
     std::fs::rename(&bundles, &aside).unwrap();
     std::fs::write(&bundles, "").unwrap();
     counted.send(50, 50);
-    let ended = run.wait(seconds(60));
+    let ended = run.wait(PATIENCE);
     assert_eq!(ended.code, Some(6), "{}", ended.text);
     assert!(ended.text.contains("failed to take a checkpoint"), "{}", ended.text);
 
     std::fs::remove_file(&bundles).unwrap();
     std::fs::rename(&aside, &bundles).unwrap();
-    let ended = counted.file.run().wait(seconds(60));
+    let ended = counted.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     assert_eq!(exported(&counted)[&0], 100);
     assert!(agrees(&counted), "the next run does again what was not kept");
@@ -254,12 +254,12 @@ fn a_bounded_run_that_was_killed_ends_where_its_first_start_said() {
     counted.send(0, 400);
     // It dies with its first checkpoint written and no record processed.
     let mut run = armed(&counted, "after-bundle=return");
-    wait::until_true("it dies", seconds(60), || !run.is_running());
+    wait::until_true("it dies", PATIENCE, || !run.is_running());
     assert_eq!(counted.visible(), 0);
     counted.send(400, 200);
     let mut run = armed(&counted, "after-apply=return");
-    wait::until_true("it dies again", seconds(60), || !run.is_running());
-    let ended = counted.file.run().wait(seconds(60));
+    wait::until_true("it dies again", PATIENCE, || !run.is_running());
+    let ended = counted.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     assert_eq!(exported(&counted).values().sum::<i64>(), 400);
     assert_eq!(shown(&counted).values().map(BTreeSet::len).sum::<usize>(), 400);
@@ -279,11 +279,11 @@ fn of_two_processes_with_a_state_folder_each_one_ends_and_says_so() {
             }
         });
         let mut first = counted.file.run_member("1");
-        wait::until_true("it puts out", seconds(60), || {
+        wait::until_true("it puts out", PATIENCE, || {
             counted.visible() > 100 || !first.is_running()
         });
         let mut second = counted.file.run_member("2");
-        wait::until_true("one of them ends", seconds(60), || {
+        wait::until_true("one of them ends", PATIENCE, || {
             !(first.is_running() && second.is_running())
         });
         done.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -326,7 +326,7 @@ fn topics_that_meet_count_into_one_state_whatever_dies() {
         }
         let before = counted.visible();
         let mut run = counted.file.run();
-        wait::until_true("it puts out", seconds(60), || counted.visible() > before + 100);
+        wait::until_true("it puts out", PATIENCE, || counted.visible() > before + 100);
         run.kill();
         if turn == 3 {
             std::fs::remove_dir_all(counted.file.path("state")).unwrap();
@@ -381,7 +381,7 @@ fn topics_behind_a_pattern_go_on_at_their_checkpoints() {
     flow.client.create_topic(&late, 1);
     send(&late, 2000..2050);
     let wanted: BTreeSet<i64> = (0..200).chain(1000..1100).chain(2000..2050).collect();
-    wait::until_true("each record is put out", seconds(60), || {
+    wait::until_true("each record is put out", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         flow.numbers().into_iter().collect::<BTreeSet<_>>() == wanted
     });

@@ -3,7 +3,7 @@
 
 use crate::flow::Flow;
 use sandbar_tests::client::{Isolation, Record};
-use sandbar_tests::wait::seconds;
+use sandbar_tests::wait::{PATIENCE, seconds};
 use std::collections::BTreeSet;
 
 const BOUNDED: &str = "start = \"earliest\"\nstop = \"latest\"";
@@ -198,7 +198,7 @@ fn an_output_that_is_refused_stops_the_pipeline_and_is_named() {
             refusing.send();
             // And at each restart.
             for _ in 0..2 {
-                let ended = refusing.flow.file.run().wait(seconds(60));
+                let ended = refusing.flow.file.run().wait(PATIENCE);
                 assert_eq!(ended.code, Some(5), "{fault:?} {delivery}:\n{}", ended.text);
                 let of = format!("the output of {}/0 offset ", refusing.flow.input);
                 for words in ["sink `out`", refusing.flow.output.as_str(), of.as_str(), "on-refused"] {

@@ -5,7 +5,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
 use sandbar_tests::process::event;
-use sandbar_tests::wait::{self, PATIENCE, seconds};
+use sandbar_tests::wait::{self, PATIENCE};
 
 #[test]
 fn the_committed_position_wins_over_start() {
@@ -166,7 +166,7 @@ fn a_topic_that_is_deleted_while_it_is_read_ends_the_run_and_is_named() {
     let run = flow.start();
     flow.wait_count(10, &run);
     flow.client.delete_topic(&flow.input);
-    let ended = run.wait(seconds(60));
+    let ended = run.wait(PATIENCE);
     assert_eq!(ended.code, Some(5), "{}", ended.text);
     assert!(
         ended.text.contains(&format!("`{}`: it was deleted", flow.input)),

@@ -130,7 +130,7 @@ fn a_password_that_changes_in_its_file_is_used_for_new_connections() {
     let mut run = flow.start();
     flow.wait_count(10, &run);
     std::fs::write(flow.file.path("password"), "another-one\n").expect("a password");
-    run.wait_for("the new password is read", seconds(60), |lines| {
+    run.wait_for("the new password is read", PATIENCE, |lines| {
         lines.iter().any(|line| line.contains("`sasl.password` changed"))
     });
     kafka.kill(1);

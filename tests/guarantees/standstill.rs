@@ -124,7 +124,7 @@ fn a_process_whose_worker_stands_still_says_so_and_ends_and_the_others_go_on() {
             serving["address"].as_str().map(str::to_owned)
         };
         let address = wait::until("its address", PATIENCE, address);
-        wait::until_true("/health turns red", seconds(60), || {
+        wait::until_true("/health turns red", PATIENCE, || {
             let (status, body) = crate::http::get(&address, "/health");
             assert!(
                 status == 200 || body.starts_with("worker 0 stands still: it has not turned for"),
@@ -132,7 +132,7 @@ fn a_process_whose_worker_stands_still_says_so_and_ends_and_the_others_go_on() {
             );
             status == 503
         });
-        let ended = hangs.wait(seconds(60));
+        let ended = hangs.wait(PATIENCE);
         println!("{point}: ended after {:?}", begun.elapsed());
         assert_eq!(ended.code, Some(9), "{point}: {}", ended.text);
         assert!(

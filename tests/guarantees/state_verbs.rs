@@ -6,7 +6,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{self, Ended, component};
-use sandbar_tests::wait::{self, PATIENCE, seconds};
+use sandbar_tests::wait::{self, PATIENCE};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ fn state_is_what_the_input_makes_of_it_live_offline_and_from_the_checkpoints() {
     let mut run = counted.file.run();
     run.wait_placed(4, PATIENCE);
     let owed = owed(&counted);
-    wait::until_true("the committed state is whole, live", seconds(60), || {
+    wait::until_true("the committed state is whole, live", PATIENCE, || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         kept(&counted, &[]).is_some_and(|kept| kept == owed)
     });
@@ -39,7 +39,7 @@ fn values_are_shown_as_what_they_are() {
     let mut counted = Counted::on(Kafka::shared(), "state-shown", 1, 1);
     counted.send(0, 62);
     let mut run = counted.file.run();
-    wait::until_true("62 are counted", seconds(60), || {
+    wait::until_true("62 are counted", PATIENCE, || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         counted.visible() >= 62
     });
@@ -47,7 +47,7 @@ fn values_are_shown_as_what_they_are() {
     let path = counted.file.write("");
     let words = ["state", "get", path.to_str().unwrap(), "op", "total", "key-0"];
     // The broker may tell the group of a commit a moment after the outputs are visible.
-    wait::until_true("the committed value is shown", seconds(60), || {
+    wait::until_true("the committed value is shown", PATIENCE, || {
         let shown = process::run(&words);
         shown.code == Some(0) && shown.text.split_whitespace().last() == Some("62")
     });
@@ -65,13 +65,13 @@ fn values_are_shown_as_what_they_are() {
     run.wait_placed(1, PATIENCE);
     let record = Record::keyed(&counted.input, "k", "push:a push:b put:u=v set:> set-other:text");
     counted.client.producer().send(&[record]);
-    wait::until_true("it is kept", seconds(60), || {
+    wait::until_true("it is kept", PATIENCE, || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         counted.visible() > before
     });
     stop(run);
     let found = |store: &str| json(&state(&counted, "get", &["op", store, "k"]));
-    wait::until_true("the committed list is shown", seconds(60), || {
+    wait::until_true("the committed list is shown", PATIENCE, || {
         found("list").is_some_and(|shown| shown[0]["items"] == serde_json::json!(["a", "b"]))
     });
     let shown = |store: &str| found(store).unwrap()[0].clone();

@@ -5,7 +5,7 @@ use crate::event_time::{Windowed, disorder};
 use crate::http::serve;
 use sandbar_tests::guard::Folder;
 use sandbar_tests::process::{self, Ended, Process, event};
-use sandbar_tests::wait::{self, promised, seconds};
+use sandbar_tests::wait::{self, PATIENCE, promised, seconds};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -53,7 +53,7 @@ fn wait_closed(windowed: &Windowed) {
 
 /// All windows are there. The markers of a transaction may come a moment behind the answer that it is committed.
 fn complete(windowed: &Windowed, what: &str) {
-    wait::until_true(what, seconds(60), || windowed.is_complete(true));
+    wait::until_true(what, PATIENCE, || windowed.is_complete(true));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_drain_closes_each_window_once_and_the_next_start_goes_on_behind_it() {
     assert_eq!(told["stopped"][0]["reason"], "drained", "{told}");
     complete(&windowed, "all windows are there");
     // The broker may tell the group of the last commit a moment after it was answered.
-    wait::until_true("nothing is left", seconds(60), || {
+    wait::until_true("nothing is left", PATIENCE, || {
         let timers = process::run(&["state", "count", file.to_str().expect("a path"), "op", "-o", "json"]);
         let counts: Value = serde_json::from_str(&timers.text).expect("rows");
         counts.as_array().expect("rows").iter().all(|row| row["entries"] == 0)
@@ -133,7 +133,7 @@ fn a_process_that_dies_in_a_drain_closes_each_window_once_after_its_restart() {
         stopped(run_until_read(&windowed), &file, &[]);
         let arguments = ["run".as_ref(), file.as_os_str()];
         let mut run = Process::start_with(&arguments, &[("FAILPOINTS", &format!("{point}=return"))]);
-        run.wait_placed(4, seconds(60));
+        run.wait_placed(4, PATIENCE);
         let told = stop_by(&file, &["--drain"]);
         assert!(
             told.code == Some(1) && told.text.contains("killed"),
@@ -142,7 +142,7 @@ fn a_process_that_dies_in_a_drain_closes_each_window_once_after_its_restart() {
         );
         assert_eq!(run.wait(promised(10)).code, None, "{point}");
         let mut run = windowed.file.run();
-        run.wait_for("it has each partition", seconds(60), |lines| given(lines).len() == 4);
+        run.wait_for("it has each partition", PATIENCE, |lines| given(lines).len() == 4);
         stopped(run, &file, &["--drain"]);
         complete(&windowed, point);
     }
@@ -180,7 +180,7 @@ fn a_pipe_that_nobody_closes_is_drained() {
         writeln!(pipe, "{}", json!({ "key": "a", "value": "", "timestamp": at })).expect("a line");
     }
     let windows = || std::fs::read_to_string(&out).map_or(0, |text| text.lines().count());
-    wait::until_true("the first window closed", seconds(60), || windows() == 1);
+    wait::until_true("the first window closed", PATIENCE, || windows() == 1);
     stopped(run, &file, &["--drain"]);
     assert_eq!(windows(), 2);
 }

@@ -68,7 +68,7 @@ fn a_store_that_refuses_writes_for_a_while_fails_checkpoints_and_the_run_goes_on
             wait::until_true("a checkpoint fails", PATIENCE, || failures(&run) > failed);
             // What was committed before may still come to a reader; then nothing more is shown, while records come.
             let shown = || counted.client.read(&counted.output, Isolation::Committed).len();
-            wait::until_true("nothing is shown that no checkpoint holds", seconds(60), || {
+            wait::until_true("nothing is shown that no checkpoint holds", PATIENCE, || {
                 let before = shown();
                 std::thread::sleep(seconds(1));
                 shown() == before
@@ -138,14 +138,14 @@ fn fills_up(counted: &Counted, disk: &SmallDisk, why: &str) {
     let start = || disk.run(&arguments);
     counted.send(0, 2000);
     let mut run = start();
-    wait::until_true("it puts out", seconds(60), || {
+    wait::until_true("it puts out", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         counted.is_complete()
     });
     let mut sent = 2000;
     for run in [Some(run), None] {
         let mut run = run.unwrap_or_else(start);
-        wait::until_true("it ends", seconds(60), || {
+        wait::until_true("it ends", PATIENCE, || {
             disk.fill();
             counted.send(sent, 5000);
             sent += 5000;
@@ -190,7 +190,7 @@ fn positions_that_kafka_refuses_again_and_again_end_the_run() {
     kafka.restart(1);
     for counted in &both {
         counted.send(500, 500);
-        let ended = counted.file.run().wait(seconds(60));
+        let ended = counted.file.run().wait(PATIENCE);
         assert_eq!(ended.code, Some(5), "{}", ended.text);
         assert!(ended.text.contains("tolerable-failures"), "{}", ended.text);
         assert!(ended.text.contains("metadata"), "{}", ended.text);
@@ -252,7 +252,7 @@ pub fn told(run: &Process, name: &str) -> usize {
 }
 
 fn wait_failed(run: &mut Process, why: &str) {
-    run.wait_for("a checkpoint fails", seconds(60), |lines| {
+    run.wait_for("a checkpoint fails", PATIENCE, |lines| {
         lines
             .iter()
             .any(|line| event(line, "commit-failed").is_some() && line.contains(why))
@@ -276,7 +276,7 @@ fn armed(counted: &Counted, armed: &str) -> Process {
 /// Waits until a checkpoint goes through, which ends the row of failures, and more is put out.
 pub fn goes_on(counted: &Counted, run: &mut Process) {
     let (before, taken) = (counted.visible(), told(run, "checkpoint"));
-    wait::until_true("outputs go on", seconds(60), || {
+    wait::until_true("outputs go on", PATIENCE, || {
         assert!(run.is_running(), "it runs: {}", run.lines().join("\n"));
         told(run, "checkpoint") > taken && counted.visible() > before + 20
     });

@@ -6,7 +6,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::component;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
@@ -75,13 +75,13 @@ fn lists_maps_and_values_come_back_as_they_were() {
         number += 200;
         let before = counted.visible();
         let mut run = counted.file.run();
-        wait::until_true("it puts out", seconds(60), || {
+        wait::until_true("it puts out", PATIENCE, || {
             assert!(run.is_running(), "{}", run.lines().join("\n"));
             counted.visible() > before
         });
         match turn {
             5 => {
-                wait::until_true("every output is there", seconds(60), || {
+                wait::until_true("every output is there", PATIENCE, || {
                     shown(&counted).len() as u64 == number
                 });
                 stop(run);

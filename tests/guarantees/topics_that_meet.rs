@@ -9,7 +9,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{self, Ended, Process, component, event};
-use sandbar_tests::wait::{self, PATIENCE, seconds};
+use sandbar_tests::wait::{self, PATIENCE};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn values(flow: &Flow) -> Vec<String> {
 
 /// Waits until the output has so many records.
 fn wait_values(flow: &Flow, count: usize, runs: &mut [&mut Process]) {
-    wait::until_true("every record is put out", seconds(60), || {
+    wait::until_true("every record is put out", PATIENCE, || {
         for run in &mut *runs {
             assert!(run.is_running(), "{}", run.lines().join("\n"));
         }
@@ -68,7 +68,7 @@ fn processes_that_saw_different_numbers_of_partitions_put_out_each_record_once()
     // The first process saw that `b` is larger, the second one sees that they are alike.
     flow.client.add_partitions(&topics["a"], 6);
     let mut second = flow.file.run_member("2");
-    second.wait_for("the second process gets partitions", seconds(60), |lines| {
+    second.wait_for("the second process gets partitions", PATIENCE, |lines| {
         lines
             .iter()
             .any(|line| event(line, "rebalance").is_some_and(|it| it["assigned"][0].is_string()))
@@ -115,7 +115,7 @@ fn a_topic_with_more_partitions_than_the_one_that_it_follows_is_refused() {
     // It grows beyond the one that it follows while both are read.
     flow.client.add_partitions(a, 7);
     refused(
-        &run.wait(seconds(60)),
+        &run.wait(PATIENCE),
         5,
         &[&format!("{a} has 7 partitions and {b} has 6")],
     );
@@ -156,7 +156,7 @@ impl Other {
                 tells.fetch_or(has_any, Ordering::Relaxed);
             }
         });
-        wait::until_true("the other member has partitions", seconds(60), || {
+        wait::until_true("the other member has partitions", PATIENCE, || {
             joined.load(Ordering::Relaxed)
         });
         Self {
@@ -180,7 +180,7 @@ fn a_member_that_follows_another_topic_ends_the_run_and_is_named() {
     let mut run = flow.start_pair();
     wait_values(&flow, 200, &mut [&mut run]);
     let other = Other::join(&flow, &topics["b"]);
-    let ended = run.wait(seconds(60));
+    let ended = run.wait(PATIENCE);
     refused(
         &ended,
         5,
@@ -206,7 +206,7 @@ fn a_process_follows_what_the_members_of_its_group_follow_and_does_not_join_thos
     let mut run = flow.start_pair();
     run.wait_for(
         "it gets partitions of the topic that the other one follows",
-        seconds(60),
+        PATIENCE,
         |lines| {
             let mut told = lines.iter().filter_map(|line| event(line, "rebalance"));
             told.any(|it| it["assigned"].as_array().is_some_and(|at| at.len() == 2))
@@ -214,7 +214,7 @@ fn a_process_follows_what_the_members_of_its_group_follow_and_does_not_join_thos
     );
     stop(run);
     let two = Other::join(&flow, &topics["a"]);
-    let ended = flow.file.run().wait(seconds(60));
+    let ended = flow.file.run().wait(PATIENCE);
     refused(&ended, 5, &["do not follow the same topic", "`another-version` at"]);
     drop((one, two));
 }
@@ -290,11 +290,11 @@ fn partitions_that_a_topic_with_state_gets_while_it_is_read_end_the_run() {
         let (counted, other) = counted_pair("more-while", 2, 2);
         counted.send(0, 200);
         let run = counted.file.run();
-        wait::until_true("it counts", seconds(60), || counted.visible() > 0);
+        wait::until_true("it counts", PATIENCE, || counted.visible() > 0);
         let topic = if of_leader { &counted.input } else { &other };
         counted.client.add_partitions(topic, 3);
         let grown = format!("`{topic}` has 3 partitions, and the state of its keys was made with 2");
-        refused(&run.wait(seconds(60)), 6, &[&grown]);
+        refused(&run.wait(PATIENCE), 6, &[&grown]);
     }
 }
 
@@ -305,11 +305,11 @@ fn partitions_that_a_topic_with_state_gets_end_the_run_where_positions_are_in_ch
     counted.file.source += "\noffsets = \"checkpoint\"\ndiscovery-interval = \"300ms\"";
     counted.send(0, 200);
     let run = counted.file.run();
-    wait::until_true("it counts", seconds(60), || counted.is_complete());
+    wait::until_true("it counts", PATIENCE, || counted.is_complete());
     counted.client.add_partitions(&counted.input, 3);
     let grown = "has 3 partitions, and the state of its keys was made with 2";
-    refused(&run.wait(seconds(60)), 6, &[grown]);
-    refused(&counted.file.run().wait(seconds(60)), 6, &[grown]);
+    refused(&run.wait(PATIENCE), 6, &[grown]);
+    refused(&counted.file.run().wait(PATIENCE), 6, &[grown]);
 }
 
 #[test]
@@ -381,7 +381,7 @@ fn a_topic_that_appears_later_and_two_patterns_match_ends_the_run_and_is_named()
     let late = format!("{}-a", flow.input);
     flow.client.create_topic(&late, 1);
     flow.client.producer().send(&[Record::placed(&late, 0, "late")]);
-    let ended = run.wait(seconds(60));
+    let ended = run.wait(PATIENCE);
     refused(&ended, 3, &[&format!("both read topic `{late}`")]);
     assert_eq!(flow.count(), 2, "nobody read it");
 }

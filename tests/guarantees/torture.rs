@@ -11,7 +11,7 @@ use sandbar_tests::counted::{Counted, Tally};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::Process;
 use sandbar_tests::skip;
-use sandbar_tests::wait::{self, seconds, setting};
+use sandbar_tests::wait::{self, PATIENCE, seconds, setting};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Mutex;
@@ -289,7 +289,7 @@ fn fault(
         }
     }
     revive(counted, running, is_static, dice, report);
-    wait::until_true("the broker answers", seconds(60), || counted.client.broker_count() > 0);
+    wait::until_true("the broker answers", PATIENCE, || counted.client.broker_count() > 0);
 }
 
 /// Who died comes back, now and then without its local files.

@@ -4,7 +4,7 @@
 use crate::flow::{Flow, stop};
 use sandbar_tests::client::Record;
 use sandbar_tests::kafka::Kafka;
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE, seconds};
 
 /// A topic on brokers 2 and 3 whose log was truncated from 100 to 50 records below a position that a pipeline
 /// committed, and has grown beyond it since.
@@ -16,7 +16,7 @@ fn truncated(kafka: &Kafka, name: &str) -> Flow {
     flow.client.create_topic_on_each(&flow.input, &[2, 3], &unclean);
     flow.send(0..50);
     kafka.kill(3);
-    wait::until_true("broker 3 is out of the replicas in sync", seconds(60), || {
+    wait::until_true("broker 3 is out of the replicas in sync", PATIENCE, || {
         flow.client.in_sync(&flow.input) == [2]
     });
     flow.send(50..100);
@@ -47,9 +47,9 @@ fn a_log_that_was_truncated_below_the_position_follows_on_out_of_range() {
     // Kafka makes the topics of the groups' offsets at first use, and only with all brokers there.
     let first = Flow::on(&kafka, "first", 1, "start = \"earliest\"\nstop = \"latest\"");
     first.send(0..10);
-    assert_eq!(first.file.run().wait(seconds(60)).code, Some(0));
+    assert_eq!(first.file.run().wait(PATIENCE).code, Some(0));
     let mut flow = truncated(&kafka, "truncated");
-    let ended = flow.file.run().wait(seconds(60));
+    let ended = flow.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(5), "{}", ended.text);
     let what = format!("the log of {}/0 was truncated below offset 100", flow.input);
     assert!(ended.text.contains(&what), "{}", ended.text);

@@ -6,7 +6,7 @@ use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::{self, Process, component};
-use sandbar_tests::wait::{self, seconds};
+use sandbar_tests::wait::{self, PATIENCE};
 use std::path::PathBuf;
 
 /// The guest `ages` with another schema version.
@@ -35,7 +35,7 @@ fn send(counted: &Counted, rows: &[(&str, &str)]) {
 fn put_out(counted: &Counted, run: Process, count: usize) -> Vec<String> {
     let mut run = run;
     let read = || counted.client.read(&counted.output, Isolation::Committed);
-    wait::until_true("every record is there", seconds(60), || {
+    wait::until_true("every record is there", PATIENCE, || {
         assert!(run.is_running(), "{}", run.lines().join("\n"));
         read().len() >= count
     });
@@ -110,7 +110,7 @@ fn a_store_that_was_dropped_is_empty_when_it_comes_back() {
         };
         let before = pointer();
         let mut run = run_dropping(&counted);
-        wait::until_true("the drop is committed", seconds(60), || {
+        wait::until_true("the drop is committed", PATIENCE, || {
             assert!(run.is_running(), "{}", run.lines().join("\n"));
             pointer() != before
         });

@@ -9,7 +9,7 @@ use crate::exactly_once::POINTS;
 use crate::flow::stop;
 use crate::torture::Dice;
 use sandbar_tests::process::Process;
-use sandbar_tests::wait::{self, seconds, setting};
+use sandbar_tests::wait::{self, PATIENCE, seconds, setting};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ fn exact_whatever_dies(name: &str, by_time: &'static ByTime) {
         assert!(pipeline.is_complete(&owed), "nothing comes behind it");
         let keys_kept: usize = owed.values().map(|owed| owed.keys_kept).sum();
         // The broker may tell the group of a commit a moment after its outputs are visible.
-        wait::until_true("a timer for each key that has something open", seconds(60), || {
+        wait::until_true("a timer for each key that has something open", PATIENCE, || {
             pipeline.timers() == Some(keys_kept as u64)
         });
         suffered.results += owed.values().map(|owed| owed.rows.len()).sum::<usize>();

@@ -215,12 +215,12 @@ impl Reader {
     pub(super) fn see_to_troubles(&mut self) -> Result<()> {
         for trouble in std::mem::take(&mut self.record_buffer.troubles) {
             let slot = self.record_buffer.slot(&trouble.topic, trouble.partition);
-            if slot.is_some_and(|slot| slot.left() > 0) {
-                // They wait for those of another topic.
-                self.record_buffer.troubles.push(trouble);
-                continue;
-            }
+            let has_records = slot.is_some_and(|slot| slot.left() > 0);
             match trouble.code {
+                // They wait for those of another topic.
+                Code::AutoOffsetReset | Code::OffsetOutOfRange if has_records => {
+                    self.record_buffer.troubles.push(trouble);
+                }
                 Code::AutoOffsetReset | Code::OffsetOutOfRange => match self.leave_gap(&trouble) {
                     Err(error) if error.kind == Kind::TimedOut => self.record_buffer.troubles.push(trouble),
                     done => done?,

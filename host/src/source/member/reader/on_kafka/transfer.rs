@@ -10,17 +10,18 @@ fn joined(source: &KafkaSource) -> Reader {
     Reader::join(Arc::new(plan), 0).unwrap()
 }
 
-/// Polls until `enough` is told what was polled and says so; gives revoked partitions up without a commit.
+/// Polls until `enough` is told what was polled and says so; gives revoked partitions up without a commit. What was
+/// polled last may be a batch that is not processed yet: whoever polls again is through with it.
 pub(super) fn poll_until(reader: &mut Reader, mut enough: impl FnMut(&mut Reader, &Polled, &Batch) -> bool) {
     let (mut batch, until) = (Batch::default(), clock::now() + LIMIT);
     loop {
         assert!(clock::now() < until, "not in time");
+        if reader.has_batch() {
+            reader.processed();
+        }
         let polled = poll(reader, &mut batch);
         if enough(reader, &polled, &batch) {
             return;
-        }
-        if reader.has_batch() {
-            reader.processed();
         }
     }
 }
