@@ -593,7 +593,7 @@ impl Producer {
     }
 }
 
-/// Repeats an admin request that is refused, for a minute: a broker has just begun, or a member has just left. `done`
+/// Repeats an admin request that is refused, for a while: a broker has just begun, or a member has just left. `done`
 /// is what a repetition is told if the request before it went through after all.
 fn insist(what: &str, done: Code, ask: impl Fn() -> KafkaResult<Vec<TopicResult>>) {
     let deadline = Instant::now() + PATIENCE;
