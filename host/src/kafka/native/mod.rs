@@ -16,6 +16,8 @@ pub(crate) mod transaction;
 mod batch_limits;
 pub(crate) mod reports;
 pub(crate) mod credentials;
+#[cfg(target_os = "linux")]
+mod leader_discovery;
 #[cfg(test)]
 mod tests;
 
