@@ -426,15 +426,6 @@ impl Client {
         groups.groups().first().map_or(0, |group| group.members().len())
     }
 
-    /// Whether a group has so many members, and none of them joins or leaves.
-    pub fn is_settled(&self, group: &str, members: usize) -> bool {
-        let listed = self.asker.fetch_group_list(Some(group), REQUEST);
-        listed.is_ok_and(|listed| {
-            let group = listed.groups().first();
-            group.is_some_and(|group| group.state() == "Stable" && group.members().len() == members)
-        })
-    }
-
     fn consumer(&self, isolation: Isolation, settings: &[(&str, &str)]) -> BaseConsumer {
         let mut config = self.config.clone();
         config

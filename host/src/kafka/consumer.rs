@@ -150,9 +150,13 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let is_assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.is_closing.load(Ordering::Relaxed) {
+            let nothing = TopicPartitionList::new();
             let answered = match (is_assign, consumer.rebalance_protocol()) {
-                (true, _) => consumer.incremental_assign(&TopicPartitionList::new()),
-                (false, RebalanceProtocol::Cooperative) => consumer.incremental_unassign(list),
+                (true, _) => consumer.incremental_assign(&nothing),
+                // It may name partitions that were not taken when they were given.
+                (false, RebalanceProtocol::Cooperative) => consumer
+                    .incremental_unassign(list)
+                    .or_else(|_| consumer.incremental_unassign(&nothing)),
                 (false, _) => consumer.unassign(),
             };
             if answered.is_err() {

@@ -42,6 +42,21 @@ pub(crate) fn membership<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Opti
     }
 }
 
+/// Whether the group gave this client a member id: when it asks to join, before it has a place.
+pub(crate) fn has_member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        let membership = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
+        if membership.is_null() {
+            return false;
+        }
+        let member_id = sys::rd_kafka_consumer_group_metadata_member_id(membership);
+        let is_given = !CStr::from_ptr(member_id).is_empty();
+        sys::rd_kafka_consumer_group_metadata_destroy(membership);
+        is_given
+    }
+}
+
 /// What stands for a membership when partitions are assigned by hand: the group's name.
 pub(crate) fn no_membership(group: &str) -> Option<Vec<u8>> {
     let group = CString::new(group).ok()?;

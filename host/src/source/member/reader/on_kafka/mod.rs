@@ -19,6 +19,7 @@ use crate::record::{Committable, TopicPartition};
 use crate::source::*;
 
 mod fenced;
+mod leave;
 mod members;
 mod merged;
 mod starts;
