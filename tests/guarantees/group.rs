@@ -4,7 +4,7 @@
 use crate::flow::{Flow, stop};
 use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::process::Process;
-use sandbar_tests::wait::{self, promised, setting};
+use sandbar_tests::wait::{self, PATIENCE, setting};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ fn three_processes_join_and_leave_under_load() {
     let mut flow = Flow::new(
         "churn",
         12,
-        "start = \"earliest\"\nsession-timeout = \"45s\"\nauto-commit-interval = \"500ms\"",
+        "start = \"earliest\"\nsession-timeout = \"5m\"\nauto-commit-interval = \"500ms\"",
     );
     flow.file.top = "workers = 2".into();
     let span = Duration::from_secs(setting("SANDBAR_CHURN_SECONDS", 20));
@@ -25,7 +25,7 @@ fn three_processes_join_and_leave_under_load() {
         (sent, members.join().unwrap())
     });
     // Nobody waits for the session of one that left.
-    wait::until_true("every record is put out", promised(10), || flow.count() >= sent);
+    wait::until_true("every record is put out", PATIENCE, || flow.count() >= sent);
     runs.into_iter().for_each(stop);
 
     let mut repeated = 0;

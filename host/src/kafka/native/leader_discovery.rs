@@ -6,7 +6,8 @@
 //! partition's number then: the program crashed, or could write anywhere. So the linker leads the call that makes the
 //! list through here (`--wrap` in `build.rs`).
 //!
-//! Always: a place of that list which is not filled in has a number that no topic has, and is passed over.
+//! Always: a place of that list which is not filled in has a number that no topic has, and is passed over: its log says
+//! that partition 2147483647 is not found.
 
 use std::ffi::{c_char, c_int, c_void};
 

@@ -20,40 +20,55 @@ pub(crate) struct Membership {
 
 /// This client's membership; `None` while it is no member.
 pub(crate) fn membership<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Membership> {
-    // SAFETY: the client is alive; what it gives is ours to destroy, and its member id lives as long and ends with a
-    // zero.
-    unsafe {
-        let membership = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
-        if membership.is_null() {
-            return None;
-        }
-        let generation = sys::rd_kafka_consumer_group_metadata_generation_id(membership);
-        let member_id = CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(membership))
+    // SAFETY: it is alive, and its member id lives as long and ends with a zero.
+    with_metadata(consumer, |metadata| unsafe {
+        let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        let member_id = CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(metadata))
             .to_bytes()
             .to_vec();
         let is_member = generation >= 0 && !member_id.is_empty();
-        let bytes = is_member.then(|| written(membership)).flatten();
-        sys::rd_kafka_consumer_group_metadata_destroy(membership);
+        let bytes = is_member.then(|| written(metadata)).flatten();
         bytes.map(|bytes| Membership {
             member_id,
             generation,
             bytes,
         })
-    }
+    })
+    .flatten()
 }
 
 /// Whether the group gave this client a member id: when it asks to join, before it has a place.
 pub(crate) fn has_member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
     // SAFETY: as above.
+    with_metadata(consumer, |metadata| unsafe {
+        !CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(metadata)).is_empty()
+    })
+    .unwrap_or(false)
+}
+
+/// Whether this client has an instance id.
+pub(crate) fn is_static<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    // SAFETY: it is alive.
+    with_metadata(consumer, |metadata| unsafe {
+        !sys::rd_kafka_consumer_group_metadata_group_instance_id(metadata).is_null()
+    })
+    .unwrap_or(false)
+}
+
+/// Lends what librdkafka knows of this client in its group; `None`: it has no group.
+fn with_metadata<C: ConsumerContext, T>(
+    consumer: &BaseConsumer<C>,
+    read: impl FnOnce(*const sys::rd_kafka_consumer_group_metadata_t) -> T,
+) -> Option<T> {
+    // SAFETY: the client is alive; what it gives is ours to destroy.
     unsafe {
-        let membership = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
-        if membership.is_null() {
-            return false;
+        let metadata = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
+        if metadata.is_null() {
+            return None;
         }
-        let member_id = sys::rd_kafka_consumer_group_metadata_member_id(membership);
-        let is_given = !CStr::from_ptr(member_id).is_empty();
-        sys::rd_kafka_consumer_group_metadata_destroy(membership);
-        is_given
+        let found = read(metadata);
+        sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+        Some(found)
     }
 }
 

@@ -49,10 +49,11 @@ impl Reader {
 
     /// Joins as a new member: what was owned is lost, and told.
     pub(super) fn join_anew(&mut self, reason: &str) -> Result<()> {
-        let identity = self.plan.identity(self.worker);
-        let is_static = identity.instance.is_some();
-        let client = consumer::member(&self.plan.sources[0], identity, self.plan.limits())?;
-        let client = Closing::new(client, is_static);
+        let client = Closing::new(consumer::member(
+            &self.plan.sources[0],
+            self.plan.identity(self.worker),
+            self.plan.limits(),
+        )?);
         let queue = RecordQueue::of(&client)?;
         let lost: Vec<TopicPartition> = self.record_buffer.slots().map(|slot| slot.at.clone()).collect();
         lost.iter().for_each(|at| self.forget(at));

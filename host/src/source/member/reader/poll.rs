@@ -95,8 +95,7 @@ impl Reader {
     /// Errors: `Invalid`, settings that librdkafka refuses.
     pub fn join(plan: Arc<Plan>, worker: usize) -> Result<Self> {
         let identity = plan.identity(worker);
-        let is_static = identity.instance.is_some();
-        let client = Closing::new(consumer::member(&plan.sources[0], identity, plan.limits())?, is_static);
+        let client = Closing::new(consumer::member(&plan.sources[0], identity, plan.limits())?);
         let queue = RecordQueue::of(&client)?;
         let max_batch = plan.sources.iter().map(|source| source.max_batch).min().unwrap_or(1);
         let discovery = plan

@@ -34,12 +34,17 @@ fn settle(members: &mut [&mut Reader]) {
     }
 }
 
-/// How many members a group has that is at rest.
-fn at_rest(kafka: &str, group: &str) -> Option<usize> {
-    let admin = admin(kafka);
-    let listed = admin.inner().fetch_group_list(Some(group), LIMIT).ok()?;
-    let group = listed.groups().first().filter(|group| group.state() == "Stable")?;
-    Some(group.members().len())
+/// In which state a group is, and how many members it has.
+fn state(kafka: &str, group: &str) -> (String, usize) {
+    let listed = admin(kafka).inner().fetch_group_list(Some(group), LIMIT).unwrap();
+    let group = listed.groups().first();
+    group.map_or_else(Default::default, |group| {
+        (group.state().to_owned(), group.members().len())
+    })
+}
+
+fn at_rest(members: usize) -> (String, usize) {
+    ("Stable".to_owned(), members)
 }
 
 /// It has no partitions, and asked to join again because another one came; the group answers when all others asked too.
@@ -54,13 +59,17 @@ fn a_member_that_leaves_while_the_group_is_shared_out_anew_is_gone() {
     let mut idle = Reader::join(plan.clone(), 1).unwrap();
     settle(&mut [&mut idle]);
     let mut newcomer = Reader::join(plan, 2).unwrap();
+    let deadline = clock::now() + LIMIT;
+    while state(&kafka, &source.group).0 != "PreparingRebalance" {
+        assert!(clock::now() < deadline, "the newcomer does not ask to join");
+    }
     // With the next heartbeat it hears that it has to.
     std::thread::sleep(Duration::from_secs(4));
     let leaving = std::thread::Builder::new()
         .spawn(move || idle.leave(None, LIMIT).unwrap())
         .unwrap();
     let deadline = clock::now() + LIMIT;
-    while !leaving.is_finished() || at_rest(&kafka, &source.group) != Some(2) {
+    while !leaving.is_finished() || state(&kafka, &source.group) != at_rest(2) {
         settle(&mut [&mut owner, &mut newcomer]);
         assert!(clock::now() < deadline, "the member that left is waited for");
     }
@@ -83,6 +92,6 @@ fn a_member_that_leaves_while_it_joins_is_gone() {
     }
     let mut last = Reader::join(plan, 0).unwrap();
     settle(&mut [&mut last]);
-    assert_eq!(at_rest(&kafka, &source.group), Some(1));
+    assert_eq!(state(&kafka, &source.group), at_rest(1));
     last.leave(None, LIMIT).unwrap();
 }
