@@ -259,7 +259,8 @@ impl<K: MapKey, V: 'static, C: Codec<V>> Iterator for Scan<'_, K, V, C> {
     }
 }
 
-fn bytes<K: MapKey>(key: &K::Borrowed) -> Vec<u8> {
+/// The bytes of an entry's own key.
+pub(super) fn bytes<K: MapKey>(key: &K::Borrowed) -> Vec<u8> {
     let mut bytes = Vec::new();
     K::write(key, &mut bytes);
     bytes

@@ -1,7 +1,9 @@
 //! How a map's own keys become bytes that lie in the keys' order.
 
+use std::borrow::Borrow;
+
 /// A key of a [`Map`](crate::Map). The order of its bytes is its own: entries are scanned in it.
-pub trait MapKey: Sized + 'static {
+pub trait MapKey: Borrow<Self::Borrowed> + Sized + 'static {
     /// What it is looked up by: `str` for a `String`.
     type Borrowed: ?Sized;
 

@@ -11,6 +11,7 @@ mod value;
 mod list;
 mod map;
 mod map_key;
+mod end_key;
 mod reader;
 pub mod expiring;
 
@@ -21,4 +22,5 @@ pub use map_key::MapKey;
 pub use stores::{Declared, Store, Stores, Timed};
 pub use value::Value;
 
+pub(crate) use end_key::EndKey;
 pub(crate) use stores::{Changes, Kept};

@@ -134,23 +134,31 @@ impl<P: 'static> Stores<P> {
         self.add(name, field)
     }
 
-    /// Declares a store that has a timer, and a companion that is part of its field: a store of the same name with
-    /// `suffix` behind it.
-    pub(crate) fn timed_with<S: Timed, C: Store>(
+    /// Declares a store that has a timer, and behind it companions that are parts of its field, by
+    /// [`add_companion`](Self::add_companion).
+    pub(crate) fn timed_with<S: Timed>(
         &mut self,
         name: &'static str,
         field: fn(&mut P) -> &mut S,
-        suffix: &'static str,
-        companion: fn(&mut S) -> &mut C,
+        add_companions: impl FnOnce(&mut Self),
     ) -> &mut Declared<P> {
         let at = self.all.len();
         self.timed(name, field);
-        let part = PartOf {
-            whole: field,
-            part: companion,
-        };
-        self.declare::<C>(name, Box::new(part)).suffix = suffix;
+        add_companions(self);
         &mut self.all[at]
+    }
+
+    /// Declares a companion of a store: part of the field that `whole` finds, and of the same name with `suffix` behind
+    /// it.
+    pub(crate) fn add_companion<W: 'static, S: Store>(
+        &mut self,
+        name: &'static str,
+        suffix: &'static str,
+        whole: fn(&mut P) -> &mut W,
+        companion: fn(&mut W) -> &mut S,
+    ) {
+        let part = PartOf { whole, part: companion };
+        self.declare::<S>(name, Box::new(part)).suffix = suffix;
     }
 
     /// Declares a store that is part of the field that `whole` finds.

@@ -1,4 +1,4 @@
-//! State with a time to live: a value that is gone so long after it was written.
+//! State with a time to live: a value, or each entry of a map, that is gone so long after it was written.
 //!
 //! ```
 //! use sandbar_sdk::expiring::{ExpiringValue, Refresh};
@@ -29,15 +29,22 @@
 //! # assert_eq!(said, ["out ann=1 @0", "out ann=2 @1740000", "out ann=3 @3480000", "out ann=1 @5280000"]);
 //! ```
 //!
-//! Owns when a value ends, and the timer that takes it away. Time is event time: a record's own, or where event time
-//! stands if the record is late. Always: what has ended is never read, and is gone from the state once event time has
-//! reached its end; a key has one timer at most, however often it is written; the value's bytes are those that a
-//! [`Value`](crate::Value) keeps. When it was written stands in a store of its own, so either kind of field reads what
-//! the other wrote, and what has no such entry yet counts as written when the plugin first meets it.
+//! Owns when a value or an entry ends, and the timer that takes it away. Time is event time: a record's own, or where
+//! event time stands if the record is late. Always: what has ended is never read, and is gone from the state once event
+//! time has reached its end; a value, and an entry, is looked at once in a life, however often it is written; its bytes
+//! are those that a [`Value`](crate::Value) or a [`Map`](crate::Map) keeps. When it was written stands in a store of
+//! its own, so either kind of field reads what the other wrote, and what has no such entry yet counts as written when
+//! the plugin first meets it.
 
+mod life;
 mod value;
+mod map;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod map_tests;
 
-pub use value::{ExpiringValue, Refresh};
+pub use life::Refresh;
+pub use map::{ExpiringMap, ExpiringScan};
+pub use value::ExpiringValue;

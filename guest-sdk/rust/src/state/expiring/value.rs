@@ -1,49 +1,20 @@
 //! A value with a time to live as a plugin has it: a field, declared as a store.
 
-use serde::{Deserialize, Serialize};
-
+use super::Refresh;
+use super::life::{Life, Stamp};
 use crate::bindings::sandbar::plugin::types::StoreKind;
 use crate::state::stores::{Changes, Declared, Kept, Timed};
 use crate::state::{Codec, Postcard, Value};
 use crate::window::Span;
-use crate::{Column, Failure, Fired, Keyed, Refusal, Store, Stores, Timer, fail};
+use crate::{Column, Failure, Fired, Keyed, Refusal, Store, Stores, Timer};
 
 /// A [`Value`] for each key that has an end. A field of the plugin, declared by [`Stores::expiring`], and opened in
 /// [`Plugin::open`](crate::Plugin::open). The values that have ended are taken away without the plugin's doing.
 pub struct ExpiringValue<T, C = Postcard> {
-    /// How many milliseconds a value lives, and what prolongs that.
-    life: Option<(i64, Refresh)>,
+    life: Life,
     value: Value<T, C>,
     stamps: Value<Stamp>,
     timer: Timer,
-}
-
-/// What lets a value's time to live begin anew.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Refresh {
-    /// Each `set`.
-    #[default]
-    OnWrite,
-    /// Each `set`, and each `get` that finds the value.
-    OnReadAndWrite,
-}
-
-/// What is kept beside a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    /// The latest time at which it was written or, if that counts, read. A record that is older does not take any of
-    /// its life away.
-    written: i64,
-    /// The time of the key's timer. It does not move with the value's end; when it fires, it is set to what that is
-    /// then.
-    timer: i64,
-}
-
-impl Stamp {
-    fn end(&self, life: i64) -> i64 {
-        self.written.saturating_add(life)
-    }
 }
 
 impl<P: 'static> Stores<P> {
@@ -57,7 +28,9 @@ impl<P: 'static> Stores<P> {
         name: &'static str,
         field: fn(&mut P) -> &mut ExpiringValue<T, C>,
     ) -> &mut Declared<P> {
-        self.timed_with(name, field, ".ttl", |value| &mut value.stamps)
+        self.timed_with(name, field, |stores| {
+            stores.add_companion(name, ".ttl", field, |value| &mut value.stamps);
+        })
     }
 }
 
@@ -68,11 +41,7 @@ impl<T: 'static, C: Codec<T>> ExpiringValue<T, C> {
     /// # Errors
     /// The time to live is less than a millisecond.
     pub fn open(&mut self, time_to_live: Span, refresh: Refresh) -> Result<(), Refusal> {
-        let life = time_to_live.ms();
-        if life < 1 {
-            return Err(fail(format!("a time to live is {life} ms: it has to be 1 ms or more")));
-        }
-        self.life = Some((life, refresh));
+        self.life = Life::opened(time_to_live, refresh)?;
         Ok(())
     }
 
@@ -82,7 +51,7 @@ impl<T: 'static, C: Codec<T>> ExpiringValue<T, C> {
     /// A record without a key is a dead letter. Bytes that are no such value stop the pipeline.
     #[inline]
     pub fn get(&mut self, of: &impl Keyed) -> Result<Option<T>, Refusal> {
-        let (life, refresh) = self.life()?;
+        let (life, refresh) = self.life.get()?;
         let stamp = self.stamps.get(of)?;
         if stamp.is_some_and(|stamp| stamp.end(life) <= of.event_time()) {
             return Ok(None);
@@ -101,7 +70,7 @@ impl<T: 'static, C: Codec<T>> ExpiringValue<T, C> {
     /// A record without a key is a dead letter. A value that cannot be written stops the pipeline.
     #[inline]
     pub fn set(&mut self, of: &impl Keyed, value: &T) -> Result<(), Refusal> {
-        let (life, _) = self.life()?;
+        let (life, _) = self.life.get()?;
         self.value.set(of, value)?;
         self.refresh(of, self.stamps.get(of)?, life)
     }
@@ -121,12 +90,12 @@ impl<T: 'static, C: Codec<T>> ExpiringValue<T, C> {
 
     /// The life of the key's value begins anew.
     fn refresh(&mut self, of: &impl Keyed, before: Option<Stamp>, life: i64) -> Result<(), Refusal> {
-        let now = of.event_time();
-        let written = before.map_or(now, |before| before.written.max(now));
-        let mut stamp = Stamp { written, timer: 0 };
-        stamp.timer = stamp.end(life);
+        let stamp = Stamp::renewed(before, of.event_time(), life);
+        if before == Some(stamp) {
+            return Ok(());
+        }
         match before {
-            Some(before) if before.timer <= stamp.timer => stamp.timer = before.timer,
+            Some(before) if before.timer == stamp.timer => {}
             Some(before) => {
                 // The time to live was longer once.
                 self.timer.clear(of, before.timer)?;
@@ -134,15 +103,7 @@ impl<T: 'static, C: Codec<T>> ExpiringValue<T, C> {
             }
             None => self.timer.set(of, stamp.timer)?,
         }
-        if before == Some(stamp) {
-            return Ok(());
-        }
         self.stamps.set(of, &stamp)
-    }
-
-    fn life(&self) -> Result<(i64, Refresh), Refusal> {
-        self.life
-            .ok_or_else(|| fail("a value with a time to live was not opened"))
     }
 }
 
@@ -174,7 +135,7 @@ impl<T: 'static, C: Codec<T>> Kept for ExpiringValue<T, C> {
         if !fired.is(&self.timer) {
             return Ok(false);
         }
-        let (life, _) = self.life()?;
+        let (life, _) = self.life.get()?;
         if let Some(stamp) = self.stamps.get(fired)? {
             let timer = stamp.end(life);
             if timer <= fired.at() {
@@ -196,7 +157,7 @@ impl<T: 'static, C: Codec<T>> Kept for ExpiringValue<T, C> {
 impl<T, C> Default for ExpiringValue<T, C> {
     fn default() -> Self {
         Self {
-            life: None,
+            life: Life::default(),
             value: Value::default(),
             stamps: Value::default(),
             timer: Timer::default(),

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::group::{GroupEnd, LastRecord, RecordGroup};
+use super::group::{LastRecord, RecordGroup};
+use crate::state::EndKey;
 use crate::window::Span;
 use crate::{Event, Fired, Map, Refusal, Stores, Timer, dead_letter, fail};
 
@@ -16,7 +17,7 @@ const ID_BYTES_MAX: usize = (4 << 10) - size_of::<i64>();
 pub struct Deduplicated {
     within: Option<(i64, Keep)>,
     groups: Map<Vec<u8>, Vec<RecordGroup>>,
-    ends: Map<GroupEnd, ()>,
+    ends: Map<EndKey, ()>,
     timer: Timer,
 }
 
@@ -102,7 +103,7 @@ impl Deduplicated {
         groups.insert(at, RecordGroup { first, end, last });
         self.groups.put(event, id, &groups)?;
         let id = id.to_vec();
-        self.ends.put(event, &GroupEnd { at: end, id }, &())?;
+        self.ends.put(event, &EndKey { at: end, id }, &())?;
         self.timer.set(event, end)?;
         Ok(Sighting::First)
     }
@@ -116,8 +117,8 @@ impl Deduplicated {
         if !fired.is(&self.timer) {
             return Ok(());
         }
-        let ends = self.ends.scan(fired, &GroupEnd::moment(fired.at()))?;
-        let ends: Vec<GroupEnd> = ends.map(|entry| Ok(entry?.0)).collect::<Result<_, Refusal>>()?;
+        let ends = self.ends.scan(fired, &EndKey::moment(fired.at()))?;
+        let ends: Vec<EndKey> = ends.map(|entry| Ok(entry?.0)).collect::<Result<_, Refusal>>()?;
         for end in ends {
             let mut groups = self.groups.get(fired, &end.id)?.unwrap_or_default();
             let over = groups.partition_point(|group| group.end <= end.at);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::outputs::Emitted;
-use crate::{Bytes, Event, MapKey, Outputs};
+use crate::{Bytes, Event, Outputs};
 
 /// Records of one key that are the same, near in time to the first of them that came.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,14 +22,6 @@ pub struct LastRecord {
     value: Option<Vec<u8>>,
     timestamp: i64,
     headers: Vec<(String, Option<Vec<u8>>)>,
-}
-
-/// By what the groups are found that are over at one moment.
-#[derive(Debug)]
-pub(super) struct GroupEnd {
-    pub(super) at: i64,
-    /// What the records of the group have in common.
-    pub(super) id: Vec<u8>,
 }
 
 impl LastRecord {
@@ -62,31 +54,5 @@ impl LastRecord {
         let emitted = out.emit(key, self.value()).timestamp(self.timestamp);
         let headers = self.headers.iter();
         headers.fold(emitted, |emitted, (name, value)| emitted.header(name, value.as_deref()))
-    }
-}
-
-impl GroupEnd {
-    /// What the keys of one moment begin with.
-    pub(super) fn moment(at: i64) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        i64::write(&at, &mut bytes);
-        bytes
-    }
-}
-
-impl MapKey for GroupEnd {
-    type Borrowed = Self;
-
-    fn write(key: &Self, into: &mut Vec<u8>) {
-        i64::write(&key.at, into);
-        into.extend_from_slice(&key.id);
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (at, id) = bytes.split_at_checked(size_of::<i64>())?;
-        Some(Self {
-            at: i64::read(at)?,
-            id: id.to_vec(),
-        })
     }
 }
