@@ -150,13 +150,13 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let is_assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.is_closing.load(Ordering::Relaxed) {
-            let nothing = TopicPartitionList::new();
+            self.served.fetch_add(1, Ordering::Relaxed);
             let answered = match (is_assign, consumer.rebalance_protocol()) {
-                (true, _) => consumer.incremental_assign(&nothing),
-                // It may name partitions that were not taken when they were given.
+                (true, _) => consumer.incremental_assign(&TopicPartitionList::new()),
+                // Not the list: it may name partitions that were not taken when they were given.
                 (false, RebalanceProtocol::Cooperative) => consumer
-                    .incremental_unassign(list)
-                    .or_else(|_| consumer.incremental_unassign(&nothing)),
+                    .assignment()
+                    .and_then(|assigned| consumer.incremental_unassign(&assigned)),
                 (false, _) => consumer.unassign(),
             };
             if answered.is_err() {

@@ -45,19 +45,21 @@ impl Closing {
     /// Whoever has left has no member id any more.
     fn leave(&self, deadline: Instant) {
         let has_id = || membership::has_member_id(&self.0);
-        let is_out = || self.0.subscription().is_ok_and(|topics| topics.count() == 0);
-        if self.is_static() || is_out() {
+        if self.is_static() || self.is_unsubscribed() && !has_id() {
             return self.let_go();
         }
         self.0.context().close();
         self.serve_until(has_id, deadline.min(clock::now() + NAMED));
         self.let_go();
         let has_left = || {
-            // While it joins, librdkafka puts that off, for ever if the coordinator goes.
-            self.0.unsubscribe();
+            if !self.is_unsubscribed() {
+                // While it joins, librdkafka puts that off, for ever if the coordinator goes.
+                self.0.unsubscribe();
+            }
             !has_id()
         };
         self.serve_until(has_left, deadline);
+        self.serve();
     }
 
     fn serve_until(&self, is_done: impl Fn() -> bool, deadline: Instant) {
@@ -66,15 +68,32 @@ impl Closing {
         }
     }
 
-    /// It reads no more, and is not to join again; whichever rebalance event is open is answered: an answer that nobody
-    /// waits for does nothing.
+    /// Serves what is queued. A callback that is served while librdkafka ends the member may wait for an answer that
+    /// never comes (its issue 4884): so none is left behind before.
+    fn serve(&self) {
+        loop {
+            let before = self.0.context().served();
+            if self.0.poll(Duration::ZERO).is_none() && self.0.context().served() == before {
+                return;
+            }
+        }
+    }
+
+    /// It reads no more, and is not to join again. Whichever rebalance event is open is answered: by its callback, or
+    /// here if it was taken from there. An answer that nobody waits for does nothing.
     fn let_go(&self) {
         self.0.context().close();
         if !self.is_static() {
             self.0.unsubscribe();
         }
+        self.serve();
         let _ = self.0.incremental_unassign(&self.0.assignment().unwrap_or_default());
         let _ = self.0.incremental_assign(&TopicPartitionList::new());
+        self.serve();
+    }
+
+    fn is_unsubscribed(&self) -> bool {
+        self.0.subscription().is_ok_and(|topics| topics.count() == 0)
     }
 
     fn is_static(&self) -> bool {
