@@ -12,6 +12,9 @@ pub(crate) struct EndKey {
 }
 
 impl EndKey {
+    /// An entry's own key has 4 KiB at most, and the time stands in front of it.
+    pub(crate) const ID_BYTES_MAX: usize = (4 << 10) - size_of::<i64>();
+
     /// What the keys of one moment begin with.
     pub(crate) fn moment(at: i64) -> Vec<u8> {
         let mut bytes = Vec::new();

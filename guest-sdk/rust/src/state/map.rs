@@ -50,6 +50,13 @@ struct Undo {
     newly_cleared: Option<u32>,
 }
 
+impl<K, V, C> Map<K, V, C> {
+    /// Whether it was declared, and a call has begun.
+    pub(super) fn is_begun(&self) -> bool {
+        !self.name.is_empty()
+    }
+}
+
 impl<K: MapKey, V: 'static, C: Codec<V>> Map<K, V, C> {
     /// The entry of the key.
     ///

@@ -16,6 +16,13 @@ pub struct Value<T, C = Postcard> {
     of: PhantomData<fn() -> (T, C)>,
 }
 
+impl<T, C> Value<T, C> {
+    /// Whether it was declared, and a call has begun.
+    pub(super) fn is_begun(&self) -> bool {
+        !self.latest.name.is_empty()
+    }
+}
+
 impl<T: 'static, C: Codec<T>> Value<T, C> {
     /// The value of the key; `None`: it has none.
     ///

@@ -29,7 +29,13 @@ impl Life {
         Ok(Self(Some((life, refresh))))
     }
 
-    pub(super) fn get(self) -> Result<(i64, Refresh), Refusal> {
+    /// Nothing is kept beside what was declared as any other store.
+    pub(super) fn get(self, is_declared: bool) -> Result<(i64, Refresh), Refusal> {
+        if !is_declared {
+            return Err(fail(
+                "state with a time to live has to be declared by `stores.expiring` or `stores.expiring_map`",
+            ));
+        }
         self.0.ok_or_else(|| fail("state with a time to live was not opened"))
     }
 }

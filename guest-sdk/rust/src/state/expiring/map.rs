@@ -9,11 +9,14 @@ use crate::state::map::bytes;
 use crate::state::stores::{Changes, Declared, Kept, Timed};
 use crate::state::{Codec, EndKey, Map, MapKey, Postcard, Scan};
 use crate::window::Span;
-use crate::{Column, Failure, Fired, Keyed, Refusal, Store, Stores, Timer, fail};
+use crate::{Column, Failure, Fired, Keyed, Refusal, Store, Stores, Timer, dead_letter, fail};
+
+/// So many entries that end at one moment are asked of the host at once.
+const ENDS_AT_ONCE: usize = 1000;
 
 /// A [`Map`] of which each entry has an end of its own. A field of the plugin, declared by [`Stores::expiring_map`],
 /// and opened in [`Plugin::open`](crate::Plugin::open). The entries that have ended are taken away without the plugin's
-/// doing.
+/// doing. An entry's own key may have 4,088 bytes.
 pub struct ExpiringMap<K, V, C = Postcard> {
     life: Life,
     entries: Map<K, V, C>,
@@ -28,7 +31,7 @@ impl<P: 'static> Stores<P> {
     /// the name with `.ttl` and `.ends` behind it, for when the entries were written and when they are looked at.
     ///
     /// A store of this name that a [`Map`] was declared for before goes on as it is: an entry that it holds counts as
-    /// written when the plugin first gets or puts it.
+    /// written when the plugin first gets or puts it. One that is neither got nor put stays.
     pub fn expiring_map<K: MapKey, V: 'static, C: Codec<V>>(
         &mut self,
         name: &'static str,
@@ -55,9 +58,10 @@ impl<K: MapKey, V: 'static, C: Codec<V>> ExpiringMap<K, V, C> {
     /// The entry of the key; `None`: there is none, or its time is over.
     ///
     /// # Errors
-    /// A record without a key is a dead letter. Bytes that are no such value stop the pipeline.
+    /// A record without a key is a dead letter, and so is one whose entry has too long a key. Bytes that are no such
+    /// value stop the pipeline.
     pub fn get(&mut self, of: &impl Keyed, key: &K::Borrowed) -> Result<Option<V>, Refusal> {
-        let (life, refresh) = self.life.get()?;
+        let (life, refresh) = self.life.get(self.stamps.is_begun())?;
         let stamp = self.stamps.get(of, key)?;
         if stamp.is_some_and(|stamp| stamp.end(life) <= of.event_time()) {
             return Ok(None);
@@ -73,9 +77,10 @@ impl<K: MapKey, V: 'static, C: Codec<V>> ExpiringMap<K, V, C> {
     /// Sets an entry of the key.
     ///
     /// # Errors
-    /// A record without a key is a dead letter. A value that cannot be written stops the pipeline.
+    /// A record without a key is a dead letter, and so is one whose entry has too long a key. A value that cannot be
+    /// written stops the pipeline.
     pub fn put(&mut self, of: &impl Keyed, key: &K::Borrowed, value: &V) -> Result<(), Refusal> {
-        let (life, _) = self.life.get()?;
+        let (life, _) = self.life.get(self.stamps.is_begun())?;
         self.entries.put(of, key, value)?;
         let before = self.stamps.get(of, key)?;
         self.refresh(of, key, before, life)
@@ -88,7 +93,7 @@ impl<K: MapKey, V: 'static, C: Codec<V>> ExpiringMap<K, V, C> {
     pub fn delete(&mut self, of: &impl Keyed, key: &K::Borrowed) -> Result<(), Refusal> {
         self.entries.delete(of, key)?;
         if let Some(stamp) = self.stamps.get(of, key)? {
-            self.ends.delete(of, &end_of::<K>(stamp.timer, key))?;
+            self.look_no_more(of, &end_of::<K>(stamp.timer, key)?)?;
             self.stamps.delete(of, key)?;
         }
         Ok(())
@@ -99,6 +104,13 @@ impl<K: MapKey, V: 'static, C: Codec<V>> ExpiringMap<K, V, C> {
     /// # Errors
     /// A record without a key is a dead letter.
     pub fn clear(&mut self, of: &impl Keyed) -> Result<(), Refusal> {
+        let mut last = None;
+        for end in self.ends.scan(of, &[])? {
+            let at = end?.0.at;
+            if last.replace(at) != Some(at) {
+                self.timer.clear(of, at)?;
+            }
+        }
         self.entries.clear(of)?;
         self.ends.clear(of)?;
         self.stamps.clear(of)
@@ -113,7 +125,7 @@ impl<K: MapKey, V: 'static, C: Codec<V>> ExpiringMap<K, V, C> {
         Ok(ExpiringScan {
             entries: self.entries.scan(of, prefix)?,
             stamps: self.stamps.scan(of, prefix)?.peekable(),
-            life: self.life.get()?.0,
+            life: self.life.get(self.stamps.is_begun())?.0,
             now: of.event_time(),
         })
     }
@@ -129,39 +141,64 @@ impl<K: MapKey, V: 'static, C: Codec<V>> ExpiringMap<K, V, C> {
             return Ok(());
         }
         if let Some(before) = before {
-            // The time to live was longer once. The timer may be another entry's too.
-            self.ends.delete(of, &end_of::<K>(before.timer, key))?;
+            // The time to live was longer once.
+            self.look_no_more(of, &end_of::<K>(before.timer, key)?)?;
         }
-        self.look_at(of, end_of::<K>(stamp.timer, key))
+        self.look_at(of, &end_of::<K>(stamp.timer, key)?)
     }
 
-    fn look_at(&mut self, of: &impl Keyed, end: EndKey) -> Result<(), Refusal> {
-        self.ends.put(of, &end, &())?;
+    fn look_at(&mut self, of: &impl Keyed, end: &EndKey) -> Result<(), Refusal> {
+        self.ends.put(of, end, &())?;
         self.timer.set(of, end.at)
     }
 
-    /// Takes the entry away if its time is over, or looks at it again when it will be.
-    fn end(&mut self, fired: &Fired, end: EndKey, life: i64) -> Result<(), Refusal> {
-        self.ends.delete(fired, &end)?;
-        let key = K::read(&end.id).ok_or_else(|| fail("a store has a key that cannot be read"))?;
-        let Some(stamp) = self.stamps.get(fired, key.borrow())? else {
-            return Ok(());
-        };
-        let timer = stamp.end(life);
-        if timer <= fired.at() {
-            self.entries.delete(fired, key.borrow())?;
-            return self.stamps.delete(fired, key.borrow());
+    /// The timer stays if another entry is to be looked at by it.
+    fn look_no_more(&mut self, of: &impl Keyed, end: &EndKey) -> Result<(), Refusal> {
+        self.ends.delete(of, end)?;
+        let is_needed = self
+            .ends
+            .scan(of, &EndKey::moment(end.at))?
+            .next()
+            .transpose()?
+            .is_some();
+        if is_needed {
+            Ok(())
+        } else {
+            self.timer.clear(of, end.at)
         }
-        self.stamps.put(fired, key.borrow(), &Stamp { timer, ..stamp })?;
-        self.look_at(fired, EndKey { at: timer, id: end.id })
+    }
+
+    /// Takes the entries away whose time is over, and looks at the others again when theirs will be.
+    fn end(&mut self, fired: &Fired, ends: &[EndKey], life: i64) -> Result<(), Refusal> {
+        let read = |end: &EndKey| K::read(&end.id).ok_or_else(|| fail("a store has a key that cannot be read"));
+        let keys: Vec<K> = ends.iter().map(read).collect::<Result<_, _>>()?;
+        let keys: Vec<&K::Borrowed> = keys.iter().map(K::borrow).collect();
+        let stamps = self.stamps.get_many(fired, &keys)?;
+        for ((end, key), stamp) in ends.iter().zip(keys).zip(stamps) {
+            self.ends.delete(fired, end)?;
+            let Some(stamp) = stamp else { continue };
+            let timer = stamp.end(life);
+            if timer <= fired.at() {
+                self.entries.delete(fired, key)?;
+                self.stamps.delete(fired, key)?;
+            } else {
+                self.stamps.put(fired, key, &Stamp { timer, ..stamp })?;
+                self.look_at(fired, &end_of::<K>(timer, key)?)?;
+            }
+        }
+        Ok(())
     }
 }
 
-fn end_of<K: MapKey>(at: i64, key: &K::Borrowed) -> EndKey {
-    EndKey {
-        at,
-        id: bytes::<K>(key),
+fn end_of<K: MapKey>(at: i64, key: &K::Borrowed) -> Result<EndKey, Refusal> {
+    let id = bytes::<K>(key);
+    if id.len() > EndKey::ID_BYTES_MAX {
+        let (is, most) = (id.len(), EndKey::ID_BYTES_MAX);
+        return Err(dead_letter(format!(
+            "the own key of an entry that ends has {is} bytes; it may have {most}"
+        )));
     }
+    Ok(EndKey { at, id })
 }
 
 /// Goes through the entries of a key whose time is not over; see [`ExpiringMap::scan`].
@@ -234,11 +271,11 @@ impl<K: MapKey, V: 'static, C: Codec<V>> Kept for ExpiringMap<K, V, C> {
         if !fired.is(&self.timer) {
             return Ok(false);
         }
-        let (life, _) = self.life.get()?;
+        let (life, _) = self.life.get(self.stamps.is_begun())?;
         let ends = self.ends.scan(fired, &EndKey::moment(fired.at()))?;
         let ends: Vec<EndKey> = ends.map(|entry| Ok(entry?.0)).collect::<Result<_, Refusal>>()?;
-        for end in ends {
-            self.end(fired, end, life)?;
+        for some in ends.chunks(ENDS_AT_ONCE) {
+            self.end(fired, some, life)?;
         }
         Ok(true)
     }

@@ -307,6 +307,69 @@ fn however_often_an_entry_is_written_its_timer_is_set_once_in_a_life() {
     assert_eq!(lines(&mut host), ["out a=Some(\"n999\") @1098", "out a=None @1099"]);
 }
 
+/// Without what is kept beside the entries.
+#[derive(Deserialize)]
+struct Misdeclared {
+    #[serde(skip)]
+    notes: ExpiringMap<String, String>,
+}
+
+impl Plugin for Misdeclared {
+    fn stores(stores: &mut Stores<Self>) {
+        stores.timed("notes", |shelf| &mut shelf.notes);
+    }
+
+    fn open(&mut self) -> Result<(), Refusal> {
+        self.notes.open(Span::of_ms(1), Refresh::OnWrite)
+    }
+
+    fn process(&mut self, event: &Event, _: &mut Outputs) -> Result<(), Refusal> {
+        self.notes.put(event, "p", &"n".to_owned())
+    }
+}
+
+#[test]
+fn a_map_that_was_declared_as_any_other_store_is_told() {
+    let mut host = Host::<Misdeclared>::open("").unwrap();
+    host.push(Record::new("a", "", 0));
+    host.run().unwrap();
+    let refused = host.take_refused();
+    assert!(format!("{refused:?}").contains("stores.expiring_map"), "{refused:?}");
+}
+
+#[test]
+fn what_is_taken_away_leaves_no_timer_unless_another_entry_needs_it() {
+    let mut host = open((100, "on-write"));
+    let at = |host: &Host<Shelf>| host.timers().map(|(at, _, _)| at).collect::<Vec<_>>();
+    host.push(Record::new("a", "p:n q:n", 0));
+    host.push(Record::new("a", "pq:n", 5));
+    host.push(Record::new("a", "delete:p", 6));
+    host.run().unwrap();
+    assert_eq!(at(&host), [100, 105]);
+    host.push(Record::new("a", "delete:q", 7));
+    host.run().unwrap();
+    assert_eq!(at(&host), [105]);
+    host.push(Record::new("a", "p:n q:n", 8));
+    host.push(Record::new("a", "clear q:n", 9));
+    host.run().unwrap();
+    assert_eq!(at(&host), [109]);
+}
+
+#[test]
+fn an_own_key_that_would_be_too_long_with_a_time_is_refused() {
+    let mut host = open((100, "on-write"));
+    for length in [4088, 4089] {
+        host.push(Record::new("a", format!("{}:n", "p".repeat(length)), 0));
+    }
+    host.run().unwrap();
+    let refused = host.take_refused();
+    assert_eq!(refused.len(), 1);
+    assert!(
+        format!("{:?}", refused[0]).contains("has 4089 bytes; it may have 4088"),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn what_was_written_before_there_was_a_time_to_live_counts_as_written_when_it_is_first_met() {
     let mut before = Host::<Before>::open("").unwrap();

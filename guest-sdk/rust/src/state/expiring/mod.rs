@@ -31,10 +31,10 @@
 //!
 //! Owns when a value or an entry ends, and the timer that takes it away. Time is event time: a record's own, or where
 //! event time stands if the record is late. Always: what has ended is never read, and is gone from the state once event
-//! time has reached its end; a value, and an entry, is looked at once in a life, however often it is written; its bytes
-//! are those that a [`Value`](crate::Value) or a [`Map`](crate::Map) keeps. When it was written stands in a store of
-//! its own, so either kind of field reads what the other wrote, and what has no such entry yet counts as written when
-//! the plugin first meets it.
+//! time has reached its end, or the end that it had before a later version made its life shorter; it is looked at once
+//! in a life, however often it is written; its bytes are those that a [`Value`](crate::Value) or a [`Map`](crate::Map)
+//! keeps. When it was written stands in a store of its own, so either kind of field reads what the other wrote, and
+//! what has no such entry yet counts as written when the plugin first gets or sets it.
 
 mod life;
 mod value;

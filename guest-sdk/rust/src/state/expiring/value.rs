@@ -51,7 +51,7 @@ impl<T: 'static, C: Codec<T>> ExpiringValue<T, C> {
     /// A record without a key is a dead letter. Bytes that are no such value stop the pipeline.
     #[inline]
     pub fn get(&mut self, of: &impl Keyed) -> Result<Option<T>, Refusal> {
-        let (life, refresh) = self.life.get()?;
+        let (life, refresh) = self.life.get(self.stamps.is_begun())?;
         let stamp = self.stamps.get(of)?;
         if stamp.is_some_and(|stamp| stamp.end(life) <= of.event_time()) {
             return Ok(None);
@@ -70,7 +70,7 @@ impl<T: 'static, C: Codec<T>> ExpiringValue<T, C> {
     /// A record without a key is a dead letter. A value that cannot be written stops the pipeline.
     #[inline]
     pub fn set(&mut self, of: &impl Keyed, value: &T) -> Result<(), Refusal> {
-        let (life, _) = self.life.get()?;
+        let (life, _) = self.life.get(self.stamps.is_begun())?;
         self.value.set(of, value)?;
         self.refresh(of, self.stamps.get(of)?, life)
     }
@@ -135,7 +135,7 @@ impl<T: 'static, C: Codec<T>> Kept for ExpiringValue<T, C> {
         if !fired.is(&self.timer) {
             return Ok(false);
         }
-        let (life, _) = self.life.get()?;
+        let (life, _) = self.life.get(self.stamps.is_begun())?;
         if let Some(stamp) = self.stamps.get(fired)? {
             let timer = stamp.end(life);
             if timer <= fired.at() {

@@ -7,10 +7,6 @@ use crate::state::EndKey;
 use crate::window::Span;
 use crate::{Event, Fired, Map, Refusal, Stores, Timer, dead_letter, fail};
 
-/// What records have in common is this long at most: with the time in front of it it is the key of an entry, for which
-/// there are 4 KiB.
-const ID_BYTES_MAX: usize = (4 << 10) - size_of::<i64>();
-
 /// Tells records that are the first of their group from those that came again. A field of the plugin, declared by
 /// [`Stores::deduplicated`], and opened in [`Plugin::open`](crate::Plugin::open).
 #[derive(Debug, Default)]
@@ -78,10 +74,11 @@ impl Deduplicated {
     /// A record without a key, or with an `id` of more than 4088 bytes, is a dead letter.
     pub fn add(&mut self, event: &Event, id: &[u8]) -> Result<Sighting, Refusal> {
         let (within, keep) = self.within.ok_or_else(|| fail("a deduplication was not opened"))?;
-        if id.len() > ID_BYTES_MAX {
+        if id.len() > EndKey::ID_BYTES_MAX {
             let bytes = id.len();
             return Err(dead_letter(format!(
-                "what tells the record from others has {bytes} bytes, {ID_BYTES_MAX} at most"
+                "what tells the record from others has {bytes} bytes, {} at most",
+                EndKey::ID_BYTES_MAX
             )));
         }
         let time = event.timestamp();
