@@ -69,13 +69,17 @@ impl CommitRefusal {
 /// Receives librdkafka's callbacks and only keeps them: the reader answers, later and from its own thread.
 ///
 /// Always: once `is_closing`, rebalances are answered on the spot, because a consumer with an unanswered one never
-/// closes.
+/// closes. Once `is_ending`, the first one is, and with it all: librdkafka gives everything up then, and a question
+/// behind that may never be answered (its issue 4884).
 #[derive(Default)]
 pub(crate) struct Context {
     events: Mutex<VecDeque<ConsumerEvent>>,
     /// Grows with each callback: `BaseConsumer::poll` gives `None` both for "nothing" and for "served an event".
     served: AtomicU64,
     is_closing: AtomicBool,
+    is_ending: AtomicBool,
+    /// A rebalance was answered since it is ending.
+    is_given_up: AtomicBool,
     /// The last words about why brokers cannot be reached, by code.
     reasons: Mutex<BTreeMap<i32, String>>,
     signed_in: OnceLock<SignedIn>,
@@ -92,6 +96,11 @@ impl Context {
 
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    /// The consumer is about to be closed.
+    pub(crate) fn end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
     }
 
     fn keep(&self, event: ConsumerEvent) {
@@ -149,6 +158,12 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let is_assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.is_ending.load(Ordering::Relaxed) {
+            if !self.is_given_up.swap(true, Ordering::Relaxed) {
+                let _ = consumer.unassign();
+            }
+            return;
+        }
         if self.is_closing.load(Ordering::Relaxed) {
             self.served.fetch_add(1, Ordering::Relaxed);
             let answered = match (is_assign, consumer.rebalance_protocol()) {

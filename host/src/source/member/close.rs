@@ -33,6 +33,7 @@ impl Closing {
     pub(in crate::source) fn close(self, limit: Duration) {
         let deadline = clock::now() + limit;
         self.leave(deadline - CLOSED.min(limit / 4));
+        self.0.context().end();
         if self.0.close_queue().is_ok() {
             self.serve_until(|| self.0.closed(), deadline);
         }
@@ -45,20 +46,14 @@ impl Closing {
     /// Whoever has left has no member id any more.
     fn leave(&self, deadline: Instant) {
         let has_id = || membership::has_member_id(&self.0);
-        if self.is_static() || self.is_unsubscribed() && !has_id() {
+        let is_unsubscribed = || self.0.subscription().is_ok_and(|topics| topics.count() == 0);
+        if self.is_static() || is_unsubscribed() && !has_id() {
             return self.let_go();
         }
         self.0.context().close();
         self.serve_until(has_id, deadline.min(clock::now() + NAMED));
         self.let_go();
-        let has_left = || {
-            if !self.is_unsubscribed() {
-                // While it joins, librdkafka puts that off, for ever if the coordinator goes.
-                self.0.unsubscribe();
-            }
-            !has_id()
-        };
-        self.serve_until(has_left, deadline);
+        self.serve_until(|| !has_id(), deadline);
         self.serve();
     }
 
@@ -68,8 +63,7 @@ impl Closing {
         }
     }
 
-    /// Serves what is queued. A callback that is served while librdkafka ends the member may wait for an answer that
-    /// never comes (its issue 4884): so none is left behind before.
+    /// Serves what is queued: a callback whose event was answered by hand is not to be served when the member is ended.
     fn serve(&self) {
         loop {
             let before = self.0.context().served();
@@ -92,10 +86,6 @@ impl Closing {
         self.serve();
     }
 
-    fn is_unsubscribed(&self) -> bool {
-        self.0.subscription().is_ok_and(|topics| topics.count() == 0)
-    }
-
     fn is_static(&self) -> bool {
         membership::is_static(&self.0)
     }
@@ -112,7 +102,7 @@ impl Deref for Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         if !self.0.closed() {
-            self.let_go();
+            self.leave(clock::now() + CLOSED);
         }
     }
 }
