@@ -42,14 +42,14 @@ impl TimedTopics {
                 break;
             }
             let victim = dice.below(members.len() as u64) as usize;
-            // Else in the midst of the rebalance.
-            if dice.below(3) > 0 {
+            let points = [&POINTS[..], &["in-guest-call", "mid-base", "mid-restore"]].concat();
+            let point = points[dice.below(points.len() as u64) as usize];
+            // Else in the midst of the rebalance. Before anything is committed, nothing is restored.
+            if dice.below(3) > 0 || point == "mid-restore" {
                 self.goes_on(&mut members);
             }
             std::thread::sleep(Duration::from_millis(dice.below(300)));
             members[victim].kill();
-            let points = [&POINTS[..], &["in-guest-call", "mid-base", "mid-restore"]].concat();
-            let point = points[dice.below(points.len() as u64) as usize];
             let is_rare = !POINTS.contains(&point);
             self.forget(victim, dice, point == "mid-restore", suffered);
             self.dies(victim, point, if is_rare { 0 } else { dice.below(4) });
