@@ -29,6 +29,37 @@ pub(super) struct RawMessage {
     pub(super) private: *mut c_void,
 }
 
+/// What a fetched message is the first field of, as librdkafka's `rdkafka_msg.h` lays it out (`rd_kafka_msg_t`).
+#[repr(C)]
+pub(super) struct RawFetched {
+    message: RawMessage,
+    links: [*mut c_void; 2],
+    flags: c_int,
+    timestamp_kind: c_int,
+    timestamp: i64,
+    parsed_headers: *mut c_void,
+    status: c_int,
+    broker: i32,
+    headers_length: i32,
+    headers: *const u8,
+}
+
+// Here and in `leader_discovery` stands what is in no public header of librdkafka: another version has to be compared
+// first.
+const _: () = assert!(sys::RD_KAFKA_VERSION == 0x020c_01ff);
+
+/// The flag of a message that this program produces, of which the last two fields are others.
+const PRODUCED: c_int = 0x4_0000;
+
+impl RawFetched {
+    /// Whether all that came of its headers is that there are none: their number, a byte that is zero.
+    pub(super) fn has_no_headers(&self) -> bool {
+        let is_a_byte = self.flags & PRODUCED == 0 && self.headers_length == 1 && !self.headers.is_null();
+        // SAFETY: librdkafka gives pointer and length of bytes that live as long as the message.
+        is_a_byte && unsafe { *self.headers } == 0
+    }
+}
+
 /// An element of librdkafka's list of partitions, laid out likewise.
 #[repr(C)]
 pub(super) struct RawElement {

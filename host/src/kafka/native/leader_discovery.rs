@@ -13,9 +13,6 @@ use std::ffi::{c_char, c_int, c_void};
 
 use rdkafka_sys as sys;
 
-// The function is not in librdkafka's public header: another version has to be compared first.
-const _: () = assert!(sys::RD_KAFKA_VERSION == 0x020c_01ff);
-
 /// As many partitions as no topic has: librdkafka passes over whatever is not below a topic's count.
 const NO_PARTITION: i32 = i32::MAX;
 

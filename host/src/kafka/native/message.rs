@@ -7,7 +7,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
-use super::layout::{NO_ERROR, RawMessage, bytes, code};
+use super::layout::{NO_ERROR, RawFetched, RawMessage, bytes, code};
 
 /// A message, or an error that came in its place, in librdkafka's memory.
 pub(crate) struct Message<'a>(&'a RawMessage);
@@ -18,7 +18,9 @@ pub(crate) struct Message<'a>(&'a RawMessage);
 pub(crate) struct PartitionHandle(usize, i32);
 
 impl<'a> Message<'a> {
-    pub(super) fn native(message: &'a RawMessage) -> Self {
+    /// # Safety
+    /// librdkafka gave the message to whoever serves a consumer's queue, or it is only asked for its error.
+    pub(super) unsafe fn native(message: &'a RawMessage) -> Self {
         Self(message)
     }
 
@@ -90,8 +92,19 @@ impl<'a> Message<'a> {
         (epoch >= 0).then_some(epoch)
     }
 
+    /// Whether it was fetched without headers; `false` also if that is not known. To ask librdkafka takes 150 ns: it
+    /// makes a buffer to read their number from.
+    fn has_no_headers(&self) -> bool {
+        // SAFETY: every message that librdkafka gives, as this one is, is the first field of such a structure.
+        let fetched = unsafe { &*ptr::from_ref(self.0).cast::<RawFetched>() };
+        self.0.err == NO_ERROR && fetched.has_no_headers()
+    }
+
     /// Gives each header's name and value, in order.
     pub(crate) fn each_header(&self, mut give: impl FnMut(&[u8], Option<&[u8]>)) {
+        if self.has_no_headers() {
+            return;
+        }
         let mut headers = ptr::null_mut();
         // SAFETY: reads a live message; the headers that it gives belong to the message.
         let found = unsafe { sys::rd_kafka_message_headers(self.raw(), &mut headers) };
@@ -107,6 +120,69 @@ impl<'a> Message<'a> {
             }
             // SAFETY: name ends with NUL; value and size are one allocation; both live as long as the message.
             unsafe { give(CStr::from_ptr(name).to_bytes(), bytes(value, size)) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::message::{Header, OwnedHeaders};
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+    use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(120);
+
+    /// A broker that lives as long as this client; and its address.
+    fn broker() -> (BaseProducer, String) {
+        let producer: BaseProducer = ClientConfig::new().set("test.mock.num.brokers", "1").create().unwrap();
+        let metadata = producer.client().fetch_metadata(None, PATIENCE).unwrap();
+        let broker = &metadata.brokers()[0];
+        let address = format!("{}:{}", broker.host(), broker.port());
+        (producer, address)
+    }
+
+    #[test]
+    fn a_message_without_headers_is_known_and_those_with_some_give_all_of_them() {
+        let (producer, address) = broker();
+        let counts = [0, 1, 2, 0, 70, 0];
+        for count in counts {
+            let headers = (0..count).fold(OwnedHeaders::new(), |headers, at| {
+                let (key, value) = (format!("name {at}"), (at % 3 > 0).then(|| format!("value {at}")));
+                headers.insert(Header {
+                    key: &key,
+                    value: value.as_ref(),
+                })
+            });
+            let record = BaseRecord::<str, str>::to("t").partition(0).payload("value");
+            let record = record.headers(headers);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &address)
+            .set("group.id", "g")
+            .create()
+            .unwrap();
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition_offset("t", 0, Offset::Beginning).unwrap();
+        consumer.assign(&partitions).unwrap();
+        for count in counts {
+            let mut polls = (0..PATIENCE.as_secs()).filter_map(|_| consumer.poll(Duration::from_secs(1)));
+            let message = polls.next().unwrap().unwrap();
+            let message = Message::of(&message);
+            assert_eq!(message.has_no_headers(), count == 0, "{count}");
+            let mut given = Vec::new();
+            message.each_header(|name, value| {
+                given.push((
+                    String::from_utf8(name.to_vec()).unwrap(),
+                    value.map(|value| String::from_utf8(value.to_vec()).unwrap()),
+                ));
+            });
+            let expected = (0..count).map(|at| (format!("name {at}"), (at % 3 > 0).then(|| format!("value {at}"))));
+            assert_eq!(given, expected.collect::<Vec<_>>());
         }
     }
 }

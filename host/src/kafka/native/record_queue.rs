@@ -201,7 +201,8 @@ struct Serving<'a, I> {
 unsafe extern "C" fn take<I: TakesMessages>(message: *mut sys::rd_kafka_message_t, serving: *mut c_void) {
     // SAFETY: both come from `serve`: a live message, and the `Serving` that nothing else uses meanwhile.
     let (message, serving) = unsafe { (&*message.cast::<RawMessage>(), &mut *serving.cast::<Serving<'_, I>>()) };
-    serving.is_full = !serving.intake.take(&Message::native(message));
+    // SAFETY: librdkafka gave it.
+    serving.is_full = !serving.intake.take(&unsafe { Message::native(message) });
     if serving.is_full {
         // SAFETY: the client is alive; this only asks the serving loop of this thread to put the rest back.
         unsafe { sys::rd_kafka_yield(serving.client) };
