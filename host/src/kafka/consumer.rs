@@ -336,6 +336,16 @@ pub(crate) fn tend(client: &Client) {
     }
 }
 
+/// Serves what is queued for a client: errors and logs are told, and answers given, only when it is polled.
+pub(crate) fn serve(client: &Client) {
+    loop {
+        let before = client.context().served();
+        if client.poll(Duration::ZERO).is_none() && client.context().served() == before {
+            return;
+        }
+    }
+}
+
 /// librdkafka's words for an error, without the wrapper's.
 pub(crate) fn words(error: &KafkaError) -> String {
     match error {

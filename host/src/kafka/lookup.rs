@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::consumer::{Client, words};
+use super::consumer::{Client, serve, words};
 use super::errors;
 use super::native::partition_list::{self, Element, list};
 use super::native::requests;
@@ -160,7 +160,7 @@ impl<'a> Lookup<'a> {
         let mut named = None;
         loop {
             let answer = ask(self.client, slice_of(deadline));
-            self.serve();
+            serve(self.client);
             let refused = match answer {
                 Ok(answer) => {
                     self.client.context().forget_reasons();
@@ -179,16 +179,6 @@ impl<'a> Lookup<'a> {
             named = refused.leaderless.is_some().then_some(refused);
             std::thread::sleep(pause);
             pause = (pause * 2).min(PAUSE_MAX);
-        }
-    }
-
-    /// Lets the client say what happened: errors and logs come only when it is polled.
-    fn serve(&self) {
-        loop {
-            let before = self.client.context().served();
-            if self.client.poll(Duration::ZERO).is_none() && self.client.context().served() == before {
-                return;
-            }
         }
     }
 

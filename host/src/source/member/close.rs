@@ -12,7 +12,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
 use crate::clock;
-use crate::kafka::consumer::Client;
+use crate::kafka::consumer::{Client, serve};
 use crate::kafka::native::membership;
 
 /// How long a member that has just asked to join waits for its id, without which it cannot leave: the group tells it
@@ -54,7 +54,7 @@ impl Closing {
         self.serve_until(has_id, deadline.min(clock::now() + NAMED));
         self.let_go();
         self.serve_until(|| !has_id(), deadline);
-        self.serve();
+        serve(&self.0);
     }
 
     fn serve_until(&self, is_done: impl Fn() -> bool, deadline: Instant) {
@@ -63,27 +63,18 @@ impl Closing {
         }
     }
 
-    /// Serves what is queued: a callback whose event was answered by hand is not to be served when the member is ended.
-    fn serve(&self) {
-        loop {
-            let before = self.0.context().served();
-            if self.0.poll(Duration::ZERO).is_none() && self.0.context().served() == before {
-                return;
-            }
-        }
-    }
-
     /// It reads no more, and is not to join again. Whichever rebalance event is open is answered: by its callback, or
-    /// here if it was taken from there. An answer that nobody waits for does nothing.
+    /// here if it was taken from there, and its callback is not to come when the member is ended. An answer that nobody
+    /// waits for does nothing.
     fn let_go(&self) {
         self.0.context().close();
         if !self.is_static() {
             self.0.unsubscribe();
         }
-        self.serve();
+        serve(&self.0);
         let _ = self.0.incremental_unassign(&self.0.assignment().unwrap_or_default());
         let _ = self.0.incremental_assign(&TopicPartitionList::new());
-        self.serve();
+        serve(&self.0);
     }
 
     fn is_static(&self) -> bool {

@@ -16,7 +16,7 @@ use super::topics::Sharing;
 use crate::clock;
 use crate::config::KafkaSource;
 use crate::error::{Error, Kind, Result};
-use crate::kafka::consumer::{Client, words};
+use crate::kafka::consumer::{Client, serve, words};
 
 /// How long one look at the group may take: a broker that is away keeps the answer back, and the worker waits
 /// meanwhile.
@@ -172,14 +172,8 @@ impl Onlooker {
 
     /// What the client tells of its connections nobody else takes from it.
     fn forget_events(&self) {
-        let context = self.client.context();
-        loop {
-            let before = context.served();
-            if self.client.poll(Duration::ZERO).is_none() && context.served() == before {
-                break;
-            }
-        }
-        while context.next_event().is_some() {}
+        serve(&self.client);
+        while self.client.context().next_event().is_some() {}
     }
 }
 
