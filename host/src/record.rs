@@ -4,6 +4,7 @@
 //! that a batch crosses the sandbox's wall without a copy or an allocation a record.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A partition of a Kafka topic.
@@ -99,9 +100,19 @@ impl Column {
 
     /// The entries in order.
     pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
-        let mut start = 0usize;
-        let mut absent = self.absent.iter().peekable();
-        self.ends.iter().enumerate().map(move |(index, &end)| {
+        self.some(0..self.len())
+    }
+
+    /// Some of the entries in order. Panics when there are no such entries, as a slice does.
+    pub fn some(&self, entries: Range<usize>) -> impl Iterator<Item = Option<&[u8]>> {
+        let mut start = entries
+            .start
+            .checked_sub(1)
+            .map_or(0, |before| self.ends[before] as usize);
+        let gone = self.absent.partition_point(|&index| (index as usize) < entries.start);
+        let mut absent = self.absent[gone..].iter().peekable();
+        let ends = self.ends[entries.clone()].iter();
+        entries.zip(ends).map(move |(index, &end)| {
             let entry = &self.bytes[start..end as usize];
             start = end as usize;
             let gone = absent.next_if(|&&next| next as usize == index).is_some();
@@ -298,6 +309,9 @@ mod tests {
         let read: Vec<_> = column.iter().collect();
         assert_eq!(read, [Some(&b"a"[..]), None, Some(b""), Some(b"bc"), None]);
         assert_eq!((0..5).map(|index| column.get(index)).collect::<Vec<_>>(), read);
+        for (from, to) in (0..=5).flat_map(|to| (0..=to).map(move |from| (from, to))) {
+            assert_eq!(column.some(from..to).collect::<Vec<_>>(), read[from..to]);
+        }
     }
 
     #[test]

@@ -66,7 +66,11 @@ pub(super) fn change(chance: &mut Chance, state: &mut TaskState, model: &mut Mod
     let (key, user, value) = (chance.key(), chance.key(), chance.value());
     match chance.below(20) {
         0..=5 => {
-            state.put(values(), &key, &value);
+            match chance.below(3) {
+                0 => state.put(values(), &key, &value),
+                // Where the key stood in some look-up, or another one did.
+                _ => state.put_looked_up(values(), chance.below(6), &key, &value),
+            }
             model.values.insert(key, value);
         }
         6 => {
@@ -111,6 +115,13 @@ fn check_some(chance: &mut Chance, state: &mut TaskState, model: &Model) {
     let mut read = Column::default();
     let asked: Vec<Bytes> = (0..chance.below(6)).map(|_| chance.key()).collect();
     state.values(values(), &column(&asked), &mut read).unwrap();
+    if chance.below(2) == 0 {
+        read.clear();
+        let cut = chance.below(asked.len() + 1);
+        for some in [0..cut, cut..asked.len()] {
+            state.values_of(values(), &column(&asked), some, &mut read).unwrap();
+        }
+    }
     let right: Vec<_> = asked.iter().map(|key| model.values.get(key).cloned()).collect();
     assert_eq!(owned(&read), right, "values of {asked:?}");
 

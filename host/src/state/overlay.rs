@@ -100,6 +100,13 @@ struct Logged {
     saved: Option<usize>,
 }
 
+/// Where the table would have a key, before anybody looked whether it is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    hash: u64,
+    slot: Option<u32>,
+}
+
 /// See the file's header.
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
@@ -127,9 +134,33 @@ impl Overlay {
         self.find(false, key).map_or(Known::Unknown, |slot| self.known(slot))
     }
 
-    /// The slot of an entry, if it knows it.
-    pub(super) fn find_entry(&self, key: &[u8]) -> Option<u32> {
-        self.find(false, key)
+    /// The slot of each entry, if it knows it, added to `into`. The memory is asked for all keys at once, step by step:
+    /// one key after the other would wait for it three times.
+    pub(super) fn find_entries<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k [u8]> + Clone,
+        candidates: &mut Vec<Candidate>,
+        into: &mut Vec<Option<u32>>,
+    ) {
+        if self.slots.is_empty() {
+            return into.extend(keys.map(|_| None));
+        }
+        candidates.clear();
+        candidates.extend(keys.clone().map(|key| {
+            let hash = self.hasher.hash_one(key);
+            let slot = self.table.iter_hash(hash).next().copied();
+            Candidate { hash, slot }
+        }));
+        let slots = candidates.iter().filter_map(|candidate| candidate.slot);
+        let lines = slots.map(|slot| self.arena.get(self.slots[slot as usize].key.start));
+        std::hint::black_box(lines.fold(0, |sum: u8, byte| sum.wrapping_add(byte.copied().unwrap_or(0))));
+        into.extend(keys.zip(candidates.iter()).map(|(key, candidate)| {
+            let slot = candidate.slot?;
+            match self.is_entry(slot, key) {
+                true => Some(slot),
+                false => self.find_hashed(candidate.hash, false, key),
+            }
+        }));
     }
 
     /// Whether the map's applied entries are hidden.
@@ -160,9 +191,10 @@ impl Overlay {
             .map(|(key, &slot)| (&**key, self.known(slot)))
     }
 
-    /// Sets an entry of a value store.
-    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
-        match self.find(false, key) {
+    /// Sets an entry of a value store. `likely` is the slot that a look-up found, whatever was done since.
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8], likely: Option<u32>) {
+        let slot = likely.filter(|slot| self.is_entry(*slot, key));
+        match slot.or_else(|| self.find(false, key)) {
             Some(slot) => self.overwrite(slot, value),
             None => _ = self.insert(key, OverlayState::Put, value),
         }
@@ -320,11 +352,21 @@ impl Overlay {
 
     /// The slot of an entry, or of a mark.
     fn find(&self, mark: bool, key: &[u8]) -> Option<u32> {
-        let is_it = |&index: &u32| {
-            let slot = &self.slots[index as usize];
-            (slot.state == OverlayState::Cleared) == mark && self.bytes_of(slot.key) == key
-        };
-        self.table.find(self.hasher.hash_one(key), is_it).copied()
+        self.find_hashed(self.hasher.hash_one(key), mark, key)
+    }
+
+    fn find_hashed(&self, hash: u64, mark: bool, key: &[u8]) -> Option<u32> {
+        self.table.find(hash, |&slot| self.is(slot, mark, key)).copied()
+    }
+
+    /// Whether the slot, if there is one, is that of an entry of this key.
+    fn is_entry(&self, slot: u32, key: &[u8]) -> bool {
+        (slot as usize) < self.slots.len() && self.is(slot, false, key)
+    }
+
+    fn is(&self, slot: u32, mark: bool, key: &[u8]) -> bool {
+        let slot = &self.slots[slot as usize];
+        (slot.state == OverlayState::Cleared) == mark && self.bytes_of(slot.key) == key
     }
 
     fn insert(&mut self, key: &[u8], state: OverlayState, value: &[u8]) -> u32 {

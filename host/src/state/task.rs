@@ -6,7 +6,7 @@
 //! starts that entry anew and is synced, with all before it. So a power cut can only lose the last applies, or leave a
 //! gap in the numbers, which opening finds.
 
-use super::batch_lookup::{BatchLookup, Where};
+use super::batch_lookup::{BatchLookup, LikelySlots, Where};
 use super::cache::{Budget, StateCache};
 use super::files::Grant;
 use super::keys::{self, StoreId};
@@ -22,6 +22,7 @@ use crate::kill;
 use crate::record::Column;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, ReadOptions, WriteBatch, WriteOptions};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ pub struct TaskStats {
     pub overlay_bytes: u64,
     /// Bytes of the cache of values.
     pub cache_bytes: u64,
-    /// Multi-gets: one at most a call of `values` or `entries`.
+    /// Multi-gets: one at most a call of `values`, `values_of` or `entries`.
     pub multi_gets: u64,
     /// Keys that they asked for: those that neither overlay nor cache knew.
     pub multi_get_keys: u64,
@@ -73,6 +74,7 @@ pub struct TaskState {
     /// The key at hand, and what a lookup found: kept for their memory.
     key: Vec<u8>,
     lookup: BatchLookup,
+    likely: LikelySlots,
     pub(super) timer_key: Vec<u8>,
     /// Where its timers begin.
     pub(super) floors: TimerFloors,
@@ -124,6 +126,7 @@ impl TaskState {
             unsynced: STEPS_UNSYNCED,
             key: Vec::new(),
             lookup: BatchLookup::default(),
+            likely: LikelySlots::default(),
             timer_key: Vec::new(),
             floors: TimerFloors::default(),
             stats: TaskStats::default(),
@@ -143,13 +146,23 @@ impl TaskState {
     /// Looks the keys' values up: one entry a key, absent if there is none. What neither overlay nor cache knows is
     /// ONE multi-get. `into` is cleared first.
     pub fn values(&mut self, store: StoreId, keys: &Column, into: &mut Column) -> Result<()> {
+        into.clear();
+        self.values_of(store, keys, 0..keys.len(), into)
+    }
+
+    /// The same of some of the keys, whose entries come behind those that `into` has. If all of them are looked up so,
+    /// one part behind the other, each is found sooner when it is put.
+    pub fn values_of(&mut self, store: StoreId, keys: &Column, some: Range<usize>, into: &mut Column) -> Result<()> {
         self.key.clear();
         keys::store(store, &mut self.key);
         let below = match self.overlay.is_dropped(&self.key) {
             true => Below::Nothing,
             false => Below::Cache,
         };
-        self.look_up(keys, below, into)
+        let first = some.start;
+        self.look_up(keys, some, below, into)?;
+        self.likely.add(store, first, &self.lookup);
+        Ok(())
     }
 
     /// Looks entries of the map under `key` up by their user keys, as [`values`](Self::values) does.
@@ -159,7 +172,8 @@ impl TaskState {
             true => Below::Nothing,
             false => Below::RocksDb,
         };
-        self.look_up(user_keys, below, into)
+        into.clear();
+        self.look_up(user_keys, 0..user_keys.len(), below, into)
     }
 
     /// The entries of the map under `key` in order of their user keys, which begin with `prefix` and stand behind
@@ -267,7 +281,14 @@ impl TaskState {
     /// Sets the value under `key` of a value store.
     pub fn put(&mut self, store: StoreId, key: &[u8], value: &[u8]) {
         self.set_entry(store, key);
-        self.overlay.put(&self.key, value);
+        self.overlay.put(&self.key, value, None);
+    }
+
+    /// The same of the key that stood at `place` among those whose values were looked up last: it is found sooner. If
+    /// another one stood there, it only takes longer.
+    pub fn put_looked_up(&mut self, store: StoreId, place: usize, key: &[u8], value: &[u8]) {
+        self.set_entry(store, key);
+        self.overlay.put(&self.key, value, self.likely.slot(store, place));
     }
 
     /// Takes the value under `key` of a value store away.
@@ -408,9 +429,8 @@ impl TaskState {
     }
 
     /// Looks up what stands behind the prefix in `self.key`.
-    fn look_up(&mut self, keys: &Column, below: Below, into: &mut Column) -> Result<()> {
-        into.clear();
-        self.find(keys, below);
+    fn look_up(&mut self, keys: &Column, some: Range<usize>, below: Below, into: &mut Column) -> Result<()> {
+        self.find(keys, some, below);
         let lookup = &self.lookup;
         let mut applied = Vec::new();
         if !lookup.misses.is_empty() {
@@ -485,25 +505,26 @@ impl TaskState {
     }
 
     /// Fills `self.lookup`.
-    fn find(&mut self, keys: &Column, below: Below) {
+    fn find(&mut self, keys: &Column, some: Range<usize>, below: Below) {
         let lookup = &mut self.lookup;
         lookup.clear();
-        for key in keys.iter().flatten() {
+        for key in keys.some(some.clone()).flatten() {
             lookup.keys.extend_from_slice(&self.key);
             lookup.keys.extend_from_slice(key);
             lookup.ends.push(lookup.keys.len());
         }
+        lookup.find_in(&self.overlay);
         if below == Below::Cache {
-            self.cache.fetch((0..lookup.ends.len()).map(|at| lookup.key(at)));
+            self.cache.fetch(lookup.unknown());
         }
         let mut at = 0;
-        for key in keys.iter() {
+        for key in keys.some(some) {
             if key.is_none() {
                 lookup.found.push(Where::Nowhere);
                 continue;
             }
             let key = lookup.key(at);
-            let found = match (self.overlay.find_entry(key), below) {
+            let found = match (lookup.slots[at], below) {
                 (Some(slot), _) => Where::Overlay(slot),
                 (None, Below::Nothing) => Where::Nowhere,
                 (None, Below::RocksDb) => Where::RocksDb,

@@ -74,9 +74,7 @@ struct Keyed {
     /// The value stores, and for each its values, one a key.
     stores: Vec<StoreId>,
     values: Vec<Column>,
-    /// Some of the keys, and what was found for them; for each store how many are asked for at once.
-    some: Column,
-    found: Column,
+    /// For each store how many values are asked for at once.
     portions: Vec<Portion>,
 }
 
@@ -227,8 +225,6 @@ impl Keyed {
             values: vec![Column::default(); stores.len()],
             portions: vec![Portion::new(); stores.len()],
             stores,
-            some: Column::default(),
-            found: Column::default(),
         }
     }
 
@@ -236,22 +232,15 @@ impl Keyed {
         self.values.iter_mut().for_each(Column::clear);
     }
 
-    /// Looks up what a store has for the keys. `false`: more than `most` bytes.
+    /// Looks up what a store has for the keys, into a column that is empty. `false`: more than `most` bytes.
     fn look_up(&mut self, store: usize, state: &mut TaskState, most: usize) -> Result<bool> {
         let (id, values, portion) = (self.stores[store], &mut self.values[store], &mut self.portions[store]);
-        if self.keys.len() <= portion.next(most) {
-            state.values(id, &self.keys, values)?;
-            portion.learn(values);
-            return Ok(values.bytes.len() <= most);
-        }
-        let mut keys = self.keys.iter().peekable();
-        while keys.peek().is_some() {
-            let count = portion.next(most - values.bytes.len());
-            self.some.clear();
-            keys.by_ref().take(count).for_each(|key| self.some.push(key));
-            state.values(id, &self.some, &mut self.found)?;
-            portion.learn(&self.found);
-            values.append(&self.found);
+        while values.len() < self.keys.len() {
+            let from = values.len();
+            let to = self.keys.len().min(from + portion.next(most - values.bytes.len()));
+            let before = values.bytes.len();
+            state.values_of(id, &self.keys, from..to, values)?;
+            portion.learn(to - from, values.bytes.len() - before);
             if values.bytes.len() > most {
                 return Ok(false);
             }

@@ -58,7 +58,7 @@ pub(in crate::plugin) fn apply(given: &Changes, keys: &Column, stores: &[Declare
         let user_key = user_keys.next(&given.user_key);
         let value = values.next(&given.value).unwrap_or_default();
         match (given.kind[at], user_key) {
-            (PUT, None) => state.put(store.id, key, value),
+            (PUT, None) => state.put_looked_up(store.id, given.key[at] as usize, key, value),
             (PUT, Some(user_key)) => state.put_entry(store.id, key, user_key, value),
             (DELETE, None) => state.delete(store.id, key),
             (DELETE, Some(user_key)) => state.delete_entry(store.id, key, user_key),

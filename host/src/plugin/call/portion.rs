@@ -1,7 +1,6 @@
 //! How much of the state is asked for at once, when the sizes of values are known only once they are there.
 
 use crate::plugin::limits::VALUE_BYTES;
-use crate::record::Column;
 
 /// Fewer at once would cost a look-up each.
 const LEAST: usize = 16;
@@ -27,9 +26,10 @@ impl Portion {
         (room / self.bytes_each.max(1)).clamp(LEAST, MOST)
     }
 
-    pub(super) fn learn(&mut self, found: &Column) {
-        if !found.is_empty() {
-            self.bytes_each = found.bytes.len() / found.len();
+    /// So many values that came take so many bytes.
+    pub(super) fn learn(&mut self, values: usize, bytes: usize) {
+        if let Some(bytes_each) = bytes.checked_div(values) {
+            self.bytes_each = bytes_each;
         }
     }
 }

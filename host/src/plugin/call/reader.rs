@@ -64,7 +64,7 @@ impl StateReader {
             part.clear();
             (from..to).for_each(|at| part.push(asked.get(at)));
             self.read(|state| state.entries(id, key, &part, &mut values))?;
-            portion.learn(&values);
+            portion.learn(values.len(), values.bytes.len());
             found.append(&values);
             self.fits(found.bytes.len() <= self.most)?;
             from = to;
