@@ -39,6 +39,7 @@
 //! a document that is JSON from its first byte to its last.
 
 mod pointer;
+mod cursor;
 mod reader;
 mod lazy;
 mod compact;

@@ -60,12 +60,16 @@ impl Found {
 
 impl Number {
     pub(super) fn read(text: &str) -> Result<Self, Refusal> {
-        let beyond = || dead_letter(format!("the number {text} is beyond 64 bits"));
-        if text.contains(['.', 'e', 'E']) {
-            let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-            return number.map(Self::Float).ok_or_else(beyond);
+        // Most numbers are whole: those are not looked through for a point.
+        if let Ok(number) = text.parse() {
+            return Ok(Self::Whole(number));
         }
-        text.parse().map(Self::Whole).map_err(|_| beyond())
+        let beyond = || dead_letter(format!("the number {text} is beyond 64 bits"));
+        if !text.contains(['.', 'e', 'E']) {
+            return Err(beyond());
+        }
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        number.map(Self::Float).ok_or_else(beyond)
     }
 
     pub(super) fn float(self) -> f64 {
