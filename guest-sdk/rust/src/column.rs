@@ -91,11 +91,13 @@ impl Column {
     #[must_use]
     #[inline]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
-        if !self.absent.is_empty() && self.absent.binary_search(&(index as u32)).is_ok() {
-            return None;
-        }
         let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        Some(&self.bytes[start..self.ends[index] as usize])
+        let entry = &self.bytes[start..self.ends[index] as usize];
+        // Only an entry without bytes can be absent: the others are not looked for.
+        match entry.is_empty() && self.absent.binary_search(&(index as u32)).is_ok() {
+            true => None,
+            false => Some(entry),
+        }
     }
 
     /// The entries in order.

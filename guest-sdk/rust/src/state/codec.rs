@@ -111,6 +111,10 @@ pub(crate) fn write<T, C: Codec<T>>(store: &str, value: &T, into: &mut Vec<u8>) 
     let start = into.len();
     C::write(value, into).map_err(|why| {
         into.truncate(start);
-        fail(format!("a value cannot be written to store `{store}`: {why}"))
+        unwritable(store, &why)
     })
+}
+
+pub(crate) fn unwritable(store: &str, why: &str) -> Refusal {
+    fail(format!("a value cannot be written to store `{store}`: {why}"))
 }

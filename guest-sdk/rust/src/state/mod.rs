@@ -5,6 +5,7 @@
 //! and firings before, wherever the batch was cut, and none of one that was refused.
 
 pub(crate) mod codec;
+pub(crate) mod wire;
 mod schema;
 mod stores;
 mod value;

@@ -315,7 +315,11 @@ impl Changes {
         key: u32,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        write(&mut self.value.bytes)?;
+        let start = self.value.bytes.len();
+        if let Err(error) = write(&mut self.value.bytes) {
+            self.value.bytes.truncate(start);
+            return Err(error);
+        }
         self.value.ends.push(self.value.bytes.len() as u32);
         self.store.push(store);
         self.kind.push(batches::ChangeKind::Put as u8);

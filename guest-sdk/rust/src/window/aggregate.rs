@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::state::{Codec, Postcard};
 use crate::{Refusal, dead_letter};
 
 /// Makes something of records without keeping them. Several at once are a tuple of them: `(Count, Max<u64>)`.
@@ -38,6 +39,23 @@ pub trait Aggregate: 'static {
 
     /// What the state amounts to.
     fn output(&self, state: &Self::State) -> Self::Output;
+
+    /// Takes a state from the front of the bytes, into one whose room may be used. `None`: it is read in postcard's own
+    /// way, which also says what is wrong. Whoever reads faster reads the same bytes.
+    #[doc(hidden)]
+    fn read_state(&self, from: &mut &[u8], into: &mut Self::State) -> Option<()> {
+        (*into, *from) = postcard::take_from_bytes(from).ok()?;
+        Some(())
+    }
+
+    /// Adds the bytes of a state, as postcard writes them.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    #[doc(hidden)]
+    fn write_state(&self, state: &Self::State, into: &mut Vec<u8>) -> Result<(), String> {
+        <Postcard as Codec<Self::State>>::write(state, into)
+    }
 }
 
 /// What is kept of a record as it is.

@@ -36,16 +36,21 @@ impl<A: Aggregate> WindowResult<'_, A> {
     }
 }
 
-/// Takes back what was done to a key.
+/// Takes back what was done to a window of a key.
 pub(super) enum Step<A: Aggregate> {
-    Counted { arrivals: u64 },
-    Timer { timer: Option<i64> },
     Created { at: usize },
     Added { at: usize, undo: A::Undo },
     Bounds { at: usize, bounds: Box<Bounds> },
     Shown { at: usize, shown: Vec<Shown<A::State>> },
     Removed { at: usize, pane: Box<Pane<A::State>> },
     Merged { panes: Vec<Pane<A::State>> },
+}
+
+/// What is kept of a key beside its windows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    arrivals: u64,
+    timer: Option<i64>,
 }
 
 /// What changes of a window beside its state.
@@ -57,7 +62,7 @@ pub(super) struct Bounds {
     times: Option<Times>,
 }
 
-/// The windows of a key while a record or a timer is at work on them. Whatever it does is noted in `steps`.
+/// The windows of a key while a record or a timer is at work on them. Whatever it does to them is noted in `steps`.
 pub(super) struct Turn<'a, A: Aggregate> {
     pub(super) aggregate: &'a A,
     pub(super) windows: &'a Windows,
@@ -91,9 +96,6 @@ impl<A: Aggregate> Turn<'_, A> {
             counts
         };
         if counts {
-            self.steps.push(Step::Counted {
-                arrivals: self.of.arrivals,
-            });
             self.of.arrivals = arrival;
         }
         Ok(counts)
@@ -116,14 +118,7 @@ impl<A: Aggregate> Turn<'_, A> {
 
     fn insert(&mut self, at: usize, start: i64, end: i64) {
         self.steps.push(Step::Created { at });
-        let pane = Pane {
-            start,
-            end,
-            mark: None,
-            times: None,
-            state: self.aggregate.empty(),
-            shown: Vec::new(),
-        };
+        let pane = Pane::new(start, end, self.aggregate.empty());
         self.of.panes.insert(at, pane);
     }
 
@@ -246,9 +241,8 @@ impl<A: Aggregate> Turn<'_, A> {
     /// Without windows nothing is kept of a key: it begins anew, as it would in the next call.
     #[inline]
     pub(super) fn forget_if_empty(&mut self) {
-        if self.of.panes.is_empty() && self.of.arrivals > 0 {
-            let arrivals = std::mem::take(&mut self.of.arrivals);
-            self.steps.push(Step::Counted { arrivals });
+        if self.of.panes.is_empty() {
+            self.of.arrivals = 0;
         }
     }
 
@@ -313,6 +307,19 @@ impl<A: Aggregate> Turn<'_, A> {
     }
 }
 
+impl Before {
+    pub(super) fn of<S>(of: &OfKey<S>) -> Self {
+        Self {
+            arrivals: of.arrivals,
+            timer: of.timer,
+        }
+    }
+
+    pub(super) fn give_back<S>(self, of: &mut OfKey<S>) {
+        (of.arrivals, of.timer) = (self.arrivals, self.timer);
+    }
+}
+
 impl Bounds {
     fn of<S>(pane: &Pane<S>) -> Self {
         let Pane {
@@ -339,8 +346,6 @@ impl<A: Aggregate> Step<A> {
     /// Steps are taken back from the last one to the first: their places are those of that moment.
     pub(super) fn take_back(self, aggregate: &A, of: &mut OfKey<A::State>) {
         match self {
-            Self::Counted { arrivals } => of.arrivals = arrivals,
-            Self::Timer { timer } => of.timer = timer,
             Self::Created { at } => drop(of.panes.remove(at)),
             Self::Added { at, undo } => aggregate.undo(&mut of.panes[at].state, undo),
             Self::Bounds { at, bounds } => bounds.give_back(&mut of.panes[at]),

@@ -3,7 +3,7 @@
 use super::aggregate::Aggregate;
 use super::held::{Held, OfKey};
 use super::spec::Windows;
-use super::turn::{Step, Turn, WindowResult};
+use super::turn::{Before, Step, Turn, WindowResult};
 use crate::bindings::sandbar::plugin::types::StoreKind;
 use crate::state::{Changes, Kept, Postcard, Timed};
 use crate::{Codec, Column, Event, Failure, Fired, Keyed, Refusal, Store, Timer, fail};
@@ -22,6 +22,7 @@ pub struct Windowed<A: Aggregate> {
 struct Undo<A: Aggregate> {
     turn: Option<u32>,
     key: u32,
+    before: Before,
     steps: Vec<Step<A>>,
 }
 
@@ -104,15 +105,17 @@ impl<A: Aggregate> Windowed<A> {
         let windows = self.windows.as_ref();
         let windows = windows.ok_or_else(|| fail(format!("the windows `{}` were not opened", self.held.name())))?;
         let key = of.key_index()?;
+        let held = self.held.of(key, &self.aggregate)?;
+        let before = Before::of(held);
         if self.undo.turn != Some(of.turn()) {
             self.undo.steps.clear();
-            (self.undo.turn, self.undo.key) = (Some(of.turn()), key);
+            (self.undo.turn, self.undo.key, self.undo.before) = (Some(of.turn()), key, before);
         }
-        let before = self.undo.steps.len();
+        let kept = self.undo.steps.len();
         let mut turn = Turn {
             aggregate: &self.aggregate,
             windows,
-            of: self.held.of(key)?,
+            of: held,
             steps: &mut self.undo.steps,
             now,
         };
@@ -120,18 +123,17 @@ impl<A: Aggregate> Windowed<A> {
             Ok(answer) => answer,
             Err(refusal) => {
                 // Also if the plugin goes on as if nothing had happened.
-                turn.take_back(before);
+                turn.take_back(kept);
+                before.give_back(turn.of);
                 return Err(refusal);
             }
         };
-        if turn.steps.len() > before || turn.of.timer.is_none() {
+        if turn.steps.len() > kept || turn.of.timer.is_none() {
             turn.forget_if_empty();
             if let Some(next) = turn.next()
                 && turn.of.timer.is_none_or(|timer| timer > next)
             {
-                let timer = turn.of.timer.replace(next);
-                turn.steps.push(Step::Timer { timer });
-                if let Some(later) = timer {
+                if let Some(later) = turn.of.timer.replace(next) {
                     self.timer.clear(of, later)?;
                 }
                 self.timer.set(of, next)?;
@@ -170,11 +172,12 @@ impl<A: Aggregate> Kept for Windowed<A> {
         {
             let steps = self.undo.steps.drain(..).rev();
             steps.for_each(|step| step.take_back(&self.aggregate, of));
+            self.undo.before.give_back(of);
         }
     }
 
     fn finish(&mut self, into: &mut Changes) -> Result<(), Failure> {
-        self.held.finish(into)
+        self.held.finish(&self.aggregate, into)
     }
 }
 
@@ -188,6 +191,7 @@ impl<A: Aggregate + Default> Default for Windowed<A> {
             undo: Undo {
                 turn: None,
                 key: 0,
+                before: Before::default(),
                 steps: Vec::new(),
             },
         }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::distinct::{Distinct, Forget};
 use super::found::{Found, Number, What, float};
 use super::quantile::Sketch;
+use crate::state::{Codec, Postcard, wire};
 use crate::window::Aggregate;
 use crate::{Refusal, dead_letter, fail};
 
@@ -73,8 +74,9 @@ pub(super) enum Best {
 }
 
 /// Takes back what a value that was added did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum Back {
+    #[default]
     Nothing,
     One,
     Total(Option<Total>),
@@ -124,6 +126,47 @@ impl Makes {
         }
     }
 }
+
+impl Kept {
+    /// As postcard reads it: counts and sums, which most windows keep, by hand, and over a count or a sum.
+    #[inline]
+    fn read(&mut self, from: &mut &[u8]) -> Option<()> {
+        let (tag, rest) = from.split_first()?;
+        match (*tag, &mut *self) {
+            (COUNT, Self::Count(count)) => {
+                *from = rest;
+                *count = wire::read_u64(from)?;
+            }
+            (SUM, Self::Sum(total)) => {
+                *from = rest;
+                *total = wire::read_option(from, Total::read)?;
+            }
+            _ => (*self, *from) = postcard::take_from_bytes(from).ok()?,
+        }
+        Some(())
+    }
+
+    /// As postcard writes it.
+    #[inline]
+    fn write(&self, into: &mut Vec<u8>) -> Result<(), String> {
+        match self {
+            Self::Count(count) => {
+                into.push(COUNT);
+                wire::write_u64(*count, into);
+            }
+            Self::Sum(total) => {
+                into.push(SUM);
+                wire::write_option(*total, into, Total::write);
+            }
+            _ => return Postcard::write(self, into),
+        }
+        Ok(())
+    }
+}
+
+/// What the bytes of a count, and those of a sum, begin with: their places in [`Kept`].
+const COUNT: u8 = 0;
+const SUM: u8 = 1;
 
 fn other_aggregates() -> Refusal {
     fail("the windows in the state have other aggregates than the configuration: give the operator a new state")
@@ -283,11 +326,11 @@ impl Tally {
         Ok(())
     }
 
-    fn write(&self, kept: &Kept, into: &mut String) -> Result<(), Refusal> {
+    fn show(&self, kept: &Kept, into: &mut String) -> Result<(), Refusal> {
         match (self.makes, kept) {
             (Makes::Count, Kept::Count(count)) => into.push_str(&count.to_string()),
             (Makes::Distinct, Kept::Distinct(distinct)) => into.push_str(&distinct.count().to_string()),
-            (Makes::Sum, Kept::Sum(Some(total))) => total.write(into)?,
+            (Makes::Sum, Kept::Sum(Some(total))) => total.show(into)?,
             (
                 Makes::Avg,
                 Kept::Avg {
@@ -330,6 +373,26 @@ fn finite(number: f64) -> Result<f64, Refusal> {
 }
 
 impl Total {
+    #[inline]
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            whole: wire::read_i64(from)?,
+            float: wire::read_option(from, |from| {
+                let (bytes, rest) = from.split_first_chunk()?;
+                *from = rest;
+                Some(f64::from_le_bytes(*bytes))
+            })?,
+        })
+    }
+
+    #[inline]
+    fn write(self, into: &mut Vec<u8>) {
+        wire::write_i64(self.whole, into);
+        wire::write_option(self.float, into, |float, into| {
+            into.extend_from_slice(&float.to_le_bytes())
+        });
+    }
+
     fn plus(total: Option<Self>, number: Number) -> Result<Self, Refusal> {
         let Self { whole, float } = total.unwrap_or(Self { whole: 0, float: None });
         Ok(match number {
@@ -346,7 +409,7 @@ impl Total {
         })
     }
 
-    fn write(self, into: &mut String) -> Result<(), Refusal> {
+    fn show(self, into: &mut String) -> Result<(), Refusal> {
         match self.float {
             None => into.push_str(&self.whole.to_string()),
             Some(floats) => into.push_str(&float(finite(self.whole as f64 + floats)?)),
@@ -382,16 +445,31 @@ impl Aggregate for Tallies {
     type Undo = Taking;
     type Output = Result<String, Refusal>;
 
+    fn read_state(&self, from: &mut &[u8], into: &mut Tallied) -> Option<()> {
+        let count = usize::try_from(wire::read_u64(from)?).ok()?;
+        let Tallied(all) = into;
+        all.truncate(count);
+        if count != all.len() {
+            return None;
+        }
+        all.iter_mut().try_for_each(|kept| kept.read(from))
+    }
+
+    fn write_state(&self, state: &Tallied, into: &mut Vec<u8>) -> Result<(), String> {
+        wire::write_u64(state.0.len() as u64, into);
+        state.0.iter().try_for_each(|kept| kept.write(into))
+    }
+
     fn empty(&self) -> Tallied {
         Tallied(self.all.iter().map(|tally| tally.makes.empty()).collect())
     }
 
     fn add(&self, state: &mut Tallied, taken: &Taken, arrival: u64) -> Result<Taking, Refusal> {
         self.check(state)?;
-        let mut undo = Taking(Vec::with_capacity(self.all.len()));
-        for (tally, kept) in self.all.iter().zip(&mut state.0) {
+        let mut undo = Taking::of(self.all.len());
+        for (at, (tally, kept)) in self.all.iter().zip(&mut state.0).enumerate() {
             match tally.add(kept, taken, arrival) {
-                Ok(back) => undo.0.push(back),
+                Ok(back) => undo.all()[at] = back,
                 Err(refusal) => {
                     self.undo(state, undo);
                     return Err(refusal);
@@ -401,9 +479,9 @@ impl Aggregate for Tallies {
         Ok(undo)
     }
 
-    fn undo(&self, state: &mut Tallied, undo: Taking) {
-        let pairs = undo.0.into_iter().zip(&mut state.0);
-        pairs.for_each(|(back, kept)| back.take(kept));
+    fn undo(&self, state: &mut Tallied, mut undo: Taking) {
+        let pairs = undo.all().iter_mut().zip(&mut state.0);
+        pairs.for_each(|(back, kept)| std::mem::take(back).take(kept));
     }
 
     fn merge(&self, state: &mut Tallied, other: Tallied) -> Result<(), Refusal> {
@@ -423,7 +501,7 @@ impl Aggregate for Tallies {
             }
             members.push_str(&tally.name);
             members.push(':');
-            tally.write(kept, &mut members)?;
+            tally.show(kept, &mut members)?;
         }
         Ok(members)
     }
@@ -445,6 +523,29 @@ impl Tallies {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tallied(Vec<Kept>);
 
-/// Takes a record back, an entry an aggregate.
+/// Takes a record back, an entry an aggregate; two are had without memory of their own.
 #[derive(Debug)]
-pub struct Taking(Vec<Back>);
+pub struct Taking {
+    two: [Back; 2],
+    more: Vec<Back>,
+}
+
+impl Taking {
+    fn of(aggregates: usize) -> Self {
+        let mut taking = Self {
+            two: [Back::Nothing, Back::Nothing],
+            more: Vec::new(),
+        };
+        if aggregates > taking.two.len() {
+            taking.more.resize_with(aggregates, Back::default);
+        }
+        taking
+    }
+
+    fn all(&mut self) -> &mut [Back] {
+        match self.more.is_empty() {
+            true => &mut self.two,
+            false => &mut self.more,
+        }
+    }
+}

@@ -48,7 +48,23 @@ fn of(config: &str, values: &[&str]) -> Result<String, Refusal> {
         <crate::Postcard as crate::Codec<_>>::write(&half, &mut bytes).unwrap();
         bytes
     };
+    let mut written = Vec::new();
+    tallies.write_state(&half, &mut written).unwrap();
+    assert_eq!(written, bytes);
     let read = <crate::Postcard as crate::Codec<<Tallies as Aggregate>::State>>::read(&bytes).unwrap();
+    // Over a state of nothing, and over one of other values.
+    for mut room in [tallies.empty(), whole.clone()] {
+        let mut left = &bytes[..];
+        assert_eq!(tallies.read_state(&mut left, &mut room), Some(()));
+        assert_eq!((format!("{room:?}"), left), (format!("{half:?}"), &[][..]));
+        for end in 0..bytes.len() {
+            assert_eq!(
+                tallies.read_state(&mut &bytes[..end], &mut whole.clone()),
+                None,
+                "{end}"
+            );
+        }
+    }
     assert_eq!(tallies.output(&read), tallies.output(&whole));
     tallies.output(&whole)
 }
