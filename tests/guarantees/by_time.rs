@@ -225,7 +225,18 @@ impl TimedTopics {
     /// How many timers are set in the state that was committed last; `None`: it is not there yet.
     pub fn timers(&self) -> Option<u64> {
         let path = self.file.write("0").display().to_string();
-        let ended = process::run(&["state", "count", &path, "op", "timers:event-time", "-o", "json"]);
+        // Not what is in the folder of a member: it may have stopped before it had all tasks back.
+        let count = [
+            "state",
+            "count",
+            &path,
+            "op",
+            "timers:event-time",
+            "--stored",
+            "-o",
+            "json",
+        ];
+        let ended = process::run(&count);
         let counts: Value = (ended.code == Some(0)).then(|| serde_json::from_str(ended.text.trim()).expect("JSON"))?;
         let entries = counts.as_array()?.iter().map(|count| count["entries"].as_u64());
         entries.sum()
