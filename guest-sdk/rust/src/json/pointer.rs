@@ -50,7 +50,7 @@ impl Pointer {
     /// The document, also far from the value, is not JSON, or it is nested deeper than 128 levels.
     pub fn find<'a>(&self, document: &'a [u8]) -> Result<Option<LazyValue<'a>>, Invalid> {
         let found = Reader::new(document).find(&self.0)?;
-        Ok(found.map(|(start, text)| LazyValue::of(document, start, text)))
+        Ok(found.map(|place| LazyValue::of(document, place)))
     }
 }
 

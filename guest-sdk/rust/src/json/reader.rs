@@ -46,17 +46,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value at the end of the steps: where it begins, and its text.
-    pub(super) fn find(mut self, steps: &[Step]) -> Result<Option<(usize, &'a str)>, Invalid> {
+    /// The place of the value at the end of the steps. The document is UTF-8, and the place cuts no character in two.
+    pub(super) fn find(mut self, steps: &[Step]) -> Result<Option<Range<usize>>, Invalid> {
         let done = self.whole(steps);
         let Cursor { document, at, .. } = self.here;
         done.map_err(|flaw| invalid(document, at, flaw))?;
         if !self.here.is_ascii() {
             std::str::from_utf8(document).map_err(|error| Invalid(format!("not JSON: {error}")))?;
         }
-        // A value starts and ends with an ASCII byte, so this cannot cut a character in two.
-        let text = |place: Range<usize>| Some((place.start, std::str::from_utf8(&document[place]).ok()?));
-        Ok(self.found.and_then(text))
+        Ok(self.found)
     }
 
     fn whole(&mut self, steps: &[Step]) -> Result<(), Flaw> {
@@ -79,7 +77,11 @@ impl<'a> Reader<'a> {
         let start = here.at;
         match here.peek() {
             b'"' => drop(here.string()?),
-            b'-' | b'0'..=b'9' => here.number()?,
+            b'0'..=b'9' => here.number()?,
+            b'-' => {
+                here.at += 1;
+                here.number()?;
+            }
             bracket @ (b'{' | b'[') => {
                 self.here = *here;
                 let done = match bracket {
@@ -175,13 +177,22 @@ fn open(here: &mut Cursor<'_>, level: usize) -> Result<(), Flaw> {
     Ok(())
 }
 
-#[inline]
+#[inline(always)]
 fn is_named(document: &[u8], (start, end, has_escapes): (usize, usize, bool), wanted: &str) -> bool {
-    let quoted = &document[start..end];
     if has_escapes {
-        return serde_json::from_slice::<String>(quoted).is_ok_and(|name| name == wanted);
+        return is_named_by_escapes(document.get(start..end), wanted);
     }
-    quoted.len() == wanted.len() + 2 && &quoted[1..quoted.len() - 1] == wanted.as_bytes()
+    end - start == wanted.len() + 2
+        && document
+            .get(start + 1..end - 1)
+            .is_some_and(|name| name == wanted.as_bytes())
+}
+
+#[cold]
+#[inline(never)]
+fn is_named_by_escapes(quoted: Option<&[u8]>, wanted: &str) -> bool {
+    let name = quoted.and_then(|quoted| serde_json::from_slice::<String>(quoted).ok());
+    name.is_some_and(|name| name == wanted)
 }
 
 /// Where the name of a part, with its quotes, and its value stand; an entry has no name.
@@ -196,13 +207,13 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Before the first part of the object or array that the text is, from its first bracket to its last.
-    pub(super) fn of(text: &'a str) -> Self {
-        let mut reader = Reader::new(text.as_bytes());
+    /// Before the first part of the object or array that the bytes are, from its first bracket to its last.
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        let mut reader = Reader::new(bytes);
         reader.here.at = 1;
         Self {
             reader,
-            is_object: text.starts_with('{'),
+            is_object: bytes.first() == Some(&b'{'),
             is_first: true,
         }
     }

@@ -283,7 +283,12 @@ fn start(time: i64, every: i64, offset: i64) -> Option<i64> {
 #[inline]
 fn hopping(time: i64, size: i64, every: i64, offset: i64) -> Option<Row> {
     let last = start(time, every, offset)?;
-    let before = (size - 1 - (time - last)) / every;
+    // Of tumbling windows there is one, which a division need not tell.
+    let before = if every == size {
+        0
+    } else {
+        (size - 1 - (time - last)) / every
+    };
     let first = last.checked_sub(before * every)?;
     last.checked_add(size)?;
     Some(Row {

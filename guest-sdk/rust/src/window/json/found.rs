@@ -33,10 +33,9 @@ pub(super) enum Number {
 impl Found {
     /// Reads what stands there; `None`: it does not count. `wants_text` says whether more than numbers is asked for.
     pub(super) fn read(raw: LazyValue<'_>, wants_text: bool) -> Result<Option<Self>, Refusal> {
-        let text = raw.text();
-        let what = match text.as_bytes() {
+        let what = match raw.bytes() {
             b"null" => return Ok(None),
-            [b'-' | b'0'..=b'9', ..] => What::Number(Number::read(text)?),
+            [b'-' | b'0'..=b'9', ..] => What::Number(Number::read(raw)?),
             [b'"', ..] if wants_text => {
                 let text = raw
                     .to()
@@ -46,7 +45,7 @@ impl Found {
             [b'"', ..] => What::Text(String::new()),
             _ => What::Other,
         };
-        let json = if wants_text { compact(text) } else { String::new() };
+        let json = if wants_text { compact(raw.text()) } else { String::new() };
         Ok(Some(Self { what, json }))
     }
 
@@ -59,8 +58,12 @@ impl Found {
 }
 
 impl Number {
-    pub(super) fn read(text: &str) -> Result<Self, Refusal> {
-        // Most numbers are whole: those are not looked through for a point.
+    pub(super) fn read(raw: LazyValue<'_>) -> Result<Self, Refusal> {
+        if let Some(whole) = raw.short_whole() {
+            return Ok(Self::Whole(whole as i64));
+        }
+        let text = raw.text();
+        // A whole number is not looked through for a point.
         if let Ok(number) = text.parse() {
             return Ok(Self::Whole(number));
         }

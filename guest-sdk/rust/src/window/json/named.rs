@@ -56,13 +56,13 @@ impl Aggregates {
         let (makes, pointer) = aggregate.read()?;
         let of = pointer.map(|pointer| self.want(pointer, makes)).transpose()?;
         let name = serde_json::to_string(name).map_err(|error| error.to_string())?;
-        if self.tallies.iter().any(|tally| tally.name == name) {
+        if self.tallies.iter().any(|tally| tally.name() == name) {
             return Err(format!("two aggregates are called {name}"));
         }
         if ["\"start\"", "\"end\""].contains(&&name[..]) {
             return Err(format!("an aggregate is called {name}, as a field of the output is"));
         }
-        self.tallies.push(Tally { name, makes, of });
+        self.tallies.push(Tally::new(name, makes, of));
         Ok(())
     }
 

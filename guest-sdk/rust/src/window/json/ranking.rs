@@ -116,10 +116,9 @@ impl Column {
     }
 
     fn read(&self, raw: LazyValue<'_>) -> Result<Option<SortKey>, Refusal> {
-        let text = raw.text();
-        let value = match text.as_bytes() {
+        let value = match raw.bytes() {
             b"null" => return Ok(None),
-            [b'-' | b'0'..=b'9', ..] => Comparable::Number(Number::read(text)?),
+            [b'-' | b'0'..=b'9', ..] => Comparable::Number(Number::read(raw)?),
             [b'"', ..] => {
                 let text = raw.to();
                 Comparable::Text(text.map_err(|_| dead_letter("a text has an escape that is no character"))?)

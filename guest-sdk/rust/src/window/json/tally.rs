@@ -1,5 +1,7 @@
 //! The aggregates, and what each of them keeps.
 
+use std::mem::{Discriminant, discriminant};
+
 use serde::{Deserialize, Serialize};
 
 use super::distinct::{Distinct, Forget};
@@ -26,10 +28,12 @@ pub struct Taken {
 #[derive(Debug)]
 pub(super) struct Tally {
     /// As JSON writes it.
-    pub(super) name: String,
-    pub(super) makes: Makes,
+    name: String,
+    makes: Makes,
+    /// What is kept for it.
+    keeps: Discriminant<Kept>,
     /// Its pointer's place in what was taken, and the pointer as it is written; nothing if it counts all records.
-    pub(super) of: Option<(usize, String)>,
+    of: Option<(usize, String)>,
 }
 
 /// What is made of the values.
@@ -94,21 +98,6 @@ impl Makes {
         !matches!(self, Self::Count | Self::Sum | Self::Avg | Self::Quantile(_))
     }
 
-    /// Whether this is what is kept for it.
-    fn keeps(self, kept: &Kept) -> bool {
-        matches!(
-            (self, kept),
-            (Self::Count, Kept::Count(_))
-                | (Self::Sum, Kept::Sum(_))
-                | (Self::Avg, Kept::Avg { .. })
-                | (Self::Min | Self::Max, Kept::Best(_))
-                | (Self::First | Self::Last, Kept::One(_))
-                | (Self::Collect, Kept::All(_))
-                | (Self::Distinct, Kept::Distinct(_))
-                | (Self::Quantile(_), Kept::Quantile(_))
-        )
-    }
-
     fn empty(self) -> Kept {
         match self {
             Self::Count => Kept::Count(0),
@@ -168,11 +157,28 @@ impl Kept {
 const COUNT: u8 = 0;
 const SUM: u8 = 1;
 
+/// Two or three aggregates take so many bytes.
+const MEMBERS_USUAL: usize = 64;
+
 fn other_aggregates() -> Refusal {
     fail("the windows in the state have other aggregates than the configuration: give the operator a new state")
 }
 
 impl Tally {
+    /// `of` is as in the field of this name.
+    pub(super) fn new(name: String, makes: Makes, of: Option<(usize, String)>) -> Self {
+        Self {
+            name,
+            makes,
+            keeps: discriminant(&makes.empty()),
+            of,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn add(&self, kept: &mut Kept, taken: &Taken, arrival: u64) -> Result<Back, Refusal> {
         let Some((of, _)) = &self.of else {
             return match kept {
@@ -494,7 +500,7 @@ impl Aggregate for Tallies {
 
     fn output(&self, state: &Tallied) -> Result<String, Refusal> {
         self.check(state)?;
-        let mut members = String::new();
+        let mut members = String::with_capacity(MEMBERS_USUAL);
         for (tally, kept) in self.all.iter().zip(&state.0) {
             if !members.is_empty() {
                 members.push(',');
@@ -511,7 +517,7 @@ impl Tallies {
     /// A window may be older than the configuration.
     #[inline]
     fn check(&self, state: &Tallied) -> Result<(), Refusal> {
-        let fits = |(tally, kept): (&Tally, &Kept)| tally.makes.keeps(kept);
+        let fits = |(tally, kept): (&Tally, &Kept)| tally.keeps == discriminant(kept);
         match state.0.len() == self.all.len() && self.all.iter().zip(&state.0).all(fits) {
             true => Ok(()),
             false => Err(other_aggregates()),
