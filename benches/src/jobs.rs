@@ -16,6 +16,8 @@ pub(crate) struct Job {
     pub(crate) goals: &'static [Goal],
     /// `state.memory`.
     pub(crate) memory: &'static str,
+    /// Whether its pipeline is set up for throughput: see [`pipeline`].
+    pub(crate) is_tuned: bool,
     /// Whether one round is enough: it takes minutes.
     pub(crate) is_long: bool,
 }
@@ -37,7 +39,7 @@ pub(crate) enum Goal {
 const USERS: usize = crate::workload::USERS;
 
 /// All of them.
-pub(crate) const JOBS: [Job; 7] = [
+pub(crate) const JOBS: [Job; 8] = [
     job("pass-through", "pass-through", &["none"], PLAIN),
     job("filter", "filter", &["none"], PLAIN),
     job(
@@ -47,18 +49,18 @@ pub(crate) const JOBS: [Job; 7] = [
         &[Goal::OfFirst(1.1)],
     ),
     job("count", COUNT, &["exactly-once"], &[Goal::CpuSeconds(1.35)]),
-    job(
-        "windows",
-        "window",
-        &["exactly-once"],
-        &[Goal::OfLoop(2.4), Goal::Rss(150.0)],
-    ),
+    job("windows", "window", &["exactly-once"], WINDOWS),
+    Job {
+        is_tuned: true,
+        ..job("windows-tuned", "window", &["exactly-once"], WINDOWS)
+    },
     large("count-1m", 1_000_000, "64MiB"),
     // Ten million entries of some 30 bytes, and RocksDB's blocks and memtables beside them.
     large("count-10m", 10_000_000, "1GiB"),
 ];
 
 const PLAIN: &[Goal] = &[Goal::OfLoop(1.33), Goal::Rss(150.0)];
+const WINDOWS: &[Goal] = &[Goal::OfLoop(2.4), Goal::Rss(150.0)];
 const COUNT: &str = "count-by-key";
 
 const fn job(
@@ -74,6 +76,7 @@ const fn job(
         deliveries,
         goals,
         memory: "64MiB",
+        is_tuned: false,
         is_long: false,
     }
 }
@@ -86,6 +89,7 @@ const fn large(name: &'static str, keys: usize, memory: &'static str) -> Job {
         deliveries: &["exactly-once"],
         goals: &[Goal::OfCount(3.0)],
         memory,
+        is_tuned: false,
         is_long: true,
     }
 }
@@ -97,17 +101,24 @@ pub(crate) struct Between<'a> {
     pub(crate) to: &'a str,
     /// `state.memory`.
     pub(crate) memory: &'a str,
+    pub(crate) is_tuned: bool,
 }
 
 /// Writes a pipeline of one worker that commits each second; its compiled plugins are kept in `folder`. `source` is
-/// what its source has besides.
+/// what its source has besides. A tuned one has larger calls, so that more of a call's records share a key, and shorter
+/// queues, which stay in the processor's cache; any other has the defaults.
 pub(crate) fn pipeline(folder: &Path, between: &Between<'_>, plugin: &str, delivery: &str, source: &str) -> String {
     let Between {
         brokers,
         from,
         to,
         memory,
+        is_tuned,
     } = between;
+    let (queues, calls) = match is_tuned {
+        true => ("queue-memory = \"16MiB\"", "max-batch = 16000"),
+        false => ("", ""),
+    };
     let config = match plugin {
         "filter" => r#"config = { field = "/ms", at-least = 5 }"#,
         "window" => {
@@ -127,6 +138,7 @@ pub(crate) fn pipeline(folder: &Path, between: &Between<'_>, plugin: &str, deliv
         r#"
 name = "{to}"
 workers = 1
+{queues}
 delivery = "{delivery}"
 [state]
 dir = "state"
@@ -138,6 +150,7 @@ topics = ["{from}"]
 start = "earliest"
 max-out-of-orderness = "5s"
 {interval}
+{calls}
 {source}
 [operator.job]
 plugin = "{}/target/plugins/{plugin}.wasm"

@@ -183,6 +183,7 @@ impl Bench {
                         from: INPUT,
                         to,
                         memory: job.memory,
+                        is_tuned: job.is_tuned,
                     };
                     self.sandbar(program, &between, job.plugin, delivery)
                 };
@@ -201,6 +202,7 @@ impl Bench {
             from: &from,
             to: &to,
             memory: job.memory,
+            is_tuned: job.is_tuned,
         };
         self.forget_tasks();
         workload::fill(&brokers, &from, workload::Records::each(job.keys).take(job.keys));
@@ -278,6 +280,7 @@ fn start_up(folder: &Path, kafka: &Kafka) {
             from: "start-in",
             to: &to,
             memory: "64MiB",
+            is_tuned: false,
         };
         let file = jobs::pipeline(folder, &between, "pass-through", "none", "");
         let started = Instant::now();

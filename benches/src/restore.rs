@@ -58,6 +58,7 @@ fn seen(kafka: &Kafka, mib: usize) -> Seen {
         from: &from,
         to: &to,
         memory: "64MiB",
+        is_tuned: false,
     };
     let file = jobs::pipeline(folder.path(), &between, "count-by-key", "exactly-once", "");
     // A member with a name of its own takes the place of the one that was killed; others wait until that one's session

@@ -117,6 +117,7 @@ fn jump(kafka: &Kafka, due: usize, behind: usize) {
         from: &from,
         to: &to,
         memory: "64MiB",
+        is_tuned: false,
     };
     let file = jobs::pipeline(folder.path(), &between, "window", "exactly-once", "");
     let at = |record: workload::Record, timestamp_ms| workload::Record { timestamp_ms, ..record };

@@ -69,6 +69,8 @@ struct Ring {
     end: usize,
 }
 
+/// What so many entries take stays in the processor's own cache until they are used.
+pub(super) const FETCHED_AT_ONCE: usize = 512;
 const HEAD: usize = 4;
 /// Length of a value that is absent; the uses stand above it.
 const ABSENT: u16 = 0x3fff;

@@ -22,10 +22,10 @@
 mod directory;
 mod batch_lookup;
 mod task;
+mod apply;
 mod overlay;
 mod cache;
 mod scan;
-mod timer_floors;
 mod timers;
 mod view;
 mod delta;
@@ -46,5 +46,5 @@ pub use keys::{StoreId, store_id};
 pub use lists::LIST_BYTES;
 pub use scan::Most;
 pub use task::{TaskState, TaskStats};
-pub use timer_floors::KeptTimer;
+pub use timers::KeptTimer;
 pub use view::{View, look};

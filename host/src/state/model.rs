@@ -1,9 +1,9 @@
 //! The state against a plain model: random changes, reads, commits, restores and crashes, from a seed that is printed
 //! when it fails.
 
-use super::{Most, StateDirectory, StoreId, TaskState, store_id};
+use super::{KeptTimer, Most, StateDirectory, StoreId, TaskState, store_id};
 use crate::record::Column;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 type Bytes = Vec<u8>;
@@ -14,6 +14,23 @@ pub(super) struct Model {
     pub(super) values: BTreeMap<Bytes, Bytes>,
     pub(super) lists: BTreeMap<Bytes, Vec<Bytes>>,
     pub(super) maps: BTreeMap<Bytes, BTreeMap<Bytes, Bytes>>,
+    /// When each is due, and its key.
+    pub(super) timers: BTreeSet<(i64, Bytes)>,
+}
+
+impl Model {
+    /// A time around that of the last timer, so that time goes on and some are set or cleared behind it.
+    fn time(&self, chance: &mut Chance) -> i64 {
+        let last = self.timers.last().map_or(0, |(at, _)| *at);
+        last - 6 + chance.below(9) as i64
+    }
+
+    /// One of the first timers, so that it is often one that was just set, or set again; or any other one.
+    fn timer(&self, chance: &mut Chance, key: Bytes) -> (i64, Bytes) {
+        let some = self.timers.iter().nth(chance.below(4)).cloned();
+        some.filter(|_| chance.below(3) > 0)
+            .unwrap_or_else(|| (self.time(chance), key))
+    }
 }
 
 /// A small generator (SplitMix64): the same numbers from the same seed, for ever.
@@ -61,10 +78,18 @@ pub(super) fn maps() -> StoreId {
     store_id("op", "maps")
 }
 
+pub(super) fn timers() -> StoreId {
+    store_id("op", "timers")
+}
+
+fn timer(at: i64, key: &[u8]) -> KeptTimer<'_> {
+    KeptTimer { at, name: "t", key }
+}
+
 /// One random change, of the state and of the model.
 pub(super) fn change(chance: &mut Chance, state: &mut TaskState, model: &mut Model) {
     let (key, user, value) = (chance.key(), chance.key(), chance.value());
-    match chance.below(20) {
+    match chance.below(28) {
         0..=5 => {
             match chance.below(3) {
                 0 => state.put(values(), &key, &value),
@@ -93,9 +118,19 @@ pub(super) fn change(chance: &mut Chance, state: &mut TaskState, model: &mut Mod
             state.delete_entry(maps(), &key, &user);
             model.maps.entry(key).or_default().remove(&user);
         }
-        _ => {
+        19 => {
             state.clear_map(maps(), &key);
             model.maps.remove(&key);
+        }
+        20..=23 => {
+            let (at, key) = model.timer(chance, key);
+            state.set_timer(timers(), timer(at, &key));
+            model.timers.insert((at, key));
+        }
+        _ => {
+            let (at, key) = model.timer(chance, key);
+            state.clear_timer(timers(), timer(at, &key));
+            model.timers.remove(&(at, key));
         }
     }
 }
@@ -160,6 +195,24 @@ fn check_some(chance: &mut Chance, state: &mut TaskState, model: &Model) {
         .unzip();
     assert_eq!(owned(&user_keys), users, "scan of {key:?} {prefix:?} {after:?}");
     assert_eq!(owned(&read), right);
+    check_due(chance, state, model);
+}
+
+/// What is due at some time.
+fn check_due(chance: &mut Chance, state: &mut TaskState, model: &Model) {
+    let (until, limit, mut read) = (model.time(chance), chance.below(5) + 1, Column::default());
+    let most = Most {
+        entries: limit,
+        bytes: usize::MAX,
+    };
+    let more = state.due_timers(timers(), until, most, &mut read).unwrap();
+    let due: Vec<_> = model.timers.iter().filter(|(at, _)| *at <= until).collect();
+    assert!(more || due.len() <= limit, "more are due at {until}");
+    let found = read.iter().map(|user_key| {
+        let KeptTimer { at, key, .. } = KeptTimer::read(user_key.unwrap()).unwrap();
+        (at, key.to_vec())
+    });
+    assert!(found.eq(due.into_iter().take(limit).cloned()), "due at {until}");
 }
 
 /// All that is applied, read by the view.
@@ -194,6 +247,11 @@ pub(super) fn applied(state: &TaskState) -> Model {
     for (own, value) in all(maps()) {
         let (key, user) = super::View::split(&own).unwrap();
         model.maps.entry(key.to_vec()).or_default().insert(user.to_vec(), value);
+    }
+    for (own, _) in all(timers()) {
+        let (_, user) = super::View::split(&own).unwrap();
+        let KeptTimer { at, key, .. } = KeptTimer::read(user).unwrap();
+        model.timers.insert((at, key.to_vec()));
     }
     model
 }
@@ -260,7 +318,7 @@ impl Run<'_> {
         if !self.state.is_clean() {
             return;
         }
-        let store = match chance.below(3) {
+        let store = match chance.below(4) {
             0 => {
                 self.now.values.clear();
                 values()
@@ -269,9 +327,13 @@ impl Run<'_> {
                 self.now.lists.clear();
                 lists()
             }
-            _ => {
+            2 => {
                 self.now.maps.clear();
                 maps()
+            }
+            _ => {
+                self.now.timers.clear();
+                timers()
             }
         };
         self.state.drop_store(store);

@@ -88,6 +88,9 @@ struct OverlaySlot {
     batch: u32,
     /// Whether that batch may write over the value's bytes: it made them, or the log has them.
     writable: bool,
+    /// Nothing is applied of its key: if it is deleted, there is nothing to apply. It is known when the slot is made,
+    /// and holds until the next commit, which ends the slot.
+    is_new: bool,
 }
 
 /// What a slot was before the batch.
@@ -226,11 +229,14 @@ impl Overlay {
         keys::frame(item, &mut self.arena[end..end + length]);
     }
 
-    /// Sets an entry of a map.
-    pub(super) fn put_entry(&mut self, key: &[u8], value: &[u8]) {
+    /// Sets an entry of a map; `is_new` says that nothing is applied of its key, if that is known.
+    pub(super) fn put_entry(&mut self, key: &[u8], value: &[u8], is_new: bool) {
         match self.find(false, key) {
             Some(slot) => self.overwrite(slot, value),
-            None => self.insert_entry(key, OverlayState::Put, value),
+            None => {
+                let slot = self.insert_entry(key, OverlayState::Put, value);
+                self.slots[slot as usize].is_new = is_new;
+            }
         }
     }
 
@@ -238,7 +244,7 @@ impl Overlay {
     pub(super) fn delete_entry(&mut self, key: &[u8]) {
         match self.find(false, key) {
             Some(slot) => self.bury(slot),
-            None => self.insert_entry(key, OverlayState::Deleted, &[]),
+            None => _ = self.insert_entry(key, OverlayState::Deleted, &[]),
         }
     }
 
@@ -306,7 +312,11 @@ impl Overlay {
         let dropped = self.dropped.iter().map(|prefix| KeyChange::DropStore { prefix });
         let marks = self.slots.iter().filter(|slot| slot.state == OverlayState::Cleared);
         let marks = marks.take(self.marks);
-        let entries = self.slots.iter().filter(|slot| slot.state != OverlayState::Cleared);
+        let entries = self.slots.iter().filter(|slot| match slot.state {
+            OverlayState::Put | OverlayState::Appended => true,
+            OverlayState::Deleted => !slot.is_new,
+            OverlayState::Cleared => false,
+        });
         let changed = marks.chain(entries).map(|slot| {
             let (key, value) = (self.bytes_of(slot.key), self.bytes_of(slot.value));
             match slot.state {
@@ -379,6 +389,7 @@ impl Overlay {
             state,
             batch: self.batch,
             writable: true,
+            is_new: false,
         });
         let Self {
             table,
@@ -395,10 +406,11 @@ impl Overlay {
         index
     }
 
-    fn insert_entry(&mut self, key: &[u8], state: OverlayState, value: &[u8]) {
+    fn insert_entry(&mut self, key: &[u8], state: OverlayState, value: &[u8]) -> u32 {
         let slot = self.insert(key, state, value);
         self.ordered.insert(key.into(), slot);
         self.ordered_bytes += key.len() + TREE_ENTRY_BYTES;
+        slot
     }
 
     /// Takes back the last slot that was made.

@@ -55,6 +55,19 @@ impl EntryRange {
     }
 }
 
+/// Of the last key that is applied and begins with `prefix`, what stands behind that.
+pub(super) fn last_applied(db: &DB, prefix: &[u8]) -> Result<Option<Box<[u8]>>, rocksdb::Error> {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(prefix);
+    if let Some(behind) = keys::behind(prefix) {
+        options.set_iterate_upper_bound(behind);
+    }
+    let mut entries = db.raw_iterator_opt(options);
+    entries.seek_to_last();
+    let last = entries.key().and_then(|key| key.strip_prefix(prefix)).map(Box::from);
+    entries.status().map(|()| last)
+}
+
 /// How much of a scan is wanted. The first entry comes however long it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Most {

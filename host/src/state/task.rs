@@ -1,43 +1,32 @@
-//! A task's state: its overlay over its RocksDB, and the step from the one into the other.
+//! A task's state: its overlay over its RocksDB. The step from the one into the other is in [`apply`](super::apply).
 //!
-//! Always: the changes of a commit and its pointer reach RocksDB in one write batch; reads see the writes.
-//!
-//! Applies are numbered. Each merges its number into an entry of its own, and every 256th (and the first of a process)
-//! starts that entry anew and is synced, with all before it. So a power cut can only lose the last applies, or leave a
-//! gap in the numbers, which opening finds.
+//! Always: reads see the writes.
 
 use super::batch_lookup::{BatchLookup, LikelySlots, Where};
-use super::cache::{Budget, StateCache};
+use super::cache::{Budget, FETCHED_AT_ONCE, StateCache};
 use super::files::Grant;
 use super::keys::{self, StoreId};
 use super::lists::{self, TooLong};
-use super::overlay::{KeyChange, Known, Overlay};
+use super::overlay::{Known, Overlay};
+use super::rocks;
 use super::rocks::Opened;
 use super::scan::{self, EntryRange, Most};
-use super::timer_floors::TimerFloors;
+use super::timers::TimerFloors;
 use super::view::View;
-use super::{delta, rocks};
 use crate::error::{Error, Kind, Result};
-use crate::kill;
 use crate::record::Column;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{DB, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{DB, ReadOptions};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Applies between two that are synced.
-const STEPS_UNSYNCED: usize = 256;
-/// A cleared map with more entries than this is deleted as a range: a range costs every later read a little, an entry
-/// only itself.
-const ENTRIES_DELETED_ONE_BY_ONE: usize = 1024;
+pub(super) const STEPS_UNSYNCED: usize = 256;
 /// One of so many multi-gets of values leaves the blocks that it read in RocksDB's cache. Those of keys that are seldom
 /// asked for would drive filters and indexes out, which every multi-get reads; what is asked for again is in the cache
 /// of values anyway.
 const MULTI_GETS_CACHED: u64 = 8;
-/// What so many entries of the cache of values take stays in the processor's own until they are used.
-const FETCHED_AT_ONCE: usize = 512;
-
 /// What a task's state amounts to and was asked, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TaskStats {
@@ -59,26 +48,26 @@ pub struct TaskStats {
 
 /// A task's keyed state; owned by one worker.
 pub struct TaskState {
-    task: String,
-    db: Arc<DB>,
+    pub(super) task: String,
+    pub(super) db: Arc<DB>,
     /// Its lists that are too long.
-    too_long: TooLong,
+    pub(super) too_long: TooLong,
     /// The files that the database may have open.
     _files: Grant,
-    overlay: Overlay,
-    cache: StateCache,
-    pointer: Option<String>,
+    pub(super) overlay: Overlay,
+    pub(super) cache: StateCache,
+    pub(super) pointer: Option<String>,
     /// Number of the next apply, and how many of those before it are not synced.
-    step: u64,
-    unsynced: usize,
+    pub(super) step: u64,
+    pub(super) unsynced: usize,
     /// The key at hand, and what a lookup found: kept for their memory.
     key: Vec<u8>,
     lookup: BatchLookup,
     likely: LikelySlots,
     pub(super) timer_key: Vec<u8>,
-    /// Where its timers begin.
+    /// Where its timers begin, and end.
     pub(super) floors: TimerFloors,
-    stats: TaskStats,
+    pub(super) stats: TaskStats,
 }
 
 /// What is asked for keys that the overlay does not know.
@@ -211,6 +200,12 @@ impl TaskState {
         scan::merged(applied, changed, self.key.len(), most, columns).map_err(|error| self.unread(&error))
     }
 
+    /// The user key of the last timer of a store that is applied.
+    pub(super) fn last_applied_timer(&mut self, store: StoreId) -> Result<Option<Box<[u8]>>> {
+        self.set_map(store, &[]);
+        scan::last_applied(&self.db, &self.key).map_err(|error| self.unread(&error))
+    }
+
     /// The items of the list under `key`, oldest first. `into` is cleared first. `false`: as they are kept, each with
     /// its length, they have more than `most` bytes, and none is there.
     pub fn items(&mut self, store: StoreId, key: &[u8], most: usize, into: &mut Column) -> Result<bool> {
@@ -310,9 +305,17 @@ impl TaskState {
 
     /// Sets an entry of the map under `key`.
     pub fn put_entry(&mut self, store: StoreId, key: &[u8], user_key: &[u8], value: &[u8]) {
+        debug_assert!(!self.floors.knows_last_applied(store), "timers are set as timers");
         self.set_map(store, key);
         self.key.extend_from_slice(user_key);
-        self.overlay.put_entry(&self.key, value);
+        self.overlay.put_entry(&self.key, value, false);
+    }
+
+    /// Sets a timer by its user key; `is_new` says that none is applied that has it.
+    pub(super) fn put_timer(&mut self, store: StoreId, user_key: &[u8], is_new: bool) {
+        self.set_map(store, &[]);
+        self.key.extend_from_slice(user_key);
+        self.overlay.put_entry(&self.key, &[], is_new);
     }
 
     /// Takes an entry of the map under `key` away.
@@ -348,52 +351,6 @@ impl TaskState {
     /// Whether nothing was changed since the last commit.
     pub fn is_clean(&self) -> bool {
         self.overlay.is_empty()
-    }
-
-    /// Appends the overlay, encoded: a whole number of batches, each kept.
-    pub fn delta(&self, into: &mut Vec<u8>) {
-        debug_assert!(!self.overlay.is_pending(), "a delta is taken between batches");
-        delta::encode(self.overlay.changes(), into);
-    }
-
-    /// Writes the overlay and the pointer in one write batch; the overlay is empty then. For a commit that went
-    /// through.
-    pub fn apply(&mut self, pointer: &str) -> Result<()> {
-        if self.overlay.is_pending() {
-            return Err(Error::new(
-                Kind::Bug,
-                self.writing(),
-                "a batch is neither kept nor undone",
-            ));
-        }
-        let overlay = std::mem::take(&mut self.overlay);
-        let written = self.write(overlay.changes().collect(), overlay.bytes(), pointer);
-        self.overlay = overlay;
-        written?;
-        self.overlay.clear();
-        Ok(())
-    }
-
-    /// Forgets all changes since the last commit.
-    pub fn drop_overlay(&mut self) {
-        self.overlay.clear();
-        self.floors.forget();
-    }
-
-    /// Applies a stored delta with its pointer, when a task is restored. The bytes are checked before any of them is
-    /// used.
-    pub fn redo(&mut self, delta: &[u8], pointer: &str) -> Result<()> {
-        if !self.is_clean() {
-            return Err(Error::new(
-                Kind::Bug,
-                self.writing(),
-                "there are changes since the last commit",
-            ));
-        }
-        let what = || format!("failed to redo the delta of `{pointer}` for task `{}`", self.task);
-        let changes = delta::decode(delta).map_err(|why| Error::new(Kind::Corrupt, what(), why))?;
-        self.floors.forget();
-        self.write(changes, delta.len(), pointer)
     }
 
     /// Makes a folder at `into`, which must not be there, with all files of what is applied: hard links if the disk
@@ -546,84 +503,6 @@ impl TaskState {
         }
     }
 
-    fn write(&mut self, mut changes: Vec<KeyChange<'_>>, bytes: usize, pointer: &str) -> Result<()> {
-        // In the order of the keys each search of the write buffer begins where the one before ended.
-        changes.sort_unstable_by_key(KeyChange::order);
-        let mut batch = WriteBatch::with_capacity_bytes(bytes + 256);
-        for change in &changes {
-            match *change {
-                KeyChange::Put { key, value } => batch.put(key, value),
-                KeyChange::Delete { key } => batch.delete(key),
-                KeyChange::Append { key, frames } => batch.merge(key, frames),
-                KeyChange::ClearMap { prefix } => self.clear_applied(prefix, &mut batch)?,
-                KeyChange::DropStore { prefix } => drop_applied(prefix, &mut batch),
-            }
-        }
-        batch.put(keys::META_LAYOUT, [keys::LAYOUT]);
-        batch.put(keys::META_TASK, &self.task);
-        batch.put(keys::META_POINTER, pointer);
-        let syncs = self.unsynced >= STEPS_UNSYNCED;
-        match syncs {
-            true => batch.put(keys::META_STEPS, self.step.to_le_bytes()),
-            false => batch.merge(keys::META_STEPS, self.step.to_le_bytes()),
-        }
-        let mut options = WriteOptions::default();
-        options.set_sync(syncs);
-        kill::point("mid-apply");
-        if let Err(error) = self.db.write_opt(batch, &options) {
-            self.cache.clear();
-            return Err(rocks::error(self.writing(), &error));
-        }
-        kill::point("after-apply");
-        self.tell_cache(&changes);
-        self.step += 1;
-        self.unsynced = if syncs { 1 } else { self.unsynced + 1 };
-        self.pointer = Some(pointer.to_owned());
-        self.stats.applies += 1;
-        Ok(())
-    }
-
-    /// The cache follows what was just written.
-    fn tell_cache(&mut self, changes: &[KeyChange<'_>]) {
-        for changes in changes.chunks(FETCHED_AT_ONCE) {
-            self.cache.fetch(changes.iter().map(|change| change.order().1));
-            for change in changes {
-                match *change {
-                    KeyChange::Put { key, value } => {
-                        self.cache.applied(key, Some(value));
-                        self.too_long.forget(key, true);
-                    }
-                    KeyChange::Delete { key } => {
-                        self.cache.applied(key, None);
-                        self.too_long.forget(key, true);
-                    }
-                    KeyChange::Append { key, .. } => self.cache.forget(key),
-                    // Of maps it has nothing.
-                    KeyChange::ClearMap { .. } => {}
-                    // It comes before whatever was put since.
-                    KeyChange::DropStore { prefix } => {
-                        self.cache.clear();
-                        self.too_long.forget(prefix, false);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Adds the deletion of all applied entries of a map to the batch.
-    fn clear_applied(&self, prefix: &[u8], batch: &mut WriteBatch) -> Result<()> {
-        let mut entries = EntryRange::new(prefix, &[], None).applied(&self.db);
-        for _ in 0..ENTRIES_DELETED_ONE_BY_ONE {
-            match entries.key() {
-                Some(key) => batch.delete(key),
-                None => return entries.status().map_err(|error| self.unread(&error)),
-            }
-            entries.next();
-        }
-        drop_applied(prefix, batch);
-        Ok(())
-    }
-
     /// Whether the applied entries of the map in `self.key` count for nothing.
     fn is_hidden(&self) -> bool {
         self.overlay.is_cleared(&self.key) || self.overlay.is_dropped(&self.key)
@@ -643,19 +522,8 @@ impl TaskState {
         reading(&self.task)
     }
 
-    fn writing(&self) -> String {
-        format!("failed to apply a commit to the state of task `{}`", self.task)
-    }
-
-    fn unread(&self, error: &rocksdb::Error) -> Error {
+    pub(super) fn unread(&self, error: &rocksdb::Error) -> Error {
         rocks::error(self.reading(), error)
-    }
-}
-
-/// Adds the deletion of all applied entries that begin so to the batch.
-fn drop_applied(prefix: &[u8], batch: &mut WriteBatch) {
-    if let Some(behind) = keys::behind(prefix) {
-        batch.delete_range(prefix, &behind);
     }
 }
 

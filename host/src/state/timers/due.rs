@@ -3,12 +3,10 @@
 //!
 //! Always: a timer is in the state at most once, since its name, key and time are its key there.
 
-use super::keys::StoreId;
-use super::scan::Most;
-use super::task::TaskState;
-use super::timer_floors::{Floor, KeptTimer, behind};
+use super::floors::{Floor, KeptTimer, behind};
 use crate::error::Result;
 use crate::record::Column;
+use crate::state::{Most, StoreId, TaskState};
 
 impl TaskState {
     /// Sets a timer; setting one that is set is nothing new.
@@ -16,7 +14,8 @@ impl TaskState {
         let mut user_key = std::mem::take(&mut self.timer_key);
         timer.write(&mut user_key);
         self.floors.lower(store, &user_key);
-        self.put_entry(store, &[], &user_key, &[]);
+        let is_new = self.floors.is_new(store, timer.at);
+        self.put_timer(store, &user_key, is_new);
         self.timer_key = user_key;
     }
 
@@ -34,12 +33,19 @@ impl TaskState {
     }
 
     /// The timers of a store that are due at `until`, in the order in which they fire: as many as are wanted.
-    /// True: there are more. `into` is cleared first, and gets what [`KeptTimer::read`] reads.
+    /// False: there are no more. `into` is cleared first, and gets what [`KeptTimer::read`] reads.
     ///
     /// # Errors
     /// The state cannot be read.
     pub fn due_timers(&mut self, store: StoreId, until: i64, most: Most, into: &mut Column) -> Result<bool> {
         into.clear();
+        if !self.floors.knows_last_applied(store) {
+            let last = self.last_applied_timer(store)?;
+            // If it is no timer, which is found out when it is due, nothing is new.
+            let at = |key: &[u8]| KeptTimer::read(key).map_or(i64::MAX, |timer| timer.at);
+            self.floors
+                .set_last_applied(store, last.map_or(i64::MIN, |key| at(&key)));
+        }
         if !self.floors.may_have(store, until) {
             return Ok(false);
         }
@@ -174,5 +180,38 @@ mod tests {
         state.keep();
         state.drop_overlay();
         assert_eq!(due(&mut state, 100, 9), (vec![], false), "neither was committed");
+    }
+
+    /// Each commit's number of changes.
+    #[test]
+    fn a_timer_that_comes_and_goes_within_a_commit_leaves_nothing_to_apply() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::open(home.path(), 1 << 20).unwrap();
+        let mut state = directory.task("views/0").unwrap();
+        let (store, mut pointers) = (store_id("op", "timers"), 0..);
+        let mut commit = |state: &mut TaskState| {
+            state.keep();
+            let mut delta = Vec::new();
+            state.delta(&mut delta);
+            let pointer = format!("sb1:b:views/0:{}:0123456789abcdef", pointers.next().unwrap());
+            state.apply(&pointer).unwrap();
+            crate::state::delta::decode(&delta).unwrap().len()
+        };
+        state.set_timer(store, timer(10, "a", "early"));
+        state.clear_timer(store, timer(10, "a", "early"));
+        assert_eq!(commit(&mut state), 1, "nothing is known of what is applied");
+        assert_eq!(due(&mut state, 5, 9), (vec![], false));
+        for at in [20, 30, 40] {
+            state.set_timer(store, timer(at, "a", "k"));
+        }
+        state.clear_timer(store, timer(20, "a", "k"));
+        assert_eq!(commit(&mut state), 2, "the one at 20 was never there");
+        // Two that are applied, one that is not but might be for all that is known, and one that cannot be.
+        for at in [30, 40, 35, 41] {
+            state.set_timer(store, timer(at, "a", "k"));
+            state.clear_timer(store, timer(at, "a", "k"));
+        }
+        assert_eq!(commit(&mut state), 3);
+        assert_eq!(due(&mut state, 100, 9), (vec![], false));
     }
 }

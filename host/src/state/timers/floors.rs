@@ -1,13 +1,13 @@
-//! A timer's key in the state, and where the timers of a store begin: nothing is read as long as nothing can be due,
-//! and what fired is not gone through again.
+//! A timer's key in the state, and where the timers of a store begin and end: nothing is read as long as nothing can be
+//! due, what fired is not gone through again, and a timer that comes and goes within a commit leaves nothing to apply.
 //!
 //! ```text
 //! user key: time, i64 BE with its sign turned | name | 0x00 | key
 //! ```
 //!
-//! Always: below a store's floor there is no timer.
+//! Always: below a store's floor there is no timer; none that is applied is due later than [`Last`] says.
 
-use super::keys::StoreId;
+use crate::state::StoreId;
 use std::collections::HashMap;
 
 /// A timer, as it is kept.
@@ -23,7 +23,7 @@ pub struct KeptTimer<'a> {
 
 impl<'a> KeptTimer<'a> {
     /// Writes the user key; `into` is cleared first.
-    pub(super) fn write(&self, into: &mut Vec<u8>) {
+    pub(in crate::state) fn write(&self, into: &mut Vec<u8>) {
         into.clear();
         into.extend_from_slice(&turned(self.at).to_be_bytes());
         into.extend_from_slice(self.name.as_bytes());
@@ -49,16 +49,27 @@ fn turned(at: i64) -> i64 {
 }
 
 /// For each store of timers the user key below which it has none: as it is now, and as it was after the last batch that
-/// was kept.
+/// was kept. And when its last ones are due, which no undo takes back: too late a time is never wrong, it only makes
+/// less of what is set new.
 #[derive(Debug, Default)]
-pub(super) struct TimerFloors {
+pub(in crate::state) struct TimerFloors {
     now: HashMap<StoreId, Floor>,
     kept: HashMap<StoreId, Floor>,
     has_moved: bool,
+    last: HashMap<StoreId, Last>,
+}
+
+/// When the last timer of a store is due.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    /// Of those that are applied, the least number if there are none; nothing as long as it is not known.
+    applied: Option<i64>,
+    /// Of all that were set since the last commit, also if they were cleared again.
+    set: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Floor {
+pub(in crate::state) enum Floor {
     From(Vec<u8>),
     /// There is no timer at all.
     None,
@@ -66,31 +77,31 @@ pub(super) enum Floor {
 
 impl TimerFloors {
     /// The changes since the last call stay.
-    pub(super) fn keep(&mut self) {
+    pub(in crate::state) fn keep(&mut self) {
         if std::mem::take(&mut self.has_moved) {
             self.kept.clone_from(&self.now);
         }
     }
 
     /// The changes since the last `keep` were never made.
-    pub(super) fn undo(&mut self) {
+    pub(in crate::state) fn undo(&mut self) {
         if std::mem::take(&mut self.has_moved) {
             self.now.clone_from(&self.kept);
         }
     }
 
     /// Nothing is known any more.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::state) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    pub(super) fn set(&mut self, store: StoreId, floor: Floor) {
+    pub(in crate::state) fn set(&mut self, store: StoreId, floor: Floor) {
         self.has_moved = true;
         self.now.insert(store, floor);
     }
 
     /// A timer is set: if it lies below the floor, the floor is there now.
-    pub(super) fn lower(&mut self, store: StoreId, user_key: &[u8]) {
+    pub(in crate::state) fn lower(&mut self, store: StoreId, user_key: &[u8]) {
         let is_below = match self.now.get(&store) {
             Some(Floor::From(floor)) => user_key < &floor[..],
             Some(Floor::None) => true,
@@ -102,8 +113,33 @@ impl TimerFloors {
         }
     }
 
+    /// A timer is set. True: none that is due at that time is applied.
+    pub(in crate::state) fn is_new(&mut self, store: StoreId, at: i64) -> bool {
+        let last = self.last.entry(store).or_insert(Last::UNKNOWN);
+        last.set = last.set.max(at);
+        last.applied.is_some_and(|applied| at > applied)
+    }
+
+    /// Whether it is known when the last timer that is applied is due.
+    pub(in crate::state) fn knows_last_applied(&self, store: StoreId) -> bool {
+        self.last.get(&store).is_some_and(|last| last.applied.is_some())
+    }
+
+    /// When the last timer that is applied is due; the least number: there is none.
+    pub(in crate::state) fn set_last_applied(&mut self, store: StoreId, at: i64) {
+        self.last.entry(store).or_insert(Last::UNKNOWN).applied = Some(at);
+    }
+
+    /// All that was set is applied.
+    pub(in crate::state) fn apply(&mut self) {
+        for last in self.last.values_mut() {
+            let set = std::mem::replace(&mut last.set, i64::MIN);
+            last.applied = last.applied.map(|applied| applied.max(set));
+        }
+    }
+
     /// Whether the store may have a timer at `until` or before.
-    pub(super) fn may_have(&self, store: StoreId, until: i64) -> bool {
+    pub(in crate::state) fn may_have(&self, store: StoreId, until: i64) -> bool {
         match self.now.get(&store) {
             Some(Floor::From(floor)) => floor[..] < *behind(until),
             Some(Floor::None) => false,
@@ -111,7 +147,7 @@ impl TimerFloors {
         }
     }
 
-    pub(super) fn from(&self, store: StoreId) -> Vec<u8> {
+    pub(in crate::state) fn from(&self, store: StoreId) -> Vec<u8> {
         match self.now.get(&store) {
             Some(Floor::From(floor)) => floor.clone(),
             _ => Vec::new(),
@@ -119,8 +155,15 @@ impl TimerFloors {
     }
 }
 
+impl Last {
+    const UNKNOWN: Self = Self {
+        applied: None,
+        set: i64::MIN,
+    };
+}
+
 /// The first user key behind all timers at `until`.
-pub(super) fn behind(until: i64) -> Vec<u8> {
+pub(in crate::state) fn behind(until: i64) -> Vec<u8> {
     match until.checked_add(1) {
         Some(next) => turned(next).to_be_bytes().to_vec(),
         // No timer's key begins with more.
