@@ -91,8 +91,14 @@ impl Windowed {
 
     /// The windows of a key, in whichever partition.
     pub fn rows_of(&self, key: &str) -> Vec<Row> {
-        let rows = self.shown().into_values().flatten();
-        rows.filter(|(of, ..)| of == key).collect()
+        let mut rows = self.rows();
+        rows.retain(|(of, ..)| of == key);
+        rows
+    }
+
+    /// All windows, in whichever partition.
+    pub fn rows(&self) -> Vec<Row> {
+        self.shown().into_values().flatten().collect()
     }
 
     /// Whether all that is owed is there. Panics with the first difference that waiting cannot mend.
