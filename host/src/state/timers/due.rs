@@ -39,13 +39,7 @@ impl TaskState {
     /// The state cannot be read.
     pub fn due_timers(&mut self, store: StoreId, until: i64, most: Most, into: &mut Column) -> Result<bool> {
         into.clear();
-        if !self.floors.knows_last_applied(store) {
-            let last = self.last_applied_timer(store)?;
-            // If it is no timer, which is found out when it is due, nothing is new.
-            let at = |key: &[u8]| KeptTimer::read(key).map_or(i64::MAX, |timer| timer.at);
-            self.floors
-                .set_last_applied(store, last.map_or(i64::MIN, |key| at(&key)));
-        }
+        self.learn_last_applied(store)?;
         if !self.floors.may_have(store, until) {
             return Ok(false);
         }
@@ -73,6 +67,20 @@ impl TaskState {
         into.truncate(due);
         self.floors.set(store, Floor::From(first));
         Ok(has_more)
+    }
+
+    /// Makes sure that it is known when the last timer that is applied is due: it is read once, and followed from then
+    /// on.
+    fn learn_last_applied(&mut self, store: StoreId) -> Result<()> {
+        if self.floors.knows_last_applied(store) {
+            return Ok(());
+        }
+        let last = self.last_applied_timer(store)?;
+        // If it is no timer, which is found out when it is due, nothing is new.
+        let at = |key: &[u8]| KeptTimer::read(key).map_or(i64::MAX, |timer| timer.at);
+        self.floors
+            .set_last_applied(store, last.map_or(i64::MIN, |key| at(&key)));
+        Ok(())
     }
 }
 
@@ -108,6 +116,14 @@ mod tests {
         (shown.collect(), more)
     }
 
+    /// A task's state, and what has to stay there as long as it does.
+    fn open() -> ((tempfile::TempDir, StateDirectory), TaskState) {
+        let home = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::open(home.path(), 1 << 20).unwrap();
+        let state = directory.task("views/0").unwrap();
+        ((home, directory), state)
+    }
+
     /// Golden: a change here needs another version of the store.
     #[test]
     fn the_key_of_a_timer_stays_as_it_was_written() {
@@ -124,9 +140,7 @@ mod tests {
 
     #[test]
     fn timers_are_due_in_the_order_of_time_name_and_key() {
-        let home = tempfile::tempdir().unwrap();
-        let directory = StateDirectory::open(home.path(), 1 << 20).unwrap();
-        let mut state = directory.task("views/0").unwrap();
+        let (_home, mut state) = open();
         let store = store_id("op", "timers");
         for set in [
             timer(20, "b", "x"),
@@ -162,9 +176,7 @@ mod tests {
 
     #[test]
     fn nothing_is_read_as_long_as_nothing_can_be_due_and_an_earlier_one_is_found() {
-        let home = tempfile::tempdir().unwrap();
-        let directory = StateDirectory::open(home.path(), 1 << 20).unwrap();
-        let mut state = directory.task("views/0").unwrap();
+        let (_home, mut state) = open();
         let store = store_id("op", "timers");
         assert!(state.may_have_due(store, i64::MIN), "nothing is known yet");
         assert_eq!(due(&mut state, 100, 9), (vec![], false));
@@ -185,9 +197,7 @@ mod tests {
     /// Each commit's number of changes.
     #[test]
     fn a_timer_that_comes_and_goes_within_a_commit_leaves_nothing_to_apply() {
-        let home = tempfile::tempdir().unwrap();
-        let directory = StateDirectory::open(home.path(), 1 << 20).unwrap();
-        let mut state = directory.task("views/0").unwrap();
+        let (_home, mut state) = open();
         let (store, mut pointers) = (store_id("op", "timers"), 0..);
         let mut commit = |state: &mut TaskState| {
             state.keep();
