@@ -19,8 +19,8 @@ pub(super) struct Pane<S> {
     pub(super) end: i64,
     /// When it is put out next before it closes.
     pub(super) mark: Option<i64>,
-    /// Only if it does not go by time.
-    pub(super) times: Option<Times>,
+    /// Only if it does not go by time. Most do: there it takes no room in them.
+    pub(super) times: Option<Box<Times>>,
     pub(super) state: S,
     /// What was put out of it, if that will have to be retracted; several if sessions became one.
     pub(super) shown: Vec<Shown<S>>,
@@ -231,7 +231,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Pane<S> {
         self.start = wire::read_i64(from)?;
         self.end = wire::read_i64(from)?;
         self.mark = wire::read_option(from, wire::read_i64)?;
-        self.times = wire::read_option(from, Times::read)?;
+        self.times = wire::read_option(from, Times::read)?.map(Box::new);
         aggregate.read_state(from, &mut self.state)?;
         match from.split_first()? {
             (0, rest) => {
@@ -248,7 +248,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Pane<S> {
         wire::write_i64(self.start, into);
         wire::write_i64(self.end, into);
         wire::write_option(self.mark, into, wire::write_i64);
-        wire::write_option(self.times, into, Times::write);
+        wire::write_option(self.times.as_deref(), into, Times::write);
         aggregate.write_state(&self.state, into)?;
         match self.shown.is_empty() {
             true => {
@@ -261,6 +261,15 @@ impl<S: Serialize + DeserializeOwned + 'static> Pane<S> {
 }
 
 impl Times {
+    /// Of the first record.
+    pub(super) fn of_one(time: i64) -> Self {
+        Self {
+            first: time,
+            last: time,
+            newest: time,
+        }
+    }
+
     fn read(from: &mut &[u8]) -> Option<Self> {
         Some(Self {
             first: wire::read_i64(from)?,
@@ -269,7 +278,7 @@ impl Times {
         })
     }
 
-    fn write(self, into: &mut Vec<u8>) {
+    fn write(&self, into: &mut Vec<u8>) {
         [self.first, self.last, self.newest]
             .into_iter()
             .for_each(|time| wire::write_i64(time, into));
@@ -323,10 +332,12 @@ mod tests {
             start: -5,
             end: number << 40,
             mark: time(number),
-            times: time(number + 1).map(|first| Times {
-                first,
-                last: first << 50,
-                newest: i64::MAX,
+            times: time(number + 1).map(|first| {
+                Box::new(Times {
+                    first,
+                    last: first << 50,
+                    newest: i64::MAX,
+                })
             }),
             state,
             shown: vec![shown; number as usize % 2],

@@ -173,12 +173,10 @@ impl<A: Aggregate> Turn<'_, A> {
         if !self.windows.go_by_time() {
             self.note_bounds(at);
             let pane = &mut self.of.panes[at];
-            let (first, newest) = pane.times.map_or((time, time), |times| (times.first, times.newest));
-            pane.times = Some(Times {
-                first,
-                last: time,
-                newest: newest.max(time),
-            });
+            match &mut pane.times {
+                Some(times) => (times.last, times.newest) = (time, times.newest.max(time)),
+                none => *none = Some(Box::new(Times::of_one(time))),
+            }
         }
         self.put_out(at, time, arrival, put)
     }
@@ -261,7 +259,7 @@ impl<A: Aggregate> Turn<'_, A> {
     /// Puts a window out, behind what it replaces.
     fn show(&mut self, at: usize, goes: bool, put: &mut Put<A>) -> Result<(), Refusal> {
         let pane = &mut self.of.panes[at];
-        let (start, end, time) = match pane.times {
+        let (start, end, time) = match pane.times.as_deref() {
             None => (pane.start, pane.end, closed_at(pane.end)),
             Some(times) if self.windows.shape == Shape::Global => (0, 0, times.newest),
             Some(times) => (times.first, times.last, times.newest),
@@ -322,23 +320,17 @@ impl Before {
 
 impl Bounds {
     fn of<S>(pane: &Pane<S>) -> Self {
-        let Pane {
-            start,
-            end,
-            mark,
-            times,
-            ..
-        } = *pane;
         Self {
-            start,
-            end,
-            mark,
-            times,
+            start: pane.start,
+            end: pane.end,
+            mark: pane.mark,
+            times: pane.times.as_deref().copied(),
         }
     }
 
     fn give_back<S>(self, pane: &mut Pane<S>) {
-        (pane.start, pane.end, pane.mark, pane.times) = (self.start, self.end, self.mark, self.times);
+        (pane.start, pane.end, pane.mark) = (self.start, self.end, self.mark);
+        pane.times = self.times.map(Box::new);
     }
 }
 

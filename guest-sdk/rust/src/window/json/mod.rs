@@ -8,6 +8,7 @@ mod found;
 mod named;
 mod tally;
 mod distinct;
+mod few;
 mod quantile;
 mod ranking;
 

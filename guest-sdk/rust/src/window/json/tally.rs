@@ -5,6 +5,7 @@ use std::mem::{Discriminant, discriminant};
 use serde::{Deserialize, Serialize};
 
 use super::distinct::{Distinct, Forget};
+use super::few::Few;
 use super::found::{Found, Number, What, float};
 use super::quantile::Sketch;
 use crate::state::{Codec, Postcard, wire};
@@ -51,18 +52,21 @@ pub(super) enum Makes {
     Quantile(f64),
 }
 
-/// What is kept of the values.
+/// What is kept of the values. There is one for each window and aggregate: what is large is kept beside it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Kept {
     Count(u64),
     Sum(Option<Total>),
-    Avg { whole: i128, float: f64, count: u64 },
+    Avg(Box<Average>),
     Best(Option<Best>),
-    One(Option<(u64, String)>),
+    One(Option<(u64, Box<str>)>),
     All(Vec<(u64, String)>),
     Distinct(Distinct),
-    Quantile(Sketch),
+    Quantile(Box<Sketch>),
 }
+
+#[cfg(target_pointer_width = "32")]
+const _: () = assert!(size_of::<Kept>() == 24 && size_of::<Taking>() <= 56);
 
 /// Whole numbers and floats apart, so that whole ones stay exact.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -71,25 +75,43 @@ pub(super) struct Total {
     float: Option<f64>,
 }
 
+/// The sum of the whole numbers, that of the floats, and how many they are.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Average {
+    whole: i128,
+    float: f64,
+    count: u64,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Best {
     Number(Number),
-    Text(String),
+    Text(Box<str>),
 }
 
-/// Takes back what a value that was added did.
+/// Takes back what a value that was added did. There is one for each record and aggregate: what is large, and seldom,
+/// is kept beside it.
 #[derive(Debug, Default)]
 pub(super) enum Back {
     #[default]
     Nothing,
     One,
     Total(Option<Total>),
-    /// The number, and the sum of the floats before it.
-    Average(Number, f64),
-    Best(Option<Best>),
-    Text(Option<(u64, String)>),
-    Distinct(Forget),
+    /// Of an average: the whole number that was added.
+    Whole(i64),
+    /// The same: the sum of the floats before.
+    Floats(f64),
+    Best(Option<Number>),
     Number(f64),
+    Large(Box<Large>),
+}
+
+/// What takes back a value that is no number.
+#[derive(Debug)]
+pub(super) enum Large {
+    Best(Option<Best>),
+    Text(Option<(u64, Box<str>)>),
+    Distinct(Forget),
 }
 
 impl Makes {
@@ -103,15 +125,11 @@ impl Makes {
             Self::Count => Kept::Count(0),
             Self::Sum => Kept::Sum(None),
             Self::Min | Self::Max => Kept::Best(None),
-            Self::Avg => Kept::Avg {
-                whole: 0,
-                float: 0.0,
-                count: 0,
-            },
+            Self::Avg => Kept::Avg(Box::default()),
             Self::First | Self::Last => Kept::One(None),
             Self::Collect => Kept::All(Vec::new()),
             Self::Distinct => Kept::Distinct(Distinct::Few(Vec::new())),
-            Self::Quantile(_) => Kept::Quantile(Sketch::default()),
+            Self::Quantile(_) => Kept::Quantile(Box::default()),
         }
     }
 }
@@ -201,26 +219,21 @@ impl Tally {
                 let sum = Total::plus(*total, self.number(found)?)?;
                 Ok(Back::Total(total.replace(sum)))
             }
-            Kept::Avg { whole, float, count } => {
-                let (number, before) = (self.number(found)?, *float);
-                match number {
-                    Number::Whole(number) => *whole += i128::from(number),
-                    Number::Float(number) => *float = finite(before + number)?,
-                }
-                *count += 1;
-                Ok(Back::Average(number, before))
-            }
+            Kept::Avg(average) => average.add(self.number(found)?),
             Kept::Best(best) => {
                 let found = self.comparable(found)?;
                 match self.beats(&found, best.as_ref())? {
-                    true => Ok(Back::Best(best.replace(found))),
+                    true => Ok(Back::best(best.replace(found))),
                     false => Ok(Back::Nothing),
                 }
             }
             Kept::One(one) => {
                 let beats = one.as_ref().is_none_or(|(other, _)| self.prefers(arrival, *other));
                 match beats {
-                    true => Ok(Back::Text(one.replace((arrival, found.json.clone())))),
+                    true => {
+                        let before = one.replace((arrival, found.json.as_str().into()));
+                        Ok(Back::Large(Box::new(Large::Text(before))))
+                    }
                     false => Ok(Back::Nothing),
                 }
             }
@@ -228,7 +241,10 @@ impl Tally {
                 all.push((arrival, found.json.clone()));
                 Ok(Back::One)
             }
-            Kept::Distinct(distinct) => Ok(Back::Distinct(distinct.add(found))),
+            Kept::Distinct(distinct) => Ok(match distinct.add(found) {
+                Forget::Nothing => Back::Nothing,
+                forget => Back::Large(Box::new(Large::Distinct(forget))),
+            }),
             Kept::Quantile(sketch) => {
                 let number = self.number(found)?.float();
                 sketch.add(number);
@@ -245,7 +261,7 @@ impl Tally {
     fn comparable(&self, found: &Found) -> Result<Best, Refusal> {
         match &found.what {
             What::Number(number) => Ok(Best::Number(*number)),
-            What::Text(text) => Ok(Best::Text(text.clone())),
+            What::Text(text) => Ok(Best::Text(text.as_str().into())),
             What::Other => {
                 let pointer = self.pointer();
                 Err(dead_letter(format!(
@@ -299,17 +315,7 @@ impl Tally {
                     });
                 }
             }
-            (
-                Kept::Avg { whole, float, count },
-                Kept::Avg {
-                    whole: other,
-                    float: other_float,
-                    count: other_count,
-                },
-            ) => {
-                *float = finite(*float + other_float)?;
-                (*whole, *count) = (*whole + other, *count + other_count);
-            }
+            (Kept::Avg(average), Kept::Avg(other)) => average.merge(&other)?,
             (Kept::Best(best), Kept::Best(Some(other))) => {
                 if self.beats(&other, best.as_ref())? {
                     *best = Some(other);
@@ -326,7 +332,7 @@ impl Tally {
                 all.sort_by_key(|(arrival, _)| *arrival);
             }
             (Kept::Distinct(distinct), Kept::Distinct(other)) => distinct.merge(other),
-            (Kept::Quantile(sketch), Kept::Quantile(other)) => sketch.merge(other),
+            (Kept::Quantile(sketch), Kept::Quantile(other)) => sketch.merge(*other),
             _ => return Err(other_aggregates()),
         }
         Ok(())
@@ -337,16 +343,7 @@ impl Tally {
             (Makes::Count, Kept::Count(count)) => into.push_str(&count.to_string()),
             (Makes::Distinct, Kept::Distinct(distinct)) => into.push_str(&distinct.count().to_string()),
             (Makes::Sum, Kept::Sum(Some(total))) => total.show(into)?,
-            (
-                Makes::Avg,
-                Kept::Avg {
-                    whole,
-                    float: floats,
-                    count,
-                },
-            ) if *count > 0 => {
-                into.push_str(&float((*whole as f64 + floats) / *count as f64));
-            }
+            (Makes::Avg, Kept::Avg(average)) => average.show(into),
             (Makes::Min | Makes::Max, Kept::Best(Some(Best::Number(number)))) => number.write(into),
             (Makes::Min | Makes::Max, Kept::Best(Some(Best::Text(text)))) => {
                 into.push_str(&serde_json::to_string(text)?);
@@ -362,7 +359,6 @@ impl Tally {
                 into.push_str(&sketch.at(at).map_or_else(|| "null".to_owned(), float));
             }
             (Makes::Sum, Kept::Sum(None))
-            | (Makes::Avg, Kept::Avg { .. })
             | (Makes::Min | Makes::Max, Kept::Best(None))
             | (Makes::First | Makes::Last, Kept::One(None)) => into.push_str("null"),
             _ => return Err(other_aggregates()),
@@ -424,22 +420,73 @@ impl Total {
     }
 }
 
+impl Average {
+    fn add(&mut self, number: Number) -> Result<Back, Refusal> {
+        let back = match number {
+            Number::Whole(number) => {
+                self.whole += i128::from(number);
+                Back::Whole(number)
+            }
+            Number::Float(number) => {
+                let sum = finite(self.float + number)?;
+                Back::Floats(std::mem::replace(&mut self.float, sum))
+            }
+        };
+        self.count += 1;
+        Ok(back)
+    }
+
+    fn merge(&mut self, other: &Self) -> Result<(), Refusal> {
+        self.float = finite(self.float + other.float)?;
+        self.whole += other.whole;
+        self.count += other.count;
+        Ok(())
+    }
+
+    fn show(&self, into: &mut String) {
+        match self.count {
+            0 => into.push_str("null"),
+            count => into.push_str(&float((self.whole as f64 + self.float) / count as f64)),
+        }
+    }
+}
+
 impl Back {
+    fn best(before: Option<Best>) -> Self {
+        match before {
+            None => Self::Best(None),
+            Some(Best::Number(number)) => Self::Best(Some(number)),
+            text => Self::Large(Box::new(Large::Best(text))),
+        }
+    }
+
     fn take(self, kept: &mut Kept) {
         match (self, kept) {
             (Self::One, Kept::Count(count)) => *count = count.saturating_sub(1),
             (Self::One, Kept::All(all)) => drop(all.pop()),
             (Self::Total(before), Kept::Sum(total)) => *total = before,
-            (Self::Average(number, before), Kept::Avg { whole, float, count }) => {
-                if let Number::Whole(number) = number {
-                    *whole -= i128::from(number);
-                }
-                (*float, *count) = (before, count.saturating_sub(1));
+            (Self::Whole(number), Kept::Avg(average)) => {
+                average.whole -= i128::from(number);
+                average.count = average.count.saturating_sub(1);
             }
+            (Self::Floats(before), Kept::Avg(average)) => {
+                average.float = before;
+                average.count = average.count.saturating_sub(1);
+            }
+            (Self::Best(before), Kept::Best(best)) => *best = before.map(Best::Number),
+            (Self::Number(number), Kept::Quantile(sketch)) => sketch.remove(number),
+            (Self::Large(large), kept) => large.take(kept),
+            _ => {}
+        }
+    }
+}
+
+impl Large {
+    fn take(self, kept: &mut Kept) {
+        match (self, kept) {
             (Self::Best(before), Kept::Best(best)) => *best = before,
             (Self::Text(before), Kept::One(one)) => *one = before,
             (Self::Distinct(forget), Kept::Distinct(distinct)) => distinct.undo(forget),
-            (Self::Number(number), Kept::Quantile(sketch)) => sketch.remove(number),
             _ => {}
         }
     }
@@ -454,7 +501,6 @@ impl Aggregate for Tallies {
     fn read_state(&self, from: &mut &[u8], into: &mut Tallied) -> Option<()> {
         let count = usize::try_from(wire::read_u64(from)?).ok()?;
         let Tallied(all) = into;
-        all.truncate(count);
         if count != all.len() {
             return None;
         }
@@ -467,33 +513,33 @@ impl Aggregate for Tallies {
     }
 
     fn empty(&self) -> Tallied {
-        Tallied(self.all.iter().map(|tally| tally.makes.empty()).collect())
+        Tallied(Few::of(self.all.len(), |at| self.all[at].makes.empty()))
     }
 
     fn add(&self, state: &mut Tallied, taken: &Taken, arrival: u64) -> Result<Taking, Refusal> {
         self.check(state)?;
-        let mut undo = Taking::of(self.all.len());
-        for (at, (tally, kept)) in self.all.iter().zip(&mut state.0).enumerate() {
+        let mut undo = Few::of(self.all.len(), |_| Back::Nothing);
+        for ((tally, kept), back) in self.all.iter().zip(state.0.iter_mut()).zip(undo.iter_mut()) {
             match tally.add(kept, taken, arrival) {
-                Ok(back) => undo.all()[at] = back,
+                Ok(done) => *back = done,
                 Err(refusal) => {
-                    self.undo(state, undo);
+                    self.undo(state, Taking(undo));
                     return Err(refusal);
                 }
             }
         }
-        Ok(undo)
+        Ok(Taking(undo))
     }
 
     fn undo(&self, state: &mut Tallied, mut undo: Taking) {
-        let pairs = undo.all().iter_mut().zip(&mut state.0);
+        let pairs = undo.0.iter_mut().zip(state.0.iter_mut());
         pairs.for_each(|(back, kept)| std::mem::take(back).take(kept));
     }
 
     fn merge(&self, state: &mut Tallied, other: Tallied) -> Result<(), Refusal> {
         self.check(state)?;
         self.check(&other)?;
-        let pairs = self.all.iter().zip(&mut state.0).zip(other.0);
+        let pairs = self.all.iter().zip(state.0.iter_mut()).zip(Vec::from(other.0));
         let mut merged = pairs.map(|((tally, kept), other)| tally.merge(kept, other));
         merged.try_for_each(|merged| merged)
     }
@@ -501,7 +547,7 @@ impl Aggregate for Tallies {
     fn output(&self, state: &Tallied) -> Result<String, Refusal> {
         self.check(state)?;
         let mut members = String::with_capacity(MEMBERS_USUAL);
-        for (tally, kept) in self.all.iter().zip(&state.0) {
+        for (tally, kept) in self.all.iter().zip(state.0.iter()) {
             if !members.is_empty() {
                 members.push(',');
             }
@@ -518,7 +564,7 @@ impl Tallies {
     #[inline]
     fn check(&self, state: &Tallied) -> Result<(), Refusal> {
         let fits = |(tally, kept): (&Tally, &Kept)| tally.keeps == discriminant(kept);
-        match state.0.len() == self.all.len() && self.all.iter().zip(&state.0).all(fits) {
+        match state.0.len() == self.all.len() && self.all.iter().zip(state.0.iter()).all(fits) {
             true => Ok(()),
             false => Err(other_aggregates()),
         }
@@ -527,31 +573,8 @@ impl Tallies {
 
 /// What is kept of a window's records, an entry an aggregate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Tallied(Vec<Kept>);
+pub struct Tallied(Few<Kept>);
 
-/// Takes a record back, an entry an aggregate; two are had without memory of their own.
+/// Takes a record back, an entry an aggregate.
 #[derive(Debug)]
-pub struct Taking {
-    two: [Back; 2],
-    more: Vec<Back>,
-}
-
-impl Taking {
-    fn of(aggregates: usize) -> Self {
-        let mut taking = Self {
-            two: [Back::Nothing, Back::Nothing],
-            more: Vec::new(),
-        };
-        if aggregates > taking.two.len() {
-            taking.more.resize_with(aggregates, Back::default);
-        }
-        taking
-    }
-
-    fn all(&mut self) -> &mut [Back] {
-        match self.more.is_empty() {
-            true => &mut self.two,
-            false => &mut self.more,
-        }
-    }
-}
+pub struct Taking(Few<Back>);

@@ -257,6 +257,26 @@ fn windows_of_other_aggregates_stop_the_pipeline_instead_of_being_misread() {
     assert_eq!(before.take_outputs()[0].to_string(), "out k=\"a\":1,\"b\":5 @9");
 }
 
+/// Golden: a change here needs another version of the store.
+#[test]
+fn what_is_kept_stays_as_it_was_written() {
+    let mut aggregates: Aggregates = serde_json::from_str(ALL).unwrap();
+    let tallies = aggregates.take_tallies();
+    let mut state = tallies.empty();
+    for (arrival, event) in batch(&[r#"{"p":-7}"#, r#"{"p":2.5}"#]).events().enumerate() {
+        let taken = aggregates.read(&event).unwrap();
+        drop(tallies.add(&mut state, taken, arrival as u64).unwrap());
+    }
+    let mut bytes = Vec::new();
+    tallies.write_state(&state, &mut bytes).unwrap();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(
+        hex,
+        "0b0002000201010d010000000000000440030100000d030100010000000000000440020d000000000000044002040100022d\
+         3704010103322e35050200022d370103322e3506000298a3cbb38acbb79c01bee38e91adc3bb9fa8010700015e0101c60101"
+    );
+}
+
 #[test]
 fn what_is_kept_can_be_shown() {
     let schema = <Windowed<Tallies> as crate::Store>::schema();
