@@ -107,12 +107,15 @@ impl<'a> Queue<'a> {
 
     /// The order in which timers fire.
     fn order(&self, one: Due, other: Due) -> Ordering {
-        let place = |timer: Due| {
-            let kind = self.kind(timer);
-            (kind.is_event_time, timer.at, kind.rank)
-        };
         let key = |timer: Due| self.keys.get(timer.key as usize);
-        place(one).cmp(&place(other)).then_with(|| key(one).cmp(&key(other)))
+        let order = self.place(one).cmp(&self.place(other));
+        order.then_with(|| key(one).cmp(&key(other)))
+    }
+
+    /// What comes before the key in this order.
+    fn place(&self, timer: Due) -> (bool, i64, usize) {
+        let kind = self.kind(timer);
+        (kind.is_event_time, timer.at, kind.rank)
     }
 
     /// Sets or clears a timer.
@@ -132,7 +135,12 @@ impl<'a> Queue<'a> {
 
     /// The place of a timer among those of the host that did not fire yet.
     fn waiting(&self, timer: Due) -> Option<usize> {
-        let found = self.due[self.next..].binary_search_by(|waiting| self.order(waiting.due, timer));
+        let waiting = &self.due[self.next..];
+        // Most are set to a time behind all that wait: no key has to be compared.
+        if self.place(waiting.last()?.due) < self.place(timer) {
+            return None;
+        }
+        let found = waiting.binary_search_by(|waiting| self.order(waiting.due, timer));
         found.ok().map(|at| self.next + at)
     }
 
