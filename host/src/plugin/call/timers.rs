@@ -138,7 +138,8 @@ impl DueTimers {
 
     /// When the last of them is due.
     pub(in crate::plugin) fn last_at(&self) -> Option<i64> {
-        self.iter().last().map(|timer| timer.at)
+        let last = self.kept.get(self.kept.len().checked_sub(1)?)?;
+        KeptTimer::read(last).map(|timer| timer.at)
     }
 
     /// As a guest is told them, each with the index of its key.
@@ -174,7 +175,8 @@ pub(in crate::plugin) fn change_timers(
     state: &mut TaskState,
 ) {
     if let Some(store) = fired.store {
-        fired.iter().for_each(|timer| state.clear_timer(store, timer));
+        let due = fired.kept.iter().flatten();
+        due.for_each(|user_key| state.clear_due_timer(store, user_key));
     }
     for change in given {
         let declared = &timers.all[usize::from(change.timer)];

@@ -13,8 +13,7 @@ impl TaskState {
     pub fn set_timer(&mut self, store: StoreId, timer: KeptTimer<'_>) {
         let mut user_key = std::mem::take(&mut self.timer_key);
         timer.write(&mut user_key);
-        self.floors.lower(store, &user_key);
-        let is_new = self.floors.is_new(store, timer.at);
+        let is_new = self.floors.add(store, &user_key, timer.at);
         self.put_timer(store, &user_key, is_new);
         self.timer_key = user_key;
     }
@@ -25,6 +24,11 @@ impl TaskState {
         timer.write(&mut user_key);
         self.delete_entry(store, &[], &user_key);
         self.timer_key = user_key;
+    }
+
+    /// Clears a timer by its user key, as [`due_timers`](Self::due_timers) found it.
+    pub fn clear_due_timer(&mut self, store: StoreId, user_key: &[u8]) {
+        self.delete_entry(store, &[], user_key);
     }
 
     /// Whether a timer may be due at `until`; reads nothing. What [`due_timers`](Self::due_timers) finds decides.

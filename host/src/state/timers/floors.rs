@@ -8,7 +8,6 @@
 //! Always: below a store's floor there is no timer; none that is applied is due later than [`Last`] says.
 
 use crate::state::StoreId;
-use std::collections::HashMap;
 
 /// A timer, as it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,15 +47,22 @@ fn turned(at: i64) -> i64 {
     at ^ i64::MIN
 }
 
-/// For each store of timers the user key below which it has none: as it is now, and as it was after the last batch that
-/// was kept. And when its last ones are due, which no undo takes back: too late a time is never wrong, it only makes
-/// less of what is set new.
+/// What is known of the timers of each store without reading them. There are few stores: they are gone through.
 #[derive(Debug, Default)]
 pub(in crate::state) struct TimerFloors {
-    now: HashMap<StoreId, Floor>,
-    kept: HashMap<StoreId, Floor>,
+    stores: Vec<KnownTimers>,
     has_moved: bool,
-    last: HashMap<StoreId, Last>,
+}
+
+/// The user key below which a store has no timer: as it is now, and as it was after the last batch that was kept;
+/// nothing as long as it is not known. And when its last ones are due, which no undo takes back: too late a time is
+/// never wrong, it only makes less of what is set new.
+#[derive(Debug)]
+struct KnownTimers {
+    store: StoreId,
+    now: Option<Floor>,
+    kept: Option<Floor>,
+    last: Last,
 }
 
 /// When the last timer of a store is due.
@@ -79,14 +85,14 @@ impl TimerFloors {
     /// The changes since the last call stay.
     pub(in crate::state) fn keep(&mut self) {
         if std::mem::take(&mut self.has_moved) {
-            self.kept.clone_from(&self.now);
+            self.stores.iter_mut().for_each(|of| of.kept.clone_from(&of.now));
         }
     }
 
     /// The changes since the last `keep` were never made.
     pub(in crate::state) fn undo(&mut self) {
         if std::mem::take(&mut self.has_moved) {
-            self.now.clone_from(&self.kept);
+            self.stores.iter_mut().for_each(|of| of.now.clone_from(&of.kept));
         }
     }
 
@@ -96,13 +102,17 @@ impl TimerFloors {
     }
 
     pub(in crate::state) fn set(&mut self, store: StoreId, floor: Floor) {
+        self.of(store).now = Some(floor);
         self.has_moved = true;
-        self.now.insert(store, floor);
     }
 
-    /// A timer is set: if it lies below the floor, the floor is there now.
-    pub(in crate::state) fn lower(&mut self, store: StoreId, user_key: &[u8]) {
-        let is_below = match self.now.get(&store) {
+    /// A timer is set: if it lies below the floor, the floor is there now. True: none that is due at that time is
+    /// applied.
+    pub(in crate::state) fn add(&mut self, store: StoreId, user_key: &[u8], at: i64) -> bool {
+        let of = self.of(store);
+        of.last.set = of.last.set.max(at);
+        let is_new = of.last.applied.is_some_and(|applied| at > applied);
+        let is_below = match &of.now {
             Some(Floor::From(floor)) => user_key < &floor[..],
             Some(Floor::None) => true,
             // Everything is above an unknown one.
@@ -111,28 +121,22 @@ impl TimerFloors {
         if is_below {
             self.set(store, Floor::From(user_key.to_vec()));
         }
-    }
-
-    /// A timer is set. True: none that is due at that time is applied.
-    pub(in crate::state) fn is_new(&mut self, store: StoreId, at: i64) -> bool {
-        let last = self.last.entry(store).or_insert(Last::UNKNOWN);
-        last.set = last.set.max(at);
-        last.applied.is_some_and(|applied| at > applied)
+        is_new
     }
 
     /// Whether it is known when the last timer that is applied is due.
     pub(in crate::state) fn knows_last_applied(&self, store: StoreId) -> bool {
-        self.last.get(&store).is_some_and(|last| last.applied.is_some())
+        self.known(store).is_some_and(|of| of.last.applied.is_some())
     }
 
     /// When the last timer that is applied is due; the least number: there is none.
     pub(in crate::state) fn set_last_applied(&mut self, store: StoreId, at: i64) {
-        self.last.entry(store).or_insert(Last::UNKNOWN).applied = Some(at);
+        self.of(store).last.applied = Some(at);
     }
 
     /// All that was set is applied.
     pub(in crate::state) fn apply(&mut self) {
-        for last in self.last.values_mut() {
+        for KnownTimers { last, .. } in &mut self.stores {
             let set = std::mem::replace(&mut last.set, i64::MIN);
             last.applied = last.applied.map(|applied| applied.max(set));
         }
@@ -140,7 +144,7 @@ impl TimerFloors {
 
     /// Whether the store may have a timer at `until` or before.
     pub(in crate::state) fn may_have(&self, store: StoreId, until: i64) -> bool {
-        match self.now.get(&store) {
+        match self.floor(store) {
             Some(Floor::From(floor)) => floor[..] < *behind(until),
             Some(Floor::None) => false,
             None => true,
@@ -148,18 +152,42 @@ impl TimerFloors {
     }
 
     pub(in crate::state) fn from(&self, store: StoreId) -> Vec<u8> {
-        match self.now.get(&store) {
+        match self.floor(store) {
             Some(Floor::From(floor)) => floor.clone(),
             _ => Vec::new(),
         }
     }
+
+    fn floor(&self, store: StoreId) -> Option<&Floor> {
+        self.known(store).and_then(|of| of.now.as_ref())
+    }
+
+    fn known(&self, store: StoreId) -> Option<&KnownTimers> {
+        self.stores.iter().find(|of| of.store == store)
+    }
+
+    fn of(&mut self, store: StoreId) -> &mut KnownTimers {
+        let place = self.stores.iter().position(|of| of.store == store);
+        let place = place.unwrap_or_else(|| {
+            self.stores.push(KnownTimers::unknown(store));
+            self.stores.len() - 1
+        });
+        &mut self.stores[place]
+    }
 }
 
-impl Last {
-    const UNKNOWN: Self = Self {
-        applied: None,
-        set: i64::MIN,
-    };
+impl KnownTimers {
+    fn unknown(store: StoreId) -> Self {
+        Self {
+            store,
+            now: None,
+            kept: None,
+            last: Last {
+                applied: None,
+                set: i64::MIN,
+            },
+        }
+    }
 }
 
 /// The first user key behind all timers at `until`.
