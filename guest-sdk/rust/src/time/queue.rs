@@ -108,12 +108,12 @@ impl<'a> Queue<'a> {
     /// The order in which timers fire.
     fn order(&self, one: Due, other: Due) -> Ordering {
         let key = |timer: Due| self.keys.get(timer.key as usize);
-        let order = self.place(one).cmp(&self.place(other));
+        let order = self.time_and_name(one).cmp(&self.time_and_name(other));
         order.then_with(|| key(one).cmp(&key(other)))
     }
 
-    /// What comes before the key in this order.
-    fn place(&self, timer: Due) -> (bool, i64, usize) {
+    /// What this order compares before the key.
+    fn time_and_name(&self, timer: Due) -> (bool, i64, usize) {
         let kind = self.kind(timer);
         (kind.is_event_time, timer.at, kind.rank)
     }
@@ -135,12 +135,12 @@ impl<'a> Queue<'a> {
 
     /// The place of a timer among those of the host that did not fire yet.
     fn waiting(&self, timer: Due) -> Option<usize> {
-        let waiting = &self.due[self.next..];
+        let rest = &self.due[self.next..];
         // Most are set to a time behind all that wait: no key has to be compared.
-        if self.place(waiting.last()?.due) < self.place(timer) {
+        if self.time_and_name(rest.last()?.due) < self.time_and_name(timer) {
             return None;
         }
-        let found = waiting.binary_search_by(|waiting| self.order(waiting.due, timer));
+        let found = rest.binary_search_by(|waiting| self.order(waiting.due, timer));
         found.ok().map(|at| self.next + at)
     }
 

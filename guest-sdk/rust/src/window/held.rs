@@ -19,7 +19,7 @@ pub(super) struct Pane<S> {
     pub(super) end: i64,
     /// When it is put out next before it closes.
     pub(super) mark: Option<i64>,
-    /// Only if it does not go by time. Most do: there it takes no room in them.
+    /// Only if it does not go by time. Most do, and keep no more than the pointer for it.
     pub(super) times: Option<Box<Times>>,
     pub(super) state: S,
     /// What was put out of it, if that will have to be retracted; several if sessions became one.

@@ -22,7 +22,7 @@ impl TaskState {
     pub fn clear_timer(&mut self, store: StoreId, timer: KeptTimer<'_>) {
         let mut user_key = std::mem::take(&mut self.timer_key);
         timer.write(&mut user_key);
-        self.delete_entry(store, &[], &user_key);
+        self.clear_due_timer(store, &user_key);
         self.timer_key = user_key;
     }
 

@@ -102,14 +102,14 @@ impl TimerFloors {
     }
 
     pub(in crate::state) fn set(&mut self, store: StoreId, floor: Floor) {
-        self.of(store).now = Some(floor);
+        self.of_or_new(store).now = Some(floor);
         self.has_moved = true;
     }
 
     /// A timer is set: if it lies below the floor, the floor is there now. True: none that is due at that time is
     /// applied.
     pub(in crate::state) fn add(&mut self, store: StoreId, user_key: &[u8], at: i64) -> bool {
-        let of = self.of(store);
+        let of = self.of_or_new(store);
         of.last.set = of.last.set.max(at);
         let is_new = of.last.applied.is_some_and(|applied| at > applied);
         let is_below = match &of.now {
@@ -131,7 +131,7 @@ impl TimerFloors {
 
     /// When the last timer that is applied is due; the least number: there is none.
     pub(in crate::state) fn set_last_applied(&mut self, store: StoreId, at: i64) {
-        self.of(store).last.applied = Some(at);
+        self.of_or_new(store).last.applied = Some(at);
     }
 
     /// All that was set is applied.
@@ -166,7 +166,7 @@ impl TimerFloors {
         self.stores.iter().find(|of| of.store == store)
     }
 
-    fn of(&mut self, store: StoreId) -> &mut KnownTimers {
+    fn of_or_new(&mut self, store: StoreId) -> &mut KnownTimers {
         let place = self.stores.iter().position(|of| of.store == store);
         let place = place.unwrap_or_else(|| {
             self.stores.push(KnownTimers::unknown(store));

@@ -8,9 +8,9 @@ mod found;
 mod named;
 mod tally;
 mod distinct;
-mod few;
 mod quantile;
 mod ranking;
+mod small_list;
 
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,9 @@ use std::mem::{Discriminant, discriminant};
 use serde::{Deserialize, Serialize};
 
 use super::distinct::{Distinct, Forget};
-use super::few::Few;
 use super::found::{Found, Number, What, float};
 use super::quantile::Sketch;
+use super::small_list::SmallList;
 use crate::state::{Codec, Postcard, wire};
 use crate::window::Aggregate;
 use crate::{Refusal, dead_letter, fail};
@@ -52,7 +52,8 @@ pub(super) enum Makes {
     Quantile(f64),
 }
 
-/// What is kept of the values. There is one for each window and aggregate: what is large is kept beside it.
+/// What is kept of the values. There is one for each window and aggregate, of 24 bytes in a sandbox: what is larger
+/// lies behind a pointer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Kept {
     Count(u64),
@@ -64,9 +65,6 @@ pub(super) enum Kept {
     Distinct(Distinct),
     Quantile(Box<Sketch>),
 }
-
-#[cfg(target_pointer_width = "32")]
-const _: () = assert!(size_of::<Kept>() == 24 && size_of::<Taking>() <= 56);
 
 /// Whole numbers and floats apart, so that whole ones stay exact.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -89,29 +87,23 @@ pub(super) enum Best {
     Text(Box<str>),
 }
 
-/// Takes back what a value that was added did. There is one for each record and aggregate: what is large, and seldom,
-/// is kept beside it.
+/// Takes back what a value that was added did.
 #[derive(Debug, Default)]
 pub(super) enum Back {
     #[default]
     Nothing,
     One,
     Total(Option<Total>),
-    /// Of an average: the whole number that was added.
+    /// The whole number that an average got.
     Whole(i64),
-    /// The same: the sum of the floats before.
+    /// The sum of an average's floats before it got one.
     Floats(f64),
-    Best(Option<Number>),
-    Number(f64),
-    Large(Box<Large>),
-}
-
-/// What takes back a value that is no number.
-#[derive(Debug)]
-pub(super) enum Large {
     Best(Option<Best>),
-    Text(Option<(u64, Box<str>)>),
+    /// The first or last one before.
+    Json(Option<(u64, Box<str>)>),
     Distinct(Forget),
+    /// The number that a quantile got.
+    Number(f64),
 }
 
 impl Makes {
@@ -223,17 +215,14 @@ impl Tally {
             Kept::Best(best) => {
                 let found = self.comparable(found)?;
                 match self.beats(&found, best.as_ref())? {
-                    true => Ok(Back::best(best.replace(found))),
+                    true => Ok(Back::Best(best.replace(found))),
                     false => Ok(Back::Nothing),
                 }
             }
             Kept::One(one) => {
                 let beats = one.as_ref().is_none_or(|(other, _)| self.prefers(arrival, *other));
                 match beats {
-                    true => {
-                        let before = one.replace((arrival, found.json.as_str().into()));
-                        Ok(Back::Large(Box::new(Large::Text(before))))
-                    }
+                    true => Ok(Back::Json(one.replace((arrival, found.json.as_str().into())))),
                     false => Ok(Back::Nothing),
                 }
             }
@@ -241,10 +230,7 @@ impl Tally {
                 all.push((arrival, found.json.clone()));
                 Ok(Back::One)
             }
-            Kept::Distinct(distinct) => Ok(match distinct.add(found) {
-                Forget::Nothing => Back::Nothing,
-                forget => Back::Large(Box::new(Large::Distinct(forget))),
-            }),
+            Kept::Distinct(distinct) => Ok(Back::Distinct(distinct.add(found))),
             Kept::Quantile(sketch) => {
                 let number = self.number(found)?.float();
                 sketch.add(number);
@@ -452,14 +438,6 @@ impl Average {
 }
 
 impl Back {
-    fn best(before: Option<Best>) -> Self {
-        match before {
-            None => Self::Best(None),
-            Some(Best::Number(number)) => Self::Best(Some(number)),
-            text => Self::Large(Box::new(Large::Best(text))),
-        }
-    }
-
     fn take(self, kept: &mut Kept) {
         match (self, kept) {
             (Self::One, Kept::Count(count)) => *count = count.saturating_sub(1),
@@ -473,20 +451,10 @@ impl Back {
                 average.float = before;
                 average.count = average.count.saturating_sub(1);
             }
-            (Self::Best(before), Kept::Best(best)) => *best = before.map(Best::Number),
-            (Self::Number(number), Kept::Quantile(sketch)) => sketch.remove(number),
-            (Self::Large(large), kept) => large.take(kept),
-            _ => {}
-        }
-    }
-}
-
-impl Large {
-    fn take(self, kept: &mut Kept) {
-        match (self, kept) {
             (Self::Best(before), Kept::Best(best)) => *best = before,
-            (Self::Text(before), Kept::One(one)) => *one = before,
+            (Self::Json(before), Kept::One(one)) => *one = before,
             (Self::Distinct(forget), Kept::Distinct(distinct)) => distinct.undo(forget),
+            (Self::Number(number), Kept::Quantile(sketch)) => sketch.remove(number),
             _ => {}
         }
     }
@@ -513,12 +481,12 @@ impl Aggregate for Tallies {
     }
 
     fn empty(&self) -> Tallied {
-        Tallied(Few::of(self.all.len(), |at| self.all[at].makes.empty()))
+        Tallied(SmallList::of(self.all.len(), |at| self.all[at].makes.empty()))
     }
 
     fn add(&self, state: &mut Tallied, taken: &Taken, arrival: u64) -> Result<Taking, Refusal> {
         self.check(state)?;
-        let mut undo = Few::of(self.all.len(), |_| Back::Nothing);
+        let mut undo = SmallList::of(self.all.len(), |_| Back::Nothing);
         for ((tally, kept), back) in self.all.iter().zip(state.0.iter_mut()).zip(undo.iter_mut()) {
             match tally.add(kept, taken, arrival) {
                 Ok(done) => *back = done,
@@ -536,10 +504,11 @@ impl Aggregate for Tallies {
         pairs.for_each(|(back, kept)| std::mem::take(back).take(kept));
     }
 
-    fn merge(&self, state: &mut Tallied, other: Tallied) -> Result<(), Refusal> {
+    fn merge(&self, state: &mut Tallied, mut other: Tallied) -> Result<(), Refusal> {
         self.check(state)?;
         self.check(&other)?;
-        let pairs = self.all.iter().zip(state.0.iter_mut()).zip(Vec::from(other.0));
+        let others = other.0.iter_mut().map(|kept| std::mem::replace(kept, Kept::Count(0)));
+        let pairs = self.all.iter().zip(state.0.iter_mut()).zip(others);
         let mut merged = pairs.map(|((tally, kept), other)| tally.merge(kept, other));
         merged.try_for_each(|merged| merged)
     }
@@ -573,8 +542,8 @@ impl Tallies {
 
 /// What is kept of a window's records, an entry an aggregate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Tallied(Few<Kept>);
+pub struct Tallied(SmallList<Kept>);
 
 /// Takes a record back, an entry an aggregate.
 #[derive(Debug)]
-pub struct Taking(Few<Back>);
+pub struct Taking(SmallList<Back>);

@@ -260,21 +260,39 @@ fn windows_of_other_aggregates_stop_the_pipeline_instead_of_being_misread() {
 /// Golden: a change here needs another version of the store.
 #[test]
 fn what_is_kept_stays_as_it_was_written() {
-    let mut aggregates: Aggregates = serde_json::from_str(ALL).unwrap();
-    let tallies = aggregates.take_tallies();
-    let mut state = tallies.empty();
-    for (arrival, event) in batch(&[r#"{"p":-7}"#, r#"{"p":2.5}"#]).events().enumerate() {
-        let taken = aggregates.read(&event).unwrap();
-        drop(tallies.add(&mut state, taken, arrival as u64).unwrap());
+    let numbers = [r#"{"p":-7}"#, r#"{"p":2.5}"#];
+    let texts = [r#"{"p":"b"}"#, r#"{"p":"a"}"#];
+    for (config, values, golden) in [
+        (r#"{"n":"count"}"#, numbers, "010002"),
+        (
+            r#"{"n":"count","sum":{"sum":"/p"}}"#,
+            numbers,
+            "02000201010d010000000000000440",
+        ),
+        (
+            r#"{"min":{"min":"/p"},"max":{"max":"/p"}}"#,
+            texts,
+            "0203010101610301010162",
+        ),
+        (
+            ALL,
+            numbers,
+            "0b0002000201010d010000000000000440030100000d030100010000000000000440020d000000000000044002040100022d37\
+             04010103322e35050200022d370103322e3506000298a3cbb38acbb79c01bee38e91adc3bb9fa8010700015e0101c60101",
+        ),
+    ] {
+        let mut aggregates: Aggregates = serde_json::from_str(config).unwrap();
+        let tallies = aggregates.take_tallies();
+        let mut state = tallies.empty();
+        for (arrival, event) in batch(&values).events().enumerate() {
+            let taken = aggregates.read(&event).unwrap();
+            drop(tallies.add(&mut state, taken, arrival as u64).unwrap());
+        }
+        let mut bytes = Vec::new();
+        tallies.write_state(&state, &mut bytes).unwrap();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, golden, "{config}");
     }
-    let mut bytes = Vec::new();
-    tallies.write_state(&state, &mut bytes).unwrap();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(
-        hex,
-        "0b0002000201010d010000000000000440030100000d030100010000000000000440020d000000000000044002040100022d\
-         3704010103322e35050200022d370103322e3506000298a3cbb38acbb79c01bee38e91adc3bb9fa8010700015e0101c60101"
-    );
 }
 
 #[test]

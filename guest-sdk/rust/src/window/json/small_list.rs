@@ -1,19 +1,19 @@
-//! A few things that lie in whoever has them.
+//! A list that is stored inline as long as it is short.
 
 use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// One or two take no memory of their own. Serde takes it for a list.
+/// One or two items lie in it, more in memory of their own. Serde reads and writes it as any list.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "Vec<T>")]
-pub(super) enum Few<T> {
+pub(super) enum SmallList<T> {
     One([T; 1]),
     Two([T; 2]),
     Any(Vec<T>),
 }
 
-impl<T> Few<T> {
+impl<T> SmallList<T> {
     /// So many, each made for its place.
     pub(super) fn of(count: usize, make: impl FnMut(usize) -> T) -> Self {
         match count {
@@ -24,7 +24,7 @@ impl<T> Few<T> {
     }
 }
 
-impl<T> From<Vec<T>> for Few<T> {
+impl<T> From<Vec<T>> for SmallList<T> {
     fn from(all: Vec<T>) -> Self {
         let all = match all.try_into() {
             Ok(one) => return Self::One(one),
@@ -34,17 +34,7 @@ impl<T> From<Vec<T>> for Few<T> {
     }
 }
 
-impl<T> From<Few<T>> for Vec<T> {
-    fn from(few: Few<T>) -> Self {
-        match few {
-            Few::One(one) => one.into(),
-            Few::Two(two) => two.into(),
-            Few::Any(all) => all,
-        }
-    }
-}
-
-impl<T> Deref for Few<T> {
+impl<T> Deref for SmallList<T> {
     type Target = [T];
 
     #[inline]
@@ -57,7 +47,7 @@ impl<T> Deref for Few<T> {
     }
 }
 
-impl<T> DerefMut for Few<T> {
+impl<T> DerefMut for SmallList<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         match self {
@@ -68,7 +58,7 @@ impl<T> DerefMut for Few<T> {
     }
 }
 
-impl<T: Serialize> Serialize for Few<T> {
+impl<T: Serialize> Serialize for SmallList<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         self[..].serialize(to)
     }
