@@ -136,7 +136,7 @@ impl DueTimers {
         self.kept.iter().flatten().filter_map(KeptTimer::read)
     }
 
-    /// When the last of them is due; nothing if there is none, or if it cannot be read, which [`told`](Self::told) says.
+    /// When the last of them is due. One that cannot be read counts for nothing: [`told`](Self::told) complains.
     pub(in crate::plugin) fn last_at(&self) -> Option<i64> {
         let last = self.kept.get(self.kept.len().checked_sub(1)?)?;
         KeptTimer::read(last).map(|timer| timer.at)
