@@ -95,7 +95,7 @@ impl Operator {
 
     /// What is alone at fault, a record or a timer, is left out.
     fn refuse(&mut self, part: &CallPart<'_>, reason: String, gathered: &mut Gathered<'_>) {
-        let Some(timer) = self.due.iter().next() else {
+        let Some(timer) = self.due.first() else {
             gathered.into.refused.push(Refused {
                 record: part.first as u32,
                 how: Refusal::Fault,

@@ -131,9 +131,9 @@ impl DueTimers {
         self.kept.len()
     }
 
-    /// Those that fire.
-    pub(in crate::plugin) fn iter(&self) -> impl Iterator<Item = KeptTimer<'_>> {
-        self.kept.iter().flatten().filter_map(KeptTimer::read)
+    /// The first that fires.
+    pub(in crate::plugin) fn first(&self) -> Option<KeptTimer<'_>> {
+        self.kept.iter().flatten().find_map(KeptTimer::read)
     }
 
     /// When the last of them is due. One that cannot be read counts for nothing: [`told`](Self::told) complains.
@@ -176,7 +176,7 @@ pub(in crate::plugin) fn change_timers(
 ) {
     if let Some(store) = fired.store {
         let due = fired.kept.iter().flatten();
-        due.for_each(|user_key| state.clear_due_timer(store, user_key));
+        due.for_each(|user_key| state.delete_timer(store, user_key));
     }
     for change in given {
         let declared = &timers.all[usize::from(change.timer)];

@@ -22,12 +22,12 @@ impl TaskState {
     pub fn clear_timer(&mut self, store: StoreId, timer: KeptTimer<'_>) {
         let mut user_key = std::mem::take(&mut self.timer_key);
         timer.write(&mut user_key);
-        self.clear_due_timer(store, &user_key);
+        self.delete_timer(store, &user_key);
         self.timer_key = user_key;
     }
 
-    /// Clears a timer by its user key, as [`due_timers`](Self::due_timers) found it.
-    pub fn clear_due_timer(&mut self, store: StoreId, user_key: &[u8]) {
+    /// Clears a timer by its user key, which [`due_timers`](Self::due_timers) tells.
+    pub fn delete_timer(&mut self, store: StoreId, user_key: &[u8]) {
         self.delete_entry(store, &[], user_key);
     }
 
