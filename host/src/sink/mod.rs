@@ -8,6 +8,7 @@
 
 mod writer;
 mod producer;
+mod failures;
 mod transactional;
 mod transaction;
 mod reports;
@@ -19,6 +20,8 @@ pub mod dead_letter;
 pub(crate) mod on_kafka;
 #[cfg(test)]
 mod transactions_on_kafka;
+#[cfg(test)]
+mod transactions_refused;
 
 pub use delivery::{Print, RefusedOutput};
 pub use file::Files;

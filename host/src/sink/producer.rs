@@ -11,16 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use super::delivery::{Print, RefusedRecord};
-use super::origin::{PlaceNumber, tag, time_in};
-use super::reports::{DeliveryReports, Undelivered};
+use super::delivery::RefusedRecord;
+use super::origin::{PlaceNumber, tag};
+use super::reports::DeliveryReports;
 use super::transactional::{ProducerTransactions, Transactional};
 use crate::clock;
 use crate::config::{Cluster, Partitioner};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::bootstrap::Bootstrap;
 use crate::kafka::codes;
-use crate::kafka::native::failure::Failure;
 use crate::kafka::native::producer::{NativeProducer, OutgoingRecord};
 use crate::kafka::sign_in::SignedIn;
 use crate::login::Login;
@@ -55,8 +54,8 @@ const CAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Producer {
     pub(super) handle: NativeProducer<DeliveryReports>,
     pub(super) brokers: String,
-    topics: Vec<ProducerTopic>,
-    queue_bytes: u64,
+    pub(super) topics: Vec<ProducerTopic>,
+    pub(super) queue_bytes: u64,
     probed: Option<Instant>,
     bootstrap: Bootstrap,
     /// What the handle was made with, for the next one.
@@ -70,9 +69,9 @@ pub(super) struct Producer {
     pub(super) is_careful: bool,
 }
 
-struct ProducerTopic {
-    sink: String,
-    name: String,
+pub(super) struct ProducerTopic {
+    pub(super) sink: String,
+    pub(super) name: String,
     partitioner: Partitioner,
     /// Bytes that it takes at once; `None`: the cluster did not say.
     largest_batch: Option<usize>,
@@ -476,133 +475,4 @@ pub(super) fn librdkafka_time(timestamp: i64) -> i64 {
         0 => 1,
         known => known,
     }
-}
-
-// Errors.
-
-impl Producer {
-    fn refused(&self, why: &str) -> Error {
-        let what = format!("failed to log in to Kafka at `{}`: authentication failed", self.brokers);
-        Error::new(Kind::Kafka, what, why)
-            .hint("check user, password and `security.protocol` under `[kafka.properties]`")
-    }
-
-    fn unreachable(&self, failure: &Failure) -> Error {
-        let what = format!("failed to reach Kafka at `{}`", self.brokers);
-        let reports = self.handle.reports();
-        let why = reports.broken.as_deref().unwrap_or(&failure.text);
-        Error::new(Kind::Kafka, what, why).hint("start a broker there (`sandbar broker` is one), or correct `brokers`")
-    }
-
-    fn without_topic(&self, topic: &ProducerTopic, failure: &Failure) -> Error {
-        let (sink, name) = (&topic.sink, &topic.name);
-        let open = format!("failed to open sink `{sink}`");
-        match failure.code {
-            codes::TOPIC_NOT_ALLOWED => {
-                let what = format!("{open}: not allowed to see topic `{name}`");
-                Error::new(Kind::Kafka, what, "").hint("grant DESCRIBE and WRITE on it to this user")
-            }
-            codes::INVALID_TOPIC => {
-                let what = format!("{open}: `{name}` is not a name that Kafka allows");
-                Error::new(
-                    Kind::Kafka,
-                    what,
-                    "a topic's name has 1 to 249 of the characters a-z A-Z 0-9 . _ -",
-                )
-            }
-            _ => Error::new(
-                Kind::Kafka,
-                format!("{open}: no such topic `{name}`"),
-                format!("Kafka at {}", self.brokers),
-            )
-            .hint(format!("sandbar topics create {name}")),
-        }
-    }
-
-    /// A record that the queue did not take.
-    fn rejected(
-        &self,
-        topic: usize,
-        message: &OutgoingRecord<'_>,
-        records: &Records,
-        index: usize,
-        code: i32,
-    ) -> Error {
-        let length = |entry: Option<&[u8]>| entry.map_or(0, <[u8]>::len);
-        let bytes = length(message.key) + length(message.value);
-        let text = match code {
-            codes::QUEUE_FULL => format!("it has {bytes} bytes, the whole queue {}", self.queue_bytes),
-            codes::TOO_LARGE => format!("it has {bytes} bytes"),
-            code => format!("librdkafka's error {code}"),
-        };
-        let failure = Failure {
-            code,
-            text: format!("the output of offset {}: {text}", records.offsets[index]),
-        };
-        let topic = self.topics[topic].name.clone();
-        if code == codes::TOO_LARGE {
-            let headers = records.headers.of(index as u32);
-            self.handle.reports().refusals.told.push(RefusedRecord {
-                topic: topic.clone(),
-                partition: -1,
-                tag: message.tag,
-                print: Print::of(message.key, message.value, headers, time_in(message.tag)),
-                bytes,
-                failure: failure.clone(),
-                is_local: true,
-            });
-        }
-        self.undelivered(&Undelivered {
-            topic,
-            partition: -1,
-            failure,
-        })
-    }
-
-    fn undelivered(&self, record: &Undelivered) -> Error {
-        let place = match record.partition {
-            ..0 => String::new(),
-            partition => format!(", partition {partition}"),
-        };
-        let what = format!("failed to write to topic `{}`{place}", record.topic);
-        let fatal = self.handle.fatal();
-        let kind = self.kind_of_loss(record.failure.code, fatal.as_ref().map(|failure| failure.code));
-        let why = fatal.map_or_else(|| record.failure.text.clone(), |failure| failure.text);
-        let error = Error::new(kind, what, why);
-        match advice(record.failure.code) {
-            Some(advice) => error.hint(advice),
-            None => error,
-        }
-    }
-}
-
-/// What a person can do about a record that cannot be delivered.
-pub(super) fn advice(code: i32) -> Option<&'static str> {
-    Some(match code {
-        codes::UNKNOWN_TOPIC | codes::UNKNOWN_TOPIC_LOCALLY | codes::UNKNOWN_PARTITION | codes::PARTITION_GONE => {
-            "the topic was deleted or shrunk; create it (`sandbar topics create`) and start again: the positions of \
-             these records are not committed"
-        }
-        codes::QUEUE_FULL => "raise `queue-memory`: the workers of a process share half of it out among their outputs",
-        codes::TOO_LARGE | codes::BATCH_TOO_LARGE => {
-            "raise the topic's `max.message.bytes`, or set `batch.size` under `[kafka.properties]` below it where \
-             each record alone is small enough"
-        }
-        codes::TOPIC_NOT_ALLOWED => "grant WRITE on the topic to this user",
-        codes::CLUSTER_NOT_ALLOWED => {
-            "grant WRITE on the topic (before Kafka 2.8: IDEMPOTENT_WRITE on the cluster) to this user"
-        }
-        codes::BAD_TIMESTAMP => {
-            "the topic refuses event times this far from its clock: see its `message.timestamp.before.max.ms` and \
-             `message.timestamp.after.max.ms`"
-        }
-        codes::BAD_RECORD => {
-            "a compacted topic takes records with a key only; of several such records in one batch Kafka says the \
-             same where their times are outside the topic's bounds"
-        }
-        codes::FATAL => {
-            "start again: positions are committed only after their outputs were acknowledged, so nothing is lost"
-        }
-        _ => return None,
-    })
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::delivery::{Print, RefusedOutput, is_too_large};
+use super::failures::advice;
 use super::file::{FileSink, Files};
 use super::origin::{Origins, time_of};
-use super::producer::{Producer, advice, librdkafka_time};
+use super::producer::{Producer, librdkafka_time};
 use super::transaction::{CommitOutcome, OffsetsSent};
 use super::transactional::Transactional;
 use crate::clock;
