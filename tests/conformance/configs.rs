@@ -199,8 +199,7 @@ pub(crate) fn the_broker_tells_of_itself(bootstrap: &str) {
 }
 
 /// Not a case: what Apache Kafka can do and the embedded broker can't is refused, and not kept to be ignored.
-#[test]
-fn what_the_embedded_broker_cannot_do_is_refused_by_name() {
+pub(crate) fn what_the_embedded_broker_cannot_do_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(settings(folder.path())).unwrap();
     let bootstrap = broker.address().to_string();
@@ -243,8 +242,7 @@ fn what_the_embedded_broker_cannot_do_is_refused_by_name() {
     );
 }
 
-#[test]
-fn settings_survive_a_kill() {
+pub(crate) fn settings_survive_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(folder.path());
     let created = create(&process.address, &[(BYTES, "150")]).unwrap();

@@ -1,6 +1,6 @@
 //! What a Kafka broker does, as a list of cases. Each is a function of a bootstrap address and runs twice: against the
 //! embedded broker, and against Apache Kafka if `SANDBAR_TEST_KAFKA` names one. If the two differ, Kafka is
-//! right.
+//! right. A few have brokers of their own.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,22 +28,47 @@ mod transactions_survive;
 mod clients;
 
 use sandbar::broker::{Broker, BrokerSettings};
+use std::time::{Duration, Instant};
+
+/// Longer than any case takes. What waits in a case has a limit of its own, `client::LIMIT`; but some calls of
+/// librdkafka have none: a commit that waits for its answer, positions sent to a transaction, the end of a client.
+const CASE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs a case against a fresh embedded broker.
 fn on_embedded(case: fn(&str)) {
-    let broker = Broker::start(BrokerSettings {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data_dir: None,
-    })
-    .unwrap();
-    case(&broker.address().to_string());
+    within_limit(move || {
+        let broker = Broker::start(BrokerSettings {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data_dir: None,
+        })
+        .unwrap();
+        case(&broker.address().to_string());
+    });
 }
 
 /// Runs a case against Apache Kafka, or says loudly that it did not.
 fn on_kafka(case: fn(&str)) {
     match std::env::var("SANDBAR_TEST_KAFKA") {
-        Ok(bootstrap) => case(&bootstrap),
+        Ok(bootstrap) => within_limit(move || case(&bootstrap)),
         Err(_) => eprintln!("NOT RUN: no Apache Kafka, SANDBAR_TEST_KAFKA is not set"),
+    }
+}
+
+/// Runs a case to its end, or fails with its name; the thread of one that does not end is left to the end of the
+/// process.
+fn within_limit(case: impl FnOnce() + Send + 'static) {
+    let start = Instant::now();
+    let name = std::thread::current().name().unwrap_or("case").to_owned();
+    let thread = std::thread::Builder::new().name(name).spawn(case).unwrap();
+    while !thread.is_finished() {
+        assert!(
+            start.elapsed() < CASE_LIMIT,
+            "the case did not end within {CASE_LIMIT:?}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
     }
 }
 
@@ -52,6 +77,13 @@ fn on_kafka(case: fn(&str)) {
 fn is_before_kafka_4(bootstrap: &str) -> bool {
     std::env::var("SANDBAR_TEST_KAFKA").is_ok_and(|kafka| kafka == bootstrap)
         && sandbar_tests::kafka::version().starts_with("3.")
+}
+
+/// Cases that end and start brokers of their own: Apache Kafka is not ours to kill here.
+macro_rules! cases_with_own_brokers {
+    ($($file:ident: $($case:ident),+;)+) => {
+        mod own { $(mod $file { $(#[test] fn $case() { crate::within_limit(crate::$file::$case); })+ })+ }
+    };
 }
 
 macro_rules! cases {
@@ -90,4 +122,15 @@ cases! {
         who_wants_stable_positions_waits, the_later_commit_counts, a_zombie_commits_nothing,
         who_says_nothing_of_a_member_is_believed,
         positions_need_a_group_in_the_transaction, a_deleted_group_takes_its_pending_positions_along;
+}
+
+cases_with_own_brokers! {
+    configs: what_the_embedded_broker_cannot_do_is_refused_by_name, settings_survive_a_kill;
+    survival: a_kill_in_the_middle_of_produce_loses_nothing_acknowledged,
+        everything_acknowledged_is_there_after_a_kill, a_group_goes_on_after_a_kill,
+        a_torn_log_is_read_to_the_last_whole_batch, a_folder_in_use_is_refused,
+        what_is_not_kafka_ends_its_connection_and_nothing_else, a_million_records_in_and_out;
+    transactions_survive: every_step_of_a_commit_can_be_the_last, every_step_of_an_abort_can_be_the_last,
+        an_open_transaction_outlives_a_kill, a_time_out_outlives_a_kill,
+        killed_at_any_moment_every_transaction_is_whole, a_deleted_topic_holds_no_transaction_up;
 }

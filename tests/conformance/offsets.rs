@@ -1,6 +1,6 @@
 //! Committed positions.
 
-use crate::client::{LIMIT, admin, config, fresh, options, topic, wait};
+use crate::client::{LIMIT, admin, config, fresh, options, topic, until, wait};
 use crate::groups::{Rebalances, member, until_shared};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -33,11 +33,12 @@ pub(crate) fn committed(client: &BaseConsumer, topic: &str, partition: i32) -> K
 
 /// Commits as a member, once no rebalance is under way: one right after the first assignment is Kafka's right.
 fn commit(member: &BaseConsumer<Rebalances>, list: &TopicPartitionList) -> KafkaResult<()> {
-    let mut result = member.commit(list, CommitMode::Sync);
-    while result == Err(KafkaError::ConsumerCommit(Code::RebalanceInProgress)) {
+    let mut result = Ok(());
+    until("no rebalance is under way", || {
         let _ = member.poll(Duration::from_millis(100));
         result = member.commit(list, CommitMode::Sync);
-    }
+        result != Err(KafkaError::ConsumerCommit(Code::RebalanceInProgress))
+    });
     result
 }
 
@@ -92,7 +93,7 @@ pub(crate) fn a_stranger_commits_for_an_idle_group(bootstrap: &str) {
     let (member, _) = member(bootstrap, &group, &topic, &[]);
     until_shared(&[&member], &[2]);
     drop(member);
-    crate::client::until("the group is idle again", || {
+    until("the group is idle again", || {
         client.commit(&position(&topic, 0, 8, ""), CommitMode::Sync).is_ok()
     });
 }

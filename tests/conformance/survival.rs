@@ -1,5 +1,4 @@
-//! What survives the end of the embedded broker, and what its folder allows. Not cases: Apache Kafka is not ours to
-//! kill here.
+//! What survives the end of the embedded broker, and what its folder allows.
 
 use crate::client::{
     LIMIT, Record, admin, config, numbered, options, produce, producer, read, send, topic, until, wait,
@@ -90,8 +89,7 @@ impl Drop for Process {
     }
 }
 
-#[test]
-fn a_kill_in_the_middle_of_produce_loses_nothing_acknowledged() {
+pub(crate) fn a_kill_in_the_middle_of_produce_loses_nothing_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let mut name = String::new();
     let mut acknowledged = Vec::new();
@@ -146,8 +144,7 @@ fn a_kill_in_the_middle_of_produce_loses_nothing_acknowledged() {
     );
 }
 
-#[test]
-fn everything_acknowledged_is_there_after_a_kill() {
+pub(crate) fn everything_acknowledged_is_there_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(folder.path());
     let (kept, dropped) = (topic(&process.address, 2), topic(&process.address, 1));
@@ -199,8 +196,7 @@ fn everything_acknowledged_is_there_after_a_kill() {
     assert_ne!(wire::producer_id(&process.address), id);
 }
 
-#[test]
-fn a_group_goes_on_after_a_kill() {
+pub(crate) fn a_group_goes_on_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(folder.path());
     let address = process.address.clone();
@@ -229,8 +225,7 @@ fn a_group_goes_on_after_a_kill() {
     });
 }
 
-#[test]
-fn a_torn_log_is_read_to_the_last_whole_batch() {
+pub(crate) fn a_torn_log_is_read_to_the_last_whole_batch() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(settings(folder.path())).unwrap();
     let bootstrap = broker.address().to_string();
@@ -264,8 +259,7 @@ fn a_torn_log_is_read_to_the_last_whole_batch() {
     }
 }
 
-#[test]
-fn a_folder_in_use_is_refused() {
+pub(crate) fn a_folder_in_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(settings(folder.path())).unwrap();
     let error = Broker::start(settings(folder.path())).unwrap_err();
@@ -275,8 +269,7 @@ fn a_folder_in_use_is_refused() {
     Broker::start(settings(folder.path())).unwrap();
 }
 
-#[test]
-fn what_is_not_kafka_ends_its_connection_and_nothing_else() {
+pub(crate) fn what_is_not_kafka_ends_its_connection_and_nothing_else() {
     use std::io::{Read, Write};
     let broker = Broker::start(BrokerSettings {
         listen: ([127, 0, 0, 1], 0).into(),
@@ -310,8 +303,7 @@ fn what_is_not_kafka_ends_its_connection_and_nothing_else() {
 }
 
 /// Its figures are seen with `--nocapture`.
-#[test]
-fn a_million_records_in_and_out() {
+pub(crate) fn a_million_records_in_and_out() {
     const COUNT: usize = 1_000_000;
     let folder = tempfile::tempdir().unwrap();
     let process = Process::start(folder.path());

@@ -124,18 +124,15 @@ fn every_step_can_be_the_last(commits: bool) {
     assert_eq!(position(&bootstrap, GROUP, &name, 0, true).0, UNSTABLE);
 }
 
-#[test]
-fn every_step_of_a_commit_can_be_the_last() {
+pub(crate) fn every_step_of_a_commit_can_be_the_last() {
     every_step_can_be_the_last(true);
 }
 
-#[test]
-fn every_step_of_an_abort_can_be_the_last() {
+pub(crate) fn every_step_of_an_abort_can_be_the_last() {
     every_step_can_be_the_last(false);
 }
 
-#[test]
-fn an_open_transaction_outlives_a_kill() {
+pub(crate) fn an_open_transaction_outlives_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(folder.path());
     let address = process.address.clone();
@@ -171,8 +168,7 @@ fn an_open_transaction_outlives_a_kill() {
     assert_eq!((code, offset, metadata.as_str()), (NONE, 7, "note"));
 }
 
-#[test]
-fn a_time_out_outlives_a_kill() {
+pub(crate) fn a_time_out_outlives_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(folder.path());
     let name = topic(&process.address, 1);
@@ -236,8 +232,7 @@ fn read_all_committed(address: &str, name: &str, partition: i32) -> Vec<i64> {
     }
 }
 
-#[test]
-fn killed_at_any_moment_every_transaction_is_whole() {
+pub(crate) fn killed_at_any_moment_every_transaction_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let mut name = String::new();
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
@@ -287,8 +282,7 @@ fn killed_at_any_moment_every_transaction_is_whole() {
     eprintln!("{known} commits acknowledged, {} more stood", unknown - known);
 }
 
-#[test]
-fn a_deleted_topic_holds_no_transaction_up() {
+pub(crate) fn a_deleted_topic_holds_no_transaction_up() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(settings(folder.path())).unwrap();
     let bootstrap = broker.address().to_string();

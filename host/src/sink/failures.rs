@@ -45,7 +45,7 @@ impl Producer {
                 format!("{open}: no such topic `{name}`"),
                 format!("Kafka at {}", self.brokers),
             )
-            .hint(format!("sandbar topics create {name}")),
+            .hint(format!("sandbar topics create {name} --partitions 4")),
         }
     }
 

@@ -250,7 +250,7 @@ fn a_missing_topic_is_an_error_and_is_not_created() {
     let error = open(&[sink(&brokers, &name, Partitioner::Murmur2, &[])], 1 << 20).unwrap_err();
     assert_eq!(error.kind, Kind::Kafka);
     assert_eq!(error.what, format!("failed to open sink `out`: no such topic `{name}`"));
-    assert_eq!(error.hint, Some(format!("sandbar topics create {name}")));
+    assert_eq!(error.hint, Some(format!("sandbar topics create {name} --partitions 4")));
     let metadata = admin(&brokers).inner().fetch_metadata(None, LIMIT).unwrap();
     assert!(!metadata.topics().iter().any(|topic| topic.name() == name));
     let error = open(&[sink(&brokers, "not a name", Partitioner::Murmur2, &[])], 1 << 20).unwrap_err();

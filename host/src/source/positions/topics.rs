@@ -220,7 +220,7 @@ pub(in crate::source) fn no_topic(source: &KafkaSource, topic: &str, why: &str) 
         why,
     )
     .hint(format!(
-        "create it with `sandbar topics create {topic}`, or correct the name"
+        "create it with `sandbar topics create {topic} --partitions 4`, or correct the name"
     ))
 }
 
