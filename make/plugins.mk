@@ -3,7 +3,8 @@
 #
 # plugins/NAME is package NAME and becomes target/plugins/NAME.wasm; tests/guests/NAME is package guest-NAME and becomes
 # target/guests/NAME.wasm; examples/NAME is package example-NAME and, when it is a cdylib, becomes
-# target/plugins/NAME.wasm.
+# target/plugins/NAME.wasm. Some are built a second time for the other world of the interface, into
+# target/record-plugins/NAME.wasm.
 
 GUEST_TARGET := wasm32-unknown-unknown
 GUEST_CORES := target/$(GUEST_TARGET)/guest
@@ -13,6 +14,12 @@ PLUGIN_NAMES := $(patsubst plugins/%/Cargo.toml,%,$(wildcard plugins/*/Cargo.tom
 GUEST_NAMES := $(patsubst tests/guests/%/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml))
 EXAMPLE_NAMES := $(patsubst examples/%/Cargo.toml,%,$(shell grep -ls cdylib examples/*/Cargo.toml))
 GUEST_PACKAGES := $(PLUGIN_NAMES) $(addprefix guest-,$(GUEST_NAMES)) $(addprefix example-,$(EXAMPLE_NAMES))
+
+# Those that the tests run in world `record-processor` as well, all written with the SDK; jq takes a minute to build and
+# keeps nothing.
+RECORD_GUESTS := keeps refuses remembers retries timed traps
+RECORD_PACKAGES := $(filter-out jq,$(PLUGIN_NAMES)) $(addprefix guest-,$(RECORD_GUESTS))
+RECORD_CORES := target/record-plugins/build/$(GUEST_TARGET)/guest
 
 # $(call wrap,PACKAGE,COMPONENT): cargo spells a library's file with underscores.
 wrap = @target/release/sandbar-wrap $(GUEST_CORES)/$(subst -,_,$(1)).wasm $(2)
@@ -27,6 +34,10 @@ components: guest-target
 	$(foreach name,$(PLUGIN_NAMES),$(call wrap,$(name),target/plugins/$(name).wasm)$(newline))
 	$(foreach name,$(EXAMPLE_NAMES),$(call wrap,example-$(name),target/plugins/$(name).wasm)$(newline))
 	$(foreach name,$(GUEST_NAMES),$(call wrap,guest-$(name),target/guests/$(name).wasm)$(newline))
+	$(GUEST_BUILD) --target-dir target/record-plugins/build $(addprefix -p ,$(RECORD_PACKAGES)) \
+	  --features sandbar-sdk/record-processor
+	$(foreach name,$(RECORD_PACKAGES),@target/release/sandbar-wrap $(RECORD_CORES)/$(subst -,_,$(name)).wasm \
+	  target/record-plugins/$(name:guest-%=%).wasm$(newline))
 
 guest-target:
 	@rustup target list --installed | grep -qx $(GUEST_TARGET) || { \

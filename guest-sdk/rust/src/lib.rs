@@ -33,6 +33,8 @@ pub use event::Event;
 pub use glue::bindings;
 #[doc(hidden)]
 pub use glue::{described_state, guest};
+#[cfg(feature = "record-processor")]
+pub use glue::{one_by_one, record_bindings};
 pub use outputs::{Emitted, Outputs};
 pub use plugin::{BatchPlugin, Plugin};
 pub use refusal::{Failure, Refusal, dead_letter, fail, retry, skip};

@@ -13,6 +13,8 @@ pub(super) struct Fault {
     pub(super) kind: FaultKind,
     /// A sentence about the plugin, begun by "it", and the guest's backtrace if there is one.
     pub(super) reason: String,
+    /// The event that the call was at, if that is known.
+    pub(super) row: Option<usize>,
 }
 
 /// The kinds of a fault, as they are counted.
@@ -30,6 +32,7 @@ impl Fault {
         Self {
             kind: FaultKind::BadOutcome,
             reason: tame(&format!("returned an outcome that {why}"), REASON_BYTES),
+            row: None,
         }
     }
 
@@ -68,6 +71,7 @@ impl Fault {
         Self {
             kind,
             reason: tame(&reason, REASON_BYTES),
+            row: None,
         }
     }
 }

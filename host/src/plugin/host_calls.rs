@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use super::call::StateReader;
 use super::limits::{Ceiling, LOG_BURST, LOG_PER_SECOND, TEXT_BYTES, tame};
+use super::turns::Driven;
+use super::wasi::Surroundings;
 use crate::clock;
 
 /// What the host keeps for one instance.
@@ -12,6 +14,12 @@ pub(super) struct Guest {
     pub(super) ceiling: Ceiling,
     pub(super) log: Log,
     pub(super) reader: StateReader,
+    /// The batch on its way, of a plugin that is called for a turn at a time.
+    pub(super) driven: Driven,
+    /// What it sees of WASI.
+    pub(super) surroundings: Surroundings,
+    /// The trap that ended a batch before its end; the instance is not called again.
+    pub(super) spoilt: Option<wasmtime::Error>,
 }
 
 /// An operator's log. It outlives instances, so that a guest does not get a new allowance by trapping.
@@ -60,6 +68,17 @@ impl Log {
     /// The last error that the guest logged in this call: if it trapped, that is its panic message.
     pub(super) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
+    }
+
+    /// A line of its standard output.
+    pub(super) fn output(&mut self, line: &str) {
+        self.write(LogLevel::Info, line);
+    }
+
+    /// A line of its standard error: if the guest traps, that is why.
+    pub(super) fn complaint(&mut self, line: &str) {
+        self.write(LogLevel::Warn, line);
+        self.last_error = Some(tame(line, TEXT_BYTES));
     }
 
     /// Writes a message of the guest's, or drops it if there were too many.

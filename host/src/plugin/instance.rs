@@ -10,7 +10,9 @@ use super::deadlines::ticks;
 use super::fault::Fault;
 use super::host_calls::{Guest, Log};
 use super::limits::{Ceiling, OPEN_TIME};
-use super::load::Said;
+use super::load::{Description, Said};
+use super::turns::Driven;
+use super::wasi::Surroundings;
 use super::world::{Linked, Running};
 use crate::config::Limits;
 use crate::error::Error;
@@ -20,21 +22,31 @@ use crate::state::TaskState;
 pub(super) const DESCRIBE_STATE: &str = "describe-state";
 
 /// What an instance stands in: its limits, and the time to be made.
-fn caged(linked: &Linked, limits: Limits, stores: Arc<[Declared]>, log: Log) -> Store<Guest> {
+fn caged(
+    linked: &Linked,
+    description: Option<&Description>,
+    limits: Limits,
+    stores: Arc<[Declared]>,
+    log: Log,
+) -> Store<Guest> {
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let memory = bytes(limits.memory_bytes);
+    let (memory, batch) = (bytes(limits.memory_bytes), bytes(limits.batch_bytes));
+    let driven = description.map(|description| Driven::new(description, stores.clone(), limits.call_time, batch));
     let mut store = Store::new(
         linked.instance_pre().engine(),
         Guest {
             ceiling: Ceiling::new(limits.memory_bytes),
             log,
             reader: StateReader::new(stores, memory),
+            driven: driven.unwrap_or_default(),
+            surroundings: Surroundings::default(),
+            spoilt: None,
         },
     );
     store.limiter(|guest| &mut guest.ceiling);
     // What a guest hands over in one call cannot be more than its memory holds, save by pointing at the same bytes
     // again and again; nor can it be more than the whole batch may take.
-    store.set_hostcall_fuel(memory.min(bytes(limits.batch_bytes)));
+    store.set_hostcall_fuel(memory.min(batch));
     store.set_epoch_deadline(ticks(OPEN_TIME));
     store
 }
@@ -57,14 +69,16 @@ pub(super) enum NotOpened {
 }
 
 impl Instance {
-    /// Makes an instance that may read these stores. Its log comes back from `close`.
+    /// Makes an instance that may read these stores. Its log comes back from `close`. Without a description it is not
+    /// called with a batch.
     pub(super) fn new(
         linked: &Linked,
+        description: Option<&Description>,
         limits: Limits,
         stores: Arc<[Declared]>,
         log: Log,
     ) -> Result<Self, Box<(Fault, Log)>> {
-        let mut store = caged(linked, limits, stores, log);
+        let mut store = caged(linked, description, limits, stores, log);
         match linked.instantiate(&mut store) {
             Ok(guest) => Ok(Self {
                 store,
@@ -82,7 +96,7 @@ impl Instance {
     /// Asks a plugin that exports it how people are to be shown what its stores hold, in an instance that is thrown
     /// away.
     pub(super) fn describe_state(linked: &Linked, log: Log) -> wasmtime::Result<Vec<String>> {
-        let mut store = caged(linked, Limits::default(), Arc::new([]), log);
+        let mut store = caged(linked, None, Limits::default(), Arc::new([]), log);
         let instance = linked.instance_pre().instantiate(&mut store)?;
         let ask = instance.get_typed_func::<(), (Vec<String>,)>(&mut store, DESCRIBE_STATE)?;
         Ok(ask.call(&mut store, ())?.0)
@@ -104,7 +118,24 @@ impl Instance {
     /// instance is spoilt.
     pub(super) fn process(&mut self, lent: &mut Lent) -> Result<Result<Returned, Declined>, Fault> {
         self.calls += 1;
-        self.within(self.call_time, |guest, store| guest.process(store, lent))
+        let time = self.call_time;
+        let first = lent.events.timestamp.first().copied();
+        let surroundings = &mut self.store.data_mut().surroundings;
+        surroundings.begin(first.unwrap_or(lent.watermark), lent.seed);
+        self.within(time, |guest, store| {
+            guest.process(store, lent, |store| begin(store, time))
+        })
+    }
+
+    /// The trap that ended the last call behind some of its events, which stand.
+    pub(super) fn take_spoilt(&mut self) -> Option<Fault> {
+        let trap = self.store.data_mut().spoilt.take()?;
+        Some(Fault::judge(&trap, self.store.data(), self.call_time))
+    }
+
+    /// The event that the last call was at when it came to nothing, if that is known.
+    pub(super) fn row_at_fault(&self) -> Option<usize> {
+        self.store.data().driven.row()
     }
 
     /// The same, with a state to read from, which is there again after the call whatever became of it.
@@ -149,10 +180,18 @@ impl Instance {
         time: Duration,
         call: impl FnOnce(&Running, &mut Store<Guest>) -> wasmtime::Result<T>,
     ) -> Result<T, Fault> {
-        self.store.set_epoch_deadline(ticks(time));
+        begin(&mut self.store, time);
+        let answer = call(&self.guest, &mut self.store);
         let data = self.store.data_mut();
-        data.ceiling.forget();
-        data.log.forget_error();
-        call(&self.guest, &mut self.store).map_err(|error| Fault::judge(&error, self.store.data(), time))
+        data.surroundings.flush(&mut data.log);
+        answer.map_err(|error| Fault::judge(&error, self.store.data(), time))
     }
+}
+
+/// A call of the guest begins, which may take so long.
+fn begin(store: &mut Store<Guest>, time: Duration) {
+    store.set_epoch_deadline(ticks(time));
+    let data = store.data_mut();
+    data.ceiling.forget();
+    data.log.forget_error();
 }

@@ -13,10 +13,12 @@ mod settle;
 pub mod shown;
 mod instance;
 mod call;
+mod turns;
 mod fault;
 mod deadlines;
 mod limits;
 mod host_calls;
+mod wasi;
 mod world;
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,7 @@ mod tests;
 pub use call::{Advance, CallTime, Outcome, Refusal, Refused, RefusedTimer};
 pub use load::{
     Description, Engine, Metric, MetricKind, Needs, Plugin, READY_MADE, Store, StoreKind, Stored, Timer, TimerClock,
-    compatible,
+    World, compatible,
 };
 pub use operator::{Call, Operator, Stats};
 pub use parts::{CallError, Reached};

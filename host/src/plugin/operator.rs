@@ -113,7 +113,7 @@ impl Operator {
         let stores: Arc<[Declared]> = Declared::all(name, description).into();
         let timers = DeclaredTimers::of(name, description);
         let mut operator = Self {
-            sent: Sent::new(description, &stores, timers.clone()),
+            sent: Sent::new(description, plugin.world(), &stores, timers.clone()),
             stores,
             timers,
             due: DueTimers::default(),
@@ -326,26 +326,36 @@ impl Operator {
         let answer = self.call(&mut instance, part, state)?;
         let judged = match answer {
             Ok(answer) => self.checked(answer, part, state)?,
-            Err(fault) => Err(fault),
+            Err(fault) => Err(Fault {
+                row: instance.row_at_fault(),
+                ..fault
+            }),
         };
         match judged {
             Ok(answer) => {
-                self.instance = Some(instance);
+                match instance.take_spoilt() {
+                    Some(fault) => self.drop_spoilt(instance, &fault, part),
+                    None => self.instance = Some(instance),
+                }
                 answer.map(Ok).map_err(failure)
             }
             Err(fault) => {
-                self.count(fault.kind);
-                tracing::debug!(
-                    operator = self.name,
-                    records = part.records.len(),
-                    timers = self.due.len(),
-                    "the plugin {}",
-                    fault.reason
-                );
-                self.log = Some(instance.close());
+                self.drop_spoilt(instance, &fault, part);
                 Ok(Err(fault))
             }
         }
+    }
+
+    fn drop_spoilt(&mut self, instance: Instance, fault: &Fault, part: &CallPart<'_>) {
+        self.count(fault.kind);
+        tracing::debug!(
+            operator = self.name,
+            records = part.records.len(),
+            timers = self.due.len(),
+            "the plugin {}",
+            fault.reason
+        );
+        self.log = Some(instance.close());
     }
 
     /// The call itself. An error is the state's; the inner one is the plugin's own, the one between spoilt the
@@ -429,12 +439,19 @@ impl Operator {
 
     fn make(&mut self) -> Result<Instance, NotOpened> {
         let log = self.log.take().unwrap_or_else(|| Log::new(&self.name));
-        let mut instance =
-            Instance::new(self.plugin.linked(), self.limits, self.stores.clone(), log).map_err(|failed| {
-                let (fault, log) = *failed;
-                self.log = Some(log);
-                NotOpened::Fault(fault)
-            })?;
+        let plugin = &self.plugin;
+        let mut instance = Instance::new(
+            plugin.linked(),
+            Some(plugin.description()),
+            self.limits,
+            self.stores.clone(),
+            log,
+        )
+        .map_err(|failed| {
+            let (fault, log) = *failed;
+            self.log = Some(log);
+            NotOpened::Fault(fault)
+        })?;
         match instance.open(&self.config) {
             Ok(()) => Ok(instance),
             Err(not_opened) => {

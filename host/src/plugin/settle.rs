@@ -1,10 +1,11 @@
 //! Brings a call to an outcome, in parts if it has to be: what is at fault is found by halving, and what is too much
 //! for one call of the plugin is done in several.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::call::{CallTime, Refusal, Refused, RefusedTimer, Returned, memory};
-use super::fault::FaultKind;
+use super::fault::{Fault, FaultKind};
 use super::instance::Instance;
 use super::limits::{DUE_BYTES, size};
 use super::operator::Operator;
@@ -53,19 +54,34 @@ impl Operator {
         }
         let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
         match self.attempt(&mut part, gathered.state)? {
-            Ok(outcome) => {
-                self.take_room(&outcome, gathered)?;
-                self.change(&outcome, gathered);
-                gathered.take(outcome, &part);
-                Ok(reached)
-            }
+            Ok(outcome) => self.take(outcome, &part, gathered),
             Err(fault) if units == 1 && fresh => {
                 self.refuse(&part, fault.reason, gathered);
                 Ok(reached)
             }
             // It may be that what came before had filled the instance.
             Err(_) if units == 1 => self.settle(part, gathered),
+            Err(Fault { row: Some(row), .. }) if rows > 1 => {
+                self.settle_ranges(&part, [0..row, row..row + 1, row + 1..rows], gathered)
+            }
             Err(_) => self.settle_in_parts(part, gathered),
+        }
+    }
+
+    /// Takes in what a call came to, and settles the records that it left, if it left some.
+    fn take(&mut self, outcome: Returned, part: &CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        let rows = part.records.len();
+        let left = outcome.rows.filter(|done| *done < rows);
+        if let Some(done) = left {
+            // Behind them nothing fired yet.
+            self.find_due(&part.time.part(0, done, rows), part.most_timers, gathered.state)?;
+        }
+        self.take_room(&outcome, gathered)?;
+        self.change(&outcome, gathered);
+        gathered.take(outcome, part);
+        match left {
+            Some(done) => self.settle_ranges(part, [done..rows], gathered),
+            None => Ok(part.time.last()),
         }
     }
 
@@ -162,8 +178,19 @@ impl Operator {
 
     fn settle_halves(&mut self, part: &CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
         let rows = part.records.len();
+        self.settle_ranges(part, [0..rows / 2, rows / 2..rows], gathered)
+    }
+
+    /// Records in these parts, one behind the other.
+    fn settle_ranges<const PARTS: usize>(
+        &mut self,
+        part: &CallPart<'_>,
+        ranges: [Range<usize>; PARTS],
+        gathered: &mut Gathered<'_>,
+    ) -> Result<i64, CallError> {
+        let rows = part.records.len();
         let mut reached = part.time.watermark;
-        for of in [0..rows / 2, rows / 2..rows] {
+        for of in ranges.into_iter().filter(|of| !of.is_empty()) {
             if self.stop_at_fault && gathered.has_fault() {
                 break;
             }

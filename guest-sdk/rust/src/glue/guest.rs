@@ -12,6 +12,7 @@ pub type Slot<P> = RefCell<Option<P>>;
 
 /// Exports a type that implements [`Plugin`](crate::Plugin) or [`BatchPlugin`](crate::BatchPlugin) as the component's
 /// plugin. Its name and version are those of the crate.
+#[cfg(not(feature = "record-processor"))]
 #[macro_export]
 macro_rules! plugin {
     ($plugin:ty) => {
@@ -48,6 +49,60 @@ macro_rules! plugin {
 
             #[cfg(target_family = "wasm")]
             $crate::bindings::export!(Component with_types_in $crate::bindings);
+            #[cfg(target_family = "wasm")]
+            $crate::described_state::export_described_state!(Component with_types_in $crate::described_state);
+        }
+    };
+}
+
+/// Exports a type that implements [`Plugin`](crate::Plugin) or [`BatchPlugin`](crate::BatchPlugin) as the component's
+/// plugin. Its name and version are those of the crate.
+#[cfg(feature = "record-processor")]
+#[macro_export]
+macro_rules! plugin {
+    ($plugin:ty) => {
+        #[doc(hidden)]
+        mod sandbar_component {
+            use super::*;
+            use $crate::bindings::sandbar::plugin::types;
+            use $crate::record_bindings::{Event, Verdict};
+
+            struct Component;
+
+            ::std::thread_local! {
+                static SLOT: $crate::guest::Slot<$plugin> = const { ::std::cell::RefCell::new(None) };
+            }
+
+            impl $crate::record_bindings::Guest for Component {
+                fn describe() -> types::Description {
+                    $crate::guest::describe::<$plugin>(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+                }
+
+                fn open(config: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
+                    SLOT.with(|slot| $crate::guest::open(slot, &config))
+                }
+
+                fn process(event: Event) -> ::std::result::Result<Verdict, types::Failure> {
+                    SLOT.with(|slot| $crate::one_by_one::process(slot, event))
+                }
+
+                fn fire(
+                    timer: u8,
+                    key: ::std::vec::Vec<u8>,
+                    at: i64,
+                ) -> ::std::result::Result<(), types::Failure> {
+                    SLOT.with(|slot| $crate::one_by_one::fire(slot, timer, &key, at))
+                }
+            }
+
+            impl $crate::described_state::Guest for Component {
+                fn describe_state() -> ::std::vec::Vec<::std::string::String> {
+                    $crate::guest::describe_state::<$plugin>()
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            $crate::record_bindings::export_record_processor!(Component with_types_in $crate::record_bindings);
             #[cfg(target_family = "wasm")]
             $crate::described_state::export_described_state!(Component with_types_in $crate::described_state);
         }

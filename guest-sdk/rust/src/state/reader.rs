@@ -1,8 +1,10 @@
 //! What is asked of the host: state that does not travel with the batch, as it stood before the call.
 
 use crate::Column;
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(feature = "record-processor")))]
 use crate::bindings::sandbar::plugin::state_reader as host;
+#[cfg(all(target_family = "wasm", feature = "record-processor"))]
+use crate::glue::record_reader as host;
 #[cfg(not(target_family = "wasm"))]
 use crate::testing::served as host;
 

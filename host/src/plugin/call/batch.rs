@@ -3,6 +3,7 @@
 
 use std::mem::swap;
 
+use super::chance;
 use super::declared::Declared;
 use super::keys::{Grouping, NO_KEY};
 use super::portion::Portion;
@@ -10,7 +11,7 @@ use super::time::{Advance, CallTime};
 use super::timers::{DeclaredTimers, Due, DueTimers};
 use crate::clock;
 use crate::error::Result;
-use crate::plugin::load::{Description, StoreKind};
+use crate::plugin::load::{Description, StoreKind, World};
 use crate::record::{Column, Headers, Records};
 use crate::state::{StoreId, TaskState};
 
@@ -80,7 +81,12 @@ struct Keyed {
 
 impl Sent {
     /// Nothing sent yet; what a batch holds follows from what the plugin said that it needs.
-    pub(in crate::plugin) fn new(description: &Description, stores: &[Declared], timers: DeclaredTimers) -> Self {
+    pub(in crate::plugin) fn new(
+        description: &Description,
+        world: World,
+        stores: &[Declared],
+        timers: DeclaredTimers,
+    ) -> Self {
         let mut lent = Lent {
             watermark: i64::MIN,
             ..Lent::default()
@@ -92,7 +98,7 @@ impl Sent {
         Self {
             lent,
             headers: description.needs.headers,
-            coordinates: description.needs.coordinates,
+            coordinates: description.needs.coordinates || world == World::RecordProcessor,
             inputs: description.input_count(),
             keyed,
             timers,
@@ -283,15 +289,11 @@ fn fill<T: Clone>(column: &mut Vec<T>, count: usize, value: T) {
     column.resize(count, value);
 }
 
-/// The same for the same records at the same place, whenever they are processed.
+/// That of the first record.
 fn seed(origin: Origin<'_>, records: &Records) -> u64 {
-    let first = records.offsets.first().copied().unwrap_or_default().cast_unsigned();
+    let first = records.offsets.first().copied().unwrap_or_default();
     let input = origin.inputs.first().copied().unwrap_or_default();
-    let mut mixed = first ^ (u64::from(origin.partition.cast_unsigned()) << 40) ^ (u64::from(input) << 32);
-    // The finisher of splitmix64: neighbouring offsets get seeds that have nothing in common.
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    chance::of_record(first, origin.partition.cast_unsigned(), input)
 }
 
 #[cfg(test)]
@@ -316,7 +318,7 @@ mod tests {
             needs,
         };
         let timers = DeclaredTimers::of("op", &description);
-        Sent::new(&description, stores, timers)
+        Sent::new(&description, World::Processor, stores, timers)
     }
 
     fn records(keys: &[Option<&[u8]>]) -> Records {

@@ -10,11 +10,37 @@ use crate::plugin::load::StoreKind;
 use crate::record::Column;
 use crate::state::{LIST_BYTES, TaskState};
 
-/// The numbers of the interface's `change-kind`.
-const PUT: u8 = 0;
-const DELETE: u8 = 1;
-const APPEND: u8 = 2;
-const CLEAR: u8 = 3;
+/// The interface's `change-kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::plugin) enum ChangeKind {
+    Put,
+    Delete,
+    Append,
+    Clear,
+}
+
+const PUT: u8 = ChangeKind::Put as u8;
+const DELETE: u8 = ChangeKind::Delete as u8;
+const APPEND: u8 = ChangeKind::Append as u8;
+const CLEAR: u8 = ChangeKind::Clear as u8;
+
+impl Changes {
+    /// Adds a change behind the others.
+    pub(in crate::plugin) fn push(
+        &mut self,
+        store: u8,
+        kind: ChangeKind,
+        key: u32,
+        user_key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) {
+        self.store.push(store);
+        self.kind.push(kind as u8);
+        self.key.push(key);
+        self.user_key.push(user_key);
+        self.value.push(value);
+    }
+}
 
 /// Whether changes may be what a call whose batch has these keys asks for. The error completes "returned an outcome
 /// that …".

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use crate::record::Column;
 
 /// The key index of an event without a key.
-pub(super) const NO_KEY: u32 = u32::MAX;
+pub(in crate::plugin) const NO_KEY: u32 = u32::MAX;
 
 /// Finds the distinct keys of batches. Its memory is used again, so that nothing is allocated for a record.
 #[derive(Default)]
@@ -67,7 +67,7 @@ impl Grouping {
 }
 
 /// An entry of a column in which none is absent.
-pub(super) fn entry(column: &Column, index: u32) -> &[u8] {
+pub(in crate::plugin) fn entry(column: &Column, index: u32) -> &[u8] {
     let index = index as usize;
     let start = if index == 0 { 0 } else { column.ends[index - 1] as usize };
     &column.bytes[start..column.ends[index] as usize]

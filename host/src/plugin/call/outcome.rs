@@ -144,6 +144,7 @@ pub(in crate::plugin) fn memory(given: &Returned, keys: &Column) -> usize {
         timers,
         refused,
         measured,
+        rows: _,
     } = given;
     let headers = &outputs.headers;
     let of_outputs = outputs.key.memory()

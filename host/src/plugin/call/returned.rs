@@ -12,6 +12,8 @@ pub(in crate::plugin) struct Returned {
     pub(in crate::plugin) timers: Vec<TimerChange>,
     pub(in crate::plugin) refused: Vec<RefusedEvent>,
     pub(in crate::plugin) measured: Vec<Measured>,
+    /// All this came of so many of the call's events alone, and what is due behind them waits; none: of all.
+    pub(in crate::plugin) rows: Option<usize>,
 }
 
 /// Outputs, in columns that should be equally long, in the order of emission.

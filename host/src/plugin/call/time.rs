@@ -27,9 +27,9 @@ pub struct Advance {
 }
 
 /// What the cause of an output begins with if a timer put it out: the index of an advance follows.
-const BY_ADVANCE: u32 = 0x8000_0000;
+pub(in crate::plugin) const BY_ADVANCE: u32 = 0x8000_0000;
 /// The cause of what a timer put out that was due before any advance.
-const BEFORE_ALL: u32 = u32::MAX;
+pub(in crate::plugin) const BEFORE_ALL: u32 = u32::MAX;
 
 impl CallTime {
     /// The time of a call with rows that stem from source records with these ascending offsets, while the source's

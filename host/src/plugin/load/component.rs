@@ -1,5 +1,6 @@
 //! Tells what a file is before anything of it is compiled: a plugin, or in a sentence why it is none.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -8,17 +9,58 @@ use wasmparser::{BinaryReaderError, ComponentTypeRef, Parser, Payload, TypeBound
 
 use crate::error::{Error, Kind, Result};
 use crate::plugin::limits::{COMPONENT_BYTES, size, tame};
+use crate::plugin::wasi;
 
 /// The package of the interface, and the version of it that this host serves.
 const PACKAGE: &str = "sandbar:plugin/";
 const VERSION: &str = "0.1.0";
 
-/// The interfaces that a plugin of world `processor` is granted. The first two are words only.
-const GRANTED: [&str; 4] = ["types", "batches", "state-reader", "log"];
-/// Those of world `record-processor`.
-const RECORD_WORLD: [&str; 3] = ["state", "timers", "output"];
-/// What a plugin of world `processor` exports at least.
-const EXPORTED: [&str; 3] = ["describe", "open", "process"];
+/// The world that a component was built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// It takes a batch at a time, in columns.
+    Processor,
+    /// It takes an event, or a timer, at a time.
+    RecordProcessor,
+}
+
+impl World {
+    /// What a component imports or exports tells it: both worlds have names that the other one has not.
+    fn of(names: &Names) -> Self {
+        let mut imports = names.imports.iter().filter_map(|name| ours(name));
+        let asks = imports.any(|(name, _)| ["state", "timers", "output", "chance"].contains(&name));
+        match asks || names.exports.iter().any(|name| name == "fire") {
+            true => Self::RecordProcessor,
+            false => Self::Processor,
+        }
+    }
+
+    /// The interfaces that a plugin is granted. `types` and `batches` are words only; the Rust SDK names both in either
+    /// world.
+    fn granted(self) -> &'static [&'static str] {
+        match self {
+            Self::Processor => &["types", "batches", "state-reader", "log"],
+            Self::RecordProcessor => &["types", "batches", "state", "timers", "output", "chance", "log"],
+        }
+    }
+
+    /// What a plugin exports at least.
+    fn exported(self) -> &'static [&'static str] {
+        match self {
+            Self::Processor => &["describe", "open", "process"],
+            Self::RecordProcessor => &["describe", "open", "process", "fire"],
+        }
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Processor => "processor",
+            Self::RecordProcessor => "record-processor",
+        })
+    }
+}
 
 /// What a component imports and exports, by name.
 #[derive(Debug, Default, Clone)]
@@ -28,7 +70,7 @@ pub(super) struct Names {
 }
 
 /// An error about a plugin's file.
-pub(super) fn refused(path: &Path, why: impl std::fmt::Display) -> Error {
+pub(super) fn refused(path: &Path, why: impl fmt::Display) -> Error {
     Error::new(Kind::Plugin, format!("failed to load plugin `{}`", path.display()), why)
 }
 
@@ -59,8 +101,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the component imports and exports; an error if it is no plugin of world `processor`.
-pub(super) fn recognise(path: &Path, bytes: &[u8]) -> Result<Names> {
+/// What the component imports and exports, and its world; an error if it is no plugin.
+pub(super) fn recognise(path: &Path, bytes: &[u8]) -> Result<(Names, World)> {
     is_component(path, bytes)?;
     let names = names(bytes).map_err(|why| {
         refused(
@@ -70,10 +112,10 @@ pub(super) fn recognise(path: &Path, bytes: &[u8]) -> Result<Names> {
         .hint("it may have been cut short: build or copy it again")
     })?;
     right_version(path, &names)?;
-    right_world(path, &names)?;
-    only_granted(path, &names)?;
-    all_exported(path, &names)?;
-    Ok(names)
+    let world = World::of(&names);
+    only_granted(path, &names, world)?;
+    all_exported(path, &names, world)?;
+    Ok((names, world))
 }
 
 fn is_component(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -152,24 +194,9 @@ fn right_version(path: &Path, names: &Names) -> Result<()> {
     .hint("build it with the SDK of this version of Sandbar"))
 }
 
-fn right_world(path: &Path, names: &Names) -> Result<()> {
-    let asks = names
-        .imports
-        .iter()
-        .filter_map(|name| ours(name))
-        .any(|(name, _)| RECORD_WORLD.contains(&name));
-    if !asks && !names.exports.iter().any(|name| name == "fire") {
-        return Ok(());
-    }
-    Err(refused(
-        path,
-        "it is a plugin of world `record-processor`; this version of Sandbar runs world `processor` only",
-    )
-    .hint("build it with an SDK for world `processor`, such as the Rust SDK"))
-}
-
-fn only_granted(path: &Path, names: &Names) -> Result<()> {
-    let granted = |name: &str| ours(name).is_some_and(|(name, _)| GRANTED.contains(&name));
+fn only_granted(path: &Path, names: &Names, world: World) -> Result<()> {
+    let of_world = |name: &str| ours(name).is_some_and(|(name, _)| world.granted().contains(&name));
+    let granted = |name: &str| of_world(name) || wasi::is_granted(name);
     let foreign: Vec<&str> = names
         .imports
         .iter()
@@ -183,19 +210,28 @@ fn only_granted(path: &Path, names: &Names) -> Result<()> {
         path,
         format!("it imports what a plugin is not granted: {}", list(&foreign)),
     );
-    Err(if foreign.iter().any(|name| name.starts_with("wasi:")) {
+    Err(if foreign.iter().any(|name| wasi::is_wasi(name)) {
         error.hint(
-            "a plugin has no files, sockets, clocks or environment: build it for wasm32-unknown-unknown \
-            instead of a WASI target",
+            "of WASI 0.2 a plugin has `cli`, `clocks`, `io`, `random`, `filesystem` and `sockets`, all of them virtual",
         )
     } else {
-        error.hint("a plugin may import `sandbar:plugin/log` and `sandbar:plugin/state-reader` and nothing else")
+        let granted: Vec<String> = world
+            .granted()
+            .iter()
+            .map(|name| format!("`{PACKAGE}{name}`"))
+            .collect();
+        error.hint(format!(
+            "a plugin of world `{world}` may import {} and nothing else",
+            granted.join(", ")
+        ))
     })
 }
 
-fn all_exported(path: &Path, names: &Names) -> Result<()> {
-    let missing: Vec<&str> = EXPORTED
-        .into_iter()
+fn all_exported(path: &Path, names: &Names, world: World) -> Result<()> {
+    let missing: Vec<&str> = world
+        .exported()
+        .iter()
+        .copied()
         .filter(|wanted| !names.exports.iter().any(|name| name == wanted))
         .collect();
     if missing.is_empty() {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::cache::hex;
-use super::component::{self, refused};
+use super::component::{self, World, refused};
 use super::configuration;
 use super::description::Description;
 use super::engine::{Engine, Shared};
@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::plugin::host_calls::Log;
 use crate::plugin::instance::{DESCRIBE_STATE, Instance};
 use crate::plugin::limits::{STATE_SCHEMA_BYTES, tame};
+use crate::plugin::wasi;
 use crate::plugin::world::Linked;
 
 /// A compiled, checked plugin. Cheap to clone; every clone is the same plugin.
@@ -31,6 +32,7 @@ struct Loaded {
     _engine: Arc<Shared>,
     linked: Linked,
     names: component::Names,
+    world: World,
     description: Description,
     state_schemas: Vec<String>,
     schema: Option<Validator>,
@@ -49,10 +51,10 @@ impl Engine {
 impl Plugin {
     fn load(engine: Arc<Shared>, path: &Path) -> Result<Self> {
         let bytes = component::read(path)?;
-        let names = component::recognise(path, &bytes)?;
+        let (names, world) = component::recognise(path, &bytes)?;
         let digest = hex(&Sha256::digest(&bytes));
         let component = compile(&engine, path, &bytes, &digest)?;
-        let linked = link(&engine, path, &component)?;
+        let linked = link(&engine, path, &component, &names, world)?;
         let description = describe(path, &linked)?;
         let state_schemas = match names.exports.iter().any(|name| name == DESCRIBE_STATE) {
             true => describe_state(path, &linked, description.stores.len()),
@@ -64,6 +66,7 @@ impl Plugin {
                 _engine: engine,
                 linked,
                 names,
+                world,
                 description,
                 state_schemas,
                 schema,
@@ -81,6 +84,11 @@ impl Plugin {
     /// store; nothing if the plugin does not say it. A guest's text, of which only the length was checked.
     pub fn state_schemas(&self) -> &[String] {
         &self.loaded.state_schemas
+    }
+
+    /// The world that it was built for.
+    pub fn world(&self) -> World {
+        self.loaded.world
     }
 
     /// What it imports, by name; all of it is granted.
@@ -137,7 +145,7 @@ fn compile(engine: &Shared, path: &Path, bytes: &[u8], digest: &str) -> Result<C
     Ok(component)
 }
 
-fn link(engine: &Shared, path: &Path, component: &Component) -> Result<Linked> {
+fn link(engine: &Shared, path: &Path, component: &Component, names: &component::Names, world: World) -> Result<Linked> {
     let unfit = |why: wasmtime::Error| {
         refused(
             path,
@@ -148,7 +156,9 @@ fn link(engine: &Shared, path: &Path, component: &Component) -> Result<Linked> {
         )
         .hint("build it with the SDK of this version of Sandbar")
     };
-    Linked::new(&engine.linker, component).map_err(unfit)
+    let mut linker = engine.linker.clone();
+    wasi::grant(&mut linker, component, &names.imports).map_err(unfit)?;
+    Linked::new(&linker, component, world).map_err(unfit)
 }
 
 /// Asks how its stores are to be shown. It is for people's eyes only: whatever goes wrong, they are shown in hex.
@@ -173,7 +183,7 @@ fn log_of(path: &Path) -> Log {
 /// Runs `describe` in an instance that is thrown away, within the default limits: what a pipeline grants is not known
 /// yet.
 fn describe(path: &Path, linked: &Linked) -> Result<Description> {
-    let mut instance = Instance::new(linked, Limits::default(), Arc::new([]), log_of(path))
+    let mut instance = Instance::new(linked, None, Limits::default(), Arc::new([]), log_of(path))
         .map_err(|failed| refused(path, format!("an instance could not be made: it {}", failed.0.reason)))?;
     let said = instance
         .describe()

@@ -16,6 +16,7 @@ mod configuration;
 mod loaded;
 mod ready_made;
 
+pub use component::World;
 pub(in crate::plugin) use description::Said;
 pub use description::{Description, Metric, MetricKind, Needs};
 pub use engine::Engine;

@@ -2,6 +2,13 @@
 
 use super::*;
 
+in_both_worlds! {
+    no_records_are_no_call,
+    a_refused_record_has_no_output,
+    a_retry_is_for_the_call_as_a_whole_and_keeps_the_instance,
+    nothing_of_a_call_is_kept_when_a_part_of_it_asks_for_another_time,
+}
+
 #[test]
 fn pass_through_passes_everything_unchanged() {
     let plugin = engine().load(&built("plugins", "pass-through")).unwrap();
@@ -54,17 +61,15 @@ fn filter_keeps_refuses_and_drops() {
     assert!(!outcome.refused[0].reason.is_empty());
 }
 
-#[test]
-fn no_records_are_no_call() {
-    let mut operator = operator("traps");
+fn no_records_are_no_call(world: World) {
+    let mut operator = operator_in(world, "traps");
     assert_eq!(process(&mut operator, &[]).unwrap().outputs.len(), 1);
     assert_eq!(operator.stats().calls, 0);
 }
 
-#[test]
-fn a_refused_record_has_no_output() {
+fn a_refused_record_has_no_output(world: World) {
     let outcome = process(
-        &mut operator("refuses"),
+        &mut operator_in(world, "refuses"),
         &["a", "skip me", "b", "dead one", "fail now", "c"],
     )
     .unwrap();
@@ -76,9 +81,8 @@ fn a_refused_record_has_no_output() {
     assert_eq!(outcome.refused[1].reason, "dead one");
 }
 
-#[test]
-fn a_retry_is_for_the_call_as_a_whole_and_keeps_the_instance() {
-    let mut operator = operator("retries");
+fn a_retry_is_for_the_call_as_a_whole_and_keeps_the_instance(world: World) {
+    let mut operator = operator_in(world, "retries");
     assert_eq!(
         process(&mut operator, &["a"]),
         Err(CallError::Retry("1 more to come".into()))
@@ -91,12 +95,11 @@ fn a_retry_is_for_the_call_as_a_whole_and_keeps_the_instance() {
     assert_eq!(operator.stats().recycled, 0);
 }
 
-#[test]
-fn nothing_of_a_call_is_kept_when_a_part_of_it_asks_for_another_time() {
-    let mut operator = operator("traps");
+fn nothing_of_a_call_is_kept_when_a_part_of_it_asks_for_another_time(world: World) {
+    let mut operator = operator_in(world, "traps");
     process(&mut operator, &["a", "trap", "b"]).unwrap();
     let mut outcome = Outcome::default();
-    let mut refuses = super::operator("refuses");
+    let mut refuses = operator_in(world, "refuses");
     let mut mine = records(&["a", "skip", "retry later"]);
     let error = refuses
         .process(

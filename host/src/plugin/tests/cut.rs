@@ -8,6 +8,15 @@ use super::*;
 use crate::record::Column;
 use crate::state::store_id;
 
+in_both_worlds! {
+    a_count_does_not_depend_on_how_batches_are_cut,
+    lists_and_maps_do_not_depend_on_how_batches_are_cut,
+    parts_of_a_batch_at_fault_see_what_the_parts_before_them_changed,
+    a_record_with_much_state_sees_its_own_and_nobody_elses,
+    a_record_with_more_state_than_the_guest_holds_is_refused_with_a_sentence,
+    a_batch_whose_values_would_fill_the_guests_memory_is_cut,
+}
+
 /// Chance that is the same for the same seed.
 struct Chance(u64);
 
@@ -91,9 +100,8 @@ fn cut_any_way(operator: &mut Operator, rows: &[(Option<&str>, String)], chance:
     one_by_one
 }
 
-#[test]
-fn a_count_does_not_depend_on_how_batches_are_cut() {
-    let mut operator = count_by_key();
+fn a_count_does_not_depend_on_how_batches_are_cut(world: World) {
+    let mut operator = count_by_key(world);
     for seed in 0..10 {
         println!("seed {seed}");
         let mut chance = Chance(seed);
@@ -116,9 +124,8 @@ fn a_count_does_not_depend_on_how_batches_are_cut() {
     }
 }
 
-#[test]
-fn lists_and_maps_do_not_depend_on_how_batches_are_cut() {
-    let mut operator = operator("keeps");
+fn lists_and_maps_do_not_depend_on_how_batches_are_cut(world: World) {
+    let mut operator = operator_in(world, "keeps");
     for seed in 0..25 {
         println!("seed {seed}");
         let mut chance = Chance(seed);
@@ -155,9 +162,8 @@ fn words(chance: &mut Chance) -> String {
     words
 }
 
-#[test]
-fn parts_of_a_batch_at_fault_see_what_the_parts_before_them_changed() {
-    let (mut kept, mut operator) = (Kept::new(), operator("keeps"));
+fn parts_of_a_batch_at_fault_see_what_the_parts_before_them_changed(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), operator_in(world, "keeps"));
     let batch = [
         (Some("a"), "push:1 put:x=1"),
         (Some("a"), "push:2 items"),
@@ -173,17 +179,16 @@ fn parts_of_a_batch_at_fault_see_what_the_parts_before_them_changed() {
 }
 
 /// An operator with so much memory.
-fn keeps_within(memory_bytes: u64) -> Operator {
+fn keeps_within(world: World, memory_bytes: u64) -> Operator {
     let limits = Limits {
         memory_bytes,
         ..limits()
     };
-    guest("keeps").operator("op", "", limits).unwrap()
+    guest_in(world, "keeps").operator("op", "", limits).unwrap()
 }
 
-#[test]
-fn a_record_with_much_state_sees_its_own_and_nobody_elses() {
-    let (mut kept, mut operator) = (Kept::new(), keeps_within(16 << 20));
+fn a_record_with_much_state_sees_its_own_and_nobody_elses(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), keeps_within(world, 16 << 20));
     for (key, bytes) in [("small", 1), ("large", 5 << 20)] {
         kept.state()
             .put(store_id("op", "value"), key.as_bytes(), &vec![7; bytes]);
@@ -206,9 +211,8 @@ fn a_record_with_much_state_sees_its_own_and_nobody_elses() {
     }
 }
 
-#[test]
-fn a_record_with_more_state_than_the_guest_holds_is_refused_with_a_sentence() {
-    let (mut kept, mut operator) = (Kept::new(), keeps_within(16 << 20));
+fn a_record_with_more_state_than_the_guest_holds_is_refused_with_a_sentence(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), keeps_within(world, 16 << 20));
     kept.state()
         .put(store_id("op", "value"), b"large", &vec![7; (8 << 20) + 1]);
     let batch = [
@@ -227,9 +231,8 @@ fn a_record_with_more_state_than_the_guest_holds_is_refused_with_a_sentence() {
     assert_eq!(operator.stats().memory_limits, 1);
 }
 
-#[test]
-fn a_batch_whose_values_would_fill_the_guests_memory_is_cut() {
-    let (mut kept, mut operator) = (Kept::new(), operator("keeps"));
+fn a_batch_whose_values_would_fill_the_guests_memory_is_cut(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), operator_in(world, "keeps"));
     let names: Vec<_> = (0..300).map(|number| format!("key-{number:03}")).collect();
     let large = vec![7; 512 << 10];
     for name in &names {

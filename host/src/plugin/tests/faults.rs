@@ -2,9 +2,16 @@
 
 use super::*;
 
+in_both_worlds! {
+    a_trap_is_blamed_on_its_record_with_the_panic_message_and_the_backtrace,
+    several_at_fault_are_all_found_in_order,
+    where_the_pipeline_stops_at_a_fault_nothing_behind_it_is_tried,
+    an_operator_goes_on_after_a_fault_as_before,
+}
+
 /// A batch with the sinner at every place: it is found, alone, and the others keep their outputs and order.
-fn finds(name: &str, sinner: &str, limits: Limits) -> (Operator, String) {
-    let mut operator = guest(name).operator("op", "", limits).unwrap();
+fn finds(world: World, name: &str, sinner: &str, limits: Limits) -> (Operator, String) {
+    let mut operator = guest_in(world, name).operator("op", "", limits).unwrap();
     let mut reason = String::new();
     for place in [0, 1, 6, 12] {
         let mut batch = vec![
@@ -27,9 +34,8 @@ fn finds(name: &str, sinner: &str, limits: Limits) -> (Operator, String) {
     (operator, reason)
 }
 
-#[test]
-fn a_trap_is_blamed_on_its_record_with_the_panic_message_and_the_backtrace() {
-    let (operator, reason) = finds("traps", "trap here", limits());
+fn a_trap_is_blamed_on_its_record_with_the_panic_message_and_the_backtrace(world: World) {
+    let (operator, reason) = finds(world, "traps", "trap here", limits());
     let mut lines = reason.lines();
     let first = lines.next().unwrap();
     assert!(
@@ -63,7 +69,7 @@ fn a_loop_is_ended_by_the_deadline_and_blamed_on_its_record() {
 
 #[test]
 fn a_memory_limit_is_told_as_such_and_blamed_on_its_record() {
-    let (operator, reason) = finds("eats-memory", "eat", limits());
+    let (operator, reason) = finds(World::Processor, "eats-memory", "eat", limits());
     assert!(reason.starts_with("reached its memory limit of 64MiB\n"), "{reason}");
     assert!(operator.stats().memory_limits > 0);
     assert_eq!(operator.stats().traps, 0);
@@ -142,9 +148,8 @@ fn every_lie_is_found_out_and_blamed_on_its_record() {
     }
 }
 
-#[test]
-fn several_at_fault_are_all_found_in_order() {
-    let mut operator = operator("traps");
+fn several_at_fault_are_all_found_in_order(world: World) {
+    let mut operator = operator_in(world, "traps");
     let batch: Vec<String> = (0..200)
         .map(|at| {
             if at % 41 == 7 {
@@ -166,17 +171,15 @@ fn several_at_fault_are_all_found_in_order() {
     assert_eq!(values(&outcome.outputs[0]), good);
 }
 
-#[test]
-fn where_the_pipeline_stops_at_a_fault_nothing_behind_it_is_tried() {
-    let mut operator = operator("traps").stop_at_fault();
+fn where_the_pipeline_stops_at_a_fault_nothing_behind_it_is_tried(world: World) {
+    let mut operator = operator_in(world, "traps").stop_at_fault();
     let outcome = process(&mut operator, &["a", "trap", "trap", "trap", "trap", "trap", "b", "c"]).unwrap();
     assert_eq!(refusals(&outcome), [(1, Refusal::Fault)]);
     assert_eq!(values(&outcome.outputs[0]), ["a"]);
 }
 
-#[test]
-fn an_operator_goes_on_after_a_fault_as_before() {
-    let mut operator = operator("traps");
+fn an_operator_goes_on_after_a_fault_as_before(world: World) {
+    let mut operator = operator_in(world, "traps");
     process(&mut operator, &["trap"]).unwrap();
     let recycled = operator.stats().recycled;
     assert_eq!(values(&process(&mut operator, &["a"]).unwrap().outputs[0]), ["a"]);

@@ -88,7 +88,6 @@ pub(super) fn keyed(rows: &[(Option<&str>, &str)]) -> Records {
     records
 }
 
-pub(super) fn count_by_key() -> Operator {
-    let plugin = engine().load(&built("plugins", "count-by-key")).unwrap();
-    plugin.operator("op", "", limits()).unwrap()
+pub(super) fn count_by_key(world: World) -> Operator {
+    operator_in(world, "count-by-key")
 }

@@ -9,6 +9,14 @@ use crate::config::Limits;
 use crate::error::{Error, Kind};
 use crate::record::Records;
 
+/// The same comes of a plugin in both worlds: each of these tests runs with both.
+macro_rules! in_both_worlds {
+    ($($test:ident),+ $(,)?) => {
+        mod processor { $(#[test] fn $test() { super::$test(crate::plugin::World::Processor) })+ }
+        mod record_processor { $(#[test] fn $test() { super::$test(crate::plugin::World::RecordProcessor) })+ }
+    };
+}
+
 mod cached;
 mod calls;
 mod configured;
@@ -37,6 +45,18 @@ fn guest(name: &str) -> Plugin {
     engine().load(&built("guests", name)).unwrap()
 }
 
+/// A guest or a ready-made plugin as it was built for a world.
+fn guest_in(world: World, name: &str) -> Plugin {
+    let folder = match world {
+        World::RecordProcessor => "record-plugins",
+        World::Processor if name == "count-by-key" => "plugins",
+        World::Processor => "guests",
+    };
+    let plugin = engine().load(&built(folder, name)).unwrap();
+    assert_eq!(plugin.world(), world);
+    plugin
+}
+
 fn refused(name: &str) -> Error {
     engine().load(&built("guests", name)).unwrap_err()
 }
@@ -50,7 +70,11 @@ fn limits() -> Limits {
 }
 
 fn operator(name: &str) -> Operator {
-    guest(name).operator("op", "", limits()).unwrap()
+    operator_in(World::Processor, name)
+}
+
+fn operator_in(world: World, name: &str) -> Operator {
+    guest_in(world, name).operator("op", "", limits()).unwrap()
 }
 
 /// Records with these values, keys `k`, a header each, and offsets from 1000 on.

@@ -3,9 +3,19 @@
 use super::kept::{Kept, count_by_key, keyed};
 use super::*;
 
-#[test]
-fn a_count_goes_on_from_batch_to_batch_and_through_a_commit() {
-    let (mut kept, mut operator) = (Kept::new(), count_by_key());
+in_both_worlds! {
+    a_count_goes_on_from_batch_to_batch_and_through_a_commit,
+    count_by_key_counts_the_records_of_its_case,
+    what_is_undone_was_never_counted,
+    a_plugin_that_keeps_state_is_not_called_without_one,
+    nothing_is_kept_under_a_key_that_is_too_long,
+    a_call_that_asks_for_another_time_says_what_it_left_behind,
+    a_refused_record_leaves_no_change_and_nobody_sees_what_it_wrote,
+    a_map_of_many_pages_is_scanned_whole,
+}
+
+fn a_count_goes_on_from_batch_to_batch_and_through_a_commit(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), count_by_key(world));
     let mut batch = keyed(&[
         (Some("a"), ""),
         (Some("b"), ""),
@@ -45,9 +55,10 @@ fn of_case(name: &str) -> Records {
     records
 }
 
-#[test]
-fn count_by_key_counts_the_records_of_its_case() {
-    let outcome = Kept::new().call(&mut count_by_key(), &mut of_case("input")).unwrap();
+fn count_by_key_counts_the_records_of_its_case(world: World) {
+    let outcome = Kept::new()
+        .call(&mut count_by_key(world), &mut of_case("input"))
+        .unwrap();
     let (output, expected) = (&outcome.outputs[0], of_case("output"));
     assert_eq!((&output.keys, &output.values), (&expected.keys, &expected.values));
     assert_eq!(output.timestamps, expected.timestamps);
@@ -55,9 +66,8 @@ fn count_by_key_counts_the_records_of_its_case() {
     assert_eq!(refusals(&outcome), [(3, Refusal::DeadLetter)]);
 }
 
-#[test]
-fn what_is_undone_was_never_counted() {
-    let (mut kept, mut operator) = (Kept::new(), count_by_key());
+fn what_is_undone_was_never_counted(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), count_by_key(world));
     kept.call(&mut operator, &mut keyed(&[(Some("a"), "")])).unwrap();
     kept.state().keep();
     kept.call(&mut operator, &mut keyed(&[(Some("a"), ""), (Some("b"), "")]))
@@ -69,8 +79,7 @@ fn what_is_undone_was_never_counted() {
     assert_eq!(values(&outcome.outputs[0]), ["2", "1"]);
 }
 
-#[test]
-fn a_plugin_that_keeps_state_is_not_called_without_one() {
+fn a_plugin_that_keeps_state_is_not_called_without_one(world: World) {
     let mut outcome = Outcome::default();
     let call = Call {
         records: &mut keyed(&[(Some("a"), "")]),
@@ -81,16 +90,15 @@ fn a_plugin_that_keeps_state_is_not_called_without_one() {
         partition: 0,
         room: usize::MAX,
     };
-    let error = count_by_key().process(call, &mut None, &mut outcome).unwrap_err();
+    let error = count_by_key(world).process(call, &mut None, &mut outcome).unwrap_err();
     assert!(
         matches!(&error, CallError::State(error) if error.kind == Kind::Bug),
         "{error:?}"
     );
 }
 
-#[test]
-fn nothing_is_kept_under_a_key_that_is_too_long() {
-    let (mut kept, mut operator) = (Kept::new(), count_by_key());
+fn nothing_is_kept_under_a_key_that_is_too_long(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), count_by_key(world));
     let (most, long) = ("k".repeat(4096), "k".repeat(4097));
     let outcome = kept
         .call(
@@ -101,7 +109,7 @@ fn nothing_is_kept_under_a_key_that_is_too_long() {
     assert_eq!(refusals(&outcome), [(1, Refusal::Fault)]);
     let reason = &outcome.refused[0].reason;
     assert!(
-        reason.contains("changes store `total` under a key of 4097 bytes; 4096 are the most"),
+        reason.contains("store `total` under a key of 4097 bytes; 4096 are the most"),
         "{reason}"
     );
     assert_eq!(values(&outcome.outputs[0]), ["1", "1"]);
@@ -194,9 +202,8 @@ fn every_lie_about_state_is_found_out_and_leaves_no_change() {
     }
 }
 
-#[test]
-fn a_call_that_asks_for_another_time_says_what_it_left_behind() {
-    let (mut kept, mut operator) = (Kept::new(), operator("keeps"));
+fn a_call_that_asks_for_another_time_says_what_it_left_behind(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), operator_in(world, "keeps"));
     let whole = [(Some("a"), "push:1"), (Some("a"), "push:2 retry")];
     let error = kept.call(&mut operator, &mut keyed(&whole)).unwrap_err();
     assert_eq!(error, CallError::Retry("told to retry".into()));
@@ -216,9 +223,8 @@ fn a_call_that_asks_for_another_time_says_what_it_left_behind() {
     assert!(!operator.left_changes());
 }
 
-#[test]
-fn a_refused_record_leaves_no_change_and_nobody_sees_what_it_wrote() {
-    let (mut kept, mut operator) = (Kept::new(), operator("keeps"));
+fn a_refused_record_leaves_no_change_and_nobody_sees_what_it_wrote(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), operator_in(world, "keeps"));
     kept.call(
         &mut operator,
         &mut keyed(&[(Some("a"), "push:0 put:x=0 put:y=0 set:0")]),
@@ -254,9 +260,8 @@ fn a_refused_record_leaves_no_change_and_nobody_sees_what_it_wrote() {
     assert_eq!(kept.value("value", b"b"), None);
 }
 
-#[test]
-fn a_map_of_many_pages_is_scanned_whole() {
-    let (mut kept, mut operator) = (Kept::new(), operator("keeps"));
+fn a_map_of_many_pages_is_scanned_whole(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), operator_in(world, "keeps"));
     let put: Vec<String> = (0..2500).map(|at| format!("put:{at:05}={at}")).collect();
     kept.call(&mut operator, &mut keyed(&[(Some("a"), &put.join(" "))]))
         .unwrap();
@@ -301,7 +306,7 @@ fn an_output_with_another_key_is_a_fault_before_kept_state_only() {
         "{}",
         outcome.refused[0].reason
     );
-    let mut keeper = count_by_key().watch_keys();
+    let mut keeper = count_by_key(World::Processor).watch_keys();
     let outcome = kept.call(&mut keeper, &mut keyed(&batch)).unwrap();
     assert_eq!(values(&outcome.outputs[0]), ["1", "1"]);
 }

@@ -3,8 +3,17 @@
 use super::kept::{Kept, keyed};
 use super::*;
 
-fn timed() -> Operator {
-    guest("timed").operator("op", "", limits()).unwrap()
+in_both_worlds! {
+    timers_fire_between_the_records_and_what_they_put_out_has_the_offset_that_moved_time,
+    no_call_fires_more_than_it_may_and_the_rest_follows_in_order,
+    a_batch_with_rows_behind_more_timers_than_fire_is_cut_there_or_called_in_parts,
+    a_timer_at_fault_is_refused_alone_and_its_neighbours_fire,
+    timers_of_the_clock_fire_by_the_clock_alone,
+    a_timer_that_the_plugin_no_longer_declares_is_named,
+}
+
+fn timed(world: World) -> Operator {
+    operator_in(world, "timed")
 }
 
 /// Source records from offset 1000 on move time to these watermarks.
@@ -71,9 +80,8 @@ fn set(words: &[&str]) -> Records {
     keyed(&words.iter().map(|words| (Some("k"), *words)).collect::<Vec<_>>())
 }
 
-#[test]
-fn timers_fire_between_the_records_and_what_they_put_out_has_the_offset_that_moved_time() {
-    let (mut operator, mut kept) = (timed(), Kept::new());
+fn timers_fire_between_the_records_and_what_they_put_out_has_the_offset_that_moved_time(world: World) {
+    let (mut operator, mut kept) = (timed(world), Kept::new());
     let mut records = set(&["a:5 b:5 b:4", "-b:4 a:20", ""]);
     let outcome = all(&mut operator, &mut kept, &mut records, &moved(&[1, 3, 9]));
     let out = &outcome.outputs[0];
@@ -86,9 +94,8 @@ fn timers_fire_between_the_records_and_what_they_put_out_has_the_offset_that_mov
     assert!(operator.has_timer(kept.state()).unwrap(), "a:20 is set still");
 }
 
-#[test]
-fn no_call_fires_more_than_it_may_and_the_rest_follows_in_order() {
-    let (mut operator, mut kept) = (timed(), Kept::new());
+fn no_call_fires_more_than_it_may_and_the_rest_follows_in_order(world: World) {
+    let (mut operator, mut kept) = (timed(world), Kept::new());
     let words: Vec<String> = (0..7).map(|at| format!("a:{at}")).collect();
     let mut records = set(&[&words.join(" ")]);
     let (mut time, mut fired) = (moved(&[6]), Vec::new());
@@ -113,9 +120,8 @@ fn no_call_fires_more_than_it_may_and_the_rest_follows_in_order() {
     );
 }
 
-#[test]
-fn a_batch_with_rows_behind_more_timers_than_fire_is_cut_there_or_called_in_parts() {
-    let (mut operator, mut kept) = (timed(), Kept::new());
+fn a_batch_with_rows_behind_more_timers_than_fire_is_cut_there_or_called_in_parts(world: World) {
+    let (mut operator, mut kept) = (timed(world), Kept::new());
     let words: Vec<String> = (10..17).map(|at| format!("a:{at}")).collect();
     all(&mut operator, &mut kept, &mut set(&[&words.join(" ")]), &moved(&[6]));
     let (mut records, time) = (set(&["one", "two", "three"]), moved(&[7, 20, 30]).from(6));
@@ -133,9 +139,8 @@ fn a_batch_with_rows_behind_more_timers_than_fire_is_cut_there_or_called_in_part
     );
 }
 
-#[test]
-fn a_timer_at_fault_is_refused_alone_and_its_neighbours_fire() {
-    let (mut operator, mut kept) = (timed(), Kept::new());
+fn a_timer_at_fault_is_refused_alone_and_its_neighbours_fire(world: World) {
+    let (mut operator, mut kept) = (timed(world), Kept::new());
     let words = ["a:1 a:2! a:3", "a:4! b:4", "refuse a:1"];
     let mut records = set(&words);
     let outcome = all(&mut operator, &mut kept, &mut records, &moved(&[0, 0, 9]));
@@ -154,9 +159,8 @@ fn a_timer_at_fault_is_refused_alone_and_its_neighbours_fire() {
     assert!(!operator.has_timer(kept.state()).unwrap(), "one at fault is gone, too");
 }
 
-#[test]
-fn timers_of_the_clock_fire_by_the_clock_alone() {
-    let (mut operator, mut kept) = (timed(), Kept::new());
+fn timers_of_the_clock_fire_by_the_clock_alone(world: World) {
+    let (mut operator, mut kept) = (timed(world), Kept::new());
     let mut records = set(&["p:50 a:1 p:60"]);
     let (_, outcome) = call(&mut operator, &mut kept, &mut records, &moved(&[9]), 1000).unwrap();
     assert_eq!(values(&outcome.outputs[0]), ["p:50 a:1 p:60 at none"]);
@@ -183,9 +187,8 @@ fn timers_of_the_clock_fire_by_the_clock_alone() {
     );
 }
 
-#[test]
-fn a_timer_that_the_plugin_no_longer_declares_is_named() {
-    let (mut operator, mut kept) = (timed(), Kept::new());
+fn a_timer_that_the_plugin_no_longer_declares_is_named(world: World) {
+    let (mut operator, mut kept) = (timed(world), Kept::new());
     let gone = crate::state::KeptTimer {
         at: 1,
         name: "gone",

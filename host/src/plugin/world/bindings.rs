@@ -8,3 +8,16 @@ pub(super) mod v0_1 {
         imports: { default: trappable },
     });
 }
+
+/// Version 0.1, world `record-processor`. What both worlds have is the first one's.
+pub(super) mod v0_1_records {
+    wasmtime::component::bindgen!({
+        path: "../wit/v0.1",
+        world: "record-processor",
+        imports: { default: trappable },
+        with: {
+            "sandbar:plugin/types": super::v0_1::sandbar::plugin::types,
+            "sandbar:plugin/log": super::v0_1::sandbar::plugin::log,
+        },
+    });
+}

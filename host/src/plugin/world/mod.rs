@@ -6,6 +6,7 @@
 
 mod linked;
 mod v0_1;
+mod v0_1_records;
 mod bindings;
 
 pub(super) use linked::{Linked, Running, grant};

@@ -33,7 +33,7 @@ pub(super) fn process(
     Ok(answer?.map(returned).map_err(declined))
 }
 
-fn said(said: types::Description) -> Said {
+pub(super) fn said(said: types::Description) -> Said {
     Said {
         name: said.name,
         version: said.version,
@@ -183,18 +183,23 @@ fn returned(given: wit::Outcome) -> Returned {
         timers: given.timers.into_iter().map(timer_change).collect(),
         refused: given.refused.into_iter().map(refused).collect(),
         measured: given.measured.into_iter().map(measured).collect(),
+        rows: None,
     }
 }
 
 fn refused(given: wit::Refused) -> RefusedEvent {
     RefusedEvent {
         event: given.event,
-        how: match given.how {
-            types::Refusal::Skip => Refusal::Skip,
-            types::Refusal::DeadLetter => Refusal::DeadLetter,
-            types::Refusal::Fail => Refusal::Fail,
-        },
+        how: refusal(given.how),
         reason: given.reason,
+    }
+}
+
+pub(super) fn refusal(given: types::Refusal) -> Refusal {
+    match given {
+        types::Refusal::Skip => Refusal::Skip,
+        types::Refusal::DeadLetter => Refusal::DeadLetter,
+        types::Refusal::Fail => Refusal::Fail,
     }
 }
 
@@ -205,7 +210,7 @@ fn measured(given: wit::Measured) -> Measured {
     }
 }
 
-fn declined(given: types::Failure) -> Declined {
+pub(super) fn declined(given: types::Failure) -> Declined {
     match given {
         types::Failure::Retry(why) => Declined::Retry(why),
         types::Failure::Fail(why) => Declined::Fail(why),
@@ -445,6 +450,7 @@ mod tests {
                 metric: 5,
                 value: f64::INFINITY,
             }],
+            rows: None,
         };
         assert_eq!(returned(given), expected);
     }
