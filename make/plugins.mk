@@ -17,7 +17,7 @@ GUEST_PACKAGES := $(PLUGIN_NAMES) $(addprefix guest-,$(GUEST_NAMES)) $(addprefix
 
 # Those that the tests run in world `record-processor` as well, all written with the SDK; jq takes a minute to build and
 # keeps nothing.
-RECORD_GUESTS := keeps refuses remembers retries timed traps
+RECORD_GUESTS := every keeps refuses remembers retries timed traps
 RECORD_PACKAGES := $(filter-out jq,$(PLUGIN_NAMES)) $(addprefix guest-,$(RECORD_GUESTS))
 RECORD_CORES := target/record-plugins/build/$(GUEST_TARGET)/guest
 
@@ -48,3 +48,16 @@ define newline
 
 
 endef
+
+# The plugin of tests/languages in each language; a tool chain that is missing is named, and the others go on.
+.PHONY: languages test-languages
+LANGUAGES := $(patsubst tests/languages/%/build.sh,%,$(wildcard tests/languages/*/build.sh))
+languages: build components
+	@mkdir -p target/languages
+	@code=0; for name in $(LANGUAGES); do \
+	  echo "$$name"; tests/languages/$$name/build.sh $(CURDIR)/target/languages/$$name.wasm || code=1; \
+	done; exit $$code
+
+test-languages: languages
+	@tests/languages/native
+	@$(MAKE) --no-print-directory one TEST=the_same_comes_of

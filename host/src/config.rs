@@ -331,6 +331,26 @@ pub struct Limits {
     pub call_time: Duration,
     /// Bytes that a batch may take on its way through all plugins of a worker, until it is handed to the sinks.
     pub batch_bytes: u64,
+    /// When it is replaced by a new one, though nothing went wrong.
+    pub recycling: Recycling,
+}
+
+/// When an instance of a plugin is worn out: the runtimes of some languages lose memory with each call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recycling {
+    /// Bytes of linear memory, if it grew since its first call.
+    pub memory_bytes: u64,
+    /// Records that it was called with.
+    pub records: Option<u64>,
+    /// Time since it was made.
+    pub age: Option<Duration>,
+}
+
+impl Recycling {
+    /// What is left of the memory an instance may use as long as a call of it takes.
+    pub fn usual_memory(limit_bytes: u64) -> u64 {
+        limit_bytes / 4 * 3
+    }
 }
 
 impl Default for Limits {
@@ -339,6 +359,11 @@ impl Default for Limits {
             memory_bytes: 64 << 20,
             call_time: Duration::from_secs(1),
             batch_bytes: BATCH_BYTES,
+            recycling: Recycling {
+                memory_bytes: Recycling::usual_memory(64 << 20),
+                records: None,
+                age: None,
+            },
         }
     }
 }

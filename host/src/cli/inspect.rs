@@ -56,6 +56,7 @@ fn as_json(plugin: &Plugin) -> Value {
         "name": described.name,
         "version": described.version,
         "digest": plugin.digest(),
+        "world": plugin.world().to_string(),
         "exports": plugin.exports(),
         "imports": plugin.imports(),
         "inputs": described.inputs,
@@ -69,6 +70,7 @@ fn as_json(plugin: &Plugin) -> Value {
             "memory-bytes": limits.memory_bytes,
             "call-time-ms": limits.call_time.as_millis() as u64,
             "batch-memory-bytes": limits.batch_bytes,
+            "recycle-memory-bytes": limits.recycling.memory_bytes,
         },
     })
 }
@@ -104,6 +106,7 @@ fn as_text(plugin: &Plugin) -> String {
         let _ = writeln!(text, "  {title:<10}{}", if value.is_empty() { "none" } else { &value });
     };
     line("digest", plugin.digest().to_owned());
+    line("world", plugin.world().to_string());
     line("exports", names(plugin.exports()));
     line("imports", names(plugin.imports()));
     line("inputs", names(&described.inputs));
@@ -129,10 +132,11 @@ fn as_text(plugin: &Plugin) -> String {
     line(
         "limits",
         format!(
-            "memory {} MiB, call time {:?}, a batch on its way through a worker {} MiB (defaults)",
+            "memory {} MiB, call time {:?}, a batch on its way through a worker {} MiB; recycled at {} MiB (defaults)",
             limits.memory_bytes >> 20,
             limits.call_time,
-            limits.batch_bytes >> 20
+            limits.batch_bytes >> 20,
+            limits.recycling.memory_bytes >> 20
         ),
     );
     text

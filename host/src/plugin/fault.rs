@@ -51,10 +51,9 @@ impl Fault {
                 format!("reached its memory limit of {}", size(guest.ceiling.limit())),
             )
         } else if trap.is_some() || backtrace.is_some() {
-            let why = guest
-                .log
-                .last_error()
-                .map_or_else(|| error.root_cause().to_string(), str::to_owned);
+            // What the host refused says itself why.
+            let words = guest.log.last_error().filter(|_| trap.is_some());
+            let why = words.map_or_else(|| error.root_cause().to_string(), str::to_owned);
             (FaultKind::Trap, format!("trapped: {why}"))
         } else {
             // No frame of the guest's was on the stack: it had returned, and what it returned could not be read.

@@ -1,20 +1,21 @@
 //! One instance of a plugin: made, opened, called, and after a fault never called again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::Store;
 
 use super::call::{Declared, Declined, Lent, Returned, StateReader};
-use super::deadlines::ticks;
 use super::fault::Fault;
-use super::host_calls::{Guest, Log};
+use super::guest_log::Log;
+use super::host_calls::Guest;
 use super::limits::{Ceiling, OPEN_TIME};
-use super::load::{Description, Said};
+use super::load::{Description, Said, ticks};
 use super::turns::Driven;
 use super::wasi::Surroundings;
 use super::world::{Linked, Running};
-use crate::config::Limits;
+use crate::clock;
+use crate::config::{Limits, Recycling};
 use crate::error::Error;
 use crate::state::TaskState;
 
@@ -57,6 +58,10 @@ pub(super) struct Instance {
     guest: Running,
     call_time: Duration,
     calls: u64,
+    records: u64,
+    made: Instant,
+    /// Bytes of linear memory that it had after its first call.
+    first_memory: u64,
 }
 
 /// Why an instance could not be made.
@@ -85,6 +90,9 @@ impl Instance {
                 guest,
                 call_time: limits.call_time,
                 calls: 0,
+                records: 0,
+                made: clock::now(),
+                first_memory: 0,
             }),
             Err(error) => {
                 let fault = Fault::judge(&error, store.data(), OPEN_TIME);
@@ -119,18 +127,37 @@ impl Instance {
     pub(super) fn process(&mut self, lent: &mut Lent) -> Result<Result<Returned, Declined>, Fault> {
         self.calls += 1;
         let time = self.call_time;
+        self.records += lent.events.timestamp.len() as u64;
         let first = lent.events.timestamp.first().copied();
         let surroundings = &mut self.store.data_mut().surroundings;
         surroundings.begin(first.unwrap_or(lent.watermark), lent.seed);
-        self.within(time, |guest, store| {
+        let answer = self.within(time, |guest, store| {
             guest.process(store, lent, |store| begin(store, time))
-        })
+        });
+        if self.calls == 1 {
+            self.first_memory = self.memory_bytes();
+        }
+        answer
+    }
+
+    /// Whether a new one should take its place. One that needs much memory from the first call on does not get better
+    /// by that.
+    pub(super) fn is_worn(&self, recycling: &Recycling) -> bool {
+        let memory = self.memory_bytes();
+        memory >= recycling.memory_bytes && memory > self.first_memory
+            || recycling.records.is_some_and(|most| self.records >= most)
+            || recycling.age.is_some_and(|most| self.made.elapsed() >= most)
     }
 
     /// The trap that ended the last call behind some of its events, which stand.
     pub(super) fn take_spoilt(&mut self) -> Option<Fault> {
         let trap = self.store.data_mut().spoilt.take()?;
         Some(Fault::judge(&trap, self.store.data(), self.call_time))
+    }
+
+    /// Whether the last call was cut short because of its time, and not all of its records were processed.
+    pub(super) fn took_long(&self) -> bool {
+        self.store.data().driven.took_long()
     }
 
     /// The event that the last call was at when it came to nothing, if that is known.

@@ -9,7 +9,7 @@ use super::call::{
     change_timers, check, check_lists,
 };
 use super::fault::{Fault, FaultKind};
-use super::host_calls::Log;
+use super::guest_log::Log;
 use super::instance::{Instance, NotOpened};
 use super::limits::{TEXT_BYTES, tame};
 use super::load::{MetricKind, Plugin, TimerClock};
@@ -288,7 +288,7 @@ impl Operator {
     pub fn stats(&self) -> Stats {
         let log = self.instance.as_ref().map(Instance::log).or(self.log.as_ref());
         Stats {
-            memory_bytes: self.instance.as_ref().map_or(0, Instance::memory_bytes),
+            memory_bytes: (self.instance.as_ref()).map_or(self.stats.memory_bytes, Instance::memory_bytes),
             log_dropped: log.map_or(0, Log::dropped),
             ..self.stats
         }
@@ -332,9 +332,18 @@ impl Operator {
             }),
         };
         match judged {
+            // It is healthy, and slow: who waits for the worker is not to wait for a whole batch.
+            Ok(Ok(_)) if instance.took_long() => {
+                self.instance = Some(instance);
+                Err(CallError::GivenUp)
+            }
             Ok(answer) => {
                 match instance.take_spoilt() {
                     Some(fault) => self.drop_spoilt(instance, &fault, part),
+                    None if instance.is_worn(&self.limits.recycling) => {
+                        self.stats.memory_bytes = instance.memory_bytes();
+                        self.log = Some(instance.close());
+                    }
                     None => self.instance = Some(instance),
                 }
                 answer.map(Ok).map_err(failure)
@@ -519,7 +528,5 @@ fn no_longer_opened(name: &str, not_opened: NotOpened) -> CallError {
         NotOpened::Refused(why) => format!("refused its configuration: {}", tame(&why, TEXT_BYTES)),
         NotOpened::Fault(fault) => fault.reason,
     };
-    CallError::Fail(format!(
-        "operator `{name}` could not be opened again after a fault: the plugin {why}"
-    ))
+    CallError::Fail(format!("operator `{name}` could not be opened again: the plugin {why}"))
 }

@@ -24,10 +24,26 @@ const VALUES_SHARE_ALONE: u64 = 2;
 /// How long records at fault are looked for in one call: somebody waits for the worker meanwhile.
 const SEARCH: Duration = Duration::from_secs(5);
 
+/// What became of a part.
+enum Settled {
+    /// All of it is settled, and event time stands here.
+    Reached(i64),
+    /// These of its records are left, in their order.
+    Left(Vec<Range<usize>>),
+}
+
 impl Operator {
     /// Brings records and the timers that are due to an outcome. Where event time stands then: not at the end, if more
     /// were due than fire in one call.
     pub(super) fn settle(&mut self, mut part: CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+        match self.settle_at_once(&mut part, gathered)? {
+            Settled::Reached(watermark) => Ok(watermark),
+            Settled::Left(ranges) => self.settle_ranges(&part, ranges, gathered),
+        }
+    }
+
+    /// In one call, if that can be. Parts of less than two records are settled whole.
+    fn settle_at_once(&mut self, part: &mut CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<Settled, CallError> {
         self.find_due(&part.time, part.most_timers, gathered.state)?;
         let rows = part.records.len();
         if let Some(at) = self.due.last_at().filter(|_| self.due.has_more) {
@@ -37,11 +53,11 @@ impl Operator {
                     None => self.settle_in_parts(part, gathered),
                 };
             }
-            part.time = part.time.until(at);
+            part.time = part.time.clone().until(at);
         }
         let (reached, units) = (part.time.last(), rows + self.due.len());
         if units == 0 {
-            return Ok(reached);
+            return Ok(Settled::Reached(reached));
         }
         if !self.look_up(part.records, units, gathered.state)? {
             if units > 1 {
@@ -49,27 +65,32 @@ impl Operator {
             }
             self.count(FaultKind::MemoryLimit);
             let reason = self.too_much_state(if rows > 0 { "record" } else { "timer" });
-            self.refuse(&part, reason, gathered);
-            return Ok(reached);
+            self.refuse(part, reason, gathered);
+            return Ok(Settled::Reached(reached));
         }
         let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
-        match self.attempt(&mut part, gathered.state)? {
-            Ok(outcome) => self.take(outcome, &part, gathered),
+        match self.attempt(part, gathered.state)? {
+            Ok(outcome) => self.take(outcome, part, gathered),
             Err(fault) if units == 1 && fresh => {
-                self.refuse(&part, fault.reason, gathered);
-                Ok(reached)
+                self.refuse(part, fault.reason, gathered);
+                Ok(Settled::Reached(reached))
             }
             // It may be that what came before had filled the instance.
-            Err(_) if units == 1 => self.settle(part, gathered),
+            Err(_) if units == 1 => self.settle_at_once(part, gathered),
             Err(Fault { row: Some(row), .. }) if rows > 1 => {
-                self.settle_ranges(&part, [0..row, row..row + 1, row + 1..rows], gathered)
+                Ok(Settled::Left(vec![0..row, row..row + 1, row + 1..rows]))
             }
             Err(_) => self.settle_in_parts(part, gathered),
         }
     }
 
-    /// Takes in what a call came to, and settles the records that it left, if it left some.
-    fn take(&mut self, outcome: Returned, part: &CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+    /// Takes in what a call came to. It may have left records.
+    fn take(
+        &mut self,
+        outcome: Returned,
+        part: &CallPart<'_>,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<Settled, CallError> {
         let rows = part.records.len();
         let left = outcome.rows.filter(|done| *done < rows);
         if let Some(done) = left {
@@ -79,10 +100,12 @@ impl Operator {
         self.take_room(&outcome, gathered)?;
         self.change(&outcome, gathered);
         gathered.take(outcome, part);
-        match left {
-            Some(done) => self.settle_ranges(part, [done..rows], gathered),
-            None => Ok(part.time.last()),
-        }
+        Ok(match left {
+            None => Settled::Reached(part.time.last()),
+            // The next record is the one that spoilt the instance.
+            Some(done) if self.instance.is_none() => Settled::Left(vec![done..done + 1, done + 1..rows]),
+            Some(done) => Settled::Left(vec![done..rows]),
+        })
     }
 
     /// Finds the timers that are due by the end of a time.
@@ -168,36 +191,36 @@ impl Operator {
     }
 
     /// The same in smaller parts, one behind the other.
-    fn settle_in_parts(&mut self, part: CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
+    fn settle_in_parts(&mut self, part: &CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<Settled, CallError> {
         match part.records.len() {
-            0 => self.settle_half_the_timers(&part, gathered),
-            1 => self.settle_record_apart(&part, gathered),
-            _ => self.settle_halves(&part, gathered),
+            0 => self.settle_half_the_timers(part, gathered).map(Settled::Reached),
+            1 => self.settle_record_apart(part, gathered).map(Settled::Reached),
+            rows => Ok(Settled::Left(vec![0..rows / 2, rows / 2..rows])),
         }
     }
 
-    fn settle_halves(&mut self, part: &CallPart<'_>, gathered: &mut Gathered<'_>) -> Result<i64, CallError> {
-        let rows = part.records.len();
-        self.settle_ranges(part, [0..rows / 2, rows / 2..rows], gathered)
-    }
-
-    /// Records in these parts, one behind the other.
-    fn settle_ranges<const PARTS: usize>(
+    /// Records in these parts, one behind the other. A part that has to be parted itself is not gone into, so that
+    /// nothing but one part is held at a time, however often that is.
+    fn settle_ranges(
         &mut self,
         part: &CallPart<'_>,
-        ranges: [Range<usize>; PARTS],
+        ranges: Vec<Range<usize>>,
         gathered: &mut Gathered<'_>,
     ) -> Result<i64, CallError> {
         let rows = part.records.len();
-        let mut reached = part.time.watermark;
-        for of in ranges.into_iter().filter(|of| !of.is_empty()) {
+        let (mut reached, mut waiting) = (part.time.watermark, ranges);
+        waiting.reverse();
+        while let Some(of) = waiting.pop() {
+            if of.is_empty() {
+                continue;
+            }
             if self.stop_at_fault && gathered.has_fault() {
                 break;
             }
             self.go_on(part, gathered)?;
             let mut some = Records::default();
             of.clone().for_each(|index| some.push_from(part.records, index));
-            let half = CallPart {
+            let mut piece = CallPart {
                 records: &mut some,
                 inputs: part.inputs.get(of.clone()).unwrap_or_default(),
                 partition: part.partition,
@@ -206,7 +229,13 @@ impl Operator {
                 most_timers: part.most_timers,
                 cut_behind: part.cut_behind.clone(),
             };
-            reached = self.settle(half, gathered)?;
+            match self.settle_at_once(&mut piece, gathered)? {
+                Settled::Reached(watermark) => reached = watermark,
+                Settled::Left(ranges) => {
+                    let behind = |range: &Range<usize>| of.start + range.start..of.start + range.end;
+                    waiting.extend(ranges.iter().rev().map(behind));
+                }
+            }
         }
         Ok(reached)
     }

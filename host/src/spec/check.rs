@@ -6,7 +6,7 @@ use crate::config;
 use crate::error::Result;
 
 use super::delivery;
-use super::file::{File, OnErrorKey, OperatorTable};
+use super::file::{File, LimitsTable, OnErrorKey, OperatorTable};
 use super::graph::Graph;
 use super::text::scope::Scope;
 use super::text::values::At;
@@ -101,14 +101,28 @@ fn operators(file: &File, graph: &Graph, scope: &Scope<'_>) -> Result<Vec<config
                 .and_then(|config| Some(scope.place(config.span.as_ref()?)))
                 .unwrap_or_default(),
             on_error: on_error(&name.value, raw, file, scope)?,
-            limits: config::Limits {
-                memory_bytes: raw.limits.memory.value.0,
-                batch_bytes: file.batch_memory.value.0,
-                call_time: raw.limits.call_time.value.duration(),
-            },
+            limits: limits(&raw.limits, file),
         })
     };
     graph.order().iter().map(place).collect()
+}
+
+fn limits(raw: &LimitsTable, file: &File) -> config::Limits {
+    let memory_bytes = raw.memory.value.0;
+    let recycle_memory = raw.recycle_memory.as_ref().map(|memory| memory.value.0);
+    config::Limits {
+        memory_bytes,
+        batch_bytes: file.batch_memory.value.0,
+        call_time: raw.call_time.value.duration(),
+        recycling: config::Recycling {
+            memory_bytes: recycle_memory.unwrap_or_else(|| config::Recycling::usual_memory(memory_bytes)),
+            records: raw
+                .recycle_records
+                .as_ref()
+                .map(|records| records.value.0.cast_unsigned()),
+            age: raw.recycle_age.as_ref().map(|age| age.value.duration()),
+        },
+    }
 }
 
 fn on_error(name: &str, raw: &OperatorTable, file: &File, scope: &Scope<'_>) -> Result<config::OnError> {

@@ -298,6 +298,13 @@ pub(super) struct LimitsTable {
     /// Time of one call.
     #[serde(default)]
     pub(super) call_time: At<Period<1, HOUR, 1_000>>,
+    /// An instance is replaced by a new one between two calls when it has grown to so much linear memory; absent: three
+    /// quarters of `memory`.
+    pub(super) recycle_memory: Option<At<Size<{ 1 << 16 }, { 4 << 30 }, 0>>>,
+    /// The same when it was called with so many records; absent: never.
+    pub(super) recycle_records: Option<At<Whole<1, { i64::MAX }>>>,
+    /// The same when it is so old; absent: never.
+    pub(super) recycle_age: Option<At<Period<1, YEAR, 0>>>,
 }
 
 /// A sink: a topic of Kafka, or a file for development. Exactly one of `topic` and `file`.

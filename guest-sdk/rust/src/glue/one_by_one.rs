@@ -1,6 +1,8 @@
 //! A plugin in world `record-processor`: each event, and each timer that fires, is a batch of its own, whose state is
 //! asked of the host.
 
+use std::cell::OnceCell;
+
 use crate::bindings::sandbar::plugin::batches::{self, Changes, Outcome};
 use crate::bindings::sandbar::plugin::types::{Failure, NullableColumn, StoreKind};
 use crate::guest::{self, Slot};
@@ -58,27 +60,37 @@ pub fn fire<P: BatchPlugin>(slot: &Slot<P>, timer: u8, key: &[u8], at: i64) -> R
     hand_over(guest::process(slot, batch::<P>(keys, events, due))?).map(|_verdict| ())
 }
 
+thread_local! {
+    /// The value stores of the one plugin of this component.
+    static VALUE_STORES: OnceCell<Vec<u8>> = const { OnceCell::new() };
+}
+
 fn batch<P: BatchPlugin>(keys: Column, events: batches::Events, due: Vec<batches::Due>) -> batches::Batch {
     let has_key = !keys.is_empty();
-    let kinds = guest::describe::<P>("", "").stores.into_iter().map(|store| store.kind);
-    let of_key = |store: usize| {
+    let of_key = |store: &u8| {
         let mut value = Column::default();
         if has_key {
-            value.push(state::get(store as u8).as_deref());
+            value.push(state::get(*store).as_deref());
         }
         NullableColumn::from(value)
     };
-    let travelling = kinds.enumerate().filter(|(_, kind)| *kind == StoreKind::Value);
+    let values = VALUE_STORES.with(|stores| stores.get_or_init(value_stores::<P>).iter().map(of_key).collect());
     batches::Batch {
         keys: keys.into(),
         events,
-        values: travelling.map(|(store, _)| of_key(store)).collect(),
+        values,
         watermark: timers::watermark(),
         advances: Vec::new(),
         due,
         processing_time: timers::processing_time(),
         seed: chance::seed(),
     }
+}
+
+fn value_stores<P: BatchPlugin>() -> Vec<u8> {
+    let stores = guest::describe::<P>("", "").stores.into_iter().zip(0..);
+    let values = stores.filter(|(store, _)| store.kind == StoreKind::Value);
+    values.map(|(_, index)| index).collect()
 }
 
 /// Performs what the host of world `processor` is handed.

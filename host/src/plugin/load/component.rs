@@ -244,7 +244,10 @@ fn all_exported(path: &Path, names: &Names, world: World) -> Result<()> {
             list(&missing)
         ),
     )
-    .hint("a plugin exports `describe`, `open` and `process`; the Rust SDK's macro does it"))
+    .hint(format!(
+        "a plugin of world `{world}` exports {}; an SDK does it",
+        list(world.exported())
+    )))
 }
 
 /// The first eight names, and how many more there are.

@@ -8,8 +8,8 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, Strategy};
 
 use super::cache::Cache;
+use super::deadlines::Ticker;
 use crate::error::{Error, Kind, Result};
-use crate::plugin::deadlines::Ticker;
 use crate::plugin::host_calls::Guest;
 use crate::plugin::world;
 
@@ -92,7 +92,8 @@ fn interruption_and_traps(config: &mut Config) {
         .wasm_backtrace_max_frames(NonZeroUsize::new(16));
 }
 
-/// On is what compilers emit today by default: the first version and its small additions, and SIMD. What is off was not
+/// On is what compilers emit today by default: the first version and its small additions, and SIMD. Several memories
+/// are what wasmtime itself needs between the parts of a component that is composed of others. What is off was not
 /// asked for by anybody and is where the advisories of the last years were.
 fn proposals(config: &mut Config) {
     config
@@ -102,7 +103,7 @@ fn proposals(config: &mut Config) {
         // Two processors may round a relaxed operation differently, and a replay must not.
         .wasm_relaxed_simd(false)
         .wasm_tail_call(false)
-        .wasm_multi_memory(false)
+        .wasm_multi_memory(true)
         .wasm_memory64(false)
         .wasm_custom_page_sizes(false)
         .wasm_wide_arithmetic(false)

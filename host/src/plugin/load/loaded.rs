@@ -15,7 +15,7 @@ use super::engine::{Engine, Shared};
 use super::ready_made;
 use crate::config::Limits;
 use crate::error::Result;
-use crate::plugin::host_calls::Log;
+use crate::plugin::guest_log::Log;
 use crate::plugin::instance::{DESCRIBE_STATE, Instance};
 use crate::plugin::limits::{STATE_SCHEMA_BYTES, tame};
 use crate::plugin::wasi;

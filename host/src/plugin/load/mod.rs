@@ -5,6 +5,7 @@
 //! file that is no plugin is refused with a sentence that says why, and what it imports is looked at before it is
 //! compiled.
 
+mod deadlines;
 mod engine;
 mod component;
 mod cache;
@@ -17,6 +18,7 @@ mod loaded;
 mod ready_made;
 
 pub use component::World;
+pub(in crate::plugin) use deadlines::ticks;
 pub(in crate::plugin) use description::Said;
 pub use description::{Description, Metric, MetricKind, Needs};
 pub use engine::Engine;

@@ -1,12 +1,14 @@
 //! Guests that sin: the record at fault is found, and nobody else pays.
 
 use super::*;
+use crate::config::Recycling;
 
 in_both_worlds! {
     a_trap_is_blamed_on_its_record_with_the_panic_message_and_the_backtrace,
     several_at_fault_are_all_found_in_order,
     where_the_pipeline_stops_at_a_fault_nothing_behind_it_is_tried,
     an_operator_goes_on_after_a_fault_as_before,
+    an_instance_is_replaced_when_it_is_worn,
 }
 
 /// A batch with the sinner at every place: it is found, alone, and the others keep their outputs and order.
@@ -196,4 +198,52 @@ fn a_flood_of_log_messages_is_cut_and_counted() {
         "{}",
         operator.stats().log_dropped
     );
+}
+
+/// In world `processor` nobody knows which record of a batch it was, and halves are tried.
+#[test]
+fn a_plugin_that_is_called_a_record_at_a_time_is_at_fault_at_a_record_that_is_known() {
+    let mut operator = operator_in(World::RecordProcessor, "traps");
+    let mut batch = vec!["fine"; 1000];
+    batch[700] = "trap";
+    let outcome = process(&mut operator, &batch).unwrap();
+    assert_eq!(refusals(&outcome), [(700, Refusal::Fault)]);
+    assert_eq!(outcome.outputs[0].len(), 999);
+    // In the batch, and alone in a new instance; then what stands behind it.
+    let stats = operator.stats();
+    assert_eq!((stats.traps, stats.calls, stats.recycled), (2, 3, 2));
+}
+
+fn an_instance_is_replaced_when_it_is_worn(world: World) {
+    let replaced = |recycling: Recycling| {
+        let limits = Limits { recycling, ..limits() };
+        let mut operator = guest_in(world, "traps").operator("op", "", limits).unwrap();
+        for _ in 0..4 {
+            process(&mut operator, &["a", "b"]).unwrap();
+        }
+        operator.stats().recycled
+    };
+    let never = Limits::default().recycling;
+    assert_eq!(replaced(never), 0);
+    let records = Some(3);
+    assert_eq!(
+        replaced(Recycling { records, ..never }),
+        1,
+        "behind the second and the fourth call"
+    );
+    let age = Some(Duration::ZERO);
+    assert_eq!(replaced(Recycling { age, ..never }), 3);
+    let memory_bytes = 0;
+    assert_eq!(replaced(Recycling { memory_bytes, ..never }), 0, "it did not grow");
+}
+
+/// The search for them takes neither memory nor stack for each.
+#[test]
+fn a_batch_full_of_records_at_fault_is_gone_through() {
+    let mut operator = operator_in(World::RecordProcessor, "traps");
+    let batch = ["trap", "fine"].repeat(150);
+    let outcome = process(&mut operator, &batch).unwrap();
+    let all: Vec<_> = (0..300).step_by(2).map(|at| (at, Refusal::Fault)).collect();
+    assert_eq!(refusals(&outcome), all);
+    assert_eq!(outcome.outputs[0].len(), 150);
 }

@@ -123,3 +123,10 @@ fn a_plugin_tells_what_it_is() {
     assert!(plugin.imports().iter().all(|name| name.starts_with("sandbar:plugin/")));
     assert_eq!(plugin.digest().len(), 64);
 }
+
+/// Wasmtime asks for several memories to join its parts, and panics if the engine does not allow them.
+#[test]
+fn a_component_that_is_composed_of_others_is_compiled() {
+    let error = load(include_bytes!("composed.wasm"));
+    assert!(error.why.contains("does not fit the plugin interface"), "{}", error.why);
+}

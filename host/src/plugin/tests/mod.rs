@@ -26,6 +26,7 @@ mod kept;
 mod loading;
 mod state;
 mod timers;
+mod wasi;
 
 fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();

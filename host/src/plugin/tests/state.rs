@@ -109,7 +109,7 @@ fn nothing_is_kept_under_a_key_that_is_too_long(world: World) {
     assert_eq!(refusals(&outcome), [(1, Refusal::Fault)]);
     let reason = &outcome.refused[0].reason;
     assert!(
-        reason.contains("store `total` under a key of 4097 bytes; 4096 are the most"),
+        reason.contains("under a key of 4097 bytes; 4096 are the most"),
         "{reason}"
     );
     assert_eq!(values(&outcome.outputs[0]), ["1", "1"]);

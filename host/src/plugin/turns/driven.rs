@@ -4,17 +4,17 @@ use std::mem::take;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::emitted::{self, Message};
+use super::emitted::{self, TurnMessage};
 use super::kept::{KeptWrites, KeyOf};
 use super::order::{TurnOf, TurnOrder};
-use super::scan::{Asked, Entries};
+use super::scan::{PageAsked, PageEntries};
 use super::waiting::WaitingTimers;
 use crate::clock;
 use crate::plugin::call::{
     Declared, Lent, Measured, NO_KEY, Refusal, RefusedEvent, Returned, StateReader, TimerChange, chance, entry,
 };
-use crate::plugin::limits::size;
-use crate::plugin::load::Description;
+use crate::plugin::limits::{KEY_BYTES, TEXT_BYTES, size, tame};
+use crate::plugin::load::{Description, StoreKind};
 
 /// What is said of a record that was to have state, and has no key to keep it by. The Rust SDK says the same.
 const NO_KEY_REASON: &str = "the record has no key";
@@ -30,9 +30,12 @@ pub(in crate::plugin) struct Driven {
     writes: KeptWrites,
     returned: Returned,
     limits: TurnLimits,
-    /// Bytes that the batch's turns handed over so far, and when it began.
+    /// Bytes that the batch's turns handed over so far.
     bytes: usize,
+    /// When it began, and when it last came to an event.
     began: Option<Instant>,
+    at_event: Option<Instant>,
+    took_long: bool,
     turn: Underway,
 }
 
@@ -53,8 +56,9 @@ struct Underway {
     key: Option<u32>,
     cause: u32,
     timestamp: i64,
-    /// Outputs before it.
+    /// Outputs before it, and measurements.
     before: usize,
+    measured_before: usize,
     asked: Vec<TimerChange>,
     seed: u64,
     /// It used state, and has no key.
@@ -90,7 +94,9 @@ impl Driven {
         self.writes.begin();
         self.returned = Returned::default();
         self.lent = lent;
-        (self.bytes, self.began) = (0, Some(clock::now()));
+        (self.bytes, self.took_long) = (0, false);
+        self.began = Some(clock::now());
+        self.at_event = self.began;
     }
 
     /// What is lent for the batch.
@@ -100,13 +106,19 @@ impl Driven {
 
     /// Begins the next turn. None: the batch is over; or enough was done of it, and the rest is another batch.
     pub(in crate::plugin) fn next(&mut self) -> Option<TurnOf> {
-        if self.order.is_between_events() && self.is_enough() {
-            self.returned.rows = Some(self.order.row());
-            return None;
+        if self.order.is_between_events() {
+            self.took_long = self.began.is_some_and(|began| began.elapsed() >= self.limits.time);
+            if self.took_long || self.bytes >= self.limits.bytes / 2 {
+                self.returned.rows = Some(self.order.row());
+                return None;
+            }
         }
         let of = self
             .order
             .next(&self.lent.advances, &mut self.waiting, &self.lent.keys)?;
+        if let TurnOf::Event(_) = of {
+            self.at_event = Some(clock::now());
+        }
         let (key, cause, timestamp, seed) = match of {
             TurnOf::Event(index) => {
                 let (events, at) = (&self.lent.events, index as usize);
@@ -126,16 +138,28 @@ impl Driven {
             cause,
             timestamp,
             before: self.returned.outputs.output.len(),
+            measured_before: self.returned.measured.len(),
             seed,
             ..Underway::default()
         };
         Some(of)
     }
 
+    /// Whether the last batch was cut because of its time: it is not to hold its worker up.
+    pub(in crate::plugin) fn took_long(&self) -> bool {
+        self.took_long
+    }
+
+    /// Whether timers fire for so long that no other may: one that sets itself again fires without end.
+    pub(in crate::plugin) fn is_overdue(&self) -> bool {
+        let most = self.limits.time * TIMER_TIMES;
+        !self.is_event() && self.at_event.is_some_and(|since| since.elapsed() >= most)
+    }
+
     /// The turn succeeded.
     pub(in crate::plugin) fn keep(&mut self) {
-        if take(&mut self.turn.is_without_key) {
-            return self.refuse(Refusal::DeadLetter, NO_KEY_REASON.to_owned());
+        if self.turn.is_without_key {
+            return self.refuse(Refusal::DeadLetter, NO_KEY_REASON);
         }
         self.writes.keep();
         for asked in take(&mut self.turn.asked) {
@@ -144,7 +168,11 @@ impl Driven {
     }
 
     /// The event whose turn it is was refused: nothing of the turn counts.
-    pub(in crate::plugin) fn refuse(&mut self, how: Refusal, reason: String) {
+    pub(in crate::plugin) fn refuse(&mut self, how: Refusal, reason: &str) {
+        let (how, reason) = match self.turn.is_without_key {
+            true => (Refusal::DeadLetter, NO_KEY_REASON.to_owned()),
+            false => (how, tame(reason, TEXT_BYTES)),
+        };
         self.take_back();
         self.bytes += reason.len();
         self.returned.refused.push(RefusedEvent {
@@ -163,6 +191,7 @@ impl Driven {
     /// not, if time moved between them and this one.
     pub(in crate::plugin) fn cut_before_turn(&mut self) -> bool {
         self.take_back();
+        self.returned.measured.truncate(self.turn.measured_before);
         let rows = self.row().filter(|rows| *rows > 0 && self.waiting.is_without());
         self.returned.rows = rows;
         rows.is_some()
@@ -177,7 +206,7 @@ impl Driven {
     }
 
     /// Puts a message out. The error, here and below, is a sentence about the plugin, begun by "it".
-    pub(in crate::plugin) fn emit(&mut self, message: &Message) -> Result<(), String> {
+    pub(in crate::plugin) fn emit(&mut self, message: &TurnMessage) -> Result<(), String> {
         self.within_batch()?;
         let declared = self.limits.outputs;
         if usize::from(message.output) >= declared {
@@ -203,6 +232,9 @@ impl Driven {
         if usize::from(metric) >= declared {
             return Err(format!("it measured metric {metric}, but declares {declared}"));
         }
+        if !value.is_finite() {
+            return Err(format!("it measured metric {metric} as {value}"));
+        }
         self.spend(size_of::<Measured>())?;
         self.returned.measured.push(Measured { metric, value });
         Ok(())
@@ -216,7 +248,8 @@ impl Driven {
             return Err(format!("it set timer {timer}, but declares {declared}"));
         }
         let Some(key) = self.key() else { return Ok(()) };
-        self.spend(size_of::<TimerChange>())?;
+        let bytes = self.key_bytes(key)?;
+        self.spend(TIMER_BYTES + bytes)?;
         self.turn.asked.push(TimerChange { timer, key, at, set });
         Ok(())
     }
@@ -243,31 +276,35 @@ impl Driven {
 
     /// The value of the key.
     pub(in crate::plugin) fn get(&mut self, store: u8) -> Result<Option<Vec<u8>>, String> {
-        self.within_batch()?;
-        let Some(key) = self.key() else { return Ok(None) };
+        let Some(key) = self.key_in(store, Some(StoreKind::Value))? else {
+            return Ok(None);
+        };
         self.writes.get(store, key_of(&self.lent, key), &self.lent.values)
     }
 
     /// Sets the value of the key; none: takes it away.
     pub(in crate::plugin) fn put(&mut self, store: u8, value: Option<Vec<u8>>) -> Result<(), String> {
-        self.within_batch()?;
-        let Some(key) = self.key() else { return Ok(()) };
+        let Some(key) = self.key_in(store, Some(StoreKind::Value))? else {
+            return Ok(());
+        };
         self.spend(WRITE_BYTES + value.as_ref().map_or(0, Vec::len))?;
         self.writes.put(store, key_of(&self.lent, key), value)
     }
 
     /// Adds an item to the list of the key.
     pub(in crate::plugin) fn append(&mut self, store: u8, item: Vec<u8>) -> Result<(), String> {
-        self.within_batch()?;
-        let Some(key) = self.key() else { return Ok(()) };
+        let Some(key) = self.key_in(store, Some(StoreKind::List))? else {
+            return Ok(());
+        };
         self.spend(WRITE_BYTES + item.len())?;
         self.writes.append(store, key_of(&self.lent, key), item)
     }
 
     /// The items of the key.
     pub(in crate::plugin) fn items(&mut self, store: u8, reader: &mut StateReader) -> Result<Vec<Vec<u8>>, String> {
-        self.within_batch()?;
-        let Some(key) = self.key() else { return Ok(Vec::new()) };
+        let Some(key) = self.key_in(store, Some(StoreKind::List))? else {
+            return Ok(Vec::new());
+        };
         self.writes.items(store, key_of(&self.lent, key), reader)
     }
 
@@ -278,9 +315,9 @@ impl Driven {
         user_key: Vec<u8>,
         reader: &mut StateReader,
     ) -> Result<Option<Vec<u8>>, String> {
-        self.within_batch()?;
-        let Some(key) = self.key() else { return Ok(None) };
-        self.spend(WRITE_BYTES + user_key.len())?;
+        let Some(key) = self.key_in(store, Some(StoreKind::Map))? else {
+            return Ok(None);
+        };
         self.writes.get_entry(store, key_of(&self.lent, key), user_key, reader)
     }
 
@@ -291,8 +328,9 @@ impl Driven {
         user_key: Vec<u8>,
         value: Option<Vec<u8>>,
     ) -> Result<(), String> {
-        self.within_batch()?;
-        let Some(key) = self.key() else { return Ok(()) };
+        let Some(key) = self.key_in(store, Some(StoreKind::Map))? else {
+            return Ok(());
+        };
         self.spend(WRITE_BYTES + user_key.len() + value.as_ref().map_or(0, Vec::len))?;
         self.writes.put_entry(store, key_of(&self.lent, key), user_key, value)
     }
@@ -305,21 +343,42 @@ impl Driven {
         after: Option<&[u8]>,
         limit: u32,
         reader: &mut StateReader,
-    ) -> Result<Entries, String> {
+    ) -> Result<PageEntries, String> {
         self.within_batch()?;
         let Some(key) = self.key() else {
-            return Ok(Entries::new());
+            return Ok(PageEntries::new());
         };
-        let asked = Asked { prefix, after, limit };
+        let asked = PageAsked { prefix, after, limit };
         self.writes.scan(store, key_of(&self.lent, key), asked, reader)
     }
 
     /// Takes all items or entries of the key away.
     pub(in crate::plugin) fn clear(&mut self, store: u8) -> Result<(), String> {
-        self.within_batch()?;
-        let Some(key) = self.key() else { return Ok(()) };
+        let Some(key) = self.key_in(store, None)? else {
+            return Ok(());
+        };
         self.spend(WRITE_BYTES)?;
         self.writes.clear(store, key_of(&self.lent, key))
+    }
+
+    /// The key of the turn, to use this store with.
+    fn key_in(&mut self, store: u8, kind: Option<StoreKind>) -> Result<Option<u32>, String> {
+        self.within_batch()?;
+        self.writes.check(store, kind)?;
+        match self.key() {
+            Some(key) => self.key_bytes(key).map(|_bytes| Some(key)),
+            None => Ok(None),
+        }
+    }
+
+    /// How long a key is, if it may have state.
+    fn key_bytes(&self, key: u32) -> Result<usize, String> {
+        match entry(&self.lent.keys, key).len() {
+            bytes if bytes > KEY_BYTES => Err(format!(
+                "it used state under a key of {bytes} bytes; {KEY_BYTES} are the most"
+            )),
+            bytes => Ok(bytes),
+        }
     }
 
     /// The key of the turn; a turn that asks for it and has none is refused.
@@ -337,12 +396,6 @@ impl Driven {
         self.writes.take_back();
         self.turn.asked.clear();
         self.turn.is_without_key = false;
-    }
-
-    /// Whether the rest of the batch is better another one: it took long, or handed over much.
-    fn is_enough(&self) -> bool {
-        let is_long = |began: Instant| began.elapsed() >= self.limits.time;
-        self.bytes >= self.limits.bytes / 2 || self.began.is_some_and(is_long)
     }
 
     fn within_batch(&self) -> Result<(), String> {
@@ -364,8 +417,12 @@ impl Driven {
     }
 }
 
-/// What a write takes of the host's memory beside its bytes, about.
+/// What a write takes of the host's memory beside its bytes, and a timer beside its key, about.
 const WRITE_BYTES: usize = 64;
+const TIMER_BYTES: usize = 128;
+
+/// So many times as long as a call may take, timers may fire between two events.
+const TIMER_TIMES: u32 = 10;
 
 fn key_of(lent: &Lent, index: u32) -> KeyOf<'_> {
     KeyOf {

@@ -4,7 +4,7 @@ use crate::plugin::call::Emitted;
 
 /// An output of a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::plugin) struct Message {
+pub(in crate::plugin) struct TurnMessage {
     pub(in crate::plugin) output: u8,
     pub(in crate::plugin) key: Option<Vec<u8>>,
     pub(in crate::plugin) value: Option<Vec<u8>>,
@@ -13,7 +13,7 @@ pub(in crate::plugin) struct Message {
     pub(in crate::plugin) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
-impl Message {
+impl TurnMessage {
     /// The host's memory that it takes, about.
     pub(super) fn bytes(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
@@ -28,7 +28,7 @@ const MESSAGE_BYTES: usize = 32;
 const HEADER_BYTES: usize = 12;
 
 /// Adds a message that `cause` put out.
-pub(super) fn push(into: &mut Emitted, message: &Message, cause: u32, timestamp: i64) {
+pub(super) fn push(into: &mut Emitted, message: &TurnMessage, cause: u32, timestamp: i64) {
     let row = into.output.len() as u32;
     into.output.push(message.output);
     into.key.push(message.key.as_deref());

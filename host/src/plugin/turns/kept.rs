@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::scan::{self, Entries};
+use super::scan::{self, MapWrites, PageEntries};
 use crate::plugin::call::{ChangeKind, Changes, Declared, StateReader};
 use crate::plugin::limits::{KEY_BYTES, VALUE_BYTES};
 use crate::plugin::load::StoreKind;
 use crate::record::Column;
 
 /// A store and the index of a key.
-type Place = (u8, u32);
+type StorePlace = (u8, u32);
 type Bytes = Option<Vec<u8>>;
 
 /// Writes of a batch, and how those of the turn that is underway are taken back. The error of each method is a sentence
@@ -19,9 +19,9 @@ type Bytes = Option<Vec<u8>>;
 #[derive(Debug, Default)]
 pub(super) struct KeptWrites {
     stores: Arc<[Declared]>,
-    values: BTreeMap<Place, Bytes>,
-    lists: BTreeMap<Place, ListWrites>,
-    maps: BTreeMap<Place, MapWrites>,
+    values: BTreeMap<StorePlace, Bytes>,
+    lists: BTreeMap<StorePlace, ListWrites>,
+    maps: BTreeMap<StorePlace, MapWrites>,
     undo: Vec<Undo>,
 }
 
@@ -32,22 +32,14 @@ struct ListWrites {
     pushed: Vec<Vec<u8>>,
 }
 
-/// What a batch does to the entries of a key, and what it read of them.
-#[derive(Debug, Default)]
-pub(super) struct MapWrites {
-    pub(super) is_cleared: bool,
-    pub(super) written: BTreeMap<Vec<u8>, Bytes>,
-    read: BTreeMap<Vec<u8>, Bytes>,
-}
-
 /// Takes one write back.
 #[derive(Debug)]
 enum Undo {
-    Value(Place, Option<Bytes>),
-    Push(Place),
-    List(Place, ListWrites),
-    Entry(Place, Vec<u8>, Option<Bytes>),
-    Map(Place, MapWrites),
+    Value(StorePlace, Option<Bytes>),
+    Push(StorePlace),
+    List(StorePlace, ListWrites),
+    Entry(StorePlace, Vec<u8>, Option<Bytes>),
+    Map(StorePlace, MapWrites),
 }
 
 /// The key of a turn: its index and its bytes.
@@ -75,7 +67,6 @@ impl KeptWrites {
 
     /// The value of a key; what travelled with the batch is in `values`, a column a value store.
     pub(super) fn get(&self, store: u8, key: KeyOf<'_>, values: &[Column]) -> Result<Bytes, String> {
-        self.store(store, StoreKind::Value)?;
         if let Some(written) = self.values.get(&(store, key.index)) {
             return Ok(written.clone());
         }
@@ -86,8 +77,7 @@ impl KeptWrites {
     }
 
     pub(super) fn put(&mut self, store: u8, key: KeyOf<'_>, value: Bytes) -> Result<(), String> {
-        let name = &self.store(store, StoreKind::Value)?.name;
-        writable(name, key.bytes, value.as_deref())?;
+        self.writable(store, value.as_deref())?;
         let place = (store, key.index);
         let before = self.values.insert(place, value);
         self.undo.push(Undo::Value(place, before));
@@ -95,8 +85,7 @@ impl KeptWrites {
     }
 
     pub(super) fn append(&mut self, store: u8, key: KeyOf<'_>, item: Vec<u8>) -> Result<(), String> {
-        let name = &self.store(store, StoreKind::List)?.name;
-        writable(name, key.bytes, Some(&item))?;
+        self.writable(store, Some(&item))?;
         let place = (store, key.index);
         self.lists.entry(place).or_default().pushed.push(item);
         self.undo.push(Undo::Push(place));
@@ -109,7 +98,6 @@ impl KeptWrites {
         key: KeyOf<'_>,
         reader: &mut StateReader,
     ) -> Result<Vec<Vec<u8>>, String> {
-        self.store(store, StoreKind::List)?;
         let writes = self.lists.get(&(store, key.index));
         let mut items = Vec::new();
         if writes.is_none_or(|writes| !writes.is_cleared) {
@@ -127,23 +115,18 @@ impl KeptWrites {
         user_key: Vec<u8>,
         reader: &mut StateReader,
     ) -> Result<Bytes, String> {
-        self.store(store, StoreKind::Map)?;
-        let writes = self.maps.entry((store, key.index)).or_default();
-        if let Some(written) = writes.written.get(&user_key) {
-            return Ok(written.clone());
-        }
-        if writes.is_cleared {
-            return Ok(None);
-        }
-        if let Some(read) = writes.read.get(&user_key) {
-            return Ok(read.clone());
+        self.short_enough(store, &user_key)?;
+        if let Some(writes) = self.maps.get(&(store, key.index)) {
+            match writes.written.get(&user_key) {
+                Some(written) => return Ok(written.clone()),
+                None if writes.is_cleared => return Ok(None),
+                None => {}
+            }
         }
         let mut asked = Column::default();
         asked.push(Some(&user_key));
         let found = reader.get_many(store, key.bytes, asked)?;
-        let found = found.get(0).map(<[u8]>::to_vec);
-        writes.read.insert(user_key, found.clone());
-        Ok(found)
+        Ok(found.get(0).map(<[u8]>::to_vec))
     }
 
     pub(super) fn put_entry(
@@ -153,14 +136,8 @@ impl KeptWrites {
         user_key: Vec<u8>,
         value: Bytes,
     ) -> Result<(), String> {
-        let name = &self.store(store, StoreKind::Map)?.name;
-        writable(name, key.bytes, value.as_deref())?;
-        if user_key.len() > KEY_BYTES {
-            return Err(format!(
-                "it put into store `{name}` under a user key of {} bytes; {KEY_BYTES} are the most",
-                user_key.len()
-            ));
-        }
+        self.writable(store, value.as_deref())?;
+        self.short_enough(store, &user_key)?;
         let place = (store, key.index);
         let writes = self.maps.entry(place).or_default();
         let before = writes.written.insert(user_key.clone(), value);
@@ -173,16 +150,14 @@ impl KeptWrites {
         &self,
         store: u8,
         key: KeyOf<'_>,
-        page: scan::Asked<'_>,
+        page: scan::PageAsked<'_>,
         reader: &mut StateReader,
-    ) -> Result<Entries, String> {
-        self.store(store, StoreKind::Map)?;
+    ) -> Result<PageEntries, String> {
         scan::page(store, key.bytes, page, self.maps.get(&(store, key.index)), reader)
     }
 
     pub(super) fn clear(&mut self, store: u8, key: KeyOf<'_>) -> Result<(), String> {
         let declared = self.declared(store)?;
-        writable(&declared.name, key.bytes, None)?;
         let place = (store, key.index);
         match declared.kind {
             StoreKind::Value => return Err(format!("it cleared store `{}`, which is a value store", declared.name)),
@@ -268,29 +243,35 @@ impl KeptWrites {
             .ok_or_else(|| format!("it used store {store}, but declares {declared}"))
     }
 
-    fn store(&self, store: u8, kind: StoreKind) -> Result<&Declared, String> {
+    /// Whether a store is there, and of this kind, if it has to be of one.
+    pub(super) fn check(&self, store: u8, kind: Option<StoreKind>) -> Result<(), String> {
         let declared = self.declared(store)?;
-        match declared.kind == kind {
-            true => Ok(declared),
-            false => Err(format!(
+        match kind.filter(|kind| *kind != declared.kind) {
+            None => Ok(()),
+            Some(kind) => Err(format!(
                 "it used store `{}` as a {kind} store; it is a {} store",
                 declared.name, declared.kind
             )),
         }
     }
-}
 
-fn writable(store: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), String> {
-    if key.len() > KEY_BYTES {
-        let bytes = key.len();
-        return Err(format!(
-            "it wrote to store `{store}` under a key of {bytes} bytes; {KEY_BYTES} are the most"
-        ));
+    fn writable(&self, store: u8, value: Option<&[u8]>) -> Result<(), String> {
+        match value.map_or(0, <[u8]>::len) {
+            bytes if bytes > VALUE_BYTES => Err(format!(
+                "it wrote to store `{}` a value of {bytes} bytes; {VALUE_BYTES} are the most",
+                self.declared(store)?.name
+            )),
+            _ => Ok(()),
+        }
     }
-    match value.map_or(0, <[u8]>::len) {
-        bytes if bytes > VALUE_BYTES => Err(format!(
-            "it wrote to store `{store}` a value of {bytes} bytes; {VALUE_BYTES} are the most"
-        )),
-        _ => Ok(()),
+
+    fn short_enough(&self, store: u8, user_key: &[u8]) -> Result<(), String> {
+        match user_key.len() {
+            bytes if bytes > KEY_BYTES => Err(format!(
+                "it used store `{}` under a user key of {bytes} bytes; {KEY_BYTES} are the most",
+                self.declared(store)?.name
+            )),
+            _ => Ok(()),
+        }
     }
 }

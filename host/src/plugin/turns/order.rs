@@ -1,6 +1,6 @@
 //! The order of the turns of a batch: events, and between them the timers that are due as time moves.
 
-use super::waiting::{Moment, WaitingTimers};
+use super::waiting::{TurnTime, WaitingTimers};
 use crate::plugin::call::{Advance, BEFORE_ALL, BY_ADVANCE, Due};
 use crate::record::Column;
 
@@ -16,7 +16,7 @@ pub(in crate::plugin) enum TurnOf {
 /// Where a batch stands on its way.
 #[derive(Debug, Default)]
 pub(super) struct TurnOrder {
-    step: Step,
+    step: TurnStep,
     rows: usize,
     /// So many events had their turn, and so many advances were made.
     row: usize,
@@ -25,7 +25,7 @@ pub(super) struct TurnOrder {
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum TurnStep {
     /// Timers of the host's clock, before all others.
     #[default]
     Clock,
@@ -50,32 +50,32 @@ impl TurnOrder {
     pub(super) fn next(&mut self, advances: &[Advance], waiting: &mut WaitingTimers, keys: &Column) -> Option<TurnOf> {
         loop {
             match self.step {
-                Step::Clock => match waiting.next_by_clock() {
+                TurnStep::Clock => match waiting.next_by_clock() {
                     Some(due) => return Some(TurnOf::Timer(due)),
-                    None => self.step = Step::Fire,
+                    None => self.step = TurnStep::Fire,
                 },
-                Step::Fire => match waiting.next(self.moment(), keys) {
+                TurnStep::Fire => match waiting.next(self.moment(), keys) {
                     Some(due) => return Some(TurnOf::Timer(due)),
-                    None => self.step = Step::Move,
+                    None => self.step = TurnStep::Move,
                 },
-                Step::Move => {
+                TurnStep::Move => {
                     if self.advance(advances) {
-                        self.step = Step::Fire;
+                        self.step = TurnStep::Fire;
                     } else if self.row == self.rows {
                         return None;
                     } else {
                         self.step = if waiting.is_without() {
-                            Step::Move
+                            TurnStep::Move
                         } else {
-                            Step::AfterEvent
+                            TurnStep::AfterEvent
                         };
                         self.row += 1;
                         return Some(TurnOf::Event(self.row as u32 - 1));
                     }
                 }
-                Step::AfterEvent => {
+                TurnStep::AfterEvent => {
                     self.advance(advances);
-                    self.step = Step::Fire;
+                    self.step = TurnStep::Fire;
                 }
             }
         }
@@ -93,7 +93,7 @@ impl TurnOrder {
 
     /// Whether an event has just had its turn, and another follows: the batch can be cut there.
     pub(super) fn is_between_events(&self) -> bool {
-        (self.step == Step::AfterEvent || self.step == Step::Move) && 0 < self.row && self.row < self.rows
+        (self.step == TurnStep::AfterEvent || self.step == TurnStep::Move) && 0 < self.row && self.row < self.rows
     }
 
     pub(super) fn watermark(&self) -> i64 {
@@ -108,8 +108,8 @@ impl TurnOrder {
         }
     }
 
-    fn moment(&self) -> Moment {
-        Moment {
+    fn moment(&self) -> TurnTime {
+        TurnTime {
             watermark: self.watermark,
             is_end: self.row == self.rows,
         }

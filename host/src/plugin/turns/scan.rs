@@ -1,20 +1,27 @@
 //! A page of a map store: what the state holds, with what the batch wrote laid over it.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::kept::MapWrites;
 use crate::plugin::call::StateReader;
 
-/// Entries and bytes of a page, at most; one entry comes in any case.
+/// PageEntries and bytes of a page, at most; one entry comes in any case.
 const PAGE_ENTRIES: usize = 1000;
 const PAGE_BYTES: usize = 1 << 20;
 
-/// Entries by their user keys, in the order of these.
-pub(super) type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+/// PageEntries by their user keys, in the order of these.
+pub(super) type PageEntries = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What a batch does to the entries of a key.
+#[derive(Debug, Default)]
+pub(super) struct MapWrites {
+    pub(super) is_cleared: bool,
+    pub(super) written: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
 
 /// Which page of the entries of a key is asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct PageAsked<'a> {
     pub(super) prefix: &'a [u8],
     /// The page begins behind it.
     pub(super) after: Option<&'a [u8]>,
@@ -25,31 +32,41 @@ pub(super) struct Asked<'a> {
 pub(super) fn page(
     store: u8,
     key: &[u8],
-    asked: Asked<'_>,
+    asked: PageAsked<'_>,
     writes: Option<&MapWrites>,
     reader: &mut StateReader,
-) -> Result<Entries, String> {
+) -> Result<PageEntries, String> {
     let most = (asked.limit as usize).min(PAGE_ENTRIES);
     if most == 0 {
         return Err("it asked for a page of no entries".to_owned());
     }
     let is_cleared = writes.is_some_and(|writes| writes.is_cleared);
-    let (mut entries, mut bytes) = (Entries::new(), 0);
+    let (mut entries, mut bytes) = (PageEntries::new(), 0);
     let mut after = asked.after.map(<[u8]>::to_vec);
     loop {
         let (mut stored, more) = match is_cleared {
-            true => (Entries::new(), false),
+            true => (PageEntries::new(), false),
             false => read(store, key, asked.prefix, after.as_deref(), most, reader)?,
         };
         // What is written behind the last stored entry belongs to the next page, if there is one.
         let end = stored.last().filter(|_| more).map(|(last, _)| last.clone());
-        lay_over(&mut stored, asked.prefix, after.as_deref(), end.as_deref(), writes);
+        lay_over(
+            &mut stored,
+            asked.prefix,
+            after.as_deref(),
+            end.as_deref(),
+            writes,
+            most,
+        );
         for entry in stored {
             bytes += entry.0.len() + entry.1.len();
-            if entries.len() == most || bytes > PAGE_BYTES && !entries.is_empty() {
+            if bytes > PAGE_BYTES && !entries.is_empty() {
                 return Ok(entries);
             }
             entries.push(entry);
+            if entries.len() == most {
+                return Ok(entries);
+            }
         }
         match end {
             Some(end) => after = Some(end),
@@ -66,7 +83,7 @@ fn read(
     after: Option<&[u8]>,
     most: usize,
     reader: &mut StateReader,
-) -> Result<(Entries, bool), String> {
+) -> Result<(PageEntries, bool), String> {
     let page = reader.scan(store, key, prefix, after, most as u32)?;
     let pairs = page.user_keys.iter().zip(page.values.iter());
     let entries = pairs.map(|(user_key, value)| {
@@ -78,8 +95,16 @@ fn read(
     Ok((entries.collect(), page.more))
 }
 
-/// Makes of stored entries behind `after`, up to and with `end`, what they are with the writes of the batch.
-fn lay_over(stored: &mut Entries, prefix: &[u8], after: Option<&[u8]>, end: Option<&[u8]>, writes: Option<&MapWrites>) {
+/// Makes of stored entries behind `after`, up to and with `end`, what they are with the writes of the batch; those that
+/// lie behind so many others may be missing.
+fn lay_over(
+    stored: &mut PageEntries,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    end: Option<&[u8]>,
+    writes: Option<&MapWrites>,
+    most: usize,
+) {
     let Some(writes) = writes.filter(|writes| !writes.written.is_empty()) else {
         return;
     };
@@ -91,6 +116,9 @@ fn lay_over(stored: &mut Entries, prefix: &[u8], after: Option<&[u8]>, end: Opti
     let ours = written
         .take_while(|(user_key, _)| user_key.starts_with(prefix) && end.is_none_or(|end| user_key.as_slice() <= end));
     for (user_key, value) in ours {
+        if stored.get(most).is_some_and(|(beyond, _)| user_key > beyond) {
+            break;
+        }
         let at = stored.binary_search_by(|(stored, _)| stored.cmp(user_key));
         match (at, value) {
             (Ok(at), Some(value)) => stored[at].1.clone_from(value),

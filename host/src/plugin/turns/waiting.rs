@@ -4,7 +4,7 @@
 //! must be the same.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plugin::call::{Due, TimerChange, entry};
 use crate::plugin::load::{Timer, TimerClock};
@@ -12,7 +12,7 @@ use crate::record::Column;
 
 /// How far event time has come, and whether an event still follows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct TurnTime {
     pub(super) watermark: i64,
     pub(super) is_end: bool,
 }
@@ -30,13 +30,15 @@ pub(super) struct WaitingTimers {
     /// After the last event nothing fires behind it.
     last: Option<Due>,
     /// What turns set (true) or cleared, by time, name, key and index.
-    asked: BTreeMap<Place, bool>,
+    asked: BTreeMap<TimerPlace, bool>,
+    /// Those of `asked` that are set, and that event time reaches in this batch.
+    own: BTreeSet<TimerPlace>,
     /// Where event time stands when the batch ends.
     reach: i64,
 }
 
 /// Where a timer stands among others: its time, the place of its name, its key; and what it is.
-type Place = (i64, usize, Vec<u8>, u8, u32);
+type TimerPlace = (i64, usize, Vec<u8>, u8, u32);
 
 impl WaitingTimers {
     /// Those of a plugin that declares these.
@@ -72,6 +74,7 @@ impl WaitingTimers {
         let last = self.due.last().map(|(due, _)| *due);
         self.last = last.filter(|last| self.is_event_time(*last));
         self.asked.clear();
+        self.own.clear();
     }
 
     /// Sets or clears a timer.
@@ -84,7 +87,15 @@ impl WaitingTimers {
         let found = self.due[self.next..].binary_search_by(|(waiting, _)| self.order(*waiting, timer, keys));
         match found {
             Ok(at) => self.due[self.next + at].1 = !asked.set,
-            Err(_) => drop(self.asked.insert(self.place(timer, keys), asked.set)),
+            Err(_) => {
+                let place = self.place(timer, keys);
+                if asked.set && self.is_event_time(timer) && timer.at <= self.reach {
+                    self.own.insert(place.clone());
+                } else {
+                    self.own.remove(&place);
+                }
+                self.asked.insert(place, asked.set);
+            }
         }
     }
 
@@ -103,7 +114,7 @@ impl WaitingTimers {
     }
 
     /// Takes the next timer that event time has reached.
-    pub(super) fn next(&mut self, now: Moment, keys: &Column) -> Option<Due> {
+    pub(super) fn next(&mut self, now: TurnTime, keys: &Column) -> Option<Due> {
         let (states, own) = (self.states(), self.own());
         let first = match (states, own) {
             (Some(states), Some(own)) if self.order(own, states, keys).is_lt() => own,
@@ -118,7 +129,9 @@ impl WaitingTimers {
             self.next += 1;
         } else {
             // The state has none of these: all that it had until here were its own.
-            self.asked.remove(&self.place(first, keys));
+            let place = self.place(first, keys);
+            self.own.remove(&place);
+            self.asked.remove(&place);
         }
         Some(first)
     }
@@ -132,7 +145,7 @@ impl WaitingTimers {
             at: due.at,
             set,
         };
-        let left = if is_cut { &self.due[self.next..] } else { &[] };
+        let left = if is_cut { &self.due[..] } else { &[] };
         let cleared = left.iter().filter(|(_, is_cleared)| *is_cleared);
         let cleared = cleared.map(|(due, _)| change(*due, false));
         let asked = std::mem::take(&mut self.asked).into_iter();
@@ -151,17 +164,9 @@ impl WaitingTimers {
         None
     }
 
-    /// The first one that a turn set, and that event time reaches in this batch.
+    /// The first one that a turn set.
     fn own(&self) -> Option<Due> {
-        let is_due = |((at, .., timer, _), set): &(&Place, &bool)| {
-            **set && self.kinds[usize::from(*timer)].0 && *at <= self.reach
-        };
-        let first = self
-            .asked
-            .iter()
-            .take_while(|((at, ..), _)| *at <= self.reach)
-            .find(is_due);
-        first.map(|((at, _, _, timer, key), _)| Due {
+        self.own.first().map(|(at, _, _, timer, key)| Due {
             timer: *timer,
             key: *key,
             at: *at,
@@ -179,8 +184,71 @@ impl WaitingTimers {
         order.then_with(|| entry(keys, one.key).cmp(entry(keys, other.key)))
     }
 
-    fn place(&self, due: Due, keys: &Column) -> Place {
+    fn place(&self, due: Due, keys: &Column) -> TimerPlace {
         let rank = self.kinds[usize::from(due.timer)].1;
         (due.at, rank, entry(keys, due.key).to_vec(), due.timer, due.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Due = Due {
+        timer: 0,
+        key: 0,
+        at: 100,
+    };
+
+    fn waiting(due: &[Due], reach: i64) -> (WaitingTimers, Column) {
+        let timer = |name: &str, clock| Timer {
+            name: name.to_owned(),
+            clock,
+        };
+        let mut keys = Column::default();
+        keys.push(Some(b"k"));
+        let timers = [timer("b", TimerClock::EventTime), timer("a", TimerClock::EventTime)];
+        let mut waiting = WaitingTimers::new(&timers);
+        waiting.begin(due, reach, &keys);
+        (waiting, keys)
+    }
+
+    fn change(due: Due, set: bool) -> TimerChange {
+        TimerChange {
+            timer: due.timer,
+            key: due.key,
+            at: due.at,
+            set,
+        }
+    }
+
+    #[test]
+    fn a_timer_that_was_cleared_before_its_time_stays_so_if_the_batch_is_cut() {
+        for (is_cut, changes) in [(true, vec![change(A, false)]), (false, vec![])] {
+            let (mut waiting, keys) = waiting(&[A], 100);
+            waiting.ask(change(A, false), &keys);
+            let now = TurnTime {
+                watermark: 50,
+                is_end: false,
+            };
+            assert_eq!(waiting.next(now, &keys), None);
+            assert_eq!(waiting.changes(is_cut), changes);
+        }
+    }
+
+    #[test]
+    fn timers_fire_by_time_and_name_and_one_that_was_set_late_waits_behind_the_last_of_the_states() {
+        let (mut waiting, keys) = waiting(&[A], 100);
+        let (early, same, late) = (Due { at: 7, ..A }, Due { timer: 1, ..A }, Due { at: 101, ..A });
+        for due in [late, same, early] {
+            waiting.ask(change(due, true), &keys);
+        }
+        let now = TurnTime {
+            watermark: 200,
+            is_end: true,
+        };
+        let fired: Vec<Due> = std::iter::from_fn(|| waiting.next(now, &keys)).collect();
+        assert_eq!(fired, [early, same, A]);
+        assert_eq!(waiting.changes(false), [change(late, true)]);
     }
 }

@@ -1,6 +1,6 @@
 //! What a guest sees of the world around it, which is none but the record's.
 
-use crate::plugin::host_calls::Log;
+use crate::plugin::guest_log::Log;
 use crate::plugin::limits::TEXT_BYTES;
 
 /// A reading of the monotonic clock takes a microsecond of its time, so that what waits for it to pass sees it pass.

@@ -16,8 +16,8 @@ pub(super) mod v0_1_records {
         world: "record-processor",
         imports: { default: trappable },
         with: {
-            "sandbar:plugin/types": super::v0_1::sandbar::plugin::types,
-            "sandbar:plugin/log": super::v0_1::sandbar::plugin::log,
+            "sandbar:plugin/types": crate::plugin::world::bindings::v0_1::sandbar::plugin::types,
+            "sandbar:plugin/log": crate::plugin::world::bindings::v0_1::sandbar::plugin::log,
         },
     });
 }

@@ -93,7 +93,7 @@ impl Running {
     }
 
     /// Calls the plugin with a batch, which is what it was when the call is over, whatever became of it. Nothing of the
-    /// answer is checked. `before_turn` comes before each call of the guest behind the first, if there is more than one.
+    /// answer is checked. `before_turn` comes before each call of a guest that is called more than once for a batch.
     pub(in crate::plugin) fn process(
         &self,
         store: &mut Store<Guest>,

@@ -12,7 +12,8 @@ use super::bindings::v0_1::sandbar::plugin::types::{self, BytesColumn, HeadersCo
 use crate::plugin::call::{
     Advance, Changes, Declined, Due, Emitted, Events, Lent, Measured, Refusal, RefusedEvent, Returned, TimerChange,
 };
-use crate::plugin::host_calls::{Guest, LogLevel};
+use crate::plugin::guest_log::LogLevel;
+use crate::plugin::host_calls::Guest;
 use crate::plugin::load::{Metric, MetricKind, Needs, Said, SaidStore, StoreKind, Timer, TimerClock};
 use crate::record::{Column, Headers};
 

@@ -2,7 +2,7 @@
 
 use std::mem::take;
 
-use wasmtime::{Error, Store};
+use wasmtime::{Error, Store, Trap};
 
 use super::bindings::v0_1_records::sandbar::plugin::{chance, output, state, timers};
 use super::bindings::v0_1_records::{Event, RecordProcessor, Verdict};
@@ -10,7 +10,7 @@ use super::v0_1::{declined, refusal, said};
 use crate::plugin::call::{Declined, Lent, NO_KEY, Returned, entry};
 use crate::plugin::host_calls::Guest;
 use crate::plugin::load::Said;
-use crate::plugin::turns::{Message, TurnOf};
+use crate::plugin::turns::{TurnMessage, TurnOf};
 
 /// Asks a plugin what it is.
 pub(super) fn describe(guest: &RecordProcessor, store: &mut Store<Guest>) -> wasmtime::Result<Said> {
@@ -46,6 +46,9 @@ fn turns(
     before_turn: impl Fn(&mut Store<Guest>),
 ) -> wasmtime::Result<Result<(), Declined>> {
     while let Some(turn) = store.data_mut().driven.next() {
+        if store.data().driven.is_overdue() {
+            return Err(Trap::Interrupt.into());
+        }
         before_turn(store);
         let data = store.data_mut();
         data.surroundings.begin(data.driven.timestamp(), data.driven.seed());
@@ -64,7 +67,7 @@ fn turns(
         let driven = &mut store.data_mut().driven;
         match said {
             Ok(Verdict::Done) => driven.keep(),
-            Ok(Verdict::Refuse((how, reason))) => driven.refuse(refusal(how), reason),
+            Ok(Verdict::Refuse((how, reason))) => driven.refuse(refusal(how), &reason),
             Err(failure) => return Ok(Err(declined(failure))),
         }
     }
@@ -168,7 +171,7 @@ impl chance::Host for Guest {
 impl output::Host for Guest {
     fn emit(&mut self, given: output::Message) -> wasmtime::Result<()> {
         let headers = given.headers.into_iter().map(|header| (header.name, header.value));
-        let message = Message {
+        let message = TurnMessage {
             output: given.output,
             key: given.key,
             value: given.value,

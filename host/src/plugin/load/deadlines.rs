@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 const TICK: Duration = Duration::from_millis(10);
 
 /// Epochs from now until a call of this length is over: never less than its time, at most a tick more.
-pub(super) fn ticks(time: Duration) -> u64 {
+pub(in crate::plugin) fn ticks(time: Duration) -> u64 {
     let whole = time.as_nanos().div_ceil(TICK.as_nanos());
     u64::try_from(whole).unwrap_or(u64::MAX / 2).min(u64::MAX / 2) + 1
 }
