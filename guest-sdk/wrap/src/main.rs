@@ -1,34 +1,30 @@
-//! `sandbar-wrap CORE.wasm COMPONENT.wasm`: makes a component out of a core module that carries its world in a custom
-//! section, as the bindings of every language leave it there. Brings no adapter, so a module that imports WASI is an
-//! error.
+//! `sandbar-wrap CORE.wasm COMPONENT.wasm [WIT WORLD]`: makes a component out of a core module. A module without a
+//! world in a custom section is given WORLD of the folder WIT.
 
-use std::env;
-use std::error::Error;
-use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
-
-use wit_component::ComponentEncoder;
+use std::{env, fs};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [core, component] = arguments.as_slice() else {
-        return failed("usage: sandbar-wrap CORE.wasm COMPONENT.wasm");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (core, component, world) = match arguments[..] {
+        [core, component] => (core, component, None),
+        [core, component, wit, world] => (core, component, Some((wit, world))),
+        _ => return failed("usage: sandbar-wrap CORE.wasm COMPONENT.wasm [WIT WORLD]"),
     };
-    match wrap(core, component) {
+    match make(core, component, world) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("failed to make {component} out of {core}: {error}")),
     }
 }
 
-fn wrap(core: &str, component: &str) -> Result<(), Box<dyn Error>> {
-    let module = fs::read(core)?;
-    let mut encoder = ComponentEncoder::default()
-        .validate(true)
-        .module(&module)
-        .map_err(|error| format!("{error:#}"))?;
-    let bytes = encoder.encode().map_err(|error| format!("{error:#}"))?;
-    fs::write(component, bytes)?;
-    Ok(())
+fn make(core: &str, component: &str, world: Option<(&str, &str)>) -> Result<(), String> {
+    let mut module = fs::read(core).map_err(|error| error.to_string())?;
+    if let Some((wit, world)) = world {
+        module = sandbar_wrap::embed(&module, Path::new(wit), world)?;
+    }
+    fs::write(component, sandbar_wrap::wrap(&module)?).map_err(|error| error.to_string())
 }
 
 #[expect(clippy::print_stderr, reason = "this is what a command line says when it fails")]

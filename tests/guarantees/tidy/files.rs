@@ -99,7 +99,8 @@ pub(super) fn repository() -> Vec<File> {
         for entry in entries.map(|entry| entry.expect("an entry").path()) {
             let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if entry.is_dir() {
-                if name != "target" && name != ".git" {
+                // What is fetched, built or generated is nobody's prose.
+                if !["target", ".git", "node_modules", "generated", "bindings"].contains(&&*name) {
                     folders.push(entry);
                 }
             } else if is_ours(&name)
@@ -120,7 +121,9 @@ pub(super) fn repository() -> Vec<File> {
 }
 
 fn is_ours(name: &str) -> bool {
-    let ends = [".rs", ".toml", ".md", ".mk", ".wit", ".sh"];
+    let ends = [
+        ".rs", ".toml", ".md", ".mk", ".wit", ".sh", ".c", ".h", ".hpp", ".go", ".js", ".py", ".ts",
+    ];
     let scripts = [
         "Makefile",
         "run",

@@ -1,0 +1,3 @@
+module sandbar
+
+go 1.26

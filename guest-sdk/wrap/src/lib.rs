@@ -1,0 +1,5 @@
+//! Makes a component out of a core module.
+
+mod wrap;
+
+pub use wrap::{embed, wrap};

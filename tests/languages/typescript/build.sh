@@ -1,0 +1,10 @@
+#!/bin/sh
+# Checks the types of every.ts, and makes its component COMPONENT: `build.sh COMPONENT`.
+set -eu
+cd "$(dirname "$0")"
+. ../need
+need npm "install Node.js 20 or newer"
+sdk=$root/guest-sdk/javascript
+[ -d "$sdk/node_modules" ] || npm ci --silent --prefix "$sdk"
+"$sdk/node_modules/.bin/tsc" -p .
+node "$sdk/bin/sandbar-build.js" every.ts -o "$1"
