@@ -102,9 +102,11 @@ impl Operator {
         gathered.take(outcome, part);
         Ok(match left {
             None => Settled::Reached(part.time.last()),
-            // The next record is the one that spoilt the instance.
-            Some(done) if self.instance.is_none() => Settled::Left(vec![done..done + 1, done + 1..rows]),
-            Some(done) => Settled::Left(vec![done..rows]),
+            // If the instance is gone, the next record is the one that spoilt it: it goes alone.
+            Some(done) => {
+                let alone = done + usize::from(self.instance.is_none());
+                Settled::Left(vec![done..alone, alone..rows])
+            }
         })
     }
 

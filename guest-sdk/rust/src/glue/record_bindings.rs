@@ -1,6 +1,10 @@
 //! World `record-processor` as generated from `wit/`.
 #![expect(missing_docs, reason = "generated; the documentation stands in the WIT")]
-#![allow(unsafe_code, reason = "generated: the canonical ABI passes pointers")]
+#![allow(
+    unsafe_code,
+    clippy::too_many_arguments,
+    reason = "generated: the canonical ABI passes pointers"
+)]
 #![allow(unused_qualifications, unreachable_pub, reason = "generated")]
 
 wit_bindgen::generate!({

@@ -184,7 +184,7 @@ impl Driven {
 
     /// The event whose turn it is; none, if it is a timer's.
     pub(in crate::plugin) fn row(&self) -> Option<usize> {
-        self.is_event().then(|| self.turn.cause as usize)
+        self.is_event().then_some(self.turn.cause as usize)
     }
 
     /// The turn that is underway came to nothing. Whether the turns before it stand as a batch of their own: they do
