@@ -67,6 +67,14 @@ impl Description {
         self
     }
 
+    /// Without a schema the host takes whatever `open` does, if there is anything to take.
+    pub(crate) fn takes_config(mut self, taken: bool) -> Self {
+        if taken && self.0.config_schema.is_empty() {
+            "{}".clone_into(&mut self.0.config_schema);
+        }
+        self
+    }
+
     /// Headers are neither sent nor, by `pass`, kept: for plugins that make new records only.
     #[must_use]
     pub fn without_headers(mut self) -> Self {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Once;
 
+use super::config;
 use crate::bindings::sandbar::plugin::batches;
 use crate::bindings::sandbar::plugin::types;
 use crate::{Batch, BatchPlugin, Description, Failure, Outputs, log};
@@ -112,7 +113,9 @@ macro_rules! plugin {
 /// What the plugin declares.
 pub fn describe<P: BatchPlugin>(name: &str, version: &str) -> types::Description {
     report_panics();
-    P::describe(Description::new(name, version)).into_bindings()
+    P::describe(Description::new(name, version))
+        .takes_config(config::is_taken::<P>())
+        .into_bindings()
 }
 
 /// How the host is to show what the plugin keeps.

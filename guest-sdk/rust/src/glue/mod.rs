@@ -8,6 +8,7 @@ pub mod record_bindings;
 pub mod one_by_one;
 #[cfg(all(target_family = "wasm", feature = "record-processor"))]
 pub(crate) mod record_reader;
+mod config;
 #[doc(hidden)]
 pub mod described_state;
 #[doc(hidden)]
