@@ -142,12 +142,12 @@ fn a_component_with_foreign_imports_is_refused_by_their_names() {
     assert_refused(
         &run(&file.write("")),
         4,
-        &["error: ", "foreign.wasm", "wasi:cli/exit@0.2.0"],
+        &["error: ", "foreign.wasm", "wasi:cli/exit@0.3.0"],
     );
 }
 
-/// `(component (import "wasi:cli/exit@0.2.0" (instance)))`
-const FOREIGN: &[u8] = b"\0asm\x0d\0\x01\0\x07\x03\x01\x42\0\x0a\x18\x01\0\x13wasi:cli/exit@0.2.0\x05\0";
+/// `(component (import "wasi:cli/exit@0.3.0" (instance)))`
+const FOREIGN: &[u8] = b"\0asm\x0d\0\x01\0\x07\x03\x01\x42\0\x0a\x18\x01\0\x13wasi:cli/exit@0.3.0\x05\0";
 
 #[test]
 fn a_damaged_component_is_refused() {
