@@ -128,9 +128,6 @@ impl Instance {
         self.calls += 1;
         let time = self.call_time;
         self.records += lent.events.timestamp.len() as u64;
-        let first = lent.events.timestamp.first().copied();
-        let surroundings = &mut self.store.data_mut().surroundings;
-        surroundings.begin(first.unwrap_or(lent.watermark), lent.seed);
         let answer = self.within(time, |guest, store| {
             guest.process(store, lent, |store| begin(store, time))
         });

@@ -40,6 +40,12 @@ pub(super) const KEY_BYTES: usize = 4 << 10;
 /// a whole.
 pub(super) const VALUE_BYTES: usize = 1 << 20;
 
+/// Entries and bytes of a page of a scan, at most; one entry comes in any case. Stops the page that takes what a whole
+/// store takes.
+pub(super) const PAGE_ENTRIES: usize = 1000;
+/// The bytes of it.
+pub(super) const PAGE_BYTES: usize = 1 << 20;
+
 /// Bytes of the timers that fire in one call, which are the host's memory and the guest's. The first one comes whatever
 /// it has.
 pub(super) const DUE_BYTES: usize = 1 << 20;

@@ -3,8 +3,6 @@
 set -eu
 cd "$(dirname "$0")"
 . ../need
-need npm "install Node.js 20 or newer"
-sdk=$root/guest-sdk/javascript
-[ -d "$sdk/node_modules" ] || npm ci --silent --prefix "$sdk"
+javascript_sdk
 "$sdk/node_modules/.bin/tsc" -p .
 node "$sdk/bin/sandbar-build.js" every.ts -o "$1"

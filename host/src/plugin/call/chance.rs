@@ -16,7 +16,7 @@ pub(in crate::plugin) fn of_timer(timer: u8, key: &[u8], at: i64) -> u64 {
 
 /// The finisher of splitmix64, <https://prng.di.unimi.it/splitmix64.c>: neighbours get seeds that have nothing in
 /// common.
-fn mixed(mut mixed: u64) -> u64 {
+pub(in crate::plugin) fn mixed(mut mixed: u64) -> u64 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)

@@ -7,14 +7,10 @@ use super::column::check_column;
 use super::declared::Declared;
 use super::portion::Portion;
 use crate::error::Error;
-use crate::plugin::limits::{KEY_BYTES, size};
+use crate::plugin::limits::{KEY_BYTES, PAGE_BYTES, PAGE_ENTRIES, size};
 use crate::plugin::load::StoreKind;
 use crate::record::Column;
 use crate::state::{Most, StoreId, TaskState};
-
-/// Entries and bytes of a page of a scan. A page has one entry at least, which may be longer.
-const PAGE_ENTRIES: usize = 1000;
-const PAGE_BYTES: usize = 1 << 20;
 
 /// A column counts its bytes in 32 bits: an answer stays below that, whatever a guest may have of memory.
 const ANSWER_BYTES: usize = 3 << 30;

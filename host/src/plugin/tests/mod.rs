@@ -92,11 +92,14 @@ fn records(values: &[&str]) -> Records {
 }
 
 fn process(operator: &mut Operator, values: &[&str]) -> Result<Outcome, CallError> {
+    process_records(operator, &mut records(values))
+}
+
+fn process_records(operator: &mut Operator, records: &mut Records) -> Result<Outcome, CallError> {
     let mut outcome = Outcome::default();
-    let mut records = records(values);
     let before = records.clone();
     let call = Call {
-        records: &mut records,
+        records: &mut *records,
         inputs: &[],
         time: &CallTime::default(),
         most_timers: 1000,
@@ -105,7 +108,7 @@ fn process(operator: &mut Operator, values: &[&str]) -> Result<Outcome, CallErro
         room: usize::MAX,
     };
     let done = operator.process(call, &mut None, &mut outcome);
-    assert_eq!(records, before, "a call gives the records back as they were");
+    assert_eq!(*records, before, "a call gives the records back as they were");
     done.map(|_reached| outcome)
 }
 

@@ -50,17 +50,7 @@ fn randomness_belongs_to_the_record_however_batches_are_cut() {
     let mut records = records(&["random"; 4]);
     let behind = records.split_off(2);
     let cut = [records, behind].map(|mut part| {
-        let mut outcome = Outcome::default();
-        let call = Call {
-            records: &mut part,
-            inputs: &[],
-            time: &CallTime::default(),
-            most_timers: 1000,
-            cut_behind: 0..0,
-            partition: 3,
-            room: usize::MAX,
-        };
-        one.process(call, &mut None, &mut outcome).unwrap();
+        let outcome = process_records(&mut one, &mut part).unwrap();
         values(&outcome.outputs[0])
             .into_iter()
             .map(str::to_owned)

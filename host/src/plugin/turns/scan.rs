@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::plugin::call::StateReader;
+use crate::plugin::limits::{PAGE_BYTES, PAGE_ENTRIES};
 
-/// PageEntries and bytes of a page, at most; one entry comes in any case.
-const PAGE_ENTRIES: usize = 1000;
-const PAGE_BYTES: usize = 1 << 20;
-
-/// PageEntries by their user keys, in the order of these.
+/// Entries by their user keys, in the order of these.
 pub(super) type PageEntries = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What a batch does to the entries of a key.

@@ -1,5 +1,6 @@
 //! What a guest sees of the world around it, which is none but the record's.
 
+use crate::plugin::call::chance;
 use crate::plugin::guest_log::Log;
 use crate::plugin::limits::TEXT_BYTES;
 
@@ -56,10 +57,7 @@ impl Surroundings {
 
     pub(super) fn chance(&mut self) -> u64 {
         self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.chance;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        chance::mixed(self.chance)
     }
 
     /// Writes to the log, a line at a time; a line that is too long in pieces.

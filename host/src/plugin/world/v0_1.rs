@@ -28,6 +28,9 @@ pub(super) fn process(
     store: &mut Store<Guest>,
     lent: &mut Lent,
 ) -> wasmtime::Result<Result<Returned, Declined>> {
+    let first = lent.events.timestamp.first().copied();
+    let surroundings = &mut store.data_mut().surroundings;
+    surroundings.begin(first.unwrap_or(lent.watermark), lent.seed);
     let batch = batch(take(lent));
     let answer = guest.call_process(store, &batch);
     *lent = lent_again(batch);
