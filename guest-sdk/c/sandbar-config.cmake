@@ -1,6 +1,7 @@
 # What a plugin's CMakeLists.txt gets by find_package(sandbar) or add_subdirectory:
 #
-#   sandbar_plugin(NAME source…)  NAME.wasm, by clang for WebAssembly, whatever compiler the project has
+#   sandbar_plugin(NAME source…)  NAME.core.wasm, by clang for WebAssembly, whatever compiler the project has; and the
+#                                 component NAME.wasm, if there is the program `sandbar`
 #   sandbar_test(NAME source…)    a program of the project's compiler with the host in memory, run by ctest
 cmake_minimum_required(VERSION 3.20)
 include_guard(GLOBAL)
@@ -9,12 +10,19 @@ set(SANDBAR_SDK ${CMAKE_CURRENT_LIST_DIR} CACHE INTERNAL "Folder of the SDK")
 file(GLOB SANDBAR_SOURCES CONFIGURE_DEPENDS ${SANDBAR_SDK}/src/*.c)
 set(SANDBAR_SOURCES ${SANDBAR_SOURCES} CACHE INTERNAL "Sources of the SDK")
 find_program(SANDBAR_CLANG NAMES clang-19 clang DOC "clang with WebAssembly, wasm-ld and wasi-libc")
-find_program(SANDBAR_WRAP NAMES sandbar-wrap DOC "Makes components out of core modules")
+find_program(SANDBAR_PROGRAM NAMES sandbar DOC "Makes components out of core modules; OFF: that is left to others")
 
-# Without sandbar-wrap only the core module, NAME.core.wasm, is made.
+# The modules say in which line of which source a trap is, unless CMAKE_BUILD_TYPE is Release.
 function(sandbar_plugin NAME)
   set(target ${SANDBAR_CLANG} --target=wasm32-wasi)
   set(made ${CMAKE_CURRENT_BINARY_DIR}/${NAME})
+  set(debug -g -fdebug-compilation-dir=. -ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=
+            -ffile-prefix-map=${SANDBAR_SDK}/=sdk/)
+  set(strip)
+  if(CMAKE_BUILD_TYPE STREQUAL Release)
+    set(debug)
+    set(strip -Wl,--strip-all)
+  endif()
   set(objects)
   foreach(source IN LISTS ARGN SANDBAR_SOURCES ITEMS ${SANDBAR_SDK}/generated/record_processor.c)
     cmake_path(ABSOLUTE_PATH source)
@@ -28,19 +36,19 @@ function(sandbar_plugin NAME)
     endif()
     add_custom_command(
       OUTPUT ${object} DEPENDS ${source} DEPFILE ${object}.d VERBATIM
-      COMMAND ${SANDBAR_CLANG} --target=wasm32-wasi -O2 ${language} -I${SANDBAR_SDK}/include -MD -MF ${object}.d
-              -c ${source} -o ${object})
+      COMMAND ${SANDBAR_CLANG} --target=wasm32-wasi -O2 ${debug} ${language} -I${SANDBAR_SDK}/include
+              -MD -MF ${object}.d -c ${source} -o ${object})
     list(APPEND objects ${object})
   endforeach()
   # With the stack first, one that is full traps instead of running into the plugin's data.
   add_custom_command(
     OUTPUT ${made}.core.wasm DEPENDS ${objects} VERBATIM
     COMMAND ${target} -mexec-model=reactor ${objects} ${SANDBAR_SDK}/generated/record_processor_component_type.o
-            -Wl,--stack-first,-z,stack-size=131072,--strip-debug -o ${made}.core.wasm)
+            -Wl,--stack-first,-z,stack-size=131072 ${strip} -o ${made}.core.wasm)
   set(result ${made}.core.wasm)
-  if(SANDBAR_WRAP)
+  if(SANDBAR_PROGRAM)
     add_custom_command(OUTPUT ${made}.wasm DEPENDS ${made}.core.wasm VERBATIM
-                       COMMAND ${SANDBAR_WRAP} ${made}.core.wasm ${made}.wasm)
+                       COMMAND ${SANDBAR_PROGRAM} build ${made}.core.wasm --to ${made}.wasm)
     set(result ${made}.wasm)
   endif()
   add_custom_target(${NAME} ALL DEPENDS ${result})

@@ -1,6 +1,7 @@
 package sandbar
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,14 +46,37 @@ func Bind(plugin Processor, host Host) *Instance {
 			if err := part.declare(instance, name, field.Tag); err != nil {
 				panic(fmt.Sprintf("sandbar: field %s of %T: %v", field.Name, plugin, err))
 			}
-		} else if field.IsExported() && field.Tag.Get("json") != "-" {
-			instance.description.Schema = "{}"
 		}
 	}
+	instance.description.Schema = schema(value.Type())
 	if describer, is := plugin.(Describer); is {
 		describer.Describe(&instance.description)
 	}
 	return instance
+}
+
+// schema is the JSON schema of a plugin's configuration, which names the fields that have to be there. It is empty for
+// a plugin without fields to configure.
+func schema(plugin reflect.Type) string {
+	takesOne, required := false, []string{}
+	for _, field := range reflect.VisibleFields(plugin) {
+		_, isPart := reflect.New(field.Type).Interface().(part)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if isPart || !field.IsExported() || name == "-" {
+			continue
+		}
+		takesOne = true
+		if field.Tag.Get("required") == "true" {
+			required = append(required, cmp.Or(name, field.Name))
+		}
+	}
+	switch {
+	case !takesOne:
+		return ""
+	case len(required) == 0:
+		return "{}"
+	}
+	return string(marshal(map[string]any{"type": "object", "required": required}))
 }
 
 // Description is what the plugin is.
@@ -80,7 +104,8 @@ func (i *Instance) Open(config string) error {
 	}
 	for index, timer := range i.timers {
 		if timer.callback == nil {
-			return fmt.Errorf("nothing is to happen when timer %q fires: call OnFire in Open", i.description.Timers[index].Name)
+			name := i.description.Timers[index].Name
+			return fmt.Errorf("nothing is to happen when timer %q fires: call OnFire, or Open of a Windowed, in Open", name)
 		}
 	}
 	return nil

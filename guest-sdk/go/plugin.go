@@ -1,8 +1,8 @@
 // Package sandbar is what the author of a Sandbar plugin in Go imports.
 //
 // A plugin is a pointer to a struct with a method Process. Its exported fields are its configuration, read from JSON;
-// its fields of type [Value], [List], [Map], [EventTimer], [ProcessingTimer], [Counter] and [Gauge] are what it keeps,
-// sets and measures. They are declared by being there.
+// its fields of type [Value], [List], [Map], [Windowed], [EventTimer], [ProcessingTimer], [Counter] and [Gauge] are
+// what it keeps, sets and measures. They are declared by being there.
 package sandbar
 
 // Processor is what every plugin is.

@@ -71,7 +71,22 @@ func TestFieldsAreDeclared(t *testing.T) {
 	if schema := sandbar.Bind(&Func{}, nil).Description().Schema; schema != "" {
 		t.Errorf("it takes no configuration, but %s", schema)
 	}
+	const needs = `{"required":["size","Field"],"type":"object"}`
+	if schema := sandbar.Bind(&Needs{}, nil).Description().Schema; schema != needs {
+		t.Errorf("%s is not %s", schema, needs)
+	}
 }
+
+// Needs has fields that have to be configured.
+type Needs struct {
+	Size  sandbar.Duration `json:"size,omitempty" required:"true"`
+	Field sandbar.Pointer  `required:"true"`
+	Late  sandbar.Duration `json:"late"`
+	Mine  int              `json:"-" required:"true"`
+	Total sandbar.Value[int]
+}
+
+func (*Needs) Process(*sandbar.Event, *sandbar.Out) error { return nil }
 
 func TestConfigurationIsRead(t *testing.T) {
 	host := sandbartest.Open(t, &HighBids{}, ` {"at_least": 7} `)

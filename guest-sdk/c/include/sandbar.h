@@ -79,6 +79,8 @@ typedef struct sb_message {
 
 /// Hands a record on as it is: key, value, time and headers.
 void sb_pass(const sb_event *event);
+/// The same, to one of the plugin's outputs.
+void sb_pass_to(const sb_event *event, const char *output);
 /// A new record: a key and bytes, a whole number in decimal, or JSON.
 void sb_emit(sb_bytes key, sb_bytes value);
 void sb_emit_int(sb_bytes key, int64_t number);
@@ -129,6 +131,10 @@ void sb_delete_entry(const sb_store *store, sb_bytes user_key);
 const sb_json *sb_scan(const sb_store *store, sb_bytes prefix);
 /// The first of them behind `after` (null: from the first on), at most `limit`, or as many as the host gives at once.
 const sb_json *sb_scan_from(const sb_store *store, sb_bytes prefix, sb_bytes after, uint32_t limit);
+
+/// A user key for entries that shall lie in the order of their times, or of any other numbers, and the way back.
+sb_bytes sb_time_key(int64_t time);
+int64_t sb_key_time(sb_bytes user_key);
 
 /// Takes all items of a list, or all entries of a map, away.
 void sb_clear(const sb_store *store);
@@ -224,4 +230,6 @@ extern const sb_plugin sandbar_plugin;
 #ifdef __cplusplus
 }
 #endif
+
+#include "sandbar_windows.h"
 #endif

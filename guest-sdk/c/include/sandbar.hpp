@@ -4,9 +4,11 @@
 #define SANDBAR_HPP
 
 #include <concepts>
+#include <initializer_list>
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "sandbar.h"
 
@@ -17,8 +19,8 @@ inline std::string_view view(sb_bytes bytes) { return {bytes.data ? bytes.data :
 /// A view as bytes; never null.
 inline sb_bytes bytes(std::string_view view) { return {view.data() ? view.data() : "", view.size()}; }
 
-/// How a type is read from JSON and written to it: whole numbers, `double`, `bool` and `std::string_view`. Specialise
-/// it for a type of your own, with the same two functions.
+/// How a type is read from JSON and written to it: whole numbers, `double`, `bool`, `std::string_view`, vectors, and
+/// parts of JSON as they are. Specialise it for a type of your own, with the same two functions.
 template <class T>
 struct json;
 
@@ -50,6 +52,44 @@ struct json<std::string_view> {
     static std::string_view read(const sb_json *part) { return view(sb_as_text(part)); }
     static sb_value write(std::string_view text) { return sb_of_text(bytes(text)); }
 };
+template <>
+struct json<const sb_json *> {
+    static const sb_json *read(const sb_json *part) { return part; }
+    static sb_value write(const sb_json *part) { return sb_of_json(part); }
+};
+template <class T>
+struct json<std::vector<T>> {
+    static std::vector<T> read(const sb_json *part) {
+        std::vector<T> all;
+        if (!part || part->kind != SB_JSON_ARRAY) return sb_problem("an array was expected"), all;
+        for (const sb_json *item = part->first; item; item = item->next) all.push_back(json<T>::read(item));
+        return all;
+    }
+    static sb_value write(const std::vector<T> &all) {
+        sb_writer out{};
+        sb_begin_array(&out);
+        for (const T &item : all) sb_add(&out, json<T>::write(item));
+        sb_end(&out);
+        return sb_written(&out);
+    }
+};
+
+/// A member of a JSON object that is written.
+struct field {
+    const char *name;
+    sb_value value;
+    field(const char *name, sb_value value) : name(name), value(value) {}
+    template <class T>
+    field(const char *name, T value) : name(name), value(json<T>::write(value)) {}
+};
+/// A JSON object: `object({{"start", 1000}, {"count", count}})`.
+inline sb_value object(std::initializer_list<field> fields) {
+    sb_writer out{};
+    sb_begin_object(&out);
+    for (const field &one : fields) sb_field(&out, one.name, one.value);
+    sb_end(&out);
+    return sb_written(&out);
+}
 
 /// A member that has to be there; else a problem that names it.
 template <class T>
@@ -65,9 +105,10 @@ T get_or(const sb_json *object, const char *name, T otherwise) {
     return part && part->kind != SB_JSON_NULL ? json<T>::read(part) : otherwise;
 }
 
-/// Emits text, or a whole number in decimal.
+/// Emits text, a whole number in decimal, or JSON.
 inline void emit(sb_bytes key, std::string_view value) { sb_emit(key, bytes(value)); }
 inline void emit(sb_bytes key, std::integral auto number) { sb_emit_json(key, json<decltype(number)>::write(number)); }
+inline void emit(sb_bytes key, sb_value value) { sb_emit_json(key, value); }
 
 /// The parts of an array or object as values of a type, to go through with `for`; of an object with their names.
 template <class T, bool named>
@@ -127,6 +168,37 @@ struct map : store<SB_MAP> {
     /// The entries whose keys begin so, in the order of the keys.
     parts<T, true> scan(std::string_view prefix = {}) const { return {sb_scan(this, bytes(prefix))}; }
     void clear() const { sb_clear(this); }
+};
+
+/// A window, with what was made of its records.
+template <class T>
+struct window {
+    sb_bytes key;
+    int64_t start, end;
+    T value;
+};
+
+/// Windows over which records are folded, beginning with `T{}`: `windows<int64_t, count, put> views{"views"};` with
+/// functions as in `sb_windows`, of sessions with one that merges two values behind them.
+template <class T, T (*folds)(T, const sb_event *), void (*ends)(const window<T> &), T (*merges)(T, T) = nullptr>
+struct windows : sb_windows {
+    explicit windows(const char *name) : sb_windows{} {
+        store.name = timer.name = name;
+        timer.fire = sb_fire_windows;
+        fold = [](const sb_json *before, const sb_event *event) {
+            return json<T>::write(folds(before ? json<T>::read(before) : T{}, event));
+        };
+        over = [](const sb_window *is) { ends({is->key, is->start, is->end, json<T>::read(is->value)}); };
+        if constexpr (merges != nullptr)
+            merge = [](const sb_json *one, const sb_json *other) {
+                return json<T>::write(merges(json<T>::read(one), json<T>::read(other)));
+            };
+    }
+    void tumbling(int64_t size, int64_t lateness = 0) { sb_tumbling(this, size, lateness); }
+    void hopping(int64_t size, int64_t every, int64_t lateness = 0) { sb_hopping(this, size, every, lateness); }
+    void sessions(int64_t gap, int64_t lateness = 0) { sb_sessions(this, gap, lateness); }
+    /// False: the record is too late.
+    bool add(const sb_event *event) const { return sb_add_to_windows(this, event); }
 };
 
 }  // namespace sandbar

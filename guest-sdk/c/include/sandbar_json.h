@@ -89,24 +89,33 @@ const sb_json *sb_read_json(sb_bytes text, const char **error);
 /// The part of an object with this name (the last one, if there are several), or NULL. Of NULL, or no object: NULL.
 const sb_json *sb_member(const sb_json *object, const char *name);
 
+/// The part that a JSON pointer (RFC 6901) such as "/user/tags/0" leads to, or NULL; "" is the part itself.
+const sb_json *sb_find(const sb_json *part, sb_bytes pointer);
+
 /// A part as what it should be. If it is something else, or NULL: a problem, and zero. A number without fraction and
 /// exponent that fits into 64 bits is an int.
 int64_t sb_as_int(const sb_json *part);
 double sb_as_double(const sb_json *part);
 bool sb_as_bool(const sb_json *part);
 sb_bytes sb_as_text(const sb_json *part);
+/// Milliseconds, of a text such as "10s": a whole number, which may be negative, and ms, s, m, h or d.
+int64_t sb_as_duration(const sb_json *part);
 
 /// A member that has to be there; else a problem that names it.
 int64_t sb_int(const sb_json *object, const char *name);
 double sb_double(const sb_json *object, const char *name);
 bool sb_bool(const sb_json *object, const char *name);
 sb_bytes sb_text(const sb_json *object, const char *name);
+int64_t sb_duration(const sb_json *object, const char *name);
+/// A JSON pointer for `sb_find`.
+sb_bytes sb_pointer(const sb_json *object, const char *name);
 
 /// A member that may be absent or null.
 int64_t sb_int_or(const sb_json *object, const char *name, int64_t otherwise);
 double sb_double_or(const sb_json *object, const char *name, double otherwise);
 bool sb_bool_or(const sb_json *object, const char *name, bool otherwise);
 sb_bytes sb_text_or(const sb_json *object, const char *name, sb_bytes otherwise);
+int64_t sb_duration_or(const sb_json *object, const char *name, int64_t otherwise);
 
 // ---- Writing ----
 

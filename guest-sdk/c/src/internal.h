@@ -12,6 +12,8 @@ typedef struct sbi_call {
     /// State may be used: of a key, or of none.
     bool has_state;
     size_t key_size;
+    /// Records that say no time have this one, if it is set: that of a window.
+    const int64_t *time;
 } sbi_call;
 extern sbi_call sbi_now;
 
@@ -34,6 +36,8 @@ record_processor_string_t sbi_text(sb_bytes bytes);
 
 /// A part of a document.
 sb_json *sbi_part(sb_kind kind, sb_bytes text);
+/// As `sb_read_json`, of what the plugin itself has put together: it may be deeper.
+const sb_json *sbi_read_kept(sb_bytes bytes, const char **error);
 /// Puts a part behind the last one.
 void sbi_append(sb_json *list, sb_json **last, sb_json *part);
 

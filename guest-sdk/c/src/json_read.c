@@ -1,14 +1,14 @@
-// Reads JSON into a tree, by RFC 8259 and nothing else, and its parts as what they should be. Always: whatever the
-// bytes are, the reader ends, goes 128 deep at most, and reads no byte behind them.
-#include <math.h>
-#include <stdlib.h>
-
+// Reads JSON into a tree, by RFC 8259 and nothing else. Always: whatever the bytes are, the reader ends, goes no deeper
+// than it is told, and reads no byte behind them.
 #include "internal.h"
 
+/// What a plugin keeps may hold a whole document in a list of its own.
 #define DEEPEST 128
+#define DEEPEST_KEPT 160
 
 typedef struct reader {
     const char *start, *at, *end;
+    unsigned deepest;
     const char *error;
 } reader;
 
@@ -128,7 +128,7 @@ static sb_json *value(reader *from, unsigned depth);
 
 /// The parts of an array or object, from behind its bracket on.
 static sb_json *list(reader *from, sb_kind kind, unsigned depth) {
-    if (depth == DEEPEST) return wrong(from, "deeper than 128");
+    if (depth == from->deepest) return wrong(from, sb_format("deeper than %u", from->deepest));
     char closing = kind == SB_JSON_ARRAY ? ']' : '}';
     sb_json *list = sbi_part(kind, sb_null()), *last = NULL;
     skip_spaces(from);
@@ -171,8 +171,8 @@ static sb_json *value(reader *from, unsigned depth) {
     return wrong(from, "expected a value");
 }
 
-const sb_json *sb_read_json(sb_bytes bytes, const char **error) {
-    reader from = {bytes.data, bytes.data, bytes.data + bytes.size, NULL};
+static const sb_json *document(sb_bytes bytes, unsigned deepest, const char **error) {
+    reader from = {bytes.data, bytes.data, bytes.data + bytes.size, deepest, NULL};
     sb_json *part = NULL;
     size_t good = bytes.data ? sbi_utf8(bytes) : 0;
     if (!bytes.data) {
@@ -185,64 +185,15 @@ const sb_json *sb_read_json(sb_bytes bytes, const char **error) {
         skip_spaces(&from);
         if (part && from.at < from.end) part = wrong(&from, "something behind the value");
     }
-    if (!part && !error) sb_problem(from.error);
-    if (error) *error = from.error;
+    *error = from.error;
     return part;
 }
 
-// ---- Parts ----
-
-const sb_json *sb_member(const sb_json *object, const char *name) {
-    const sb_json *found = NULL;
-    if (!object || object->kind != SB_JSON_OBJECT) return NULL;
-    for (const sb_json *part = object->first; part; part = part->next)
-        if (sb_equal(part->name, name)) found = part;
-    return found;
+const sb_json *sb_read_json(sb_bytes bytes, const char **error) {
+    const char *reason;
+    const sb_json *part = document(bytes, DEEPEST, error ? error : &reason);
+    if (!part && !error) sb_problem(reason);
+    return part;
 }
 
-/// A part was not what it should be.
-static void expected(const char *what, const char *name) {
-    sb_problem(name ? sb_format("\"%s\": %s was expected", name, what) : sb_format("%s was expected", what));
-}
-
-static int64_t to_int(const sb_json *part, const char *name) {
-    bool minus = part && part->kind == SB_JSON_NUMBER && part->text.data[0] == '-';
-    uint64_t most = minus ? (uint64_t)INT64_MAX + 1 : INT64_MAX, number = 0;
-    bool good = part && part->kind == SB_JSON_NUMBER;
-    for (size_t i = minus; good && i < part->text.size; i++) {
-        unsigned digit = (unsigned)part->text.data[i] - '0';
-        good = digit < 10 && number <= (most - digit) / 10;
-        number = number * 10 + digit;
-    }
-    if (!good) return expected("a whole number of 64 bits", name), 0;
-    return minus ? (int64_t)(0 - number) : (int64_t)number;
-}
-
-static double to_double(const sb_json *part, const char *name) {
-    double number = part && part->kind == SB_JSON_NUMBER ? strtod(part->text.data, NULL) : HUGE_VAL;
-    if (!isfinite(number)) return expected("a number of 64 bits", name), 0;
-    return number;
-}
-
-static bool to_bool(const sb_json *part, const char *name) {
-    if (!part || part->kind != SB_JSON_BOOL) return expected("true or false", name), false;
-    return part->text.size == 4;
-}
-
-static sb_bytes to_text(const sb_json *part, const char *name) {
-    if (!part || part->kind != SB_JSON_TEXT) return expected("a text", name), sb_str("");
-    return part->text;
-}
-
-// For each type: as it is, of a member, and of a member that may be absent or null.
-#define READ(type, word)                                                                                 \
-    type sb_as_##word(const sb_json *part) { return to_##word(part, NULL); }                             \
-    type sb_##word(const sb_json *object, const char *name) { return to_##word(sb_member(object, name), name); } \
-    type sb_##word##_or(const sb_json *object, const char *name, type otherwise) {                       \
-        const sb_json *part = sb_member(object, name);                                                   \
-        return part && part->kind != SB_JSON_NULL ? to_##word(part, name) : otherwise;                   \
-    }
-READ(int64_t, int)
-READ(double, double)
-READ(bool, bool)
-READ(sb_bytes, text)
+const sb_json *sbi_read_kept(sb_bytes bytes, const char **error) { return document(bytes, DEEPEST_KEPT, error); }

@@ -48,19 +48,22 @@ void sb_send(const sb_message *message) {
         headers[i].name = sbi_text(message->headers[i].name);
         headers[i].value = optional(message->headers[i].value);
     }
+    int64_t time = message->timed || !sbi_now.time ? message->timestamp : *sbi_now.time;
     sandbar_plugin_output_message_t out = {
         .output = output(message->output),
         .key = optional(message->key),
         .value = optional(message->value),
-        .timestamp = {message->timed, message->timestamp},
+        .timestamp = {message->timed || sbi_now.time, time},
         .headers = {headers, message->header_count},
     };
     sandbar_plugin_output_emit(&out);
 }
 
-void sb_pass(const sb_event *event) {
+void sb_pass(const sb_event *event) { sb_pass_to(event, NULL); }
+void sb_pass_to(const sb_event *event, const char *output) {
     sb_send(&(sb_message){.key = event->key, .value = event->value, .headers = event->headers,
-                          .header_count = event->header_count, .timestamp = event->timestamp, .timed = true});
+                          .header_count = event->header_count, .output = output, .timestamp = event->timestamp,
+                          .timed = true});
 }
 
 void sb_emit(sb_bytes key, sb_bytes value) { sb_send(&(sb_message){.key = key, .value = value}); }
@@ -90,7 +93,7 @@ static bool usable(const sb_store *store, sb_bytes user_key, sb_bytes value) {
 /// A stored value.
 static sb_json *stored(const sb_store *store, sb_bytes bytes) {
     const char *error;
-    const sb_json *read = sb_read_json(bytes, &error);
+    const sb_json *read = sbi_read_kept(bytes, &error);
     if (read) return (sb_json *)read;
     sb_problem(sb_format("the store \"%s\": %s", store->name, error));
     return sbi_part(SB_JSON_NULL, sb_str("null"));
@@ -191,6 +194,28 @@ const sb_json *sb_scan_from(const sb_store *store, sb_bytes prefix, sb_bytes aft
 void sb_clear(const sb_store *store) {
     sb_store_kind kind = store->kind == SB_MAP ? SB_MAP : SB_LIST;
     if (usable(store, sb_null(), sb_null())) sandbar_plugin_state_clear(number(store, kind));
+}
+
+static const char hex[] = "0123456789abcdef";
+
+sb_bytes sb_time_key(int64_t time) {
+    char *digits = sbi_alloc(17);
+    uint64_t number = (uint64_t)time ^ UINT64_C(1) << 63; // so that what is below zero comes first
+    for (int i = 16; i-- > 0; number >>= 4) digits[i] = hex[number & 15];
+    digits[16] = 0;
+    return (sb_bytes){digits, 16};
+}
+
+int64_t sb_key_time(sb_bytes user_key) {
+    uint64_t number = 0;
+    bool good = user_key.size == 16;
+    for (size_t i = 0; good && i < 16; i++) {
+        const char *digit = memchr(hex, user_key.data[i], 16);
+        good = digit;
+        number = number << 4 | (uint64_t)(good ? digit - hex : 0);
+    }
+    if (!good) return sb_problem("a key of the map was not made by sb_time_key"), 0;
+    return (int64_t)(number ^ UINT64_C(1) << 63);
 }
 
 // ---- Timers, time, chance, metrics, the log ----

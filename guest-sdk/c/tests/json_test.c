@@ -112,6 +112,52 @@ static void members(void) {
     sbi_end_call(false);
 }
 
+static void durations(void) {
+    static const struct { const char *text; int64_t ms; } good[] = {
+        {"0s", 0}, {"1ms", 1}, {"10s", 10000}, {"-2m", -120000}, {"1h", 3600000}, {"7d", 604800000},
+        {"1000000000000000ms", 1000000000000000},
+    };
+    static const char *const wrong[] = {"", "s", "10", "10 s", "+1s", "--1s", "1.5s", "1s ", "1S", "1w", "-", "-s",
+                                        "99999999999d", "99999999999999999999ms", "1000000000000001ms"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        const char *text = sb_format("{\"d\":\"%s\"}", good[i].text);
+        SBT_CHECK(sb_duration(sb_read_json(sb_str(text), NULL), "d") == good[i].ms && !sb_has_problem());
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        sb_as_duration(sb_read_json(sb_str(sb_format("\"%s\"", wrong[i])), NULL));
+        SBT_CHECK(sb_has_problem());
+        sbi_end_call(false);
+    }
+    SBT_CHECK(sb_duration_or(NULL, "d", 5) == 5 && !sb_has_problem());
+    sb_duration(sb_read_json(sb_str("{\"d\":10}"), NULL), "d");
+    SBT_EXPECT(sb_has_problem(),
+               "\"d\": a duration such as \"10s\" (a whole number and ms, s, m, h or d) was expected");
+    sbi_end_call(false);
+}
+
+/// The examples of RFC 6901, and what leads nowhere.
+static void pointers(void) {
+    const char *document =
+        "{\"foo\":[\"bar\",\"baz\"],\"\":0,\"a/b\":1,\"c%d\":2,\"m~n\":8,\"~1\":9,\"e\":{\"f\":7},\"0\":3}";
+    static const struct { const char *pointer, *part; } all[] = {
+        {"/foo", "[\"bar\",\"baz\"]"}, {"/foo/0", "\"bar\""}, {"/foo/1", "\"baz\""}, {"/", "0"}, {"/a~1b", "1"},
+        {"/c%d", "2"}, {"/m~0n", "8"}, {"/~01", "9"}, {"/e/f", "7"}, {"/0", "3"}, {"/foo/2", NULL}, {"/foo/-", NULL},
+        {"/foo/01", NULL}, {"/foo/", NULL}, {"/e/f/g", NULL}, {"/e/", NULL}, {"foo", NULL}, {"/m~n", NULL},
+        {"/m~", NULL}, {"/foo/99999999999999999999", NULL},
+    };
+    const sb_json *read = sb_read_json(sb_str(document), NULL);
+    SBT_CHECK(sb_find(read, sb_str("")) == read && !sb_find(NULL, sb_str("/a")));
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const sb_json *part = sb_find(read, sb_str(all[i].pointer));
+        SBT_EXPECT(part ? sb_of_json(part).json.data : NULL, all[i].part);
+    }
+    const sb_json *config = sb_read_json(sb_str("{\"at\":\"/a~1b\",\"not\":\"a\"}"), NULL);
+    SBT_CHECK(sb_equal(sb_pointer(config, "at"), "/a~1b") && !sb_has_problem());
+    sb_pointer(config, "not");
+    SBT_EXPECT(sb_has_problem(), "\"not\": a JSON pointer such as \"/user/age\" was expected");
+    sbi_end_call(false);
+}
+
 static void writing(void) {
     sb_writer out = {0};
     sb_begin_object(&out);
@@ -163,6 +209,8 @@ int main(void) {
     depth();
     numbers();
     members();
+    durations();
+    pointers();
     writing();
     chance();
     sbi_end_call(false);

@@ -36,7 +36,17 @@ uint8_t step;
 double rate;
 bool loud;
 
+int64_t count(int64_t before, const sb_event *) { return before + 1; }
+int64_t sum(int64_t one, int64_t other) { return one + other; }
+void put(const sandbar::window<int64_t> &window) {
+    sandbar::emit(window.key, sandbar::object({{"start", window.start}, {"count", window.value}}));
+}
+sandbar::windows<int64_t, count, put> views{"views"};
+sandbar::windows<int64_t, count, put, sum> visits{"visits"};
+
 sb_result open_by(const sb_json *config) {
+    views.hopping(10, 5, 5);
+    visits.sessions(3);
     step = sandbar::get<uint8_t>(config, "step");
     rate = sandbar::get_or<double>(config, "rate", 0.5);
     loud = sandbar::get_or(config, "loud", false);
@@ -45,6 +55,14 @@ sb_result open_by(const sb_json *config) {
 
 sb_result process(const sb_event *event) {
     std::string_view text = sandbar::view(sb_event_text(event));
+    if (text.starts_with('[')) {
+        auto numbers = sandbar::json<std::vector<int8_t>>::read(sb_event_json(event));
+        numbers.push_back(5);
+        sandbar::emit(event->key, sandbar::object({{"numbers", numbers}, {"as", sb_event_json(event)}}));
+        return SB_DONE;
+    }
+    if (text == "view") return views.add(event) ? SB_DONE : sb_skip("late");
+    if (text == "visit") return visits.add(event) ? SB_DONE : sb_skip("late");
     point at = place.get().value_or(point{0, 0});
     place.set({at.x + step, at.y - step});
     words.push(text);
@@ -60,8 +78,8 @@ sb_result process(const sb_event *event) {
 
 }  // namespace
 
-SANDBAR_PLUGIN(.name = "layer", .version = "0.1.0", .stores = {&place, &words, &by}, .open = open_by,
-               .process = process);
+SANDBAR_PLUGIN(.name = "layer", .version = "0.1.0", .stores = {&place, &words, &by, &views.store, &visits.store},
+               .timers = {&views.timer, &visits.timer}, .open = open_by, .process = process);
 
 int main() {
     SBT_CHECK(!sbt_open("{\"step\":256}"));
@@ -81,5 +99,16 @@ int main() {
     SBT_EXPECT(sbt_state("place", "k"), nullptr);
     SBT_EXPECT(sbt_state("words", "k"), nullptr);
     SBT_EXPECT(sbt_state("by", "k"), "{\"b\":2,\"end\":1}");
+    while (sbt_output()) {}
+    SBT_CHECK(sbt_push("k", "view", 7) && sbt_push("k", "view", 12) && sbt_advance(9) && sbt_push("k", "view", 6));
+    SBT_EXPECT(sbt_output(), "out k={\"start\":0,\"count\":1} @9");
+    SBT_EXPECT(sbt_output(), "out k={\"start\":0,\"count\":2} @9");
+    SBT_CHECK(sbt_push("k", "visit", 10) && sbt_push("k", "visit", 16) && sbt_push("k", "visit", 13));
+    SBT_CHECK(!sbt_push("k", "visit", 4) && sbt_advance(1000));
+    SBT_EXPECT(sbt_output(), "out k={\"start\":5,\"count\":3} @14");
+    SBT_EXPECT(sbt_output(), "out k={\"start\":10,\"count\":3} @18");
+    SBT_EXPECT(sbt_output(), "out k={\"start\":10,\"count\":1} @19");
+    SBT_CHECK(sbt_push("k", "[1, -2]", 1) && !sbt_push("k", "[128]", 2) && !sbt_push("k", "[[]]", 2));
+    SBT_EXPECT(sbt_output(), "out k={\"numbers\":[1,-2,5],\"as\":[1,-2]} @1");
     return 0;
 }

@@ -69,6 +69,18 @@ static sb_result process(const sb_event *event) {
         SBT_CHECK(sb_has_problem());
         sb_put_entry(&by, (sb_bytes){large.data, 4097}, sb_of_int(1));
         sb_put_entry(&by, sb_str("\xff"), sb_of_int(1));
+    } else if (sb_equal(value, "by-time")) {
+        sb_put_entry(&by, sb_time_key(event->timestamp), sb_of_int(event->timestamp));
+        const sb_json *entries = sb_scan(&by, sb_null());
+        for (const sb_json *one = entries->first; one; one = one->next)
+            SBT_CHECK(sb_key_time(one->name) == sb_as_int(one));
+        sb_emit_json(event->key, sb_of_json(entries->first));
+    } else if (sb_equal(value, "deep")) {
+        char deep[321] = {0}; // what is kept may be deeper than a record
+        memset(deep, '[', 160), memset(deep + 160, ']', 160);
+        sb_put(&total, (sb_value){sb_str(deep)});
+        SBT_CHECK(sb_get(&total)->count == 1);
+        sb_key_time(sb_str("1"));
     } else if (sb_equal(value, "bad-state")) {
         sb_put_bytes(&total, sb_str("{\"a\":"));
         SBT_CHECK(sb_get_int(&total, 5) == 0);
@@ -125,6 +137,14 @@ static void state(void) {
     SBT_EXPECT(sbt_state("total", "y"), "160");
     SBT_EXPECT(sbt_state("by", "z"), "{\"k7\":\"z\"}");
     SBT_EXPECT(sbt_state("total", "x"), "13");
+    static const int64_t times[] = {INT64_MAX, 10000, 9, 0, -9, -10000, INT64_MIN};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        SBT_CHECK(sbt_push("t", "by-time", times[i]));
+        sbt_output();
+        SBT_EXPECT(sbt_message()->value.data, sb_of_int(times[i]).json.data);
+    }
+    SBT_CHECK(!sbt_push("t", "deep", 1));
+    SBT_EXPECT(sbt_why(), "dead-letter: a key of the map was not made by sb_time_key");
 }
 
 static void refused(void) {

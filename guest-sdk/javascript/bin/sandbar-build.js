@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { componentize } from 'componentize-qjs'
 import { build } from 'esbuild'
+import { places } from '../src/source-map.js'
 
 const USAGE = 'usage: sandbar-build PLUGIN.js|PLUGIN.ts [-o PLUGIN.wasm]'
 const own = path => fileURLToPath(new URL(`../${path}`, import.meta.url))
@@ -39,10 +40,17 @@ export const { describe, open, process, fire } = plugin`,
     mainFields: ['module', 'main'],
     external: ['sandbar:*', 'wasi:*'],
     write: false,
+    sourcemap: 'external',
+    sourcesContent: false,
+    outfile: 'plugin.js',
     logLevel: 'warning',
   })
-  const source = bundle.outputFiles[0].text
-  const { component } = await componentize({ witPath: own('wit'), jsSource: source, sync: true })
+  const [map, source] = ['.map', '.js'].map(end => bundle.outputFiles.find(({ path }) => path.endsWith(end)).text)
+  const { sources, mappings } = JSON.parse(map)
+  // In a line of its own before all others, for which null stands.
+  const lines = [null, ...places(mappings)]
+  const jsSource = `globalThis.sandbarSources = ${JSON.stringify({ sources, lines })}\n${source}`
+  const { component } = await componentize({ witPath: own('wit'), jsSource, sync: true })
   await writeFile(output, component)
   console.log(`${output}: ${component.length} bytes`)
 }

@@ -48,14 +48,25 @@ export class Fired extends Call {
   }
 }
 
+/** A window that is over. */
+export class Window extends Call {
+  constructor(key, { start, end, value }) {
+    super()
+    Object.assign(this, { key, start, end, value })
+  }
+}
+
 export class Outputs {
   #names
+  #timestamp
 
-  constructor(names) {
+  /** Without a timestamp of its own an output has this one or, without this one, that of the event or the timer. */
+  constructor(names, timestamp) {
     this.#names = names
+    this.#timestamp = timestamp
   }
 
-  emit(key, value, { output: name, timestamp, headers = [] } = {}) {
+  emit(key, value, { output: name, timestamp = this.#timestamp, headers = [] } = {}) {
     const number = name === undefined ? 0 : this.#names.indexOf(name)
     if (number < 0) throw new RangeError(`the plugin declares no output "${name}"`)
     const pairs = Array.isArray(headers) ? headers : Object.entries(headers)

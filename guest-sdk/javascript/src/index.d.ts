@@ -1,3 +1,10 @@
+import type { Window, Windowed } from './window.js'
+
+export { duration } from './duration.js'
+export type { Duration } from './duration.js'
+export type { Window, Windowed, WindowedOptions, Windows, WindowsOptions } from './window.js'
+export { hopping, session, tumbling, windowed } from './window.js'
+
 /** What a key, a value or a header can be: null, bytes, text, or anything else that JSON can say. */
 export type Payload = Uint8Array | string | number | boolean | object | null
 
@@ -123,7 +130,7 @@ export interface Fired extends Call {
 export interface EmitOptions {
   /** The name of an output. Default: the first. */
   output?: string
-  /** In milliseconds since 1970. Default: that of the event, or of the timer. */
+  /** In milliseconds since 1970. Default: that of the event or of the timer, or the last moment of the window. */
   timestamp?: number
   headers?: Headers | Record<string, Payload>
 }
@@ -135,9 +142,18 @@ export interface Outputs {
 }
 
 /** What `this` is in the author's functions: what was declared, by its name, and the configuration. */
-export type This<S, T, M, C> = Readonly<S & T & M> & { readonly config: C }
+export type This<S, T, M, W, C> = Readonly<S & T & M & W> & { readonly config: C }
 
-export interface Definition<S, T, M, C> {
+type AnyWindowed = Record<string, Windowed<any, any>>
+
+/** A function for each timer and for each of the windows. */
+type Fire<T, W, Self> = {
+  [Name in keyof T | keyof W]: Name extends keyof W
+    ? W[Name] extends Windowed<infer A, any> ? (this: Self, window: Window<A>, out: Outputs) => void : never
+    : (this: Self, fired: Fired, out: Outputs) => void
+}
+
+export interface Definition<S, T, M, W extends AnyWindowed, C> {
   name: string
   version: string
   /** Names of the inputs, if there are several. */
@@ -150,6 +166,8 @@ export interface Definition<S, T, M, C> {
   timers?: T
   /** Metrics by name: `counter(help)` or `gauge(help)`. */
   metrics?: M
+  /** Windows by name: `windowed`. Each is a store and a timer of that name as well. */
+  windows?: W & { [Name in keyof W]: Windowed<any, C> }
   /**
    * The JSON schema of the configuration: the host checks it, and shows it. Default: a plugin with `open` takes
    * whatever that takes, one without it no configuration.
@@ -165,9 +183,9 @@ export interface Definition<S, T, M, C> {
   }
   /** Checks the pipeline's configuration, an empty object if there is none. What it returns is `this.config`. */
   open?(config: any): C
-  process(this: This<S, T, M, C>, event: Event, out: Outputs): void
-  /** A function for each timer, by the timer's name. */
-  fire?: { [Name in keyof T]: (this: This<S, T, M, C>, fired: Fired, out: Outputs) => void }
+  process(this: This<S, T, M, W, C>, event: Event, out: Outputs): void
+  /** A function for each timer and for each of the windows, by the name. */
+  fire?: Fire<NoInfer<T>, NoInfer<W>, This<S, T, M, W, C>>
 }
 
 /** The functions that the host calls; `sandbar-build` exports them, and `sandbar-sdk/testing` calls them in a test. */
@@ -183,8 +201,18 @@ export function plugin<
   S extends Record<string, ValueStore<any> | ListStore<any> | MapStore<any>> = {},
   T extends Record<string, Timer> = {},
   M extends Record<string, Counter | Gauge> = {},
+  W extends AnyWindowed = {},
   C = unknown,
->(definition: Definition<S, T, M, C>): Plugin
+>(definition: Definition<S, T, M, W, C>): Plugin
+
+/** Where in JSON documents a value stands, such as /user/tags/0 (RFC 6901). */
+export interface Pointer {
+  /** The value there; undefined if there is none. */
+  find(document: unknown): unknown
+}
+
+/** Reads a pointer. A text that is none is an error. */
+export function pointer(text: string): Pointer
 
 /** Thrown in `process`: the record is left out, and counted. */
 export class Skip extends Error {

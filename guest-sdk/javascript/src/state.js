@@ -10,7 +10,7 @@ class Store {
   }
 }
 
-class ValueStore extends Store {
+export class ValueStore extends Store {
   get() {
     const bytes = state.get(this.number)
     return bytes === null ? undefined : this.codec.decode(bytes)
@@ -67,7 +67,7 @@ class MapStore extends Store {
   }
 }
 
-class Timer {
+export class Timer {
   constructor(clock) {
     this.declared = { clock }
   }

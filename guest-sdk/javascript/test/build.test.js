@@ -20,7 +20,7 @@ test('the programs of the README, in JavaScript and TypeScript, become component
   t.after(() => rmSync(folder, { recursive: true }))
   const blocks = readFileSync(here('../README.md'), 'utf8').matchAll(/^```(js|ts)\n(.*?)^```/gms)
   const programs = [...blocks].filter(([, , text]) => text.includes('export default'))
-  assert.deepEqual(programs.map(([, kind]) => kind), ['js', 'ts'])
+  assert.deepEqual(programs.map(([, kind]) => kind), ['js', 'ts', 'js'])
   for (const [, kind, text] of programs) {
     const [entry, output] = [`program.${kind}`, 'program.wasm'].map(name => join(folder, name))
     writeFileSync(entry, text)

@@ -47,7 +47,7 @@ test('a plugin that checks its configuration takes one', () => {
 
 test('a plugin whose parts do not fit together is not made', () => {
   const made = more => () => plugin({ name: 'a', version: '1', process, ...more })
-  assert.throws(made({ timers: { later: eventTime() } }), /the timer "later" needs a function of its name in fire/)
+  assert.throws(made({ timers: { later: eventTime() } }), /"later" needs a function of its name in fire/)
   assert.throws(made({ state: { a: value() }, metrics: { a: counter('') } }), /declares "a" twice/)
   assert.throws(made({ state: { config: value() } }), /declares "config" twice/)
 })

@@ -25,6 +25,7 @@ def main() -> None:
         sys.exit(f"there is no `{given.app}`")
     with tempfile.TemporaryDirectory() as folder:
         raw = _componentize(app, Path(folder))
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(rename_export(raw, _OPEN_IN_C, _OPEN))
 
 

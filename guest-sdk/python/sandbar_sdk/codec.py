@@ -73,8 +73,17 @@ def to_key(key: Any) -> bytes | None:
     raise TypeError(f"a key is bytes, text or None, not {type(key).__name__}")
 
 
+LAST_TIME = 2**63 - 1
+"""The last millisecond that there is a number for."""
+
+
+def is_time(time: int) -> bool:
+    """Whether there is such a time: a whole number of 64 bits."""
+    return isinstance(time, int) and -LAST_TIME - 1 <= time <= LAST_TIME
+
+
 def to_time(time: int) -> int:
-    """A time in milliseconds since 1970, checked: a whole number of 64 bits."""
-    if not isinstance(time, int) or not -(2**63) <= time < 2**63:
+    """A time in milliseconds since 1970, checked."""
+    if not is_time(time):
         raise TypeError(f"a time is a whole number of milliseconds since 1970, not {time!r}")
     return time

@@ -60,6 +60,7 @@ class Declarations:
     """What a class declares, in the order of declaration, which is that of the host's numbers."""
 
     name: str
+    attributes: list[Declared]
     stores: list[Store]
     timers: list[Timer]
     metrics: list[Metric]
@@ -77,11 +78,9 @@ class Declarations:
         for attribute in found:
             if hasattr(Plugin, attribute):
                 raise TypeError(f"`{attribute}` of {kind.__name__} has a meaning of its own: give it another name")
-        timers = [value for value in found.values() if isinstance(value, Timer)]
-        for timer in timers:
-            if not callable(getattr(kind, timer.callback or " ", None)):
-                raise TypeError(f"timer `{timer.name}` of {kind.__name__} calls nothing when it fires: "
-                                f"put `@{timer.name}.fires` above a method")
+        for value in found.values():
+            value.check(kind)
+        parts = [part for value in found.values() for part in value.parts()]
         for need in kind.needs:
             if need not in NEEDS:
                 raise TypeError(f"`{need}` of {kind.__name__} is no need; there are: {', '.join(NEEDS)}")
@@ -90,9 +89,10 @@ class Declarations:
         kebab = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in kind.__name__)
         return cls(
             name=kind.name or kebab.lstrip("-"),
-            stores=[value for value in found.values() if isinstance(value, Store)],
-            timers=timers,
-            metrics=[value for value in found.values() if isinstance(value, Metric)],
+            attributes=list(found.values()),
+            stores=[part for part in parts if isinstance(part, Store)],
+            timers=[part for part in parts if isinstance(part, Timer)],
+            metrics=[part for part in parts if isinstance(part, Metric)],
             config=config,
             config_schema=kind.config_schema or (json.dumps(schema(config)) if config else ""),
         )

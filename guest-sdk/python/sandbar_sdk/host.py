@@ -1,7 +1,9 @@
 """What lies between a plugin and its host: the component's imports, or the model of them in `testing`."""
 
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(slots=True)
@@ -27,6 +29,19 @@ class Declared:
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.name or name
+
+    def parts(self) -> "Sequence[Declared]":
+        """What the host knows of it: itself, unless it is made of others."""
+        return (self,)
+
+    def check(self, owner: type) -> None:
+        """A TypeError says what is wrong with it in this class."""
+
+    def bound(self, plugin: Any, host: Any, numbers: "Mapping[Declared, int]") -> Self:
+        """The same, as an instance has it: bound to a host, which has numbers for what is declared."""
+        mine = copy.copy(self)
+        mine.index, mine._host = numbers[self], host
+        return mine
 
     def __getattr__(self, missing: str) -> Any:
         if missing == "_host":

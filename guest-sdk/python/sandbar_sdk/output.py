@@ -1,7 +1,8 @@
 """Where a plugin's records and measurements go."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from .codec import to_bytes, to_key, to_time
 from .event import Event, Header
@@ -14,6 +15,13 @@ class Out:
     def __init__(self, host: Any, outputs: Sequence[str]) -> None:
         self._host = host
         self._outputs = {name: index for index, name in enumerate(outputs)}
+        self._time: int | None = None
+
+    def at(self, time: int) -> Self:
+        """The same, with another timestamp for what is put out without one."""
+        mine = copy.copy(self)
+        mine._time = to_time(time)
+        return mine
 
     def emit(self, key: bytes | str | None, value: Any, *, timestamp: int | None = None,
              headers: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), output: str | None = None) -> None:
@@ -27,7 +35,7 @@ class Out:
             self._index(output),
             to_key(key),
             to_bytes(value),
-            None if timestamp is None else to_time(timestamp),
+            self._time if timestamp is None else to_time(timestamp),
             [Header(name.encode().decode(), to_bytes(value)) for name, value in pairs],
         ))
 

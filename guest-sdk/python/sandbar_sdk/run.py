@@ -1,10 +1,11 @@
 """Runs a plugin: what the component and the testing host have in common."""
 
-import copy
+from collections.abc import Sequence
 from typing import Any
 
 from . import config
 from .event import Event, Fired
+from .host import Declared
 from .logs import log
 from .output import Out
 from .declare import Declarations, Plugin
@@ -16,12 +17,11 @@ class Running:
 
     def __init__(self, kind: type[Plugin], declared: Declarations, host: Any, configuration: str) -> None:
         self.plugin = kind()
-        for group in (declared.stores, declared.timers, declared.metrics):
-            for index, attribute in enumerate(group):
-                mine = copy.copy(attribute)
-                mine.index, mine._host = index, host
-                setattr(self.plugin, mine.name, mine)
-        self._callbacks = [(timer.name, getattr(self.plugin, timer.callback)) for timer in declared.timers]
+        groups: tuple[Sequence[Declared], ...] = (declared.stores, declared.timers, declared.metrics)
+        numbers = {part: number for group in groups for number, part in enumerate(group)}
+        for attribute in declared.attributes:
+            setattr(self.plugin, attribute.name, attribute.bound(self.plugin, host, numbers))
+        self._timers = declared.timers
         self._out = Out(host, kind.outputs)
         if declared.config is not None or configuration:
             self.plugin.config = config.read(declared.config, configuration)
@@ -42,11 +42,11 @@ class Running:
 
     def fire(self, timer: int, key: bytes, at: int) -> None:
         """Calls what the timer calls. Raises Retry and Fail: there is no record to refuse."""
-        name, callback = self._callbacks[timer]
+        fires = self._timers[timer]
         try:
-            callback(Fired(name, key, at), self._out)
+            fires.call(self.plugin, Fired(fires.name, key, at), self._out)
         except (Retry, Fail, MemoryError):
             raise
         except Exception as error:
-            log.debug("timer `%s` fails", name, exc_info=error)
+            log.debug("timer `%s` fails", fires.name, exc_info=error)
             raise Fail(reason(error)) from error

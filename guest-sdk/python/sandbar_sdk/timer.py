@@ -21,6 +21,16 @@ class Timer(Declared):
         self.callback = method.__name__
         return method
 
+    def check(self, owner: type) -> None:
+        """A TypeError: it calls nothing."""
+        if not callable(getattr(owner, self.callback or " ", None)):
+            raise TypeError(f"timer `{self.name}` of {owner.__name__} calls nothing when it fires: "
+                            f"put `@{self.name}.fires` above a method")
+
+    def call(self, plugin: Any, fired: Fired, out: Out) -> None:
+        """Calls what it calls when it fires."""
+        getattr(plugin, self.callback)(fired, out)
+
     def set(self, at: int) -> None:
         """Sets it to a time, in milliseconds since 1970. Setting what is set is nothing new."""
         self._host.timers.set(self.index, to_time(at))

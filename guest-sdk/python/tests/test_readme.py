@@ -18,7 +18,7 @@ def test_its_programs_run() -> None:
 
     from sandbar_sdk.testing import Host
 
-    host = Host(names["HighBids"], {"at_least": 100})  # type: ignore[type-var]
+    host = Host(names["HighBids"], {"at-least": 100})  # type: ignore[type-var]
     for price in (99, 100, "x"):
         host.push("a", {"price": price})
     assert [out.json() for out in host.outputs] == [{"price": 100}] and len(host.refused) == 1
@@ -26,6 +26,11 @@ def test_its_programs_run() -> None:
     for key in "aba":
         host.push(key, None)
     assert [out.text() for out in host.outputs] == ["1", "1", "2"]
+    host = Host(names["Spent"])  # type: ignore[type-var]
+    for time in (1, 2, 4_000_000):
+        host.push("a", {"price": 5}, time)
+    host.advance(3_599_999)
+    assert [(out.text(), out.timestamp) for out in host.outputs] == [("10", 3_599_999)]
     host = Host(names["Words"])  # type: ignore[type-var]
     host.push("a", "two words")
     assert len(host.outputs) == 4 and host.metrics == {"words": 2} and host.refused == []

@@ -101,6 +101,35 @@ static sb_result on_clock(const sb_fired *fired) {
     return SB_DONE;
 }
 
+static sb_value tally(const sb_json *before, const sb_event *event) {
+    (void)event;
+    return sb_of_int((before ? sb_as_int(before) : 0) + 1);
+}
+
+static sb_value sum(const sb_json *one, const sb_json *other) { return sb_of_int(sb_as_int(one) + sb_as_int(other)); }
+
+static void put_window(const sb_window *window) {
+    sb_emit(window->key, sb_str(sb_format("%lld %lld", (long long)window->start, (long long)sb_as_int(window->value))));
+}
+
+static void put_session(const sb_window *session) {
+    long long start = session->start, end = session->end, records = sb_as_int(session->value);
+    sb_emit(session->key, sb_str(sb_format("%lld %lld %lld", start, end, records)));
+}
+
+SANDBAR_WINDOWS(windows, tally, put_window);
+SANDBAR_WINDOWS(sessions, tally, put_session, .merge = sum);
+
+static sb_result window(const sb_event *event) {
+    if (!sb_add_to_windows(&windows, event)) sb_emit(event->key, sb_str("late"));
+    return SB_DONE;
+}
+
+static sb_result session(const sb_event *event) {
+    if (!sb_add_to_windows(&sessions, event)) sb_emit(event->key, sb_str("late"));
+    return SB_DONE;
+}
+
 static sb_result refuse(const sb_event *event) {
     static const struct {
         const char *name;
@@ -180,8 +209,10 @@ static sb_result open_by(const sb_json *config_json) {
         {"timer", timer},     {"rearm", rearm},    {"cancel", cancel},   {"clock-timer", clock_due},
         {"refuse", refuse},   {"error", error},    {"panic", panic},     {"loop", loop},   {"memory", memory},
         {"log", write_log},   {"print", print},    {"clock", clock_now}, {"random", chance},
-        {"files", files},     {"config", config},
+        {"files", files},     {"config", config},  {"window", window}, {"session", session},
     };
+    sb_tumbling(&windows, 1000, 500);
+    sb_sessions(&sessions, 1000, 0);
     sb_bytes wanted = sb_text(config_json, "do");
     chosen = NULL;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -198,8 +229,8 @@ static sb_result process(const sb_event *event) {
 SANDBAR_PLUGIN(
     .name = "every",
     .version = "0.1.0",
-    .stores = {&count, &seen, &by},
-    .timers = {&later, &at_clock},
+    .stores = {&count, &seen, &by, &windows.store, &sessions.store},
+    .timers = {&later, &at_clock, &windows.timer, &sessions.timer},
     .metrics = {&events},
     .headers = true,
     .coordinates = true,

@@ -66,6 +66,24 @@ static void timers(void) {
     SBT_EXPECT(sbt_output(), "out a=clock 0 @0");
 }
 
+static void windows(void) {
+    opens("window");
+    SBT_CHECK(sbt_push("a", "x", -1) && sbt_push("a", "x", -1000) && sbt_push("a", "x", 0) && sbt_advance(-1));
+    SBT_EXPECT(sbt_output(), "out a=-1000 2 @-1");
+    SBT_CHECK(sbt_push("a", "x", -2) && sbt_advance(499) && sbt_push("a", "x", -3) && sbt_advance(999));
+    SBT_EXPECT(sbt_output(), "out a=-1000 3 @-1");
+    SBT_EXPECT(sbt_output(), "out a=late @-3");
+    SBT_EXPECT(sbt_output(), "out a=0 1 @999");
+    SBT_CHECK(sbt_advance(1499));
+    SBT_EXPECT(sbt_state("windows", "a"), NULL);
+    opens("session");
+    SBT_CHECK(sbt_push("a", "x", 0) && sbt_push("a", "x", 2000) && sbt_push("a", "x", 1000) && sbt_advance(2999));
+    SBT_EXPECT(sbt_output(), "out a=0 3000 3 @2999");
+    SBT_CHECK(sbt_push("a", "x", 1999));
+    SBT_EXPECT(sbt_output(), "out a=late @1999");
+    nothing_more();
+}
+
 static void refusals(void) {
     static const char *const ways[] = {"skip", "dead-letter", "fail", "retry"};
     opens("refuse");
@@ -110,6 +128,7 @@ int main(void) {
     records();
     state();
     timers();
+    windows();
     refusals();
     language();
     return 0;

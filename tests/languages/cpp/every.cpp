@@ -1,6 +1,7 @@
 // The conformance plugin `every` in C++: each thing that a plugin can do, picked by its configuration {"do": "..."}.
 #include <chrono>
 #include <cstdio>
+#include <string>
 #include <unistd.h>
 
 #include <sandbar.hpp>
@@ -79,6 +80,28 @@ sb_result cancel(const sb_event *event) {
 
 sb_result on_clock(const sb_fired *fired) {
     return emit(fired->key, sb_format("clock %lld", static_cast<long long>(fired->at))), SB_DONE;
+}
+
+int64_t tally(int64_t before, const sb_event *) { return before + 1; }
+int64_t sum(int64_t one, int64_t other) { return one + other; }
+void put_window(const sandbar::window<int64_t> &window) {
+    emit(window.key, std::to_string(window.start) + " " + std::to_string(window.value));
+}
+void put_session(const sandbar::window<int64_t> &session) {
+    std::string bounds = std::to_string(session.start) + " " + std::to_string(session.end);
+    emit(session.key, bounds + " " + std::to_string(session.value));
+}
+sandbar::windows<int64_t, tally, put_window> windows{"windows"};
+sandbar::windows<int64_t, tally, put_session, sum> sessions{"sessions"};
+
+sb_result window(const sb_event *event) {
+    if (!windows.add(event)) emit(event->key, "late");
+    return SB_DONE;
+}
+
+sb_result session(const sb_event *event) {
+    if (!sessions.add(event)) emit(event->key, "late");
+    return SB_DONE;
 }
 
 sb_result refuse(const sb_event *event) {
@@ -161,9 +184,13 @@ constexpr std::pair<std::string_view, action> known[] = {
     {"random", chance},
     {"files", files},
     {"config", [](const sb_event *event) { return emit(event->key, number), SB_DONE; }},
+    {"window", window},
+    {"session", session},
 };
 
 sb_result open_by(const sb_json *config) {
+    windows.tumbling(1000, 500);
+    sessions.sessions(1000);
     auto wanted = sandbar::get<std::string_view>(config, "do");
     chosen = nullptr;
     for (auto [name, does] : known)
@@ -182,8 +209,8 @@ sb_result process(const sb_event *event) {
 SANDBAR_PLUGIN(
     .name = "every",
     .version = "0.1.0",
-    .stores = {&count, &seen, &by},
-    .timers = {&later, &at_clock},
+    .stores = {&count, &seen, &by, &windows.store, &sessions.store},
+    .timers = {&later, &at_clock, &windows.timer, &sessions.timer},
     .metrics = {&events},
     .headers = true,
     .coordinates = true,

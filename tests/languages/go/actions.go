@@ -34,6 +34,8 @@ var actions = map[string]action{
 	"clock":       clock,
 	"random":      random,
 	"files":       files,
+	"window":      toWindows,
+	"session":     toSessions,
 	"config":      config,
 }
 

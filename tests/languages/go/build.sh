@@ -7,4 +7,4 @@ need go "install Go 1.26 or newer"
 export GOFLAGS=-mod=mod GOPROXY=off
 go test ./... >/dev/null
 GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -trimpath -ldflags='-s -w' -o "$tools/go.wasm" .
-"$wrap" "$tools/go.wasm" "$1" "$root/wit/v0.1" record-processor
+"$program" build "$tools/go.wasm" --to "$1" >/dev/null

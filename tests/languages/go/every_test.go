@@ -40,6 +40,8 @@ func TestEvery(t *testing.T) {
 		{"clock-timer", []string{"a"}, 0, []string{"k clock 0"}},
 		{"refuse", []string{"skip", "dead-letter", "fail", "retry", "a"}, 0, []string{"k a"}},
 		{"error", []string{"bad", "a"}, 0, []string{"k a"}},
+		{"window", []string{"a", "b"}, 999, []string{"k 0 2"}},
+		{"session", []string{"a", "b"}, 1000, []string{"k 0 1001 2"}},
 		{"config", []string{"a"}, 0, []string{"k 7"}},
 	} {
 		host := sandbartest.Open(t, &Every{}, `{"do":"`+test.do+`","number":7}`)
@@ -67,6 +69,22 @@ func TestRefusals(t *testing.T) {
 	host.Key("k")
 	if n, is := plugin.count.Get(); is {
 		t.Error(n)
+	}
+}
+
+func TestLate(t *testing.T) {
+	for do, want := range map[string][]string{
+		"window":  {"k 0 1", "k 0 2", "k late"},
+		"session": {"k 0 1000 1", "k late", "k late"},
+	} {
+		host := sandbartest.Open(t, &Every{}, `{"do":"`+do+`"}`)
+		for _, until := range []int64{999, 1499, 5000} {
+			host.Push("k", "a", 0)
+			host.Advance(until)
+		}
+		if is := host.Lines(); !slices.Equal(is, want) {
+			t.Errorf("%s: %q is not %q", do, is, want)
+		}
 	}
 }
 

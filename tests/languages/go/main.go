@@ -10,12 +10,14 @@ type Every struct {
 	Do     string `json:"do"`
 	Number int    `json:"number"`
 
-	count  sandbar.Value[int]
-	seen   sandbar.List[string]
-	by     sandbar.Map[int]
-	later  sandbar.EventTimer
-	clock  sandbar.ProcessingTimer
-	events sandbar.Counter `help:"events seen"`
+	count    sandbar.Value[int]
+	seen     sandbar.List[string]
+	by       sandbar.Map[int]
+	windows  sandbar.Windowed[int]
+	sessions sandbar.Windowed[int]
+	later    sandbar.EventTimer
+	clock    sandbar.ProcessingTimer
+	events   sandbar.Counter `help:"events seen"`
 
 	todo action
 }
@@ -41,7 +43,7 @@ func (e *Every) Open() error {
 	e.todo = todo
 	e.later.OnFire(e.fireLater)
 	e.clock.OnFire(e.fireClock)
-	return nil
+	return e.openWindows()
 }
 
 // Process does it.

@@ -1,7 +1,8 @@
 // The conformance plugin: config `{"do": …}` says what it does.
 
 import {
-  counter, DeadLetter, eventTime, Fail, list, log, map, plugin, processingTime, Retry, Skip, value,
+  counter, DeadLetter, eventTime, Fail, list, log, map, plugin, processingTime, Retry, session, Skip, tumbling, value,
+  windowed,
 } from 'sandbar-sdk'
 
 const REFUSALS = { 'skip': Skip, 'dead-letter': DeadLetter, 'fail': Fail, 'retry': Retry }
@@ -13,6 +14,9 @@ function next(count) {
   count.set(n)
   return n
 }
+
+const add = count => count + 1
+const merge = (one, other) => one + other
 
 // Deeper than the stack: this is no error that JavaScript could catch.
 const deeper = depth => deeper(depth + 1) + 1
@@ -107,6 +111,14 @@ const DO = {
   // JavaScript has no files of its own, and QuickJS's module for them is not in the sandbox.
   'files': (_, event, out) => out.emit(event.key, globalThis.std?.open('/etc/passwd', 'r') ? 'yes' : 'no'),
 
+  'window'({ windows }, event, out) {
+    if (!windows.add(event)) out.emit(event.key, 'late')
+  },
+
+  'session'({ sessions }, event, out) {
+    if (!sessions.add(event)) out.emit(event.key, 'late')
+  },
+
   'config': ({ config }, event, out) => out.emit(event.key, config.number),
 }
 
@@ -117,6 +129,10 @@ export default plugin({
   state: { count: value(), seen: list(), by: map() },
   timers: { later: eventTime(), clock: processingTime() },
   metrics: { events: counter('events seen') },
+  windows: {
+    windows: windowed({ by: tumbling('1s', { allowedLateness: '500ms' }), initial: 0, add }),
+    sessions: windowed({ by: session('1s'), initial: 0, add, merge }),
+  },
 
   open(config) {
     if (!Object.hasOwn(DO, config.do)) throw new Error(`unknown: ${config.do}`)
@@ -138,5 +154,9 @@ export default plugin({
     clock({ key, at }, out) {
       out.emit(key, `clock ${at}`)
     },
+
+    windows: ({ key, start, value }, out) => out.emit(key, `${start} ${value}`),
+
+    sessions: ({ key, start, end, value }, out) => out.emit(key, `${start} ${end} ${value}`),
   },
 })

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbar_sdk import (Counter, DeadLetter, Event, EventTimer, Fail, Fired, List, Map, Out, Plugin, ProcessingTimer,
-                         Retry, Skip, Value, log, plugin)
+                         Retry, Skip, Value, Window, Windows, log, plugin)
 
 
 @dataclass
@@ -30,6 +30,8 @@ class Every(Plugin):
     by = Map[int]()
     later = EventTimer()
     clock = ProcessingTimer()
+    windows = Windows[int](0, lambda count, event: count + 1).tumbling(1000, allowed_lateness=500)
+    sessions = Windows[int](0, lambda count, event: count + 1, lambda one, other: one + other).session(1000)
     events = Counter("events seen")
 
     def open(self) -> None:
@@ -56,6 +58,22 @@ class Every(Plugin):
     @clock.fires
     def on_clock(self, fired: Fired, out: Out) -> None:
         out.emit(fired.key, f"clock {fired.at}")
+
+    @windows.closes
+    def on_window(self, window: Window[int], out: Out) -> None:
+        out.emit(window.key, f"{window.start} {window.value}")
+
+    @sessions.closes
+    def on_session(self, window: Window[int], out: Out) -> None:
+        out.emit(window.key, f"{window.start} {window.end} {window.value}")
+
+    def do_window(self, event: Event, out: Out) -> None:
+        if not self.windows.add(event, out):
+            out.emit(event.key, "late")
+
+    def do_session(self, event: Event, out: Out) -> None:
+        if not self.sessions.add(event, out):
+            out.emit(event.key, "late")
 
     def do_echo(self, event: Event, out: Out) -> None:
         out.pass_on(event)

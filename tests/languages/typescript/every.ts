@@ -1,7 +1,8 @@
 // The conformance plugin in TypeScript: config `{"do": …}` says what it does.
 
 import {
-  counter, DeadLetter, eventTime, Fail, list, log, map, plugin, processingTime, Retry, Skip, value,
+  counter, DeadLetter, eventTime, Fail, list, log, map, plugin, processingTime, Retry, session, Skip, tumbling, value,
+  windowed,
 } from 'sandbar-sdk'
 import type { Event, Outputs } from 'sandbar-sdk'
 
@@ -18,6 +19,11 @@ const by = map<number>()
 const later = eventTime()
 const clock = processingTime()
 const events = counter('events seen')
+
+const add = (count: number): number => count + 1
+const merge = (one: number, other: number): number => one + other
+const windows = windowed({ by: tumbling('1s', { allowedLateness: '500ms' }), initial: 0, add })
+const sessions = windowed({ by: session('1s'), initial: 0, add, merge })
 
 const REFUSALS: Record<string, new (reason: string) => Error> = {
   'skip': Skip, 'dead-letter': DeadLetter, 'fail': Fail, 'retry': Retry,
@@ -124,6 +130,14 @@ const DO: Record<string, Does> = {
     out.emit(event.key, std?.open('/etc/passwd', 'r') ? 'yes' : 'no')
   },
 
+  'window'(event, out) {
+    if (!windows.add(event)) out.emit(event.key, 'late')
+  },
+
+  'session'(event, out) {
+    if (!sessions.add(event)) out.emit(event.key, 'late')
+  },
+
   'config': (event, out, config) => out.emit(event.key, config.number),
 }
 
@@ -134,6 +148,7 @@ export default plugin({
   state: { count, seen, by },
   timers: { later, clock },
   metrics: { events },
+  windows: { windows, sessions },
 
   open(config: Config) {
     if (!Object.hasOwn(DO, config.do)) throw new Error(`unknown: ${config.do}`)
@@ -155,5 +170,9 @@ export default plugin({
     clock({ key, at }, out) {
       out.emit(key, `clock ${at}`)
     },
+
+    windows: ({ key, start, value }, out) => out.emit(key, `${start} ${value}`),
+
+    sessions: ({ key, start, end, value }, out) => out.emit(key, `${start} ${end} ${value}`),
   },
 })

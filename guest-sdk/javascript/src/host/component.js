@@ -3,6 +3,7 @@
 import { write } from 'sandbar:plugin/log@0.1.0'
 import { getRandomBytes } from 'wasi:random/random@0.2.0'
 import { Chance } from '../random.js'
+import { inSources } from '../source-map.js'
 
 export * as output from 'sandbar:plugin/output@0.1.0'
 export * as state from 'sandbar:plugin/state@0.1.0'
@@ -39,6 +40,9 @@ export function begin() {
   early = undefined
 }
 
+/** Where an error comes from. */
+export const stack = error => inSources(String(error.stack), globalThis.sandbarSources)
+
 const bytesOf = data => new Uint8Array(data.buffer ?? data, data.byteOffset ?? 0, data.byteLength)
 
 globalThis.crypto ??= {
@@ -66,7 +70,7 @@ globalThis.TextDecoder ??= class TextDecoder {
 }
 
 function shown(value) {
-  if (value instanceof Error) return `${value}\n${value.stack}`
+  if (value instanceof Error) return `${value}\n${stack(value)}`
   if (typeof value === 'string') return value
   try {
     return JSON.stringify(value) ?? String(value)

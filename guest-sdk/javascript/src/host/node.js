@@ -30,3 +30,5 @@ export const utf8 = {
 }
 
 export const begin = () => {}
+
+export const stack = error => error.stack

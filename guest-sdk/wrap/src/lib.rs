@@ -1,5 +1,0 @@
-//! Makes a component out of a core module.
-
-mod wrap;
-
-pub use wrap::{embed, wrap};
