@@ -14,7 +14,7 @@ RECORDS ?= 5000000
 ROUNDS ?= 3
 
 .PHONY: help build bench bench-restore bench-timers test one test-all torture deny
-.PHONY: setup system-packages rust-parts kafka-libs clients
+.PHONY: setup system-packages rust-parts kafka-libs clients language-tools
 .DEFAULT_GOAL := help
 
 help:
@@ -38,10 +38,10 @@ help:
 
 # One command and one list of packages, so that cargo gives each dependency the same features and builds it once. The
 # tests add their own package to it and change none of the others.
-PRODUCT := -p sandbar -p sandbar-wrap -p auction-events
+PRODUCT := -p sandbar -p auction-events
 TESTED := $(PRODUCT) -p sandbar-tests
 # Not the program: it is measured as `make build` makes it, without the points at which a test ends it.
-BENCHES := -p sandbar-benches -p sandbar-wrap -p auction-events
+BENCHES := -p sandbar-benches -p auction-events
 
 build: system-packages
 	@make/first-build $(CARGO) build --release $(PRODUCT)
@@ -94,7 +94,7 @@ torture: setup
 deny:
 	$(CARGO) deny --all-features check
 
-setup: system-packages rust-parts kafka-libs clients
+setup: system-packages rust-parts kafka-libs clients language-tools
 
 # A C tool chain and OpenSSL for librdkafka; Java and Maven for the Kafka that the tests start.
 system-packages:
@@ -106,6 +106,10 @@ rust-parts:
 # kafka-python and kafkajs, for the conformance suite; without them its cases say that they were skipped.
 clients:
 	@tests/setup clients
+
+# C, C++, JavaScript, Python; those of other languages are yours to install.
+language-tools:
+	@tests/setup languages
 
 # Kafka's jars, through Maven: a folder a version.
 kafka-libs: $(KAFKA_LIBS)/$(KAFKA_VERSION)/.complete

@@ -22,12 +22,12 @@ RECORD_PACKAGES := $(filter-out jq,$(PLUGIN_NAMES)) $(addprefix guest-,$(RECORD_
 RECORD_CORES := target/record-plugins/build/$(GUEST_TARGET)/guest
 
 # $(call wrap,PACKAGE,COMPONENT): cargo spells a library's file with underscores.
-wrap = @target/release/sandbar-wrap $(GUEST_CORES)/$(subst -,_,$(1)).wasm $(2)
+wrap = @target/release/sandbar build $(GUEST_CORES)/$(subst -,_,$(1)).wasm --to $(2)
 
 .PHONY: plugins components guest-target
 plugins: build components
 
-# With the sandbar-wrap that stands in target/release, whichever build made it.
+# With the program that stands in target/release, whichever build made it.
 components: guest-target
 	$(GUEST_BUILD) $(addprefix -p ,$(GUEST_PACKAGES))
 	@mkdir -p target/plugins target/guests
@@ -36,8 +36,8 @@ components: guest-target
 	$(foreach name,$(GUEST_NAMES),$(call wrap,guest-$(name),target/guests/$(name).wasm)$(newline))
 	$(GUEST_BUILD) --target-dir target/record-plugins/build $(addprefix -p ,$(RECORD_PACKAGES)) \
 	  --features sandbar-sdk/record-processor
-	$(foreach name,$(RECORD_PACKAGES),@target/release/sandbar-wrap $(RECORD_CORES)/$(subst -,_,$(name)).wasm \
-	  target/record-plugins/$(name:guest-%=%).wasm$(newline))
+	$(foreach name,$(RECORD_PACKAGES),@target/release/sandbar build $(RECORD_CORES)/$(subst -,_,$(name)).wasm \
+	  --to target/record-plugins/$(name:guest-%=%).wasm$(newline))
 
 guest-target:
 	@rustup target list --installed | grep -qx $(GUEST_TARGET) || { \
@@ -52,7 +52,7 @@ endef
 # The plugin of tests/languages in each language; a tool chain that is missing is named, and the others go on.
 .PHONY: languages test-languages
 LANGUAGES := $(patsubst tests/languages/%/build.sh,%,$(wildcard tests/languages/*/build.sh))
-languages: build components
+languages: build components language-tools
 	@mkdir -p target/languages
 	@code=0; for name in $(LANGUAGES); do \
 	  echo "$$name"; tests/languages/$$name/build.sh $(CURDIR)/target/languages/$$name.wasm || code=1; \

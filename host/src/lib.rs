@@ -37,5 +37,7 @@ pub mod runtime;
 pub mod cases;
 pub mod inspect;
 pub mod broker;
+pub mod project;
+pub mod dev;
 pub mod server;
 pub mod cli;

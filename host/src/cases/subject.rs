@@ -242,12 +242,11 @@ fn around(
     }
 }
 
-/// A pipeline that reads and writes nothing yet. A fault ends no case: it is told, with its record.
+/// A pipeline that reads and writes nothing yet. A fault ends no case and is not passed over: it is told, with its
+/// record.
 fn whole(name: String, mut operators: Vec<OperatorConfig>, batch_bytes: u64) -> Pipeline {
     for operator in &mut operators {
-        if operator.on_error == OnError::Fail {
-            operator.on_error = OnError::DeadLetter;
-        }
+        operator.on_error = OnError::DeadLetter;
     }
     Pipeline {
         name,

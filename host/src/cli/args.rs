@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::{Output, OutputFormat};
 use super::{
-    broker, check, checkpoint, completion, consume, inspect, offsets, produce, run, savepoint, schema, state, stop,
-    test, topics,
+    broker, build, check, checkpoint, completion, consume, dev, inspect, new, offsets, produce, run, savepoint, schema,
+    state, stop, test, topics,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -27,6 +27,12 @@ pub(super) struct CommandLine {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub enum Verb {
+    /// Make a project for a plugin, in the language of your choice
+    New(new::New),
+    /// Build the component of a plugin
+    Build(build::Build),
+    /// Run a pipeline on a broker of its own, and again with each change of its plugins
+    Dev(dev::Dev),
     /// Run a pipeline in the foreground
     Run(run::RunArgs),
     /// Find out everything that can be known before a pipeline runs
@@ -63,6 +69,9 @@ impl Verb {
     /// Does it.
     pub fn run(self, out: &Output) -> Result<()> {
         match self {
+            Verb::New(verb) => verb.run(out),
+            Verb::Build(verb) => verb.run(out),
+            Verb::Dev(verb) => verb.run(out),
             Verb::Run(verb) => verb.run(out),
             Verb::Check(verb) => verb.run(out),
             Verb::Test(verb) => verb.run(out),

@@ -11,6 +11,9 @@ mod signals;
 mod screen;
 mod cluster;
 
+mod new;
+mod build;
+mod dev;
 mod run;
 mod check;
 mod inspect;

@@ -244,6 +244,29 @@ impl TaskPlace {
     }
 }
 
+/// Shows all that a running pipeline keeps of a key, store by store.
+///
+/// # Errors
+/// `Failed`: it keeps nothing of it, or its state cannot be read.
+pub(super) fn show_key(pipeline: &config::Pipeline, key: &str, out: &Output) -> Result<()> {
+    let views = state::look(&pipeline.state_dir)?;
+    let mut is_known = false;
+    for store in &declared(pipeline)? {
+        let found = get(&views, store, key.as_bytes())?;
+        if !found.is_empty() && TimerClock::of_store(&store.name).is_none() {
+            is_known = true;
+            if !out.is_json() {
+                out.line(&format!("{}, store {}", store.operator, store.name))?;
+            }
+            show(store, &found, out)?;
+        }
+    }
+    match is_known {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Failed, format!("nothing is kept of the key `{key}`"), "no store has it")),
+    }
+}
+
 /// A folder that goes when it is not needed any more.
 struct Temporary(PathBuf);
 

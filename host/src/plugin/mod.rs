@@ -26,7 +26,7 @@ mod tests;
 pub use call::{Advance, CallTime, Outcome, Refusal, Refused, RefusedTimer};
 pub use load::{
     Description, Engine, Metric, MetricKind, Needs, Plugin, READY_MADE, Store, StoreKind, Stored, Timer, TimerClock,
-    World, compatible,
+    World, compatible, world_of,
 };
 pub use operator::{Call, Operator, Stats};
 pub use parts::{CallError, Reached};

@@ -7,6 +7,7 @@
 //! come.
 
 mod writer;
+mod one_topic;
 mod producer;
 mod failures;
 mod transactional;
@@ -25,6 +26,7 @@ mod transactions_refused;
 
 pub use delivery::{Print, RefusedOutput};
 pub use file::Files;
+pub use one_topic::OneTopic;
 pub use transaction::{CommitOutcome, OffsetsSent};
 pub use transactional::Transactional;
 pub use writer::{Options, Writer};

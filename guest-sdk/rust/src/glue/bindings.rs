@@ -4,7 +4,7 @@
 #![allow(unused_qualifications, unreachable_pub, reason = "generated")]
 
 wit_bindgen::generate!({
-    path: "../../wit/v0.1",
+    path: "wit",
     world: "sandbar:plugin/processor",
     pub_export_macro: true,
     export_macro_name: "export",

@@ -8,7 +8,7 @@
 #![allow(unused_qualifications, unreachable_pub, reason = "generated")]
 
 wit_bindgen::generate!({
-    path: "../../wit/v0.1",
+    path: "wit",
     world: "sandbar:plugin/record-processor",
     with: {
         "sandbar:plugin/types@0.1.0": crate::bindings::sandbar::plugin::types,

@@ -101,6 +101,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The world of a component's bytes, which stand or will stand at `path`; nothing of them is compiled.
+///
+/// # Errors
+/// `Plugin`: it is no plugin, and why.
+pub fn world_of(path: &Path, bytes: &[u8]) -> Result<World> {
+    recognise(path, bytes).map(|(_, world)| world)
+}
+
 /// What the component imports and exports, and its world; an error if it is no plugin.
 pub(super) fn recognise(path: &Path, bytes: &[u8]) -> Result<(Names, World)> {
     is_component(path, bytes)?;

@@ -17,7 +17,7 @@ mod configuration;
 mod loaded;
 mod ready_made;
 
-pub use component::World;
+pub use component::{World, world_of};
 pub(in crate::plugin) use deadlines::ticks;
 pub(in crate::plugin) use description::Said;
 pub use description::{Description, Metric, MetricKind, Needs};

@@ -1,0 +1,102 @@
+//! `sandbar build`: makes the component of a plugin.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::Output;
+use super::signals::StopSignal;
+use crate::error::{Error, Kind, Result};
+use crate::project::{self, Built, Watched};
+
+/// How often --watch looks at the files.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Arguments of `sandbar build`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A project is a folder with a plugin.toml, as `sandbar new` makes it. Its `build` is run there by sh; \
+        the core module that it leaves becomes a component, and that is checked.\n\n\
+        Examples:\n  sandbar build\n  sandbar build plugins/views --release\n  \
+        sandbar build target/wasm32-unknown-unknown/release/views.wasm --to views.wasm"
+)]
+pub struct Build {
+    /// The project's folder; or a core module, of which --to becomes a component
+    #[arg(value_name = "DIR", default_value = ".")]
+    place: PathBuf,
+    /// Build it as small and fast as the language can, without names and source lines
+    #[arg(long, conflicts_with = "to")]
+    release: bool,
+    /// Build it again whenever a file of the project changes, until it is told to stop
+    #[arg(long, conflicts_with = "to")]
+    watch: bool,
+    /// Where the component of a core module goes
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+impl Build {
+    pub(super) fn run(self, out: &Output) -> Result<()> {
+        if let Some(to) = &self.to {
+            return tell(&project::wrap_file(&self.place, to)?, out);
+        }
+        if self.place.is_file() {
+            let what = format!("{} is a file and no project", self.place.display());
+            let why = "a core module is made a component of if --to says where it goes";
+            return Err(Error::new(Kind::Usage, what, why).hint("add --to plugin.wasm"));
+        }
+        match self.watch {
+            true => self.watch(out),
+            false => tell(&project::build(&self.place, self.release)?, out),
+        }
+    }
+
+    /// Ends with the last build's result.
+    fn watch(&self, out: &Output) -> Result<()> {
+        let stop = StopSignal::on_signal()?;
+        let places = [self.place.clone()];
+        let mut last;
+        loop {
+            let before = Watched::look(&places);
+            last = project::build(&self.place, self.release).and_then(|built| tell(&built, out));
+            if let Err(error) = &last {
+                out.error(error);
+            }
+            loop {
+                if stop.wait(LOOK) {
+                    return last;
+                }
+                if let Some(path) = Watched::look(&places).changed_since(&before) {
+                    tracing::info!(path = %path.display(), "changed");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn tell(built: &Built, out: &Output) -> Result<()> {
+    let plugin = built.plugin.display().to_string();
+    let value = json!({
+        "plugin": plugin,
+        "bytes": built.bytes,
+        "language": built.language,
+        "world": built.world.to_string(),
+    });
+    out.show(&value, || {
+        let language = built.language.as_ref().map_or_else(String::new, |of| format!(", {of}"));
+        let same = if built.is_new { "" } else { ", as before" };
+        format!("{plugin}: {}{language}, world {}{same}", size(built.bytes), built.world)
+    })
+}
+
+/// A size for a person.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} bytes"),
+        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}

@@ -1,0 +1,64 @@
+//! A version of the pipeline at work, in a thread of its own.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+
+use super::event::DevEvent;
+use super::session::Signal;
+use crate::config::Pipeline;
+use crate::error::{Error, Kind, Result};
+use crate::metrics::Progress;
+use crate::runtime::{self, RunEvent, RunObserver, StopRequest};
+
+pub(super) struct Running {
+    pub(super) pipeline: Pipeline,
+    stop: Arc<StopRequest>,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts it. When it has ended, the session hears so.
+    pub(super) fn start(pipeline: Pipeline, to: SyncSender<Signal>) -> Result<Self> {
+        let stop = Arc::new(StopRequest::default());
+        let (of_run, asked) = (pipeline.clone(), stop.clone());
+        let thread = std::thread::Builder::new().name("run".to_owned()).spawn(move || {
+            let mut remarks = Remarks(to.clone());
+            let ended = runtime::run(of_run, None, asked, Arc::new(Progress::default()), &mut remarks);
+            // A session that is over waits for the thread, not for the word.
+            let _ = to.send(Signal::Ended(ended.map(drop)));
+        });
+        let thread = thread.map_err(|why| Error::new(Kind::Failed, "failed to start the run's thread", why))?;
+        Ok(Self { pipeline, stop, thread })
+    }
+
+    /// Asks it to finish its batch, commit and leave.
+    pub(super) fn request_stop(&self) {
+        self.stop.request();
+    }
+
+    /// Waits for the end that it was heard of.
+    pub(super) fn join(self) -> Pipeline {
+        if self.thread.join().is_err() {
+            tracing::error!("the run's thread ended by a panic");
+        }
+        self.pipeline
+    }
+}
+
+/// What a person has to know of a run.
+struct Remarks(SyncSender<Signal>);
+
+impl RunObserver for Remarks {
+    fn notice(&mut self, notice: &RunEvent) {
+        let remark = match notice {
+            RunEvent::CommitFailed { reason, .. } => format!("a commit failed, the next one supersedes it: {reason}"),
+            RunEvent::Disconnected { reason } => format!("waiting for Kafka: {reason}"),
+            RunEvent::Connected => "Kafka is back".to_owned(),
+            _ => return,
+        };
+        let _ = self.0.send(Signal::Event(DevEvent::Notice(remark)));
+    }
+
+    fn tick(&mut self, _progress: &Progress) {}
+}

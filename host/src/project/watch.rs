@@ -1,0 +1,72 @@
+//! Whether something in a project changed that its build reads.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use ignore::WalkBuilder;
+
+/// Files looked at, at most: a folder with more is no project.
+const FILES: usize = 20_000;
+
+/// A file: where it is, when it was written last, its bytes.
+type Seen = (PathBuf, Option<SystemTime>, u64);
+
+/// The files of some folders as they were when they were looked at. Those that `.gitignore` names, and hidden ones, are
+/// what a build makes: they do not count.
+#[derive(Debug, Default)]
+pub struct Watched {
+    files: BTreeSet<Seen>,
+}
+
+impl Watched {
+    /// Looks at the files below some folders, and at files.
+    pub fn look(places: &[PathBuf]) -> Self {
+        let files = places.iter().flat_map(|place| below(place));
+        Self {
+            files: files.take(FILES).collect(),
+        }
+    }
+
+    /// A file that was written, made or removed since.
+    pub fn changed_since<'a>(&'a self, before: &'a Self) -> Option<&'a Path> {
+        let mut changed = self.files.symmetric_difference(&before.files);
+        changed.next().map(|(path, _, _)| path.as_path())
+    }
+}
+
+fn below(place: &Path) -> impl Iterator<Item = Seen> {
+    // What git would leave out also counts if there is no repository yet.
+    let walk = WalkBuilder::new(place).require_git(false).follow_links(false).build();
+    walk.flatten().filter_map(|entry| {
+        let about = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        Some((entry.into_path(), about.modified().ok(), about.len()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_count_and_what_a_build_makes_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let look = || Watched::look(&[folder.path().to_owned()]);
+        for of in ["src", "build", ".venv"] {
+            std::fs::create_dir(place(of)).unwrap();
+        }
+        std::fs::write(place(".gitignore"), "/build/\n*.wasm\n").unwrap();
+        std::fs::write(place("src/a.rs"), "1").unwrap();
+        let before = look();
+        for made in ["build/core", ".venv/python", "a.wasm"] {
+            std::fs::write(place(made), "made").unwrap();
+        }
+        assert_eq!(look().changed_since(&before), None);
+        std::fs::write(place("src/a.rs"), "22").unwrap();
+        let after = look();
+        assert_eq!(after.changed_since(&before), Some(&*place("src/a.rs")));
+        std::fs::remove_file(place("src/a.rs")).unwrap();
+        assert_eq!(look().changed_since(&after), Some(&*place("src/a.rs")));
+    }
+}
