@@ -27,6 +27,8 @@ mod windows_under_kills;
 mod drawn;
 mod merged_inputs;
 mod examples;
+mod projects;
+mod dev;
 mod group;
 mod crash;
 mod exactly_once;

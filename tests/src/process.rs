@@ -3,7 +3,7 @@
 use crate::guard::Guarded;
 use crate::wait;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -64,6 +64,19 @@ impl Process {
         Self::of(command)
     }
 
+    /// Starts `sandbar ARGS` in front of somebody who types: [`type_line`](Self::type_line).
+    pub fn start_typed<S: AsRef<OsStr>>(arguments: &[S]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(arguments);
+        Self::with_input(command, Stdio::piped())
+    }
+
+    /// Types a line.
+    pub fn type_line(&mut self, line: &str) {
+        let input = self.process.child().stdin.as_mut().expect("a process that is typed to");
+        writeln!(input, "{line}").and_then(|()| input.flush()).expect("it reads");
+    }
+
     /// Starts `sandbar ARGS` as a process that may have so many files open unless it asks for more.
     pub fn start_with_open_files<S: AsRef<OsStr>>(arguments: &[S], files: u32) -> Self {
         let mut command = Command::new("sh");
@@ -75,11 +88,15 @@ impl Process {
     }
 
     /// Starts a command that becomes `sandbar`.
-    pub(crate) fn of(mut command: Command) -> Self {
+    pub(crate) fn of(command: Command) -> Self {
+        Self::with_input(command, Stdio::null())
+    }
+
+    fn with_input(mut command: Command, input: Stdio) -> Self {
         // The tests' own S3 server has no certificate.
         command.env("AWS_ALLOW_HTTP", "true");
         command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut process = Guarded::spawn(&mut command);

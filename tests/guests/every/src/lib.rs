@@ -2,7 +2,8 @@
 //! comes of all of them.
 
 use sandbar_sdk::prelude::*;
-use sandbar_sdk::{Codec, serde, serde_json};
+use sandbar_sdk::window::{Count, Span, WindowResult, Windowed, Windows};
+use sandbar_sdk::{Codec, log, serde, serde_json};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
@@ -18,6 +19,10 @@ struct Every {
     seen: List<String, Json>,
     #[serde(skip)]
     by: Map<String, u64, Json>,
+    #[serde(skip)]
+    windows: Windowed<Count>,
+    #[serde(skip)]
+    sessions: Windowed<Count>,
     #[serde(skip)]
     later: Timer,
     #[serde(skip)]
@@ -39,7 +44,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
     }
 }
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 21] = [
     "echo",
     "count",
     "list",
@@ -52,6 +57,15 @@ const KNOWN: [&str; 12] = [
     "refuse",
     "error",
     "config",
+    "panic",
+    "loop",
+    "memory",
+    "log",
+    "clock",
+    "random",
+    "files",
+    "window",
+    "session",
 ];
 
 impl Plugin for Every {
@@ -67,6 +81,8 @@ impl Plugin for Every {
         stores.add("count", |every| &mut every.count);
         stores.add("seen", |every| &mut every.seen);
         stores.add("by", |every| &mut every.by);
+        stores.windowed("windows", |every| &mut every.windows);
+        stores.windowed("sessions", |every| &mut every.sessions);
     }
 
     fn timers(timers: &mut Timers<Self>) {
@@ -75,10 +91,12 @@ impl Plugin for Every {
     }
 
     fn open(&mut self) -> Result<(), Refusal> {
-        match KNOWN.contains(&self.what.as_str()) {
-            true => Ok(()),
-            false => Err(fail(format!("unknown: {}", self.what))),
+        if !KNOWN.contains(&self.what.as_str()) {
+            return Err(fail(format!("unknown: {}", self.what)));
         }
+        let span = |ms: i64| Span::of_ms(ms);
+        self.windows.open(Windows::tumbling(span(1000)).allowed_lateness(span(500)))?;
+        self.sessions.open(Windows::session(span(1000)))
     }
 
     fn process(&mut self, event: &Event, out: &mut Outputs) -> Result<(), Refusal> {
@@ -104,15 +122,35 @@ impl Plugin for Every {
             "refuse" => self.refuse(event, out)?,
             "error" if event.value() == Some(b"bad") => return Err(dead_letter("no good")),
             "config" => drop(out.emit_text(event.key(), self.number)),
+            "clock" => drop(out.emit_text(event.key(), event.timestamp())),
+            "random" => drop(out.emit_text(event.key(), format_args!("{:016x}", chance(event)))),
+            "files" => drop(out.emit(event.key(), if std::fs::read("/etc/passwd").is_ok() { "yes" } else { "no" })),
+            "log" => {
+                (0..2000).for_each(|line| log::info(&format!("line {line}")));
+                out.pass(event);
+            }
+            "window" if !self.windows.add(event, &(), |window| put(event, window, out))? => {
+                out.emit(event.key(), "late");
+            }
+            "session" if !self.sessions.add(event, &(), |session| put_session(event, session, out))? => {
+                out.emit(event.key(), "late");
+            }
+            "window" | "session" => {}
+            "panic" | "loop" | "memory" if event.value() == Some(b"bad") => self.fail_hard(),
             _ => drop(out.pass(event)),
         }
         Ok(())
     }
 
     fn fire(&mut self, fired: &Fired, out: &mut Outputs) -> Result<(), Refusal> {
-        if fired.is(&self.clock) {
-            out.emit_text(fired.key(), format_args!("clock {}", fired.at()));
-            return Ok(());
+        match fired.name() {
+            "clock" => {
+                out.emit_text(fired.key(), format_args!("clock {}", fired.at()));
+                return Ok(());
+            }
+            "windows" => return self.windows.fire(fired, |window| put(fired, window, out)),
+            "sessions" => return self.sessions.fire(fired, |session| put_session(fired, session, out)),
+            _ => {}
         }
         let count = self.counted(fired)?;
         out.emit_text(fired.key(), format_args!("{} {count}", fired.at()));
@@ -128,6 +166,18 @@ impl Every {
         let count = self.count.get(of)?.unwrap_or(0) + 1;
         self.count.set(of, &count)?;
         Ok(count)
+    }
+
+    /// What no plugin should do.
+    fn fail_hard(&self) -> ! {
+        let mut hoard: Vec<Vec<u8>> = Vec::new();
+        loop {
+            match self.what.as_str() {
+                "panic" => panic!("bad"),
+                "memory" => hoard.push(vec![1; 1 << 20]),
+                _ => std::hint::black_box(()),
+            }
+        }
     }
 
     fn list(&mut self, event: &Event, out: &mut Outputs) -> Result<(), Refusal> {
@@ -175,6 +225,25 @@ impl Every {
         self.count.set(event, &99)?;
         Err(refusal)
     }
+}
+
+fn put(of: &impl Keyed, window: &WindowResult<Count>, out: &mut Outputs) -> Result<(), Refusal> {
+    out.emit_text(of.key(), format_args!("{} {}", window.start, window.value()))
+        .timestamp(window.time);
+    Ok(())
+}
+
+fn put_session(of: &impl Keyed, session: &WindowResult<Count>, out: &mut Outputs) -> Result<(), Refusal> {
+    let WindowResult { start, end, .. } = session;
+    out.emit_text(of.key(), format_args!("{start} {end} {}", session.value()))
+        .timestamp(session.time);
+    Ok(())
+}
+
+/// A number that is the event's own: Wasm without WASI has no source of chance but the host's seed.
+fn chance(event: &Event) -> u64 {
+    let mixed = event.batch().seed() ^ (event.index() as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
 sandbar_sdk::plugin!(Every);
