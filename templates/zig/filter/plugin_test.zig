@@ -1,0 +1,17 @@
+const std = @import("std");
+const c = @import("sandbar");
+const expect = std.testing.expect;
+
+comptime {
+    _ = @import("plugin.zig");
+}
+
+test "a number that is high enough passes" {
+    try expect(!c.sbt_open("{\"field\": \"ms\", \"at-least\": 5}"));
+    try expect(c.sbt_open("{\"field\": \"/ms\", \"at-least\": 5}"));
+    try expect(c.sbt_push("a", "{\"ms\":5}", 1000));
+    try expect(c.sbt_push("a", "{\"ms\":4}", 2000));
+    try std.testing.expectEqualStrings("out a={\"ms\":5} @1000", std.mem.span(c.sbt_output()));
+    try expect(c.sbt_output() == null);
+    try expect(!c.sbt_push("a", "not JSON", 3000));
+}
