@@ -83,12 +83,13 @@ fn tell(built: &Built, out: &Output) -> Result<()> {
         "plugin": plugin,
         "bytes": built.bytes,
         "language": built.language,
-        "world": built.world.to_string(),
+        "world": built.world.map(|world| world.to_string()),
     });
     out.show(&value, || {
         let language = built.language.as_ref().map_or_else(String::new, |of| format!(", {of}"));
         let same = if built.is_new { "" } else { ", as before" };
-        format!("{plugin}: {}{language}, world {}{same}", size(built.bytes), built.world)
+        let world = built.world.map_or_else(|| "no plugin".to_owned(), |world| format!("world {world}"));
+        format!("{plugin}: {}{language}, {world}{same}", size(built.bytes))
     })
 }
 

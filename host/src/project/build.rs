@@ -18,8 +18,8 @@ pub struct Built {
     pub bytes: u64,
     /// The language, as the project says; none, if a module was wrapped.
     pub language: Option<String>,
-    /// The world that it is of.
-    pub world: World,
+    /// The world that it is of; none, if it is no plugin: only a project's has to be one.
+    pub world: Option<World>,
     /// Whether there is another component now than before.
     pub is_new: bool,
 }
@@ -34,19 +34,19 @@ pub fn build(folder: &Path, release: bool) -> Result<Built> {
     has_its_tools(&manifest, folder)?;
     run(&manifest, folder, release)?;
     let plugin = folder.join(&manifest.plugin);
-    let built = make(&folder.join(&manifest.module), &plugin)?;
+    let built = make(&folder.join(&manifest.module), &plugin, |component| world_of(&plugin, component).map(Some))?;
     Ok(Built {
         language: Some(manifest.language),
         ..built
     })
 }
 
-/// Makes the component `to` of the core module `module`.
+/// Makes the component `to` of the core module `module`, whether or not it is a plugin.
 ///
 /// # Errors
-/// `Plugin`: it is none, or no plugin comes of it. `Failed`: a file cannot be read or written.
+/// `Plugin`: it is no core module, or lacks what its world promises. `Failed`: a file cannot be read or written.
 pub fn wrap_file(module: &Path, to: &Path) -> Result<Built> {
-    make(module, to)
+    make(module, to, |component| Ok(world_of(to, component).ok()))
 }
 
 fn has_its_tools(manifest: &Manifest, folder: &Path) -> Result<()> {
@@ -86,7 +86,7 @@ fn path_with_this_program() -> OsString {
     std::env::join_paths(folders).unwrap_or(path)
 }
 
-fn make(module: &Path, plugin: &Path) -> Result<Built> {
+fn make(module: &Path, plugin: &Path, check: impl FnOnce(&[u8]) -> Result<Option<World>>) -> Result<Built> {
     let failed = |path: &Path, why: std::io::Error| {
         Error::new(Kind::Failed, format!("failed to build {}", plugin.display()), format!("{}: {why}", path.display()))
     };
@@ -95,7 +95,7 @@ fn make(module: &Path, plugin: &Path) -> Result<Built> {
         let what = format!("failed to make a component of {}", module.display());
         Error::new(Kind::Plugin, what, why)
     })?;
-    let world = world_of(plugin, &component)?;
+    let world = check(&component)?;
     let is_new = std::fs::read(plugin).ok().as_deref() != Some(&*component);
     if is_new {
         replace(plugin, &component).map_err(|why| failed(plugin, why))?;

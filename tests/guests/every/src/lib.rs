@@ -240,9 +240,11 @@ fn put_session(of: &impl Keyed, session: &WindowResult<Count>, out: &mut Outputs
     Ok(())
 }
 
-/// A number that is the event's own: Wasm without WASI has no source of chance but the host's seed.
+/// A number that is the event's own. The batch's seed is the batch's: what does not depend on how the host cuts batches
+/// comes from where the event lies.
 fn chance(event: &Event) -> u64 {
-    let mixed = event.batch().seed() ^ (event.index() as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let (partition, offset) = event.coordinates().unwrap_or_default();
+    let mixed = (offset as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(partition);
     (mixed ^ (mixed >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
