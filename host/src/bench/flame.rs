@@ -18,14 +18,14 @@ const LETTER: f64 = 6.6;
 
 /// A function called in one place, and all that it called.
 #[derive(Default)]
-struct Call<'a> {
+struct FlameCall<'a> {
     samples: u64,
-    called: BTreeMap<&'a str, Call<'a>>,
+    called: BTreeMap<&'a str, FlameCall<'a>>,
 }
 
 /// The picture of a profile's samples.
 pub(super) fn svg(title: &str, profile: &GuestProfile) -> String {
-    let mut all = Call::default();
+    let mut all = FlameCall::default();
     for sample in &profile.samples {
         all.add(&names(profile, sample.stack));
     }
@@ -41,7 +41,7 @@ pub(super) fn svg(title: &str, profile: &GuestProfile) -> String {
         escaped(title),
         all.samples
     );
-    let frame = Frame {
+    let frame = FlameFrame {
         x: MARGIN,
         y: height - MARGIN - ROW,
         pixels_per_sample: (WIDTH - 2.0 * MARGIN) / all.samples.max(1) as f64,
@@ -63,7 +63,7 @@ fn names(profile: &GuestProfile, stack: usize) -> Vec<&str> {
     names
 }
 
-impl<'a> Call<'a> {
+impl<'a> FlameCall<'a> {
     fn add(&mut self, stack: &[&'a str]) {
         let mut call = self;
         call.samples += 1;
@@ -74,13 +74,13 @@ impl<'a> Call<'a> {
     }
 
     fn depth(&self) -> usize {
-        1 + self.called.values().map(Call::depth).max().unwrap_or(0)
+        1 + self.called.values().map(FlameCall::depth).max().unwrap_or(0)
     }
 }
 
 /// Where a call is drawn.
 #[derive(Clone, Copy)]
-struct Frame {
+struct FlameFrame {
     x: f64,
     y: f64,
     pixels_per_sample: f64,
@@ -88,8 +88,8 @@ struct Frame {
     all: u64,
 }
 
-impl Frame {
-    fn draw(self, name: &str, call: &Call<'_>, picture: &mut String) {
+impl FlameFrame {
+    fn draw(self, name: &str, call: &FlameCall<'_>, picture: &mut String) {
         let width = call.samples as f64 * self.pixels_per_sample;
         if width < NARROWEST {
             return;

@@ -45,7 +45,7 @@ pub struct BenchOptions {
 }
 
 /// A plugin that is to be measured.
-struct Loaded {
+struct BenchSubject {
     role: BenchRole,
     file: PathBuf,
     config: String,
@@ -79,7 +79,7 @@ pub fn bench(options: &BenchOptions) -> Result<BenchReport> {
     })
 }
 
-fn load(engine: &Engine, options: &BenchOptions) -> Result<Vec<Loaded>> {
+fn load(engine: &Engine, options: &BenchOptions) -> Result<Vec<BenchSubject>> {
     let against = options.against.iter().map(|file| (BenchRole::Against, file.clone()));
     let asked = [(BenchRole::Plugin, options.plugin.clone())].into_iter().chain(against);
     let asked = asked.map(|(role, file)| (role, file, options.config.clone()));
@@ -87,7 +87,7 @@ fn load(engine: &Engine, options: &BenchOptions) -> Result<Vec<Loaded>> {
     asked
         .chain([beside])
         .map(|(role, file, config)| {
-            Ok(Loaded {
+            Ok(BenchSubject {
                 role,
                 subject: subject(engine, &file)?,
                 file,
@@ -102,7 +102,7 @@ fn subject(engine: &Engine, file: &Path) -> Result<Subject> {
 }
 
 /// The rounds, one of each plugin after the other, so that whatever else the machine does hits all of them.
-fn in_rounds(loaded: &[Loaded], records: &BenchRecords, options: &BenchOptions) -> Result<Vec<BenchedPlugin>> {
+fn in_rounds(loaded: &[BenchSubject], records: &BenchRecords, options: &BenchOptions) -> Result<Vec<BenchedPlugin>> {
     let length = RoundLength {
         time: options.time / options.rounds.max(1),
         records: options.most_records,
@@ -124,7 +124,7 @@ fn in_rounds(loaded: &[Loaded], records: &BenchRecords, options: &BenchOptions) 
 }
 
 /// Opens a plugin, and lets it run for a while that is not measured.
-fn begin<'a>(loaded: &Loaded, records: &'a BenchRecords, length: RoundLength) -> Result<BenchTask<'a>> {
+fn begin<'a>(loaded: &BenchSubject, records: &'a BenchRecords, length: RoundLength) -> Result<BenchTask<'a>> {
     let placing = Placing {
         config: &loaded.config,
         call_time: None,
@@ -146,7 +146,7 @@ fn begin<'a>(loaded: &Loaded, records: &'a BenchRecords, length: RoundLength) ->
     Ok(task)
 }
 
-fn measured_plugin(loaded: &Loaded, task: &BenchTask<'_>, rounds: Vec<BenchRound>) -> BenchedPlugin {
+fn measured_plugin(loaded: &BenchSubject, task: &BenchTask<'_>, rounds: Vec<BenchRound>) -> BenchedPlugin {
     let plugin = &loaded.subject.plugins()[0];
     let described = plugin.description();
     BenchedPlugin {
@@ -166,7 +166,7 @@ fn measured_plugin(loaded: &Loaded, task: &BenchTask<'_>, rounds: Vec<BenchRound
 
 /// Counts in an engine of its own. What a new instance prepares in its first batch is not counted. Ends by what was
 /// counted and never by a clock, so that it is the same each time.
-fn count_instructions(loaded: &Loaded, records: &BenchRecords) -> Result<CountedInstructions> {
+fn count_instructions(loaded: &BenchSubject, records: &BenchRecords) -> Result<CountedInstructions> {
     let subject = subject(&Engine::counting()?, &loaded.file)?;
     let mut task = BenchTask::open(&subject, watched(loaded), records)?;
     task.process_next(&mut Spent::default())?;
@@ -185,7 +185,7 @@ fn count_instructions(loaded: &Loaded, records: &BenchRecords) -> Result<Counted
 
 /// Takes a profile in an engine of its own.
 fn take_profile(
-    loaded: &Loaded,
+    loaded: &BenchSubject,
     records: &BenchRecords,
     options: &BenchOptions,
     folder: &Path,
@@ -202,7 +202,7 @@ fn take_profile(
     profile::write(&plugin.description().name, &plugin.end_profile()?, folder)
 }
 
-fn watched(loaded: &Loaded) -> Placing<'_> {
+fn watched(loaded: &BenchSubject) -> Placing<'_> {
     Placing {
         config: &loaded.config,
         call_time: Some(WATCHED_CALL_TIME),

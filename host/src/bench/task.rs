@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::{OnError, Pipeline, Target};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
-use crate::plugin::Stats;
+use crate::plugin::{Operator, Stats};
 use crate::record::{Records, TopicPartition};
 use crate::runtime::{self, BatchTask, Done, MovedBy, Tasks};
 use crate::sink::{self, Files, Writer};
@@ -82,7 +82,8 @@ impl<'a> BenchTask<'a> {
         let routes = topology::routes(&pipeline, &ports)?;
         let operators = pipeline.operators.iter().zip(subject.plugins());
         let operators = operators
-            .map(|(config, plugin)| plugin.operator_of(config))
+            // The first record at fault ends it.
+            .map(|(config, plugin)| plugin.operator_of(config).map(Operator::stop_at_fault))
             .collect::<Result<_>>()?;
         let engine = Tasks::new(pipeline.clone(), routes, operators, Arc::new(Progress::default()))?;
         let home = match ports.iter().any(|port| !port.stores.is_empty()) {

@@ -15,10 +15,10 @@ use crate::spec;
 /// Letters of the longest bar.
 const BAR: f64 = 40.0;
 
-const HELP: &str = r#"The plugin runs in the engine that `run` uses, with its state on disk, and without Kafka: what it puts out is
-counted and dropped. It is measured in rounds, by turns with the ready-made plugin `pass-through`, which is what the
-host costs whatever a plugin does, and with --against another plugin, such as an older build. The figures are those of
-each plugin's best round.
+const HELP: &str = r#"The plugin runs in the engine that `run` uses, with its state on disk, and without Kafka: what it
+puts out is counted and dropped. It is measured in rounds, by turns with the ready-made plugin `pass-through`, which is
+what the host costs whatever a plugin does, and with --against another plugin, such as an older build. The figures are
+those of each plugin's best round.
 
 Times are those of the whole way of a record but reading and sending it: the calls, the host's part of them, the state,
 and the commit at the end of a round. CPU time is that of the worker's thread. Instructions are counted by wasmtime's

@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::guest_log::Log;
 use super::host_calls::Guest;
 use super::limits::{Ceiling, OPEN_TIME};
-use super::load::{Description, LOOK, Said, TICK, Watch, ticks};
+use super::load::{Description, GuestWatch, LOOK, Said, TICK, ticks};
 use super::turns::Driven;
 use super::wasi::Surroundings;
 use super::world::{Linked, Running};
@@ -31,7 +31,7 @@ fn caged(
     description: Option<&Description>,
     limits: Limits,
     stores: Arc<[Declared]>,
-    watch: &Watch,
+    watch: &GuestWatch,
     log: Log,
 ) -> Store<Guest> {
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -58,11 +58,11 @@ fn caged(
     store
 }
 
-fn watched(store: &mut Store<Guest>, watch: &Watch) {
+fn watched(store: &mut Store<Guest>, watch: &GuestWatch) {
     match watch {
-        Watch::Nothing => {}
-        Watch::Instructions => refuel(store),
-        Watch::Samples(samples) => {
+        GuestWatch::Nothing => {}
+        GuestWatch::Instructions => refuel(store),
+        GuestWatch::Samples(samples) => {
             let samples = samples.clone();
             store.data_mut().looks_left = Some(0);
             store.epoch_deadline_callback(move |mut guest| {
@@ -126,7 +126,7 @@ impl Instance {
         description: Option<&Description>,
         limits: Limits,
         stores: Arc<[Declared]>,
-        watch: &Watch,
+        watch: &GuestWatch,
         log: Log,
     ) -> Result<Self, Box<(Fault, Log)>> {
         let mut store = caged(linked, description, limits, stores, watch, log);
@@ -139,7 +139,7 @@ impl Instance {
                 records: 0,
                 made: clock::now(),
                 first_memory: 0,
-                instructions: matches!(watch, Watch::Instructions).then_some(0),
+                instructions: matches!(watch, GuestWatch::Instructions).then_some(0),
             }),
             Err(error) => {
                 let fault = Fault::judge(&error, store.data(), OPEN_TIME);
@@ -150,7 +150,7 @@ impl Instance {
 
     /// Asks a plugin that exports it how people are to be shown what its stores hold, in an instance that is thrown
     /// away.
-    pub(super) fn describe_state(linked: &Linked, watch: &Watch, log: Log) -> wasmtime::Result<Vec<String>> {
+    pub(super) fn describe_state(linked: &Linked, watch: &GuestWatch, log: Log) -> wasmtime::Result<Vec<String>> {
         let mut store = caged(linked, None, Limits::default(), Arc::new([]), watch, log);
         let instance = linked.instance_pre().instantiate(&mut store)?;
         let ask = instance.get_typed_func::<(), (Vec<String>,)>(&mut store, DESCRIBE_STATE)?;

@@ -13,7 +13,7 @@ use super::configuration;
 use super::description::Description;
 use super::engine::{Engine, Shared};
 use super::ready_made;
-use super::watch::{GuestProfile, Watch};
+use super::watch::{GuestProfile, GuestWatch};
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
 use crate::plugin::guest_log::Log;
@@ -114,11 +114,11 @@ impl Plugin {
     /// `Bug`: the engine is another one.
     pub fn begin_profile(&self) -> Result<()> {
         match &self.loaded.engine.watch {
-            Watch::Samples(samples) => {
+            GuestWatch::Samples(samples) => {
                 samples.begin();
                 Ok(())
             }
-            Watch::Nothing | Watch::Instructions => Err(no_profile("its engine does not sample")),
+            GuestWatch::Nothing | GuestWatch::Instructions => Err(no_profile("its engine does not sample")),
         }
     }
 
@@ -128,13 +128,13 @@ impl Plugin {
     /// `Bug`: none was begun.
     pub fn end_profile(&self) -> Result<GuestProfile> {
         match &self.loaded.engine.watch {
-            Watch::Samples(samples) => samples.end(),
-            Watch::Nothing | Watch::Instructions => None,
+            GuestWatch::Samples(samples) => samples.end(),
+            GuestWatch::Nothing | GuestWatch::Instructions => None,
         }
         .ok_or_else(|| no_profile("none was begun"))
     }
 
-    pub(in crate::plugin) fn watch(&self) -> &Watch {
+    pub(in crate::plugin) fn watch(&self) -> &GuestWatch {
         &self.loaded.engine.watch
     }
 

@@ -1,9 +1,9 @@
 //! From a file to a plugin.
 //!
 //! Owns the engine, what is noted of its guests, what a file has to be before anything of it is compiled, compiled
-//! plugins on disk, what a plugin says that it is, and the check of a configuration against its schema. Never calls a plugin with a batch. Always: a
-//! file that is no plugin is refused with a sentence that says why, and what it imports is looked at before it is
-//! compiled.
+//! plugins on disk, what a plugin says that it is, and the check of a configuration against its schema. Never calls a
+//! plugin with a batch. Always: a file that is no plugin is refused with a sentence that says why, and what it imports
+//! is looked at before it is compiled.
 
 mod deadlines;
 mod watch;
@@ -29,4 +29,4 @@ pub(in crate::plugin) use stores::SaidStore;
 pub use stores::{Store, StoreKind, Stored, compatible};
 pub use timers::{Timer, TimerClock};
 pub use watch::{GuestProfile, GuestSample, GuestStack};
-pub(in crate::plugin) use watch::{LOOK, Watch};
+pub(in crate::plugin) use watch::{GuestWatch, LOOK};

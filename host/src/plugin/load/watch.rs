@@ -1,8 +1,8 @@
 //! What is noted of guests while they run, beside what comes of their calls: nothing in a run, and for `sandbar bench`
 //! how many instructions they carry out, or in which functions they are a thousand times a second.
 //!
-//! Samples are taken here, and not by wasmtime's `GuestProfiler`: the feature that it needs has the whole compiler built
-//! anew, and C code beside it.
+//! Samples are taken here, and not by wasmtime's profiler of guests: the feature that it needs has the whole compiler
+//! built anew, and C code beside it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ const FUNCTION_BYTES: usize = 512;
 
 /// What the guests of an engine are watched for.
 #[derive(Clone, Default)]
-pub(in crate::plugin) enum Watch {
+pub(in crate::plugin) enum GuestWatch {
     /// They are not.
     #[default]
     Nothing,
