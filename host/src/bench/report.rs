@@ -82,13 +82,15 @@ impl CountedInstructions {
 }
 
 impl BenchedPlugin {
-    /// The round that took the least CPU time a record: others had the machine less for themselves.
-    pub fn best(&self) -> BenchRound {
-        let by_time = |one: &&BenchRound, other: &&BenchRound| {
-            let (one, other) = (one.cpu_ns_per_record(), other.cpu_ns_per_record());
-            one.total_cmp(&other)
-        };
-        self.rounds.iter().min_by(by_time).copied().unwrap_or_default()
+    /// The least of a figure over its rounds: in the others the machine did more besides.
+    pub fn least(&self, figure: fn(&BenchRound) -> f64) -> f64 {
+        self.rounds.iter().map(figure).min_by(f64::total_cmp).unwrap_or(0.0)
+    }
+
+    /// Records a second of its quickest round.
+    pub fn most_records_per_second(&self) -> f64 {
+        let each = self.rounds.iter().map(BenchRound::records_per_second);
+        each.max_by(f64::total_cmp).unwrap_or(0.0)
     }
 
     /// Calls that trapped or broke a limit.
