@@ -54,6 +54,15 @@ impl Drop for StoppedClock {
     }
 }
 
+/// The time that this thread had a processor so far, in the program and in the kernel.
+#[expect(unsafe_code, reason = "the standard library cannot ask for it")]
+pub fn thread_cpu() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it writes the two numbers and keeps no pointer to them.
+    let _there_is_such_a_clock = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
+
 /// A number that no other call is likely to give, for names and seeds.
 pub fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
@@ -105,6 +114,22 @@ impl Interval {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_a_thread_is_its_own() {
+        let began = thread_cpu();
+        let busy = || {
+            let (began, mut turns) = (thread_cpu(), 0u64);
+            while thread_cpu() - began < Duration::from_millis(20) {
+                turns = std::hint::black_box(turns + 1);
+            }
+            thread_cpu()
+        };
+        let other = std::thread::scope(|scope| scope.spawn(busy).join()).unwrap();
+        assert!(other >= Duration::from_millis(20), "{other:?}");
+        // Waiting for the other one costs next to nothing.
+        assert!(thread_cpu() - began < Duration::from_millis(20));
+    }
 
     #[test]
     fn a_stopped_clock_stands_for_its_thread_alone_until_it_is_dropped() {

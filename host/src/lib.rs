@@ -9,8 +9,8 @@
 //!
 //! Loose files are words that everyone shares, `kafka` and `login` what several need of a cluster. Stations (`spec`,
 //! `source`, `plugin`, `state`, `sink`, `checkpoint`) know them and never each other, but for a plugin, which knows the
-//! state that it reads; `runtime` ties the stations by the `topology` of a pipeline file, `inspect`, `server` and `cli`
-//! stand around it. ARCHITECTURE.md says it at length, `tests/guarantees` holds it.
+//! state that it reads; `runtime` ties the stations by the `topology` of a pipeline file, `inspect`, `server`, `cases`,
+//! `bench` and `cli` stand around it. ARCHITECTURE.md says it at length, `tests/guarantees` holds it.
 
 pub mod record;
 pub mod task_id;
@@ -35,6 +35,7 @@ pub mod checkpoint;
 pub mod topology;
 pub mod runtime;
 pub mod cases;
+pub mod bench;
 pub mod inspect;
 pub mod broker;
 pub mod project;

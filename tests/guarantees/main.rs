@@ -56,6 +56,7 @@ mod bounds;
 mod upgrades;
 mod plugin;
 mod cases;
+mod bench;
 mod languages;
 mod refused;
 mod sign_in;

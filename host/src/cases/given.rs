@@ -11,27 +11,29 @@ use std::path::Path;
 
 /// A case, read.
 #[derive(Debug)]
-pub(super) struct GivenCase {
+pub(crate) struct GivenCase {
     /// The text of `config.json`.
     pub(super) config: Option<String>,
-    pub(super) steps: Vec<CaseStep>,
+    /// What its lines do, in their order.
+    pub(crate) steps: Vec<CaseStep>,
     /// All of its records; a record's offset is its place in its partition.
-    pub(super) records: Records,
+    pub(crate) records: Records,
     /// The place among the records, by source, partition and offset.
     pub(super) places: HashMap<(usize, i32, i64), usize>,
 }
 
 /// A line of the input.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct CaseStep {
+pub(crate) struct CaseStep {
     /// The line's number, from 1.
     pub(super) line: usize,
-    pub(super) does: StepKind,
+    /// What it does.
+    pub(crate) does: StepKind,
 }
 
 /// What a line does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StepKind {
+pub(crate) enum StepKind {
     /// A record of a source's partition comes: its index among the case's.
     Record {
         source: usize,
@@ -71,23 +73,32 @@ impl GivenCase {
     /// # Errors
     /// `Invalid`: a file is missing or wrong, with its line.
     pub(super) fn read(folder: &Path, subject: &Subject) -> Result<Self> {
-        let mut case = Self {
-            config: config(&folder.join("config.json"))?,
-            steps: Vec::new(),
-            records: Records::default(),
-            places: HashMap::new(),
-        };
-        if case.config.is_some() && subject.is_graph() {
+        let config = config(&folder.join("config.json"))?;
+        if config.is_some() && subject.is_graph() {
             let what = format!("{} belongs to no plugin", folder.join("config.json").display());
             let why = "the pipeline has several operators, and configures them itself";
             return Err(Error::new(Kind::Invalid, what, why));
         }
-        let path = folder.join("input.jsonl");
+        let input = Self::read_input(&folder.join("input.jsonl"), subject)?;
+        Ok(Self { config, ..input })
+    }
+
+    /// Reads the lines of an input.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub(crate) fn read_input(path: &Path, subject: &Subject) -> Result<Self> {
+        let mut case = Self {
+            config: None,
+            steps: Vec::new(),
+            records: Records::default(),
+            places: HashMap::new(),
+        };
         let (mut clock, mut next) = (0, HashMap::new());
-        for (number, line) in lines(&path)? {
+        for (number, line) in lines(path)? {
             let does = case
                 .read_line(&line, subject, &mut clock, &mut next)
-                .map_err(|why| wrong_line(&path, number, &why))?;
+                .map_err(|why| wrong_line(path, number, &why))?;
             case.steps.push(CaseStep { line: number, does });
         }
         Ok(case)

@@ -21,6 +21,8 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use given::{GivenCase, StepKind};
 pub use outcome::Difference;
+pub(crate) use run::header;
 pub use subject::Subject;
 pub use verdict::{CaseVerdict, RunVerdict, TestOptions, list, test};

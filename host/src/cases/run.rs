@@ -537,8 +537,8 @@ fn without_backtrace(reason: String) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The text of a header; the newest of its name.
-fn header(letter: &Value, name: &str) -> Option<String> {
+/// The text of a record's header, as JSON lines have it; the newest of its name.
+pub(crate) fn header(letter: &Value, name: &str) -> Option<String> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     match &letter["headers"] {
         Value::Object(headers) => headers.get(name).and_then(text),

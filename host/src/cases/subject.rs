@@ -52,7 +52,11 @@ impl Subject {
     /// # Errors
     /// `Plugin`: it is refused.
     pub fn of_plugin(path: &Path) -> Result<Self> {
-        let plugin = Engine::new(None)?.load(path)?;
+        Ok(Self::alone(Engine::new(None)?.load(path)?, path))
+    }
+
+    /// The same of one that is loaded, from `path`.
+    pub(crate) fn alone(plugin: Plugin, path: &Path) -> Self {
         let described = plugin.description();
         let operator = OperatorConfig {
             name: described.name.clone(),
@@ -64,11 +68,11 @@ impl Subject {
             limits: Limits::default(),
         };
         let sources = vec![(EventTime::Record, TimeSettings::default(), MAX_BATCH); described.input_count()];
-        Ok(Self {
+        Self {
             pipeline: around(&plugin, operator, &sources, BATCH_BYTES),
             plugins: vec![plugin],
             is_graph: false,
-        })
+        }
     }
 
     /// A pipeline: that of one operator is its plugin alone, as the file configures it.
@@ -109,7 +113,8 @@ impl Subject {
         self.is_graph
     }
 
-    pub(super) fn plugins(&self) -> &[Plugin] {
+    /// The plugins of its operators, in their order.
+    pub(crate) fn plugins(&self) -> &[Plugin] {
         &self.plugins
     }
 
@@ -146,7 +151,7 @@ impl Subject {
     }
 
     /// The pipeline as a run has it: sinks and dead letters are files in `folder`, named by their indexes.
-    pub(super) fn placed(&self, config: Option<&str>, folder: &Path, max_batch: Option<usize>) -> Pipeline {
+    pub(crate) fn placed(&self, config: Option<&str>, folder: &Path, max_batch: Option<usize>) -> Pipeline {
         let mut pipeline = self.pipeline.clone();
         let sinks = pipeline.sinks.iter_mut().chain(&mut pipeline.dead_letters);
         for (index, sink) in sinks.enumerate() {

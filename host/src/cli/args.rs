@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::{Output, OutputFormat};
 use super::{
-    broker, build, check, checkpoint, completion, consume, dev, inspect, new, offsets, produce, run, savepoint, schema,
-    state, stop, test, topics,
+    bench, broker, build, check, checkpoint, completion, consume, dev, inspect, new, offsets, produce, run, savepoint,
+    schema, state, stop, test, topics,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -41,6 +41,8 @@ pub enum Verb {
     Test(test::TestArgs),
     /// Show what a plugin exports, imports, declares and would be granted
     Inspect(inspect::Inspect),
+    /// Measure what a plugin costs, without Kafka
+    Bench(bench::BenchArgs),
     /// Show, set or export the positions of a pipeline's sources
     Offsets(offsets::OffsetsArgs),
     /// List, show and verify what the checkpoint store of a pipeline holds
@@ -76,6 +78,7 @@ impl Verb {
             Verb::Check(verb) => verb.run(out),
             Verb::Test(verb) => verb.run(out),
             Verb::Inspect(verb) => verb.run(out),
+            Verb::Bench(verb) => verb.run(out),
             Verb::Offsets(verb) => verb.run(out),
             Verb::Checkpoint(verb) => verb.run(out),
             Verb::Savepoint(verb) => verb.run(out),

@@ -27,6 +27,7 @@ mod test;
 mod case_report;
 mod topic_case;
 mod junit;
+mod bench;
 mod broker;
 mod topics;
 mod produce;

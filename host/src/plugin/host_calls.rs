@@ -18,4 +18,6 @@ pub(super) struct Guest {
     pub(super) surroundings: Surroundings,
     /// The trap that ended a batch before its end; the instance is not called again.
     pub(super) spoilt: Option<wasmtime::Error>,
+    /// How often it is still looked at until its call has taken its time, if a profile is taken of it.
+    pub(super) looks_left: Option<u64>,
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::Store;
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::call::{Declared, Declined, Lent, Returned, StateReader};
 use super::fault::Fault;
 use super::guest_log::Log;
 use super::host_calls::Guest;
 use super::limits::{Ceiling, OPEN_TIME};
-use super::load::{Description, Said, ticks};
+use super::load::{Description, GuestWatch, LOOK, Said, TICK, ticks};
 use super::turns::Driven;
 use super::wasi::Surroundings;
 use super::world::{Linked, Running};
@@ -22,12 +22,16 @@ use crate::state::TaskState;
 /// What a plugin may export beside its world; world `described-state` of the interface says what it is.
 pub(super) const DESCRIBE_STATE: &str = "describe-state";
 
+/// How often a guest is looked at in a tick of its deadline, while a profile is taken.
+const LOOKS_PER_TICK: u64 = (TICK.as_nanos() / LOOK.as_nanos()) as u64;
+
 /// What an instance stands in: its limits, and the time to be made.
 fn caged(
     linked: &Linked,
     description: Option<&Description>,
     limits: Limits,
     stores: Arc<[Declared]>,
+    watch: &GuestWatch,
     log: Log,
 ) -> Store<Guest> {
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -42,14 +46,53 @@ fn caged(
             driven: driven.unwrap_or_default(),
             surroundings: Surroundings::default(),
             spoilt: None,
+            looks_left: None,
         },
     );
+    watched(&mut store, watch);
     store.limiter(|guest| &mut guest.ceiling);
     // What a guest hands over in one call cannot be more than its memory holds, save by pointing at the same bytes
     // again and again; nor can it be more than the whole batch may take.
     store.set_hostcall_fuel(memory.min(batch));
-    store.set_epoch_deadline(ticks(OPEN_TIME));
+    set_deadline(&mut store, OPEN_TIME);
     store
+}
+
+fn watched(store: &mut Store<Guest>, watch: &GuestWatch) {
+    match watch {
+        GuestWatch::Nothing => {}
+        GuestWatch::Instructions => refuel(store),
+        GuestWatch::Samples(samples) => {
+            let samples = samples.clone();
+            store.data_mut().looks_left = Some(0);
+            store.epoch_deadline_callback(move |mut guest| {
+                samples.take_one(&guest);
+                let left = guest.data_mut().looks_left.get_or_insert(0);
+                *left = left.saturating_sub(1);
+                match *left {
+                    0 => Err(Trap::Interrupt.into()),
+                    _ => Ok(UpdateDeadline::Continue(1)),
+                }
+            });
+        }
+    }
+}
+
+/// Fuel is there to count what is spent of it, and never runs out.
+fn refuel(store: &mut Store<Guest>) {
+    let _only_an_engine_that_does_not_count_refuses_it = store.set_fuel(u64::MAX);
+}
+
+/// So much time from now. A guest of which a profile is taken is looked at each tick, which are shorter then.
+fn set_deadline(store: &mut Store<Guest>, time: Duration) {
+    let ticks = ticks(time);
+    match &mut store.data_mut().looks_left {
+        None => store.set_epoch_deadline(ticks),
+        Some(left) => {
+            *left = ticks.saturating_mul(LOOKS_PER_TICK);
+            store.set_epoch_deadline(1);
+        }
+    }
 }
 
 /// A guest with memory of its own.
@@ -62,6 +105,8 @@ pub(super) struct Instance {
     made: Instant,
     /// Bytes of linear memory that it had after its first call.
     first_memory: u64,
+    /// Instructions of its calls, if its engine counts them.
+    instructions: Option<u64>,
 }
 
 /// Why an instance could not be made.
@@ -81,9 +126,10 @@ impl Instance {
         description: Option<&Description>,
         limits: Limits,
         stores: Arc<[Declared]>,
+        watch: &GuestWatch,
         log: Log,
     ) -> Result<Self, Box<(Fault, Log)>> {
-        let mut store = caged(linked, description, limits, stores, log);
+        let mut store = caged(linked, description, limits, stores, watch, log);
         match linked.instantiate(&mut store) {
             Ok(guest) => Ok(Self {
                 store,
@@ -93,6 +139,7 @@ impl Instance {
                 records: 0,
                 made: clock::now(),
                 first_memory: 0,
+                instructions: matches!(watch, GuestWatch::Instructions).then_some(0),
             }),
             Err(error) => {
                 let fault = Fault::judge(&error, store.data(), OPEN_TIME);
@@ -103,8 +150,8 @@ impl Instance {
 
     /// Asks a plugin that exports it how people are to be shown what its stores hold, in an instance that is thrown
     /// away.
-    pub(super) fn describe_state(linked: &Linked, log: Log) -> wasmtime::Result<Vec<String>> {
-        let mut store = caged(linked, None, Limits::default(), Arc::new([]), log);
+    pub(super) fn describe_state(linked: &Linked, watch: &GuestWatch, log: Log) -> wasmtime::Result<Vec<String>> {
+        let mut store = caged(linked, None, Limits::default(), Arc::new([]), watch, log);
         let instance = linked.instance_pre().instantiate(&mut store)?;
         let ask = instance.get_typed_func::<(), (Vec<String>,)>(&mut store, DESCRIBE_STATE)?;
         Ok(ask.call(&mut store, ())?.0)
@@ -128,13 +175,32 @@ impl Instance {
         self.calls += 1;
         let time = self.call_time;
         self.records += lent.events.timestamp.len() as u64;
+        self.begin_count();
         let answer = self.within(time, |guest, store| {
             guest.process(store, lent, |store| begin(store, time))
         });
+        self.end_count();
         if self.calls == 1 {
             self.first_memory = self.memory_bytes();
         }
         answer
+    }
+
+    fn begin_count(&mut self) {
+        if self.instructions.is_some() {
+            refuel(&mut self.store);
+        }
+    }
+
+    fn end_count(&mut self) {
+        if let Some(instructions) = &mut self.instructions {
+            *instructions += u64::MAX - self.store.get_fuel().unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Instructions of its calls since the last time that somebody asked; none unless its engine counts them.
+    pub(super) fn take_instructions(&mut self) -> u64 {
+        self.instructions.as_mut().map_or(0, std::mem::take)
     }
 
     /// Whether a new one should take its place. One that needs much memory from the first call on does not get better
@@ -214,7 +280,7 @@ impl Instance {
 
 /// A call of the guest begins, which may take so long.
 fn begin(store: &mut Store<Guest>, time: Duration) {
-    store.set_epoch_deadline(ticks(time));
+    set_deadline(store, time);
     let data = store.data_mut();
     data.ceiling.forget();
     data.log.forget_error();

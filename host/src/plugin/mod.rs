@@ -25,8 +25,8 @@ mod tests;
 
 pub use call::{Advance, CallTime, Outcome, Refusal, Refused, RefusedTimer};
 pub use load::{
-    Description, Engine, Metric, MetricKind, Needs, Plugin, READY_MADE, Store, StoreKind, Stored, Timer, TimerClock,
-    World, compatible, world_of,
+    Description, Engine, GuestProfile, GuestSample, GuestStack, Metric, MetricKind, Needs, Plugin, READY_MADE, Store,
+    StoreKind, Stored, Timer, TimerClock, World, compatible, world_of,
 };
 pub use operator::{Call, Operator, Stats};
 pub use parts::{CallError, Reached};

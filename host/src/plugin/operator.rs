@@ -88,6 +88,13 @@ pub struct Stats {
     pub timers: u64,
     /// Log messages that were too many.
     pub log_dropped: u64,
+    /// Records that were put out.
+    pub outputs: u64,
+    /// Records that the plugin refused, or that were at fault.
+    pub refused: u64,
+    /// Instructions of WebAssembly in the calls; none unless the plugin's engine is
+    /// [`counting`](super::Engine::counting).
+    pub instructions: u64,
 }
 
 impl Plugin {
@@ -214,6 +221,8 @@ impl Operator {
         match settled.and_then(|watermark| self.reached(watermark, call.time.clock, state)) {
             Ok(reached) => {
                 into.refused.sort_by_key(|refused| refused.record);
+                self.stats.outputs += into.outputs.iter().map(|output| output.len() as u64).sum::<u64>();
+                self.stats.refused += into.refused.len() as u64;
                 self.measure(&measured);
                 Ok(reached)
             }
@@ -392,6 +401,7 @@ impl Operator {
         self.sent.give_back(part.records);
         self.stats.calls += 1;
         self.stats.call_nanos += began.elapsed().as_nanos() as u64;
+        self.stats.instructions += instance.take_instructions();
         match instance.take_state_failure() {
             Some(error) => Err(CallError::State(error)),
             None => Ok(answer),
@@ -454,6 +464,7 @@ impl Operator {
             Some(plugin.description()),
             self.limits,
             self.stores.clone(),
+            plugin.watch(),
             log,
         )
         .map_err(|failed| {

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 
 /// How often deadlines are looked at. A call overruns its time by at most this, and by one bulk operation over its
 /// whole memory.
-const TICK: Duration = Duration::from_millis(10);
+pub(in crate::plugin) const TICK: Duration = Duration::from_millis(10);
 
 /// Epochs from now until a call of this length is over: never less than its time, at most a tick more.
 pub(in crate::plugin) fn ticks(time: Duration) -> u64 {
@@ -16,20 +16,20 @@ pub(in crate::plugin) fn ticks(time: Duration) -> u64 {
     u64::try_from(whole).unwrap_or(u64::MAX / 2).min(u64::MAX / 2) + 1
 }
 
-/// Counts the epoch up for as long as it lives.
+/// Counts the epoch up for as long as it lives, once in each such span.
 pub(super) struct Ticker {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    pub(super) fn start(engine: &wasmtime::Engine) -> Result<Self> {
+    pub(super) fn start(engine: &wasmtime::Engine, every: Duration) -> Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
         let engine = engine.clone();
         let thread = std::thread::Builder::new()
             .name("epochs".to_owned())
             .spawn(move || {
-                while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
+                while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
                     engine.increment_epoch();
                 }
             })

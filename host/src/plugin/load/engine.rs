@@ -8,7 +8,8 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, Strategy};
 
 use super::cache::Cache;
-use super::deadlines::Ticker;
+use super::deadlines::{TICK, Ticker};
+use super::watch::{FRAMES, GuestWatch, LOOK, Samples};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::host_calls::Guest;
 use crate::plugin::world;
@@ -23,6 +24,7 @@ pub(super) struct Shared {
     pub(super) wasmtime: wasmtime::Engine,
     pub(super) linker: Linker<Guest>,
     pub(super) cache: Option<Cache>,
+    pub(super) watch: GuestWatch,
     _ticker: Ticker,
 }
 
@@ -30,16 +32,44 @@ impl Engine {
     /// An engine that keeps compiled plugins in `cache_dir`, if one is given. A cache that cannot be used is a
     /// warning and costs time, nothing else. Fails if the machine cannot run WebAssembly or start a thread.
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Self> {
-        let wasmtime = wasmtime::Engine::new(&settings()).map_err(unusable)?;
+        Self::watching(GuestWatch::Nothing, &settings(), cache_dir)
+    }
+
+    /// An engine that counts the instructions of its guests: see [`Stats`](crate::plugin::Stats). They are slower.
+    pub fn counting() -> Result<Self> {
+        let mut config = settings();
+        // How many instructions a guest carries out does not depend on how well they are compiled.
+        config.consume_fuel(true).cranelift_opt_level(OptLevel::None);
+        Self::watching(GuestWatch::Instructions, &config, None)
+    }
+
+    /// An engine that takes a profile of one plugin's guests, from [`Plugin::begin_profile`] to
+    /// [`Plugin::end_profile`]. A call may take longer in it than its call-time, and never less.
+    ///
+    /// [`Plugin::begin_profile`]: super::Plugin::begin_profile
+    /// [`Plugin::end_profile`]: super::Plugin::end_profile
+    pub fn sampling() -> Result<Self> {
+        let mut config = settings();
+        config.wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES));
+        Self::watching(GuestWatch::Samples(Samples::default()), &config, None)
+    }
+
+    fn watching(watch: GuestWatch, settings: &Config, cache_dir: Option<PathBuf>) -> Result<Self> {
+        let wasmtime = wasmtime::Engine::new(settings).map_err(unusable)?;
         let mut linker = Linker::new(&wasmtime);
         world::grant(&mut linker).map_err(unusable)?;
-        let ticker = Ticker::start(&wasmtime)?;
+        let every = match watch {
+            GuestWatch::Samples(_) => LOOK,
+            GuestWatch::Nothing | GuestWatch::Instructions => TICK,
+        };
+        let ticker = Ticker::start(&wasmtime, every)?;
         let cache = cache_dir.map(|dir| Cache::new(dir, &wasmtime));
         Ok(Self {
             shared: Arc::new(Shared {
                 wasmtime,
                 linker,
                 cache,
+                watch,
                 _ticker: ticker,
             }),
         })

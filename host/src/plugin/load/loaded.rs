@@ -13,8 +13,9 @@ use super::configuration;
 use super::description::Description;
 use super::engine::{Engine, Shared};
 use super::ready_made;
+use super::watch::{GuestProfile, GuestWatch};
 use crate::config::Limits;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::plugin::guest_log::Log;
 use crate::plugin::instance::{DESCRIBE_STATE, Instance};
 use crate::plugin::limits::{STATE_SCHEMA_BYTES, tame};
@@ -29,7 +30,7 @@ pub struct Plugin {
 
 struct Loaded {
     /// Holds the deadlines' thread: a plugin keeps them passing, whoever drops the engine.
-    _engine: Arc<Shared>,
+    engine: Arc<Shared>,
     linked: Linked,
     names: component::Names,
     world: World,
@@ -55,15 +56,15 @@ impl Plugin {
         let digest = hex(&Sha256::digest(&bytes));
         let component = compile(&engine, path, &bytes, &digest)?;
         let linked = link(&engine, path, &component, &names, world)?;
-        let description = describe(path, &linked)?;
+        let description = describe(&engine, path, &linked)?;
         let state_schemas = match names.exports.iter().any(|name| name == DESCRIBE_STATE) {
-            true => describe_state(path, &linked, description.stores.len()),
+            true => describe_state(&engine, path, &linked, description.stores.len()),
             false => Vec::new(),
         };
         let schema = configuration::compile(&description.config_schema).map_err(|why| refused(path, why))?;
         Ok(Self {
             loaded: Arc::new(Loaded {
-                _engine: engine,
+                engine,
                 linked,
                 names,
                 world,
@@ -104,6 +105,37 @@ impl Plugin {
     /// SHA-256 of the component, in hexadecimal digits.
     pub fn digest(&self) -> &str {
         &self.loaded.digest
+    }
+
+    /// From now on its instances are looked at a thousand times a second. Of an engine that is
+    /// [`sampling`](Engine::sampling).
+    ///
+    /// # Errors
+    /// `Bug`: the engine is another one.
+    pub fn begin_profile(&self) -> Result<()> {
+        match &self.loaded.engine.watch {
+            GuestWatch::Samples(samples) => {
+                samples.begin();
+                Ok(())
+            }
+            GuestWatch::Nothing | GuestWatch::Instructions => Err(no_profile("its engine does not sample")),
+        }
+    }
+
+    /// Ends the profile that was begun.
+    ///
+    /// # Errors
+    /// `Bug`: none was begun.
+    pub fn end_profile(&self) -> Result<GuestProfile> {
+        match &self.loaded.engine.watch {
+            GuestWatch::Samples(samples) => samples.end(),
+            GuestWatch::Nothing | GuestWatch::Instructions => None,
+        }
+        .ok_or_else(|| no_profile("none was begun"))
+    }
+
+    pub(in crate::plugin) fn watch(&self) -> &GuestWatch {
+        &self.loaded.engine.watch
     }
 
     /// The text to open its instances with, if the declared schema takes the configuration of an operator of this name.
@@ -162,8 +194,8 @@ fn link(engine: &Shared, path: &Path, component: &Component, names: &component::
 }
 
 /// Asks how its stores are to be shown. It is for people's eyes only: whatever goes wrong, they are shown in hex.
-fn describe_state(path: &Path, linked: &Linked, stores: usize) -> Vec<String> {
-    match Instance::describe_state(linked, log_of(path)) {
+fn describe_state(engine: &Shared, path: &Path, linked: &Linked, stores: usize) -> Vec<String> {
+    match Instance::describe_state(linked, &engine.watch, log_of(path)) {
         Ok(said) if said.len() == stores && said.iter().all(|schema| schema.len() <= STATE_SCHEMA_BYTES) => said,
         Ok(said) => {
             tracing::debug!(plugin = %path.display(), schemas = said.len(), "they are not one a store, or too long");
@@ -176,14 +208,19 @@ fn describe_state(path: &Path, linked: &Linked, stores: usize) -> Vec<String> {
     }
 }
 
+fn no_profile(why: &str) -> Error {
+    Error::new(Kind::Bug, "failed to take a profile", why)
+}
+
 fn log_of(path: &Path) -> Log {
     Log::new(&path.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 /// Runs `describe` in an instance that is thrown away, within the default limits: what a pipeline grants is not known
 /// yet.
-fn describe(path: &Path, linked: &Linked) -> Result<Description> {
-    let mut instance = Instance::new(linked, None, Limits::default(), Arc::new([]), log_of(path))
+fn describe(engine: &Shared, path: &Path, linked: &Linked) -> Result<Description> {
+    let (limits, log) = (Limits::default(), log_of(path));
+    let mut instance = Instance::new(linked, None, limits, Arc::new([]), &engine.watch, log)
         .map_err(|failed| refused(path, format!("an instance could not be made: it {}", failed.0.reason)))?;
     let said = instance
         .describe()

@@ -1,11 +1,12 @@
 //! From a file to a plugin.
 //!
-//! Owns the engine, what a file has to be before anything of it is compiled, compiled plugins on disk, what a plugin
-//! says that it is, and the check of a configuration against its schema. Never calls a plugin with a batch. Always: a
-//! file that is no plugin is refused with a sentence that says why, and what it imports is looked at before it is
-//! compiled.
+//! Owns the engine, what is noted of its guests, what a file has to be before anything of it is compiled, compiled
+//! plugins on disk, what a plugin says that it is, and the check of a configuration against its schema. Never calls a
+//! plugin with a batch. Always: a file that is no plugin is refused with a sentence that says why, and what it imports
+//! is looked at before it is compiled.
 
 mod deadlines;
+mod watch;
 mod engine;
 mod component;
 mod cache;
@@ -18,7 +19,7 @@ mod loaded;
 mod ready_made;
 
 pub use component::{World, world_of};
-pub(in crate::plugin) use deadlines::ticks;
+pub(in crate::plugin) use deadlines::{TICK, ticks};
 pub(in crate::plugin) use description::Said;
 pub use description::{Description, Metric, MetricKind, Needs};
 pub use engine::Engine;
@@ -27,3 +28,5 @@ pub use ready_made::READY_MADE;
 pub(in crate::plugin) use stores::SaidStore;
 pub use stores::{Store, StoreKind, Stored, compatible};
 pub use timers::{Timer, TimerClock};
+pub use watch::{GuestProfile, GuestSample, GuestStack};
+pub(in crate::plugin) use watch::{GuestWatch, LOOK};

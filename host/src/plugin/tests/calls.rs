@@ -45,6 +45,46 @@ fn pass_through_passes_everything_unchanged() {
 }
 
 #[test]
+fn instructions_are_counted_by_an_engine_that_counts_and_are_those_of_the_calls() {
+    let count = |engine: &Engine, calls: usize| {
+        let plugin = engine.load(&built("plugins", "pass-through")).unwrap();
+        let mut operator = plugin.operator("op", "", limits()).unwrap();
+        (0..calls).for_each(|_| drop(process(&mut operator, &["a", "b"]).unwrap()));
+        (operator.stats().instructions, operator.stats().outputs)
+    };
+    let counting = Engine::counting().unwrap();
+    assert_eq!(count(&counting, 0), (0, 0));
+    let (three, outputs) = count(&counting, 3);
+    assert_eq!((three, outputs), (count(&counting, 3).0, 6));
+    assert!(three > 0 && count(&counting, 4).0 > three);
+    assert_eq!(count(engine(), 3), (0, 6));
+}
+
+#[test]
+fn a_profile_is_taken_by_an_engine_that_samples_and_a_loop_still_ends() {
+    let sampling = Engine::sampling().unwrap();
+    let plugin = sampling.load(&built("guests", "loops-forever")).unwrap();
+    let limits = Limits {
+        call_time: Duration::from_millis(50),
+        ..limits()
+    };
+    let mut operator = plugin.operator("op", "", limits).unwrap();
+    assert_eq!(plugin.end_profile().unwrap_err().kind, Kind::Bug);
+    plugin.begin_profile().unwrap();
+    let outcome = process(&mut operator, &["loop"]).unwrap();
+    assert_eq!(refusals(&outcome), [(0, Refusal::Fault)]);
+    assert!(operator.stats().deadlines > 0);
+    let profile = plugin.end_profile().unwrap();
+    assert!(!profile.samples.is_empty());
+    for sample in &profile.samples {
+        let stack = profile.stacks[sample.stack];
+        assert!(profile.functions.len() > stack.function && stack.caller < Some(sample.stack));
+    }
+    let plain = guest("loops-forever");
+    assert_eq!(plain.begin_profile().unwrap_err().kind, Kind::Bug);
+}
+
+#[test]
 fn filter_keeps_refuses_and_drops() {
     let plugin = engine().load(&built("plugins", "filter")).unwrap();
     let mut operator = plugin

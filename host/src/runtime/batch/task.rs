@@ -306,6 +306,11 @@ impl Tasks {
         self.time.partition_watermark()
     }
 
+    /// What an operator did so far.
+    pub fn stats(&self, operator: usize) -> Stats {
+        self.operators[operator].operator.stats()
+    }
+
     /// Whether something on the route of the source goes by time.
     pub fn goes_by_time(&self, source: usize) -> bool {
         let calls = &self.routes[source].calls;
