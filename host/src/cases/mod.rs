@@ -9,7 +9,6 @@ mod given;
 mod expected;
 mod meaning;
 mod outcome;
-mod chance;
 mod variant;
 mod task;
 mod kept;

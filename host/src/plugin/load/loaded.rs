@@ -15,6 +15,7 @@ use super::engine::{Engine, Shared};
 use super::ready_made;
 use crate::config::Limits;
 use crate::error::Result;
+use crate::plugin::fault::SourceLines;
 use crate::plugin::guest_log::Log;
 use crate::plugin::instance::{DESCRIBE_STATE, Instance};
 use crate::plugin::limits::{STATE_SCHEMA_BYTES, tame};
@@ -37,6 +38,7 @@ struct Loaded {
     state_schemas: Vec<String>,
     schema: Option<Validator>,
     digest: String,
+    lines: SourceLines,
 }
 
 impl Engine {
@@ -55,7 +57,8 @@ impl Plugin {
         let digest = hex(&Sha256::digest(&bytes));
         let component = compile(&engine, path, &bytes, &digest)?;
         let linked = link(&engine, path, &component, &names, world)?;
-        let description = describe(path, &linked)?;
+        let lines = SourceLines::of(&bytes);
+        let description = describe(path, &linked, &lines)?;
         let state_schemas = match names.exports.iter().any(|name| name == DESCRIBE_STATE) {
             true => describe_state(path, &linked, description.stores.len()),
             false => Vec::new(),
@@ -71,6 +74,7 @@ impl Plugin {
                 state_schemas,
                 schema,
                 digest,
+                lines,
             }),
         })
     }
@@ -113,6 +117,11 @@ impl Plugin {
 
     pub(in crate::plugin) fn linked(&self) -> &Linked {
         &self.loaded.linked
+    }
+
+    /// What it says of its sources, for backtraces.
+    pub(in crate::plugin) fn source_lines(&self) -> &SourceLines {
+        &self.loaded.lines
     }
 }
 
@@ -182,11 +191,14 @@ fn log_of(path: &Path) -> Log {
 
 /// Runs `describe` in an instance that is thrown away, within the default limits: what a pipeline grants is not known
 /// yet.
-fn describe(path: &Path, linked: &Linked) -> Result<Description> {
-    let mut instance = Instance::new(linked, None, Limits::default(), Arc::new([]), log_of(path))
-        .map_err(|failed| refused(path, format!("an instance could not be made: it {}", failed.0.reason)))?;
+fn describe(path: &Path, linked: &Linked, lines: &SourceLines) -> Result<Description> {
+    let mut instance =
+        Instance::new(linked, None, Limits::default(), Arc::new([]), log_of(path)).map_err(|failed| {
+            let why = format!("an instance could not be made: it {}", failed.0.told(lines));
+            refused(path, why)
+        })?;
     let said = instance
         .describe()
-        .map_err(|fault| refused(path, format!("asked what it is, it {}", fault.reason)))?;
+        .map_err(|fault| refused(path, format!("asked what it is, it {}", fault.told(lines))))?;
     Description::check(said).map_err(|why| refused(path, why))
 }
