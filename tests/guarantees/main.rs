@@ -56,6 +56,7 @@ mod plugin;
 mod cases;
 mod languages;
 mod refused;
+mod dead_letters;
 mod sign_in;
 mod http;
 mod command_line;

@@ -17,9 +17,11 @@ mod run;
 mod matrix;
 mod bless;
 mod verdict;
+mod rerun;
 #[cfg(test)]
 mod tests;
 
 pub use outcome::Difference;
+pub use rerun::{Rerun, RerunOutcome};
 pub use subject::Subject;
 pub use verdict::{CaseVerdict, RunVerdict, TestOptions, list, test};
