@@ -54,7 +54,11 @@ fn as_text(topic: &str, letter: &FoundLetter) -> String {
     let (side, _) = side(&text.died_in);
     let mut shown = format!("dead letter {} of {topic}\n", letter.place);
     let mut line = |name: &str, value: &str| {
-        let _cannot_fail = writeln!(shown, "  {name:<9} {}", below(&tamed(value)));
+        let name = match value.starts_with('\n') {
+            true => name.to_owned(),
+            false => format!("{name:<9} "),
+        };
+        let _cannot_fail = writeln!(shown, "  {name}{}", below(&tamed(value)));
     };
     line("pipeline", &text.pipeline);
     line(side, text.died_in.name());
