@@ -42,7 +42,7 @@ impl Backtrace {
             let line = frame.place.and_then(|_| found.next().flatten());
             let told = frame.text(at, line.as_deref());
             if text.len() + told.len() > BACKTRACE_BYTES {
-                let _cannot_fail = write!(text, "  … and {} more\n", self.frames.len() - at);
+                let _cannot_fail = writeln!(text, "  … and {} more", self.frames.len() - at);
                 break;
             }
             text.push_str(&told);
