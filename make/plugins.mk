@@ -24,6 +24,10 @@ RECORD_CORES := target/record-plugins/build/$(GUEST_TARGET)/guest
 # $(call wrap,PACKAGE,COMPONENT): cargo spells a library's file with underscores.
 wrap = @target/release/sandbar build $(GUEST_CORES)/$(subst -,_,$(1)).wasm --to $(2)
 
+# Those that the tests also need with the line tables of their sources, as NAME-with-lines.wasm.
+LINED_GUESTS := traps
+LINED_CORES := target/$(GUEST_TARGET)/lined-guest
+
 .PHONY: plugins components guest-target
 plugins: build components
 
@@ -38,6 +42,9 @@ components: guest-target
 	  --features sandbar-sdk/record-processor
 	$(foreach name,$(RECORD_PACKAGES),@target/release/sandbar build $(RECORD_CORES)/$(subst -,_,$(name)).wasm \
 	  --to target/record-plugins/$(name:guest-%=%).wasm$(newline))
+	$(CARGO) build --profile lined-guest --target $(GUEST_TARGET) $(addprefix -p guest-,$(LINED_GUESTS))
+	$(foreach name,$(LINED_GUESTS),@target/release/sandbar build $(LINED_CORES)/guest_$(subst -,_,$(name)).wasm \
+	  --to target/guests/$(name)-with-lines.wasm$(newline))
 
 guest-target:
 	@rustup target list --installed | grep -qx $(GUEST_TARGET) || { \

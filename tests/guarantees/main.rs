@@ -59,6 +59,7 @@ mod cases;
 mod bench;
 mod languages;
 mod refused;
+mod dead_letters;
 mod sign_in;
 mod http;
 mod command_line;

@@ -63,12 +63,18 @@ fn header(record: &Record, name: &str) -> String {
 
 #[test]
 fn a_trap_stops_the_pipeline_with_10_and_the_records_coordinates() {
-    let sin = Sin::new("traps", "fail");
+    let sin = Sin::new("traps-with-lines", "fail");
     sin.send(&["a", "b", "trap here", "c"]);
     let ended = sin.flow.file.run().wait(PATIENCE);
     assert_eq!(ended.code, Some(10), "{}", ended.text);
     let place = format!("{}/0 offset 2", sin.flow.input);
-    for words in [place.as_str(), "operator `op`", "trap", "backtrace", "on-error = "] {
+    for words in [
+        place.as_str(),
+        "operator `op`",
+        "trap",
+        "at tests/guests/traps/src/lib.rs:",
+        "on-error = ",
+    ] {
         assert!(ended.text.contains(words), "{words}:\n{}", ended.text);
     }
 }

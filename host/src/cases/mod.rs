@@ -9,7 +9,6 @@ mod given;
 mod expected;
 mod meaning;
 mod outcome;
-mod chance;
 mod variant;
 mod task;
 mod kept;
@@ -18,11 +17,13 @@ mod run;
 mod matrix;
 mod bless;
 mod verdict;
+mod rerun;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use given::{GivenCase, StepKind};
 pub use outcome::Difference;
+pub use rerun::{Rerun, RerunOutcome};
 pub(crate) use run::header;
 pub use subject::Subject;
 pub use verdict::{CaseVerdict, RunVerdict, TestOptions, list, test};

@@ -29,6 +29,19 @@ pub(super) struct CameOut {
     pub(super) text: String,
     /// The line of the input after which it came, from 1; of a batch the last.
     pub(super) after: usize,
+    /// Where the plugin was, if this is its fault; empty else. It is not compared: it depends on how the plugin was
+    /// built and called.
+    pub(super) backtrace: String,
+}
+
+impl CameOut {
+    /// The line for a person, and below it where the plugin was.
+    pub(super) fn shown(&self) -> String {
+        match self.backtrace.as_str() {
+            "" => self.text.clone(),
+            backtrace => format!("{}\n{backtrace}", self.text),
+        }
+    }
 }
 
 /// See the file's header.

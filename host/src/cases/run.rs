@@ -3,14 +3,13 @@
 //! Event time moves as in `run`, by the records, unless the case says itself how it moves. The host's clock stands at 0
 //! until the case sets it.
 
-use super::chance::Chance;
 use super::given::{CaseStep, GivenCase, StepKind};
 use super::kept::{self, KeptStore};
 use super::moved::{move_keys, shard};
 use super::outcome::{CameOut, CaseOutcome, ordered};
 use super::subject::Subject;
 use super::task::CaseTask;
-use super::variant::RunVariant;
+use super::variant::{Chance, RunVariant};
 use crate::clock::{self, StoppedClock};
 use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
@@ -384,10 +383,12 @@ impl<'a> CaseRun<'a> {
                         line,
                         text: text.to_owned(),
                         after,
+                        backtrace: String::new(),
                     }),
                     None => {
-                        let refusal = self.refusal(&line);
-                        self.outcome.refused.push(said(refusal, after));
+                        let refusal = said(self.refusal(&line), after);
+                        let backtrace = header(&line, "sandbar-backtrace").unwrap_or_default();
+                        self.outcome.refused.push(CameOut { backtrace, ..refusal });
                     }
                 }
             }
@@ -407,10 +408,7 @@ impl<'a> CaseRun<'a> {
             said.insert("record".to_owned(), json!(place));
         }
         said.insert("how".to_owned(), json!(header("sandbar-kind")));
-        said.insert(
-            "reason".to_owned(),
-            json!(header("sandbar-reason").map(without_backtrace)),
-        );
+        said.insert("reason".to_owned(), json!(header("sandbar-reason")));
         if let Some(operator) = header("sandbar-operator").filter(|_| self.subject.is_graph()) {
             said.insert("operator".to_owned(), json!(operator));
         }
@@ -528,13 +526,12 @@ fn engine(subject: &Subject, pipeline: &Arc<Pipeline>, routes: &[Route], variant
 /// A line of the runner's own.
 fn said(line: Value, after: usize) -> CameOut {
     let text = ordered(&line);
-    CameOut { line, text, after }
-}
-
-/// A reason as it is however the plugin was built and called: a backtrace's lines are indented.
-fn without_backtrace(reason: String) -> String {
-    let lines = reason.lines().take_while(|line| !line.starts_with(' '));
-    lines.collect::<Vec<_>>().join("\n")
+    CameOut {
+        line,
+        text,
+        after,
+        backtrace: String::new(),
+    }
 }
 
 /// The text of a record's header, as JSON lines have it; the newest of its name.

@@ -81,14 +81,8 @@ impl Subject {
     /// `Plugin`: a component is missing or refused. `Invalid`: it is wired wrongly.
     pub fn of_pipeline(pipeline: Pipeline) -> Result<Self> {
         let (plugins, _routes) = runtime::load(&Engine::new(None)?, &pipeline)?;
-        if let ([operator], [plugin]) = (&pipeline.operators[..], &plugins[..]) {
-            let settings = |input: &Input| pipeline.sources.iter().find(|source| source.name() == input.from);
-            let sources: Vec<_> = operator.inputs.iter().filter_map(settings).map(time_of).collect();
-            return Ok(Self {
-                pipeline: around(plugin, operator.clone(), &sources, pipeline.batch_bytes),
-                plugins,
-                is_graph: false,
-            });
+        if let ([_], [plugin]) = (&pipeline.operators[..], &plugins[..]) {
+            return Ok(Self::of_operator(&pipeline, 0, plugin));
         }
         let sources = pipeline.sources.iter();
         let sinks = pipeline.sinks.iter().map(|of| sink(&of.name, of.from.clone()));
@@ -101,6 +95,21 @@ impl Subject {
             plugins,
             is_graph: true,
         })
+    }
+
+    /// An operator of a pipeline alone, as the file configures it.
+    pub(super) fn of_operator(pipeline: &Pipeline, at: usize, plugin: &Plugin) -> Self {
+        let operator = &pipeline.operators[at];
+        let settings = |input: &Input| match pipeline.sources.iter().find(|source| source.name() == input.from) {
+            Some(source) => time_of(source),
+            None => (EventTime::Record, TimeSettings::default(), MAX_BATCH),
+        };
+        let sources: Vec<_> = operator.inputs.iter().map(settings).collect();
+        Self {
+            pipeline: around(plugin, operator.clone(), &sources, pipeline.batch_bytes),
+            plugins: vec![plugin.clone()],
+            is_graph: false,
+        }
     }
 
     /// The name of the plugin, or of the pipeline.

@@ -130,7 +130,10 @@ fn a_record_on_which_the_plugin_fails_fails_the_case_unless_it_is_expected() {
     let input =
         "{\"key\":\"a\",\"value\":\"x\"}\n{\"key\":\"a\",\"value\":\"trap\"}\n{\"key\":\"a\",\"value\":\"y\"}\n";
     let unexpected = verdict("traps", &[("input.jsonl", input)], false);
-    assert_eq!(unexpected.runs[0].differences[0].place, "input.jsonl:2");
+    let told = &unexpected.runs[0].differences[0];
+    assert_eq!(told.place, "input.jsonl:2");
+    let got = told.got.as_ref().unwrap();
+    assert!(got.lines().count() > 2 && got.contains("guest_traps.wasm!"), "{got}");
     let fault = ("refused.jsonl", "{\"record\":1,\"how\":\"fault\"}\n");
     assert_ok(&verdict("traps", &[("input.jsonl", input), fault], true));
 

@@ -190,7 +190,7 @@ fn unexpected_fault(came: &CameOut) -> Difference {
         place: format!("input.jsonl:{}", came.after),
         what: "is a record on which the plugin fails, and no refused.jsonl expects it".to_owned(),
         expected: None,
-        got: Some(came.text.clone()),
+        got: Some(came.shown()),
         after: None,
     }
 }
@@ -217,7 +217,7 @@ fn lines_differ(
                 place,
                 what: format!("differs at {field}"),
                 expected: Some(line.text.clone()),
-                got: Some(got.text.clone()),
+                got: Some(got.shown()),
                 after: Some(got.after),
             });
         }
@@ -227,7 +227,7 @@ fn lines_differ(
         place: file.clone(),
         what: format!("ends after {} lines, and {} came", expected.lines.len(), came.len()),
         expected: None,
-        got: Some(more.text.clone()),
+        got: Some(more.shown()),
         after: Some(more.after),
     })
 }

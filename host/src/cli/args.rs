@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::{Output, OutputFormat};
 use super::{
-    bench, broker, build, check, checkpoint, completion, consume, dev, inspect, new, offsets, produce, run, savepoint,
-    schema, state, stop, test, topics,
+    bench, broker, build, check, checkpoint, completion, consume, dead_letters, dev, inspect, new, offsets, produce,
+    run, savepoint, schema, state, stop, test, topics,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -51,6 +51,8 @@ pub enum Verb {
     Savepoint(savepoint::SavepointArgs),
     /// Get, scan or count what the operators of a pipeline keep
     State(state::StateArgs),
+    /// List and show what went wrong, and send it through again
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Stop a running pipeline, and close what is open or take a savepoint on the way
     Stop(stop::StopArgs),
     /// Run the embedded broker, a small Kafka for development
@@ -83,6 +85,7 @@ impl Verb {
             Verb::Checkpoint(verb) => verb.run(out),
             Verb::Savepoint(verb) => verb.run(out),
             Verb::State(verb) => verb.run(out),
+            Verb::DeadLetters(verb) => verb.run(out),
             Verb::Stop(verb) => verb.run(out),
             Verb::Broker(verb) => verb.run(out),
             Verb::Topics(verb) => verb.run(out),

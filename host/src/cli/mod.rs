@@ -22,6 +22,7 @@ mod checkpoint;
 mod savepoint;
 mod state;
 mod state_timers;
+mod dead_letters;
 mod stop;
 mod test;
 mod case_report;

@@ -12,6 +12,8 @@ pub mod consumer;
 pub mod lookup;
 pub mod group_offsets;
 pub mod topic_reader;
+pub mod record_at;
+pub mod resend;
 pub mod errors;
 pub(crate) mod codes;
 #[expect(unsafe_code, reason = "rdkafka hides much of librdkafka")]

@@ -1,5 +1,5 @@
-//! Partitions of one topic read without a group, for `sandbar consume`: from a chosen place to the end of now, or on
-//! and on.
+//! Partitions of one topic read without a group, for `sandbar consume` and `sandbar dead-letters`: from a chosen place
+//! to the end of now, or on and on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub enum ReadFrom {
     Offset(i64),
     /// At the first record of this time (milliseconds since 1970) or later, the end if there is none.
     Timestamp(i64),
+    /// So many offsets before the end, or at the first record.
+    Last(i64),
 }
 
 /// What a poll brought.
@@ -49,6 +51,7 @@ pub struct TopicReader {
     client: ConnectClient,
     /// The ends that still have to be reached; `None`: reading never ends by itself.
     ends: Option<BTreeMap<i32, i64>>,
+    began_at_the_beginning: bool,
 }
 
 impl TopicReader {
@@ -57,8 +60,9 @@ impl TopicReader {
         let (client, metadata) = connect::connect_to_group(cluster, &format!("sandbar-tail-{:016x}", clock::random()))?;
         let partitions = chosen(topic, partitions_of(&metadata, topic)?, only)?;
         let mut assignment = TopicPartitionList::new();
-        let mut ends = BTreeMap::new();
+        let (mut ends, mut began_at_the_beginning) = (BTreeMap::new(), true);
         for (partition, (begin, end, at)) in places(&client, topic, &partitions, from)? {
+            began_at_the_beginning &= at <= begin;
             if at < end.max(begin) || follow {
                 add(&mut assignment, topic, partition, at)?;
                 ends.insert(partition, end);
@@ -70,7 +74,13 @@ impl TopicReader {
         Ok(Self {
             client,
             ends: (!follow).then_some(ends),
+            began_at_the_beginning,
         })
+    }
+
+    /// Whether every partition is read from its first record on.
+    pub fn began_at_the_beginning(&self) -> bool {
+        self.began_at_the_beginning
     }
 
     /// Waits for the next record and makes it the only one of `into`.
@@ -127,7 +137,8 @@ fn passes(error: &KafkaError) -> bool {
         .is_some_and(|code| errors::passes(code as i32))
 }
 
-fn push(message: &BorrowedMessage<'_>, into: &mut Records) {
+/// Adds a record to others.
+pub(super) fn push(message: &BorrowedMessage<'_>, into: &mut Records) {
     let at = into.len() as u32;
     into.keys.push(message.key());
     into.values.push(message.payload());
@@ -163,6 +174,7 @@ fn places(
         let at = match from {
             ReadFrom::Earliest => begin,
             ReadFrom::Latest | ReadFrom::Timestamp(_) => end,
+            ReadFrom::Last(back) => end.saturating_sub(back).max(begin),
             ReadFrom::Offset(offset) if (begin..=end).contains(&offset) => offset,
             ReadFrom::Offset(offset) => return Err(not_in_log(topic, partition, offset, begin, end)),
         };

@@ -29,8 +29,16 @@ pub(super) const NAME_CHARS: usize = 64;
 /// Bytes of a reason or a message that a guest gives. Stops a panic message of a gigabyte in a header of a dead letter.
 pub(super) const TEXT_BYTES: usize = 4 << 10;
 
-/// Bytes of a fault's reason: the guest's text and the backtrace, whose names are the guest's as well.
+/// Bytes of a fault's reason, most of which is the guest's text.
 pub(super) const REASON_BYTES: usize = 8 << 10;
+
+/// Bytes of a backtrace, and of a name or a path in it: all of them are the guest's.
+pub(super) const BACKTRACE_BYTES: usize = 2 << 10;
+/// Those of a name.
+pub(super) const NAME_BYTES: usize = 128;
+
+/// Bytes of a section of a line table. The host keeps them, and goes through them when the guest traps.
+pub(super) const LINE_TABLE_BYTES: usize = 8 << 20;
 
 /// Bytes of a key or a user key that something is kept under. RocksDB holds keys in memory in many places; a record
 /// with a longer key is refused if a plugin would keep something for it.

@@ -8,7 +8,7 @@ use super::call::{
     Asked, CallTime, Declared, DeclaredTimers, Declined, DueTimers, Measured, Origin, Outcome, Returned, Sent, apply,
     change_timers, check, check_lists,
 };
-use super::fault::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind, SourceLines};
 use super::guest_log::Log;
 use super::instance::{Instance, NotOpened};
 use super::limits::{TEXT_BYTES, tame};
@@ -140,7 +140,7 @@ impl Operator {
         };
         operator
             .renew()
-            .map_err(|not_opened| not_opened_at_start(name, not_opened))?;
+            .map_err(|not_opened| not_opened_at_start(name, not_opened, plugin.source_lines()))?;
         Ok(operator)
     }
 
@@ -329,7 +329,7 @@ impl Operator {
             None => {
                 self.stats.recycled += 1;
                 self.make()
-                    .map_err(|not_opened| no_longer_opened(&self.name, not_opened))?
+                    .map_err(|not_opened| no_longer_opened(&self.name, not_opened, self.plugin.source_lines()))?
             }
         };
         let answer = self.call(&mut instance, part, state)?;
@@ -519,7 +519,7 @@ fn failure(said: Declined) -> CallError {
     }
 }
 
-fn not_opened_at_start(name: &str, not_opened: NotOpened) -> Error {
+fn not_opened_at_start(name: &str, not_opened: NotOpened, lines: &SourceLines) -> Error {
     match not_opened {
         NotOpened::Refused(why) => Error::new(
             Kind::Invalid,
@@ -529,15 +529,15 @@ fn not_opened_at_start(name: &str, not_opened: NotOpened) -> Error {
         NotOpened::Fault(fault) => Error::new(
             Kind::Plugin,
             format!("failed to open operator `{name}`"),
-            format!("the plugin {}", fault.reason),
+            format!("the plugin {}", fault.told(lines)),
         ),
     }
 }
 
-fn no_longer_opened(name: &str, not_opened: NotOpened) -> CallError {
+fn no_longer_opened(name: &str, not_opened: NotOpened, lines: &SourceLines) -> CallError {
     let why = match not_opened {
         NotOpened::Refused(why) => format!("refused its configuration: {}", tame(&why, TEXT_BYTES)),
-        NotOpened::Fault(fault) => fault.reason,
+        NotOpened::Fault(fault) => fault.told(lines),
     };
     CallError::Fail(format!("operator `{name}` could not be opened again: the plugin {why}"))
 }

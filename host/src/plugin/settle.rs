@@ -64,15 +64,15 @@ impl Operator {
                 return self.settle_in_parts(part, gathered);
             }
             self.count(FaultKind::MemoryLimit);
-            let reason = self.too_much_state(if rows > 0 { "record" } else { "timer" });
-            self.refuse(part, reason, gathered);
+            let fault = self.too_much_state(if rows > 0 { "record" } else { "timer" });
+            self.refuse(part, &fault, gathered);
             return Ok(Settled::Reached(reached));
         }
         let fresh = self.instance.as_ref().is_none_or(Instance::is_fresh);
         match self.attempt(part, gathered.state)? {
             Ok(outcome) => self.take(outcome, part, gathered),
             Err(fault) if units == 1 && fresh => {
-                self.refuse(part, fault.reason, gathered);
+                self.refuse(part, &fault, gathered);
                 Ok(Settled::Reached(reached))
             }
             // It may be that what came before had filled the instance.
@@ -135,12 +135,22 @@ impl Operator {
     }
 
     /// What is alone at fault, a record or a timer, is left out.
-    fn refuse(&mut self, part: &CallPart<'_>, reason: String, gathered: &mut Gathered<'_>) {
+    fn refuse(&mut self, part: &CallPart<'_>, fault: &Fault, gathered: &mut Gathered<'_>) {
+        let lines = self.plugin.source_lines();
+        tracing::info!(
+            operator = self.name,
+            partition = part.partition,
+            offset = part.records.offsets.first().copied().unwrap_or(part.time.offset),
+            "the plugin {}",
+            fault.told(lines)
+        );
+        let (reason, backtrace) = (fault.reason.clone(), fault.backtrace.text(lines));
         let Some(timer) = self.due.first() else {
             gathered.into.refused.push(Refused {
                 record: part.first as u32,
                 how: Refusal::Fault,
                 reason,
+                backtrace,
             });
             return;
         };
@@ -149,6 +159,7 @@ impl Operator {
             key: timer.key.to_vec(),
             at: timer.at,
             reason,
+            backtrace,
         });
         self.change(&Returned::default(), gathered);
     }
@@ -171,12 +182,11 @@ impl Operator {
     }
 
     /// What a key has is never sent in part. `of`: what has the key.
-    fn too_much_state(&self, of: &str) -> String {
-        format!(
-            "was not called: the values that its stores have for the {of}'s key take more than half of its memory \
-             limit of {}",
+    fn too_much_state(&self, of: &str) -> Fault {
+        Fault::not_called(&format!(
+            "the values that its stores have for the {of}'s key take more than half of its memory limit of {}",
             size(self.limits.memory_bytes)
-        )
+        ))
     }
 
     /// Looks up the values that travel with the records and the timers. `false`: they would take too much of the

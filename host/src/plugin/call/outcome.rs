@@ -47,9 +47,19 @@ impl Outcome {
 
     /// The memory that it takes.
     pub fn memory(&self) -> usize {
-        let reasons = self.refused.iter().map(|one| size_of::<Refused>() + one.reason.len());
+        let reasons = self.refused.iter();
+        let reasons = reasons.map(|one| size_of::<Refused>() + one.reason.len() + one.backtrace.len());
         let timers = self.refused_timers.iter();
-        let timers = timers.map(|one| size_of::<RefusedTimer>() + one.name.len() + one.key.len() + one.reason.len());
+        let timers = timers.map(|one| {
+            let RefusedTimer {
+                name,
+                key,
+                reason,
+                backtrace,
+                ..
+            } = one;
+            size_of::<RefusedTimer>() + name.len() + key.len() + reason.len() + backtrace.len()
+        });
         self.outputs.iter().map(Records::memory).sum::<usize>() + reasons.sum::<usize>() + timers.sum::<usize>()
     }
 
@@ -63,6 +73,7 @@ impl Outcome {
             record: first as u32 + one.event,
             how: one.how,
             reason: tame(&one.reason, TEXT_BYTES),
+            backtrace: String::new(),
         }));
         match self.outputs.as_mut_slice() {
             [only] if only.is_empty() => take_columns(only, given.outputs, records, time),

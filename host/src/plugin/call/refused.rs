@@ -8,9 +8,11 @@ pub struct Refused {
     pub record: u32,
     /// What the plugin said, or did.
     pub how: Refusal,
-    /// Why, for people; at most some kilobytes, without control characters. May have several lines: a fault's has the
-    /// guest's backtrace.
+    /// Why, for people; at most some kilobytes, without control characters. May have several lines.
     pub reason: String,
+    /// Where a guest at fault was: a function of its stack a line, with its source line below if that is known. Bounded
+    /// as the reason is; empty if there was none.
+    pub backtrace: String,
 }
 
 /// A timer that was at fault when it fired, alone and in a fresh instance: it is gone, and nothing came of it.
@@ -25,6 +27,29 @@ pub struct RefusedTimer {
     pub at: i64,
     /// As that of [`Refused`].
     pub reason: String,
+    /// As that of [`Refused`].
+    pub backtrace: String,
+}
+
+impl Refused {
+    /// The reason, and below it where the guest was.
+    pub fn told(&self) -> String {
+        told(&self.reason, &self.backtrace)
+    }
+}
+
+impl RefusedTimer {
+    /// The reason, and below it where the guest was.
+    pub fn told(&self) -> String {
+        told(&self.reason, &self.backtrace)
+    }
+}
+
+fn told(reason: &str, backtrace: &str) -> String {
+    match backtrace {
+        "" => reason.to_owned(),
+        _ => format!("{reason}\n{backtrace}"),
+    }
 }
 
 /// Why a record was not processed as usual.

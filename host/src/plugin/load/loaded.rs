@@ -16,6 +16,7 @@ use super::ready_made;
 use super::watch::{GuestProfile, GuestWatch};
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
+use crate::plugin::fault::SourceLines;
 use crate::plugin::guest_log::Log;
 use crate::plugin::instance::{DESCRIBE_STATE, Instance};
 use crate::plugin::limits::{STATE_SCHEMA_BYTES, tame};
@@ -38,6 +39,7 @@ struct Loaded {
     state_schemas: Vec<String>,
     schema: Option<Validator>,
     digest: String,
+    lines: SourceLines,
 }
 
 impl Engine {
@@ -56,7 +58,8 @@ impl Plugin {
         let digest = hex(&Sha256::digest(&bytes));
         let component = compile(&engine, path, &bytes, &digest)?;
         let linked = link(&engine, path, &component, &names, world)?;
-        let description = describe(&engine, path, &linked)?;
+        let lines = SourceLines::of(&bytes);
+        let description = describe(&engine, path, &linked, &lines)?;
         let state_schemas = match names.exports.iter().any(|name| name == DESCRIBE_STATE) {
             true => describe_state(&engine, path, &linked, description.stores.len()),
             false => Vec::new(),
@@ -72,6 +75,7 @@ impl Plugin {
                 state_schemas,
                 schema,
                 digest,
+                lines,
             }),
         })
     }
@@ -146,6 +150,11 @@ impl Plugin {
     pub(in crate::plugin) fn linked(&self) -> &Linked {
         &self.loaded.linked
     }
+
+    /// What it says of its sources, for backtraces.
+    pub(in crate::plugin) fn source_lines(&self) -> &SourceLines {
+        &self.loaded.lines
+    }
 }
 
 impl std::fmt::Debug for Plugin {
@@ -218,12 +227,14 @@ fn log_of(path: &Path) -> Log {
 
 /// Runs `describe` in an instance that is thrown away, within the default limits: what a pipeline grants is not known
 /// yet.
-fn describe(engine: &Shared, path: &Path, linked: &Linked) -> Result<Description> {
+fn describe(engine: &Shared, path: &Path, linked: &Linked, lines: &SourceLines) -> Result<Description> {
     let (limits, log) = (Limits::default(), log_of(path));
-    let mut instance = Instance::new(linked, None, limits, Arc::new([]), &engine.watch, log)
-        .map_err(|failed| refused(path, format!("an instance could not be made: it {}", failed.0.reason)))?;
+    let mut instance = Instance::new(linked, None, limits, Arc::new([]), &engine.watch, log).map_err(|failed| {
+        let why = format!("an instance could not be made: it {}", failed.0.told(lines));
+        refused(path, why)
+    })?;
     let said = instance
         .describe()
-        .map_err(|fault| refused(path, format!("asked what it is, it {}", fault.reason)))?;
+        .map_err(|fault| refused(path, format!("asked what it is, it {}", fault.told(lines))))?;
     Description::check(said).map_err(|why| refused(path, why))
 }

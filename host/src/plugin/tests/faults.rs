@@ -12,9 +12,9 @@ in_both_worlds! {
 }
 
 /// A batch with the sinner at every place: it is found, alone, and the others keep their outputs and order.
-fn finds(world: World, name: &str, sinner: &str, limits: Limits) -> (Operator, String) {
+fn finds(world: World, name: &str, sinner: &str, limits: Limits) -> (Operator, Refused) {
     let mut operator = guest_in(world, name).operator("op", "", limits).unwrap();
-    let mut reason = String::new();
+    let mut found = None;
     for place in [0, 1, 6, 12] {
         let mut batch = vec![
             "v00", "v01", "v02", "v03", "v04", "v05", "v06", "v07", "v08", "v09", "v10", "v11", "v12",
@@ -31,22 +31,45 @@ fn finds(world: World, name: &str, sinner: &str, limits: Limits) -> (Operator, S
         assert_eq!(values(&outcome.outputs[0]), batch);
         assert!(outcome.outputs[0].offsets.is_sorted());
         assert!(!outcome.outputs[0].offsets.contains(&(1000 + place as i64)));
-        reason.clone_from(&outcome.refused[0].reason);
+        found = outcome.refused.into_iter().next();
     }
-    (operator, reason)
+    (operator, found.unwrap())
 }
 
 fn a_trap_is_blamed_on_its_record_with_the_panic_message_and_the_backtrace(world: World) {
-    let (operator, reason) = finds(world, "traps", "trap here", limits());
-    let mut lines = reason.lines();
-    let first = lines.next().unwrap();
+    let (operator, refused) = finds(world, "traps", "trap here", limits());
+    let Refused { reason, backtrace, .. } = refused;
     assert!(
-        first.starts_with("trapped: ") && reason.contains("told to trap by"),
+        reason.starts_with("trapped: ") && reason.contains("told to trap by"),
         "{reason}"
     );
-    assert!(reason.contains("traps.wasm!"), "no backtrace in {reason}");
+    assert!(!reason.contains("traps.wasm!"), "a backtrace in {reason}");
+    assert!(backtrace.contains("traps.wasm!"), "no backtrace in {backtrace}");
+    assert!(
+        !backtrace.contains(" at "),
+        "the guest says nothing of its sources: {backtrace}"
+    );
     assert!(operator.stats().traps > 0);
     assert_eq!(operator.stats().deadlines, 0);
+}
+
+#[test]
+fn a_backtrace_has_the_lines_of_the_guests_sources_if_the_component_says_them() {
+    let plugin = guest("traps-with-lines");
+    assert!(guest("traps").source_lines().is_empty() && !plugin.source_lines().is_empty());
+    let mut operator = plugin.operator("op", "", limits()).unwrap();
+    let source = include_str!("../../../../tests/guests/traps/src/lib.rs");
+    let line = 1 + source.lines().position(|line| line.contains("panic!(")).unwrap();
+    // Looked up, and then remembered.
+    for _ in 0..2 {
+        let outcome = process(&mut operator, &["a", "trap"]).unwrap();
+        let backtrace = &outcome.refused[0].backtrace;
+        let place = format!("tests/guests/traps/src/lib.rs:{line}:");
+        assert!(backtrace.contains(&place), "no {place} in\n{backtrace}");
+        assert!(backtrace.contains("core::panicking::panic_fmt\n"), "{backtrace}");
+        assert!(backtrace.len() <= 2100, "{} bytes", backtrace.len());
+        assert!(backtrace.lines().all(|line| line.starts_with("  ")), "{backtrace}");
+    }
 }
 
 #[test]
@@ -59,20 +82,15 @@ fn a_loop_is_ended_by_the_deadline_and_blamed_on_its_record() {
     let outcome = process(&mut operator, &["a", "loop", "b"]).unwrap();
     assert_eq!(refusals(&outcome), [(1, Refusal::Fault)]);
     assert_eq!(values(&outcome.outputs[0]), ["a", "b"]);
-    assert!(
-        outcome.refused[0]
-            .reason
-            .starts_with("did not return within its call-time of 1s\n"),
-        "{}",
-        outcome.refused[0].reason
-    );
+    assert_eq!(outcome.refused[0].reason, "did not return within its call-time of 1s");
+    assert!(outcome.refused[0].backtrace.contains("loops_forever"));
     assert!(operator.stats().deadlines >= 2);
 }
 
 #[test]
 fn a_memory_limit_is_told_as_such_and_blamed_on_its_record() {
-    let (operator, reason) = finds(World::Processor, "eats-memory", "eat", limits());
-    assert!(reason.starts_with("reached its memory limit of 64MiB\n"), "{reason}");
+    let (operator, refused) = finds(World::Processor, "eats-memory", "eat", limits());
+    assert_eq!(refused.reason, "reached its memory limit of 64MiB");
     assert!(operator.stats().memory_limits > 0);
     assert_eq!(operator.stats().traps, 0);
     assert!(operator.stats().memory_bytes <= 64 << 20);

@@ -68,6 +68,8 @@ impl BadTimes {
             kind: dead_letter::RefusalKind::BadTime,
             partition: of.partition,
             reason: &of.rule.why(records.timestamps[index]),
+            backtrace: "",
+            timer: None,
         };
         dead_letter::append(&mut self.dead, records, index, &why, of.most_bytes);
     }

@@ -101,6 +101,7 @@ impl Tasks {
                 record: 0,
                 how: Refusal::Fault,
                 reason,
+                backtrace: String::new(),
             }],
             ..Outcome::default()
         };

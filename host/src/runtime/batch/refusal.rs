@@ -52,6 +52,8 @@ impl Tasks {
                 },
                 partition,
                 reason: &refused.reason,
+                backtrace: &refused.backtrace,
+                timer: None,
             };
             dead_letter::append(&mut self.dead, records, index, &why, self.left_out.most_bytes);
         }
@@ -89,6 +91,8 @@ impl Tasks {
                             "when its timer `{}` at {} fired, it {}",
                             timer.name, timer.at, timer.reason
                         ),
+                        backtrace: &timer.backtrace,
+                        timer: Some(&timer.name),
                     };
                     dead_letter::append(&mut self.dead, &record, 0, &why, self.left_out.most_bytes);
                 }
@@ -99,7 +103,7 @@ impl Tasks {
                         "failed to fire timer `{name}` of key `{key}` at {} in operator `{operator}`",
                         timer.at
                     );
-                    return Err(Error::new(Kind::Guest, what, &timer.reason)
+                    return Err(Error::new(Kind::Guest, what, timer.told())
                         .hint("on-error = \"skip\" or \"dead-letter\" goes on without what it would have done"));
                 }
             }
@@ -112,7 +116,7 @@ fn stopped_by(operator: &str, partition: &TopicPartition, offset: i64, refused: 
     let error = Error::new(
         Kind::Guest,
         format!("failed to process record {partition} offset {offset} in operator `{operator}`"),
-        &refused.reason,
+        refused.told(),
     );
     match (refused.how, way) {
         (_, Refusal::DeadLetter) => {

@@ -107,6 +107,8 @@ impl LeftOutOutputs {
             by: dead_letter::By::Sink(&sink.name),
             kind: dead_letter::RefusalKind::Refused,
             reason,
+            backtrace: "",
+            timer: None,
             partition,
         }
     }

@@ -8,8 +8,11 @@
 //! | `sandbar-pipeline` | name of the pipeline |
 //! | `sandbar-operator` | name of the operator in it that the record died in |
 //! | `sandbar-sink` | instead: name of the sink whose topic refused it |
-//! | `sandbar-kind` | `dead-letter`: the plugin refused the record; `fault`: it trapped or broke a limit on it; `refused`: Kafka refused the output |
+//! | `sandbar-source` | instead: name of the source, if the record's event time cannot be |
+//! | `sandbar-kind` | `dead-letter`: the plugin refused the record; `fault`: it trapped or broke a limit on it; `refused`: Kafka refused the output; `bad-time`: its event time cannot be |
 //! | `sandbar-reason` | why, 4096 bytes at most; a longer one ends with `…` |
+//! | `sandbar-backtrace` | of a fault: the plugin's stack, the innermost function first, with source lines if it has them |
+//! | `sandbar-timer` | name of the timer that was at fault: there is no record, the key and the time are the timer's |
 //! | `sandbar-topic` | topic of the record's source, or the file's name |
 //! | `sandbar-partition` | partition there |
 //! | `sandbar-offset` | offset there |
@@ -17,6 +20,10 @@
 //! | `sandbar-null-key` | `true`: the record has no key, and the dead letter's is where it came from |
 //! | `sandbar-headers-bytes` | the record's headers had so many bytes, and were left out |
 //! | `sandbar-key-bytes`, `sandbar-value-bytes` | key or value had so many bytes, and is cut |
+//!
+//! `sandbar dead-letters replay` gives the record that it sends again `sandbar-replayed`: `topic/partition/offset` of
+//! the letter. Behind the letter it leaves one of kind `replayed` with the same header and no value, so that the letter
+//! is not replayed twice.
 //!
 //! A dead letter must not share the fault of its record, so it always fits: its own time is the present, it has a key,
 //! and what its topic does not take is cut. Else key, value and headers are the record's own; its headers come first.
@@ -47,6 +54,10 @@ pub struct DeathReason<'a> {
     pub kind: RefusalKind,
     /// Why, for a person.
     pub reason: &'a str,
+    /// Where the plugin was, if it was at fault; empty if that is not known.
+    pub backtrace: &'a str,
+    /// The timer that was at fault, if it was one.
+    pub timer: Option<&'a str>,
     /// Where the record came from.
     pub partition: &'a TopicPartition,
 }
@@ -122,7 +133,7 @@ fn said(from: &Records, index: usize, why: &DeathReason<'_>) -> Vec<(&'static st
         By::Operator(name) => ("sandbar-operator", name.to_owned()),
         By::Sink(name) => ("sandbar-sink", name.to_owned()),
     };
-    vec![
+    let mut said = vec![
         ("sandbar-pipeline", why.pipeline.to_owned()),
         by,
         ("sandbar-kind", why.kind.name().to_owned()),
@@ -131,7 +142,12 @@ fn said(from: &Records, index: usize, why: &DeathReason<'_>) -> Vec<(&'static st
         ("sandbar-partition", why.partition.partition.to_string()),
         ("sandbar-offset", from.offsets[index].to_string()),
         ("sandbar-timestamp", from.timestamps[index].to_string()),
-    ]
+    ];
+    if !why.backtrace.is_empty() {
+        said.push(("sandbar-backtrace", bounded(why.backtrace).into_owned()));
+    }
+    said.extend(why.timer.map(|name| ("sandbar-timer", name.to_owned())));
+    said
 }
 
 struct Letter<'a> {
@@ -220,6 +236,8 @@ mod tests {
             by: By::Operator("parse"),
             kind: RefusalKind::Fault,
             reason,
+            backtrace: "",
+            timer: None,
             partition: &TopicPartition::new("raw-views", 3),
         };
         append(&mut into, &from, 0, &why, most);

@@ -4,22 +4,26 @@ use std::time::Duration;
 
 use wasmtime::{Error, Trap, WasmBacktrace};
 
-use super::host_calls::Guest;
-use super::limits::{REASON_BYTES, size, tame};
+use super::backtrace::Backtrace;
+use super::source_lines::SourceLines;
+use crate::plugin::host_calls::Guest;
+use crate::plugin::limits::{REASON_BYTES, size, tame};
 
 /// A guest's fault: the instance is gone, and what the call did with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) kind: FaultKind,
-    /// A sentence about the plugin, begun by "it", and the guest's backtrace if there is one.
-    pub(super) reason: String,
+pub(in crate::plugin) struct Fault {
+    pub(in crate::plugin) kind: FaultKind,
+    /// A sentence about the plugin, begun by "it".
+    pub(in crate::plugin) reason: String,
+    /// Where the guest was; empty if it was not in its code.
+    pub(in crate::plugin) backtrace: Backtrace,
     /// The event that the call was at, if that is known.
-    pub(super) row: Option<usize>,
+    pub(in crate::plugin) row: Option<usize>,
 }
 
 /// The kinds of a fault, as they are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FaultKind {
+pub(in crate::plugin) enum FaultKind {
     Trap,
     Deadline,
     MemoryLimit,
@@ -28,16 +32,27 @@ pub(super) enum FaultKind {
 
 impl Fault {
     /// The guest returned, and what it returned is not what it may return.
-    pub(super) fn bad_outcome(why: &str) -> Self {
+    pub(in crate::plugin) fn bad_outcome(why: &str) -> Self {
         Self {
             kind: FaultKind::BadOutcome,
             reason: tame(&format!("returned an outcome that {why}"), REASON_BYTES),
+            backtrace: Backtrace::default(),
+            row: None,
+        }
+    }
+
+    /// The guest was not called, for it would reach its memory limit.
+    pub(in crate::plugin) fn not_called(why: &str) -> Self {
+        Self {
+            kind: FaultKind::MemoryLimit,
+            reason: format!("was not called: {why}"),
+            backtrace: Backtrace::default(),
             row: None,
         }
     }
 
     /// The guest did not return.
-    pub(super) fn judge(error: &Error, guest: &Guest, time: Duration) -> Self {
+    pub(in crate::plugin) fn judge(error: &Error, guest: &Guest, time: Duration) -> Self {
         let trap = error.downcast_ref::<Trap>();
         let backtrace = error.downcast_ref::<WasmBacktrace>();
         let (kind, what) = if trap == Some(&Trap::Interrupt) {
@@ -63,21 +78,19 @@ impl Fault {
                 format!("returned an outcome that cannot be read: {why}"),
             )
         };
-        let reason = match backtrace {
-            Some(backtrace) => format!("{what}\n{}", frames(backtrace)),
-            None => what,
-        };
         Self {
             kind,
-            reason: tame(&reason, REASON_BYTES),
+            reason: tame(&what, REASON_BYTES),
+            backtrace: backtrace.map(Backtrace::of).unwrap_or_default(),
             row: None,
         }
     }
-}
 
-/// A line a frame, the innermost first, without wasmtime's own headline.
-fn frames(backtrace: &WasmBacktrace) -> String {
-    let text = backtrace.to_string();
-    text.split_once('\n')
-        .map_or(String::new(), |(_, frames)| frames.to_owned())
+    /// The reason, and below it where the guest was.
+    pub(in crate::plugin) fn told(&self, lines: &SourceLines) -> String {
+        match self.backtrace.text(lines) {
+            text if text.is_empty() => self.reason.clone(),
+            text => format!("{}\n{text}", self.reason),
+        }
+    }
 }
