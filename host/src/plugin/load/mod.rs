@@ -7,6 +7,9 @@
 
 mod deadlines;
 mod engine;
+mod world;
+mod contents;
+mod features;
 mod component;
 mod cache;
 mod names;
@@ -17,7 +20,7 @@ mod configuration;
 mod loaded;
 mod ready_made;
 
-pub use component::World;
+pub use contents::{BuiltWith, Contents};
 pub(in crate::plugin) use deadlines::ticks;
 pub(in crate::plugin) use description::Said;
 pub use description::{Description, Metric, MetricKind, Needs};
@@ -27,3 +30,4 @@ pub use ready_made::READY_MADE;
 pub(in crate::plugin) use stores::SaidStore;
 pub use stores::{Store, StoreKind, Stored, compatible};
 pub use timers::{Timer, TimerClock};
+pub use world::World;
