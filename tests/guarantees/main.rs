@@ -52,6 +52,7 @@ mod memory;
 mod no_broker;
 mod bounds;
 mod upgrades;
+mod inspect;
 mod plugin;
 mod cases;
 mod languages;

@@ -1,10 +1,14 @@
-//! What a person sees and sets of a pipeline beside its runs: positions and committed state.
+//! What a person sees and sets of a pipeline beside its runs: positions, committed state, and its plugins.
 //!
 //! Owns the questions of the command line that no run answers. Never: processes a record. Always: what it shows is
-//! committed; what it changes is changed only while nobody runs.
+//! committed, or is what a plugin's file says; what it changes is changed only while nobody runs.
 
 mod positions;
 mod rebuilt;
+mod form;
+mod upgrade;
 
+pub use form::{ConfigForm, FormKey};
 pub use positions::{positions, set_positions};
 pub use rebuilt::Rebuilt;
+pub use upgrade::{ConfigOutlook, GoesOn, PluginChange, StoreOutlook, Upgrade};
