@@ -92,6 +92,10 @@ fn describe_plugins() {
         "sandbar_records_skipped_total",
         "records that a plugin or on-error left out"
     );
+    describe_time();
+}
+
+fn describe_time() {
     describe_counter!(
         "sandbar_event_time_missing_total",
         "records without event time at the pointer; Kafka's timestamp stands in"
@@ -118,6 +122,10 @@ fn describe_plugins() {
         "sandbar_event_time_bad_total",
         "records whose event time is before 1970, behind year 9999, or too far ahead of the clock"
     );
+    describe_batches();
+}
+
+fn describe_batches() {
     describe_gauge!(
         "sandbar_batch_memory_limit_bytes",
         Unit::Bytes,

@@ -1,7 +1,7 @@
 //! What a component's file tells of how it was made: the language, the tools, what a trap can show, the memory that it
 //! declares. For people's eyes only.
 //!
-//! Always: what it says is bounded and tamed, for whoever made the file wrote it; what cannot be read is left out, since
+//! Always: what it says is bounded and tamed, for whoever made the file wrote it; what cannot be read is left out, and
 //! nothing of this decides anything.
 
 use wasmparser::{BinaryReader, CustomSectionReader, KnownCustom, MemoryType, Name, Payload, ProducersSectionReader};
