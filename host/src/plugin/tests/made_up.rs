@@ -1,4 +1,4 @@
-//! Plugins that import interfaces of WASI with types of their own making: each ends in a sentence, and the host goes on.
+//! Plugins that import interfaces of WASI with types of their own making: each ends in a sentence, and the host lives.
 
 use super::*;
 
@@ -232,7 +232,7 @@ fn a_socket_of_made_up_types_is_denied_or_a_trap_of_the_plugin() {
     }
 }
 
-/// The resource behind a stream is whatever a plugin calls so. It is lent, given and dropped, and never the host's harm.
+/// The resource behind a stream is whatever a plugin calls so. It is lent, given and dropped without harm to the host.
 #[test]
 fn a_made_up_resource_is_lent_given_and_dropped() {
     let with_stream = |socket: &'static str, act| MadeUp {
