@@ -26,7 +26,7 @@ const FEATURES: &[Feature] = &[
             .union(WasmFeatures::CM_ASYNC_STACKFUL)
             .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS),
         name: "async functions, streams or futures of the component model (WASI 0.3)",
-        instead: "build it for WASI 0.2, without `async` in its bindings: a plugin returns when it is done",
+        instead: "build it for WASI 0.2, without `async` in its WIT: a plugin returns when it is done",
     },
     Feature {
         of: WasmFeatures::CM_ERROR_CONTEXT,
