@@ -23,6 +23,8 @@ pub enum Kind {
     Guest,
     /// A case of a test did not come out as expected.
     CaseFailed,
+    /// What was compared differs.
+    Different,
     /// Another member took over; this one stops.
     Fenced,
     /// It took too long.
@@ -42,6 +44,7 @@ impl Kind {
             Kind::Kafka => 5,
             Kind::Corrupt | Kind::Unwritable => 6,
             Kind::CaseFailed => 7,
+            Kind::Different => 8,
             Kind::TimedOut => 9,
             Kind::Guest => 10,
         }
@@ -59,6 +62,7 @@ impl Kind {
             Kind::Unwritable => "unwritable",
             Kind::Guest => "guest",
             Kind::CaseFailed => "case-failed",
+            Kind::Different => "different",
             Kind::Fenced => "fenced",
             Kind::TimedOut => "timed-out",
             Kind::Bug => "bug",

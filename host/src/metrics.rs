@@ -78,6 +78,11 @@ fn describe_plugins() {
         "sandbar_plugin_instances_recycled_total",
         "instances dropped and made anew"
     );
+    describe_histogram!(
+        "sandbar_plugin_recycle_seconds",
+        Unit::Seconds,
+        "time in which new instances were made for one batch, if any were"
+    );
     describe_counter!("sandbar_dead_letters_total", "records sent to the dead letters");
     describe_counter!(
         "sandbar_outputs_refused_total",
@@ -87,6 +92,10 @@ fn describe_plugins() {
         "sandbar_records_skipped_total",
         "records that a plugin or on-error left out"
     );
+    describe_time();
+}
+
+fn describe_time() {
     describe_counter!(
         "sandbar_event_time_missing_total",
         "records without event time at the pointer; Kafka's timestamp stands in"
@@ -113,6 +122,10 @@ fn describe_plugins() {
         "sandbar_event_time_bad_total",
         "records whose event time is before 1970, behind year 9999, or too far ahead of the clock"
     );
+    describe_batches();
+}
+
+fn describe_batches() {
     describe_gauge!(
         "sandbar_batch_memory_limit_bytes",
         Unit::Bytes,
@@ -247,6 +260,8 @@ pub struct OperatorMetrics {
     pub memory: Gauge,
     /// Instances made anew.
     pub recycled: Counter,
+    /// Seconds in which they were made, for one batch.
+    pub recycle_seconds: Histogram,
     /// Traps.
     pub traps: Counter,
     /// Calls past their deadline.
@@ -278,6 +293,7 @@ pub fn operator(pipeline: &str, operator: &str) -> OperatorMetrics {
         call_seconds: histogram!("sandbar_plugin_call_seconds", &labels),
         memory: gauge!("sandbar_plugin_memory_bytes", &labels),
         recycled: counter!("sandbar_plugin_instances_recycled_total", &labels),
+        recycle_seconds: histogram!("sandbar_plugin_recycle_seconds", &labels),
         traps: fault("trap"),
         deadlines: fault("deadline"),
         memory_limits: fault("memory"),

@@ -238,6 +238,34 @@ fn table() -> String {
     text
 }
 
+/// A component is not built anew with the SDK: what was published runs as it is.
+#[test]
+fn components_that_were_published_still_run() {
+    let mut components = 0;
+    for version in std::fs::read_dir(root().join("tests/published")).unwrap() {
+        let folder = version.unwrap().path();
+        for file in std::fs::read_dir(&folder).into_iter().flatten() {
+            let component = file.unwrap().path();
+            if component.extension().is_none_or(|end| end != "wasm") {
+                continue;
+            }
+            let bytes = std::fs::metadata(&component).unwrap().len();
+            assert!(bytes <= 300 << 10, "{} has {bytes} bytes", component.display());
+            let words = [
+                "test".as_ref(),
+                folder.as_os_str(),
+                "--plugin".as_ref(),
+                component.as_os_str(),
+            ];
+            let ended = Process::start(&words).wait(seconds(60));
+            assert_eq!(ended.code, Some(0), "{}:\n{}", component.display(), ended.text);
+            assert!(ended.text.contains("2 passed, 0 failed"), "{}", ended.text);
+            components += 1;
+        }
+    }
+    assert!(components >= 3, "only {components} were found");
+}
+
 /// An SDK's package has to have the interface in it.
 #[test]
 fn the_interface_that_an_sdk_brings_along_is_the_interface() {

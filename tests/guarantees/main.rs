@@ -54,6 +54,7 @@ mod memory;
 mod no_broker;
 mod bounds;
 mod upgrades;
+mod inspect;
 mod plugin;
 mod cases;
 mod bench;

@@ -1,10 +1,11 @@
 //! A bad plugin hurts the record at fault and nothing else, and a ready-made plugin does what its README says.
 
-use crate::flow::Flow;
+use crate::flow::{Flow, stop};
+use crate::http;
 use sandbar_tests::client::{Isolation, Record};
 use sandbar_tests::process;
 use sandbar_tests::root;
-use sandbar_tests::wait::PATIENCE;
+use sandbar_tests::wait::{self, PATIENCE};
 use serde_json::Value;
 use std::path::Path;
 
@@ -130,6 +131,23 @@ fn a_record_at_fault_goes_to_the_dead_letters_untouched_and_with_its_coordinates
             header(&dead[0], "sandbar-reason")
         );
     }
+}
+
+#[test]
+fn what_recycling_costs_stands_beside_its_count_in_the_metrics() {
+    let mut flow = Flow::new("recycled", 1, "start = \"earliest\"");
+    flow.file.plugin = process::component("traps");
+    flow.file.operator = "on-error = \"skip\"".into();
+    let records = ["a", "trap", "b"].map(|value| Record::placed(&flow.input, 0, value));
+    flow.client.producer().send(&records);
+    let (run, address) = http::serve(&flow.file);
+    wait::until_true("the figures stand", PATIENCE, || {
+        let (_, body) = http::get(&address, "/metrics");
+        let of = |name| http::metric(&body, name, &["operator="]);
+        of("sandbar_plugin_instances_recycled_total").is_some_and(|count| count >= 1.0)
+            && of("sandbar_plugin_recycle_seconds_sum").is_some_and(|seconds| seconds > 0.0)
+    });
+    stop(run);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use sandbar_tests::wait::{self, PATIENCE};
 use std::path::PathBuf;
 
 /// The guest `ages` with another schema version.
-fn version(counted: &Counted, version: u32, reads: u32) -> PathBuf {
+pub fn aged(version: u32, reads: u32) -> Vec<u8> {
     let mut bytes = std::fs::read(component("ages")).unwrap();
     let told = b"schema version 1, reads 1";
     let places: Vec<usize> = (0..bytes.len() - told.len())
@@ -19,8 +19,12 @@ fn version(counted: &Counted, version: u32, reads: u32) -> PathBuf {
     assert_eq!(places.len(), 1, "its file tells its version once");
     let new = format!("schema version {version}, reads {reads}");
     bytes[places[0]..places[0] + told.len()].copy_from_slice(new.as_bytes());
+    bytes
+}
+
+fn version(counted: &Counted, version: u32, reads: u32) -> PathBuf {
     let path = counted.file.path(&format!("ages-{version}-{reads}.wasm"));
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(&path, aged(version, reads)).unwrap();
     path
 }
 

@@ -143,7 +143,7 @@ impl ResourceLimiter for Ceiling {
 
 /// Text of a guest's, fit for a log line, a terminal or a header: at most `bytes` long, and without control characters
 /// save line breaks, so that it cannot move a cursor or forge a line.
-pub(super) fn tame(text: &str, bytes: usize) -> String {
+pub(crate) fn tame(text: &str, bytes: usize) -> String {
     let end = text.floor_char_boundary(bytes);
     let mut tamed: String = text[..end]
         .chars()

@@ -24,9 +24,10 @@ mod world;
 mod tests;
 
 pub use call::{Advance, CallTime, Outcome, Refusal, Refused, RefusedTimer};
+pub(crate) use limits::tame;
 pub use load::{
-    Description, Engine, GuestProfile, GuestSample, GuestStack, Metric, MetricKind, Needs, Plugin, READY_MADE, Store,
-    StoreKind, Stored, Timer, TimerClock, World, compatible, world_of,
+    BuiltWith, Contents, Description, Engine, GuestProfile, GuestSample, GuestStack, Metric, MetricKind, Needs, Plugin,
+    READY_MADE, Store, StoreKind, Stored, Timer, TimerClock, World, compatible, world_of,
 };
 pub use operator::{Call, Operator, Stats};
 pub use parts::{CallError, Reached};

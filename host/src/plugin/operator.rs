@@ -82,6 +82,8 @@ pub struct Stats {
     pub bad_outcomes: u64,
     /// Instances that were replaced.
     pub recycled: u64,
+    /// Time in which those were made that took their places, in nanoseconds.
+    pub recycle_nanos: u64,
     /// Linear memory of the instance, in bytes.
     pub memory_bytes: u64,
     /// Timers that fired.
@@ -327,9 +329,11 @@ impl Operator {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => {
+                let began = clock::now();
+                let made = self.make();
                 self.stats.recycled += 1;
-                self.make()
-                    .map_err(|not_opened| no_longer_opened(&self.name, not_opened, self.plugin.source_lines()))?
+                self.stats.recycle_nanos += began.elapsed().as_nanos() as u64;
+                made.map_err(|not_opened| no_longer_opened(&self.name, not_opened, self.plugin.source_lines()))?
             }
         };
         let answer = self.call(&mut instance, part, state)?;

@@ -25,3 +25,4 @@ pub use lifecycle::{PassedOver, RunEvent, StopRequest, StoppedRun};
 pub(crate) use start::kept::offsets_in_checkpoint;
 pub use supervisor::{RunObserver, check_topics, load, ports, run};
 pub(crate) use tasks::checkpoints::rebuild;
+pub use tasks::stores::{StoreFate, fate, shape};

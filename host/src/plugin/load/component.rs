@@ -5,62 +5,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use wasmparser::{BinaryReaderError, ComponentTypeRef, Parser, Payload, TypeBounds};
+use wasmparser::{ComponentTypeRef, Parser, Payload, TypeBounds};
 
+use super::contents::Contents;
+use super::world::{PACKAGE, VERSION, World, ours};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::limits::{COMPONENT_BYTES, size, tame};
 use crate::plugin::wasi;
-
-/// The package of the interface, and the version of it that this host serves.
-const PACKAGE: &str = "sandbar:plugin/";
-const VERSION: &str = "0.1.0";
-
-/// The world that a component was built for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum World {
-    /// It takes a batch at a time, in columns.
-    Processor,
-    /// It takes an event, or a timer, at a time.
-    RecordProcessor,
-}
-
-impl World {
-    /// What a component imports or exports tells it: both worlds have names that the other one has not.
-    fn of(names: &Names) -> Self {
-        let mut imports = names.imports.iter().filter_map(|name| ours(name));
-        let asks = imports.any(|(name, _)| ["state", "timers", "output", "chance"].contains(&name));
-        match asks || names.exports.iter().any(|name| name == "fire") {
-            true => Self::RecordProcessor,
-            false => Self::Processor,
-        }
-    }
-
-    /// The interfaces that a plugin is granted. `types` and `batches` are words only; the Rust SDK names both in either
-    /// world.
-    fn granted(self) -> &'static [&'static str] {
-        match self {
-            Self::Processor => &["types", "batches", "state-reader", "log"],
-            Self::RecordProcessor => &["types", "batches", "state", "timers", "output", "chance", "log"],
-        }
-    }
-
-    /// What a plugin exports at least.
-    fn exported(self) -> &'static [&'static str] {
-        match self {
-            Self::Processor => &["describe", "open", "process"],
-            Self::RecordProcessor => &["describe", "open", "process", "fire"],
-        }
-    }
-}
-
-impl fmt::Display for World {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Processor => "processor",
-            Self::RecordProcessor => "record-processor",
-        })
-    }
-}
 
 /// What a component imports and exports, by name.
 #[derive(Debug, Default, Clone)]
@@ -72,6 +23,12 @@ pub(super) struct Names {
 /// An error about a plugin's file.
 pub(super) fn refused(path: &Path, why: impl fmt::Display) -> Error {
     Error::new(Kind::Plugin, format!("failed to load plugin `{}`", path.display()), why)
+}
+
+/// The component is none: what the parser says of it.
+pub(super) fn damaged(path: &Path, complaint: &str) -> Error {
+    let why = format!("the component is damaged: {}", tame(complaint, 512));
+    refused(path, why).hint("it may have been cut short: build or copy it again")
 }
 
 /// The file's bytes.
@@ -106,24 +63,25 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// `Plugin`: it is no plugin, and why.
 pub fn world_of(path: &Path, bytes: &[u8]) -> Result<World> {
-    recognise(path, bytes).map(|(_, world)| world)
+    recognise(path, bytes).map(|recognised| recognised.world)
 }
 
-/// What the component imports and exports, and its world; an error if it is no plugin.
-pub(super) fn recognise(path: &Path, bytes: &[u8]) -> Result<(Names, World)> {
+/// What is known of a component before it is compiled.
+pub(super) struct Recognised {
+    pub(super) names: Names,
+    pub(super) world: World,
+    pub(super) contents: Contents,
+}
+
+/// What the component imports and exports, its world, and how it was made; an error if it is no plugin.
+pub(super) fn recognise(path: &Path, bytes: &[u8]) -> Result<Recognised> {
     is_component(path, bytes)?;
-    let names = names(bytes).map_err(|why| {
-        refused(
-            path,
-            format!("the component is damaged: {}", tame(&why.to_string(), 512)),
-        )
-        .hint("it may have been cut short: build or copy it again")
-    })?;
+    let (names, contents) = walk(bytes).map_err(|why| damaged(path, &why.to_string()))?;
     right_version(path, &names)?;
-    let world = World::of(&names);
+    let world = World::of(&names.imports, &names.exports);
     only_granted(path, &names, world)?;
     all_exported(path, &names, world)?;
-    Ok((names, world))
+    Ok(Recognised { names, world, contents })
 }
 
 fn is_component(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -152,12 +110,15 @@ fn is_component(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// Walks the outermost level of a component; what is nested in it has names of its own that are nobody's business.
-fn names(bytes: &[u8]) -> Result<Names, BinaryReaderError> {
-    let mut names = Names::default();
+/// Walks through a component. Its names are those of the outermost level: what is nested in it has names of its own
+/// that are nobody's business.
+fn walk(bytes: &[u8]) -> wasmparser::Result<(Names, Contents)> {
+    let (mut names, mut contents) = (Names::default(), Contents::of(bytes.len() as u64));
     let mut depth = 0usize;
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload? {
+        let payload = payload?;
+        contents.note(&payload);
+        match payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
@@ -177,13 +138,7 @@ fn names(bytes: &[u8]) -> Result<Names, BinaryReaderError> {
             _ => {}
         }
     }
-    Ok(names)
-}
-
-/// The interface's name and version in `sandbar:plugin/log@0.1.0`.
-fn ours(name: &str) -> Option<(&str, &str)> {
-    let rest = name.strip_prefix(PACKAGE)?;
-    Some(rest.split_once('@').unwrap_or((rest, "")))
+    Ok((names, contents))
 }
 
 fn right_version(path: &Path, names: &Names) -> Result<()> {
@@ -203,8 +158,7 @@ fn right_version(path: &Path, names: &Names) -> Result<()> {
 }
 
 fn only_granted(path: &Path, names: &Names, world: World) -> Result<()> {
-    let of_world = |name: &str| ours(name).is_some_and(|(name, _)| world.granted().contains(&name));
-    let granted = |name: &str| of_world(name) || wasi::is_granted(name);
+    let granted = |name: &str| world.grants(name) || wasi::is_granted(name);
     let foreign: Vec<&str> = names
         .imports
         .iter()
@@ -213,6 +167,14 @@ fn only_granted(path: &Path, names: &Names, world: World) -> Result<()> {
         .collect();
     if foreign.is_empty() {
         return Ok(());
+    }
+    let newer: Vec<&str> = foreign.iter().copied().filter(|name| wasi::is_newer(name)).collect();
+    if !newer.is_empty() {
+        let why = format!(
+            "it was built for WASI 0.3, which this host does not have: it imports {}",
+            list(&newer)
+        );
+        return Err(refused(path, why).hint("build it for WASI 0.2, such as for Rust's target wasm32-wasip2"));
     }
     let error = refused(
         path,
@@ -226,7 +188,7 @@ fn only_granted(path: &Path, names: &Names, world: World) -> Result<()> {
         let granted: Vec<String> = world
             .granted()
             .iter()
-            .map(|name| format!("`{PACKAGE}{name}`"))
+            .map(|granted| format!("`{PACKAGE}{}`", granted.name))
             .collect();
         error.hint(format!(
             "a plugin of world `{world}` may import {} and nothing else",

@@ -48,6 +48,16 @@ pub enum MetricKind {
     Gauge,
 }
 
+impl MetricKind {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+        }
+    }
+}
+
 /// What a plugin wants to be sent, and what it promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
@@ -57,6 +67,19 @@ pub struct Needs {
     pub headers: bool,
     /// Outputs have the key of the event that caused them.
     pub keeps_key: bool,
+}
+
+impl Needs {
+    /// The names of those that are set.
+    pub fn names(self) -> Vec<&'static str> {
+        let each = [
+            (self.coordinates, "coordinates"),
+            (self.headers, "headers"),
+            (self.keeps_key, "keeps-key"),
+        ];
+        let set = each.into_iter().filter_map(|(is_set, name)| is_set.then_some(name));
+        set.collect()
+    }
 }
 
 /// What a guest says that it is: the same, and not a word of it checked.

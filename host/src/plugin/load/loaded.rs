@@ -8,12 +8,15 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::cache::hex;
-use super::component::{self, World, refused};
+use super::component::{self, Recognised, refused};
 use super::configuration;
+use super::contents::Contents;
 use super::description::Description;
 use super::engine::{Engine, Shared};
+use super::features;
 use super::ready_made;
 use super::watch::{GuestProfile, GuestWatch};
+use super::world::World;
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
 use crate::plugin::fault::SourceLines;
@@ -33,8 +36,7 @@ struct Loaded {
     /// Holds the deadlines' thread: a plugin keeps them passing, whoever drops the engine.
     engine: Arc<Shared>,
     linked: Linked,
-    names: component::Names,
-    world: World,
+    recognised: Recognised,
     description: Description,
     state_schemas: Vec<String>,
     schema: Option<Validator>,
@@ -54,13 +56,13 @@ impl Engine {
 impl Plugin {
     fn load(engine: Arc<Shared>, path: &Path) -> Result<Self> {
         let bytes = component::read(path)?;
-        let (names, world) = component::recognise(path, &bytes)?;
+        let recognised = component::recognise(path, &bytes)?;
         let digest = hex(&Sha256::digest(&bytes));
         let component = compile(&engine, path, &bytes, &digest)?;
-        let linked = link(&engine, path, &component, &names, world)?;
+        let linked = link(&engine, path, &component, &recognised)?;
         let lines = SourceLines::of(&bytes);
         let description = describe(&engine, path, &linked, &lines)?;
-        let state_schemas = match names.exports.iter().any(|name| name == DESCRIBE_STATE) {
+        let state_schemas = match recognised.names.exports.iter().any(|name| name == DESCRIBE_STATE) {
             true => describe_state(&engine, path, &linked, description.stores.len()),
             false => Vec::new(),
         };
@@ -69,8 +71,7 @@ impl Plugin {
             loaded: Arc::new(Loaded {
                 engine,
                 linked,
-                names,
-                world,
+                recognised,
                 description,
                 state_schemas,
                 schema,
@@ -93,17 +94,27 @@ impl Plugin {
 
     /// The world that it was built for.
     pub fn world(&self) -> World {
-        self.loaded.world
+        self.loaded.recognised.world
+    }
+
+    /// What its file tells of how it was made.
+    pub fn contents(&self) -> &Contents {
+        &self.loaded.recognised.contents
     }
 
     /// What it imports, by name; all of it is granted.
     pub fn imports(&self) -> &[String] {
-        &self.loaded.names.imports
+        &self.loaded.recognised.names.imports
+    }
+
+    /// What it may do by one of its imports, in a sentence.
+    pub fn meaning(&self, import: &str) -> &'static str {
+        self.world().meaning(import)
     }
 
     /// What it exports, by name.
     pub fn exports(&self) -> &[String] {
-        &self.loaded.names.exports
+        &self.loaded.recognised.names.exports
     }
 
     /// SHA-256 of the component, in hexadecimal digits.
@@ -174,6 +185,7 @@ fn compile(engine: &Shared, path: &Path, bytes: &[u8], digest: &str) -> Result<C
     {
         return Ok(component);
     }
+    features::check(path, bytes, engine.wasmtime.get_wasm_features())?;
     let component = Component::from_binary(&engine.wasmtime, bytes).map_err(|why| {
         refused(
             path,
@@ -186,7 +198,7 @@ fn compile(engine: &Shared, path: &Path, bytes: &[u8], digest: &str) -> Result<C
     Ok(component)
 }
 
-fn link(engine: &Shared, path: &Path, component: &Component, names: &component::Names, world: World) -> Result<Linked> {
+fn link(engine: &Shared, path: &Path, component: &Component, recognised: &Recognised) -> Result<Linked> {
     let unfit = |why: wasmtime::Error| {
         refused(
             path,
@@ -198,8 +210,8 @@ fn link(engine: &Shared, path: &Path, component: &Component, names: &component::
         .hint("build it with the SDK of this version of Sandbar")
     };
     let mut linker = engine.linker.clone();
-    wasi::grant(&mut linker, component, &names.imports).map_err(unfit)?;
-    Linked::new(&linker, component, world).map_err(unfit)
+    wasi::grant(&mut linker, component, &recognised.names.imports).map_err(unfit)?;
+    Linked::new(&linker, component, recognised.world).map_err(unfit)
 }
 
 /// Asks how its stores are to be shown. It is for people's eyes only: whatever goes wrong, they are shown in hex.

@@ -8,6 +8,9 @@
 mod deadlines;
 mod watch;
 mod engine;
+mod world;
+mod contents;
+mod features;
 mod component;
 mod cache;
 mod names;
@@ -18,7 +21,8 @@ mod configuration;
 mod loaded;
 mod ready_made;
 
-pub use component::{World, world_of};
+pub use component::world_of;
+pub use contents::{BuiltWith, Contents};
 pub(in crate::plugin) use deadlines::{TICK, ticks};
 pub(in crate::plugin) use description::Said;
 pub use description::{Description, Metric, MetricKind, Needs};
@@ -30,3 +34,4 @@ pub use stores::{Store, StoreKind, Stored, compatible};
 pub use timers::{Timer, TimerClock};
 pub use watch::{GuestProfile, GuestSample, GuestStack};
 pub(in crate::plugin) use watch::{GuestWatch, LOOK};
+pub use world::World;

@@ -46,6 +46,17 @@ pub enum StoreKind {
     Map,
 }
 
+/// What it keeps, and as what: `value, postcard, schema 2, reads 1 and later`.
+impl fmt::Display for Store {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}, {}, schema {}", self.kind, self.codec, self.schema_version)?;
+        match self.readable_from {
+            from if from == self.schema_version => Ok(()),
+            from => write!(out, ", reads {from} and later"),
+        }
+    }
+}
+
 /// What is known of a store that was written before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored<'a> {

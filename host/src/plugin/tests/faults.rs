@@ -9,6 +9,7 @@ in_both_worlds! {
     where_the_pipeline_stops_at_a_fault_nothing_behind_it_is_tried,
     an_operator_goes_on_after_a_fault_as_before,
     an_instance_is_replaced_when_it_is_worn,
+    what_recycling_costs_is_counted_and_an_instance_that_stays_costs_nothing,
 }
 
 /// A batch with the sinner at every place: it is found, alone, and the others keep their outputs and order.
@@ -204,6 +205,18 @@ fn an_operator_goes_on_after_a_fault_as_before(world: World) {
     let recycled = operator.stats().recycled;
     assert_eq!(values(&process(&mut operator, &["a"]).unwrap().outputs[0]), ["a"]);
     assert_eq!(operator.stats().recycled, recycled + 1);
+}
+
+fn what_recycling_costs_is_counted_and_an_instance_that_stays_costs_nothing(world: World) {
+    let mut operator = operator_in(world, "traps");
+    process(&mut operator, &["a"]).unwrap();
+    assert_eq!(operator.stats().recycle_nanos, 0);
+    process(&mut operator, &["trap"]).unwrap();
+    process(&mut operator, &["a"]).unwrap();
+    let stats = operator.stats();
+    assert!(stats.recycled > 0 && stats.recycle_nanos > 0, "{stats:?}");
+    process(&mut operator, &["a"]).unwrap();
+    assert_eq!(operator.stats().recycle_nanos, stats.recycle_nanos);
 }
 
 #[test]

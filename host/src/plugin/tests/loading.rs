@@ -3,10 +3,7 @@
 use super::*;
 
 fn load(bytes: &[u8]) -> Error {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("p.wasm");
-    std::fs::write(&path, bytes).unwrap();
-    engine().load(&path).unwrap_err()
+    load_bytes(bytes).unwrap_err()
 }
 
 #[test]

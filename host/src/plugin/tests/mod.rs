@@ -22,8 +22,10 @@ mod calls;
 mod configured;
 mod cut;
 mod faults;
+mod features;
 mod kept;
 mod loading;
+mod made_up;
 mod state;
 mod timers;
 mod wasi;
@@ -56,6 +58,18 @@ fn guest_in(world: World, name: &str) -> Plugin {
     let plugin = engine().load(&built(folder, name)).unwrap();
     assert_eq!(plugin.world(), world);
     plugin
+}
+
+fn load_bytes(bytes: &[u8]) -> Result<Plugin, Error> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.wasm");
+    std::fs::write(&path, bytes).unwrap();
+    engine().load(&path)
+}
+
+/// A component that is written as text.
+fn load_text(text: &str) -> Result<Plugin, Error> {
+    load_bytes(&wat::parse_str(text).unwrap_or_else(|why| panic!("{why}")))
 }
 
 fn refused(name: &str) -> Error {

@@ -11,6 +11,6 @@ mod streams;
 mod denied;
 mod link;
 
-pub(super) use interfaces::{is_granted, is_wasi};
+pub(super) use interfaces::{is_granted, is_newer, is_wasi, meaning};
 pub(super) use link::grant;
 pub(super) use surroundings::Surroundings;

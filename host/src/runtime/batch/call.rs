@@ -315,7 +315,11 @@ impl Tasks {
             .call_seconds
             .record((now.call_nanos - before.call_nanos) as f64 / 1e9);
         metrics.memory.set(now.memory_bytes as f64);
-        metrics.recycled.increment(now.recycled - before.recycled);
+        if now.recycled > before.recycled {
+            let nanos = now.recycle_nanos - before.recycle_nanos;
+            metrics.recycled.increment(now.recycled - before.recycled);
+            metrics.recycle_seconds.record(nanos as f64 / 1e9);
+        }
         metrics.traps.increment(now.traps - before.traps);
         metrics.deadlines.increment(now.deadlines - before.deadlines);
         metrics

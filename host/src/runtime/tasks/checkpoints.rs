@@ -4,6 +4,7 @@
 //! Always: a task is processed only on the state that its committed offsets name; if that cannot be had, the run
 //! stops and says so.
 
+use super::stores::{StoreFate, fate, shape};
 use super::under_way::UnderWay;
 use crate::checkpoint::{BaseRef, CheckpointStore, RestoreOrigin, StoreSchema};
 use crate::clock::{self, Interval};
@@ -213,13 +214,14 @@ impl Checkpoints {
                     stored.store, stored.operator
                 )
             };
-            match declared {
-                Some((operator, store)) if shape(operator, store) == *stored => {}
-                Some((_, store)) => readable(stored, store).map_err(|why| {
-                    Error::new(Kind::Corrupt, what(), why).hint("run the plugin that wrote it, or one that can read it")
-                })?,
-                None if self.allow_dropped => {}
-                None => {
+            match fate(stored, declared.map(|(_, store)| store)) {
+                StoreFate::Restored => {}
+                StoreFate::Unreadable(why) => {
+                    return Err(Error::new(Kind::Corrupt, what(), why)
+                        .hint("run the plugin that wrote it, or one that can read it"));
+                }
+                StoreFate::Dropped if self.allow_dropped => {}
+                StoreFate::Dropped => {
                     let why = "the checkpoint has it, and no operator declares it";
                     return Err(Error::new(Kind::Corrupt, what(), why)
                         .hint("--allow-dropped-state drops it; an operator that was renamed needs its old name"));
@@ -382,30 +384,6 @@ fn check_joined(task: &str, pointer: &Pointer, stored: &Offsets, joined: &Offset
         }
     }
     Ok(())
-}
-
-fn readable(stored: &StoreSchema, declared: &plugin::Store) -> Result<(), String> {
-    let kind = stored.kind.parse()?;
-    plugin::compatible(
-        plugin::Stored {
-            kind,
-            codec: &stored.codec,
-            schema_version: stored.schema_version,
-            oldest_version: stored.oldest_version(),
-        },
-        declared,
-    )
-}
-
-fn shape(operator: &str, store: &plugin::Store) -> StoreSchema {
-    StoreSchema {
-        operator: operator.to_owned(),
-        store: store.name.clone(),
-        kind: store.kind.to_string(),
-        codec: store.codec.clone(),
-        schema_version: store.schema_version,
-        oldest_version: None,
-    }
 }
 
 pub(in crate::runtime) fn id(shape: &StoreSchema) -> StoreId {

@@ -1,5 +1,6 @@
 //! The tasks that a worker owns: the state that each keeps, the checkpoints that it stands on, and how it comes back.
 
+pub(super) mod stores;
 pub(super) mod checkpoints;
 mod under_way;
 mod restore;
