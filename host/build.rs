@@ -1,6 +1,6 @@
 //! What the linker leads through this program: `src/kafka/native/leader_discovery.rs` says why. And the files that
-//! `sandbar new` makes projects of, listed so that they lie in the program: the templates, and of each SDK what a plugin
-//! is built with.
+//! `sandbar new` makes projects of, listed so that they lie in the program: the templates, and of each SDK what a
+//! plugin is built with.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,7 @@ const SDKS: &[&str] = &[
     "c/testing",
     "go/README.md",
     "go/go.mod",
-    "go/internal/bindings",
-    "go/internal/wit",
+    "go/internal",
     "go/sandbartest",
     "javascript/README.md",
     "javascript/bin",
@@ -62,7 +61,10 @@ fn list_project_files() -> io::Result<()> {
     }
     list.push(']');
     println!("cargo::rerun-if-changed={}", sdks.join(GO).display());
-    fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("project_files.rs"), list)
+    fs::write(
+        PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("project_files.rs"),
+        list,
+    )
 }
 
 /// Puts a file, or all below a folder, into the list: a pair of its path and its bytes.

@@ -58,7 +58,11 @@ impl Session {
     }
 
     fn count(&self, name: &str) -> usize {
-        self.process.lines().iter().filter(|line| event(line, name).is_some()).count()
+        self.process
+            .lines()
+            .iter()
+            .filter(|line| event(line, name).is_some())
+            .count()
     }
 
     fn ends(self) {
@@ -80,21 +84,32 @@ fn copy(component: PathBuf) -> String {
 #[test]
 fn a_changed_plugin_takes_over_and_state_and_positions_stay() {
     let mut session = Session::begin(&copy(component("count-by-key")));
-    session.hears("the file's record comes in", |said| said["event"] == "in" && said["record"]["key"] == "a");
+    session.hears("the file's record comes in", |said| {
+        said["event"] == "in" && said["record"]["key"] == "a"
+    });
     session.hears_output("a", "1");
     session.process.type_line("a 2");
     session.hears_output("a", "2");
 
     // The same plugin in the other world: other bytes, the same stores.
     session.change(&copy(sandbar_tests::target().join("record-plugins/count-by-key.wasm")));
-    session.hears("the new version runs", |said| said["event"] == "running" && said["swapped"] == true);
+    session.hears("the new version runs", |said| {
+        said["event"] == "running" && said["swapped"] == true
+    });
     session.process.type_line("{\"key\":\"a\",\"value\":\"3\"}");
     session.hears_output("a", "3");
     session.process.type_line(":state a");
     session.process.wait_for("the state is shown", seconds(60), |lines| {
-        lines.iter().any(|line| line.starts_with("[{") && line.contains("\"value\":3"))
+        lines
+            .iter()
+            .any(|line| line.starts_with("[{") && line.contains("\"value\":3"))
     });
-    assert_eq!(session.count("out"), 3, "nothing comes twice: {:?}", session.process.lines());
+    assert_eq!(
+        session.count("out"),
+        3,
+        "nothing comes twice: {:?}",
+        session.process.lines()
+    );
     session.ends();
 }
 

@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 /// A row of the table: a case, and what it is about.
 const ROWS: [(&str, &str); 27] = [
     ("empty", "no record at all, and the end of time"),
-    ("echo", "null key, null value, empty ones, bytes, text beyond ASCII, headers"),
+    (
+        "echo",
+        "null key, null value, empty ones, bytes, text beyond ASCII, headers",
+    ),
     ("large", "a value of 1 MiB"),
     ("far-time", "timestamps −1 and 2^53 + 1"),
     ("count", "a value of state"),
@@ -140,9 +143,19 @@ fn its_cases_come_out(component: &Path) {
     Bench::new(component, &["far-time"], "30s", "on-bad-time = \"use\"", ECHO).passes(false);
 
     let large = Bench::new(component, &[], "30s", "", ECHO);
-    let line = format!("{{\"key\":\"a\",\"value\":\"{}\",\"timestamp\":1}}\n", "x".repeat(1 << 20));
+    let line = format!(
+        "{{\"key\":\"a\",\"value\":\"{}\",\"timestamp\":1}}\n",
+        "x".repeat(1 << 20)
+    );
     let config = "{\"do\":\"echo\"}\n".to_owned();
-    large.case("large", &[("config.json", config), ("input.jsonl", line.clone()), ("output.jsonl", line)]);
+    large.case(
+        "large",
+        &[
+            ("config.json", config),
+            ("input.jsonl", line.clone()),
+            ("output.jsonl", line),
+        ],
+    );
     large.passes(false);
 
     let wrong = Bench::new(component, &[], "30s", "", "{ do = \"nonsense\" }");
@@ -156,7 +169,9 @@ fn its_cases_come_out(component: &Path) {
 fn it_stops_and_comes_again(component: &Path) {
     let bench = Bench::new(component, &[], "30s", "", "{ do = \"refuse\" }");
     let input = |values: &[&str]| {
-        let lines = values.iter().map(|value| format!("{{\"key\":\"a\",\"value\":\"{value}\",\"timestamp\":1}}\n"));
+        let lines = values
+            .iter()
+            .map(|value| format!("{{\"key\":\"a\",\"value\":\"{value}\",\"timestamp\":1}}\n"));
         std::fs::write(bench.folder.path().join("in.jsonl"), lines.collect::<String>()).unwrap();
     };
     input(&["fine", "fail", "fine"]);
@@ -200,9 +215,13 @@ fn the_same_comes_of_every_other_language() {
 #[test]
 fn the_table_has_every_language_and_every_case() {
     let names = |folder: &str, is_one: fn(&Path) -> bool| {
-        let entries = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let entries = std::fs::read_dir(root().join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         let found = entries.filter(|path| is_one(path));
-        found.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect::<Vec<_>>()
+        found
+            .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
     };
     for language in names("tests/languages", |path| path.join("build.sh").is_file()) {
         assert!(COLUMNS.iter().any(|(name, _)| *name == language), "{language}");

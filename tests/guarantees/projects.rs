@@ -1,5 +1,5 @@
-//! A project of `sandbar new` builds, passes its cases in every way that they can be run, and runs, in each language and
-//! of each template: the same comes of all.
+//! A project of `sandbar new` builds, passes its cases in every way that they can be run, and runs, in each language
+//! and of each template: the same comes of all.
 
 use sandbar_tests::guard::Folder;
 use sandbar_tests::process::{Ended, Process, binary, run};
@@ -25,7 +25,10 @@ fn outputs(template: &str) -> Vec<&'static str> {
         ],
         "window" => vec![
             r#"{"key":"/","value":{"start":1700000000000,"end":1700000010000,"count":2},"timestamp":1700000009999}"#,
-            r#"{"key":"/shop","value":{"start":1700000000000,"end":1700000010000,"count":1},"timestamp":1700000009999}"#,
+            concat!(
+                r#"{"key":"/shop","value":{"start":1700000000000,"end":1700000010000,"count":1},"#,
+                r#""timestamp":1700000009999}"#
+            ),
             r#"{"key":"/","value":{"start":1700000010000,"end":1700000020000,"count":1},"timestamp":1700000019999}"#,
         ],
         _ => vec![
@@ -41,7 +44,16 @@ fn its_projects_work(language: &str, prepare: impl Fn(&Path)) {
     for template in TEMPLATES {
         let place = folder.path().join(format!("my-{template}"));
         let text = place.display().to_string();
-        let made = run(&["new", &text, "--language", language, "--template", template, "-o", "json"]);
+        let made = run(&[
+            "new",
+            &text,
+            "--language",
+            language,
+            "--template",
+            template,
+            "-o",
+            "json",
+        ]);
         assert_eq!(made.code, Some(0), "{language} {template}:\n{}", made.text);
         let value: serde_json::Value = serde_json::from_str(&made.text).unwrap();
         if value["missing"].as_array().is_some_and(|missing| !missing.is_empty()) {
@@ -74,7 +86,9 @@ fn in_rust() {
     let shared: PathBuf = target().join("test-projects/rust");
     std::fs::create_dir_all(&shared).unwrap();
     // Dependencies are compiled once for the four.
-    its_projects_work("rust", |place| std::os::unix::fs::symlink(&shared, place.join("target")).unwrap());
+    its_projects_work("rust", |place| {
+        std::os::unix::fs::symlink(&shared, place.join("target")).unwrap()
+    });
 }
 
 #[test]
@@ -124,10 +138,18 @@ fn what_cannot_be_a_project_is_refused_with_what_could() {
     let new = |name: &str, language: &str| run(&["new", &place(name), "--language", language]);
     let unknown = new("views", "cobol");
     assert_eq!(unknown.code, Some(2));
-    assert!(unknown.text.contains("there are assemblyscript, c, cpp, go"), "{}", unknown.text);
+    assert!(
+        unknown.text.contains("there are assemblyscript, c, cpp, go"),
+        "{}",
+        unknown.text
+    );
     assert_eq!(new("Views", "rust").code, Some(2));
     assert_eq!(new("views", "rust").code, Some(0));
-    assert_eq!(new("views", "rust").code, Some(2), "a folder that is there is left alone");
+    assert_eq!(
+        new("views", "rust").code,
+        Some(2),
+        "a folder that is there is left alone"
+    );
     let no_project = run(&["build", &folder.path().display().to_string()]);
     assert_eq!(no_project.code, Some(2));
     assert!(no_project.text.contains("sandbar new"), "{}", no_project.text);
@@ -162,7 +184,11 @@ fn the_pages_on_languages_say_what_works() {
 
 fn its_commands_work(page: &str, script: &str) {
     let folder = Folder::new("sandbar-page-");
-    let mut language = script.split_once("--language ").expect("a page makes a project").1.split_whitespace();
+    let mut language = script
+        .split_once("--language ")
+        .expect("a page makes a project")
+        .1
+        .split_whitespace();
     let language = language.next().unwrap();
     let tried = folder.path().join("tried").display().to_string();
     let made = run(&["new", &tried, "--language", language, "-o", "json"]);
@@ -180,7 +206,9 @@ fn its_commands_work(page: &str, script: &str) {
         .stdin(std::process::Stdio::null())
         .output()
         .unwrap();
-    let said = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let said = [done.stdout, done.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat();
     assert!(done.status.success(), "docs/languages/{page}.md:\n{said}");
 }
 
@@ -189,8 +217,14 @@ fn blocks(page: &str) -> Vec<(&str, String)> {
     let mut found = Vec::new();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
-        let Some(language) = line.strip_prefix("```") else { continue };
-        let block: String = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+        let Some(language) = line.strip_prefix("```") else {
+            continue;
+        };
+        let block: String = lines
+            .by_ref()
+            .take_while(|line| *line != "```")
+            .map(|line| format!("{line}\n"))
+            .collect();
         found.push((language, block));
     }
     found

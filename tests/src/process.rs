@@ -74,7 +74,9 @@ impl Process {
     /// Types a line.
     pub fn type_line(&mut self, line: &str) {
         let input = self.process.child().stdin.as_mut().expect("a process that is typed to");
-        writeln!(input, "{line}").and_then(|()| input.flush()).expect("it reads");
+        writeln!(input, "{line}")
+            .and_then(|()| input.flush())
+            .expect("it reads");
     }
 
     /// Starts `sandbar ARGS` as a process that may have so many files open unless it asks for more.
@@ -95,10 +97,7 @@ impl Process {
     fn with_input(mut command: Command, input: Stdio) -> Self {
         // The tests' own S3 server has no certificate.
         command.env("AWS_ALLOW_HTTP", "true");
-        command
-            .stdin(input)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Guarded::spawn(&mut command);
         let output = Arc::new(Output::default());
         let stdout = process.child().stdout.take().expect("a pipe");

@@ -1,9 +1,9 @@
-import type { Window, Windowed } from './window.js'
+import type { Window, Windowed } from './window/window.js'
 
-export { duration } from './duration.js'
-export type { Duration } from './duration.js'
-export type { Window, Windowed, WindowedOptions, Windows, WindowsOptions } from './window.js'
-export { hopping, session, tumbling, windowed } from './window.js'
+export { duration } from './window/duration.js'
+export type { Duration } from './window/duration.js'
+export type { Window, Windowed, WindowedOptions, Windows, WindowsOptions } from './window/window.js'
+export { hopping, session, tumbling, windowed } from './window/window.js'
 
 /** What a key, a value or a header can be: null, bytes, text, or anything else that JSON can say. */
 export type Payload = Uint8Array | string | number | boolean | object | null

@@ -1,12 +1,12 @@
 import { log as host } from '#host'
 
 export { json, raw } from './bytes.js'
-export { duration } from './duration.js'
+export { duration } from './window/duration.js'
 export { DeadLetter, Fail, Retry, Skip } from './errors.js'
 export { plugin } from './plugin.js'
 export { pointer } from './pointer.js'
 export { counter, eventTime, gauge, list, map, processingTime, value } from './state.js'
-export { hopping, session, tumbling, windowed } from './window.js'
+export { hopping, session, tumbling, windowed } from './window/window.js'
 export { utf8 } from '#host'
 
 export const log = {

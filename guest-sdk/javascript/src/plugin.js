@@ -3,7 +3,7 @@
 import { begin, log, stack } from '#host'
 import { Fail, Refusal, Retry, how, isOutOfMemory, reason } from './errors.js'
 import { Event, Fired, Outputs, Window } from './event.js'
-import { closedAt } from './window.js'
+import { closedAt } from './window/window.js'
 
 /** Puts each thing where the author's `this` finds it. */
 function place(things, self) {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::output::Output;
 use super::signals::StopSignal;
 use crate::error::{Error, Kind, Result};
-use crate::project::{self, Built, Watched};
+use crate::project::{self, Built, WatchedFiles};
 
 /// How often --watch looks at the files.
 const LOOK: Duration = Duration::from_millis(250);
@@ -59,7 +59,7 @@ impl Build {
         let places = [self.place.clone()];
         let mut last;
         loop {
-            let before = Watched::look(&places);
+            let before = WatchedFiles::look(&places);
             last = project::build(&self.place, self.release).and_then(|built| tell(&built, out));
             if let Err(error) = &last {
                 out.error(error);
@@ -68,7 +68,7 @@ impl Build {
                 if stop.wait(LOOK) {
                     return last;
                 }
-                if let Some(path) = Watched::look(&places).changed_since(&before) {
+                if let Some(path) = WatchedFiles::look(&places).changed_since(&before) {
                     tracing::info!(path = %path.display(), "changed");
                     break;
                 }
@@ -88,7 +88,9 @@ fn tell(built: &Built, out: &Output) -> Result<()> {
     out.show(&value, || {
         let language = built.language.as_ref().map_or_else(String::new, |of| format!(", {of}"));
         let same = if built.is_new { "" } else { ", as before" };
-        let world = built.world.map_or_else(|| "no plugin".to_owned(), |world| format!("world {world}"));
+        let world = built
+            .world
+            .map_or_else(|| "no plugin".to_owned(), |world| format!("world {world}"));
         format!("{plugin}: {}{language}, {world}{same}", size(built.bytes))
     })
 }

@@ -24,9 +24,9 @@ const TYPED: &str = "\
 /// Arguments of `sandbar dev`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = format!("Records of the file's sources go through topics of an embedded broker, so that all is as in a \
-        run on Kafka; other programs reach it too, `sandbar produce` and `consume` among them. What goes in and comes \
-        out is shown. A plugin whose folder is a project (plugin.toml) is built, and again at each change of a file \
+    after_help = format!("Records of the file's sources go through topics of an embedded broker, so that all is as in \
+        a run on Kafka; other programs reach it too, `sandbar produce` and `consume` among them. What goes in and \
+        comes out is shown. A plugin whose folder is a project (plugin.toml) is built, and again at each change of a file \
         there; then it takes the place of the one before, which goes on from its last checkpoint: state and positions \
         stay. A build that fails changes nothing. A record that a plugin refuses, or traps on, is shown with the \
         reason, and the rest goes on, whatever `on-error` says.\n\n\
@@ -94,7 +94,10 @@ impl DevObserver for DevScreen {
     fn show_help(&mut self, sources: &[String]) {
         let text = match sources {
             [_] => TYPED.to_owned(),
-            several => format!("{TYPED}\nA record begins with the name of its source: {}", several.join(", ")),
+            several => format!(
+                "{TYPED}\nA record begins with the name of its source: {}",
+                several.join(", ")
+            ),
         };
         match self.out.is_json() {
             true => self.line(&json!({ "event": "help", "text": text }).to_string()),
@@ -130,7 +133,12 @@ impl DevScreen {
                 };
                 format!("{error}\n  {}", self.bold(after))
             }
-            DevEvent::Record { way, name, line, reason } => {
+            DevEvent::Record {
+                way,
+                name,
+                line,
+                reason,
+            } => {
                 let text = format!("{}{line}", self.start(way, &name));
                 reason.map_or(text.clone(), |reason| format!("{text}\n       {reason}"))
             }
@@ -174,7 +182,12 @@ fn in_json(event: &DevEvent) -> Value {
         DevEvent::Failed { error, goes_on } => {
             json!({ "event": "failed", "goes-on": goes_on, "error": of_error(error) })
         }
-        DevEvent::Record { way, name, line, reason } => {
+        DevEvent::Record {
+            way,
+            name,
+            line,
+            reason,
+        } => {
             let record = RawValue::from_string(line.clone()).ok();
             json!({ "event": way.name(), "name": name, "record": record, "reason": reason })
         }

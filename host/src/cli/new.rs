@@ -13,8 +13,8 @@ use crate::project::{self, Created};
 #[derive(Args, Debug)]
 #[command(
     after_help = "Languages: assemblyscript, c, cpp, go, javascript, python, rust, typescript, zig.\n\
-        Templates: filter passes records by a number in them, count keeps a count of each key, window counts in windows \
-        of time, join pairs records of two inputs. In each language they do the same, so that you can compare.\n\n\
+        Templates: filter passes records by a number in them, count keeps a count of each key, window counts in \
+        windows of time, join pairs records of two inputs. In each language they do the same: compare them.\n\n\
         The project needs no network, if the language's tool chain is there; what is missing is told.\n\n\
         Examples:\n  sandbar new views --language python\n  sandbar new paid --language rust --template join"
 )]
@@ -45,7 +45,10 @@ impl New {
 
     fn told(&self, created: &Created) -> String {
         let folder = self.name.display();
-        let mut text = format!("made {folder}: a {} plugin, template {}\n", self.language, self.template);
+        let mut text = format!(
+            "made {folder}: a {} plugin, template {}\n",
+            self.language, self.template
+        );
         if !created.missing.is_empty() {
             text.push_str("\nits build needs what is not on this machine:\n");
         }

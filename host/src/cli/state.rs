@@ -263,7 +263,11 @@ pub(super) fn show_key(pipeline: &config::Pipeline, key: &str, out: &Output) -> 
     }
     match is_known {
         true => Ok(()),
-        false => Err(Error::new(Kind::Failed, format!("nothing is kept of the key `{key}`"), "no store has it")),
+        false => Err(Error::new(
+            Kind::Failed,
+            format!("nothing is kept of the key `{key}`"),
+            "no store has it",
+        )),
     }
 }
 

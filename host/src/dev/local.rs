@@ -181,14 +181,7 @@ fn place(sink: &mut Sink, way: Way, broker: &Cluster, topics: &mut Vec<LocalTopi
     };
 }
 
-fn here(
-    name: &str,
-    topic: &str,
-    cluster: &Cluster,
-    way: Way,
-    partitions: u16,
-    feed: Option<FileSource>,
-) -> LocalTopic {
+fn here(name: &str, topic: &str, cluster: &Cluster, way: Way, partitions: u16, feed: Option<FileSource>) -> LocalTopic {
     LocalTopic {
         name: name.to_owned(),
         topic: topic.to_owned(),

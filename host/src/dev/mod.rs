@@ -15,6 +15,7 @@ mod local;
 mod plugins;
 mod running;
 mod session;
+mod signal;
 mod tail;
 mod typed;
 

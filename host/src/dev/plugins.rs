@@ -11,7 +11,7 @@ use crate::config::{Pipeline, is_ready_made};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::Engine;
 use crate::plugin::shown::hex;
-use crate::project::{self, MANIFEST, Manifest};
+use crate::project::{self, MANIFEST, PluginManifest};
 use crate::runtime;
 
 /// The projects of a pipeline's plugins, each once.
@@ -27,9 +27,13 @@ pub(super) fn projects(pipeline: &Pipeline) -> Vec<PathBuf> {
 /// The folder of the plugin, if it is the project that makes this plugin.
 pub(super) fn project_of(plugin: &Path) -> Option<PathBuf> {
     let folder = plugin.parent()?;
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     let makes = folder.join(MANIFEST).is_file()
-        && Manifest::read(folder).is_ok_and(|manifest| Some(manifest.plugin.as_os_str()) == plugin.file_name());
+        && PluginManifest::read(folder).is_ok_and(|manifest| Some(manifest.plugin.as_os_str()) == plugin.file_name());
     makes.then(|| folder.to_owned())
 }
 

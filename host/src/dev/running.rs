@@ -5,19 +5,19 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 use super::event::DevEvent;
-use super::session::Signal;
+use super::signal::Signal;
 use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
 use crate::runtime::{self, RunEvent, RunObserver, StopRequest};
 
-pub(super) struct Running {
+pub(super) struct DevRun {
     pub(super) pipeline: Pipeline,
     stop: Arc<StopRequest>,
     thread: JoinHandle<()>,
 }
 
-impl Running {
+impl DevRun {
     /// Starts it. When it has ended, the session hears so.
     pub(super) fn start(pipeline: Pipeline, to: SyncSender<Signal>) -> Result<Self> {
         let stop = Arc::new(StopRequest::default());

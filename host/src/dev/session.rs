@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::event::{DevEvent, DevObserver, Way};
 use super::local::{LocalTopic, local};
 use super::plugins::{project_of, projects, ready};
-use super::running::Running;
+use super::running::DevRun;
+use super::signal::Signal;
 use super::tail;
 use super::typed::{self, Typed};
 use crate::broker::{Broker, BrokerSettings};
@@ -20,7 +21,7 @@ use crate::config::{Cluster, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::admin;
 use crate::login::Login;
-use crate::project::Watched;
+use crate::project::WatchedFiles;
 use crate::record::Records;
 use crate::sink::OneTopic;
 use crate::source::FileReader;
@@ -42,18 +43,6 @@ pub struct DevSettings {
     pub connect: bool,
     /// Where the broker listens.
     pub listen: std::net::SocketAddr,
-}
-
-/// What the session hears of.
-pub(super) enum Signal {
-    Event(DevEvent),
-    /// The plugins are ready, or why not.
-    Ready(Result<Box<Pipeline>>),
-    /// The run ended.
-    Ended(Result<()>),
-    Typed(String),
-    /// Somebody asked the process to stop.
-    Stop,
 }
 
 /// Runs a session until it is told to end. `on_stop` is given what to call when that is asked for.
@@ -89,14 +78,14 @@ struct Session<'a> {
     tails: Vec<JoinHandle<()>>,
     /// Where typed records go: a topic a source.
     written: Vec<(String, Option<OneTopic>)>,
-    watched: Watched,
+    watched: WatchedFiles,
     /// The pipeline file's text, as it was read last.
     text: String,
     /// It was read anew since the run began.
     is_reloaded: bool,
     /// A build is under way.
     is_building: bool,
-    running: Option<Running>,
+    running: Option<DevRun>,
     /// What runs as soon as the run has ended that is there.
     next: Option<Pipeline>,
     /// What ran before; it runs again if its successor cannot.
@@ -105,11 +94,7 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn begin(
-        settings: &'a DevSettings,
-        observer: &'a mut dyn DevObserver,
-        to: SyncSender<Signal>,
-    ) -> Result<Self> {
+    fn begin(settings: &'a DevSettings, observer: &'a mut dyn DevObserver, to: SyncSender<Signal>) -> Result<Self> {
         let pipeline = spec::load(&settings.pipeline, &settings.sets)?;
         let folder = fresh_folder(&settings.pipeline, &pipeline.name)?;
         let broker = Broker::start(BrokerSettings {
@@ -133,7 +118,7 @@ impl<'a> Session<'a> {
             topics: Vec::new(),
             tails: Vec::new(),
             written: Vec::new(),
-            watched: Watched::default(),
+            watched: WatchedFiles::default(),
             text: text_of(&settings.pipeline),
             is_reloaded: false,
             is_building: false,
@@ -199,7 +184,7 @@ impl<'a> Session<'a> {
     /// Begins to build what runs next; a session hears of it when it is ready.
     fn build(&mut self) -> Result<()> {
         self.is_building = true;
-        self.watched = Watched::look(&self.places());
+        self.watched = WatchedFiles::look(&self.places());
         let (pipeline, folder, to) = (self.pipeline.clone(), self.folder.clone(), self.to.clone());
         let tell = to.clone();
         let build = move || {
@@ -216,7 +201,11 @@ impl<'a> Session<'a> {
         let mut places = projects(&self.pipeline);
         let plugins = self.pipeline.operators.iter().map(|operator| &operator.plugin);
         // What a project makes is built here, and changes by that.
-        places.extend(plugins.filter(|plugin| plugin.is_file() && project_of(plugin).is_none()).cloned());
+        places.extend(
+            plugins
+                .filter(|plugin| plugin.is_file() && project_of(plugin).is_none())
+                .cloned(),
+        );
         places.push(self.settings.pipeline.clone());
         places
     }
@@ -226,7 +215,7 @@ impl<'a> Session<'a> {
         if self.is_building {
             return Ok(());
         }
-        let now = Watched::look(&self.places());
+        let now = WatchedFiles::look(&self.places());
         if now.changed_since(&self.watched).is_none() {
             return Ok(());
         }
@@ -277,13 +266,15 @@ impl<'a> Session<'a> {
     }
 
     fn start(&mut self, pipeline: Pipeline, swapped: bool) -> Result<()> {
-        self.running = Some(Running::start(pipeline, self.to.clone())?);
+        self.running = Some(DevRun::start(pipeline, self.to.clone())?);
         self.observer.tell(DevEvent::Running { swapped });
         Ok(())
     }
 
     fn ended(&mut self, result: Result<()>) -> Result<()> {
-        let Some(running) = self.running.take() else { return Ok(()) };
+        let Some(running) = self.running.take() else {
+            return Ok(());
+        };
         let ended = running.join();
         if let Err(error) = result {
             let cannot_run = matches!(error.kind, Kind::Corrupt | Kind::Plugin | Kind::Invalid);
@@ -315,7 +306,10 @@ impl<'a> Session<'a> {
         match typed::read(line, &sources, clock::wall_ms()) {
             Ok(Typed::Record(source, mut record)) => self.write(source, &mut record)?,
             Ok(Typed::State(key)) => {
-                let pipeline = self.running.as_ref().map_or(&self.pipeline, |running| &running.pipeline);
+                let pipeline = self
+                    .running
+                    .as_ref()
+                    .map_or(&self.pipeline, |running| &running.pipeline);
                 self.observer.show_state(pipeline, &key);
             }
             Ok(Typed::Help) => self.observer.show_help(&sources),
@@ -332,7 +326,11 @@ impl<'a> Session<'a> {
 
     fn write(&mut self, source: usize, record: &mut Records) -> Result<()> {
         let (name, written) = &mut self.written[source];
-        let Some(topic) = self.topics.iter().find(|topic| topic.way == Way::In && topic.name == *name) else {
+        let Some(topic) = self
+            .topics
+            .iter()
+            .find(|topic| topic.way == Way::In && topic.name == *name)
+        else {
             return Ok(());
         };
         if topic.partitions == 0 {
@@ -382,13 +380,23 @@ fn text_of(file: &Path) -> String {
 
 /// Copies are named after their bytes.
 fn have_same_plugins(one: &Pipeline, other: &Pipeline) -> bool {
-    let plugins = |of: &Pipeline| of.operators.iter().map(|operator| operator.plugin.clone()).collect::<Vec<_>>();
+    let plugins = |of: &Pipeline| {
+        of.operators
+            .iter()
+            .map(|operator| operator.plugin.clone())
+            .collect::<Vec<_>>()
+    };
     plugins(one) == plugins(other)
 }
 
 /// The session's folder, empty.
 fn fresh_folder(file: &Path, pipeline: &str) -> Result<PathBuf> {
-    let folder = file.parent().unwrap_or(Path::new("")).join(".sandbar").join("dev").join(pipeline);
+    let folder = file
+        .parent()
+        .unwrap_or(Path::new(""))
+        .join(".sandbar")
+        .join("dev")
+        .join(pipeline);
     let cleared = match std::fs::remove_dir_all(&folder) {
         Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(why),
         _ => std::fs::create_dir_all(&folder),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::event::{DevEvent, Way};
 use super::local::LocalTopic;
-use super::session::Signal;
+use super::signal::Signal;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::json_lines;
@@ -119,8 +119,12 @@ fn as_it_was(letter: &Records) -> Records {
 fn reason(record: &Records) -> String {
     let last = |wanted: &str| {
         let headers = record.headers.of(0).filter(|(name, _)| *name == wanted.as_bytes());
-        headers.last().map(|(_, value)| String::from_utf8_lossy(value.unwrap_or_default()).into_owned())
+        headers
+            .last()
+            .map(|(_, value)| String::from_utf8_lossy(value.unwrap_or_default()).into_owned())
     };
-    let by = last("sandbar-operator").or_else(|| last("sandbar-sink")).unwrap_or_default();
+    let by = last("sandbar-operator")
+        .or_else(|| last("sandbar-sink"))
+        .unwrap_or_default();
     format!("{by}: {}", last("sandbar-reason").unwrap_or_default())
 }

@@ -9,7 +9,7 @@ use crate::record::Records;
 #[derive(Debug)]
 pub(super) enum Typed {
     /// A record for a source, by its index.
-    Record(usize, Records),
+    Record(usize, Box<Records>),
     /// Show what is kept of a key.
     State(String),
     Help,
@@ -28,7 +28,10 @@ pub(super) fn read(line: &str, sources: &[String], now_ms: i64) -> Result<Typed,
         return Ok(Typed::Nothing);
     }
     if let Some(command) = line.strip_prefix(':') {
-        return match command.split_once(' ').map_or((command, ""), |(verb, rest)| (verb, rest.trim())) {
+        return match command
+            .split_once(' ')
+            .map_or((command, ""), |(verb, rest)| (verb, rest.trim()))
+        {
             ("state", key) if !key.is_empty() => Ok(Typed::State(key.to_owned())),
             ("state", _) => Err("`:state` takes a key".to_owned()),
             ("help", _) => Ok(Typed::Help),
@@ -42,7 +45,7 @@ pub(super) fn read(line: &str, sources: &[String], now_ms: i64) -> Result<Typed,
         true => json_lines::read(rest.as_bytes(), now_ms, &mut record)?,
         false => json_lines::read(key_and_value(rest)?.to_string().as_bytes(), now_ms, &mut record)?,
     }
-    Ok(Typed::Record(source, record))
+    Ok(Typed::Record(source, Box::new(record)))
 }
 
 fn source_of<'a>(line: &'a str, sources: &[String]) -> Result<(usize, &'a str), String> {
@@ -62,7 +65,9 @@ fn key_and_value(text: &str) -> Result<Value, String> {
         .split_once(' ')
         .ok_or("a record is typed as KEY VALUE, or as {\"key\":…,\"value\":…}")?;
     let value = value.trim_start();
-    let as_json = serde_json::from_str::<Value>(value).ok().filter(|value| value.is_object() || value.is_array());
+    let as_json = serde_json::from_str::<Value>(value)
+        .ok()
+        .filter(|value| value.is_object() || value.is_array());
     Ok(json!({ "key": key, "value": as_json.unwrap_or_else(|| json!(value)) }))
 }
 
@@ -76,7 +81,12 @@ mod tests {
             panic!("{line} is no record");
         };
         let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or(b"null")).into_owned();
-        (source, text(records.keys.get(0)), text(records.values.get(0)), records.timestamps[0])
+        (
+            source,
+            text(records.keys.get(0)),
+            text(records.values.get(0)),
+            records.timestamps[0],
+        )
     }
 
     #[test]
@@ -87,7 +97,10 @@ mod tests {
         assert_eq!(record("a 7", &["views"]), own("a", "7", 7));
         let object = r#"{"key":"b","value":{"n":1},"timestamp":5}"#;
         assert_eq!(record(object, &["views"]), own("b", "{\"n\":1}", 5));
-        assert_eq!(record("right b x", &["left", "right"]), (1, "b".to_owned(), "x".to_owned(), 7));
+        assert_eq!(
+            record("right b x", &["left", "right"]),
+            (1, "b".to_owned(), "x".to_owned(), 7)
+        );
     }
 
     #[test]

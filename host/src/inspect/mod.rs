@@ -1,4 +1,5 @@
-//! What a person sees and sets of a pipeline beside its runs: positions, committed state, dead letters, and its plugins.
+//! What a person sees and sets of a pipeline beside its runs: positions, committed state, dead letters, and its
+//! plugins.
 //!
 //! Owns the questions of the command line that no run answers. Never: processes a record. Always: what it shows is
 //! committed, or is what a plugin's file says; positions are changed only while nobody runs.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::manifest::{MANIFEST, Manifest};
+use super::manifest::{MANIFEST, PluginManifest};
 use super::wrap::wrap;
 use crate::error::{Error, Kind, Result};
 use crate::plugin::{World, world_of};
@@ -30,11 +30,13 @@ pub struct Built {
 /// `Usage`: the folder is no project. `Invalid`: its file is wrong. `Failed`: a tool is missing, the command failed or
 /// left no module. `Plugin`: what it left is no plugin. The component of before is still there then.
 pub fn build(folder: &Path, release: bool) -> Result<Built> {
-    let manifest = Manifest::read(folder)?;
+    let manifest = PluginManifest::read(folder)?;
     has_its_tools(&manifest, folder)?;
     run(&manifest, folder, release)?;
     let plugin = folder.join(&manifest.plugin);
-    let built = make(&folder.join(&manifest.module), &plugin, |component| world_of(&plugin, component).map(Some))?;
+    let built = make(&folder.join(&manifest.module), &plugin, |component| {
+        world_of(&plugin, component).map(Some)
+    })?;
     Ok(Built {
         language: Some(manifest.language),
         ..built
@@ -49,17 +51,20 @@ pub fn wrap_file(module: &Path, to: &Path) -> Result<Built> {
     make(module, to, |component| Ok(world_of(to, component).ok()))
 }
 
-fn has_its_tools(manifest: &Manifest, folder: &Path) -> Result<()> {
+fn has_its_tools(manifest: &PluginManifest, folder: &Path) -> Result<()> {
     let missing = manifest.missing_tools(folder);
     if missing.is_empty() {
         return Ok(());
     }
     let what = format!("failed to build {}: a tool is missing", folder.display());
-    let why: Vec<String> = missing.iter().map(|tool| format!("{}: {}", tool.name, tool.install)).collect();
+    let why: Vec<String> = missing
+        .iter()
+        .map(|tool| format!("{}: {}", tool.name, tool.install))
+        .collect();
     Err(Error::new(Kind::Failed, what, why.join("\n")).hint("install it, and build again"))
 }
 
-fn run(manifest: &Manifest, folder: &Path, release: bool) -> Result<()> {
+fn run(manifest: &PluginManifest, folder: &Path, release: bool) -> Result<()> {
     let what = || format!("failed to build {}", folder.display());
     let status = Command::new("sh")
         .args(["-eu", "-c", manifest.command(release)])
@@ -71,8 +76,12 @@ fn run(manifest: &Manifest, folder: &Path, release: bool) -> Result<()> {
         .map_err(|why| Error::new(Kind::Failed, what(), format!("sh: {why}")))?;
     match status.success() {
         true => Ok(()),
-        false => Err(Error::new(Kind::Failed, what(), format!("its command ended with {status}"))
-            .hint(format!("the command stands in {}; what it said is above", folder.join(MANIFEST).display()))),
+        false => Err(
+            Error::new(Kind::Failed, what(), format!("its command ended with {status}")).hint(format!(
+                "the command stands in {}; what it said is above",
+                folder.join(MANIFEST).display()
+            )),
+        ),
     }
 }
 
@@ -88,7 +97,11 @@ fn path_with_this_program() -> OsString {
 
 fn make(module: &Path, plugin: &Path, check: impl FnOnce(&[u8]) -> Result<Option<World>>) -> Result<Built> {
     let failed = |path: &Path, why: std::io::Error| {
-        Error::new(Kind::Failed, format!("failed to build {}", plugin.display()), format!("{}: {why}", path.display()))
+        Error::new(
+            Kind::Failed,
+            format!("failed to build {}", plugin.display()),
+            format!("{}: {why}", path.display()),
+        )
     };
     let bytes = std::fs::read(module).map_err(|why| failed(module, why))?;
     let component = wrap(&bytes).map_err(|why| {
@@ -170,6 +183,9 @@ mod tests {
         let text = project("mkdir -p build; echo hello > build/core.wasm", "");
         let error = build(text.path(), false).unwrap_err();
         assert_eq!(error.kind, Kind::Plugin);
-        assert!(error.why.contains("no WebAssembly") && !text.path().join("a.wasm").exists(), "{error}");
+        assert!(
+            error.why.contains("no WebAssembly") && !text.path().join("a.wasm").exists(),
+            "{error}"
+        );
     }
 }

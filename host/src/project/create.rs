@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::manifest::{Manifest, MissingTool};
+use super::manifest::{MissingTool, PluginManifest};
 use super::template::{self, languages, templates};
 use crate::error::{Error, Kind, Result};
 
@@ -39,7 +39,7 @@ pub fn create(folder: &Path, language: &str, template: &str) -> Result<Created> 
             Error::new(Kind::Failed, what, why)
         })?;
     }
-    let missing = Manifest::read(folder)?.missing_tools(folder);
+    let missing = PluginManifest::read(folder)?.missing_tools(folder);
     Ok(Created {
         name,
         files: files.len(),
@@ -75,7 +75,11 @@ fn name_of(folder: &Path) -> Result<String> {
         "a project's name has lower case letters, digits and hyphens, {NAME_BYTES} at most; it begins with a letter \
          and does not end with a hyphen"
     );
-    Err(Error::new(Kind::Usage, format!("`{name}` cannot be the name of a project"), why))
+    Err(Error::new(
+        Kind::Usage,
+        format!("`{name}` cannot be the name of a project"),
+        why,
+    ))
 }
 
 fn is_free(folder: &Path) -> Result<()> {
@@ -122,7 +126,11 @@ mod tests {
         let long = "a".repeat(NAME_BYTES + 1);
         for wrong in ["Views", "1views", "views-", "my views", "vüws", "a_b", &long] {
             let place = folder.path().join(wrong);
-            assert_eq!(create(&place, "rust", "count").unwrap_err().kind, Kind::Usage, "{wrong}");
+            assert_eq!(
+                create(&place, "rust", "count").unwrap_err().kind,
+                Kind::Usage,
+                "{wrong}"
+            );
             assert!(!place.exists());
         }
         let place = folder.path().join("views");

@@ -13,7 +13,7 @@ pub const MANIFEST: &str = "plugin.toml";
 /// What the file says.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
+pub struct PluginManifest {
     /// The language, for people.
     pub language: String,
     /// The component that is made, relative to the folder.
@@ -49,7 +49,7 @@ pub struct MissingTool {
     pub install: String,
 }
 
-impl Manifest {
+impl PluginManifest {
     /// Reads the file of a folder.
     ///
     /// # Errors
@@ -89,7 +89,10 @@ impl Manifest {
 
     /// What is made lies in the folder, and nothing else is written.
     fn stays_inside(&self, path: &Path) -> Result<()> {
-        let leaves = |of: &Path| of.components().any(|part| !matches!(part, std::path::Component::Normal(_)));
+        let leaves = |of: &Path| {
+            of.components()
+                .any(|part| !matches!(part, std::path::Component::Normal(_)))
+        };
         for (key, of) in [("plugin", &self.plugin), ("module", &self.module)] {
             if leaves(of) || of.as_os_str().is_empty() {
                 let what = format!("`{key}` of {} is no path in its folder", path.display());
@@ -115,10 +118,10 @@ fn succeeds(command: &str, folder: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Manifest> {
+    fn read(text: &str) -> Result<PluginManifest> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(MANIFEST), text).unwrap();
-        Manifest::read(folder.path())
+        PluginManifest::read(folder.path())
     }
 
     const WHOLE: &str = "language = \"sh\"\nplugin = \"a.wasm\"\nmodule = \"build/a.wasm\"\nbuild = \"true\"\n";
@@ -139,17 +142,23 @@ mod tests {
         let manifest = read(&format!("{WHOLE}{}{}", tool("there", "true"), tool("gone", "exit 3"))).unwrap();
         let missing = manifest.missing_tools(Path::new("."));
         assert_eq!(missing.len(), 1);
-        assert_eq!((&*missing[0].name, &*missing[0].install), ("gone", "apt-get install gone"));
+        assert_eq!(
+            (&*missing[0].name, &*missing[0].install),
+            ("gone", "apt-get install gone")
+        );
     }
 
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
-        let no_folder = Manifest::read(Path::new("/nonexistent")).unwrap_err();
+        let no_folder = PluginManifest::read(Path::new("/nonexistent")).unwrap_err();
         assert_eq!(no_folder.kind, Kind::Usage);
         assert!(no_folder.hint.unwrap().contains("sandbar new"));
         let unknown = read(&format!("{WHOLE}speed = 7\n")).unwrap_err();
         assert_eq!(unknown.kind, Kind::Invalid);
-        assert!(unknown.why.contains("speed") && unknown.why.contains("line 5"), "{unknown}");
+        assert!(
+            unknown.why.contains("speed") && unknown.why.contains("line 5"),
+            "{unknown}"
+        );
         for outside in ["/etc/a.wasm", "../a.wasm", "", "a/../../b.wasm"] {
             let text = WHOLE.replace("\"a.wasm\"", &format!("\"{outside}\""));
             assert_eq!(read(&text).unwrap_err().kind, Kind::Invalid, "{outside}");

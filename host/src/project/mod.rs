@@ -13,6 +13,6 @@ mod watch;
 
 pub use build::{Built, build, wrap_file};
 pub use create::{Created, create};
-pub use manifest::{MANIFEST, Manifest, MissingTool};
+pub use manifest::{MANIFEST, MissingTool, PluginManifest};
 pub use template::{languages, templates};
-pub use watch::Watched;
+pub use watch::WatchedFiles;

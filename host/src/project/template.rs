@@ -69,7 +69,9 @@ fn sdk(language: &str) -> BTreeMap<String, Vec<u8>> {
 
 /// The files below a folder, by their paths in it.
 fn under<'a>(folder: &'a str) -> impl Iterator<Item = (&'static str, &'static [u8])> + use<'a> {
-    FILES.iter().filter_map(move |(path, bytes)| Some((path.strip_prefix(folder)?, *bytes)))
+    FILES
+        .iter()
+        .filter_map(move |(path, bytes)| Some((path.strip_prefix(folder)?, *bytes)))
 }
 
 #[cfg(test)]
@@ -80,7 +82,17 @@ mod tests {
     fn every_language_has_every_template_and_all_that_a_project_needs() {
         let (languages, templates) = (languages(), templates());
         assert_eq!(templates, ["count", "filter", "join", "window"]);
-        let named = ["assemblyscript", "c", "cpp", "go", "javascript", "python", "rust", "typescript", "zig"];
+        let named = [
+            "assemblyscript",
+            "c",
+            "cpp",
+            "go",
+            "javascript",
+            "python",
+            "rust",
+            "typescript",
+            "zig",
+        ];
         assert_eq!(languages, named);
         for language in &languages {
             for template in &templates {
@@ -88,13 +100,19 @@ mod tests {
                 for needed in ["plugin.toml", "README.md", "pipeline.toml", ".gitignore"] {
                     assert!(files.contains_key(needed), "{language} {template}: no {needed}");
                 }
-                assert!(files.keys().any(|path| path.starts_with("cases/")), "{language} {template}");
+                assert!(
+                    files.keys().any(|path| path.starts_with("cases/")),
+                    "{language} {template}"
+                );
                 let has_sdk = files.keys().any(|path| path.starts_with("sdk/"));
                 assert_eq!(has_sdk, language != "assemblyscript", "{language}");
                 let own = files.iter().filter(|(path, _)| !path.starts_with("sdk/"));
                 for (path, bytes) in own {
                     let text = String::from_utf8_lossy(bytes);
-                    assert!(!path.contains("{{") && !text.contains("{{name"), "{language} {template}: {path}");
+                    assert!(
+                        !path.contains("{{") && !text.contains("{{name"),
+                        "{language} {template}: {path}"
+                    );
                 }
             }
         }

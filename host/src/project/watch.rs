@@ -10,16 +10,16 @@ use ignore::WalkBuilder;
 const FILES: usize = 20_000;
 
 /// A file: where it is, when it was written last, its bytes.
-type Seen = (PathBuf, Option<SystemTime>, u64);
+type SeenFile = (PathBuf, Option<SystemTime>, u64);
 
 /// The files of some folders as they were when they were looked at. Those that `.gitignore` names, and hidden ones, are
 /// what a build makes: they do not count.
 #[derive(Debug, Default)]
-pub struct Watched {
-    files: BTreeSet<Seen>,
+pub struct WatchedFiles {
+    files: BTreeSet<SeenFile>,
 }
 
-impl Watched {
+impl WatchedFiles {
     /// Looks at the files below some folders, and at files.
     pub fn look(places: &[PathBuf]) -> Self {
         let files = places.iter().flat_map(|place| below(place));
@@ -35,7 +35,7 @@ impl Watched {
     }
 }
 
-fn below(place: &Path) -> impl Iterator<Item = Seen> {
+fn below(place: &Path) -> impl Iterator<Item = SeenFile> {
     // What git would leave out also counts if there is no repository yet.
     let walk = WalkBuilder::new(place).require_git(false).follow_links(false).build();
     walk.flatten().filter_map(|entry| {
@@ -52,7 +52,7 @@ mod tests {
     fn sources_count_and_what_a_build_makes_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name);
-        let look = || Watched::look(&[folder.path().to_owned()]);
+        let look = || WatchedFiles::look(&[folder.path().to_owned()]);
         for of in ["src", "build", ".venv"] {
             std::fs::create_dir(place(of)).unwrap();
         }

@@ -14,7 +14,10 @@ use wit_parser::{Resolve, SourceMap};
 const INTERFACE: [(&str, &str); 3] = [
     ("types.wit", include_str!("../../../wit/v0.1/types.wit")),
     ("processor.wit", include_str!("../../../wit/v0.1/processor.wit")),
-    ("record-processor.wit", include_str!("../../../wit/v0.1/record-processor.wit")),
+    (
+        "record-processor.wit",
+        include_str!("../../../wit/v0.1/record-processor.wit"),
+    ),
 ];
 /// What a module of world `record-processor` exports, and one of `processor` does not.
 const OF_RECORD_PROCESSOR: &str = "fire";
@@ -135,7 +138,10 @@ mod tests {
     #[test]
     fn a_module_without_what_its_world_promises_is_refused_by_name() {
         let said = wrap(b"\0asm\x01\0\0\0").unwrap_err();
-        assert!(said.contains("describe") || said.contains("open") || said.contains("process"), "{said}");
+        assert!(
+            said.contains("describe") || said.contains("open") || said.contains("process"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use cpp_demangle::{DemangleOptions, Symbol};
 
 /// The readable name, cut to `most` bytes; the name itself if no such compiler wrote it.
-pub(super) fn demangled(name: &str, most: usize) -> String {
+pub(in crate::plugin) fn demangled(name: &str, most: usize) -> String {
     let mut shown = Limited {
         text: String::new(),
         most,

@@ -10,5 +10,6 @@ mod source_lines;
 mod line_program;
 mod demangled;
 
+pub(super) use demangled::demangled;
 pub(super) use judge::{Fault, FaultKind};
 pub(super) use source_lines::SourceLines;

@@ -8,15 +8,12 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::cache::hex;
-use super::component::{self, Recognised, refused};
+use super::component::{self, Contents, Recognised, World, refused};
 use super::configuration;
-use super::contents::Contents;
 use super::description::Description;
 use super::engine::{Engine, Shared};
-use super::features;
 use super::ready_made;
 use super::watch::{GuestProfile, GuestWatch};
-use super::world::World;
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
 use crate::plugin::fault::SourceLines;
@@ -185,7 +182,7 @@ fn compile(engine: &Shared, path: &Path, bytes: &[u8], digest: &str) -> Result<C
     {
         return Ok(component);
     }
-    features::check(path, bytes, engine.wasmtime.get_wasm_features())?;
+    component::check_features(path, bytes, engine.wasmtime.get_wasm_features())?;
     let component = Component::from_binary(&engine.wasmtime, bytes).map_err(|why| {
         refused(
             path,

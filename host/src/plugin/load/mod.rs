@@ -8,9 +8,6 @@
 mod deadlines;
 mod watch;
 mod engine;
-mod world;
-mod contents;
-mod features;
 mod component;
 mod cache;
 mod names;
@@ -21,8 +18,7 @@ mod configuration;
 mod loaded;
 mod ready_made;
 
-pub use component::world_of;
-pub use contents::{BuiltWith, Contents};
+pub use component::{BuiltWith, Contents, World, world_of};
 pub(in crate::plugin) use deadlines::{TICK, ticks};
 pub(in crate::plugin) use description::Said;
 pub use description::{Description, Metric, MetricKind, Needs};
@@ -34,4 +30,3 @@ pub use stores::{Store, StoreKind, Stored, compatible};
 pub use timers::{Timer, TimerClock};
 pub use watch::{GuestProfile, GuestSample, GuestStack};
 pub(in crate::plugin) use watch::{GuestWatch, LOOK};
-pub use world::World;

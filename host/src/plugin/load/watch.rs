@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use wasmtime::{AsContext, FrameInfo, WasmBacktrace};
 
 use crate::clock;
+use crate::plugin::fault::demangled;
 use crate::plugin::limits::tame;
 
 /// How often a guest is looked at for a profile.
@@ -119,7 +120,7 @@ impl Sampling {
         let name = frame.func_name().map_or_else(unnamed, str::to_owned);
         let functions = &mut self.profile.functions;
         *self.functions.entry(name).or_insert_with_key(|name| {
-            functions.push(tame(&demangled(name), FUNCTION_BYTES).replace('\n', " "));
+            functions.push(tame(&demangled(name, FUNCTION_BYTES), FUNCTION_BYTES).replace('\n', " "));
             functions.len() - 1
         })
     }
@@ -130,34 +131,5 @@ impl Sampling {
             stacks.push(stack);
             stacks.len() - 1
         })
-    }
-}
-
-/// A name as its programmer wrote it, in Rust or C++; else as it is.
-fn demangled(name: &str) -> String {
-    if let Ok(name) = rustc_demangle::try_demangle(name) {
-        // Without the hash that tells builds apart.
-        return format!("{name:#}");
-    }
-    let symbol = cpp_demangle::Symbol::new(name).ok();
-    symbol
-        .and_then(|symbol| symbol.demangle().ok())
-        .unwrap_or_else(|| name.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_told_as_they_were_written() {
-        for (name, told) in [
-            ("_ZN5burns4burn17h0123456789abcdefE", "burns::burn"),
-            ("_RNvCs1234_5burns4burn", "burns::burn"),
-            ("_ZN5count4wordEPKc", "count::word(char const*)"),
-            ("PyEval_EvalFrame", "PyEval_EvalFrame"),
-        ] {
-            assert_eq!(demangled(name), told);
-        }
     }
 }

@@ -95,7 +95,8 @@ impl Plugin for Every {
             return Err(fail(format!("unknown: {}", self.what)));
         }
         let span = |ms: i64| Span::of_ms(ms);
-        self.windows.open(Windows::tumbling(span(1000)).allowed_lateness(span(500)))?;
+        self.windows
+            .open(Windows::tumbling(span(1000)).allowed_lateness(span(500)))?;
         self.sessions.open(Windows::session(span(1000)))
     }
 
@@ -124,7 +125,14 @@ impl Plugin for Every {
             "config" => drop(out.emit_text(event.key(), self.number)),
             "clock" => drop(out.emit_text(event.key(), event.timestamp())),
             "random" => drop(out.emit_text(event.key(), format_args!("{:016x}", chance(event)))),
-            "files" => drop(out.emit(event.key(), if std::fs::read("/etc/passwd").is_ok() { "yes" } else { "no" })),
+            "files" => drop(out.emit(
+                event.key(),
+                if std::fs::read("/etc/passwd").is_ok() {
+                    "yes"
+                } else {
+                    "no"
+                },
+            )),
             "log" => {
                 (0..2000).for_each(|line| log::info(&format!("line {line}")));
                 out.pass(event);
@@ -132,7 +140,11 @@ impl Plugin for Every {
             "window" if !self.windows.add(event, &(), |window| put(event, window, out))? => {
                 out.emit(event.key(), "late");
             }
-            "session" if !self.sessions.add(event, &(), |session| put_session(event, session, out))? => {
+            "session"
+                if !self
+                    .sessions
+                    .add(event, &(), |session| put_session(event, session, out))? =>
+            {
                 out.emit(event.key(), "late");
             }
             "window" | "session" => {}

@@ -1,5 +1,5 @@
 import type { Duration } from './duration.js'
-import type { Call, Event } from './index.js'
+import type { Call, Event } from '../index.js'
 
 /** When windows begin and end. */
 export interface Windows {

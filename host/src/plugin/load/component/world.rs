@@ -5,8 +5,8 @@ use std::fmt;
 use crate::plugin::wasi;
 
 /// The package of the interface, and the version of it that this host serves.
-pub(super) const PACKAGE: &str = "sandbar:plugin/";
-pub(super) const VERSION: &str = "0.1.0";
+pub(in crate::plugin::load) const PACKAGE: &str = "sandbar:plugin/";
+pub(in crate::plugin::load) const VERSION: &str = "0.1.0";
 
 /// The world that a component was built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub enum World {
 }
 
 /// An interface that a plugin is granted, and what it means, in a sentence.
-pub(super) struct GrantedInterface {
-    pub(super) name: &'static str,
+pub(in crate::plugin::load) struct GrantedInterface {
+    pub(in crate::plugin::load) name: &'static str,
     means: &'static str,
 }
 
@@ -62,7 +62,7 @@ const OF_RECORD_PROCESSOR: &[GrantedInterface] = &[
 
 impl World {
     /// What a component imports or exports tells it: both worlds have names that the other one has not.
-    pub(super) fn of(imports: &[String], exports: &[String]) -> Self {
+    pub(in crate::plugin::load) fn of(imports: &[String], exports: &[String]) -> Self {
         let mut imports = imports.iter().filter_map(|name| ours(name));
         let asks = imports.any(|(name, _)| ["state", "timers", "output", "chance"].contains(&name));
         match asks || exports.iter().any(|name| name == "fire") {
@@ -77,7 +77,7 @@ impl World {
     }
 
     /// The interfaces that a plugin is granted.
-    pub(super) fn granted(self) -> &'static [GrantedInterface] {
+    pub(in crate::plugin::load) fn granted(self) -> &'static [GrantedInterface] {
         match self {
             Self::Processor => OF_PROCESSOR,
             Self::RecordProcessor => OF_RECORD_PROCESSOR,
@@ -85,7 +85,7 @@ impl World {
     }
 
     /// Whether a plugin is granted an import of the interface's package.
-    pub(super) fn grants(self, import: &str) -> bool {
+    pub(in crate::plugin::load) fn grants(self, import: &str) -> bool {
         self.means(import).is_some()
     }
 
@@ -98,12 +98,12 @@ impl World {
     }
 
     /// What a plugin may do by an import that it is granted, in a sentence.
-    pub(super) fn meaning(self, import: &str) -> &'static str {
+    pub(in crate::plugin::load) fn meaning(self, import: &str) -> &'static str {
         self.means(import).or_else(|| wasi::meaning(import)).unwrap_or_default()
     }
 
     /// What a plugin exports at least.
-    pub(super) fn exported(self) -> &'static [&'static str] {
+    pub(in crate::plugin::load) fn exported(self) -> &'static [&'static str] {
         match self {
             Self::Processor => &["describe", "open", "process"],
             Self::RecordProcessor => &["describe", "open", "process", "fire"],
@@ -121,7 +121,7 @@ impl fmt::Display for World {
 }
 
 /// The interface's name and version in `sandbar:plugin/log@0.1.0`.
-pub(super) fn ours(name: &str) -> Option<(&str, &str)> {
+pub(in crate::plugin::load) fn ours(name: &str) -> Option<(&str, &str)> {
     let rest = name.strip_prefix(PACKAGE)?;
     Some(rest.split_once('@').unwrap_or((rest, "")))
 }

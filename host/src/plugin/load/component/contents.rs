@@ -47,7 +47,7 @@ pub struct BuiltWith {
 
 impl Contents {
     /// Of a file of so many bytes, of which nothing was read yet.
-    pub(super) fn of(bytes: u64) -> Self {
+    pub(in crate::plugin::load) fn of(bytes: u64) -> Self {
         Self {
             bytes,
             languages: Vec::new(),
@@ -61,7 +61,7 @@ impl Contents {
     }
 
     /// Takes in a part of the file, at whatever depth.
-    pub(super) fn note(&mut self, part: &Payload<'_>) {
+    pub(in crate::plugin::load) fn note(&mut self, part: &Payload<'_>) {
         match part {
             Payload::MemorySection(memories) => memories.clone().into_iter().flatten().for_each(|it| self.memory(it)),
             Payload::CustomSection(section) => self.custom(section),

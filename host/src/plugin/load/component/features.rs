@@ -7,7 +7,7 @@ use std::path::Path;
 
 use wasmparser::{Validator, WasmFeatures};
 
-use super::component::{damaged, refused};
+use super::recognised::{damaged, refused};
 use crate::error::{Error, Result};
 use crate::plugin::limits::tame;
 
@@ -121,7 +121,7 @@ const FEATURES: &[Feature] = &[
 
 /// An error unless the component is valid for an engine that runs these features: it names what is missing, or says
 /// that the component is damaged.
-pub(super) fn check(path: &Path, bytes: &[u8], ours: WasmFeatures) -> Result<()> {
+pub(in crate::plugin::load) fn check(path: &Path, bytes: &[u8], ours: WasmFeatures) -> Result<()> {
     let validate = |features| Validator::new_with_features(features).validate_all(bytes);
     let Err(complaint) = validate(ours) else {
         return Ok(());
@@ -151,8 +151,8 @@ fn needs(path: &Path, missing: &[&Feature], complaint: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::engine::Engine;
     use super::*;
+    use crate::plugin::load::engine::Engine;
 
     #[test]
     fn each_feature_that_the_engine_does_not_run_has_a_name() {

@@ -15,24 +15,24 @@ use crate::plugin::wasi;
 
 /// What a component imports and exports, by name.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Names {
-    pub(super) imports: Vec<String>,
-    pub(super) exports: Vec<String>,
+pub(in crate::plugin::load) struct Names {
+    pub(in crate::plugin::load) imports: Vec<String>,
+    pub(in crate::plugin::load) exports: Vec<String>,
 }
 
 /// An error about a plugin's file.
-pub(super) fn refused(path: &Path, why: impl fmt::Display) -> Error {
+pub(in crate::plugin::load) fn refused(path: &Path, why: impl fmt::Display) -> Error {
     Error::new(Kind::Plugin, format!("failed to load plugin `{}`", path.display()), why)
 }
 
 /// The component is none: what the parser says of it.
-pub(super) fn damaged(path: &Path, complaint: &str) -> Error {
+pub(in crate::plugin::load) fn damaged(path: &Path, complaint: &str) -> Error {
     let why = format!("the component is damaged: {}", tame(complaint, 512));
     refused(path, why).hint("it may have been cut short: build or copy it again")
 }
 
 /// The file's bytes.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+pub(in crate::plugin::load) fn read(path: &Path) -> Result<Vec<u8>> {
     let unread = |why: std::io::Error| refused(path, why);
     let file = File::open(path).map_err(|why| match why.kind() {
         std::io::ErrorKind::NotFound => {
@@ -67,14 +67,14 @@ pub fn world_of(path: &Path, bytes: &[u8]) -> Result<World> {
 }
 
 /// What is known of a component before it is compiled.
-pub(super) struct Recognised {
-    pub(super) names: Names,
-    pub(super) world: World,
-    pub(super) contents: Contents,
+pub(in crate::plugin::load) struct Recognised {
+    pub(in crate::plugin::load) names: Names,
+    pub(in crate::plugin::load) world: World,
+    pub(in crate::plugin::load) contents: Contents,
 }
 
 /// What the component imports and exports, its world, and how it was made; an error if it is no plugin.
-pub(super) fn recognise(path: &Path, bytes: &[u8]) -> Result<Recognised> {
+pub(in crate::plugin::load) fn recognise(path: &Path, bytes: &[u8]) -> Result<Recognised> {
     is_component(path, bytes)?;
     let (names, contents) = walk(bytes).map_err(|why| damaged(path, &why.to_string()))?;
     right_version(path, &names)?;

@@ -1,8 +1,8 @@
 // Windows: stretches of event time, each with a value that a fold makes of a key's records.
 
-import { DeadLetter } from './errors.js'
+import { DeadLetter } from '../errors.js'
 import { duration } from './duration.js'
-import { Timer, ValueStore } from './state.js'
+import { Timer, ValueStore } from '../state.js'
 
 // A record belongs to no more windows than this.
 const MOST = 10_000
