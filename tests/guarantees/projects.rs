@@ -131,6 +131,23 @@ fn in_assemblyscript() {
     its_projects_work("assemblyscript", |_| ());
 }
 
+/// The same word count without an SDK: `examples/languages`.
+#[test]
+fn the_word_count_of_languages_without_an_sdk() {
+    for folder in std::fs::read_dir(root().join("examples/languages")).unwrap() {
+        let folder = folder.unwrap().path();
+        let text = folder.display().to_string();
+        let build = Process::start(&["build", &text]).wait(seconds(900));
+        if build.text.contains("a tool is missing") {
+            skip("projects::the_word_count", &build.text.replace('\n', " "));
+            continue;
+        }
+        assert_eq!(build.code, Some(0), "{text}:\n{}", build.text);
+        let tested = Process::start(&["test", &text, "--matrix"]).wait(seconds(600));
+        assert_eq!(tested.code, Some(0), "{text}:\n{}", tested.text);
+    }
+}
+
 #[test]
 fn what_cannot_be_a_project_is_refused_with_what_could() {
     let folder = Folder::new("sandbar-projects-");

@@ -26,8 +26,8 @@ const TYPED: &str = "\
 #[command(
     after_help = format!("Records of the file's sources go through topics of an embedded broker, so that all is as in \
         a run on Kafka; other programs reach it too, `sandbar produce` and `consume` among them. What goes in and \
-        comes out is shown. A plugin whose folder is a project (plugin.toml) is built, and again at each change of a file \
-        there; then it takes the place of the one before, which goes on from its last checkpoint: state and positions \
+        comes out is shown. A plugin whose folder is a project (plugin.toml) is built, and again at each change of a \
+        file there; then it takes the place of the one before, which goes on from its last checkpoint: state and positions \
         stay. A build that fails changes nothing. A record that a plugin refuses, or traps on, is shown with the \
         reason, and the rest goes on, whatever `on-error` says.\n\n\
         Each session begins anew, in .sandbar/dev beside the pipeline file.\n\nTyped lines:\n{TYPED}\n\n\
