@@ -131,6 +131,92 @@ fn a_build_that_fails_and_a_plugin_that_is_refused_keep_the_old_one_running() {
     assert_eq!(ended.code, Some(0), "{}", ended.text);
 }
 
+/// Whatever goes through the topics, a change is seen; and a project's file that is wrong is told.
+#[test]
+fn a_change_is_seen_while_records_flow() {
+    let mut session = Session::begin(&copy(component("count-by-key")));
+    session.hears_output("a", "1");
+    session.change("no TOML \"");
+    let is_told = |lines: &[String]| {
+        let said = lines.iter().filter_map(|line| event(line, "failed"));
+        said.into_iter().any(|said| said["error"]["kind"] == "failed")
+    };
+    let deadline = std::time::Instant::now() + seconds(60);
+    while !is_told(&session.process.lines()) {
+        assert!(std::time::Instant::now() < deadline, "{:?}", session.process.lines());
+        session.process.type_line("b x");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    std::fs::write(session.folder.path().join("plugin.toml"), "no TOML").unwrap();
+    session.hears_failure("invalid");
+    session.process.type_line("a 2");
+    session.hears_output("a", "2");
+    session.ends();
+}
+
+#[test]
+fn a_second_session_of_a_pipeline_is_refused() {
+    let mut session = Session::begin(&copy(component("count-by-key")));
+    session.hears_output("a", "1");
+    let pipeline = session.folder.path().join("pipeline.toml").display().to_string();
+    let second = sandbar_tests::process::run(&["dev", &pipeline]);
+    assert_eq!(second.code, Some(2), "{}", second.text);
+    assert!(second.text.contains("runs already"), "{}", second.text);
+    session.process.type_line("a 2");
+    session.hears_output("a", "2");
+    session.ends();
+}
+
+/// The topics of another cluster are read, and nothing is left there: no topic, no record, no group with offsets.
+#[test]
+fn a_connected_session_leaves_no_trace() {
+    let mut broker = Process::start(&["broker", "--listen", "127.0.0.1:0", "-o", "json"]);
+    broker.wait_for("it listens", seconds(60), |lines| {
+        lines.iter().any(|line| line.contains("listening"))
+    });
+    let said: serde_json::Value = serde_json::from_str(&broker.lines()[0]).unwrap();
+    let brokers = said["listening"].as_str().unwrap().to_owned();
+    let ask = |words: &[&str]| {
+        let words: Vec<&str> = words.iter().copied().chain(["--brokers", &brokers]).collect();
+        let ended = sandbar_tests::process::run(&words);
+        assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.text);
+        ended.text
+    };
+    ask(&["topics", "create", "views", "--partitions", "2"]);
+    ask(&["topics", "create", "totals", "--partitions", "1"]);
+    let folder = Folder::new("sandbar-dev-");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "views.jsonl",
+        "{\"key\":\"a\",\"value\":\"1\"}\n{\"key\":\"a\",\"value\":\"2\"}\n",
+    );
+    ask(&[
+        "produce",
+        "views",
+        "--file",
+        &folder.path().join("views.jsonl").display().to_string(),
+    ]);
+    write(
+        "pipeline.toml",
+        &format!(
+            "name = \"dev\"\n[kafka]\nbrokers = \"{brokers}\"\n[source.views]\ntopics = [\"views\"]\n\
+             start = \"earliest\"\n[operator.count]\nplugin = \"count-by-key\"\ninputs = [\"views\"]\n\
+             [sink.totals]\nfrom = [\"count\"]\ntopic = \"totals\"\n"
+        ),
+    );
+    let before = ask(&["topics", "list"]);
+    let pipeline = folder.path().join("pipeline.toml").display().to_string();
+    let process = Process::start_typed(&["dev", &pipeline, "--connect", "-o", "json"]);
+    let mut session = Session { folder, process };
+    session.hears_output("a", "2");
+    session.process.type_line("a 3");
+    session.hears("nothing is written there", |said| said["event"] == "not-done");
+    session.ends();
+    assert_eq!(ask(&["topics", "list"]), before);
+    assert_eq!(ask(&["consume", "totals"]), "");
+    assert_eq!(ask(&["consume", "views"]).lines().count(), 2);
+}
+
 /// The new plugin has no store of that name: a start with the old state is refused.
 #[test]
 fn a_plugin_that_cannot_take_the_state_gives_way_to_the_one_before() {

@@ -80,7 +80,9 @@ impl Subject {
     /// # Errors
     /// `Plugin`: a component is missing or refused. `Invalid`: it is wired wrongly.
     pub fn of_pipeline(pipeline: Pipeline) -> Result<Self> {
-        let (plugins, _routes) = runtime::load(&Engine::new(None)?, &pipeline)?;
+        // What a run compiled need not be compiled again, nor the other way round.
+        let engine = Engine::new(Some(pipeline.compile_cache()))?;
+        let (plugins, _routes) = runtime::load(&engine, &pipeline)?;
         if let ([_], [plugin]) = (&pipeline.operators[..], &plugins[..]) {
             return Ok(Self::of_operator(&pipeline, 0, plugin));
         }

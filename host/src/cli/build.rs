@@ -53,20 +53,18 @@ impl Build {
         }
     }
 
-    /// Ends with the last build's result.
+    /// A build that fails is told, and the next change is waited for.
     fn watch(&self, out: &Output) -> Result<()> {
         let stop = StopSignal::on_signal()?;
         let places = [self.place.clone()];
-        let mut last;
         loop {
             let before = WatchedFiles::look(&places);
-            last = project::build(&self.place, self.release).and_then(|built| tell(&built, out));
-            if let Err(error) = &last {
-                out.error(error);
+            if let Err(error) = project::build(&self.place, self.release).and_then(|built| tell(&built, out)) {
+                out.error(&error);
             }
             loop {
                 if stop.wait(LOOK) {
-                    return last;
+                    return Ok(());
                 }
                 if let Some(path) = WatchedFiles::look(&places).changed_since(&before) {
                     tracing::info!(path = %path.display(), "changed");

@@ -15,11 +15,11 @@ use crate::dev::{self, DevEvent, DevObserver, DevSettings, Way};
 use crate::error::{Error, Result};
 
 /// What can be typed, with what it does.
-const TYPED: &str = "\
-  KEY VALUE            sends a record; VALUE is JSON or text
+const TYPED: &str = "  KEY VALUE            sends a record; VALUE is JSON or text
   {\"key\":…,\"value\":…}  the same, with \"timestamp\" and \"headers\" if you like
   :state KEY           what the pipeline keeps of the key
-  :quit                ends the session; so does Ctrl-C";
+  :help                this list
+  :quit                ends the session; so does Ctrl-C, but not the end of a pipe that lines come from";
 
 /// Arguments of `sandbar dev`.
 #[derive(Args, Debug)]
@@ -27,9 +27,9 @@ const TYPED: &str = "\
     after_help = format!("Records of the file's sources go through topics of an embedded broker, so that all is as in \
         a run on Kafka; other programs reach it too, `sandbar produce` and `consume` among them. What goes in and \
         comes out is shown. A plugin whose folder is a project (plugin.toml) is built, and again at each change of a \
-        file there; then it takes the place of the one before, which goes on from its last checkpoint: state and positions \
-        stay. A build that fails changes nothing. A record that a plugin refuses, or traps on, is shown with the \
-        reason, and the rest goes on, whatever `on-error` says.\n\n\
+        file there; then it takes the place of the one before, and goes on from its last checkpoint: state and \
+        positions stay. A build that fails changes nothing. A record that a plugin refuses, or traps on, is shown \
+        with the reason, and the rest goes on, whatever `on-error` says.\n\n\
         Each session begins anew, in .sandbar/dev beside the pipeline file.\n\nTyped lines:\n{TYPED}\n\n\
         Examples:\n  sandbar dev\n  sandbar dev views/pipeline.toml\n  sandbar dev pipeline.toml --connect")
 )]
@@ -116,7 +116,7 @@ impl DevScreen {
     fn for_a_person(&self, event: DevEvent) -> String {
         match event {
             DevEvent::Listening { brokers, sources } => format!(
-                "broker at {brokers}, topics {}; type a record as KEY VALUE, or :help",
+                "broker at {brokers}, sources {}; type a record as KEY VALUE, or :help",
                 sources.join(", ")
             ),
             DevEvent::Building { folder } => format!("building {}", folder.display()),
@@ -124,8 +124,10 @@ impl DevScreen {
                 let size = super::build::size(bytes);
                 format!("built {}: {size}, {seconds:.1} s", plugin.display())
             }
+            DevEvent::Loading => "compiling it for this machine; what runs goes on until that is done".to_owned(),
+            DevEvent::Same => "it is what runs already".to_owned(),
             DevEvent::Running { swapped: false } => self.bold("running"),
-            DevEvent::Running { swapped: true } => self.bold("running: the new version, state and positions stay"),
+            DevEvent::Running { swapped: true } => self.bold("running on: state and positions stay"),
             DevEvent::Failed { error, goes_on } => {
                 let after = match goes_on {
                     true => "the version before goes on",
@@ -178,6 +180,8 @@ fn in_json(event: &DevEvent) -> Value {
         DevEvent::Built { plugin, bytes, seconds } => {
             json!({ "event": "built", "plugin": plugin.display().to_string(), "bytes": bytes, "seconds": seconds })
         }
+        DevEvent::Loading => json!({ "event": "loading" }),
+        DevEvent::Same => json!({ "event": "same" }),
         DevEvent::Running { swapped } => json!({ "event": "running", "swapped": swapped }),
         DevEvent::Failed { error, goes_on } => {
             json!({ "event": "failed", "goes-on": goes_on, "error": of_error(error) })
@@ -188,7 +192,8 @@ fn in_json(event: &DevEvent) -> Value {
             line,
             reason,
         } => {
-            let record = RawValue::from_string(line.clone()).ok();
+            // A line that was cut is no JSON.
+            let record = RawValue::from_string(line.clone()).map_or_else(|_| json!(line), |whole| json!(whole));
             json!({ "event": way.name(), "name": name, "record": record, "reason": reason })
         }
         DevEvent::More { way, name, records } => {

@@ -15,7 +15,8 @@ use crate::project::{self, Created};
     after_help = "Languages: assemblyscript, c, cpp, go, javascript, python, rust, typescript, zig.\n\
         Templates: filter passes records by a number in them, count keeps a count of each key, window counts in \
         windows of time, join pairs records of two inputs. In each language they do the same: compare them.\n\n\
-        The project needs no network, if the language's tool chain is there; what is missing is told.\n\n\
+        A tool that the build needs and that is not here is told, with what installs it. Packages of a language are \
+        fetched by the first build.\n\n\
         Examples:\n  sandbar new views --language python\n  sandbar new paid --language rust --template join"
 )]
 pub struct New {

@@ -51,6 +51,10 @@ pub enum DevEvent {
         /// How long that took.
         seconds: f64,
     },
+    /// What was built is compiled for this machine and checked; what runs goes on meanwhile.
+    Loading,
+    /// What was built is what runs already.
+    Same,
     /// The pipeline runs.
     Running {
         /// It began where another version of it stopped.

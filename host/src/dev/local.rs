@@ -33,6 +33,15 @@ pub(super) struct LocalTopic {
     pub(super) feed: Option<FileSource>,
     /// From where on a person sees it.
     pub(super) from: ReadFrom,
+    /// The brokers that the file has for it; none, if it has a file.
+    home: Option<String>,
+}
+
+impl LocalTopic {
+    /// Whether it is this one, by another name.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.topic == other.topic && self.cluster == other.cluster
+    }
 }
 
 /// The pipeline, and its topics.
@@ -40,14 +49,25 @@ pub(super) fn local(
     mut pipeline: Pipeline,
     broker: &Cluster,
     folder: &Path,
-    connect: bool,
+    connect: Option<u64>,
 ) -> Result<(Pipeline, Vec<LocalTopic>)> {
+    let is_file = |source: &Source| matches!(source, Source::File(_));
+    if connect.is_some() && pipeline.sources.iter().any(is_file) {
+        let what = format!("pipeline `{}` reads a file", pipeline.name);
+        return Err(Error::new(
+            Kind::Usage,
+            what,
+            "--connect is for pipelines whose sources are all topics of Kafka",
+        ));
+    }
     let mut topics = Vec::new();
     for source in &mut pipeline.sources {
         let placed = match &*source {
             Source::File(file) => of_file(file, broker, &mut topics),
-            Source::Kafka(kafka) if connect => of_cluster(kafka, &mut topics)?,
-            Source::Kafka(kafka) => of_topics(kafka, broker, &mut topics)?,
+            Source::Kafka(kafka) => match connect {
+                Some(session) => of_cluster(kafka, session, &mut topics)?,
+                None => of_topics(kafka, broker, &mut topics)?,
+            },
         };
         *source = Source::Kafka(placed);
     }
@@ -66,8 +86,8 @@ pub(super) fn local(
     }
     let pipeline = Pipeline {
         delivery: match connect {
-            true => Delivery::AtLeastOnce,
-            false => Delivery::ExactlyOnce,
+            Some(_) => Delivery::AtLeastOnce,
+            None => Delivery::ExactlyOnce,
         },
         workers: 1,
         instance: None,
@@ -126,7 +146,9 @@ fn of_topics(kafka: &KafkaSource, broker: &Cluster, topics: &mut Vec<LocalTopic>
         }
     };
     for (topic, partitions) in &named {
-        add(topics, here(&kafka.name, topic, broker, Way::In, *partitions, None));
+        let own = here(&kafka.name, topic, broker, Way::In, *partitions, None);
+        let home = Some(kafka.cluster.brokers.clone());
+        add(topics, LocalTopic { home, ..own });
     }
     Ok(KafkaSource {
         cluster: broker.clone(),
@@ -140,7 +162,7 @@ fn of_topics(kafka: &KafkaSource, broker: &Cluster, topics: &mut Vec<LocalTopic>
 }
 
 /// The topics of the cluster that the file names. Positions are kept here, and a group of the session's own is joined.
-fn of_cluster(kafka: &KafkaSource, topics: &mut Vec<LocalTopic>) -> Result<KafkaSource> {
+fn of_cluster(kafka: &KafkaSource, session: u64, topics: &mut Vec<LocalTopic>) -> Result<KafkaSource> {
     let names: Vec<String> = match &kafka.subscription {
         Subscription::Topics(names) => names.clone(),
         Subscription::Partitions(by_topic) => by_topic.keys().cloned().collect(),
@@ -160,20 +182,31 @@ fn of_cluster(kafka: &KafkaSource, topics: &mut Vec<LocalTopic>) -> Result<Kafka
         add(topics, LocalTopic { from, ..topic });
     }
     Ok(KafkaSource {
-        group: format!("{}-dev", kafka.group),
+        group: format!("{}-dev-{session:016x}", kafka.group),
+        stop: None,
         truth: Truth::Checkpoint,
         commit_offsets: CommitOffsets::Never,
         ..kafka.clone()
     })
 }
 
-/// A sink's topic is one of the session's broker, wherever the file has it.
+/// A sink's topic is one of the session's broker, wherever the file has it; another one than a source's of that name,
+/// unless they are one in the file too.
 fn place(sink: &mut Sink, way: Way, broker: &Cluster, topics: &mut Vec<LocalTopic>) {
-    let (topic, partitioner) = match &sink.target {
-        Target::Kafka { topic, partitioner, .. } => (topic.clone(), *partitioner),
-        Target::File(_) => (sink.name.clone(), Partitioner::Murmur2),
+    let (mut topic, partitioner, home) = match &sink.target {
+        Target::Kafka {
+            topic,
+            partitioner,
+            cluster,
+        } => (topic.clone(), *partitioner, Some(cluster.brokers.clone())),
+        Target::File(_) => (sink.name.clone(), Partitioner::Murmur2, None),
     };
-    add(topics, here(&sink.name, &topic, broker, way, 1, None));
+    let is_other = |known: &LocalTopic| known.topic == topic && known.cluster == *broker && known.home != home;
+    if topics.iter().any(is_other) {
+        topic.push_str("-out");
+    }
+    let own = here(&sink.name, &topic, broker, way, 1, None);
+    add(topics, LocalTopic { home, ..own });
     sink.target = Target::Kafka {
         cluster: broker.clone(),
         topic,
@@ -190,13 +223,13 @@ fn here(name: &str, topic: &str, cluster: &Cluster, way: Way, partitions: u16, f
         partitions,
         feed,
         from: ReadFrom::Earliest,
+        home: None,
     }
 }
 
 /// A topic that two name is one, and seen the first way.
 fn add(topics: &mut Vec<LocalTopic>, new: LocalTopic) {
-    let is_known = |known: &LocalTopic| known.topic == new.topic && known.cluster == new.cluster;
-    if !topics.iter().any(is_known) {
+    if !topics.iter().any(|known| known.is_same(&new)) {
         topics.push(new);
     }
 }

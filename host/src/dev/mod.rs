@@ -17,6 +17,7 @@ mod running;
 mod session;
 mod signal;
 mod tail;
+mod topics;
 mod typed;
 
 pub use event::{DevEvent, DevObserver, Way};

@@ -32,9 +32,10 @@ pub(super) fn project_of(plugin: &Path) -> Option<PathBuf> {
     } else {
         folder
     };
-    let makes = folder.join(MANIFEST).is_file()
-        && PluginManifest::read(folder).is_ok_and(|manifest| Some(manifest.plugin.as_os_str()) == plugin.file_name());
-    makes.then(|| folder.to_owned())
+    let makes = |manifest: PluginManifest| Some(manifest.plugin.as_os_str()) == plugin.file_name();
+    // One that is wrong is told by its build.
+    let is_its = folder.join(MANIFEST).is_file() && PluginManifest::read(folder).map_or(true, makes);
+    is_its.then(|| folder.to_owned())
 }
 
 /// Builds the projects, and gives the pipeline with copies of its plugins, which it can run with.
@@ -52,6 +53,7 @@ pub(super) fn ready(mut pipeline: Pipeline, folder: &Path, tell: impl Fn(DevEven
             seconds: clock::now().duration_since(begun).as_secs_f64(),
         });
     }
+    tell(DevEvent::Loading);
     for operator in &mut pipeline.operators {
         operator.plugin = copied(&operator.plugin, folder)?;
     }

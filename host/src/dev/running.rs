@@ -1,5 +1,6 @@
 //! A version of the pipeline at work, in a thread of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
@@ -24,7 +25,9 @@ impl DevRun {
         let (of_run, asked) = (pipeline.clone(), stop.clone());
         let thread = std::thread::Builder::new().name("run".to_owned()).spawn(move || {
             let mut remarks = Remarks(to.clone());
-            let ended = runtime::run(of_run, None, asked, Arc::new(Progress::default()), &mut remarks);
+            let ended = or_panicked("the run", || {
+                runtime::run(of_run, None, asked, Arc::new(Progress::default()), &mut remarks)
+            });
             // A session that is over waits for the thread, not for the word.
             let _ = to.send(Signal::Ended(ended.map(drop)));
         });
@@ -44,6 +47,18 @@ impl DevRun {
         }
         self.pipeline
     }
+}
+
+/// What comes of it; an error, if it panics: whoever waits for it must hear of its end.
+pub(super) fn or_panicked<T>(what: &str, of: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What it had in hand is dropped with it.
+    catch_unwind(AssertUnwindSafe(of)).unwrap_or_else(|_| {
+        Err(Error::new(
+            Kind::Bug,
+            format!("{what} ended by a panic"),
+            "its message is above",
+        ))
+    })
 }
 
 /// What a person has to know of a run.

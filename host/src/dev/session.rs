@@ -1,36 +1,34 @@
 //! The session: one thread that hears of everything and decides what runs.
 
-use std::io::BufRead;
+use std::fs::File;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::event::{DevEvent, DevObserver, Way};
-use super::local::{LocalTopic, local};
+use super::event::{DevEvent, DevObserver};
+use super::local::local;
 use super::plugins::{project_of, projects, ready};
-use super::running::DevRun;
+use super::running::{DevRun, or_panicked};
 use super::signal::Signal;
-use super::tail;
+use super::topics::DevTopics;
 use super::typed::{self, Typed};
 use crate::broker::{Broker, BrokerSettings};
 use crate::clock;
 use crate::config::{Cluster, Pipeline};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::admin;
 use crate::login::Login;
 use crate::project::WatchedFiles;
-use crate::record::Records;
-use crate::sink::OneTopic;
-use crate::source::FileReader;
 use crate::spec;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// Events that wait to be told: whoever sends more waits.
 const SIGNALS: usize = 256;
+/// Bytes of a line that is typed, at most.
+const LINE_BYTES: u64 = 1 << 20;
 
 /// What a person asks for.
 #[derive(Debug)]
@@ -56,12 +54,17 @@ pub fn run(
     on_stop: impl FnOnce(Box<dyn Fn() + Send>) -> Result<()>,
 ) -> Result<()> {
     let (to, from) = sync_channel(SIGNALS);
-    let stopping = to.clone();
-    on_stop(Box::new(move || drop(stopping.send(Signal::Stop))))?;
+    let (wakes, stop) = (to.clone(), Arc::new(AtomicBool::new(false)));
+    let stopping = stop.clone();
+    on_stop(Box::new(move || {
+        stopping.store(true, Ordering::Relaxed);
+        // Whoever asks must not wait: a channel that is full wakes the session anyway.
+        let _ = wakes.try_send(Signal::Stop);
+    }))?;
     let mut session = Session::begin(settings, observer, to)?;
-    let ended = session.hear(&from);
-    session.end(from);
-    ended
+    let heard = session.hear(&from, &stop);
+    let ended = session.end(from);
+    heard.and(ended)
 }
 
 struct Session<'a> {
@@ -73,11 +76,7 @@ struct Session<'a> {
     folder: PathBuf,
     /// As the file has it, with the session's topics.
     pipeline: Pipeline,
-    topics: Vec<LocalTopic>,
-    /// They show what goes through the topics.
-    tails: Vec<JoinHandle<()>>,
-    /// Where typed records go: a topic a source.
-    written: Vec<(String, Option<OneTopic>)>,
+    topics: DevTopics,
     watched: WatchedFiles,
     /// The pipeline file's text, as it was read last.
     text: String,
@@ -90,13 +89,17 @@ struct Session<'a> {
     next: Option<Pipeline>,
     /// What ran before; it runs again if its successor cannot.
     before: Option<Pipeline>,
-    ended: Arc<AtomicBool>,
+    /// Held so that no other session of the pipeline clears the folder.
+    _lock: File,
+    /// Tells this session's groups from those of others.
+    id: u64,
 }
 
 impl<'a> Session<'a> {
     fn begin(settings: &'a DevSettings, observer: &'a mut dyn DevObserver, to: SyncSender<Signal>) -> Result<Self> {
+        let text = text_of(&settings.pipeline);
         let pipeline = spec::load(&settings.pipeline, &settings.sets)?;
-        let folder = fresh_folder(&settings.pipeline, &pipeline.name)?;
+        let (folder, lock) = fresh_folder(&settings.pipeline, &pipeline.name)?;
         let broker = Broker::start(BrokerSettings {
             listen: settings.listen,
             data_dir: None,
@@ -106,73 +109,59 @@ impl<'a> Session<'a> {
             properties: std::collections::BTreeMap::default(),
             login: Login::default(),
         };
-        let (pipeline, topics) = local(pipeline, &cluster, &folder, settings.connect)?;
+        let id = clock::random();
+        let (pipeline, topics) = local(pipeline, &cluster, &folder, settings.connect.then_some(id))?;
         let mut session = Self {
             settings,
             observer,
+            topics: DevTopics::new(to.clone()),
             to,
             broker,
             cluster,
             folder,
             pipeline,
-            topics: Vec::new(),
-            tails: Vec::new(),
-            written: Vec::new(),
             watched: WatchedFiles::default(),
-            text: text_of(&settings.pipeline),
+            text,
             is_reloaded: false,
             is_building: false,
             running: None,
             next: None,
             before: None,
-            ended: Arc::default(),
+            _lock: lock,
+            id,
         };
-        session.open(topics)?;
+        session.topics.open(topics)?;
         session.observer.tell(DevEvent::Listening {
             brokers: session.cluster.brokers.clone(),
             sources: session.sources(),
         });
         read_lines(session.to.clone())?;
-        session.build()?;
+        let seen = WatchedFiles::look(&session.places());
+        session.build(seen)?;
         Ok(session)
     }
 
-    /// Hears until it is told to end.
-    fn hear(&mut self, from: &Receiver<Signal>) -> Result<()> {
-        loop {
-            match from.recv_timeout(LOOK) {
+    /// Hears until it is told to end. Files are looked at however much there is to hear.
+    fn hear(&mut self, from: &Receiver<Signal>, stop: &AtomicBool) -> Result<()> {
+        let mut look = clock::now() + LOOK;
+        while !stop.load(Ordering::Relaxed) {
+            match from.recv_timeout(look.saturating_duration_since(clock::now())) {
                 Ok(Signal::Event(event)) => self.observer.tell(event),
                 Ok(Signal::Ready(pipeline)) => self.adopt(pipeline)?,
                 Ok(Signal::Ended(result)) => self.ended(result)?,
                 Ok(Signal::Typed(line)) => {
-                    if self.typed(&line)? {
+                    if self.typed(&line) {
                         return Ok(());
                     }
                 }
                 Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => self.look()?,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if clock::now() >= look {
+                self.look()?;
+                look = clock::now() + LOOK;
             }
         }
-    }
-
-    /// Makes topics that are new, fills them, and shows what goes through them.
-    fn open(&mut self, topics: Vec<LocalTopic>) -> Result<()> {
-        for topic in topics {
-            let is_known = |known: &LocalTopic| known.topic == topic.topic && known.cluster == topic.cluster;
-            if self.topics.iter().any(is_known) {
-                continue;
-            }
-            if topic.partitions > 0 {
-                admin::create(&topic.cluster, &topic.topic, topic.partitions, Some(1), &[])?;
-            }
-            if let Some(file) = &topic.feed {
-                feed(FileReader::open(file)?, &topic)?;
-            }
-            let tail = tail::follow(topic.clone(), self.to.clone(), self.ended.clone())?;
-            self.tails.push(tail);
-            self.topics.push(topic);
-        }
-        self.written = self.sources().into_iter().map(|name| (name, None)).collect();
         Ok(())
     }
 
@@ -182,13 +171,16 @@ impl<'a> Session<'a> {
     }
 
     /// Begins to build what runs next; a session hears of it when it is ready.
-    fn build(&mut self) -> Result<()> {
+    /// `seen` is how the files stand that it is built of, or stood before.
+    fn build(&mut self, seen: WatchedFiles) -> Result<()> {
         self.is_building = true;
-        self.watched = WatchedFiles::look(&self.places());
+        self.watched = seen;
         let (pipeline, folder, to) = (self.pipeline.clone(), self.folder.clone(), self.to.clone());
         let tell = to.clone();
         let build = move || {
-            let ready = ready(pipeline, &folder, |event| drop(tell.send(Signal::Event(event))));
+            let ready = or_panicked("the build", || {
+                ready(pipeline, &folder, |event| drop(tell.send(Signal::Event(event))))
+            });
             let _ = to.send(Signal::Ready(ready.map(Box::new)));
         };
         let thread = std::thread::Builder::new().name("build".to_owned()).spawn(build);
@@ -197,16 +189,14 @@ impl<'a> Session<'a> {
             .map_err(|why| Error::new(Kind::Failed, "failed to start a build", why))
     }
 
+    /// The pipeline file first: however much lies beside it, it is looked at.
     fn places(&self) -> Vec<PathBuf> {
-        let mut places = projects(&self.pipeline);
+        let mut places = vec![self.settings.pipeline.clone()];
         let plugins = self.pipeline.operators.iter().map(|operator| &operator.plugin);
         // What a project makes is built here, and changes by that.
-        places.extend(
-            plugins
-                .filter(|plugin| plugin.is_file() && project_of(plugin).is_none())
-                .cloned(),
-        );
-        places.push(self.settings.pipeline.clone());
+        let others = plugins.filter(|plugin| plugin.is_file() && project_of(plugin).is_none());
+        places.extend(others.cloned());
+        places.extend(projects(&self.pipeline));
         places
     }
 
@@ -220,7 +210,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         match self.reload() {
-            Ok(()) => self.build(),
+            Ok(()) => self.build(now),
             Err(error) => {
                 self.watched = now;
                 self.fail(error);
@@ -229,17 +219,18 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Takes the pipeline file as it is now, if it is another one and right; else all stays as it was.
     fn reload(&mut self) -> Result<()> {
         let text = text_of(&self.settings.pipeline);
         if text == self.text {
             return Ok(());
         }
-        self.text = text;
         let pipeline = spec::load(&self.settings.pipeline, &self.settings.sets)?;
-        let (pipeline, topics) = local(pipeline, &self.cluster, &self.folder, self.settings.connect)?;
-        self.pipeline = pipeline;
-        self.is_reloaded = true;
-        self.open(topics)
+        let session = self.settings.connect.then_some(self.id);
+        let (pipeline, topics) = local(pipeline, &self.cluster, &self.folder, session)?;
+        self.topics.open(topics)?;
+        (self.pipeline, self.text, self.is_reloaded) = (pipeline, text, true);
+        Ok(())
     }
 
     /// Lets the new version run, when the old one has made its last checkpoint.
@@ -253,9 +244,13 @@ impl<'a> Session<'a> {
             }
         };
         let is_reloaded = std::mem::take(&mut self.is_reloaded);
+        let is_same = |running: &DevRun| have_same_plugins(&running.pipeline, &pipeline);
         match &self.running {
             // A build writes files too: what comes of them is the same plugin.
-            Some(running) if !is_reloaded && have_same_plugins(&running.pipeline, &pipeline) => Ok(()),
+            Some(running) if !is_reloaded && self.next.is_none() && is_same(running) => {
+                self.observer.tell(DevEvent::Same);
+                Ok(())
+            }
             Some(running) => {
                 running.request_stop();
                 self.next = Some(pipeline);
@@ -281,7 +276,7 @@ impl<'a> Session<'a> {
             let before = self.before.take().filter(|_| cannot_run && self.next.is_none());
             self.observer.tell(DevEvent::Failed {
                 error,
-                goes_on: before.is_some(),
+                goes_on: before.is_some() || self.next.is_some(),
             });
             if let Some(before) = before {
                 return self.start(before, true);
@@ -301,19 +296,20 @@ impl<'a> Session<'a> {
     }
 
     /// Does what was typed; whether the session is to end.
-    fn typed(&mut self, line: &str) -> Result<bool> {
+    fn typed(&mut self, line: &str) -> bool {
         let sources = self.sources();
         match typed::read(line, &sources, clock::wall_ms()) {
-            Ok(Typed::Record(source, mut record)) => self.write(source, &mut record)?,
+            Ok(Typed::Record(source, mut record)) => {
+                if let Err(error) = self.topics.write(&self.pipeline.sources[source], &mut record) {
+                    self.observer.tell(DevEvent::NotDone(error));
+                }
+            }
             Ok(Typed::State(key)) => {
-                let pipeline = self
-                    .running
-                    .as_ref()
-                    .map_or(&self.pipeline, |running| &running.pipeline);
-                self.observer.show_state(pipeline, &key);
+                let running = self.running.as_ref().map(|running| &running.pipeline);
+                self.observer.show_state(running.unwrap_or(&self.pipeline), &key);
             }
             Ok(Typed::Help) => self.observer.show_help(&sources),
-            Ok(Typed::Quit) => return Ok(true),
+            Ok(Typed::Quit) => return true,
             Ok(Typed::Nothing) => {}
             Err(why) => {
                 let error = Error::new(Kind::Usage, format!("`{line}` was not understood"), why);
@@ -321,41 +317,17 @@ impl<'a> Session<'a> {
                 self.observer.tell(DevEvent::NotDone(error));
             }
         }
-        Ok(false)
+        false
     }
 
-    fn write(&mut self, source: usize, record: &mut Records) -> Result<()> {
-        let (name, written) = &mut self.written[source];
-        let Some(topic) = self
-            .topics
-            .iter()
-            .find(|topic| topic.way == Way::In && topic.name == *name)
-        else {
-            return Ok(());
-        };
-        if topic.partitions == 0 {
-            let what = format!("nothing is written to topic `{}`", topic.topic);
-            let error = Error::new(Kind::Usage, what, "it is one of the cluster that --connect reads");
-            self.observer.tell(DevEvent::NotDone(error));
-            return Ok(());
-        }
-        if written.is_none() {
-            *written = Some(OneTopic::open(topic.cluster.clone(), &topic.topic, "sandbar-dev")?);
-        }
-        if let Some(topic) = written {
-            topic.hand_over(record)?;
-            topic.drain()?;
-        }
-        Ok(())
-    }
-
-    /// Waits for what runs, so that nothing of it is left. The broker goes last: nobody misses it.
-    fn end(mut self, from: Receiver<Signal>) {
-        self.ended.store(true, Ordering::Relaxed);
+    /// Waits for what runs, so that nothing of it is left.
+    fn end(mut self, from: Receiver<Signal>) -> Result<()> {
+        let mut ended = Ok(());
         if let Some(running) = self.running.take() {
             running.request_stop();
             while let Ok(signal) = from.recv() {
-                if matches!(signal, Signal::Ended(_)) {
+                if let Signal::Ended(result) = signal {
+                    ended = result;
                     break;
                 }
             }
@@ -363,13 +335,10 @@ impl<'a> Session<'a> {
         }
         // Whoever waits to tell something more is let go.
         drop(from);
-        self.written.clear();
-        for tail in self.tails.drain(..) {
-            if tail.join().is_err() {
-                tracing::error!("a topic's thread ended by a panic");
-            }
-        }
-        self.broker.stop();
+        self.topics.close();
+        // It goes with the process: clients are still being taken down, and would complain of a broker that is gone.
+        std::mem::forget(self.broker);
+        ended
     }
 }
 
@@ -389,37 +358,36 @@ fn have_same_plugins(one: &Pipeline, other: &Pipeline) -> bool {
     plugins(one) == plugins(other)
 }
 
-/// The session's folder, empty.
-fn fresh_folder(file: &Path, pipeline: &str) -> Result<PathBuf> {
-    let folder = file
-        .parent()
-        .unwrap_or(Path::new(""))
-        .join(".sandbar")
-        .join("dev")
-        .join(pipeline);
-    let cleared = match std::fs::remove_dir_all(&folder) {
-        Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(why),
-        _ => std::fs::create_dir_all(&folder),
-    };
-    cleared.map_err(|why| Error::new(Kind::Failed, format!("failed to make {}", folder.display()), why))?;
-    Ok(folder)
-}
-
-/// Puts the records of a file into its topic.
-fn feed(mut lines: FileReader, topic: &LocalTopic) -> Result<()> {
-    let mut written = OneTopic::open(topic.cluster.clone(), &topic.topic, "sandbar-dev")?;
-    let mut batch = Records::default();
-    while lines.poll(&mut batch)? {
-        written.hand_over(&mut batch)?;
+/// The session's folder, empty, and what keeps another session out of it.
+fn fresh_folder(file: &Path, pipeline: &str) -> Result<(PathBuf, File)> {
+    let all = file.parent().unwrap_or(Path::new("")).join(".sandbar").join("dev");
+    let folder = all.join(pipeline);
+    let failed = |why: std::io::Error| Error::new(Kind::Failed, format!("failed to make {}", folder.display()), why);
+    std::fs::create_dir_all(&all).map_err(failed)?;
+    let lock = File::create(all.join(format!("{pipeline}.lock"))).map_err(failed)?;
+    if lock.try_lock().is_err() {
+        let what = format!("a session of pipeline `{pipeline}` runs already");
+        return Err(Error::new(Kind::Usage, what, format!("it has {}", folder.display())));
     }
-    written.drain().map(drop)
+    match std::fs::remove_dir_all(&folder) {
+        Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(failed(why)),
+        _ => std::fs::create_dir_all(&folder).map_err(failed)?,
+    }
+    Ok((folder, lock))
 }
 
-/// Lines that are typed; without a terminal those of a pipe, until it ends.
+/// Lines that are typed; without a terminal those of a pipe, until it ends. What is no text is shown as it can be.
 fn read_lines(to: SyncSender<Signal>) -> Result<()> {
     let read = move || {
-        for line in std::io::stdin().lock().lines().map_while(std::io::Result::ok) {
-            if to.send(Signal::Typed(line)).is_err() {
+        let (mut input, mut line) = (std::io::stdin().lock(), Vec::new());
+        loop {
+            line.clear();
+            match (&mut input).take(LINE_BYTES).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            let typed = String::from_utf8_lossy(&line).into_owned();
+            if to.send(Signal::Typed(typed)).is_err() {
                 return;
             }
         }

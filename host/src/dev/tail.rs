@@ -65,7 +65,7 @@ impl Tail {
                 Ok(TopicPoll::Record(_)) => self.more += 1,
                 Ok(TopicPoll::Idle) => {}
                 Ok(TopicPoll::Finished) => return,
-                Err(error) => return self.send(DevEvent::Failed { error, goes_on: true }),
+                Err(error) => return self.send(DevEvent::NotDone(error)),
             }
         }
     }
@@ -126,5 +126,7 @@ fn reason(record: &Records) -> String {
     let by = last("sandbar-operator")
         .or_else(|| last("sandbar-sink"))
         .unwrap_or_default();
-    format!("{by}: {}", last("sandbar-reason").unwrap_or_default())
+    let reason = last("sandbar-reason").unwrap_or_default();
+    // A plugin's text does nothing to a terminal.
+    format!("{by}: {}", reason.replace(char::is_control, " "))
 }
