@@ -166,7 +166,7 @@ type openWindow[T any] struct {
 	Value T     `json:"value"`
 }
 
-// same is from where to where this window is among the others: nowhere, or at one place.
+// same is the range of places that this window has among the others: none, or one place.
 func (w windowsOf[T]) same(window openWindow[T]) (from, to int) {
 	from, is := slices.BinarySearchFunc(w.Windows, window.End, func(other openWindow[T], end int64) int {
 		return cmp.Compare(other.End, end)
@@ -177,7 +177,7 @@ func (w windowsOf[T]) same(window openWindow[T]) (from, to int) {
 	return from, from
 }
 
-// touched is from where to where the sessions are that a record makes one.
+// touched is the range of places of the sessions that a record makes one.
 func (w windowsOf[T]) touched(record openWindow[T]) (from, to int) {
 	for from < len(w.Windows) && w.Windows[from].End < record.Start {
 		from++

@@ -1,7 +1,7 @@
 // Counts the words of each key, without an SDK: world `record-processor` by hand, by WebAssembly's canonical ABI.
 //
-// A list or a text is a pointer and a length. A record's fields lie one behind the other, each where its size divides
-// its place. Of an option, a variant and a result, a byte says which it is; what it holds follows.
+// A list or a text is a pointer and a length. A record's fields lie one behind the other, each at a place that its
+// size divides. Of an option, a variant and a result, a byte says which it is; what it holds follows.
 
 @external("sandbar:plugin/state@0.1.0", "get-entry")
 declare function getEntry(store: i32, key: usize, keySize: i32, result: usize): void;

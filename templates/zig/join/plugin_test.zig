@@ -21,7 +21,8 @@ test "records near each other in time come out as a pair" {
 }
 
 fn push(input: [*c]const u8, value: [*c]const u8, timestamp: i64) bool {
-    const event: c.sb_event = .{ .key = c.sb_str("a"), .value = c.sb_str(value), .timestamp = timestamp, .input = input };
+    const key = c.sb_str("a");
+    const event: c.sb_event = .{ .key = key, .value = c.sb_str(value), .timestamp = timestamp, .input = input };
     return c.sbt_push_event(&event);
 }
 

@@ -1,7 +1,7 @@
 // Sandbar's interface for AssemblyScript: world `record-processor` by hand, as WebAssembly's canonical ABI has it.
 //
-// A list or a text is a pointer and a length. A record's fields lie one behind the other, each where its size divides
-// its place. Of an option, a variant and a result, a byte says which it is; what it holds follows.
+// A list or a text is a pointer and a length. A record's fields lie one behind the other, each at a place that its
+// size divides. Of an option, a variant and a result, a byte says which it is; what it holds follows.
 
 // ---- What a plugin is ----
 

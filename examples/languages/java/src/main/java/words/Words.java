@@ -8,8 +8,8 @@ import org.teavm.interop.Import;
 /**
  * Counts the words of each key, without an SDK: world `record-processor` by hand, by WebAssembly's canonical ABI.
  *
- * A list or a text is a pointer and a length. A record's fields lie one behind the other, each where its size divides
- * its place. Of an option, a variant and a result, a byte says which it is; what it holds follows.
+ * A list or a text is a pointer and a length. A record's fields lie one behind the other, each at a place that its
+ * size divides. Of an option, a variant and a result, a byte says which it is; what it holds follows.
  */
 public final class Words {
     private static final int WORDS = 0, MAP = 2, DEAD_LETTER = 1, KEEPS_KEY = 4;
