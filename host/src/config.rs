@@ -574,6 +574,8 @@ pub struct Pipeline {
     pub state_memory: u64,
     /// A restore may drop stores that no operator declares any more.
     pub allow_dropped_state: bool,
+    /// Where the core dump of a plugin goes that is at fault, if one is wanted.
+    pub core_dumps: Option<PathBuf>,
 }
 
 impl Pipeline {

@@ -1,6 +1,8 @@
 //! `sandbar dead-letters`: what went wrong is listed with its places, shown whole, and sent through again once; on the
 //! broker of our own too.
 
+use std::process::Command;
+
 use sandbar_tests::client::{Client, Isolation, Record};
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::pipeline_file::{PipelineFile, unique};
@@ -242,4 +244,79 @@ fn letters_in_a_file_are_shown_and_run_here_and_are_not_sent() {
     says(&dying.verb("show", &["0/0"]), 0, &["value     dead because"]);
     says(&dying.verb("replay", &["--all", "--local"]), 7, &["dead-letter: "]);
     says(&dying.verb("replay", &["--all"]), 3, &["a file cannot keep", "--local"]);
+}
+
+#[test]
+fn a_run_and_a_replay_leave_core_dumps_that_the_letters_name() {
+    let dying = Dying::new(&Kafka::shared().bootstrap(), "traps");
+    dying.send(&["a", "trap one", "b", "trap two"]);
+    let dumps = dying.file.path("dumps");
+    let (file, into) = (dying.file.write("").display().to_string(), dumps.display().to_string());
+    let ended = Process::start(&["run", &file, "--core-dump", &into]).wait(PATIENCE * 2);
+    says(&ended, 0, &["finished: 4 records in"]);
+    for (letter, name) in dying.listed().iter().zip(["op-0-1.coredump", "op-0-3.coredump"]) {
+        says(
+            &dying.verb("show", &[&place(letter)]),
+            0,
+            &["trapped: ", &format!("core dump: {name}")],
+        );
+        let dump = std::fs::read(dumps.join(name)).unwrap();
+        assert!(dump.starts_with(b"\0asm"), "{name} is no module");
+    }
+
+    let again = dying.file.path("again");
+    let into = again.display().to_string();
+    let ended = dying.verb("replay", &["--all", "--local", "--core-dump", &into]);
+    says(&ended, 7, &["2 died again", "core dump: "]);
+    assert_eq!(std::fs::read_dir(&again).unwrap().count(), 2);
+    says(&dying.verb("replay", &["--all", "--core-dump", &into]), 2, &["--local"]);
+}
+
+/// The record that died runs again under a debugger, which stops at the line at fault and shows what led to it.
+#[test]
+fn a_debugger_stops_at_the_line_of_the_plugin_that_a_dead_letter_is_of() {
+    let test = "a_debugger_stops_at_the_line_of_the_plugin_that_a_dead_letter_is_of";
+    if Command::new("gdb").arg("--version").output().is_err() {
+        return sandbar_tests::skip(test, "there is no gdb");
+    }
+    let dying = Dying::new(&Kafka::shared().bootstrap(), "traps-with-lines");
+    dying.send(&["a", "trap here"]);
+    dying.run();
+    let line = line_of_trap();
+    let at = line.trim_end_matches(':').rsplit('/').next().unwrap();
+    let file = dying.file.write("").display().to_string();
+    let gdb = Command::new("gdb")
+        .args([
+            "-batch",
+            "-nx",
+            "-ex",
+            "set breakpoint pending on",
+            "-ex",
+            &format!("break {at}"),
+        ])
+        .args([
+            "-ex",
+            "run",
+            "-ex",
+            "backtrace 2",
+            "-ex",
+            "delete",
+            "-ex",
+            "handle SIGILL nostop",
+        ])
+        .args(["-ex", "continue", "--args"])
+        .arg(process::binary())
+        .args(["dead-letters", "replay", &file, "--all", "--local", "--debugger"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&gdb.stdout);
+    let stopped = told
+        .find(&format!("at {line}"))
+        .or_else(|| told.find(&format!("src/{at}")));
+    let stopped =
+        stopped.unwrap_or_else(|| panic!("no stop at {line}\n{told}\n{}", String::from_utf8_lossy(&gdb.stderr)));
+    assert!(
+        told[stopped..].contains("1 died again"),
+        "it goes on to its end:\n{told}"
+    );
 }

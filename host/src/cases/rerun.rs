@@ -36,10 +36,8 @@ impl Rerun {
     ///
     /// # Errors
     /// `Plugin`: one is missing or refused. `Invalid`: they are wired wrongly.
-    pub fn new(pipeline: Pipeline) -> Result<Self> {
-        // As `Subject::of_pipeline`: what a run compiled is not compiled again.
-        let engine = Engine::new(Some(pipeline.compile_cache()))?;
-        let (plugins, _routes) = runtime::load(&engine, &pipeline)?;
+    pub fn new(pipeline: Pipeline, engine: &Engine) -> Result<Self> {
+        let (plugins, _routes) = runtime::load(engine, &pipeline)?;
         Ok(Self {
             pipeline,
             plugins,

@@ -81,7 +81,7 @@ impl Subject {
     /// `Plugin`: a component is missing or refused. `Invalid`: it is wired wrongly.
     pub fn of_pipeline(pipeline: Pipeline) -> Result<Self> {
         // What a run compiled need not be compiled again, nor the other way round.
-        let engine = Engine::new(Some(pipeline.compile_cache()))?;
+        let engine = Engine::of(&pipeline)?;
         let (plugins, _routes) = runtime::load(&engine, &pipeline)?;
         if let ([_], [plugin]) = (&pipeline.operators[..], &plugins[..]) {
             return Ok(Self::of_operator(&pipeline, 0, plugin));
@@ -279,6 +279,7 @@ fn whole(name: String, mut operators: Vec<OperatorConfig>, batch_bytes: u64) -> 
         state_dir: PathBuf::new(),
         state_memory: STATE_MEMORY,
         allow_dropped_state: false,
+        core_dumps: None,
     }
 }
 

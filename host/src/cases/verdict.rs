@@ -34,6 +34,8 @@ pub struct CaseVerdict {
     pub runs: Vec<RunVerdict>,
     /// Files that were written.
     pub blessed: Vec<String>,
+    /// Records and timers that they say the plugin fails at.
+    pub blessed_faults: usize,
     /// The case expects nothing.
     pub expects_nothing: bool,
 }
@@ -117,6 +119,7 @@ pub fn test(subject: &Subject, folder: &Path, options: TestOptions) -> CaseVerdi
         name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         runs: Vec::new(),
         blessed: Vec::new(),
+        blessed_faults: 0,
         expects_nothing: false,
     };
     let mut whole = None;
@@ -132,6 +135,11 @@ pub fn test(subject: &Subject, folder: &Path, options: TestOptions) -> CaseVerdi
         let differences = match options.bless {
             true => {
                 verdict.blessed = bless(folder, subject, &outcome)?;
+                verdict.blessed_faults = outcome
+                    .refused
+                    .iter()
+                    .filter(|came| came.line["how"] == "fault")
+                    .count();
                 Vec::new()
             }
             false => judge(&expected, &outcome),

@@ -49,8 +49,16 @@ impl Build {
         }
         match self.watch {
             true => self.watch(out),
-            false => tell(&project::build(&self.place, self.release)?, out),
+            false => tell(&self.build(out)?, out),
         }
+    }
+
+    /// It may take minutes, for the first time.
+    fn build(&self, out: &Output) -> Result<Built> {
+        if !out.is_json() {
+            eprintln!("building {}", self.place.display());
+        }
+        project::build(&self.place, self.release)
     }
 
     /// A build that fails is told, and the next change is waited for.
@@ -59,7 +67,7 @@ impl Build {
         let places = [self.place.clone()];
         loop {
             let before = WatchedFiles::look(&places);
-            if let Err(error) = project::build(&self.place, self.release).and_then(|built| tell(&built, out)) {
+            if let Err(error) = self.build(out).and_then(|built| tell(&built, out)) {
                 out.error(&error);
             }
             loop {

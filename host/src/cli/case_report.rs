@@ -20,6 +20,13 @@ pub(super) fn case_text(verdict: &CaseVerdict) -> String {
     if !verdict.blessed.is_empty() {
         let _cannot_fail = write!(text, "  wrote {}", verdict.blessed.join(", "));
     }
+    if verdict.blessed_faults > 0 {
+        let faults = verdict.blessed_faults;
+        let _cannot_fail = write!(
+            text,
+            "; that the plugin fails {faults} times is expected now: see refused.jsonl"
+        );
+    }
     if verdict.expects_nothing {
         text.push_str("  it expects nothing: --bless writes what comes as what is expected");
     }
@@ -65,6 +72,7 @@ pub(super) fn case_json(verdict: &CaseVerdict) -> Value {
         "name": verdict.name,
         "ok": verdict.is_ok(),
         "blessed": verdict.blessed,
+        "blessed-faults": verdict.blessed_faults,
         "expects-nothing": verdict.expects_nothing,
         "runs": verdict.runs.iter().map(run_json).collect::<Vec<_>>(),
     })

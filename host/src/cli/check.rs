@@ -39,7 +39,7 @@ impl Check {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         let pipeline = spec::load(&self.pipeline, &self.sets)?;
         let mut found = vec![file(&pipeline)];
-        let engine = Engine::new(Some(pipeline.compile_cache()))?;
+        let engine = Engine::of(&pipeline)?;
         let (loaded, routes) = runtime::load(&engine, &pipeline)?;
         found.extend(plugins(&pipeline, &loaded)?);
         if self.connect {

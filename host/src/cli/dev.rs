@@ -140,9 +140,16 @@ impl DevScreen {
                 name,
                 line,
                 reason,
+                stack,
             } => {
-                let text = format!("{}{line}", self.start(way, &name));
-                reason.map_or(text.clone(), |reason| format!("{text}\n       {reason}"))
+                let mut text = format!("{}{line}", self.start(way, &name));
+                reason
+                    .iter()
+                    .for_each(|reason| text.push_str(&format!("\n       {reason}")));
+                stack
+                    .iter()
+                    .for_each(|frame| text.push_str(&format!("\n         in {frame}")));
+                text
             }
             DevEvent::More { way, name, records } => format!("{}… and {records} more", self.start(way, &name)),
             DevEvent::NotDone(error) => error.to_string(),
@@ -191,10 +198,11 @@ fn in_json(event: &DevEvent) -> Value {
             name,
             line,
             reason,
+            stack,
         } => {
             // A line that was cut is no JSON.
             let record = RawValue::from_string(line.clone()).map_or_else(|_| json!(line), |whole| json!(whole));
-            json!({ "event": way.name(), "name": name, "record": record, "reason": reason })
+            json!({ "event": way.name(), "name": name, "record": record, "reason": reason, "stack": stack })
         }
         DevEvent::More { way, name, records } => {
             json!({ "event": "more", "way": way.name(), "name": name, "records": records })

@@ -96,6 +96,7 @@ mod tests {
                 run("moved", Vec::new(), Some("why")),
             ],
             blessed: Vec::new(),
+            blessed_faults: 0,
             expects_nothing: false,
         };
         let head = "output.jsonl:1 differs at value, after input.jsonl:2";

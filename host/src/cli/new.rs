@@ -47,7 +47,7 @@ impl New {
     fn told(&self, created: &Created) -> String {
         let folder = self.name.display();
         let mut text = format!(
-            "made {folder}: a {} plugin, template {}\n",
+            "made {folder}: a plugin in {}, template {}\n",
             self.language, self.template
         );
         if !created.missing.is_empty() {

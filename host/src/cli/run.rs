@@ -47,6 +47,10 @@ pub struct RunArgs {
     /// Begin although the checkpoint holds state that the plugins no longer have; that state is dropped
     #[arg(long)]
     pub(super) allow_dropped_state: bool,
+    /// Write a Wasm core dump of a plugin that traps at a record into this folder: its memory and its stack. The
+    /// record's dead letter names the file
+    #[arg(long, value_name = "DIR")]
+    pub(super) core_dump: Option<PathBuf>,
 }
 
 impl RunArgs {
@@ -55,6 +59,7 @@ impl RunArgs {
         let from = self.savepoint(&pipeline)?;
         pipeline.instance = self.instance.or(pipeline.instance);
         pipeline.allow_dropped_state = self.allow_dropped_state;
+        pipeline.core_dumps = self.core_dump;
         let stop = Arc::new(StopRequest::default());
         let asked = stop.clone();
         signals::listen(move || asked.request())?;

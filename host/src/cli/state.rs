@@ -283,7 +283,7 @@ impl Drop for Temporary {
 }
 
 fn declared(pipeline: &config::Pipeline) -> Result<Vec<OperatorStore>> {
-    let engine = Engine::new(Some(pipeline.compile_cache()))?;
+    let engine = Engine::of(pipeline)?;
     let (plugins, _routes) = runtime::load(&engine, pipeline)?;
     let each = pipeline.operators.iter().zip(&plugins).flat_map(|(operator, plugin)| {
         let said = plugin.state_schemas().iter().map(String::as_str);

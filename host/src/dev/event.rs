@@ -77,6 +77,8 @@ pub enum DevEvent {
         line: String,
         /// Why it is a dead letter.
         reason: Option<String>,
+        /// Where the plugin was that was at fault with it, as far as that is known: a function a line.
+        stack: Vec<String>,
     },
     /// So many more went by than a person can read.
     More {

@@ -57,7 +57,7 @@ pub(super) fn ready(mut pipeline: Pipeline, folder: &Path, tell: impl Fn(DevEven
     for operator in &mut pipeline.operators {
         operator.plugin = copied(&operator.plugin, folder)?;
     }
-    let engine = Engine::new(Some(pipeline.compile_cache()))?;
+    let engine = Engine::of(&pipeline)?;
     let (plugins, _routes) = runtime::load(&engine, &pipeline)?;
     for (operator, plugin) in pipeline.operators.iter().zip(&plugins) {
         plugin.operator_of(operator)?;

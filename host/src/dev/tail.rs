@@ -21,6 +21,8 @@ const WINDOW: Duration = Duration::from_millis(250);
 const WAIT: Duration = Duration::from_millis(100);
 /// Bytes of a line that are shown.
 const LINE_BYTES: usize = 4096;
+/// Functions of a plugin's stack that are shown.
+const FRAMES: usize = 6;
 
 /// Reads a topic in a thread of its own until the session ends.
 pub(super) fn follow(topic: LocalTopic, to: SyncSender<Signal>, ended: Arc<AtomicBool>) -> Result<JoinHandle<()>> {
@@ -101,6 +103,7 @@ fn shown(topic: &LocalTopic, record: &Records) -> DevEvent {
         name: topic.name.clone(),
         line,
         reason: (topic.way == Way::Dead).then(|| reason(record)),
+        stack: stack(record),
     }
 }
 
@@ -117,16 +120,74 @@ fn as_it_was(letter: &Records) -> Records {
 
 /// Why the newest refusal was, and whose.
 fn reason(record: &Records) -> String {
-    let last = |wanted: &str| {
-        let headers = record.headers.of(0).filter(|(name, _)| *name == wanted.as_bytes());
-        headers
-            .last()
-            .map(|(_, value)| String::from_utf8_lossy(value.unwrap_or_default()).into_owned())
-    };
-    let by = last("sandbar-operator")
-        .or_else(|| last("sandbar-sink"))
+    let by = newest(record, "sandbar-operator")
+        .or_else(|| newest(record, "sandbar-sink"))
         .unwrap_or_default();
-    let reason = last("sandbar-reason").unwrap_or_default();
-    // A plugin's text does nothing to a terminal.
-    format!("{by}: {}", reason.replace(char::is_control, " "))
+    let reason = newest(record, "sandbar-reason").unwrap_or_default();
+    format!("{by}: {}", on_one_line(&reason))
+}
+
+/// Where in its own sources the plugin was, the innermost function first; if the component has no lines, the functions.
+fn stack(record: &Records) -> Vec<String> {
+    let backtrace = newest(record, "sandbar-backtrace").unwrap_or_default();
+    let mut frames: Vec<(String, Option<&str>)> = Vec::new();
+    for line in backtrace.lines().map(str::trim) {
+        match (line.strip_prefix("at "), frames.last_mut()) {
+            (Some(place), Some((_, known))) => *known = Some(place),
+            _ => frames.push((
+                on_one_line(line.split_once('!').map_or(line, |(_, function)| function)),
+                None,
+            )),
+        }
+    }
+    let own = frames.iter().filter_map(|(function, place)| {
+        let place = place.filter(|place| is_own(place))?;
+        Some(format!("{function} at {}", on_one_line(place)))
+    });
+    let own: Vec<_> = own.take(FRAMES).collect();
+    match own.is_empty() {
+        true => frames.into_iter().map(|(function, _)| function).take(FRAMES).collect(),
+        false => own,
+    }
+}
+
+/// Libraries come with absolute paths, or with paths below one of these.
+fn is_own(place: &str) -> bool {
+    let foreign = ["/", "sdk/", "guest-sdk/", "library/", "~lib/", "./"];
+    !foreign.iter().any(|begin| place.starts_with(begin))
+}
+
+/// The value of a header, the last if there are several.
+fn newest(record: &Records, wanted: &str) -> Option<String> {
+    let headers = record.headers.of(0).filter(|(name, _)| *name == wanted.as_bytes());
+    let (_, value) = headers.last()?;
+    Some(String::from_utf8_lossy(value.unwrap_or_default()).into_owned())
+}
+
+/// A plugin's text does nothing to a terminal.
+fn on_one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dead(backtrace: &str) -> Records {
+        let mut record = Records::default();
+        record.values.push(Some(b"v"));
+        record.headers.push(0, b"sandbar-backtrace", Some(backtrace.as_bytes()));
+        record
+    }
+
+    #[test]
+    fn of_a_stack_the_plugins_own_lines_are_shown_and_without_lines_its_functions() {
+        let lined = "    0: 0x1a - p.wasm!core::panicking::panic\n         at /rustc/59/core/panicking.rs:80:14\n    1: \
+                     0x1b - p.wasm!count::process\n         at src/lib.rs:9:6\n    2: 0x1c - p.wasm!sb_call\n         at \
+                     sdk/sandbar.c:7:1\n    3: 0x1d - p.wasm!process";
+        assert_eq!(stack(&dead(lined)), ["count::process at src/lib.rs:9:6"]);
+        let bare = "    0: 0x1a - p.wasm!abort\n    1: 0x1b - p.wasm!process\n  core dump: a.coredump";
+        assert_eq!(stack(&dead(bare)), ["abort", "process", "core dump: a.coredump"]);
+        assert!(stack(&Records::default()).is_empty());
+    }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{Store, Trap, UpdateDeadline, WasmCoreDump};
 
 use super::call::{Declared, Declined, Lent, Returned, StateReader};
-use super::fault::Fault;
+use super::fault::{Fault, core_dump};
 use super::guest_log::Log;
 use super::host_calls::Guest;
 use super::limits::{Ceiling, OPEN_TIME};
@@ -60,7 +60,7 @@ fn caged(
 
 fn watched(store: &mut Store<Guest>, watch: &GuestWatch) {
     match watch {
-        GuestWatch::Nothing => {}
+        GuestWatch::Nothing | GuestWatch::Traps(_) => {}
         GuestWatch::Instructions => refuel(store),
         GuestWatch::Samples(samples) => {
             let samples = samples.clone();
@@ -107,6 +107,8 @@ pub(super) struct Instance {
     first_memory: u64,
     /// Instructions of its calls, if its engine counts them.
     instructions: Option<u64>,
+    /// What it held when it trapped, if its engine takes core dumps.
+    trapped: Option<WasmCoreDump>,
 }
 
 /// Why an instance could not be made.
@@ -140,6 +142,7 @@ impl Instance {
                 made: clock::now(),
                 first_memory: 0,
                 instructions: matches!(watch, GuestWatch::Instructions).then_some(0),
+                trapped: None,
             }),
             Err(error) => {
                 let fault = Fault::judge(&error, store.data(), OPEN_TIME);
@@ -218,6 +221,12 @@ impl Instance {
         Some(Fault::judge(&trap, self.store.data(), self.call_time))
     }
 
+    /// What it held when its last call trapped, if its engine takes core dumps.
+    pub(super) fn core_dump(&mut self, name: &str) -> Option<Vec<u8>> {
+        let trapped = self.trapped.take()?;
+        Some(core_dump(&trapped, &mut self.store, name))
+    }
+
     /// Whether the last call was cut short because of its time, and not all of its records were processed.
     pub(super) fn took_long(&self) -> bool {
         self.store.data().driven.took_long()
@@ -243,6 +252,11 @@ impl Instance {
     /// Why the state could not be read in the last call: not the plugin's fault.
     pub(super) fn take_state_failure(&mut self) -> Option<Error> {
         self.store.data_mut().reader.take_failure()
+    }
+
+    /// Calls with a batch.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls
     }
 
     /// Whether it has not been called with a batch yet: what fails now does not fail because of what was before.
@@ -274,7 +288,11 @@ impl Instance {
         let answer = call(&self.guest, &mut self.store);
         let data = self.store.data_mut();
         data.surroundings.flush(&mut data.log);
-        answer.map_err(|error| Fault::judge(&error, self.store.data(), time))
+        answer.map_err(|error| {
+            let fault = Fault::judge(&error, self.store.data(), time);
+            self.trapped = error.downcast().ok();
+            fault
+        })
     }
 }
 

@@ -361,11 +361,27 @@ impl Operator {
                 }
                 answer.map(Ok).map_err(failure)
             }
-            Err(fault) => {
+            Err(mut fault) => {
+                fault.core_dump = self.keep_core_dump(&mut instance, part);
                 self.drop_spoilt(instance, &fault, part);
                 Ok(Err(fault))
             }
         }
+    }
+
+    /// Writes what an instance holds that trapped at one record or timer, if that is wanted. The name of the file.
+    fn keep_core_dump(&self, instance: &mut Instance, part: &CallPart<'_>) -> Option<String> {
+        let dumps = self.plugin.watch().core_dumps()?;
+        // The search for what is at fault traps too, and after an instance that is not fresh another is asked.
+        if part.records.len() + self.due.len() > 1 || instance.calls() > 1 {
+            return None;
+        }
+        let at = match (part.records.offsets.first(), self.due.first()) {
+            (None, Some(timer)) => format!("timer-{}", timer.name),
+            (offset, _) => offset.copied().unwrap_or(part.time.offset).to_string(),
+        };
+        let name = format!("{}-{}-{at}", self.name, part.partition);
+        dumps.write(&name, &instance.core_dump(&name)?)
     }
 
     fn drop_spoilt(&mut self, instance: Instance, fault: &Fault, part: &CallPart<'_>) {

@@ -144,7 +144,7 @@ impl Operator {
             "the plugin {}",
             fault.told(lines)
         );
-        let (reason, backtrace) = (fault.reason.clone(), fault.backtrace.text(lines));
+        let (reason, backtrace) = (fault.reason.clone(), fault.traced(lines));
         let Some(timer) = self.due.first() else {
             gathered.into.refused.push(Refused {
                 record: part.first as u32,

@@ -6,14 +6,16 @@ use std::time::SystemTime;
 
 use ignore::WalkBuilder;
 
+use super::manifest::PluginManifest;
+
 /// Files looked at, at most: a folder with more is no project.
 const FILES: usize = 20_000;
 
 /// A file: where it is, when it was written last, its bytes.
 type SeenFile = (PathBuf, Option<SystemTime>, u64);
 
-/// The files of some folders as they were when they were looked at. Those that `.gitignore` names, and hidden ones, are
-/// what a build makes: they do not count.
+/// The files of some folders as they were when they were looked at. What a build makes does not count: what
+/// `.gitignore` names, hidden files, and what a build leaves according to `plugin.toml`.
 #[derive(Debug, Default)]
 pub struct WatchedFiles {
     files: BTreeSet<SeenFile>,
@@ -37,11 +39,30 @@ impl WatchedFiles {
 
 fn below(place: &Path) -> impl Iterator<Item = SeenFile> {
     // What git would leave out also counts if there is no repository yet.
-    let walk = WalkBuilder::new(place).require_git(false).follow_links(false).build();
+    let made = made_in(place);
+    let walk = WalkBuilder::new(place)
+        .require_git(false)
+        .follow_links(false)
+        .filter_entry(move |entry| !made.iter().any(|made| entry.path() == made))
+        .build();
     walk.flatten().filter_map(|entry| {
         let about = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
         Some((entry.into_path(), about.modified().ok(), about.len()))
     })
+}
+
+/// The component of a project, and the file or folder below the project's own that its command leaves the module in.
+fn made_in(project: &Path) -> Vec<PathBuf> {
+    let Ok(manifest) = PluginManifest::read(project) else {
+        return Vec::new();
+    };
+    let first = manifest
+        .module
+        .components()
+        .next()
+        .map(|first| first.as_os_str().to_owned());
+    let module = first.map(|first| project.join(first));
+    module.into_iter().chain([project.join(&manifest.plugin)]).collect()
 }
 
 #[cfg(test)]
@@ -68,5 +89,23 @@ mod tests {
         assert_eq!(after.changed_since(&before), Some(&*place("src/a.rs")));
         std::fs::remove_file(place("src/a.rs")).unwrap();
         assert_eq!(look().changed_since(&after), Some(&*place("src/a.rs")));
+    }
+
+    #[test]
+    fn what_the_manifest_says_that_a_build_leaves_does_not_count_without_a_gitignore_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let look = || WatchedFiles::look(&[folder.path().to_owned()]);
+        let manifest = "language = \"c\"\nplugin = \"a.wasm\"\nmodule = \"out/core.wasm\"\nbuild = \"make\"\n";
+        std::fs::write(place("plugin.toml"), manifest).unwrap();
+        std::fs::write(place("a.c"), "1").unwrap();
+        let before = look();
+        std::fs::create_dir(place("out")).unwrap();
+        for made in ["out/core.wasm", "out/a.o", "a.wasm"] {
+            std::fs::write(place(made), "made").unwrap();
+        }
+        assert_eq!(look().changed_since(&before), None);
+        std::fs::write(place("a.c"), "22").unwrap();
+        assert_eq!(look().changed_since(&before), Some(&*place("a.c")));
     }
 }

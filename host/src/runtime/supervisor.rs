@@ -205,7 +205,7 @@ fn make_ready(
     progress: Arc<Progress>,
     notices: Sender<RunEvent>,
 ) -> Result<ReadyRun> {
-    let engine = Engine::new(Some(pipeline.compile_cache()))?;
+    let engine = Engine::of(pipeline)?;
     let (plugins, routes) = load(&engine, pipeline)?;
     let stateful = topology::stateful_operators(&routes, &ports(&plugins));
     let checkpoints = Checkpoints::open(pipeline, &plugins)?;

@@ -44,6 +44,7 @@ pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipelin
         },
         state_memory: file.state.memory.value.0,
         allow_dropped_state: false,
+        core_dumps: None,
         name,
     })
 }

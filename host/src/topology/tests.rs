@@ -79,6 +79,7 @@ pub(crate) fn pipeline(sources: &[&str], operators: &[(&str, &[&str])], sinks: &
         checkpoint: None,
         state_memory: 0,
         allow_dropped_state: false,
+        core_dumps: None,
         state_dir: PathBuf::new(),
     }
 }

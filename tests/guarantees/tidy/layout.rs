@@ -27,6 +27,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["login/"]),
     ("wasmtime", &["plugin/"]),
     ("wasmparser", &["plugin/", "project/"]),
+    ("wasm_encoder", &["plugin/"]),
     ("wit_component", &["project/"]),
     ("wit_parser", &["project/"]),
     ("ignore", &["project/"]),

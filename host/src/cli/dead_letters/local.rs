@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 use super::shown::{below, tamed};
 use crate::cases::{Rerun, RerunOutcome};
 use crate::cli::output::Output;
-use crate::config::{Pipeline, Source, Subscription};
+use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
-use crate::inspect::dead_letters::FoundLetter;
-use crate::sink::dead_letter::DiedIn;
+use crate::inspect::dead_letters::{FoundLetter, Through};
+use crate::plugin::Engine;
 
-/// Runs the records of letters through the operators that they died in, and tells what came of each.
-pub(super) fn run(pipeline: Pipeline, letters: &[FoundLetter], out: &Output) -> Result<()> {
-    let places: Vec<Result<(String, Option<String>), String>> =
-        letters.iter().map(|letter| operator_of(&pipeline, letter)).collect();
-    let mut rerun = Rerun::new(pipeline)?;
+/// Runs the records of letters through the operators that they died in, with plugins of this engine, and tells what
+/// came of each.
+pub(super) fn run(pipeline: Pipeline, engine: &Engine, letters: &[FoundLetter], out: &Output) -> Result<()> {
+    let through: Vec<_> = letters.iter().map(|letter| letter.through(&pipeline)).collect();
+    let mut rerun = Rerun::new(pipeline, engine)?;
     let (mut dead, mut not_run) = (0, 0);
-    for (letter, place) in letters.iter().zip(places) {
-        let came = match place {
-            Ok((operator, from)) => rerun.run(&operator, from.as_deref(), &letter.content())?,
+    for (letter, through) in letters.iter().zip(through) {
+        let came = match through {
+            Ok(Through { operator, from }) => rerun.run(&operator, from.as_deref(), &letter.content())?,
             Err(why) => Err(why),
         };
         match &came {
@@ -41,46 +41,6 @@ pub(super) fn run(pipeline: Pipeline, letters: &[FoundLetter], out: &Output) -> 
                 letters.len()
             );
             Err(Error::new(Kind::CaseFailed, what, "what came of each stands above"))
-        }
-    }
-}
-
-/// The operator that a letter's record is for, and the source that it comes from there, if that is known; or why it
-/// cannot be run.
-fn operator_of(pipeline: &Pipeline, letter: &FoundLetter) -> Result<(String, Option<String>), String> {
-    let text = &letter.text;
-    if text.timer.is_some() {
-        return Err("it is of a timer, and there is no record".to_owned());
-    }
-    if text.is_cut {
-        return Err("it has only a part of the record".to_owned());
-    }
-    let reads = |source: &&Source| match source {
-        Source::Kafka(source) => match &source.subscription {
-            Subscription::Topics(topics) => topics.contains(&text.topic),
-            Subscription::Partitions(partitions) => partitions.contains_key(&text.topic),
-            Subscription::Pattern(pattern) => pattern.is_match(&text.topic),
-        },
-        Source::File(source) => source.name == text.topic,
-    };
-    let from = pipeline
-        .sources
-        .iter()
-        .find(reads)
-        .map(|source| source.name().to_owned());
-    match &text.died_in {
-        DiedIn::Operator(name) => Ok((name.clone(), from)),
-        DiedIn::Sink(_) => Err("it is an output that a topic refused: no plugin was at fault".to_owned()),
-        DiedIn::Source(source) => {
-            let takes = |name: &String| {
-                let operator = pipeline.operators.iter().find(|operator| operator.name == *name);
-                operator.is_some_and(|operator| operator.inputs.iter().any(|input| input.from == *source))
-            };
-            let names = pipeline.operators.iter().map(|operator| operator.name.clone());
-            let first = names.into_iter().find(takes);
-            first
-                .map(|name| (name, Some(source.clone())))
-                .ok_or_else(|| format!("no operator reads source `{source}` any more"))
         }
     }
 }

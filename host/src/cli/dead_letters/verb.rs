@@ -11,6 +11,7 @@ use crate::config::Pipeline;
 use crate::error::Result;
 use crate::inspect::dead_letters::{FoundLetter, LetterBox, LetterPlace};
 use crate::kafka::topic_reader::ReadFrom;
+use crate::plugin::Engine;
 use crate::spec;
 
 /// Arguments of `sandbar dead-letters`.
@@ -83,6 +84,13 @@ enum DeadLettersAction {
         /// Run the records through the plugin here, and tell what comes of each
         #[arg(long, conflicts_with_all = ["dry_run", "again"])]
         local: bool,
+        /// With --local: write a Wasm core dump of a plugin that traps into this folder: its memory and its stack
+        #[arg(long, value_name = "DIR", requires = "local")]
+        core_dump: Option<PathBuf>,
+        /// With --local, for `gdb --args sandbar dead-letters replay …`: compile the plugins so that a debugger stops
+        /// at lines of their sources, and give them all the time that they need
+        #[arg(long, requires = "local", conflicts_with = "core_dump")]
+        debugger: bool,
     },
 }
 
@@ -129,16 +137,23 @@ impl DeadLettersArgs {
                 dry_run,
                 again,
                 local,
+                core_dump,
+                debugger,
             } => {
-                let (pipeline, dead) = pipeline.load()?;
+                let (mut pipeline, dead) = pipeline.load()?;
+                pipeline.core_dumps = core_dump;
                 let letters = match all {
                     true => all_of(&dead, again)?,
                     false => dead.at(&letters)?,
                 };
-                match local {
-                    true => local::run(pipeline, &letters, out),
-                    false => sent::run(&pipeline, &dead, &letters, sent::ReplayAsked { again, dry_run }, out),
+                if !local {
+                    return sent::run(&pipeline, &dead, &letters, sent::ReplayAsked { again, dry_run }, out);
                 }
+                let engine = match debugger {
+                    true => Engine::debugged()?,
+                    false => Engine::of(&pipeline)?,
+                };
+                local::run(pipeline, &engine, &letters, out)
             }
         }
     }

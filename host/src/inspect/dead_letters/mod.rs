@@ -5,6 +5,8 @@
 
 mod letters;
 mod replay;
+mod through;
 
 pub use letters::{FoundLetter, LetterBox, LetterList, LetterPlace};
 pub use replay::{Replay, Replayed};
+pub use through::Through;

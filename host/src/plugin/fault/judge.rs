@@ -19,6 +19,8 @@ pub(in crate::plugin) struct Fault {
     pub(in crate::plugin) backtrace: Backtrace,
     /// The event that the call was at, if that is known.
     pub(in crate::plugin) row: Option<usize>,
+    /// The name of the file that its core dump is in, if one was taken.
+    pub(in crate::plugin) core_dump: Option<String>,
 }
 
 /// The kinds of a fault, as they are counted.
@@ -38,6 +40,7 @@ impl Fault {
             reason: tame(&format!("returned an outcome that {why}"), REASON_BYTES),
             backtrace: Backtrace::default(),
             row: None,
+            core_dump: None,
         }
     }
 
@@ -48,6 +51,7 @@ impl Fault {
             reason: format!("was not called: {why}"),
             backtrace: Backtrace::default(),
             row: None,
+            core_dump: None,
         }
     }
 
@@ -83,12 +87,21 @@ impl Fault {
             reason: tame(&what, REASON_BYTES),
             backtrace: backtrace.map(Backtrace::of).unwrap_or_default(),
             row: None,
+            core_dump: None,
         }
+    }
+
+    /// Where the guest was, and its core dump; empty if neither is known.
+    pub(in crate::plugin) fn traced(&self, lines: &SourceLines) -> String {
+        let dump = self.core_dump.as_ref().map(|name| format!("  core dump: {name}"));
+        let parts = [self.backtrace.text(lines), dump.unwrap_or_default()];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join("\n")
     }
 
     /// The reason, and below it where the guest was.
     pub(in crate::plugin) fn told(&self, lines: &SourceLines) -> String {
-        match self.backtrace.text(lines) {
+        match self.traced(lines) {
             text if text.is_empty() => self.reason.clone(),
             text => format!("{}\n{text}", self.reason),
         }

@@ -1,4 +1,5 @@
-//! What went wrong in a guest: judged from wasmtime's error, and where in the guest's sources it was.
+//! What went wrong in a guest: judged from wasmtime's error, where in the guest's sources it was, and what its memory
+//! held then.
 //!
 //! Owns the reading of what a component says of itself for people who debug it: names of functions, line tables. Never
 //! believes it: each part has a limit in bytes, and reading it takes memory and time in proportion to those bytes.
@@ -9,7 +10,9 @@ mod backtrace;
 mod source_lines;
 mod line_program;
 mod demangled;
+mod core_dump;
 
+pub(super) use core_dump::{CoreDumps, core_dump};
 pub(super) use demangled::demangled;
 pub(super) use judge::{Fault, FaultKind};
 pub(super) use source_lines::SourceLines;

@@ -10,7 +10,9 @@ use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, Strategy};
 use super::cache::Cache;
 use super::deadlines::{TICK, Ticker};
 use super::watch::{FRAMES, GuestWatch, LOOK, Samples};
+use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
+use crate::plugin::fault::CoreDumps;
 use crate::plugin::host_calls::Guest;
 use crate::plugin::world;
 
@@ -33,6 +35,39 @@ impl Engine {
     /// warning and costs time, nothing else. Fails if the machine cannot run WebAssembly or start a thread.
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Self> {
         Self::watching(GuestWatch::Nothing, &settings(), cache_dir)
+    }
+
+    /// The engine for a pipeline: with its cache, and with core dumps if it asks for them. A run, the cases and whatever
+    /// else loads its plugins take them from one cache.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new). `Unwritable`: the folder of core dumps cannot be made.
+    pub fn of(pipeline: &Pipeline) -> Result<Self> {
+        let cache = Some(pipeline.compile_cache());
+        let Some(folder) = &pipeline.core_dumps else {
+            return Self::new(cache);
+        };
+        Self::watching_traps(folder.clone(), cache)
+    }
+
+    /// An engine that writes core dumps of guests at fault into a folder.
+    pub(in crate::plugin) fn watching_traps(core_dumps: PathBuf, cache_dir: Option<PathBuf>) -> Result<Self> {
+        let mut config = settings();
+        config.coredump_on_trap(true);
+        let watch = GuestWatch::Traps(CoreDumps::into(core_dumps)?);
+        Self::watching(watch, &config, cache_dir)
+    }
+
+    /// An engine whose guests a debugger can stop that this process runs under, at a line of their sources: it compiles
+    /// what they carry as DWARF to what gdb and lldb read, and gives them all the time that a person needs. Nothing
+    /// checks DWARF: it is for plugins that one has built oneself.
+    pub fn debugged() -> Result<Self> {
+        let mut config = settings();
+        config
+            .debug_info(true)
+            .cranelift_opt_level(OptLevel::None)
+            .epoch_interruption(false);
+        Self::watching(GuestWatch::Nothing, &config, None)
     }
 
     /// An engine that counts the instructions of its guests: see [`Stats`](crate::plugin::Stats). They are slower.
@@ -60,7 +95,7 @@ impl Engine {
         world::grant(&mut linker).map_err(unusable)?;
         let every = match watch {
             GuestWatch::Samples(_) => LOOK,
-            GuestWatch::Nothing | GuestWatch::Instructions => TICK,
+            GuestWatch::Nothing | GuestWatch::Instructions | GuestWatch::Traps(_) => TICK,
         };
         let ticker = Ticker::start(&wasmtime, every)?;
         let cache = cache_dir.map(|dir| Cache::new(dir, &wasmtime));

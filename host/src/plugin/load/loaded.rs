@@ -130,7 +130,9 @@ impl Plugin {
                 samples.begin();
                 Ok(())
             }
-            GuestWatch::Nothing | GuestWatch::Instructions => Err(no_profile("its engine does not sample")),
+            GuestWatch::Nothing | GuestWatch::Instructions | GuestWatch::Traps(_) => {
+                Err(no_profile("its engine does not sample"))
+            }
         }
     }
 
@@ -141,7 +143,7 @@ impl Plugin {
     pub fn end_profile(&self) -> Result<GuestProfile> {
         match &self.loaded.engine.watch {
             GuestWatch::Samples(samples) => samples.end(),
-            GuestWatch::Nothing | GuestWatch::Instructions => None,
+            GuestWatch::Nothing | GuestWatch::Instructions | GuestWatch::Traps(_) => None,
         }
         .ok_or_else(|| no_profile("none was begun"))
     }

@@ -1,5 +1,6 @@
 //! What is noted of guests while they run, beside what comes of their calls: nothing in a run, and for `sandbar bench`
-//! how many instructions they carry out, or in which functions they are a thousand times a second.
+//! how many instructions they carry out, or in which functions they are a thousand times a second. For `--core-dump`
+//! what they hold if they trap.
 //!
 //! Samples are taken here, and not by wasmtime's profiler of guests: the feature that it needs has the whole compiler
 //! built anew, and C code beside it.
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use wasmtime::{AsContext, FrameInfo, WasmBacktrace};
 
 use crate::clock;
-use crate::plugin::fault::demangled;
+use crate::plugin::fault::{CoreDumps, demangled};
 use crate::plugin::limits::tame;
 
 /// How often a guest is looked at for a profile.
@@ -31,6 +32,18 @@ pub(in crate::plugin) enum GuestWatch {
     Instructions,
     /// The functions that they are in.
     Samples(Samples),
+    /// What they hold if they trap.
+    Traps(CoreDumps),
+}
+
+impl GuestWatch {
+    /// Where core dumps go, if one is wanted.
+    pub(in crate::plugin) fn core_dumps(&self) -> Option<&CoreDumps> {
+        match self {
+            Self::Traps(dumps) => Some(dumps).filter(|dumps| dumps.is_wanted()),
+            Self::Nothing | Self::Instructions | Self::Samples(_) => None,
+        }
+    }
 }
 
 /// The samples of one plugin, while some are taken. Clones take them into the same profile.

@@ -20,6 +20,7 @@ macro_rules! in_both_worlds {
 mod cached;
 mod calls;
 mod configured;
+mod core_dumps;
 mod cut;
 mod faults;
 mod features;

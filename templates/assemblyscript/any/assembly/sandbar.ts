@@ -280,6 +280,6 @@ function putTexts(at: usize, texts: string[]): void {
 
 /// What AssemblyScript calls if the program is wrong: a line in the log, and a trap.
 export function aborted(message: string | null, file: string | null, line: u32, column: u32): void {
-  log(`${message} in ${file}:${line}`, Level.Error);
+  log(`${message ? message : "An assertion failed"} in ${file}:${line}`, Level.Error);
   unreachable();
 }

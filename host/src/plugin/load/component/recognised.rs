@@ -35,9 +35,8 @@ pub(in crate::plugin::load) fn damaged(path: &Path, complaint: &str) -> Error {
 pub(in crate::plugin::load) fn read(path: &Path) -> Result<Vec<u8>> {
     let unread = |why: std::io::Error| refused(path, why);
     let file = File::open(path).map_err(|why| match why.kind() {
-        std::io::ErrorKind::NotFound => {
-            refused(path, "there is no such file").hint("a path in a pipeline file is relative to that file")
-        }
+        std::io::ErrorKind::NotFound => refused(path, "there is no such file")
+            .hint("`sandbar build` makes it of a project; a path in a pipeline file is relative to that file"),
         _ => unread(why),
     })?;
     let about = file.metadata().map_err(unread)?;
