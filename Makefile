@@ -13,7 +13,7 @@ export KAFKA_VERSION
 RECORDS ?= 5000000
 ROUNDS ?= 3
 
-.PHONY: help build bench bench-restore bench-timers test one test-all torture deny
+.PHONY: help build bench bench-restore bench-timers bench-languages test one test-all torture deny
 .PHONY: setup system-packages rust-parts kafka-libs clients language-tools
 .DEFAULT_GOAL := help
 
@@ -29,6 +29,7 @@ help:
 	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up, each with its goal"
 	@echo "make bench-restore  a start with 1 GiB of state: with its local files, and without"
 	@echo "make bench-timers  ten million timers pending, and a record that makes a million due at once"
+	@echo "make bench-languages  a count by key in each language: CPU a record beside Rust, memory (RECORDS)"
 	@echo "make build      target/release/sandbar"
 	@echo "make plugins    target/plugins/NAME.wasm of everything under plugins/"
 	@echo "make setup      installs what is missing for the above, and says what"
@@ -69,6 +70,10 @@ bench-restore: setup build plugins
 bench-timers: setup build plugins
 	$(CARGO) build --release $(BENCHES)
 	target/release/sandbar-bench timers
+
+bench-languages: setup build plugins languages
+	$(CARGO) build --release $(BENCHES)
+	target/release/sandbar-bench languages $(RECORDS)
 
 test-all: export SANDBAR_GUARANTEES_MINUTES = 240
 test-all: export SANDBAR_KILLS = 50

@@ -1,5 +1,6 @@
-//! One command prints the table: `make bench`, or `sandbar-bench [RECORDS [ROUNDS [JOB…]]]`; another what a start costs
-//! with a large state: `sandbar-bench restore [MIB]`, and a third what timers cost: `sandbar-bench timers`.
+//! One command prints the table: `make bench`, or `sandbar-bench [RECORDS [ROUNDS [JOB…]]]`; others what a start costs
+//! with a large state: `sandbar-bench restore [MIB]`, what timers cost: `sandbar-bench timers`, and what each language
+//! costs: `sandbar-bench languages [RECORDS]`.
 //!
 //! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run:
 //! Kafka on one core, the process on the other. `SANDBAR_BESIDE`, the path of another `sandbar`, is measured in the
@@ -16,6 +17,7 @@
 mod bare_loop;
 mod bare_windows;
 mod jobs;
+mod languages;
 mod measure;
 mod outputs;
 mod restore;
@@ -56,6 +58,9 @@ fn main() {
         let given = arguments.get(at);
         given.map_or(usual, |number| number.parse().expect("a number"))
     };
+    if arguments.first().is_some_and(|mode| mode == "languages") {
+        return languages::run(number(1, 1_000_000));
+    }
     if arguments.first().is_some_and(|mode| mode == "timers") {
         return timers::run(number(1, 10_000_000), number(2, 1_000_000));
     }

@@ -12,7 +12,7 @@ pub(crate) struct Cost {
     pub(crate) wall_seconds: f64,
     /// Highest resident memory.
     pub(crate) rss_mib: f64,
-    /// Resident memory at each fifth of the run's samples, to see whether it is flat.
+    /// The highest resident memory in each fifth of the run, to see whether it is flat.
     pub(crate) rss_over_time_mib: [f64; 5],
     /// What it printed.
     pub(crate) lines: Vec<String>,
@@ -81,17 +81,15 @@ pub(crate) fn run(core: u32, program: &str, arguments: &[&str]) -> Cost {
     let mut text = String::new();
     output.rewind().expect("its file");
     output.read_to_string(&mut text).expect("what it printed");
-    let at = |fifth: usize| {
-        samples
-            .get((samples.len() * (fifth + 1) / 5).saturating_sub(1))
-            .copied()
-            .unwrap_or(0.0)
+    let highest = |fifth: usize| {
+        let (begin, end) = (samples.len() * fifth / 5, samples.len() * (fifth + 1) / 5);
+        samples[begin..end].iter().copied().fold(0.0, f64::max)
     };
     Cost {
         cpu_seconds,
         wall_seconds,
         rss_mib: peak,
-        rss_over_time_mib: std::array::from_fn(at),
+        rss_over_time_mib: std::array::from_fn(highest),
         lines: text.lines().map(str::to_owned).collect(),
     }
 }

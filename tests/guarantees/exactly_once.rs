@@ -9,6 +9,7 @@ use sandbar_tests::counted::Counted;
 use sandbar_tests::kafka::Kafka;
 use sandbar_tests::process::Process;
 use sandbar_tests::wait::{self, PATIENCE, seconds, setting};
+use sandbar_tests::{skip, target};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -92,9 +93,35 @@ fn a_checkpoint_that_is_gone_ends_the_start_and_is_named() {
 
 #[test]
 fn kills_at_random_lose_and_double_nothing() {
-    let counted = Counted::on(Kafka::shared(), "kills-exact", 4, 50);
+    kills_at_random(&Counted::on(Kafka::shared(), "kills-exact", 4, 50));
+}
+
+/// Languages whose plugins grow, and have instances replaced, keep the promise as Rust does.
+#[test]
+fn kills_at_random_lose_and_double_nothing_with_a_plugin_in_python() {
+    kills_in("python");
+}
+
+#[test]
+fn kills_at_random_lose_and_double_nothing_with_a_plugin_in_go() {
+    kills_in("go");
+}
+
+fn kills_in(language: &str) {
+    let plugin = target().join(format!("languages/{language}.wasm"));
+    if !plugin.is_file() {
+        let test = format!("exactly_once::kills_at_random_lose_and_double_nothing_with_a_plugin_in_{language}");
+        return skip(&test, "the plugin is not built; `make languages` does it");
+    }
+    let mut counted = Counted::on(Kafka::shared(), &format!("kills-{language}"), 4, 50);
+    counted.file.plugin = plugin;
+    counted.file.operator = "config = { do = \"count\" }".into();
+    kills_at_random(&counted);
+}
+
+fn kills_at_random(counted: &Counted) {
     let kills = setting("SANDBAR_KILLS", 5);
-    under_load(&counted, 500, Duration::from_millis(20), || {
+    under_load(counted, 500, Duration::from_millis(20), || {
         for kill in 0..kills {
             let before = counted.visible();
             let mut run = counted.file.run();

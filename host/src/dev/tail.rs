@@ -182,10 +182,14 @@ mod tests {
 
     #[test]
     fn of_a_stack_the_plugins_own_lines_are_shown_and_without_lines_its_functions() {
-        let lined = "    0: 0x1a - p.wasm!core::panicking::panic\n         at /rustc/59/core/panicking.rs:80:14\n    1: \
-                     0x1b - p.wasm!count::process\n         at src/lib.rs:9:6\n    2: 0x1c - p.wasm!sb_call\n         at \
-                     sdk/sandbar.c:7:1\n    3: 0x1d - p.wasm!process";
-        assert_eq!(stack(&dead(lined)), ["count::process at src/lib.rs:9:6"]);
+        let lined = [
+            "    0: 0x1a - p.wasm!core::panicking::panic\n         at /rustc/59/core/panicking.rs:80:14",
+            "    1: 0x1b - p.wasm!count::process\n         at src/lib.rs:9:6",
+            "    2: 0x1c - p.wasm!sb_call\n         at sdk/sandbar.c:7:1",
+            "    3: 0x1d - p.wasm!process",
+        ]
+        .join("\n");
+        assert_eq!(stack(&dead(&lined)), ["count::process at src/lib.rs:9:6"]);
         let bare = "    0: 0x1a - p.wasm!abort\n    1: 0x1b - p.wasm!process\n  core dump: a.coredump";
         assert_eq!(stack(&dead(bare)), ["abort", "process", "core dump: a.coredump"]);
         assert!(stack(&Records::default()).is_empty());

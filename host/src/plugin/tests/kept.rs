@@ -7,7 +7,7 @@ use crate::state::{Most, StateDirectory, TaskState, store_id};
 /// A task's state of its own, until the end of the test.
 pub(super) struct Kept {
     pub(super) state: Option<TaskState>,
-    _home: StateDirectory,
+    home: StateDirectory,
     _folder: tempfile::TempDir,
 }
 
@@ -17,9 +17,15 @@ impl Kept {
         let home = StateDirectory::open(folder.path(), 1 << 20).unwrap();
         Self {
             state: Some(home.task("views/0").unwrap()),
-            _home: home,
+            home,
             _folder: folder,
         }
+    }
+
+    /// The state as a process finds it that has just started: nothing of it is in memory.
+    pub(super) fn open_again(&mut self) {
+        self.state = None;
+        self.state = Some(self.home.task("views/0").unwrap());
     }
 
     pub(super) fn state(&mut self) -> &mut TaskState {

@@ -12,6 +12,7 @@ in_both_worlds! {
     a_call_that_asks_for_another_time_says_what_it_left_behind,
     a_refused_record_leaves_no_change_and_nobody_sees_what_it_wrote,
     a_map_of_many_pages_is_scanned_whole,
+    the_state_is_read_once_a_batch_however_often_the_plugin_asks,
 }
 
 fn a_count_goes_on_from_batch_to_batch_and_through_a_commit(world: World) {
@@ -64,6 +65,22 @@ fn count_by_key_counts_the_records_of_its_case(world: World) {
     assert_eq!(output.timestamps, expected.timestamps);
     assert!(output.headers.is_empty());
     assert_eq!(refusals(&outcome), [(3, Refusal::DeadLetter)]);
+}
+
+/// A `get` of the plugin's is answered from what was looked up for the whole batch.
+fn the_state_is_read_once_a_batch_however_often_the_plugin_asks(world: World) {
+    let (mut kept, mut operator) = (Kept::new(), count_by_key(world));
+    let keys: Vec<String> = (0..1000).map(|number| format!("key-{}", number % 100)).collect();
+    let rows: Vec<_> = keys.iter().map(|key| (Some(key.as_str()), "")).collect();
+    let mut batch = keyed(&rows);
+    kept.call(&mut operator, &mut batch).unwrap();
+    kept.state().keep();
+    kept.state().apply("sb1:-:views/0:0:-").unwrap();
+    kept.open_again();
+    let outcome = kept.call(&mut operator, &mut batch).unwrap();
+    assert_eq!(values(&outcome.outputs[0]).last(), Some(&"20"));
+    let read = kept.state().stats();
+    assert_eq!((read.multi_gets, read.multi_get_keys), (1, 100), "for a thousand reads of a hundred keys");
 }
 
 fn what_is_undone_was_never_counted(world: World) {
