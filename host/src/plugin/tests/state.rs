@@ -80,7 +80,11 @@ fn the_state_is_read_once_a_batch_however_often_the_plugin_asks(world: World) {
     let outcome = kept.call(&mut operator, &mut batch).unwrap();
     assert_eq!(values(&outcome.outputs[0]).last(), Some(&"20"));
     let read = kept.state().stats();
-    assert_eq!((read.multi_gets, read.multi_get_keys), (1, 100), "for a thousand reads of a hundred keys");
+    assert_eq!(
+        (read.multi_gets, read.multi_get_keys),
+        (1, 100),
+        "for a thousand reads of a hundred keys"
+    );
 }
 
 fn what_is_undone_was_never_counted(world: World) {
