@@ -29,7 +29,8 @@ help:
 	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up, each with its goal"
 	@echo "make bench-restore  a start with 1 GiB of state: with its local files, and without"
 	@echo "make bench-timers  ten million timers pending, and a record that makes a million due at once"
-	@echo "make bench-languages  a count by key in each language: CPU a record beside Rust, memory (RECORDS)"
+	@echo "make bench-languages  a count by key in the languages of tests/languages: CPU and memory beside"
+	@echo "                Rust (LANGUAGE_RECORDS)"
 	@echo "make build      target/release/sandbar"
 	@echo "make plugins    target/plugins/NAME.wasm of everything under plugins/"
 	@echo "make setup      installs what is missing for the above, and says what"
@@ -71,9 +72,10 @@ bench-timers: setup build plugins
 	$(CARGO) build --release $(BENCHES)
 	target/release/sandbar-bench timers
 
+LANGUAGE_RECORDS ?= 1000000
 bench-languages: setup build plugins languages
 	$(CARGO) build --release $(BENCHES)
-	target/release/sandbar-bench languages $(RECORDS)
+	target/release/sandbar-bench languages $(LANGUAGE_RECORDS)
 
 test-all: export SANDBAR_GUARANTEES_MINUTES = 240
 test-all: export SANDBAR_KILLS = 50

@@ -27,8 +27,13 @@ pub(crate) fn run(records: usize) {
     println!("{records} records of {KEYS} keys, counted by key, a worker, file to file, the plugin compiled before");
     println!("| language | k rec/s | CPU ns a record | times Rust | RSS MiB | RSS over the run | memory is flat |");
     println!("|---|---|---|---|---|---|---|");
-    let mut rust = None;
+    let (mut rust, mut grown) = (None, false);
     for (language, plugin) in plugins() {
+        assert!(
+            plugin.is_file() || !language.starts_with("rust"),
+            "{} is missing: run `make plugins`",
+            plugin.display()
+        );
         if !plugin.is_file() {
             println!("| {language} | not built: `make languages` | | | | | |");
             continue;
@@ -46,7 +51,9 @@ pub(crate) fn run(records: usize) {
             cost.rss_mib,
             if is_flat(&cost) { "yes" } else { "NO" },
         );
+        grown |= !is_flat(&cost);
     }
+    assert!(!grown, "memory grew, see above");
 }
 
 fn plugins() -> Vec<(&'static str, PathBuf)> {
@@ -112,7 +119,7 @@ fn check(output: &Path, records: usize) {
     );
 }
 
-/// Whether a run ends with what it had in its first half.
+/// Whether a run ends with what it had in its first three fifths.
 fn is_flat(cost: &Cost) -> bool {
     let [first, second, third, .., last] = cost.rss_over_time_mib;
     let before = first.max(second).max(third);

@@ -12,15 +12,19 @@ set(SANDBAR_SOURCES ${SANDBAR_SOURCES} CACHE INTERNAL "Sources of the SDK")
 find_program(SANDBAR_CLANG NAMES clang-19 clang DOC "clang with WebAssembly, wasm-ld and wasi-libc")
 find_program(SANDBAR_PROGRAM NAMES sandbar DOC "Makes components out of core modules; OFF: that is left to others")
 
-# The modules say in which line of which source a trap is, unless CMAKE_BUILD_TYPE is Release.
+# The modules say in which line of which source a trap is, unless CMAKE_BUILD_TYPE is Release; in Debug a debugger sees
+# their variables.
 function(sandbar_plugin NAME)
   set(target ${SANDBAR_CLANG} --target=wasm32-wasi)
   set(made ${CMAKE_CURRENT_BINARY_DIR}/${NAME})
-  set(debug -g -fdebug-compilation-dir=. -ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=
+  set(debug -O2 -g -fdebug-compilation-dir=. -ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=
             -ffile-prefix-map=${SANDBAR_SDK}/=sdk/)
   set(strip)
+  if(CMAKE_BUILD_TYPE STREQUAL Debug)
+    list(TRANSFORM debug REPLACE "^-O2$" -O0)
+  endif()
   if(CMAKE_BUILD_TYPE STREQUAL Release)
-    set(debug)
+    set(debug -O2)
     set(strip -Wl,--strip-all)
   endif()
   set(objects)
@@ -36,7 +40,7 @@ function(sandbar_plugin NAME)
     endif()
     add_custom_command(
       OUTPUT ${object} DEPENDS ${source} DEPFILE ${object}.d VERBATIM
-      COMMAND ${SANDBAR_CLANG} --target=wasm32-wasi -O2 ${debug} ${language} -I${SANDBAR_SDK}/include
+      COMMAND ${SANDBAR_CLANG} --target=wasm32-wasi ${debug} ${language} -I${SANDBAR_SDK}/include
               -MD -MF ${object}.d -c ${source} -o ${object})
     list(APPEND objects ${object})
   endforeach()

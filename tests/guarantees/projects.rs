@@ -6,6 +6,7 @@ use sandbar_tests::process::{Ended, Process, binary, run};
 use sandbar_tests::wait::seconds;
 use sandbar_tests::{root, skip, target};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const TEMPLATES: [&str; 4] = ["filter", "count", "window", "join"];
 
@@ -131,6 +132,77 @@ fn in_assemblyscript() {
     its_projects_work("assemblyscript", |_| ());
 }
 
+/// The record of a dead letter runs again under gdb, which stops at a line of the plugin's source, and shows its
+/// variables and what it was called with: as docs/dead-letters.md has it.
+#[test]
+fn a_debugger_stops_in_a_plugin_in_c_and_shows_its_variables() {
+    let test = "projects::a_debugger_stops_in_a_plugin_in_c_and_shows_its_variables";
+    if Command::new("gdb").arg("--version").output().is_err() {
+        return skip(test, "there is no gdb");
+    }
+    let folder = Folder::new("sandbar-debugged-");
+    let place = folder.path().join("counts");
+    let text = place.display().to_string();
+    let done = |ended: &Ended| assert_eq!(ended.code, Some(0), "{}", ended.text);
+    let made = run(&["new", &text, "--language", "c", "-o", "json"]);
+    if !made.text.contains(r#""missing":[]"#) {
+        return skip(test, "the tools for C are missing");
+    }
+    let write = |name: &str, from: &str, to: &str| {
+        let file = place.join(name);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        std::fs::write(file, text.replace(from, to)).unwrap();
+    };
+    write(
+        "plugin.c",
+        "    sb_put_int",
+        "    if (event->value.size == 4) __builtin_trap();\n    sb_put_int",
+    );
+    write("pipeline.toml", "on-error = \"skip\"", "on-error = \"dead-letter\"");
+    write(
+        "pipeline.toml",
+        "[sink.totals]",
+        "[dead-letters]\nfile = \"dead.jsonl\"\n\n[sink.totals]",
+    );
+    std::fs::write(place.join("views.jsonl"), r#"{"key":"k","value":"trap","timestamp":1}"#).unwrap();
+    done(&Process::start(&["build", &text]).wait(seconds(600)));
+    let pipeline = place.join("pipeline.toml").display().to_string();
+    done(&Process::start(&["run", &pipeline]).wait(seconds(120)));
+    let gdb = Command::new("gdb")
+        .args([
+            "-batch",
+            "-nx",
+            "-ex",
+            "set breakpoint pending on",
+            "-ex",
+            "break plugin.c:7",
+        ])
+        .args([
+            "-ex",
+            "run",
+            "-ex",
+            "next",
+            "-ex",
+            "print count",
+            "-ex",
+            "print __vmctx->set()",
+        ])
+        .args(["-ex", "print event->value.size", "-ex", "kill", "--args"])
+        .arg(binary())
+        .args(["dead-letters", "replay", &pipeline, "0/0", "--local", "--debugger"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&gdb.stdout);
+    for said in ["hit Breakpoint 1", "plugin.c:7", "$1 = 1\n", "$3 = 4\n"] {
+        assert!(
+            told.contains(said),
+            "{said:?} in\n{told}\n{}",
+            String::from_utf8_lossy(&gdb.stderr)
+        );
+    }
+}
+
 /// The same word count without an SDK: `examples/languages`.
 #[test]
 fn the_word_count_of_languages_without_an_sdk() {
@@ -216,7 +288,7 @@ fn its_commands_work(page: &str, script: &str) {
     let path = std::env::var("PATH").unwrap_or_default();
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
-    let done = std::process::Command::new("sh")
+    let done = Command::new("sh")
         .args(["-euc", script])
         .current_dir(&empty)
         .env("PATH", format!("{}:{path}", binary().parent().unwrap().display()))

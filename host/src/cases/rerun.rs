@@ -45,8 +45,8 @@ impl Rerun {
         })
     }
 
-    /// Runs a record through an operator: at the input that takes `from`, a source, or the only one; then comes the end
-    /// of time. The inner error says why it cannot be run.
+    /// Runs a record of a partition through an operator: at the input that takes `from`, a source, or the only one; then
+    /// comes the end of time. The inner error says why it cannot be run.
     ///
     /// # Errors
     /// `Invalid`: the plugin refuses its configuration. `Plugin`: it cannot be opened. `Failed`, `Corrupt`,
@@ -55,6 +55,7 @@ impl Rerun {
         &mut self,
         operator: &str,
         from: Option<&str>,
+        partition: i32,
         record: &Records,
     ) -> Result<Result<RerunOutcome, String>> {
         let Some(at) = self.pipeline.operators.iter().position(|known| known.name == operator) else {
@@ -76,7 +77,7 @@ impl Rerun {
             self.subjects.insert(operator.to_owned(), subject);
         }
         let subject = &self.subjects[operator];
-        let case = alone(input, record);
+        let case = alone(input, partition, record);
         let outcome = run(subject, &case, RunVariant::OneByOne, None)?;
         let sinks = subject.pipeline().sinks.iter().zip(outcome.outputs);
         let outputs = sinks.flat_map(|(sink, came)| came.into_iter().map(|came| (sink.name.clone(), came.text)));
@@ -96,20 +97,19 @@ impl Rerun {
 }
 
 /// A case of one record, which comes at its own time, and the end of time.
-fn alone(input: usize, record: &Records) -> GivenCase {
+fn alone(input: usize, partition: i32, record: &Records) -> GivenCase {
     let clock = record.timestamps.first().copied().unwrap_or(0);
-    let mut records = record.clone();
-    records.offsets = vec![0];
+    let offset = record.offsets.first().copied().unwrap_or(0);
     let comes = StepKind::Record {
         source: input,
-        partition: 0,
+        partition,
         record: 0,
     };
     let steps = [StepKind::Clock(clock), comes, StepKind::End].into_iter();
     GivenCase {
         config: None,
         steps: (1..).zip(steps).map(|(line, does)| CaseStep { line, does }).collect(),
-        records,
-        places: HashMap::from([((input, 0, 0), 0)]),
+        records: record.clone(),
+        places: HashMap::from([((input, partition, offset), 0)]),
     }
 }

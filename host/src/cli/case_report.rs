@@ -24,7 +24,7 @@ pub(super) fn case_text(verdict: &CaseVerdict) -> String {
         let faults = verdict.blessed_faults;
         let _cannot_fail = write!(
             text,
-            "; that the plugin fails {faults} times is expected now: see refused.jsonl"
+            "; refused.jsonl expects {faults} fault(s) of the plugin now: read it"
         );
     }
     if verdict.expects_nothing {

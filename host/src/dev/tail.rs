@@ -131,7 +131,11 @@ fn reason(record: &Records) -> String {
 fn stack(record: &Records) -> Vec<String> {
     let backtrace = newest(record, "sandbar-backtrace").unwrap_or_default();
     let mut frames: Vec<(String, Option<&str>)> = Vec::new();
-    for line in backtrace.lines().map(str::trim) {
+    for line in backtrace
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("core dump: "))
+    {
         match (line.strip_prefix("at "), frames.last_mut()) {
             (Some(place), Some((_, known))) => *known = Some(place),
             _ => frames.push((
@@ -153,7 +157,7 @@ fn stack(record: &Records) -> Vec<String> {
 
 /// Libraries come with absolute paths, or with paths below one of these.
 fn is_own(place: &str) -> bool {
-    let foreign = ["/", "sdk/", "guest-sdk/", "library/", "~lib/", "./"];
+    let foreign = ["/", "sdk/", "guest-sdk/", "library/", "~lib/", "./", "main.zig:"];
     !foreign.iter().any(|begin| place.starts_with(begin))
 }
 
@@ -191,7 +195,7 @@ mod tests {
         .join("\n");
         assert_eq!(stack(&dead(&lined)), ["count::process at src/lib.rs:9:6"]);
         let bare = "    0: 0x1a - p.wasm!abort\n    1: 0x1b - p.wasm!process\n  core dump: a.coredump";
-        assert_eq!(stack(&dead(bare)), ["abort", "process", "core dump: a.coredump"]);
+        assert_eq!(stack(&dead(bare)), ["abort", "process"]);
         assert!(stack(&Records::default()).is_empty());
     }
 }

@@ -1,12 +1,13 @@
 //! One instance of a plugin: made, opened, called, and after a fault never called again.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::{Store, Trap, UpdateDeadline, WasmCoreDump};
 
 use super::call::{Declared, Declined, Lent, Returned, StateReader};
-use super::fault::{Fault, core_dump};
+use super::fault::{Fault, write_core_dump};
 use super::guest_log::Log;
 use super::host_calls::Guest;
 use super::limits::{Ceiling, OPEN_TIME};
@@ -221,10 +222,17 @@ impl Instance {
         Some(Fault::judge(&trap, self.store.data(), self.call_time))
     }
 
-    /// What it held when its last call trapped, if its engine takes core dumps.
-    pub(super) fn core_dump(&mut self, name: &str) -> Option<Vec<u8>> {
-        let trapped = self.trapped.take()?;
-        Some(core_dump(&trapped, &mut self.store, name))
+    /// Whether its last call trapped, and its engine takes core dumps.
+    pub(super) fn has_core_dump(&self) -> bool {
+        self.trapped.is_some()
+    }
+
+    /// Writes what it held when its last call trapped.
+    pub(super) fn write_core_dump(&mut self, name: &str, into: &mut dyn Write) -> io::Result<()> {
+        match self.trapped.take() {
+            Some(trapped) => write_core_dump(&trapped, &mut self.store, name, into),
+            None => Ok(()),
+        }
     }
 
     /// Whether the last call was cut short because of its time, and not all of its records were processed.

@@ -373,7 +373,7 @@ impl Operator {
     fn keep_core_dump(&self, instance: &mut Instance, part: &CallPart<'_>) -> Option<String> {
         let dumps = self.plugin.watch().core_dumps()?;
         // The search for what is at fault traps too, and after an instance that is not fresh another is asked.
-        if part.records.len() + self.due.len() > 1 || instance.calls() > 1 {
+        if part.records.len() + self.due.len() > 1 || instance.calls() > 1 || !instance.has_core_dump() {
             return None;
         }
         let at = match (part.records.offsets.first(), self.due.first()) {
@@ -381,7 +381,7 @@ impl Operator {
             (offset, _) => offset.copied().unwrap_or(part.time.offset).to_string(),
         };
         let name = format!("{}-{}-{at}", self.name, part.partition);
-        dumps.write(&name, &instance.core_dump(&name)?)
+        dumps.write(&name, |into| instance.write_core_dump(&name, into))
     }
 
     fn drop_spoilt(&mut self, instance: Instance, fault: &Fault, part: &CallPart<'_>) {

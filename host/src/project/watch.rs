@@ -10,6 +10,8 @@ use super::manifest::PluginManifest;
 
 /// Files looked at, at most: a folder with more is no project.
 const FILES: usize = 20_000;
+/// Folders that a build fills, as tool chains call them.
+const BUILDS: [&str; 5] = ["build", "dist", "node_modules", "out", "target"];
 
 /// A file: where it is, when it was written last, its bytes.
 type SeenFile = (PathBuf, Option<SystemTime>, u64);
@@ -51,18 +53,24 @@ fn below(place: &Path) -> impl Iterator<Item = SeenFile> {
     })
 }
 
-/// The component of a project, and the file or folder below the project's own that its command leaves the module in.
+/// The component of a project, and its module: the folder of a build that it lies in, if it does.
 fn made_in(project: &Path) -> Vec<PathBuf> {
     let Ok(manifest) = PluginManifest::read(project) else {
         return Vec::new();
     };
-    let first = manifest
-        .module
-        .components()
-        .next()
-        .map(|first| first.as_os_str().to_owned());
-    let module = first.map(|first| project.join(first));
-    module.into_iter().chain([project.join(&manifest.plugin)]).collect()
+    let module = manifest.module.as_path();
+    let is_of_a_build = |folder: &&Path| {
+        folder
+            .file_name()
+            .is_some_and(|name| BUILDS.iter().any(|of| name == *of))
+    };
+    let made = module
+        .ancestors()
+        .skip(1)
+        .filter(is_of_a_build)
+        .last()
+        .unwrap_or(module);
+    vec![project.join(made), project.join(&manifest.plugin)]
 }
 
 #[cfg(test)]
@@ -96,16 +104,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name);
         let look = || WatchedFiles::look(&[folder.path().to_owned()]);
-        let manifest = "language = \"c\"\nplugin = \"a.wasm\"\nmodule = \"out/core.wasm\"\nbuild = \"make\"\n";
+        let manifest = "language = \"c\"\nplugin = \"a.wasm\"\nmodule = \"app/out/x/core.wasm\"\nbuild = \"make\"\n";
         std::fs::write(place("plugin.toml"), manifest).unwrap();
-        std::fs::write(place("a.c"), "1").unwrap();
+        std::fs::create_dir_all(place("app/out/x")).unwrap();
+        std::fs::write(place("app/a.c"), "1").unwrap();
         let before = look();
-        std::fs::create_dir(place("out")).unwrap();
-        for made in ["out/core.wasm", "out/a.o", "a.wasm"] {
+        for made in ["app/out/x/core.wasm", "app/out/a.o", "a.wasm"] {
             std::fs::write(place(made), "made").unwrap();
         }
         assert_eq!(look().changed_since(&before), None);
-        std::fs::write(place("a.c"), "22").unwrap();
-        assert_eq!(look().changed_since(&before), Some(&*place("a.c")));
+        std::fs::write(place("app/a.c"), "22").unwrap();
+        assert_eq!(look().changed_since(&before), Some(&*place("app/a.c")));
     }
 }

@@ -20,7 +20,9 @@ pub(super) fn run(pipeline: Pipeline, engine: &Engine, letters: &[FoundLetter], 
     let (mut dead, mut not_run) = (0, 0);
     for (letter, through) in letters.iter().zip(through) {
         let came = match through {
-            Ok(Through { operator, from }) => rerun.run(&operator, from.as_deref(), &letter.content())?,
+            Ok(Through { operator, from }) => {
+                rerun.run(&operator, from.as_deref(), letter.text.partition, &letter.content())?
+            }
             Err(why) => Err(why),
         };
         match &came {

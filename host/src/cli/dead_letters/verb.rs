@@ -84,7 +84,7 @@ enum DeadLettersAction {
         /// Run the records through the plugin here, and tell what comes of each
         #[arg(long, conflicts_with_all = ["dry_run", "again"])]
         local: bool,
-        /// With --local: write a Wasm core dump of a plugin that traps into this folder: its memory and its stack
+        /// With --local: write a Wasm core dump of a plugin that traps, or runs out of time or memory, into this folder
         #[arg(long, value_name = "DIR", requires = "local")]
         core_dump: Option<PathBuf>,
         /// With --local, for `gdb --args sandbar dead-letters replay …`: compile the plugins so that a debugger stops

@@ -12,7 +12,7 @@ mod line_program;
 mod demangled;
 mod core_dump;
 
-pub(super) use core_dump::{CoreDumps, core_dump};
+pub(super) use core_dump::{CoreDumps, write_core_dump};
 pub(super) use demangled::demangled;
 pub(super) use judge::{Fault, FaultKind};
 pub(super) use source_lines::SourceLines;

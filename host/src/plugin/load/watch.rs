@@ -37,10 +37,10 @@ pub(in crate::plugin) enum GuestWatch {
 }
 
 impl GuestWatch {
-    /// Where core dumps go, if one is wanted.
+    /// Where core dumps go, if they are wanted.
     pub(in crate::plugin) fn core_dumps(&self) -> Option<&CoreDumps> {
         match self {
-            Self::Traps(dumps) => Some(dumps).filter(|dumps| dumps.is_wanted()),
+            Self::Traps(dumps) => Some(dumps),
             Self::Nothing | Self::Instructions | Self::Samples(_) => None,
         }
     }

@@ -1,6 +1,7 @@
 //! What a guest held when it trapped: read back as any reader of Wasm core dumps would.
 
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -9,8 +10,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, OptLevel, Store, WasmCoreDump};
 
 use super::*;
-use crate::plugin::fault::{CoreDumps, core_dump};
-use crate::plugin::load::GuestWatch;
+use crate::plugin::fault::{CoreDumps, write_core_dump};
 
 in_both_worlds! {
     a_trap_leaves_a_core_dump_of_the_memory_and_the_stack_of_its_record,
@@ -140,6 +140,10 @@ fn no_more_dumps_are_written_than_a_person_reads() {
         assert_eq!(outcome.refused.len(), 10);
     }
     assert_eq!(dumps_in(folder.path()).len(), 20);
+    // Nor by the next process, which whatever ended this one has started.
+    let plugin = dumping(folder.path()).load(&built("guests", "traps")).unwrap();
+    process(&mut plugin.operator("op", "", limits()).unwrap(), &["trap"]).unwrap();
+    assert_eq!(dumps_in(folder.path()).len(), 20);
 }
 
 #[test]
@@ -160,17 +164,48 @@ fn a_folder_that_cannot_be_made_is_an_error_and_one_that_is_gone_costs_the_dump(
     let gone = folder.path().join("gone");
     let dumps = CoreDumps::into(gone.clone()).unwrap();
     fs::remove_dir(&gone).unwrap();
-    assert_eq!(dumps.write("a", b"dump"), None);
-    let watch = GuestWatch::Traps(dumps);
-    assert!(watch.core_dumps().is_some(), "what was not written does not count");
+    assert_eq!(dumps.write("a", |into| into.write_all(b"dump")), None);
+}
+
+#[test]
+fn a_dump_that_cannot_be_written_leaves_nothing_and_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let dumps = CoreDumps::into(folder.path().to_owned()).unwrap();
+    for _ in 0..20 {
+        let full = |into: &mut dyn Write| into.write_all(b"begun").and(Err(io::Error::other("no space left")));
+        assert_eq!(dumps.write("a", full), None);
+    }
+    assert_eq!(dumps.write("a", |_| panic!("it is not tried for ever")), None);
+    assert!(dumps_in(folder.path()).is_empty());
+}
+
+/// Readers take 100,000 pieces; a memory of 420 MB has more of 4 KiB.
+#[test]
+fn a_large_memory_is_dumped_in_pieces_that_a_reader_takes() {
+    let engine = coredumping();
+    let text = r#"(module (memory (export "m") 6500)
+      (func (export "f") i32.const 0 i32.const 7 i32.const 425984000 memory.fill unreachable))"#;
+    let module = wasmtime::Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
+    let call = instance.get_typed_func::<(), ()>(&mut store, "f").unwrap();
+    let seen: WasmCoreDump = call.call(&mut store, ()).unwrap_err().downcast().unwrap();
+    let mut dump = Vec::new();
+    write_core_dump(&seen, &mut store, "large", &mut dump).unwrap();
+    let mut bytes = 0;
+    for payload in Parser::new(0).parse_all(&dump) {
+        if let Payload::DataSection(data) = payload.unwrap() {
+            assert!(data.count() <= 50_000, "{} pieces", data.count());
+            bytes = data.into_iter().map(|piece| piece.unwrap().data.len()).sum();
+        }
+    }
+    assert_eq!(bytes, 425_984_000);
 }
 
 /// Here wasmtime's own writer of core dumps panics.
 #[test]
 fn a_component_of_several_with_memories_of_their_own_is_dumped_whole() {
-    let mut config = Config::new();
-    config.coredump_on_trap(true).cranelift_opt_level(OptLevel::None);
-    let engine = wasmtime::Engine::new(&config).unwrap();
+    let engine = coredumping();
     let text = include_str!("composed.wat").replace("(result i32) i32.const 0)", "(result i32) unreachable)");
     let component = Component::new(&engine, wat::parse_str(text).unwrap()).unwrap();
     let mut store = Store::new(&engine, ());
@@ -178,10 +213,18 @@ fn a_component_of_several_with_memories_of_their_own_is_dumped_whole() {
     let call = instance.get_typed_func::<(), ()>(&mut store, "process").unwrap();
     let trap = call.call(&mut store, ()).unwrap_err();
     let seen: WasmCoreDump = trap.downcast().unwrap();
-    let dump = read(&core_dump(&seen, &mut store, "composed"));
+    let mut dump = Vec::new();
+    write_core_dump(&seen, &mut store, "composed", &mut dump).unwrap();
+    let dump = read(&dump);
     assert_eq!((dump.memories, dump.stack.len()), (2, 3));
     assert_eq!(
         dump.instances.iter().filter(|(_, memories)| memories == &[1]).count(),
         1
     );
+}
+
+fn coredumping() -> wasmtime::Engine {
+    let mut config = Config::new();
+    config.coredump_on_trap(true).cranelift_opt_level(OptLevel::None);
+    wasmtime::Engine::new(&config).unwrap()
 }
