@@ -1,6 +1,5 @@
 //! `sandbar run`: the main job, in the foreground.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::metrics::{self, Progress};
 use crate::runtime::{self, StopRequest};
 use crate::server::http::Stoppable;
-use crate::server::{Http, RunEnd, RunningHere};
+use crate::server::{Http, HttpAddress, RunEnd, RunningHere};
 use crate::spec;
 
 /// Arguments of `sandbar run`.
@@ -34,10 +33,10 @@ pub struct RunArgs {
     /// Override a key of the file, such as source.views.start=earliest; may be given again
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) sets: Vec<String>,
-    /// Serve /metrics, /health, /ready and /stop at this address. Whoever reaches it may end the run: give one
-    /// that only you and your tools reach
+    /// Serve /metrics, /health, /ready, /status and /stop at this address, or at a socket (unix:PATH). Whoever reaches
+    /// it may end the run: give one that only you and your tools reach
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(super) http: Option<SocketAddr>,
+    pub(super) http: Option<HttpAddress>,
     /// Tell this process from others of the same pipeline on this machine
     #[arg(long, value_name = "ID")]
     pub(super) instance: Option<String>,
@@ -47,8 +46,8 @@ pub struct RunArgs {
     /// Begin although the checkpoint holds state that the plugins no longer have; that state is dropped
     #[arg(long)]
     pub(super) allow_dropped_state: bool,
-    /// Write a Wasm core dump of a plugin that traps at a record into this folder: its memory and its stack. The
-    /// record's dead letter names the file
+    /// Write a Wasm core dump of a plugin that traps, or runs out of time or memory, into this folder. The record's dead
+    /// letter names the file
     #[arg(long, value_name = "DIR")]
     pub(super) core_dump: Option<PathBuf>,
 }
@@ -67,9 +66,10 @@ impl RunArgs {
         let mut screen = Screen::new(*out, &pipeline);
         let run = Stoppable {
             pipeline: pipeline.name.clone(),
+            workers: pipeline.workers,
             stop: stop.clone(),
         };
-        let http = match self.http {
+        let http = match &self.http {
             Some(address) => metrics::install()
                 .map(|metrics| Http::start(address, metrics, progress.clone(), run))
                 .transpose()?,

@@ -2,7 +2,6 @@
 //! catches up.
 
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use crate::config::{Pipeline, Target};
 use crate::error::Error;
 use crate::metrics::Progress;
 use crate::runtime::{PassedOver, RunEvent, RunObserver, StoppedRun};
+use crate::server::HttpAddress;
 
 /// The audience of `sandbar run`.
 pub(super) struct Screen {
@@ -50,10 +50,13 @@ impl Screen {
     }
 
     /// Tells where `/metrics` is.
-    pub(super) fn serves(&self, address: Option<SocketAddr>) {
+    pub(super) fn serves(&self, address: Option<&HttpAddress>) {
         if let Some(address) = address {
             let value = json!({ "event": "serving", "address": address.to_string() });
-            self.tell(&value, || format!("serving http://{address}/metrics"));
+            self.tell(&value, || match address {
+                HttpAddress::Tcp(address) => format!("serving http://{address}/metrics"),
+                HttpAddress::Unix(_) => format!("serving {address}"),
+            });
         }
     }
 

@@ -3,6 +3,7 @@
 //! Always: nobody on another machine and no web page ends a run. A browser says of each request that may change
 //! something which page sends it, and sends JSON to another origin only if that allows it.
 
+use super::address::{Asker, HttpAddress, Listening};
 use super::order::{RunEnd, StopOrder};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Progress;
@@ -12,10 +13,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::ConnectInfo;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -33,7 +33,7 @@ pub(super) const STOP_PATH: &str = "/stop";
 /// A server that answers until the run ends.
 #[derive(Debug)]
 pub struct Http {
-    address: SocketAddr,
+    address: HttpAddress,
     ended: watch::Sender<Option<RunEnd>>,
     /// Closed once the last answer is given.
     closed: mpsc::Receiver<()>,
@@ -44,16 +44,18 @@ pub struct Http {
 pub struct Stoppable {
     /// The name of the pipeline.
     pub pipeline: String,
+    /// Threads that read and write.
+    pub workers: usize,
     /// The request that its workers see.
     pub stop: Arc<StopRequest>,
 }
 
 impl Http {
-    /// Listens on `address` (port 0: any) and answers from now on.
+    /// Listens on `address` and answers from now on.
     ///
     /// Errors: an address in use or not ours (`Failed`).
     pub fn start(
-        address: SocketAddr,
+        address: &HttpAddress,
         metrics: PrometheusHandle,
         progress: Arc<Progress>,
         run: Stoppable,
@@ -62,9 +64,7 @@ impl Http {
             Error::new(Kind::Failed, format!("failed to listen on {address}"), error)
                 .hint("give another address with --http")
         };
-        let listener = TcpListener::bind(address).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listening, address) = address.listen().map_err(failed)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -72,7 +72,7 @@ impl Http {
         let (ended, seen) = watch::channel(None);
         let (open, closed) = mpsc::channel();
         let serve = move || {
-            runtime.block_on(serve(listener, metrics, progress, run, seen));
+            runtime.block_on(serve(listening, metrics, progress, run, seen));
             drop(open);
         };
         std::thread::Builder::new()
@@ -90,13 +90,13 @@ impl Http {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &HttpAddress {
+        &self.address
     }
 }
 
 async fn serve(
-    listener: TcpListener,
+    listening: Listening,
     metrics: PrometheusHandle,
     progress: Arc<Progress>,
     run: Stoppable,
@@ -109,24 +109,37 @@ async fn serve(
             upkeep.run_upkeep();
         }
     });
-    let of_health = progress.clone();
+    let (of_health, of_status) = (progress.clone(), progress.clone());
+    let (name, workers) = (run.pipeline.clone(), run.workers);
     let mut end = ended.clone();
-    let stop = move |ConnectInfo(peer): ConnectInfo<SocketAddr>, headers: HeaderMap, body: Bytes| async move {
-        stop(order(peer.ip(), &headers, &body), &run, ended).await
+    let stop = move |ConnectInfo(asker): ConnectInfo<Asker>, headers: HeaderMap, body: Bytes| async move {
+        stop(order(asker, &headers, &body), &run, ended).await
     };
     let router = Router::new()
         .route("/metrics", get(move || async move { metrics.render() }))
         .route("/health", get(move || async move { health(&of_health) }))
         .route("/ready", get(move || async move { ready(&progress) }))
+        .route(
+            "/status",
+            get(move || async move { status(&name, workers, &of_status) }),
+        )
         .route(STOP_PATH, post(stop))
-        .into_make_service_with_connect_info::<SocketAddr>();
+        .into_make_service_with_connect_info::<Asker>();
     // It ends in order: whoever asked has the answer then.
     let is_over = async move { drop(end.wait_for(Option::is_some).await) };
-    let ended = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router).with_graceful_shutdown(is_over).await,
-        Err(error) => Err(error),
+    let ended = async {
+        match listening {
+            Listening::Tcp(listener) => {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                axum::serve(listener, router).with_graceful_shutdown(is_over).await
+            }
+            Listening::Unix(listener) => {
+                let listener = tokio::net::UnixListener::from_std(listener)?;
+                axum::serve(listener, router).with_graceful_shutdown(is_over).await
+            }
+        }
     };
-    if let Err(error) = ended {
+    if let Err(error) = ended.await {
         tracing::error!("the HTTP server ended: {error}");
     }
 }
@@ -160,10 +173,10 @@ async fn stop(
 }
 
 /// The order of a request that comes from this machine, and that no web page can send.
-fn order(peer: IpAddr, headers: &HeaderMap, body: &[u8]) -> Result<StopOrder, (StatusCode, String)> {
+fn order(asker: Asker, headers: &HeaderMap, body: &[u8]) -> Result<StopOrder, (StatusCode, String)> {
     let refused = |status, why: &str| Err((status, why.to_owned()));
     // Whoever may read figures from elsewhere may not end what they tell of.
-    if !peer.to_canonical().is_loopback() {
+    if !asker.is_here() {
         return refused(
             StatusCode::FORBIDDEN,
             "a run is ended from the machine on which it runs",
@@ -198,6 +211,22 @@ fn health(progress: &Progress) -> (StatusCode, String) {
     }
 }
 
+/// What the run does, for programs.
+fn status(pipeline: &str, workers: usize, progress: &Progress) -> ([(HeaderName, &'static str); 1], String) {
+    let still = progress.pulses.standstill();
+    let status = serde_json::json!({
+        "pipeline": pipeline,
+        "workers": workers,
+        "running": progress.running.load(Ordering::Relaxed),
+        "disconnected": progress.disconnected.load(Ordering::Relaxed),
+        "standstill": still.map(|Standstill { worker, still }| format!("worker {worker}, {} s", still.as_secs())),
+        "records-in": progress.records_in.load(Ordering::Relaxed),
+        "records-out": progress.records_out.load(Ordering::Relaxed),
+        "lag": progress.lag.load(Ordering::Relaxed).max(0),
+    });
+    ([(CONTENT_TYPE, "application/json")], status.to_string())
+}
+
 fn ready(progress: &Progress) -> (StatusCode, &'static str) {
     if !progress.running.load(Ordering::Relaxed) {
         (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n")
@@ -214,7 +243,6 @@ fn ready(progress: &Progress) -> (StatusCode, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderName;
 
     #[test]
     fn health_turns_red_while_a_worker_stands_still_and_names_it() {
@@ -237,7 +265,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
                 .collect();
-            order([127, 0, 0, 1].into(), &headers, body).map_err(|(status, _)| status.as_u16())
+            order(Asker::Tcp([127, 0, 0, 1].into()), &headers, body).map_err(|(status, _)| status.as_u16())
         };
         let json = ("content-type", "application/json");
         let expected = StopOrder {
@@ -248,13 +276,14 @@ mod tests {
         let headers: HeaderMap = [(CONTENT_TYPE, "application/json".parse().unwrap())]
             .into_iter()
             .collect();
-        for (peer, is_here) in [
+        for (asker, is_here) in [
             ("10.0.0.7", false),
             ("::ffff:10.0.0.7", false),
             ("::1", true),
             ("::ffff:127.0.0.1", true),
         ] {
-            assert_eq!(order(peer.parse().unwrap(), &headers, ORDER).is_ok(), is_here, "{peer}");
+            let from = Asker::Tcp(asker.parse().unwrap());
+            assert_eq!(order(from, &headers, ORDER).is_ok(), is_here, "{asker}");
         }
         assert_eq!(of(&[json, ("origin", "http://127.0.0.1:9464")], ORDER), Err(403));
         assert_eq!(of(&[json, ("sec-fetch-site", "same-origin")], ORDER), Err(403));
