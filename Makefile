@@ -41,7 +41,7 @@ help:
 # One command and one list of packages, so that cargo gives each dependency the same features and builds it once. The
 # tests add their own package to it and change none of the others.
 PRODUCT := -p sandbar -p auction-events
-TESTED := $(PRODUCT) -p sandbar-tests
+TESTED := $(PRODUCT) -p sandbar-control -p sandbar-tests
 # Not the program: it is measured as `make build` makes it, without the points at which a test ends it.
 BENCHES := -p sandbar-benches -p auction-events
 

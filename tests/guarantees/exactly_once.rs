@@ -244,6 +244,18 @@ fn topics_that_meet_count_into_one_state_whatever_dies() {
 /// Records go on coming, so many at a time, while `faults` does its worst and a reader runs along; then a last run
 /// finishes, and everything is recomputed.
 pub fn under_load(counted: &Counted, records: i64, each: Duration, faults: impl FnOnce() + Send) {
+    under_load_until(counted, (records, each), faults, || {
+        complete(counted, counted.file.run());
+    });
+}
+
+/// The same with another end: `finish` comes back when all that was sent is put out.
+pub fn under_load_until(
+    counted: &Counted,
+    (records, each): (i64, Duration),
+    faults: impl FnOnce() + Send,
+    finish: impl FnOnce(),
+) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watched = scope.spawn(|| {
@@ -263,7 +275,7 @@ pub fn under_load(counted: &Counted, records: i64, each: Duration, faults: impl 
         let faults = faults.join();
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             if faults.is_ok() {
-                complete(counted, counted.file.run());
+                finish();
             }
         }));
         // However it ended: nothing waits for the reader else.

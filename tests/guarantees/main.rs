@@ -64,3 +64,4 @@ mod dead_letters;
 mod sign_in;
 mod http;
 mod command_line;
+mod tenants;

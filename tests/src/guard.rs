@@ -65,6 +65,23 @@ impl Folder {
     }
 }
 
+/// Processes that nobody's child are: those that work in a folder are killed when this value is dropped or the test
+/// process is gone.
+pub struct ProcessesIn {
+    _watcher: Watcher,
+}
+
+impl ProcessesIn {
+    /// Those below this folder.
+    pub fn new(folder: &Path) -> Self {
+        let script = "for process in /proc/[0-9]*; do case \"$(readlink \"$process/cwd\")\" in \
+                      \"$1\"/*) kill -9 \"${process#/proc/}\" ;; esac; done 2>/dev/null";
+        Self {
+            _watcher: Watcher::new(script, folder.to_str().expect("a path in UTF-8")),
+        }
+    }
+}
+
 /// A child process that is killed when this value is dropped or the test process is gone.
 pub struct Guarded {
     child: Child,

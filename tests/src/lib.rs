@@ -17,6 +17,7 @@ pub mod kafka;
 pub mod client;
 pub mod issuer;
 pub mod counted;
+pub mod daemon;
 pub mod process;
 pub mod small_disk;
 pub mod pipeline_file;

@@ -283,3 +283,11 @@ fn follow(pipe: impl Read + Send + 'static, output: Arc<Output>) -> std::thread:
         }
     })
 }
+
+/// Sends a signal to any process.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status();
+    assert!(sent.is_ok_and(|sent| sent.success()), "SIG{name} to {pid}");
+}

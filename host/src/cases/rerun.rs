@@ -45,8 +45,8 @@ impl Rerun {
         })
     }
 
-    /// Runs a record of a partition through an operator: at the input that takes `from`, a source, or the only one; then
-    /// comes the end of time. The inner error says why it cannot be run.
+    /// Runs a record of a partition through an operator: at the input that takes `from`, a source, or the only one;
+    /// then comes the end of time. The inner error says why it cannot be run.
     ///
     /// # Errors
     /// `Invalid`: the plugin refuses its configuration. `Plugin`: it cannot be opened. `Failed`, `Corrupt`,

@@ -55,8 +55,9 @@ impl Build {
 
     /// It may take minutes, for the first time.
     fn build(&self, out: &Output) -> Result<Built> {
+        // Standard output has the result alone.
         if !out.is_json() {
-            eprintln!("building {}", self.place.display());
+            out.tell(&json!(null), || format!("building {}", self.place.display()), true)?;
         }
         project::build(&self.place, self.release)
     }

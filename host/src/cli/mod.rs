@@ -33,6 +33,8 @@ mod broker;
 mod topics;
 mod produce;
 mod consume;
+mod serve;
+mod control;
 mod schema;
 mod completion;
 

@@ -46,8 +46,8 @@ pub struct RunArgs {
     /// Begin although the checkpoint holds state that the plugins no longer have; that state is dropped
     #[arg(long)]
     pub(super) allow_dropped_state: bool,
-    /// Write a Wasm core dump of a plugin that traps, or runs out of time or memory, into this folder. The record's dead
-    /// letter names the file
+    /// Write a Wasm core dump of a plugin that traps, or runs out of time or memory, into this folder. The dead letter
+    /// of the record names the file
     #[arg(long, value_name = "DIR")]
     pub(super) core_dump: Option<PathBuf>,
 }

@@ -1,12 +1,15 @@
-//! `sandbar stop`: ends a running pipeline from outside, and waits until it has ended.
+//! `sandbar stop`: ends a running pipeline from outside, one of this machine or of a daemon, and waits until it has
+//! ended.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use sandbar_control::Name;
 use serde_json::{Map, Value, json};
 
+use super::control;
 use super::output::Output;
 use super::savepoint;
 use super::screen;
@@ -34,13 +37,16 @@ const LOOK: Duration = Duration::from_millis(50);
         it where it is. The next start goes on behind the last record that was read, with event time where the \
         records had brought it: a record for a window that the drain closed opens it anew, as behind a bounded run.\
         \n\n\
+        What is no file here, or comes with a flag that names a daemon, is the name of a pipeline that `sandbar serve` \
+        keeps: it stays stopped until `sandbar resume`.\n\n\
         With -o json it prints one object: `stopped` tells how each process ended, `savepoint` is what `sandbar run \
-        --from` takes.\n\n\
+        --from` takes; for a pipeline of a daemon it is that of `sandbar status`.\n\n\
         Examples:\n  sandbar stop pipeline.toml\n  sandbar stop --drain pipeline.toml\n  \
-        sandbar stop --savepoint pipeline.toml --http 127.0.0.1:9464"
+        sandbar stop --savepoint pipeline.toml --http 127.0.0.1:9464\n  sandbar stop page-views --tenant team-a"
 )]
 pub struct StopArgs {
-    /// The pipeline file
+    /// The pipeline file, or the name of a pipeline of a daemon
+    #[arg(value_name = "PIPELINE")]
     pipeline: PathBuf,
     /// Close all windows and fire all timers on event time before
     #[arg(long)]
@@ -57,6 +63,8 @@ pub struct StopArgs {
     /// Override a key of the file as `run` did, such as state.dir=/var/lib/views; may be given again
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    #[command(flatten)]
+    place: control::InTenant,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -72,6 +80,9 @@ struct EndedProcess {
 
 impl StopArgs {
     pub(super) fn run(self, out: &Output) -> Result<()> {
+        if let Some(name) = self.of_daemon()? {
+            return control::stop(&name, &self.place, self.timeout, out);
+        }
         let pipeline = spec::load(&self.pipeline, &self.sets)?;
         // Whatever could be in the way of a savepoint is told before anything ends.
         let location = self.savepoint.then(|| location(&pipeline)).transpose()?;
@@ -94,6 +105,29 @@ impl StopArgs {
             None => None,
         };
         tell(&pipeline.name, &ended, saved, out)
+    }
+
+    /// The name of a daemon's pipeline, if one is meant: a flag names the daemon, or there is no such file.
+    fn of_daemon(&self) -> Result<Option<Name>> {
+        let text = self.pipeline.to_string_lossy();
+        let failed = |why: &str| Error::new(Kind::Usage, format!("failed to stop `{text}` of a daemon"), why);
+        let is_here = self.http.is_some() || !self.sets.is_empty() || self.pipeline.is_file();
+        let name = match (text.parse::<Name>(), self.place.is_given()) {
+            (Err(why), true) => return Err(failed(&why).hint("give the pipeline's name, and no file")),
+            // A file that is missing is told as one.
+            (Err(_), false) => return Ok(None),
+            (Ok(_), false) if is_here => return Ok(None),
+            (Ok(name), _) => name,
+        };
+        if self.http.is_some() || !self.sets.is_empty() {
+            return Err(failed("--http and --set are for pipelines of this machine"));
+        }
+        if self.drain || self.savepoint {
+            let what =
+                format!("failed to stop `{text}`: --drain and --savepoint of a daemon's pipeline are not built yet");
+            return Err(Error::new(Kind::Failed, what, "").hint("without them windows stay open and timers stay set"));
+        }
+        Ok(Some(name))
     }
 }
 
@@ -207,6 +241,39 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_is_of_this_machine_and_a_name_of_a_daemon() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            stop: StopArgs,
+        }
+        let asked = |words: &[&str]| {
+            let words = [&["stop"], words].concat();
+            <Line as clap::Parser>::try_parse_from(words).unwrap().stop.of_daemon()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pipeline.toml").display().to_string();
+        std::fs::write(&file, "").unwrap();
+        let name: Name = "page-views".parse().unwrap();
+        assert_eq!(asked(&[&file]), Ok(None));
+        assert_eq!(asked(&["none.toml", "--drain"]), Ok(None));
+        assert_eq!(asked(&["page-views"]), Ok(Some(name.clone())));
+        assert_eq!(asked(&["page-views", "--tenant", "a"]), Ok(Some(name)));
+        assert_eq!(asked(&["page-views", "--http", "127.0.0.1:1"]), Ok(None));
+        for wrong in [
+            &[&*file, "--context", "a"][..],
+            &["page-views", "--context", "a", "--set", "a=b"],
+        ] {
+            assert_eq!(asked(wrong).unwrap_err().kind, Kind::Usage, "{wrong:?}");
+        }
+        let error = asked(&["page-views", "--drain"]).unwrap_err();
+        assert!(
+            error.kind.exit_code() == 1 && error.what.contains("not built yet"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -37,8 +37,8 @@ impl Engine {
         Self::watching(GuestWatch::Nothing, &settings(), cache_dir)
     }
 
-    /// The engine for a pipeline: with its cache, and with core dumps if it asks for them. A run, the cases and all else
-    /// that loads its plugins take them from one cache.
+    /// The engine for a pipeline: with its cache, and with core dumps if it asks for them. A run, the cases and all
+    /// else that loads its plugins take them from one cache.
     ///
     /// # Errors
     /// As [`new`](Self::new). `Unwritable`: the folder of core dumps cannot be made.
@@ -58,9 +58,9 @@ impl Engine {
         Self::watching(watch, &config, cache_dir)
     }
 
-    /// An engine whose guests a debugger can stop at lines of their sources, if this process runs under one: it compiles
-    /// what they carry as DWARF to what gdb and lldb read, and gives them all the time that a person needs. Nothing
-    /// checks DWARF: it is for plugins that one has built oneself.
+    /// An engine whose guests a debugger can stop at lines of their sources, if this process runs under one: it
+    /// compiles what they carry as DWARF to what gdb and lldb read, and gives them all the time that a person needs.
+    /// Nothing checks DWARF: it is for plugins that one has built oneself.
     pub fn debugged() -> Result<Self> {
         let mut config = settings();
         config

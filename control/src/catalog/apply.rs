@@ -1,0 +1,217 @@
+//! A pipeline's next version.
+//!
+//! Never lets a pipeline name a plugin that its tenant did not push. Always: versions are 1, 2, 3 and so on without a
+//! gap, and the same file and plugins again are no new one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{Any, Transaction};
+
+use super::database::{Catalog, broken};
+use super::pipelines::{next_revision, plugins_of};
+use super::rows::{check_text, value};
+use super::tenants::no_tenant;
+use crate::clock;
+use crate::names::{Digest, Name};
+use crate::problem::{Problem, ProblemKind, Result};
+
+/// Bytes of a pipeline file, at most.
+const FILE_BYTES: usize = 1 << 20;
+/// Plugins of a pipeline, at most.
+const MOST_PLUGINS: usize = 256;
+/// Bytes of an author's or an operator's name, at most.
+const WORD_BYTES: usize = 256;
+
+/// What an apply led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// The current version, from 1.
+    pub version: i64,
+    /// The current revision.
+    pub revision: i64,
+    /// Whether the pipeline was not there before.
+    pub is_new: bool,
+    /// Whether there is a version more than before.
+    pub is_changed: bool,
+}
+
+/// One version's contents.
+struct Contents<'a> {
+    file: &'a str,
+    plugins: String,
+    author: &'a str,
+}
+
+/// The pipeline as an apply finds it.
+struct Current {
+    version: i64,
+    revision: i64,
+    file: String,
+    plugins: BTreeMap<String, Digest>,
+}
+
+impl Catalog {
+    /// Makes this file and these plugins (of each operator that has one) the current version. The same again makes no
+    /// new version. A new pipeline is wanted running; one that is there is wanted as before. `expected` is the revision
+    /// that the caller has seen, 0 if it has seen that there is none.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the tenant is not there; `Changed` if another revision was expected; `PluginRefused` if a plugin
+    /// was not pushed to the tenant; `Invalid` if a text has a NUL or there are more than 256 plugins; `TooLarge` if
+    /// the file has more than 1 MiB, or an author or an operator more than 256 bytes; `Unavailable` or `Failed` of the
+    /// database.
+    #[expect(clippy::too_many_arguments, reason = "what a version is made of, and whose it is")]
+    pub async fn apply(
+        &self,
+        tenant: &Name,
+        name: &Name,
+        file: &str,
+        plugins: &BTreeMap<String, Digest>,
+        author: &str,
+        expected: Option<i64>,
+    ) -> Result<Applied> {
+        let what = &format!("failed to apply the pipeline {name}");
+        check(what, file, plugins, author)?;
+        let contents = Contents {
+            file,
+            plugins: serde_json::to_string(plugins).map_err(|error| Problem::new(ProblemKind::Failed, what, error))?,
+            author,
+        };
+        let Some(mut transaction) = self.begin_in(tenant, what).await? else {
+            return Err(no_tenant(what, tenant));
+        };
+        let current = current(&mut transaction, tenant, name, what).await?;
+        check_expected(what, expected, current.as_ref())?;
+        check_pushed(&mut transaction, tenant, plugins, what).await?;
+        if let Some(current) = current
+            .as_ref()
+            .filter(|now| now.file == file && now.plugins == *plugins)
+        {
+            return Ok(Applied {
+                version: current.version,
+                revision: current.revision,
+                is_new: false,
+                is_changed: false,
+            });
+        }
+        let applied = Applied {
+            version: current.as_ref().map_or(0, |current| current.version) + 1,
+            revision: next_revision(&mut transaction, tenant, what).await?,
+            is_new: current.is_none(),
+            is_changed: true,
+        };
+        add_version(&mut transaction, (tenant, name), applied, &contents, what).await?;
+        transaction.commit().await.map_err(broken(what))?;
+        Ok(applied)
+    }
+}
+
+fn check(what: &str, file: &str, plugins: &BTreeMap<String, Digest>, author: &str) -> Result<()> {
+    check_text(what, "the pipeline file", file, FILE_BYTES)?;
+    check_text(what, "the author", author, WORD_BYTES)?;
+    if plugins.len() > MOST_PLUGINS {
+        let why = format!(
+            "it names {} plugins, and {MOST_PLUGINS} are taken at most",
+            plugins.len()
+        );
+        return Err(Problem::new(ProblemKind::Invalid, what, why));
+    }
+    plugins
+        .keys()
+        .try_for_each(|operator| check_text(what, "the name of an operator", operator, WORD_BYTES))
+}
+
+fn check_expected(what: &str, expected: Option<i64>, current: Option<&Current>) -> Result<()> {
+    let why = match (expected, current) {
+        (Some(expected), Some(current)) if expected != current.revision => {
+            format!("its revision is {}, and {expected} was expected", current.revision)
+        }
+        (Some(expected), None) if expected != 0 => {
+            format!("it is not there, and its revision {expected} was expected")
+        }
+        _ => return Ok(()),
+    };
+    Err(Problem::new(ProblemKind::Changed, what, why)
+        .hint("somebody changed it since it was read: look at it again, and apply what is still wanted"))
+}
+
+async fn check_pushed(
+    transaction: &mut Transaction<'static, Any>,
+    tenant: &Name,
+    plugins: &BTreeMap<String, Digest>,
+    what: &str,
+) -> Result<()> {
+    for digest in plugins.values().collect::<BTreeSet<_>>() {
+        let pushed = sqlx::query("SELECT digest FROM plugins WHERE tenant = $1 AND digest = $2")
+            .bind(tenant.as_str())
+            .bind(digest.as_str())
+            .fetch_optional(&mut **transaction)
+            .await
+            .map_err(broken(what))?;
+        if pushed.is_none() {
+            let why = format!("the plugin {digest} was not pushed to the tenant {tenant}");
+            return Err(Problem::new(ProblemKind::PluginRefused, what, why).hint("push it first"));
+        }
+    }
+    Ok(())
+}
+
+async fn current(
+    transaction: &mut Transaction<'static, Any>,
+    tenant: &Name,
+    name: &Name,
+    what: &str,
+) -> Result<Option<Current>> {
+    let text = "SELECT p.version, p.revision, v.file, v.plugins FROM pipelines p JOIN versions v \
+                ON v.tenant = p.tenant AND v.pipeline = p.name AND v.version = p.version \
+                WHERE p.tenant = $1 AND p.name = $2";
+    let row = sqlx::query(text)
+        .bind(tenant.as_str())
+        .bind(name.as_str())
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(broken(what))?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Current {
+        version: value(&row, "version")?,
+        revision: value(&row, "revision")?,
+        file: value(&row, "file")?,
+        plugins: plugins_of(&row)?,
+    }))
+}
+
+async fn add_version(
+    transaction: &mut Transaction<'static, Any>,
+    (tenant, name): (&Name, &Name),
+    applied: Applied,
+    contents: &Contents<'_>,
+    what: &str,
+) -> Result<()> {
+    let text = match applied.is_new {
+        true => "INSERT INTO pipelines (tenant, name, version, revision, wanted) VALUES ($1, $2, $3, $4, 'running')",
+        false => "UPDATE pipelines SET version = $3, revision = $4 WHERE tenant = $1 AND name = $2",
+    };
+    sqlx::query(text)
+        .bind(tenant.as_str())
+        .bind(name.as_str())
+        .bind(applied.version)
+        .bind(applied.revision)
+        .execute(&mut **transaction)
+        .await
+        .map_err(broken(what))?;
+    let text = "INSERT INTO versions (tenant, pipeline, version, file, plugins, author, applied) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    sqlx::query(text)
+        .bind(tenant.as_str())
+        .bind(name.as_str())
+        .bind(applied.version)
+        .bind(contents.file)
+        .bind(contents.plugins.as_str())
+        .bind(contents.author)
+        .bind(clock::now())
+        .execute(&mut **transaction)
+        .await
+        .map_err(broken(what))?;
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The catalog: what is wanted, of whom, by whom and who may ask; in SQLite or in PostgreSQL.
+//!
+//! Never keeps the secret of a token, and never a plugin's bytes. Always: one text of SQL for both databases; a look-up
+//! for a tenant has the tenant in its condition; a change is one transaction, of which all is there or nothing.
+
+mod address;
+mod apply;
+mod audit;
+mod database;
+mod pipelines;
+mod plugins;
+mod rows;
+mod schema;
+mod tenants;
+mod tokens;
+
+pub use apply::Applied;
+pub use database::Catalog;

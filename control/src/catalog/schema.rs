@@ -1,0 +1,149 @@
+//! The schema of the catalog, step by step.
+//!
+//! Never changes a step that was released. Always: all steps are done in one transaction that no other daemon shares; a
+//! schema that this program does not know is left alone.
+
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::address::Address;
+use super::database::{Catalog, broken};
+use crate::clock;
+use crate::problem::{Problem, ProblemKind, Result};
+
+/// Steps by name, from version 1 on. `{bytewise}` is how a database says that texts are ordered by their bytes.
+const STEPS: &[(&str, &str)] = &[("first", FIRST)];
+
+/// Held while the steps are done: "sandbar" in ASCII.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(32476578156142962)";
+
+const FIRST: &str = "
+CREATE TABLE tenants (
+    name TEXT {bytewise} NOT NULL PRIMARY KEY,
+    created BIGINT NOT NULL,
+    -- The last revision that a pipeline of the tenant was given: no revision comes twice, even if a pipeline is
+    -- deleted and made again.
+    revisions BIGINT NOT NULL
+);
+CREATE TABLE tokens (
+    id TEXT {bytewise} NOT NULL PRIMARY KEY,
+    -- NULL: the platform's.
+    tenant TEXT {bytewise} REFERENCES tenants (name) ON DELETE CASCADE,
+    hash TEXT {bytewise} NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    note TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    expires BIGINT,
+    revoked BIGINT
+);
+CREATE INDEX tokens_of_tenant ON tokens (tenant);
+CREATE TABLE plugins (
+    tenant TEXT {bytewise} NOT NULL REFERENCES tenants (name) ON DELETE CASCADE,
+    digest TEXT {bytewise} NOT NULL,
+    bytes BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    pushed BIGINT NOT NULL,
+    PRIMARY KEY (tenant, digest)
+);
+CREATE TABLE pipelines (
+    -- No cascade: a tenant that has pipelines stays.
+    tenant TEXT {bytewise} NOT NULL REFERENCES tenants (name),
+    name TEXT {bytewise} NOT NULL,
+    wanted TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
+    PRIMARY KEY (tenant, name)
+);
+CREATE TABLE versions (
+    tenant TEXT {bytewise} NOT NULL,
+    pipeline TEXT {bytewise} NOT NULL,
+    version BIGINT NOT NULL,
+    file TEXT NOT NULL,
+    -- A JSON object: operator to digest.
+    plugins TEXT NOT NULL,
+    author TEXT NOT NULL,
+    applied BIGINT NOT NULL,
+    PRIMARY KEY (tenant, pipeline, version),
+    FOREIGN KEY (tenant, pipeline) REFERENCES pipelines (tenant, name) ON DELETE CASCADE
+);
+CREATE TABLE audit (
+    number BIGINT NOT NULL PRIMARY KEY,
+    moment BIGINT NOT NULL,
+    -- No reference: what was done in a tenant outlives it.
+    tenant TEXT {bytewise},
+    who TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    object TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    sender TEXT NOT NULL
+);
+CREATE INDEX audit_of_tenant ON audit (tenant, number);
+-- One row: the last number of the audit log. Whoever writes an entry holds it, so that numbers have no gap and a reader
+-- that goes on after one misses none.
+CREATE TABLE audit_numbers (last BIGINT NOT NULL);
+INSERT INTO audit_numbers VALUES (0);
+";
+
+/// Does the steps that are still to be done.
+pub(super) async fn bring_up_to_date(catalog: &Catalog) -> Result<()> {
+    let what = &format!("failed to bring the catalog {} up to date", catalog.address());
+    let mut transaction = catalog.begin(what).await?;
+    let bytewise = match catalog.address() {
+        Address::Sqlite(_) => "COLLATE BINARY",
+        Address::Postgres(_) => {
+            sqlx::raw_sql(LOCK)
+                .execute(&mut *transaction)
+                .await
+                .map_err(broken(what))?;
+            "COLLATE \"C\""
+        }
+    };
+    let made = "CREATE TABLE IF NOT EXISTS schema_steps (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, \
+                done BIGINT NOT NULL)";
+    sqlx::query(made)
+        .execute(&mut *transaction)
+        .await
+        .map_err(broken(what))?;
+    let last = sqlx::query("SELECT version, name FROM schema_steps ORDER BY version DESC LIMIT 1")
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(broken(what))?;
+    let (version, name) = match last {
+        Some(row) => (
+            row.try_get::<i64, _>(0).map_err(broken(what))?,
+            row.try_get::<String, _>(1).map_err(broken(what))?,
+        ),
+        None => (0, String::new()),
+    };
+    let done = usize::try_from(version).unwrap_or(usize::MAX);
+    let Some(steps) = STEPS.get(done..) else {
+        return Err(is_newer(catalog, version, &name));
+    };
+    for ((name, text), number) in steps.iter().zip(version + 1..) {
+        sqlx::raw_sql(AssertSqlSafe(text.replace("{bytewise}", bytewise)))
+            .execute(&mut *transaction)
+            .await
+            .map_err(broken(what))?;
+        sqlx::query("INSERT INTO schema_steps (version, name, done) VALUES ($1, $2, $3)")
+            .bind(number)
+            .bind(*name)
+            .bind(clock::now())
+            .execute(&mut *transaction)
+            .await
+            .map_err(broken(what))?;
+    }
+    transaction.commit().await.map_err(broken(what))
+}
+
+fn is_newer(catalog: &Catalog, version: i64, name: &str) -> Problem {
+    let (known, of) = (STEPS.len(), STEPS.last().map_or("", |(name, _)| name));
+    Problem::new(
+        ProblemKind::Conflict,
+        format!("failed to open the catalog {}", catalog.address()),
+        format!(
+            "its schema is of version {version} ({name:?}), which a newer sandbar made: this one knows up to version \
+             {known} ({of:?})"
+        ),
+    )
+    .hint("serve with that newer sandbar, or name another catalog; nothing was changed")
+}

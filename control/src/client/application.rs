@@ -1,0 +1,222 @@
+//! A pipeline file with the plugins that it names, ready to be applied.
+//!
+//! Never checks what the daemon checks: here it is only found out which files belong to it. Always: no error repeats a
+//! line of the file, which may hold a secret.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::connection::Connection;
+use crate::names::{Digest, Name};
+use crate::problem::{Problem, ProblemKind, Result};
+
+/// Bytes of a pipeline file, at most.
+const MOST_FILE_BYTES: u64 = 1 << 20;
+/// Characters of a plugin's name that are shown.
+const MOST_NAME_CHARS: usize = 100;
+/// Bytes of a plugin, at most.
+const MOST_PLUGIN_BYTES: u64 = 64 << 20;
+
+/// A pipeline file, and the plugin files of its operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// The pipeline's name.
+    pub name: Name,
+    /// The text of the file.
+    pub file: String,
+    /// The path of each operator's plugin, but of those whose plugin comes with Sandbar.
+    pub plugins: BTreeMap<String, PathBuf>,
+}
+
+/// The keys of a pipeline file that matter here.
+#[derive(Deserialize)]
+struct Keys {
+    name: String,
+    #[serde(default)]
+    operator: BTreeMap<String, OperatorKeys>,
+}
+
+#[derive(Deserialize)]
+struct OperatorKeys {
+    plugin: PathBuf,
+}
+
+impl Application {
+    /// Reads a pipeline file. The path of a plugin is relative to it.
+    ///
+    /// # Errors
+    /// `Invalid`: it cannot be read, or is no pipeline file; `TooLarge`.
+    pub fn read(path: &Path) -> Result<Self> {
+        let what = || format!("failed to read `{}`", path.display());
+        let invalid = |why: &dyn std::fmt::Display| Problem::new(ProblemKind::Invalid, what(), why);
+        let bytes = read(path, MOST_FILE_BYTES).map_err(|error| invalid(&error))?;
+        if bytes.len() as u64 > MOST_FILE_BYTES {
+            let why = format!("it has more than {MOST_FILE_BYTES} bytes");
+            return Err(Problem::new(ProblemKind::TooLarge, what(), why));
+        }
+        let file = String::from_utf8(bytes).map_err(|_| invalid(&"it is no UTF-8"))?;
+        let keys: Keys = toml::from_str(&file).map_err(|error| {
+            let before = error.span().and_then(|span| file.as_bytes().get(..span.start));
+            let line = before.map(|before| before.iter().filter(|byte| **byte == b'\n').count() + 1);
+            let at = line.map_or_else(String::new, |line| format!("line {line}: "));
+            // The message of a wrong value repeats it behind its colon.
+            let why = error
+                .message()
+                .split(": ")
+                .next()
+                .unwrap_or_default()
+                .replace('\n', ", ");
+            invalid(&format!("{at}{why}")).hint("`sandbar check` says more")
+        })?;
+        let name = keys.name.parse().map_err(|why| {
+            Problem::new(
+                ProblemKind::Invalid,
+                format!("`name` of `{}` cannot be used", path.display()),
+                why,
+            )
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let with_files = keys
+            .operator
+            .into_iter()
+            .filter(|(_, keys)| !is_ready_made(&keys.plugin));
+        let plugins = with_files
+            .map(|(operator, keys)| (operator, folder.join(keys.plugin)))
+            .collect();
+        Ok(Self { name, file, plugins })
+    }
+}
+
+impl Connection {
+    /// Pushes each plugin of an application that the tenant does not have yet; the plugin of each operator.
+    ///
+    /// # Errors
+    /// `PluginRefused`: a file cannot be read, is too large, or is no plugin. Otherwise what the requests say.
+    pub fn push_all(&self, tenant: &Name, application: &Application) -> Result<BTreeMap<String, Digest>> {
+        let push = |(operator, path): (&String, &PathBuf)| {
+            let digest = self.push_file(tenant, path).map_err(|problem| Problem {
+                what: format!("operator `{operator}`: {}", problem.what),
+                ..problem
+            })?;
+            Ok((operator.clone(), digest))
+        };
+        application.plugins.iter().map(push).collect()
+    }
+
+    /// Pushes the plugin of a file, if the tenant does not have it yet; its digest.
+    ///
+    /// # Errors
+    /// As [`Self::push_all`].
+    pub fn push_file(&self, tenant: &Name, path: &Path) -> Result<Digest> {
+        let refused = |why: String| {
+            let what = format!("failed to read the plugin `{}`", path.display());
+            Problem::new(ProblemKind::PluginRefused, what, why)
+        };
+        let bytes = read(path, MOST_PLUGIN_BYTES).map_err(|error| refused(error.to_string()))?;
+        if bytes.len() as u64 > MOST_PLUGIN_BYTES {
+            return Err(refused(format!("it has more than {MOST_PLUGIN_BYTES} bytes")));
+        }
+        let digest = Digest::of_hash(&Sha256::digest(&bytes));
+        match self.plugin(tenant, &digest) {
+            Ok(there) => return Ok(there.digest),
+            Err(problem) if problem.kind == ProblemKind::NotFound => {}
+            Err(problem) => return Err(problem),
+        }
+        let pushed = self
+            .push_plugin(tenant, &shown_name(path), "", bytes)
+            .map_err(|problem| Problem {
+                kind: match problem.kind {
+                    ProblemKind::Invalid | ProblemKind::TooLarge => ProblemKind::PluginRefused,
+                    kind => kind,
+                },
+                ..problem
+            })?;
+        match pushed.digest == digest {
+            true => Ok(digest),
+            false => Err(Problem::new(
+                ProblemKind::Failed,
+                format!("failed to push the plugin `{}`", path.display()),
+                format!("the daemon got {}, and not {digest}", pushed.digest),
+            )),
+        }
+    }
+}
+
+/// Whether the plugin of an operator is the name of one that comes with Sandbar, and not a path.
+fn is_ready_made(plugin: &Path) -> bool {
+    plugin.to_str().is_some_and(|plugin| !plugin.contains(['/', '\\', '.']))
+}
+
+/// What a plugin of this file is called, if that may be shown: its name without what follows the last dot.
+fn shown_name(path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+    stem.chars()
+        .filter(|char| !char.is_control())
+        .take(MOST_NAME_CHARS)
+        .collect()
+}
+
+/// What a file holds: one byte more than `most` if it holds more.
+fn read(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn application(text: &str) -> (PathBuf, Result<Application>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipeline.toml");
+        fs::write(&path, text).unwrap();
+        (folder.path().to_owned(), Application::read(&path))
+    }
+
+    #[test]
+    fn a_file_says_which_plugins_belong_to_it() {
+        let text = concat!(
+            "name = \"views\"\n[operator.a]\nplugin = \"below/a.wasm\"\n[operator.\"b c\"]\nplugin = \"/b.wasm\"\n",
+            "[operator.w]\nplugin = \"window\"\n[operator.x]\nplugin = \"./window\"\n[source.s]\nwhat = 1\n",
+        );
+        let (folder, read) = application(text);
+        let read = read.unwrap();
+        let plugins = [
+            ("a".to_owned(), folder.join("below/a.wasm")),
+            ("b c".to_owned(), PathBuf::from("/b.wasm")),
+            ("x".to_owned(), folder.join("./window")),
+        ];
+        assert_eq!((read.name.as_str(), read.file.as_str()), ("views", text));
+        assert_eq!(read.plugins, BTreeMap::from(plugins));
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_invalid_and_not_repeated() {
+        for (text, said) in [
+            ("name = \"a\"\npassword = hunter2\n", "line 2"),
+            ("name = \"a\"\n\n[operator.a]\nplugin = [\"hunter2\"]\n", "line 4"),
+            ("name = \"a\"\noperator = \"hunter2\"\n", "line 2"),
+            ("x = \"hunter2\"", "name"),
+            ("name = \"Views\"\nx = \"hunter2\"", "Views"),
+        ] {
+            let problem = application(text).1.unwrap_err();
+            assert_eq!(problem.kind, ProblemKind::Invalid);
+            assert!(problem.to_string().contains(said), "{problem}");
+            assert!(!problem.to_string().contains("hunter2"), "{problem}");
+        }
+        assert_eq!(
+            Application::read(Path::new("/nowhere")).unwrap_err().kind,
+            ProblemKind::Invalid
+        );
+        let large = application(&format!("# {}", "x".repeat(1 << 20))).1.unwrap_err();
+        assert_eq!(large.kind, ProblemKind::TooLarge);
+    }
+}

@@ -1,0 +1,437 @@
+//! The client against a server that remembers what it was asked.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::any;
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
+
+use super::*;
+use crate::model::{Role, State};
+use crate::names::{Digest, Name};
+use crate::problem::{Problem, ProblemKind};
+
+/// What the server was asked.
+#[derive(Debug, Clone)]
+struct Asked {
+    line: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// A server that answers as a function of `METHOD PATH` says: status and JSON.
+struct Daemon {
+    url: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    folder: tempfile::TempDir,
+    _runtime: Runtime,
+}
+
+impl Daemon {
+    fn new(answer: impl Fn(&str) -> (u16, Value) + Clone + Send + Sync + 'static) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let kept = asked.clone();
+        let answered = async move |request: Request| {
+            let (head, body) = request.into_parts();
+            let asked = Asked {
+                line: format!("{} {}", head.method, head.uri),
+                headers: head.headers,
+                body: axum::body::to_bytes(body, usize::MAX).await.unwrap(),
+            };
+            let (status, value) = answer(&asked.line);
+            kept.lock().unwrap().push(asked);
+            let media_type = if status < 400 {
+                "application/json"
+            } else {
+                "application/problem+json"
+            };
+            (
+                StatusCode::from_u16(status).unwrap(),
+                [(CONTENT_TYPE, media_type)],
+                value.to_string(),
+            )
+        };
+        let router = axum::Router::new().fallback(any(answered));
+        runtime.spawn(async move { axum::serve(listener, router).await });
+        Self {
+            url,
+            asked,
+            folder: tempfile::tempdir().unwrap(),
+            _runtime: runtime,
+        }
+    }
+
+    fn connection(&self) -> Connection {
+        connection(&self.url, &self.folder)
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().drain(..).collect()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.asked().into_iter().map(|asked| asked.line).collect()
+    }
+}
+
+fn connection(url: &str, folder: &tempfile::TempDir) -> Connection {
+    let token = folder.path().join("token");
+    std::fs::write(&token, "sbt_hunter2\n").unwrap();
+    let choice = Choice {
+        url: Some(url.to_owned()),
+        token_file: Some(token),
+        context: None,
+    };
+    Connection::open(&Endpoint::choose(&choice, &Surroundings::default()).unwrap()).unwrap()
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn status(name: &str) -> Value {
+    json!({ "name": name, "tenant": "t", "state": "running", "reason": "", "since": 7, "restarts": 0, "version": 1,
+        "records-in": 3, "records-out": null, "lag": 0, "workers": 2, "pid": 1, "of-a-later-version": true })
+}
+
+#[test]
+fn who_asks_is_told_by_the_token_which_stands_nowhere_else() {
+    let daemon = Daemon::new(|_| (200, json!({ "token": "id", "tenant": null, "role": "admin" })));
+    let connection = daemon.connection();
+    let whoami = connection.whoami().unwrap();
+    assert_eq!((whoami.tenant, whoami.role), (None, Role::Admin));
+    let asked = daemon.asked();
+    assert_eq!(asked[0].line, "GET /v1/whoami");
+    assert_eq!(asked[0].headers[AUTHORIZATION], "Bearer sbt_hunter2");
+    assert!(!format!("{connection:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_refusal_is_the_problem_that_the_daemon_told() {
+    let daemon = Daemon::new(|_| {
+        let details = json!({ "type": "about:blank", "title": "failed to find pipeline `a`", "status": 404,
+            "detail": "tenant `t` has none of that name", "kind": "not-found", "hint": "sandbar list" });
+        (404, details)
+    });
+    let why = "tenant `t` has none of that name";
+    let told = Problem::new(ProblemKind::NotFound, "failed to find pipeline `a`", why).hint("sandbar list");
+    let connection = daemon.connection();
+    assert_eq!(connection.status(&name("t"), &name("a")), Err(told.clone()));
+    assert_eq!(connection.delete_pipeline(&name("t"), &name("a")), Err(told.clone()));
+    assert_eq!(connection.logs(&name("t"), &name("a"), 1, false).err(), Some(told));
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_unavailable() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    let problem = connection(&url, &tempfile::tempdir().unwrap()).whoami().unwrap_err();
+    assert_eq!(problem.kind, ProblemKind::Unavailable);
+    assert_eq!(problem.what, format!("failed to reach the daemon at {url}"));
+    assert!(problem.why.contains("refused"), "{problem}");
+    assert!(problem.hint.unwrap().contains("sandbar serve"));
+}
+
+#[test]
+fn a_token_is_not_carried_to_another_address() {
+    let other = Daemon::new(|_| (200, json!({})));
+    let to = format!(
+        "HTTP/1.1 307 Go\r\nlocation: {}/v1/whoami\r\ncontent-length: 0\r\n\r\n",
+        other.url
+    );
+    let (url, _) = server(vec![to]);
+    let problem = connection(&url, &other.folder).whoami().unwrap_err();
+    assert!(problem.why.contains("307"), "{problem}");
+    assert!(other.asked().is_empty());
+}
+
+#[test]
+fn each_request_is_the_one_of_the_interface() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let plugin = json!({ "digest": digest, "bytes": 1, "name": "p", "version": "1", "pushed": 7 });
+    let daemon = Daemon::new(move |line| match line {
+        "POST /v1/tenants/t/tokens" => (201, json!({ "id": "i", "token": "sbt_new" })),
+        "POST /v1/tenants/t/plugins?name=a+b" => (201, plugin.clone()),
+        line if line.starts_with("PUT /v1/tenants/t/pipelines/p") => (
+            201,
+            json!({ "version": 1, "revision": 2, "is-new": true, "is-changed": true, "difference": ["+a"] }),
+        ),
+        line if line.starts_with("POST") => (202, status("p")),
+        line if line.starts_with("DELETE") => (204, json!(null)),
+        line if line.contains('?') => (200, json!({ "items": [] })),
+        _ => (200, json!({ "name": "t", "created": 7 })),
+    });
+    let (it, t, p) = (daemon.connection(), name("t"), name("p"));
+    it.create_tenant(&t).unwrap();
+    it.tenant(&t).unwrap();
+    it.delete_tenant(&t).unwrap();
+    let lifetime = Some(std::time::Duration::from_secs(1));
+    assert_eq!(
+        it.create_token(&t, Role::Operator, Some("n"), lifetime).unwrap().token,
+        "sbt_new"
+    );
+    it.revoke_token(&t, "a/b").unwrap();
+    it.push_plugin(&t, "a b", "", b"\0asm".to_vec()).unwrap();
+    let plugins = [("o".to_owned(), digest_of("0"))].into();
+    assert!(
+        it.apply((&t, &p), "name = 'p'", &plugins, true, Some(5))
+            .unwrap()
+            .is_new
+    );
+    it.apply((&t, &p), "", &plugins, false, None).unwrap();
+    for order in [Order::Pause, Order::Resume, Order::Stop, Order::Start] {
+        assert_eq!(it.order(&t, &p, order).unwrap().state, State::Running);
+    }
+    it.delete_pipeline(&t, &p).unwrap();
+    it.audit(None, 3, 4).unwrap();
+    it.audit(Some(&t), 0, 500).unwrap();
+    let asked = daemon.asked();
+    let lines: Vec<_> = asked.iter().map(|asked| asked.line.as_str()).collect();
+    let wanted = [
+        "PUT /v1/tenants/t",
+        "GET /v1/tenants/t",
+        "DELETE /v1/tenants/t",
+        "POST /v1/tenants/t/tokens",
+        "DELETE /v1/tenants/t/tokens/a%2Fb",
+        "POST /v1/tenants/t/plugins?name=a+b",
+        "PUT /v1/tenants/t/pipelines/p?dry-run=true",
+        "PUT /v1/tenants/t/pipelines/p",
+        "POST /v1/tenants/t/pipelines/p/pause",
+        "POST /v1/tenants/t/pipelines/p/resume",
+        "POST /v1/tenants/t/pipelines/p/stop",
+        "POST /v1/tenants/t/pipelines/p/start",
+        "DELETE /v1/tenants/t/pipelines/p",
+        "GET /v1/audit?after=3&most=4",
+        "GET /v1/tenants/t/audit?after=0&most=500",
+    ];
+    assert_eq!(lines, wanted);
+    let body = |index: usize| serde_json::from_slice::<Value>(&asked[index].body).unwrap();
+    let token = body(3);
+    assert_eq!((&token["role"], &token["note"]), (&json!("operator"), &json!("n")));
+    assert!(token["expires"].as_i64().unwrap() > 1_700_000_000_000);
+    assert_eq!(asked[5].body.as_ref(), b"\0asm");
+    assert_eq!(
+        body(6),
+        json!({ "file": "name = 'p'", "plugins": { "o": digest_of("0") } })
+    );
+    assert_eq!(asked[6].headers[IF_MATCH], "\"5\"");
+    assert!(!asked[7].headers.contains_key(IF_MATCH));
+}
+
+fn digest_of(digit: &str) -> Digest {
+    format!("sha256:{}", digit.repeat(64)).parse().unwrap()
+}
+
+#[test]
+fn a_list_is_read_to_its_end() {
+    let daemon = Daemon::new(|line| match line {
+        "GET /v1/tenants/t/pipelines?most=500" => (200, json!({ "items": [status("a")], "next": "a" })),
+        "GET /v1/tenants/t/pipelines?most=500&after=a" => (200, json!({ "items": [status("b")], "next": null })),
+        _ => (200, json!({ "items": [], "next": "same" })),
+    });
+    let connection = daemon.connection();
+    let names: Vec<_> = connection
+        .pipelines(&name("t"))
+        .unwrap()
+        .into_iter()
+        .map(|status| status.name)
+        .collect();
+    assert_eq!(names, [name("a"), name("b")]);
+    // A list that never ends is no list.
+    assert!(connection.tenants().unwrap_err().why.contains("itself"));
+}
+
+#[test]
+fn a_plugin_is_pushed_if_it_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    file("a.wasm", b"a");
+    file("b.wasm", b"b");
+    let path = folder.path().join("pipeline.toml");
+    let text = "name = \"p\"\n[operator.one]\nplugin = \"a.wasm\"\n[operator.two]\nplugin = \"b.wasm\"\n\
+        [operator.three]\nplugin = \"window\"\n";
+    std::fs::write(&path, text).unwrap();
+    let of = |bytes: &[u8]| Digest::of_hash(&<sha2::Sha256 as sha2::Digest>::digest(bytes));
+    let (a, b) = (of(b"a"), of(b"b"));
+    let plugin = |digest: &Digest| json!({ "digest": digest, "bytes": 1, "name": "", "version": "", "pushed": 7 });
+    let (there, pushed) = (plugin(&a), plugin(&b));
+    let known = format!("GET /v1/tenants/t/plugins/{a}");
+    let daemon = Daemon::new(move |line| match line {
+        line if line == known => (200, there.clone()),
+        line if line.starts_with("POST") => (201, pushed.clone()),
+        _ => (404, json!({ "title": "failed", "detail": "none", "kind": "not-found" })),
+    });
+    let application = Application::read(&path).unwrap();
+    let connection = daemon.connection();
+    let plugins = connection.push_all(&name("t"), &application).unwrap();
+    assert_eq!(
+        plugins,
+        [("one".to_owned(), a.clone()), ("two".to_owned(), b.clone())].into()
+    );
+    let lines = [
+        format!("GET /v1/tenants/t/plugins/{a}"),
+        format!("GET /v1/tenants/t/plugins/{b}"),
+        "POST /v1/tenants/t/plugins?name=b".to_owned(),
+    ];
+    assert_eq!(daemon.lines(), lines);
+    // What came over is not what was sent.
+    file("b.wasm", b"other");
+    let problem = connection.push_all(&name("t"), &application).unwrap_err();
+    assert!(
+        problem.what.starts_with("operator `two`") && problem.why.contains(b.as_str()),
+        "{problem}"
+    );
+    let of_another = Daemon::new(|line| match line.starts_with("POST") {
+        true => (
+            422,
+            json!({ "title": "failed to take the plugin", "detail": "none", "kind": "invalid" }),
+        ),
+        false => (404, json!({ "title": "failed", "detail": "none", "kind": "not-found" })),
+    });
+    let refused = of_another.connection().push_all(&name("t"), &application).unwrap_err();
+    assert_eq!(refused.kind, ProblemKind::PluginRefused);
+    std::fs::remove_file(folder.path().join("b.wasm")).unwrap();
+    let missing = connection.push_all(&name("t"), &application).unwrap_err();
+    assert_eq!(missing.kind, ProblemKind::PluginRefused);
+    assert!(missing.what.contains("b.wasm"), "{missing}");
+}
+
+#[test]
+fn an_answer_that_does_not_come_or_does_not_end_is_a_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    for begun in [
+        "",
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n",
+        "HTTP/1.1 500 No\r\ncontent-length: 9\r\n\r\n",
+    ] {
+        let (url, _server) = server(vec![begun.to_owned(), String::new()]);
+        let mut connection = connection(&url, &folder);
+        connection.patience = std::time::Duration::from_millis(100);
+        let problem = connection.whoami().unwrap_err();
+        assert_eq!(problem.kind, ProblemKind::Unavailable);
+        assert!(problem.why.contains("100ms"), "{problem}");
+    }
+    let length = (64 << 20) + 1;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+    let (url, _server) = server(vec![head + &"x".repeat(length)]);
+    let problem = connection(&url, &folder).whoami().unwrap_err();
+    assert!(problem.why.contains("67108864 bytes"), "{problem}");
+}
+
+/// Answers one request with these pieces, the first at once and each other when it has heard of the one before; what
+/// was asked.
+fn server(pieces: Vec<String>) -> (String, (std::sync::mpsc::Sender<()>, Receiver<String>)) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let ((go, gone), (tell, told)) = (channel(), channel());
+    let serve = move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut asked, mut piece) = (Vec::new(), [0; 4096]);
+        while !asked.ends_with(b"\r\n\r\n") {
+            let read = stream.read(&mut piece).unwrap();
+            asked.extend_from_slice(&piece[..read]);
+        }
+        // Whoever has heard enough may be gone.
+        let _ = tell.send(String::from_utf8(asked).unwrap());
+        for (index, piece) in pieces.iter().enumerate() {
+            if index > 0 && gone.recv().is_err() {
+                return;
+            }
+            let _ = stream.write_all(piece.as_bytes());
+        }
+    };
+    std::thread::Builder::new().spawn(serve).unwrap();
+    (url, (go, told))
+}
+
+const STREAMED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+#[test]
+fn a_line_comes_as_soon_as_it_is_whole() {
+    let pieces = vec![
+        format!("{STREAMED}{}", chunk("{\"a\":1}\n{\"b\"")),
+        chunk(":2}\r\n\n") + &chunk("end") + "0\r\n\r\n",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let (url, (go, told)) = server(pieces);
+    let connection = connection(&url, &folder);
+    let mut lines = connection.logs(&name("t"), &name("p"), 20, true).unwrap();
+    assert!(
+        told.recv()
+            .unwrap()
+            .starts_with("GET /v1/tenants/t/pipelines/p/logs?last=20&follow=true ")
+    );
+    assert_eq!(lines.next(), Some(Ok("{\"a\":1}".to_owned())));
+    go.send(()).unwrap();
+    let rest: Vec<_> = lines.by_ref().map(Result::unwrap).collect();
+    assert_eq!(rest, ["{\"b\":2}", "", "end"]);
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
+fn a_daemon_that_dies_in_a_stream_is_no_end_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, (go, _)) = server(vec![format!("{STREAMED}{}", chunk("a\nb")), String::new()]);
+    let connection = connection(&url, &folder);
+    let mut lines = connection.logs(&name("t"), &name("p"), 20, true).unwrap();
+    assert_eq!(lines.next(), Some(Ok("a".to_owned())));
+    drop(go);
+    let problem = lines.next().unwrap().unwrap_err();
+    assert_eq!(problem.kind, ProblemKind::Unavailable);
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
+fn a_line_without_an_end_is_a_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, (_go, _)) = server(vec![
+        format!("{STREAMED}{}", chunk(&"x".repeat((4 << 20) + 1))),
+        String::new(),
+    ]);
+    let connection = connection(&url, &folder);
+    let mut lines = connection.logs(&name("t"), &name("p"), 20, false).unwrap();
+    assert!(lines.next().unwrap().unwrap_err().why.contains("4194304 bytes"));
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
+fn changes_are_the_events_of_a_status() {
+    let event = |event: &str, data: &Value| format!("event: {event}\ndata: {data}\n\n");
+    let text = format!(
+        ": alive\n\n{}{}retry: 3\n\n",
+        event("other", &json!(1)),
+        event("status", &status("p"))
+    );
+    let broken = "event:status\ndata:{}\n\n";
+    let folder = tempfile::tempdir().unwrap();
+    let (url, (_go, told)) = server(vec![format!("{STREAMED}{}0\r\n\r\n", chunk(&(text + broken)))]);
+    let connection = connection(&url, &folder);
+    let mut changes = connection.changes(&name("t"), &name("p")).unwrap();
+    assert!(
+        told.recv()
+            .unwrap()
+            .starts_with("GET /v1/tenants/t/pipelines/p/events ")
+    );
+    assert_eq!(changes.next().unwrap().unwrap().name, name("p"));
+    assert_eq!(changes.next().unwrap().unwrap_err().kind, ProblemKind::Failed);
+    assert!(changes.next().is_none());
+}

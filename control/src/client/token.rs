@@ -1,0 +1,88 @@
+//! The secret that a client shows: read from a file, held out of every text.
+
+use std::fmt;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use reqwest::header::HeaderValue;
+
+use crate::problem::{Problem, ProblemKind, Result};
+
+/// Bytes of a token's file, at most.
+const MOST_BYTES: u64 = 4096;
+
+/// A token's secret.
+#[derive(Clone)]
+pub(super) struct BearerToken(String);
+
+impl BearerToken {
+    /// Reads a file that holds a token and nothing else but white space around it.
+    ///
+    /// # Errors
+    /// `Failed`: the file cannot be read, or holds no token; what it holds is not repeated.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let failed = |why: String| {
+            let what = format!("failed to read the token in `{}`", path.display());
+            Problem::new(ProblemKind::Failed, what, why)
+                .hint("the file holds one token, as `sandbar token create` prints it")
+        };
+        let mut text = String::new();
+        fs::File::open(path)
+            .and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text))
+            .map_err(|error| failed(error.to_string()))?;
+        if text.len() as u64 > MOST_BYTES {
+            return Err(failed(format!("it has more than {MOST_BYTES} bytes")));
+        }
+        let token = text.trim();
+        if token.is_empty() {
+            return Err(failed("it is empty".to_owned()));
+        }
+        match token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(Self(token.to_owned())),
+            false => Err(failed("it holds something else than one token".to_owned())),
+        }
+    }
+
+    /// The header `Authorization`, marked as secret.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        let mut header = HeaderValue::from_str(&format!("Bearer {}", self.0)).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a token")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_holds_one_token_and_no_error_repeats_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, " sbt_hunter2\n").unwrap();
+        let token = BearerToken::read(&path).unwrap();
+        assert_eq!(token.header().unwrap().to_str().unwrap(), "Bearer sbt_hunter2");
+        assert!(!format!("{token:?} {:?}", token.header()).contains("hunter2"));
+        for wrong in [
+            "",
+            " \n",
+            "hunter2 hunter2",
+            "hunter2\nX-Other: 1",
+            "hunter2ä",
+            &"hunter2".repeat(1000),
+        ] {
+            fs::write(&path, wrong).unwrap();
+            let said = format!("{:?}", BearerToken::read(&path).unwrap_err());
+            assert!(!said.contains("hunter2") && said.contains("token"), "{said}");
+        }
+        let missing = BearerToken::read(&folder.path().join("none")).unwrap_err();
+        assert!(missing.what.contains("none"), "{missing}");
+    }
+}

@@ -1,0 +1,223 @@
+//! All pipelines that are kept, by tenant and name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{broadcast, watch};
+
+use super::home::PipelineHome;
+use super::keeper::{KeepOrder, Keeper};
+use super::process::{self, StartOrder};
+use crate::clock;
+use crate::model::{State, Status, WantedPipeline};
+use crate::names::{Digest, Name};
+use crate::plugins::PluginFiles;
+use crate::policy::confine;
+use crate::problem::{Problem, ProblemKind, Result};
+
+/// Changes that whoever follows them may be behind.
+const CHANGES: usize = 1024;
+/// How long a check may take: it compiles the plugins.
+const CHECK: Duration = Duration::from_secs(120);
+
+/// The pipelines of a daemon. Clones are the same.
+#[derive(Clone)]
+pub struct Fleet(Arc<Kept>);
+
+struct Kept {
+    data: PathBuf,
+    program: PathBuf,
+    plugins: PluginFiles,
+    keepers: Mutex<HashMap<(Name, Name), KeptPipeline>>,
+    changes: broadcast::Sender<Status>,
+}
+
+struct KeptPipeline {
+    orders: watch::Sender<KeepOrder>,
+    status: watch::Receiver<Status>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Fleet {
+    /// No pipelines yet, for a data folder and the program whose `run` they are. The folder is the daemon's alone.
+    ///
+    /// # Errors
+    /// `Failed`: the folder cannot be made.
+    pub fn open(data: &Path, program: &Path, plugins: PluginFiles) -> Result<Self> {
+        let sockets = data.join("sockets");
+        std::fs::create_dir_all(&sockets).map_err(|error| {
+            Problem::new(
+                ProblemKind::Failed,
+                format!("failed to make {}", sockets.display()),
+                error,
+            )
+        })?;
+        Ok(Self(Arc::new(Kept {
+            data: data.to_owned(),
+            program: program.to_owned(),
+            plugins,
+            keepers: Mutex::default(),
+            changes: broadcast::Sender::new(CHANGES),
+        })))
+    }
+
+    /// From now on a pipeline is kept as it is wanted. Has to be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// `Invalid`: its file says what a tenant's may not. `Failed`: its folder cannot be made.
+    pub fn keep(&self, pipeline: &WantedPipeline) -> Result<()> {
+        let plugins = &self.0.plugins;
+        let (tenant, name) = (&pipeline.tenant, &pipeline.name);
+        let path = |digest| plugins.path(tenant, digest);
+        let sets = confine(tenant, name, &pipeline.file, &pipeline.plugins, path)?;
+        let start = StartOrder {
+            program: self.0.program.clone(),
+            sets,
+        };
+        let key = (tenant.clone(), name.clone());
+        let mut keepers = self.keepers();
+        if let Some(kept) = keepers.get(&key).filter(|kept| !kept.task.is_finished()) {
+            kept.orders.send_modify(|order| {
+                order.pipeline = Some(pipeline.clone());
+                order.start = start;
+            });
+            return Ok(());
+        }
+        let kept = self.new_keeper(pipeline, start)?;
+        keepers.insert(key, kept);
+        Ok(())
+    }
+
+    fn new_keeper(&self, pipeline: &WantedPipeline, start: StartOrder) -> Result<KeptPipeline> {
+        let home = self.home(&pipeline.tenant, &pipeline.name)?;
+        let first = Status {
+            name: pipeline.name.clone(),
+            tenant: pipeline.tenant.clone(),
+            state: State::Starting,
+            reason: String::new(),
+            since: clock::now(),
+            restarts: 0,
+            version: pipeline.version,
+            records_in: None,
+            records_out: None,
+            lag: None,
+            workers: None,
+            pid: None,
+        };
+        let (to, orders) = watch::channel(KeepOrder {
+            pipeline: Some(pipeline.clone()),
+            start,
+            again: 0,
+        });
+        let (tell, status) = watch::channel(first);
+        let keeper = Keeper::new(home, orders, tell, self.0.changes.clone());
+        Ok(KeptPipeline {
+            orders: to,
+            status,
+            task: tokio::spawn(keeper.keep()),
+        })
+    }
+
+    /// Starts a pipeline again that finished or failed for good.
+    pub fn start_again(&self, tenant: &Name, name: &Name) {
+        if let Some(kept) = self.keepers().get(&(tenant.clone(), name.clone())) {
+            kept.orders.send_modify(|order| order.again += 1);
+        }
+    }
+
+    /// Stops a pipeline, and takes away all that it has in the data folder. Comes back when that is done.
+    ///
+    /// # Errors
+    /// `Failed`: its folder cannot be removed.
+    pub async fn forget(&self, tenant: &Name, name: &Name) -> Result<()> {
+        let Some(kept) = self.keepers().remove(&(tenant.clone(), name.clone())) else {
+            return Ok(());
+        };
+        kept.orders.send_modify(|order| order.pipeline = None);
+        let failed =
+            |why: String| Problem::new(ProblemKind::Failed, format!("failed to remove pipeline `{name}`"), why);
+        let ended = kept.task.await.map_err(|error| failed(error.to_string()))?;
+        ended.map_err(|error| failed(error.to_string()))
+    }
+
+    /// What a pipeline does; `None`: it is not kept.
+    pub fn status(&self, tenant: &Name, name: &Name) -> Option<Status> {
+        let keepers = self.keepers();
+        let kept = keepers.get(&(tenant.clone(), name.clone()))?;
+        Some(kept.status.borrow().clone())
+    }
+
+    /// Each change of a state from now on, of all tenants.
+    pub fn changes(&self) -> broadcast::Receiver<Status> {
+        self.0.changes.subscribe()
+    }
+
+    /// The log of a pipeline's processes: JSON lines of events, and lines of text of the log.
+    pub fn log(&self, tenant: &Name, name: &Name) -> PathBuf {
+        self.folder(tenant, name).join("log.jsonl")
+    }
+
+    /// Checks a pipeline before it is taken: what a tenant may say, and what `sandbar check` says of it, in a process
+    /// of its own.
+    ///
+    /// # Errors
+    /// `Invalid`, `PluginRefused`: it is wrong, with the words of the command line. `Failed`: it could not be checked.
+    pub async fn check(
+        &self,
+        tenant: &Name,
+        name: &Name,
+        file: &str,
+        plugins: &BTreeMap<String, Digest>,
+    ) -> Result<()> {
+        let sets = confine(tenant, name, file, plugins, |digest| {
+            self.0.plugins.path(tenant, digest)
+        })?;
+        let failed =
+            |why: std::io::Error| Problem::new(ProblemKind::Failed, format!("failed to check pipeline `{name}`"), why);
+        let folder = self
+            .0
+            .data
+            .join("checks")
+            .join(format!("{:016x}", random().map_err(failed)?));
+        tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
+        let said = async {
+            tokio::fs::write(folder.join("pipeline.toml"), file).await?;
+            process::check(&self.0.program, &folder, &sets, CHECK).await
+        };
+        let said = said.await;
+        tokio::fs::remove_dir_all(&folder).await.map_err(failed)?;
+        said.map_err(failed)?.judge(name)
+    }
+
+    fn home(&self, tenant: &Name, name: &Name) -> Result<PipelineHome> {
+        let folder = self.folder(tenant, name);
+        let hash = Sha256::digest(format!("{tenant}--{name}"));
+        let short: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let socket = self.0.data.join("sockets").join(short);
+        PipelineHome::open(folder.clone(), socket).map_err(|error| {
+            Problem::new(
+                ProblemKind::Failed,
+                format!("failed to make {}", folder.display()),
+                error,
+            )
+        })
+    }
+
+    fn folder(&self, tenant: &Name, name: &Name) -> PathBuf {
+        let tenants = self.0.data.join("tenants");
+        tenants.join(tenant.as_str()).join("pipelines").join(name.as_str())
+    }
+
+    fn keepers(&self) -> MutexGuard<'_, HashMap<(Name, Name), KeptPipeline>> {
+        self.0.keepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn random() -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_le_bytes(bytes))
+}

@@ -1,0 +1,317 @@
+//! Keeps one pipeline as it is wanted: looks what is there, does the one next thing, and tells the state.
+//!
+//! Always: a process is started only by who holds the pipeline's lock, which it takes along; so none runs twice. What
+//! is written of it is written before it starts; so none is forgotten.
+
+use std::io::{self, Write};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use tokio::process::Child;
+use tokio::sync::{broadcast, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::derive::{Seen, derive};
+use super::ending::Ending;
+use super::home::{PipelineHome, RunCard};
+use super::process::{self, ProcessStatus, StartOrder};
+use crate::clock;
+use crate::model::{State, Status, Wanted, WantedPipeline};
+
+/// How often a pipeline is looked at that does what it should.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often one is looked at that is about to change.
+const LOOK_CLOSELY: Duration = Duration::from_millis(200);
+/// The first pause before a start that follows a failure; each is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Whoever ran so long before it failed begins with the first pause again.
+const RAN_WELL_MS: i64 = 60_000;
+/// A process that was asked to end has so long for its last checkpoint.
+const END_MOST: Duration = Duration::from_secs(60);
+/// So long a process has to answer for the first time: plugins are compiled, state is fetched.
+const ANSWER_MOST_MS: i64 = 60_000;
+/// Bytes at the end of a log in which a process says how it ended.
+const LAST_WORDS: u64 = 64 << 10;
+
+/// What a keeper is told.
+#[derive(Debug, Clone)]
+pub(super) struct KeepOrder {
+    /// The pipeline as it is wanted; `None`: it is to be gone.
+    pub(super) pipeline: Option<WantedPipeline>,
+    /// What is set over its file.
+    pub(super) start: StartOrder,
+    /// Grows when it is to be started although it ended for good.
+    pub(super) again: u64,
+}
+
+/// Keeps one pipeline.
+pub(super) struct Keeper {
+    pub(super) home: PipelineHome,
+    pub(super) orders: watch::Receiver<KeepOrder>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) changes: broadcast::Sender<Status>,
+    child: Option<Child>,
+    exit: Option<ExitStatus>,
+    /// Failures in a row.
+    failures: u32,
+    next_start: Option<Instant>,
+    end_by: Option<Instant>,
+    /// The `again` that was followed.
+    followed: u64,
+    /// When the process began that answered last.
+    answered: i64,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        home: PipelineHome,
+        orders: watch::Receiver<KeepOrder>,
+        status: watch::Sender<Status>,
+        changes: broadcast::Sender<Status>,
+    ) -> Self {
+        let followed = orders.borrow().again;
+        Self {
+            home,
+            orders,
+            status,
+            changes,
+            child: None,
+            exit: None,
+            failures: 0,
+            next_start: None,
+            end_by: None,
+            followed,
+            answered: 0,
+        }
+    }
+
+    /// Keeps it until it is to be gone, or the daemon ends: then its process goes on.
+    pub(super) async fn keep(mut self) -> io::Result<()> {
+        loop {
+            let order = self.orders.borrow_and_update().clone();
+            let look = match self.turn(&order).await {
+                Ok(Turned::Gone) => return self.home.remove(),
+                Ok(Turned::Look(after)) => after,
+                Err(error) => {
+                    tracing::error!(folder = %self.home.folder().display(), %error, "failed to keep a pipeline");
+                    self.tell(
+                        &order,
+                        State::Failed,
+                        format!("the daemon cannot keep it: {error}"),
+                        None,
+                        None,
+                    );
+                    LOOK
+                }
+            };
+            let mut by = Instant::now() + look;
+            by = self.next_start.map_or(by, |start| start.min(by));
+            tokio::select! {
+                told = self.orders.changed() => if told.is_err() { return Ok(()) },
+                () = sleep_until(by) => {}
+                exit = wait(&mut self.child) => {
+                    self.exit = exit.ok();
+                    self.child = None;
+                }
+            }
+        }
+    }
+
+    async fn turn(&mut self, order: &KeepOrder) -> io::Result<Turned> {
+        self.home.shorten_log()?;
+        let mut card = self.home.card();
+        let is_alive = self.home.is_alive()?;
+        if is_alive {
+            return self.see_to_a_living(order, card).await;
+        }
+        self.end_by = None;
+        self.learn_how_it_ended(&mut card)?;
+        let Some(pipeline) = &order.pipeline else {
+            return Ok(Turned::Gone);
+        };
+        if pipeline.wanted == Wanted::Running && self.is_time_to_start(pipeline, order.again, &mut card) {
+            self.start(order, pipeline, card)?;
+            self.tell(order, State::Starting, String::new(), None, None);
+            return Ok(Turned::Look(LOOK_CLOSELY));
+        }
+        let seconds = self
+            .next_start
+            .map(|start| start.duration_since(Instant::now()).as_secs() + 1);
+        let (state, reason) = derive(&Seen {
+            wanted: pipeline.wanted,
+            is_alive: false,
+            says: None,
+            is_to_answer: false,
+            is_asked_to_end: false,
+            ended: card.ended.as_ref(),
+            next_start: seconds,
+        });
+        self.tell(order, state, reason, None, None);
+        Ok(Turned::Look(LOOK))
+    }
+
+    /// A process is there: it goes on if it is the one that is wanted, and is asked to end if not.
+    async fn see_to_a_living(&mut self, order: &KeepOrder, mut card: RunCard) -> io::Result<Turned> {
+        let is_wanted =
+            |pipeline: &WantedPipeline| pipeline.wanted == Wanted::Running && pipeline.version == card.version;
+        let is_wanted = order.pipeline.as_ref().is_some_and(is_wanted);
+        let said = process::ask(&self.home).await;
+        if !is_wanted && !card.is_asked_to_end && process::ask_to_end(&self.home, self.child.as_ref()).await? {
+            card.is_asked_to_end = true;
+            self.home.write_card(&card)?;
+        }
+        if card.is_asked_to_end {
+            let by = *self.end_by.get_or_insert_with(|| Instant::now() + END_MOST);
+            if Instant::now() > by {
+                tracing::warn!(folder = %self.home.folder().display(), "a process did not end; it is killed");
+                process::kill(&self.home, self.child.as_ref()).await?;
+            }
+        }
+        let (pid, says) = said.map_or((None, None), |(pid, says)| (Some(pid), Some(says)));
+        if says.is_some() {
+            self.answered = card.began;
+        }
+        let has_had_time = clock::now().saturating_sub(card.began) > ANSWER_MOST_MS;
+        let (state, reason) = derive(&Seen {
+            wanted: order
+                .pipeline
+                .as_ref()
+                .map_or(Wanted::Stopped, |pipeline| pipeline.wanted),
+            is_alive: true,
+            says: says.as_ref(),
+            is_to_answer: self.answered == card.began || has_had_time,
+            is_asked_to_end: card.is_asked_to_end,
+            ended: None,
+            next_start: None,
+        });
+        self.tell(order, state, reason, pid, says);
+        let is_calm = is_wanted && state == State::Running;
+        Ok(Turned::Look(if is_calm { LOOK } else { LOOK_CLOSELY }))
+    }
+
+    /// Notes how the newest process ended, once.
+    fn learn_how_it_ended(&mut self, card: &mut RunCard) -> io::Result<()> {
+        let exit = self.exit.take();
+        if card.began == 0 || card.ended.is_some() {
+            return Ok(());
+        }
+        let ended = Ending::of(&self.home.end_of_log(LAST_WORDS)?, exit);
+        let ran = clock::now().saturating_sub(card.began);
+        self.failures = if ran >= RAN_WELL_MS {
+            1
+        } else {
+            self.failures.saturating_add(1)
+        };
+        card.ended = Some(ended);
+        self.home.write_card(card)
+    }
+
+    fn is_time_to_start(&mut self, pipeline: &WantedPipeline, again: u64, card: &mut RunCard) -> bool {
+        let is_new = card.began == 0 || card.version != pipeline.version || card.is_asked_to_end;
+        if is_new || again != self.followed {
+            (self.followed, self.failures, self.next_start) = (again, 0, None);
+            card.restarts = 0;
+            return true;
+        }
+        match card.ended {
+            None | Some(Ending::Finished | Ending::Failed { is_lasting: true, .. }) => return false,
+            Some(Ending::Stopped | Ending::Failed { is_lasting: false, .. }) => {}
+        }
+        let start = *self
+            .next_start
+            .get_or_insert_with(|| Instant::now() + pause(self.failures));
+        if Instant::now() < start {
+            return false;
+        }
+        self.next_start = None;
+        card.restarts += 1;
+        true
+    }
+
+    fn start(&mut self, order: &KeepOrder, pipeline: &WantedPipeline, card: RunCard) -> io::Result<()> {
+        let Some(lock) = self.home.lock()? else { return Ok(()) };
+        let began = clock::now();
+        self.home.write_file(&pipeline.file)?;
+        self.home.write_card(&RunCard {
+            version: pipeline.version,
+            began,
+            restarts: card.restarts,
+            is_asked_to_end: false,
+            ended: None,
+        })?;
+        let marker = Ending::marker(pipeline.version, began);
+        self.home.open_log()?.write_all(format!("{marker}\n").as_bytes())?;
+        self.child = Some(process::start(&self.home, &order.start, lock)?);
+        Ok(())
+    }
+
+    fn tell(&self, order: &KeepOrder, state: State, reason: String, pid: Option<u32>, says: Option<ProcessStatus>) {
+        let (card, mut before) = (self.home.card(), self.status.borrow().clone());
+        let version = order
+            .pipeline
+            .as_ref()
+            .map_or(before.version, |pipeline| pipeline.version);
+        let since = if before.state == state {
+            before.since
+        } else {
+            clock::now()
+        };
+        let status = Status {
+            state,
+            reason,
+            since,
+            restarts: card.restarts,
+            version: if pid.is_some() { card.version } else { version },
+            records_in: says.as_ref().map(|says| says.records_in),
+            records_out: says.as_ref().map(|says| says.records_out),
+            lag: says.as_ref().map(|says| says.lag),
+            workers: says.as_ref().map(|says| says.workers),
+            pid,
+            ..before.clone()
+        };
+        self.status.send_replace(status.clone());
+        // Who follows the changes is told of states, not of each record.
+        let is_change = before.state != status.state || before.reason != status.reason || before.pid != status.pid;
+        before = status;
+        if is_change {
+            let _nobody_may_follow = self.changes.send(before);
+        }
+    }
+}
+
+/// What came of a turn.
+enum Turned {
+    /// Nothing is there any more, as was wanted.
+    Gone,
+    /// It is looked at again, after so long at the latest.
+    Look(Duration),
+}
+
+/// The pause after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(6));
+    doubled.min(LONGEST_PAUSE)
+}
+
+/// The end of our child; never, if there is none.
+async fn wait(child: &mut Option<Child>) -> io::Result<ExitStatus> {
+    match child {
+        Some(child) => child.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_from_a_second_to_a_minute() {
+        let seconds: Vec<_> = (1..9).map(|failures| pause(failures).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(pause(0), FIRST_PAUSE);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,13 @@
+//! The processes of all pipelines: a process each, of the program's own `sandbar run`.
+//!
+//! Never ends one because the daemon ends: they go on, and are found again by the locks that they hold. Always: the
+//! state of a pipeline is derived from its process, and none runs twice.
+
+mod home;
+mod ending;
+mod process;
+mod derive;
+mod keeper;
+mod keep;
+
+pub use keep::Fleet;

@@ -1,0 +1,29 @@
+//! Many pipelines and tenants in one place: a daemon that keeps a process a pipeline, its interface over HTTP, and the
+//! clients of that interface.
+//!
+//! Never runs a plugin, and never links what does: a pipeline is a process of the program's own `sandbar run`. Always:
+//! what a pipeline does is derived from what is there, and whose it is follows from who asks.
+
+mod clock;
+mod names;
+mod problem;
+mod model;
+mod policy;
+mod fleet;
+pub mod client;
+mod catalog;
+mod plugins;
+mod rest;
+mod serve;
+
+pub use catalog::{Applied, Catalog};
+pub use fleet::Fleet;
+pub use model::{
+    AuditEntry, Identity, NewToken, PipelineVersion, PushedPlugin, Role, State, Status, Tenant, Token, Wanted,
+    WantedPipeline,
+};
+pub use names::{Digest, Name};
+pub use plugins::PluginFiles;
+pub use problem::{Problem, ProblemKind, Result};
+pub use rest::{Interface, openapi, router};
+pub use serve::{ServeOptions, Serving, serve};

@@ -1,0 +1,298 @@
+//! What comes in: paths, queries, bodies, each read within limits.
+//!
+//! Never takes a field or a parameter that is not known, or a value that does not keep its limits. Always: what a
+//! handler gets was checked, and a handler that gets a tenant has it from the guard.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use futures_util::{Stream, StreamExt as _};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::answers::{Refusal, not_found};
+use super::router::Rest;
+use super::sign_in::Caller;
+use crate::model::Identity;
+use crate::names::{Digest, Name};
+use crate::problem::{Problem, ProblemKind, Result};
+
+/// Bytes of a body that is JSON, at most.
+pub(super) const JSON_BYTES: usize = 1 << 20;
+/// Items of a piece of a list, if nobody says how many.
+const USUAL_ITEMS: u32 = 100;
+/// Items of a piece of a list, at most.
+pub(super) const MOST_ITEMS: u32 = 500;
+
+/// How long a body may take. Tests have shorter ones.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Of a body that is JSON, for all of it.
+    pub(super) json: Duration,
+    /// Of a plugin's bytes, for one piece to the next.
+    pub(super) piece: Duration,
+    /// Of a plugin's bytes, for all of them.
+    pub(super) plugin: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            json: Duration::from_secs(30),
+            piece: Duration::from_secs(30),
+            plugin: Duration::from_secs(600),
+        }
+    }
+}
+
+fn caller(parts: &Parts) -> Result<&Caller> {
+    parts.extensions.get::<Caller>().ok_or_else(|| {
+        Problem::new(
+            ProblemKind::Failed,
+            "failed to answer",
+            "the guard did not see this request",
+        )
+    })
+}
+
+async fn param(parts: &mut Parts, key: &str) -> Result<String> {
+    let params = RawPathParams::from_request_parts(parts, &()).await;
+    let params = params.map_err(|_| not_found("path", "?"))?;
+    let found = params.iter().find(|(name, _)| *name == key);
+    Ok(found.map(|(_, value)| value.to_owned()).unwrap_or_default())
+}
+
+/// Who asks.
+pub(super) struct Asking(pub(super) Identity);
+
+impl<S: Sync> FromRequestParts<S> for Asking {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        Ok(Self(caller(parts)?.identity.clone()))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        caller(parts).cloned()
+    }
+}
+
+/// The tenant of the path, which is there and fits the credential.
+pub(super) struct InTenant(pub(super) Name);
+
+impl<S: Sync> FromRequestParts<S> for InTenant {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let tenant = caller(parts)?.tenant.clone();
+        tenant.map(Self).ok_or_else(|| not_found("tenant", ""))
+    }
+}
+
+/// The tenant and the pipeline of the path. Whether that pipeline is there is not known yet.
+pub(super) struct PipelinePath {
+    /// Whose.
+    pub(super) tenant: Name,
+    /// Which.
+    pub(super) name: Name,
+}
+
+impl<S: Sync> FromRequestParts<S> for PipelinePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let InTenant(tenant) = InTenant::from_request_parts(parts, state).await?;
+        let text = param(parts, "pipeline").await?;
+        match (text.parse(), &parts.method) {
+            (Ok(name), _) => Ok(Self { tenant, name }),
+            (Err(why), &Method::PUT) => Err(Problem::new(ProblemKind::Invalid, "failed to apply", why)),
+            (Err(_), _) => Err(not_found("pipeline", &text)),
+        }
+    }
+}
+
+/// The digest of the path.
+pub(super) struct DigestPath(pub(super) Digest);
+
+impl<S: Sync> FromRequestParts<S> for DigestPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let text = param(parts, "digest").await?;
+        text.parse().map(Self).map_err(|_| not_found("plugin", &text))
+    }
+}
+
+/// The token's id of the path, as it came.
+pub(super) struct TokenPath(pub(super) String);
+
+impl<S: Sync> FromRequestParts<S> for TokenPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        param(parts, "token").await.map(Self)
+    }
+}
+
+/// The query of a request.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let query = Query::<T>::try_from_uri(&parts.uri);
+        let query = query.map_err(|error| invalid("failed to read the query", error.body_text()))?;
+        Ok(Self(query.0))
+    }
+}
+
+/// Which piece of a list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Piece {
+    /// Items after the one with this key; `next` of the piece before.
+    after: Option<String>,
+    /// Items at most: 1 to 500, 100 if it is not given.
+    most: Option<u32>,
+}
+
+impl Piece {
+    /// How many items at most.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if more are asked for than may be, or none.
+    pub(super) fn most(&self) -> Result<u32> {
+        match self.most.unwrap_or(USUAL_ITEMS) {
+            most if (1..=MOST_ITEMS).contains(&most) => Ok(most),
+            most => Err(invalid(
+                "failed to list",
+                format!("most = {most} is not within 1 to {MOST_ITEMS}"),
+            )),
+        }
+    }
+
+    /// After which item.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if it is no such key.
+    pub(super) fn after<T: std::str::FromStr<Err: std::fmt::Display>>(&self) -> Result<Option<T>> {
+        let after = self.after.as_deref().map(str::parse).transpose();
+        after.map_err(|error| invalid("failed to list", format!("after: {error}")))
+    }
+}
+
+/// That what was sent is wrong.
+pub(super) fn invalid(what: &str, why: impl std::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::Invalid, what, why)
+}
+
+/// A body that is JSON.
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Rest> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, rest: &Rest) -> std::result::Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        is_of_type(&parts.headers, &["application/json"])?;
+        let Ok(bytes) = tokio::time::timeout(rest.patience.json, whole(body)).await else {
+            return Err(too_slow(rest.patience.json));
+        };
+        let value = serde_json::from_slice(&bytes?);
+        let value = value.map_err(|error| invalid("failed to read the body as JSON", error))?;
+        Ok(Self(value))
+    }
+}
+
+async fn whole(body: Body) -> Result<Vec<u8>> {
+    let mut pieces = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| broken_off())?;
+        if whole.len() + piece.len() > JSON_BYTES {
+            return Err(Problem::new(
+                ProblemKind::TooLarge,
+                "failed to read the body",
+                format!("it has more than {JSON_BYTES} bytes"),
+            ));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
+}
+
+fn broken_off() -> Problem {
+    invalid("failed to read the body", "it ended before its end")
+}
+
+fn too_slow(patience: Duration) -> Refusal {
+    let why = format!("it did not come within {} ms", patience.as_millis());
+    let problem = Problem::new(ProblemKind::Unavailable, "failed to read the body", why);
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, problem)
+}
+
+/// Whether the header `Content-Type` names one of these.
+///
+/// # Errors
+///
+/// A refusal with status 415 that lists them.
+pub(super) fn is_of_type(headers: &HeaderMap, types: &[&str]) -> std::result::Result<(), Refusal> {
+    let value = headers.get(header::CONTENT_TYPE);
+    let text = value.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    if types.iter().any(|one| one.eq_ignore_ascii_case(essence)) {
+        return Ok(());
+    }
+    let why = format!("its Content-Type is {text:?} and not {}", types.join(" or "));
+    Err(Refusal::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        invalid("failed to read the body", why),
+    ))
+}
+
+/// Whether a body did not come within its time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Late(Arc<AtomicBool>);
+
+impl Late {
+    /// The problem of whoever read the body, or that it came too slowly.
+    pub(super) fn or(&self, problem: Problem, patience: Patience) -> Refusal {
+        match self.0.load(Ordering::Relaxed) {
+            true => too_slow(patience.piece.min(patience.plugin)),
+            false => problem.into(),
+        }
+    }
+}
+
+/// The bytes of a body, piece by piece, each within its time.
+pub(super) fn pieces(body: Body, patience: Patience, late: Late) -> impl Stream<Item = Result<Bytes>> + Send {
+    let end = Instant::now() + patience.plugin;
+    futures_util::stream::unfold(Some((body.into_data_stream(), late)), move |pieces| async move {
+        let (mut pieces, late) = pieces?;
+        let until = end.min(Instant::now() + patience.piece);
+        match tokio::time::timeout_at(until, pieces.next()).await {
+            Ok(Some(Ok(piece))) => Some((Ok(piece), Some((pieces, late)))),
+            Ok(Some(Err(_))) => Some((Err(broken_off()), None)),
+            Ok(None) => None,
+            Err(_) => {
+                late.0.store(true, Ordering::Relaxed);
+                let why = "it came too slowly";
+                Some((Err(invalid("failed to read the body", why)), None))
+            }
+        }
+    })
+}

@@ -1,0 +1,114 @@
+//! Routes of a tenant's plugins.
+//!
+//! Never runs or compiles one. Always: a plugin is known by the digest of its bytes, within the tenant that pushed it.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::answers::{List, Refusal, not_found};
+use super::asked::{Asked, DigestPath, InTenant, Late, Piece, invalid, is_of_type, pieces};
+use super::audit::Noted;
+use super::router::Rest;
+use crate::model::PushedPlugin;
+use crate::names::Digest;
+use crate::problem::Result;
+
+/// Characters of what a plugin calls itself, and of its version, at most.
+const NAME_CHARS: usize = 100;
+
+/// What a plugin calls itself.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Called {
+    /// Its name; it is shown and means nothing else.
+    #[serde(default)]
+    name: String,
+    /// Its version; it is shown and means nothing else.
+    #[serde(default)]
+    version: String,
+}
+
+/// The routes of plugins.
+pub(super) fn routes() -> OpenApiRouter<Rest> {
+    OpenApiRouter::new().routes(routes!(list, push)).routes(routes!(show))
+}
+
+/// A tenant's plugins, by digest.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/plugins", tag = "plugins", operation_id = "plugins",
+    params(("tenant" = String, Path, description = "The tenant's name."), Piece),
+    responses((status = 200, description = "The plugins.", body = List<PushedPlugin>)))]
+async fn list(
+    State(rest): State<Rest>,
+    InTenant(tenant): InTenant,
+    Asked(piece): Asked<Piece>,
+) -> Result<Json<List<PushedPlugin>>> {
+    let (after, most) = (piece.after::<Digest>()?, piece.most()?);
+    let items = rest.catalog.plugins(&tenant, after.as_ref(), most).await?;
+    Ok(Json(List::piece(items, most, |plugin| plugin.digest.to_string())))
+}
+
+/// A plugin.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/plugins/{digest}", tag = "plugins", operation_id = "plugin",
+    params(("tenant" = String, Path, description = "The tenant's name."),
+        ("digest" = String, Path, description = "`sha256:` and 64 hexadecimal digits.")),
+    responses((status = 200, description = "The plugin.", body = PushedPlugin)))]
+async fn show(
+    State(rest): State<Rest>,
+    InTenant(tenant): InTenant,
+    DigestPath(digest): DigestPath,
+) -> Result<Json<PushedPlugin>> {
+    let found = rest.catalog.plugin(&tenant, &digest).await?;
+    found.map(Json).ok_or_else(|| not_found("plugin", digest.as_str()))
+}
+
+/// Takes a component's bytes, 64 MiB at most; the same bytes again change nothing.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/plugins", tag = "plugins", operation_id = "push-plugin",
+    params(("tenant" = String, Path, description = "The tenant's name."), Called),
+    request_body(content = String, content_type = "application/wasm", description = "The component's bytes."),
+    responses((status = 201, description = "It was taken.", body = PushedPlugin),
+        (status = 200, description = "It was there.", body = PushedPlugin)))]
+async fn push(
+    State(rest): State<Rest>,
+    InTenant(tenant): InTenant,
+    Asked(called): Asked<Called>,
+    headers: HeaderMap,
+    body: Body,
+) -> std::result::Result<(StatusCode, Extension<Noted>, Json<PushedPlugin>), Refusal> {
+    is_of_type(&headers, &["application/wasm", "application/octet-stream"])?;
+    let is_name = |text: &str| text.chars().count() <= NAME_CHARS && !text.chars().any(char::is_control);
+    if !is_name(&called.name) || !is_name(&called.version) {
+        let why = format!("its name or version is not one line of {NAME_CHARS} characters at most");
+        return Err(invalid("failed to push a plugin", why).into());
+    }
+    let late = Late::default();
+    let taken = rest
+        .plugins
+        .take(&tenant, pieces(body, rest.patience, late.clone()))
+        .await;
+    let (digest, bytes) = taken.map_err(|problem| late.or(problem, rest.patience))?;
+    let plugin = PushedPlugin {
+        digest: digest.clone(),
+        bytes,
+        name: called.name,
+        version: called.version,
+        pushed: crate::clock::now(),
+    };
+    let (status, plugin) = match rest.catalog.add_plugin(&tenant, &plugin).await? {
+        true => (StatusCode::CREATED, plugin),
+        false => {
+            let kept = rest.catalog.plugin(&tenant, &digest).await?;
+            (StatusCode::OK, kept.unwrap_or(plugin))
+        }
+    };
+    let noted = Noted {
+        object: Some(format!("plugins/{digest}")),
+        ..Noted::default()
+    };
+    Ok((status, Extension(noted), Json(plugin)))
+}

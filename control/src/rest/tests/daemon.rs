@@ -1,0 +1,176 @@
+//! A daemon's interface in a folder of its own, with tenants `alpha` and `bravo`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt as _;
+
+use super::super::asked::Patience;
+use super::super::router::{Interface, with_patience};
+use crate::catalog::Catalog;
+use crate::fleet::Fleet;
+use crate::model::{AuditEntry, Identity, Role};
+use crate::names::Name;
+use crate::plugins::PluginFiles;
+
+pub(super) const ROLES: [Role; 4] = [Role::Viewer, Role::Author, Role::Operator, Role::Admin];
+/// A file that a tenant may have.
+pub(super) const FILE: &str = "name = \"views\"\nkafka.brokers = \"127.0.0.1:9\"\n";
+
+pub(super) struct Daemon {
+    pub(super) catalog: Catalog,
+    pub(super) router: Router,
+    /// Dropped last, and with it what the processes live on.
+    _folder: tempfile::TempDir,
+}
+
+/// An answer, read whole.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
+    }
+
+    /// The kind of the problem that it is, whose parts all are there.
+    pub(super) fn kind(&self) -> String {
+        let problem = self.json();
+        assert_eq!(
+            self.headers[header::CONTENT_TYPE],
+            "application/problem+json",
+            "{self:?}"
+        );
+        assert_eq!(problem["type"], "about:blank");
+        assert_eq!(problem["status"], self.status.as_u16());
+        assert!(problem["title"].is_string() && problem["detail"].is_string());
+        problem["kind"].as_str().unwrap().to_owned()
+    }
+}
+
+pub(super) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+impl Daemon {
+    pub(super) async fn new() -> Self {
+        Self::with_patience(Patience::default()).await
+    }
+
+    pub(super) async fn with_patience(patience: Patience) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("catalog.db").display());
+        let catalog = Catalog::open(&url).await.unwrap();
+        let plugins = PluginFiles::new(folder.path().join("tenants"));
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rest/tests/program.sh");
+        let fleet = Fleet::open(folder.path(), &program, plugins.clone()).unwrap();
+        for tenant in ["alpha", "bravo"] {
+            catalog.create_tenant(&name(tenant)).await.unwrap();
+        }
+        let interface = Interface {
+            catalog: catalog.clone(),
+            plugins,
+            fleet,
+        };
+        Self {
+            catalog,
+            router: with_patience(interface, patience),
+            _folder: folder,
+        }
+    }
+
+    /// A new token of a tenant, or of the platform.
+    pub(super) async fn token(&self, tenant: Option<&str>, role: Role) -> String {
+        let tenant = tenant.map(name);
+        let made = self.catalog.create_token(tenant.as_ref(), role, "test", None).await;
+        made.unwrap().token
+    }
+
+    pub(super) async fn who(&self, token: &str) -> Identity {
+        self.catalog.identify(token).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn audit(&self) -> Vec<AuditEntry> {
+        let (mut all, mut after) = (Vec::new(), 0);
+        loop {
+            let piece = self.catalog.audit(None, after, 500).await.unwrap();
+            let Some(last) = piece.last() else { return all };
+            after = last.number;
+            all.extend(piece);
+        }
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: axum::body::to_bytes(body, usize::MAX).await.unwrap(),
+        }
+    }
+
+    /// Asks without a body.
+    pub(super) async fn ask(&self, method: &Method, path: &str, token: Option<&str>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    pub(super) async fn get(&self, path: &str, token: &str) -> Answer {
+        self.ask(&Method::GET, path, Some(token)).await
+    }
+
+    /// Asks with a body that is JSON.
+    pub(super) async fn tell(&self, method: &Method, path: &str, token: &str, body: &Value) -> Answer {
+        self.send(json_request(method, path, token, body.to_string())).await
+    }
+
+    /// Applies a pipeline to `alpha`.
+    pub(super) async fn apply(&self, pipeline: &str, token: &str, file: &str) -> Answer {
+        let path = format!("/v1/tenants/alpha/pipelines/{pipeline}");
+        let body = serde_json::json!({ "file": file, "plugins": {} });
+        self.tell(&Method::PUT, &path, token, &body).await
+    }
+
+    /// Serves on a port of the loopback until the runtime ends.
+    pub(super) async fn serve(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = self.router.clone().into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        address
+    }
+}
+
+pub(super) fn json_request(method: &Method, path: &str, token: &str, body: String) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let request = request.header(header::CONTENT_TYPE, "application/json");
+    request.body(Body::from(body)).unwrap()
+}
+
+/// Sends these bytes and reads until the other side ends.
+pub(super) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}

@@ -1,0 +1,8 @@
+//! What must be so of a catalog, in every database.
+
+pub(crate) mod audit;
+pub(crate) mod opening;
+pub(crate) mod pipelines;
+pub(crate) mod plugins;
+pub(crate) mod tenants;
+pub(crate) mod tokens;

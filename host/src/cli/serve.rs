@@ -1,0 +1,83 @@
+//! `sandbar serve`: the daemon that keeps the pipelines of many tenants.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use sandbar_control::{ServeOptions, Serving};
+use serde_json::json;
+
+use super::output::Output;
+use super::signals;
+use crate::error::{Error, Kind, Result};
+
+/// Threads of the daemon: it asks and is asked, and does no work of a pipeline.
+const THREADS: usize = 2;
+
+/// Arguments of `sandbar serve`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Each pipeline is a process of its own, `sandbar run`, which goes on when the daemon ends and is \
+        found again when it begins. The first start writes the administrator's token to DIR/admin.token.\n\n\
+        Not built yet: TLS, isolation of the processes by the kernel, quotas, secrets, upgrades with a way back, \
+        several nodes.\n\n\
+        Examples:\n  sandbar serve --data /var/lib/sandbar\n  \
+        sandbar context add here --url http://127.0.0.1:8620 --token-file /var/lib/sandbar/admin.token"
+)]
+pub struct Serve {
+    /// Its folder: the catalog, plugins, the state and the checkpoints of pipelines
+    #[arg(long, value_name = "DIR", default_value = "sandbar-data")]
+    data: PathBuf,
+    /// Where it listens, on this machine alone; port 0 is any that is free
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8620")]
+    listen: SocketAddr,
+    /// Where tenants, tokens and pipelines are kept: sqlite:PATH or postgres://…; not given: in the folder
+    #[arg(long, value_name = "URL")]
+    catalog: Option<String>,
+}
+
+impl Serve {
+    pub(super) fn run(self, out: &Output) -> Result<()> {
+        let failed = |error: std::io::Error| Error::new(Kind::Failed, "failed to start", error);
+        let options = ServeOptions {
+            data: self.data,
+            listen: self.listen,
+            catalog: self.catalog,
+            program: std::env::current_exe().map_err(failed)?,
+        };
+        let (asked, mut is_asked) = tokio::sync::watch::channel(false);
+        signals::listen(move || asked.send_replace(true))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let stop = async move { drop(is_asked.wait_for(|asked| *asked).await) };
+        let served = sandbar_control::serve(options, |serving| tell(serving, out), stop);
+        runtime.block_on(served).map_err(Error::from)
+    }
+}
+
+fn tell(serving: &Serving, out: &Output) {
+    let Serving {
+        address,
+        new_token,
+        pipelines,
+    } = serving;
+    let value = json!({
+        "event": "serving",
+        "url": format!("http://{address}"),
+        "token-file": new_token.as_ref().map(|path| path.display().to_string()),
+        "pipelines": pipelines,
+    });
+    let told = out.show(&value, || {
+        let token = match new_token {
+            Some(path) => format!("\nthe administrator's token is in {}", path.display()),
+            None => String::new(),
+        };
+        format!("serving http://{address}, {pipelines} pipelines{token}")
+    });
+    if let Err(error) = told {
+        tracing::warn!(%error, "nobody reads what the daemon says");
+    }
+}

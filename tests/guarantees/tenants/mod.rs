@@ -1,0 +1,5 @@
+//! `sandbar serve`: the pipelines of many tenants, a process each.
+
+mod walk;
+mod kills;
+mod states;
