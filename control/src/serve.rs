@@ -148,12 +148,14 @@ fn lock(data: &Path) -> Result<File> {
     }
 }
 
-/// The administrator's token, written once.
+/// The administrator's token, written once. A start that ended between the catalog and the file left nobody who could
+/// ask for anything: the next one makes another.
 async fn first_token(data: &Path, catalog: &Catalog) -> Result<Option<PathBuf>> {
-    if catalog.has_tokens().await? {
+    let path = data.join("admin.token");
+    let is_made = catalog.has_tokens().await?;
+    if is_made && (path.exists() || !catalog.tenants(None, 1).await?.is_empty()) {
         return Ok(None);
     }
-    let path = data.join("admin.token");
     let made = catalog
         .create_token(None, Role::Admin, "made at the first start", None)
         .await?;

@@ -52,7 +52,7 @@ async fn pause(State(rest): State<Rest>, path: PipelinePath) -> Result<(StatusCo
         ("pipeline" = String, Path, description = "The pipeline's name.")),
     responses((status = 202, description = "What it does now; it is about to run.", body = Status)))]
 async fn resume(State(rest): State<Rest>, path: PipelinePath) -> Result<(StatusCode, Json<Status>)> {
-    ordered(&rest, &path, Wanted::Running).await
+    run_again(&rest, &path).await
 }
 
 /// Ends a pipeline's process.
@@ -72,7 +72,12 @@ async fn stop(State(rest): State<Rest>, path: PipelinePath) -> Result<(StatusCod
         ("pipeline" = String, Path, description = "The pipeline's name.")),
     responses((status = 202, description = "What it does now; it is about to run.", body = Status)))]
 async fn start(State(rest): State<Rest>, path: PipelinePath) -> Result<(StatusCode, Json<Status>)> {
-    let started = ordered(&rest, &path, Wanted::Running).await?;
+    run_again(&rest, &path).await
+}
+
+/// Whoever asks does not wait for the pause after a failure either.
+async fn run_again(rest: &Rest, path: &PipelinePath) -> Result<(StatusCode, Json<Status>)> {
+    let started = ordered(rest, path, Wanted::Running).await?;
     rest.fleet.start_again(&path.tenant, &path.name);
     Ok(started)
 }
