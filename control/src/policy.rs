@@ -14,8 +14,9 @@ use crate::problem::{Problem, ProblemKind, Result};
 /// Letters of a pipeline's whole name, tenant and all, at most: what `name` of a pipeline file takes.
 const WHOLE_NAME: usize = 64;
 /// Properties of librdkafka that reach files, programs or the log of the machine, or that are the host's.
-const REFUSED_PROPERTIES: [&str; 9] = [
+const REFUSED_PROPERTIES: [&str; 10] = [
     "plugin.",
+    "test.",
     "debug",
     "log",
     "ssl.engine",
@@ -25,6 +26,9 @@ const REFUSED_PROPERTIES: [&str; 9] = [
     "enable.ssl.",
     "https.ca",
 ];
+
+/// What the groups begin with that pipelines have by default: of all tenants.
+const DEFAULT_GROUPS: &str = "sandbar";
 
 /// A pipeline's name among those of all tenants: neither name has two hyphens in a row.
 pub(crate) fn whole_name(tenant: &Name, name: &Name) -> String {
@@ -51,15 +55,70 @@ pub(crate) fn confine<'a>(
         let why = format!("`{whole}` has {} characters; {WHOLE_NAME} are the most", whole.len());
         return Err(refused(why));
     }
-    let table: Table = file
-        .parse()
-        .map_err(|why: toml::de::Error| refused(format!("its file is no TOML: {}", why.to_string().trim_end())))?;
+    // A key that begins with `$` becomes a date in the table, and is nobody's.
+    if file.contains("$__toml") {
+        return Err(refused("it has a key that is not a pipeline file's".to_owned()));
+    }
+    // The message alone: the line may have a secret.
+    let no_toml = |why: toml::de::Error| refused(format!("its file is no TOML: {}", why.message()));
+    let table: Table = file.parse().map_err(no_toml)?;
+    tables_are_tables(&table).map_err(refused)?;
     look(&table, tenant, plugins).map_err(refused)?;
     let mut sets = vec![format!("name={whole}"), "state.dir=state".to_owned()];
     for (operator, digest) in plugins {
         sets.push(format!("operator.{operator}.plugin={}", path(digest).display()));
     }
     Ok(sets)
+}
+
+/// What is read here as a table is one, in every place where `sandbar check` would read one: nothing hides behind
+/// another form. Keys that TOML's own library gives a meaning are nobody's.
+fn tables_are_tables(file: &Table) -> std::result::Result<(), String> {
+    let no_table = |place: &str| Err(format!("{place} is no table"));
+    for name in [
+        "source",
+        "sink",
+        "operator",
+        "kafka",
+        "checkpoint",
+        "state",
+        "dead-letters",
+    ] {
+        let Some(value) = file.get(name) else { continue };
+        let Some(table) = value.as_table() else {
+            return no_table(name);
+        };
+        let is_of_parts = matches!(name, "source" | "sink" | "operator");
+        for (key, value) in table {
+            let place = format!("{name}.{key}");
+            let is_to_be_a_table = is_of_parts || matches!(key.as_str(), "kafka" | "properties");
+            let Some(part) = value.as_table() else {
+                match is_to_be_a_table {
+                    true => return no_table(&place),
+                    false => continue,
+                }
+            };
+            let settings = [part.get("kafka"), part.get("properties"), part.get("limits")];
+            let properties = part.get("kafka").and_then(|kafka| kafka.get("properties"));
+            for value in settings.into_iter().chain([properties]).flatten() {
+                if !value.is_table() {
+                    return no_table(&format!("what stands in {place}"));
+                }
+            }
+        }
+    }
+    no_private_keys(&Value::Table(file.clone()))
+}
+
+fn no_private_keys(value: &Value) -> std::result::Result<(), String> {
+    match value {
+        Value::Table(table) => table.iter().try_for_each(|(key, value)| match key.starts_with('$') {
+            true => Err(format!("the key {key:?} is not a pipeline file's")),
+            false => no_private_keys(value),
+        }),
+        Value::Array(values) => values.iter().try_for_each(no_private_keys),
+        _ => Ok(()),
+    }
 }
 
 fn look(file: &Table, tenant: &Name, plugins: &BTreeMap<String, Digest>) -> std::result::Result<(), String> {
@@ -74,7 +133,8 @@ fn look(file: &Table, tenant: &Name, plugins: &BTreeMap<String, Digest>) -> std:
     }
     for (place, source) in parts(file, "source") {
         let group = source.get("group").and_then(Value::as_str);
-        if group.is_some_and(|group| !group.starts_with(&format!("{tenant}."))) {
+        let is_own = |group: &str| group.starts_with(&format!("{tenant}.")) && tenant.as_str() != DEFAULT_GROUPS;
+        if group.is_some_and(|group| !is_own(group)) || source.get("group").is_some_and(|group| !group.is_str()) {
             return Err(format!(
                 "{place}.group is not the tenant's: it has to begin with `{tenant}.`"
             ));
@@ -106,6 +166,7 @@ fn look(file: &Table, tenant: &Name, plugins: &BTreeMap<String, Digest>) -> std:
 fn operators(file: &Table, plugins: &BTreeMap<String, Digest>) -> std::result::Result<(), String> {
     let known: Vec<_> = parts(file, "operator").map(|(place, _)| place).collect();
     for operator in plugins.keys() {
+        operator.parse::<Name>().map_err(|why| format!("operator: {why}"))?;
         if !known.contains(&format!("operator.{operator}")) {
             return Err(format!(
                 "a plugin was given for operator `{operator}`, which the file does not have"
@@ -254,6 +315,64 @@ interval = "1s"
             let problem = confined(&format!("{line}\n{rest}")).unwrap_err();
             assert!(problem.why.contains(word), "{line}: {problem}");
         }
+    }
+
+    /// A file with something in the place of something that it has, and what is said of it.
+    fn said_with(from: &str, to: &str) -> String {
+        assert!(FILE.contains(from), "{from}");
+        confined(&FILE.replacen(from, to, 1)).unwrap_err().why
+    }
+
+    /// A reader that takes a list for a table, field by field, must not find there what is not found here.
+    #[test]
+    fn nothing_hides_in_a_list_that_is_read_as_a_table() {
+        let of_kafka = r#"kafka = ["h:9", { p = { file = "/etc/shadow" } }]"#;
+        assert!(said_with("kafka.brokers = \"127.0.0.1:9092\"", of_kafka).contains("kafka is no table"));
+        let (name, topics) = ("name =", "source.in.topics");
+        for (from, line, word) in [
+            (name, "kafka.properties = [1]", "kafka.properties is no table"),
+            (name, "dead-letters = [\"/etc/x\"]", "dead-letters is no table"),
+            (name, "state = [\"/etc/x\"]", "state is no table"),
+            (
+                topics,
+                "source.in.kafka = [\"h:9\", { p = { file = \"/x\" } }]",
+                "source.in",
+            ),
+            (topics, "source.in.kafka.properties = [1]", "source.in"),
+            (topics, "source.two = [[\"views\"]]", "source.two is no table"),
+            (topics, "source.in.group = [\"sandbar.a--b\"]", "source.in.group"),
+            (topics, "sink.two = [[\"in\"], \"/etc/x\"]", "sink.two is no table"),
+        ] {
+            let said = said_with(from, &format!("{line}\n{from}"));
+            assert!(said.contains(word), "{line}: {said}");
+        }
+        let window = "[operator.window]\nplugin = \"window\"\ninputs = [\"count\"]";
+        let list = "[operator]\nwindow = [\"/etc/hostname\", [\"count\"]]";
+        assert!(said_with(window, list).contains("operator.window is no table"));
+        let without = FILE.replace("[checkpoint]\ninterval = \"1s\"", "");
+        let listed = without.replacen(name, "checkpoint = [\"1s\", \"/x\"]\nname =", 1);
+        assert!(confined(&without).is_ok());
+        assert!(confined(&listed).unwrap_err().why.contains("checkpoint is no table"));
+    }
+
+    /// TOML's own library takes a table with a key of its own for a date.
+    #[test]
+    fn nothing_hides_behind_a_key_that_means_something_to_the_reader_of_toml() {
+        for key in ["$__toml_private_datetime", "$x"] {
+            let line = format!("kafka.properties.\"{key}\" = {{ file = \"/etc/shadow\" }}\nname =");
+            assert!(said_with("name =", &line).contains("not a pipeline file's"), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_that_is_called_as_the_default_groups_begin_has_no_group_of_its_own() {
+        let (tenant, name) = ("sandbar".parse().unwrap(), "views".parse().unwrap());
+        let file = FILE.replace(
+            "source.in.topics",
+            "source.in.group = \"sandbar.team--views\"\nsource.in.topics",
+        );
+        let plugins = BTreeMap::from([("count".to_owned(), Digest::of_hash(&[7; 32]))]);
+        assert!(confine(&tenant, &name, &file, &plugins, |_| "/".into()).is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::fs::{self, File, OpenOptions};
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,9 @@ pub async fn serve(
         .mode(0o700)
         .create(data)
         .map_err(failed(format!("failed to make {}", data.display())))?;
+    // It may have been there, and open to others.
+    fs::set_permissions(data, fs::Permissions::from_mode(0o700))
+        .map_err(failed(format!("failed to close {} to others", data.display())))?;
     let _as_long_as_it_serves = lock(data)?;
     let data = &data
         .canonicalize()
@@ -187,6 +190,15 @@ async fn keep_all(catalog: &Catalog, fleet: &Fleet) -> Result<usize> {
             let (tenant, name) = (&pipeline.tenant, &pipeline.name);
             tracing::error!(%tenant, pipeline = %name, %problem, "failed to keep a pipeline");
         }
+    }
+    for (tenant, name) in fleet.left_over(&all) {
+        tracing::info!(%tenant, pipeline = %name, "a pipeline that was deleted is removed");
+        let fleet = fleet.clone();
+        tokio::spawn(async move {
+            if let Err(problem) = fleet.forget(&tenant, &name).await {
+                tracing::error!(%tenant, pipeline = %name, %problem, "failed to remove a pipeline");
+            }
+        });
     }
     Ok(all.len())
 }

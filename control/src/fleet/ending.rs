@@ -29,8 +29,8 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    /// From the end of a log, and from the system's word, if there is one.
-    pub(super) fn of(log: &str, status: Option<ExitStatus>) -> Self {
+    /// Of the process that began at this time: from the end of its log, and from the system's word, if there is one.
+    pub(super) fn of(log: &str, began: i64, status: Option<ExitStatus>) -> Self {
         let signal = status.and_then(|status| status.signal());
         if let Some(signal) = signal {
             return Self::failed(
@@ -39,8 +39,11 @@ impl Ending {
             );
         }
         // The system's word counts for more: a process may have died while it said something else.
-        let of_this_process = log.lines().rev().take_while(|line| !is_marker(line));
-        let said = of_this_process.filter_map(said).next();
+        let last_marker = log.lines().rev().find_map(marked);
+        let of_this_process = log.lines().rev().take_while(|line| marked(line).is_none());
+        // Without a marker all that was read is behind it.
+        let is_its_own = last_marker.is_none_or(|at| at == began);
+        let said = of_this_process.filter_map(said).next().filter(|_| is_its_own);
         match (said, status.and_then(|status| status.code())) {
             (Some(ending @ (Self::Finished | Self::Stopped)), None | Some(0)) => ending,
             (Some(ending @ Self::Failed { .. }), None) => ending,
@@ -55,6 +58,11 @@ impl Ending {
         serde_json::json!({ "event": MARKER, "version": version, "at": at }).to_string()
     }
 
+    /// Of one that could not be started.
+    pub(super) fn not_started(why: &std::io::Error) -> Self {
+        Self::failed(false, format!("its process could not be started: {why}"))
+    }
+
     fn of_code(code: i32, why: String) -> Self {
         let is_lasting = u8::try_from(code).is_ok_and(|code| LASTING.contains(&code));
         Self::failed(is_lasting, why)
@@ -65,9 +73,11 @@ impl Ending {
     }
 }
 
-fn is_marker(line: &str) -> bool {
-    let line: Option<Value> = serde_json::from_str(line).ok();
-    line.is_some_and(|line| line["event"] == MARKER)
+/// When the process began whose words follow this line.
+fn marked(line: &str) -> Option<i64> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let is_marker = line["event"] == MARKER;
+    is_marker.then(|| line["at"].as_i64().unwrap_or_default())
 }
 
 /// What a line of a log says of the end, if it does.
@@ -114,18 +124,20 @@ mod tests {
     const DONE: &str = r#"{"event":"stopped","reason":"finished","records-in":3}"#;
     const ASKED: &str = r#"{"event":"stopped","reason":"signal","records-in":3}"#;
 
+    const BEGAN: i64 = 1_700_000_000_000;
+
     fn failed(is_lasting: bool, why: &str) -> Ending {
         Ending::failed(is_lasting, why.to_owned())
     }
 
     #[test]
     fn a_process_that_nobody_waited_for_tells_its_end_itself() {
-        let of = |log: &str| Ending::of(log, None);
+        let of = |log: &str| Ending::of(log, BEGAN, None);
         assert_eq!(of(&format!("{{}}\nnoise\n{DONE}\n")), Ending::Finished);
         assert_eq!(of(ASKED), Ending::Stopped);
         assert_eq!(of(FAILED), failed(true, "failed to load: gone (build it)"));
         assert_eq!(of(AWAY), failed(false, "failed to start: no broker"));
-        let next = format!("{DONE}\n{}\n", Ending::marker(2, 1_700_000_000_000));
+        let next = format!("{DONE}\n{}\n", Ending::marker(2, BEGAN));
         assert_eq!(of(&next), failed(false, "its process is gone, and said nothing of why"));
         assert_eq!(
             of("{\"event\":\"checkpoint\"}"),
@@ -134,8 +146,16 @@ mod tests {
     }
 
     #[test]
+    fn what_an_older_process_said_is_not_the_end_of_this_one() {
+        let log = format!("{}\n{DONE}\n", Ending::marker(1, BEGAN - 1));
+        assert_eq!(Ending::of(&log, BEGAN - 1, None), Ending::Finished);
+        let gone = failed(false, "its process is gone, and said nothing of why");
+        assert_eq!(Ending::of(&log, BEGAN, None), gone);
+    }
+
+    #[test]
     fn what_the_system_says_counts_for_more() {
-        let of = |log: &str, raw: i32| Ending::of(log, Some(ExitStatus::from_raw(raw)));
+        let of = |log: &str, raw: i32| Ending::of(log, BEGAN, Some(ExitStatus::from_raw(raw)));
         assert!(matches!(of(DONE, 9), Ending::Failed { is_lasting: false, why } if why.contains("SIGKILL")));
         assert_eq!(of(DONE, 0), Ending::Finished);
         assert_eq!(of(FAILED, 4 << 8), failed(true, "failed to load: gone (build it)"));
@@ -148,7 +168,7 @@ mod tests {
     fn a_line_of_a_plugins_log_is_no_ending() {
         let log = "2026-11-30T18:43:38Z ERROR sandbar::plugin::log: {\"event\":\"stopped\",\"reason\":\"finished\"}\n";
         assert_eq!(
-            Ending::of(log, None),
+            Ending::of(log, BEGAN, None),
             failed(false, "its process is gone, and said nothing of why")
         );
     }

@@ -6,6 +6,7 @@
 //! FOLDER/run.json       which version that is, when it began, and how it ended, once that is known
 //! FOLDER/log.jsonl      what it says, a JSON object a line; log.1.jsonl what it said before
 //! FOLDER/state/         its working copy
+//! FOLDER/gone           it is about to be deleted
 //! ```
 //!
 //! Always: the lock goes with the process, however it ends, and whoever started it; so whether one is there is never
@@ -66,9 +67,13 @@ impl PipelineHome {
         self.folder.join("log.jsonl")
     }
 
+    pub(super) fn lock_file(&self) -> PathBuf {
+        self.folder.join("lock")
+    }
+
     /// The lock for a process that is to start; `None`: one lives.
     pub(super) fn lock(&self) -> io::Result<Option<File>> {
-        let lock = open(&self.folder.join("lock"))?;
+        let lock = open(&self.lock_file())?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(lock)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -141,6 +146,19 @@ impl PipelineHome {
                 .map(|(_, whole)| whole.to_owned())
                 .unwrap_or_default(),
         })
+    }
+
+    /// Notes that the pipeline is about to be deleted; whoever finds the note and no pipeline takes the rest away.
+    pub(super) fn mark_gone(&self) -> io::Result<()> {
+        self.write("gone", b"")
+    }
+
+    /// It is wanted after all.
+    pub(super) fn unmark_gone(&self) -> io::Result<()> {
+        match fs::remove_file(self.folder.join("gone")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Takes away all that the pipeline has here.

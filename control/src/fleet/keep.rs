@@ -20,6 +20,10 @@ use crate::problem::{Problem, ProblemKind, Result};
 
 /// Changes that whoever follows them may be behind.
 const CHANGES: usize = 1024;
+/// Digits of a socket's name.
+const SOCKET_DIGITS: usize = 24;
+/// Bytes of the path of a socket, at most, as unix(7) says.
+const SOCKET_BYTES: usize = 107;
 /// How long a check may take: it compiles the plugins.
 const CHECK: Duration = Duration::from_secs(120);
 
@@ -48,6 +52,17 @@ impl Fleet {
     /// `Failed`: the folder cannot be made.
     pub fn open(data: &Path, program: &Path, plugins: PluginFiles) -> Result<Self> {
         let sockets = data.join("sockets");
+        let longest = sockets.join("0".repeat(SOCKET_DIGITS));
+        if longest.as_os_str().len() > SOCKET_BYTES {
+            let why = format!(
+                "the path of a socket has {SOCKET_BYTES} bytes at most, as {} has not",
+                longest.display()
+            );
+            let what = format!("failed to use the folder {}", data.display());
+            return Err(Problem::new(ProblemKind::Invalid, what, why).hint("give a shorter one with --data"));
+        }
+        // What a check left that its daemon did not live to see.
+        let _it_may_not_be_there = std::fs::remove_dir_all(data.join("checks"));
         std::fs::create_dir_all(&sockets).map_err(|error| {
             Problem::new(
                 ProblemKind::Failed,
@@ -64,18 +79,21 @@ impl Fleet {
         })))
     }
 
-    /// From now on a pipeline is kept as it is wanted. Has to be called within a Tokio runtime.
+    /// From now on a pipeline is kept as it is wanted. One whose file says what a tenant's may not is kept too: its
+    /// process is ended, and its state says why. Has to be called within a Tokio runtime.
     ///
     /// # Errors
-    /// `Invalid`: its file says what a tenant's may not. `Failed`: its folder cannot be made.
+    /// `Failed`: its folder cannot be made.
     pub fn keep(&self, pipeline: &WantedPipeline) -> Result<()> {
         let plugins = &self.0.plugins;
         let (tenant, name) = (&pipeline.tenant, &pipeline.name);
         let path = |digest| plugins.path(tenant, digest);
-        let sets = confine(tenant, name, &pipeline.file, &pipeline.plugins, path)?;
-        let start = StartOrder {
-            program: self.0.program.clone(),
-            sets,
+        let start = match confine(tenant, name, &pipeline.file, &pipeline.plugins, path) {
+            Ok(sets) => Ok(StartOrder {
+                program: self.0.program.clone(),
+                sets,
+            }),
+            Err(problem) => Err(problem.to_string()),
         };
         let key = (tenant.clone(), name.clone());
         let mut keepers = self.keepers();
@@ -86,32 +104,38 @@ impl Fleet {
             });
             return Ok(());
         }
-        let kept = self.new_keeper(pipeline, start)?;
+        let order = KeepOrder {
+            pipeline: Some(pipeline.clone()),
+            start,
+            again: 0,
+        };
+        let kept = self.new_keeper(tenant, name, order)?;
         keepers.insert(key, kept);
         Ok(())
     }
 
-    fn new_keeper(&self, pipeline: &WantedPipeline, start: StartOrder) -> Result<KeptPipeline> {
-        let home = self.home(&pipeline.tenant, &pipeline.name)?;
+    fn new_keeper(&self, tenant: &Name, name: &Name, order: KeepOrder) -> Result<KeptPipeline> {
+        let home = self.home(tenant, name)?;
+        if order.pipeline.is_some() {
+            home.unmark_gone().map_err(|error| {
+                Problem::new(ProblemKind::Failed, format!("failed to keep pipeline `{name}`"), error)
+            })?;
+        }
         let first = Status {
-            name: pipeline.name.clone(),
-            tenant: pipeline.tenant.clone(),
+            name: name.clone(),
+            tenant: tenant.clone(),
             state: State::Starting,
             reason: String::new(),
             since: clock::now(),
             restarts: 0,
-            version: pipeline.version,
+            version: order.pipeline.as_ref().map_or(0, |pipeline| pipeline.version),
             records_in: None,
             records_out: None,
             lag: None,
             workers: None,
             pid: None,
         };
-        let (to, orders) = watch::channel(KeepOrder {
-            pipeline: Some(pipeline.clone()),
-            start,
-            again: 0,
-        });
+        let (to, orders) = watch::channel(order);
         let (tell, status) = watch::channel(first);
         let keeper = Keeper::new(home, orders, tell, self.0.changes.clone());
         Ok(KeptPipeline {
@@ -133,14 +157,62 @@ impl Fleet {
     /// # Errors
     /// `Failed`: its folder cannot be removed.
     pub async fn forget(&self, tenant: &Name, name: &Name) -> Result<()> {
-        let Some(kept) = self.keepers().remove(&(tenant.clone(), name.clone())) else {
-            return Ok(());
+        let kept = self.keepers().remove(&(tenant.clone(), name.clone()));
+        let kept = match kept.filter(|kept| !kept.task.is_finished()) {
+            Some(kept) => kept,
+            None if self.folder(tenant, name).exists() => {
+                let order = KeepOrder {
+                    pipeline: None,
+                    start: Err("it is to be gone".to_owned()),
+                    again: 0,
+                };
+                self.new_keeper(tenant, name, order)?
+            }
+            None => return Ok(()),
         };
         kept.orders.send_modify(|order| order.pipeline = None);
         let failed =
             |why: String| Problem::new(ProblemKind::Failed, format!("failed to remove pipeline `{name}`"), why);
         let ended = kept.task.await.map_err(|error| failed(error.to_string()))?;
         ended.map_err(|error| failed(error.to_string()))
+    }
+
+    /// Notes that a pipeline is about to be deleted, so that a daemon that dies meanwhile leaves nothing of it.
+    ///
+    /// # Errors
+    /// `Failed`: its folder cannot be written.
+    pub fn mark_gone(&self, tenant: &Name, name: &Name) -> Result<()> {
+        self.home(tenant, name)?.mark_gone().map_err(|error| {
+            Problem::new(
+                ProblemKind::Failed,
+                format!("failed to remove pipeline `{name}`"),
+                error,
+            )
+        })
+    }
+
+    /// Pipelines that were about to be deleted, and are not among these any more: a daemon that died meanwhile left
+    /// them. A folder without that note is left alone, for the catalog may be the wrong one.
+    pub fn left_over(&self, known: &[WantedPipeline]) -> Vec<(Name, Name)> {
+        let names = |folder: &Path| -> Vec<Name> {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries
+                .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+                .collect()
+        };
+        let tenants = self.0.data.join("tenants");
+        let of = |tenant: Name| {
+            let pipelines = names(&tenants.join(tenant.as_str()).join("pipelines"));
+            pipelines.into_iter().map(move |name| (tenant.clone(), name))
+        };
+        let all = names(&tenants).into_iter().flat_map(of);
+        let is_marked = |(tenant, name): &(Name, Name)| self.folder(tenant, name).join("gone").exists();
+        let is_known = |(tenant, name): &(Name, Name)| {
+            known
+                .iter()
+                .any(|pipeline| pipeline.tenant == *tenant && pipeline.name == *name)
+        };
+        all.filter(|pair| is_marked(pair) && !is_known(pair)).collect()
     }
 
     /// What a pipeline does; `None`: it is not kept.
@@ -195,7 +267,11 @@ impl Fleet {
     fn home(&self, tenant: &Name, name: &Name) -> Result<PipelineHome> {
         let folder = self.folder(tenant, name);
         let hash = Sha256::digest(format!("{tenant}--{name}"));
-        let short: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let short: String = hash
+            .iter()
+            .take(SOCKET_DIGITS / 2)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let socket = self.0.data.join("sockets").join(short);
         PipelineHome::open(folder.clone(), socket).map_err(|error| {
             Problem::new(

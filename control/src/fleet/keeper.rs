@@ -32,6 +32,8 @@ const RAN_WELL_MS: i64 = 60_000;
 const END_MOST: Duration = Duration::from_secs(60);
 /// So long a process has to answer for the first time: plugins are compiled, state is fetched.
 const ANSWER_MOST_MS: i64 = 60_000;
+/// So long the system takes at most to say how a process ended that let go of its lock.
+const REAP: Duration = Duration::from_secs(1);
 /// Bytes at the end of a log in which a process says how it ended.
 const LAST_WORDS: u64 = 64 << 10;
 
@@ -40,8 +42,8 @@ const LAST_WORDS: u64 = 64 << 10;
 pub(super) struct KeepOrder {
     /// The pipeline as it is wanted; `None`: it is to be gone.
     pub(super) pipeline: Option<WantedPipeline>,
-    /// What is set over its file.
-    pub(super) start: StartOrder,
+    /// What is set over its file; or why it cannot be run.
+    pub(super) start: Result<StartOrder, String>,
     /// Grows when it is to be started although it ended for good.
     pub(super) again: u64,
 }
@@ -120,17 +122,29 @@ impl Keeper {
     }
 
     async fn turn(&mut self, order: &KeepOrder) -> io::Result<Turned> {
-        self.home.shorten_log()?;
         let mut card = self.home.card();
         let is_alive = self.home.is_alive()?;
         if is_alive {
             return self.see_to_a_living(order, card).await;
         }
         self.end_by = None;
+        // The lock goes a moment before the system says how its process ended.
+        if let Some(child) = &mut self.child {
+            self.exit = tokio::time::timeout(REAP, child.wait()).await.ok().and_then(Result::ok);
+            self.child = None;
+        }
         self.learn_how_it_ended(&mut card)?;
         let Some(pipeline) = &order.pipeline else {
             return Ok(Turned::Gone);
         };
+        if pipeline.wanted != Wanted::Running {
+            self.next_start = None;
+        }
+        if let (Wanted::Running, Err(why)) = (pipeline.wanted, &order.start) {
+            self.next_start = None;
+            self.tell(order, State::Failed, why.clone(), None, None);
+            return Ok(Turned::Look(LOOK));
+        }
         if pipeline.wanted == Wanted::Running && self.is_time_to_start(pipeline, order.again, &mut card) {
             self.start(order, pipeline, card)?;
             self.tell(order, State::Starting, String::new(), None, None);
@@ -156,13 +170,16 @@ impl Keeper {
     async fn see_to_a_living(&mut self, order: &KeepOrder, mut card: RunCard) -> io::Result<Turned> {
         let is_wanted =
             |pipeline: &WantedPipeline| pipeline.wanted == Wanted::Running && pipeline.version == card.version;
-        let is_wanted = order.pipeline.as_ref().is_some_and(is_wanted);
+        let is_wanted = order.pipeline.as_ref().is_some_and(is_wanted) && order.start.is_ok();
+        if let Err(error) = self.home.shorten_log() {
+            tracing::warn!(folder = %self.home.folder().display(), %error, "failed to begin a log anew");
+        }
         let said = process::ask(&self.home).await;
         if !is_wanted && !card.is_asked_to_end && process::ask_to_end(&self.home, self.child.as_ref()).await? {
             card.is_asked_to_end = true;
             self.home.write_card(&card)?;
         }
-        if card.is_asked_to_end {
+        if !is_wanted {
             let by = *self.end_by.get_or_insert_with(|| Instant::now() + END_MOST);
             if Instant::now() > by {
                 tracing::warn!(folder = %self.home.folder().display(), "a process did not end; it is killed");
@@ -197,7 +214,7 @@ impl Keeper {
         if card.began == 0 || card.ended.is_some() {
             return Ok(());
         }
-        let ended = Ending::of(&self.home.end_of_log(LAST_WORDS)?, exit);
+        let ended = Ending::of(&self.home.end_of_log(LAST_WORDS)?, card.began, exit);
         let ran = clock::now().saturating_sub(card.began);
         self.failures = if ran >= RAN_WELL_MS {
             1
@@ -211,7 +228,7 @@ impl Keeper {
     fn is_time_to_start(&mut self, pipeline: &WantedPipeline, again: u64, card: &mut RunCard) -> bool {
         let is_new = card.began == 0 || card.version != pipeline.version || card.is_asked_to_end;
         if is_new || again != self.followed {
-            (self.followed, self.failures, self.next_start) = (again, 0, None);
+            (self.failures, self.next_start) = (0, None);
             card.restarts = 0;
             return true;
         }
@@ -231,19 +248,31 @@ impl Keeper {
     }
 
     fn start(&mut self, order: &KeepOrder, pipeline: &WantedPipeline, card: RunCard) -> io::Result<()> {
-        let Some(lock) = self.home.lock()? else { return Ok(()) };
+        let (Ok(start), Some(lock)) = (&order.start, self.home.lock()?) else {
+            return Ok(());
+        };
         let began = clock::now();
         self.home.write_file(&pipeline.file)?;
-        self.home.write_card(&RunCard {
+        // Before the card: what an older process said is not taken for what this one says.
+        let marker = Ending::marker(pipeline.version, began);
+        self.home.open_log()?.write_all(format!("{marker}\n").as_bytes())?;
+        let mut card = RunCard {
             version: pipeline.version,
             began,
             restarts: card.restarts,
             is_asked_to_end: false,
             ended: None,
-        })?;
-        let marker = Ending::marker(pipeline.version, began);
-        self.home.open_log()?.write_all(format!("{marker}\n").as_bytes())?;
-        self.child = Some(process::start(&self.home, &order.start, lock)?);
+        };
+        self.home.write_card(&card)?;
+        self.followed = order.again;
+        match process::start(&self.home, start, lock) {
+            Ok(child) => self.child = Some(child),
+            Err(error) => {
+                card.ended = Some(Ending::not_started(&error));
+                self.failures = self.failures.saturating_add(1);
+                self.home.write_card(&card)?;
+            }
+        }
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! The process of a pipeline: started shut off from the daemon, asked how it does through its socket, asked to end.
 //!
-//! Always: a signal goes to the process that answers on the pipeline's own socket, never to a number.
+//! Always: a signal goes to our child, or to the process that holds the pipeline's lock, never to a number.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -151,22 +152,19 @@ pub(super) async fn kill(home: &PipelineHome, child: Option<&Child>) -> io::Resu
     signal(home, child, Signal::KILL).await
 }
 
-/// A child that nobody waited for keeps its number. Of any other process the number is what the socket says, before it
-/// is opened and after: a socket is listened on by its process, or by nobody.
+/// A child that nobody waited for keeps its number. Any other process is found by the lock that it holds, before it is
+/// opened and after: so the signal goes to no process that came by its number.
 async fn signal(home: &PipelineHome, child: Option<&Child>, signal: Signal) -> io::Result<bool> {
     let id = child.and_then(Child::id).and_then(|id| i32::try_from(id).ok());
     let own = id.and_then(Pid::from_raw);
-    let Some(pid) = (match own {
-        Some(pid) => Some(pid),
-        None => peer(home).await,
-    }) else {
+    let Some(pid) = own.or_else(|| holder(home)) else {
         return Ok(false);
     };
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Err(rustix::io::Errno::SRCH) => return Ok(false),
         opened => opened?,
     };
-    if own.is_none() && peer(home).await != Some(pid) {
+    if own.is_none() && !holds(home, pid) {
         return Ok(false);
     }
     match pidfd_send_signal(process, signal) {
@@ -175,7 +173,15 @@ async fn signal(home: &PipelineHome, child: Option<&Child>, signal: Signal) -> i
     }
 }
 
-async fn peer(home: &PipelineHome) -> Option<Pid> {
-    let stream = UnixStream::connect(home.socket()).await.ok()?;
-    Pid::from_raw(stream.peer_cred().ok()?.pid()?)
+/// The process whose standard input is the lock of the pipeline.
+fn holder(home: &PipelineHome) -> Option<Pid> {
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
+    ids.find(|pid| holds(home, *pid))
+}
+
+fn holds(home: &PipelineHome, pid: Pid) -> bool {
+    let place = |path: &Path| std::fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
+    let input = format!("/proc/{}/fd/0", pid.as_raw_nonzero());
+    place(Path::new(&input)).is_some_and(|input| Some(input) == place(&home.lock_file()))
 }

@@ -286,9 +286,9 @@ fn planned(current: Option<&WantedPipeline>, sent: &Application) -> ApplicationR
     responses((status = 204, description = "It is gone.")))]
 async fn delete(State(rest): State<Rest>, path: PipelinePath) -> Result<StatusCode> {
     let _turn = rest.turns.turn(&path.tenant, &path.name).await;
-    match rest.catalog.delete_pipeline(&path.tenant, &path.name).await? {
-        true => rest.fleet.forget(&path.tenant, &path.name).await?,
-        false => return Err(not_found("pipeline", path.name.as_str())),
-    }
+    found(&rest, &path.tenant, &path.name).await?;
+    rest.fleet.mark_gone(&path.tenant, &path.name)?;
+    rest.catalog.delete_pipeline(&path.tenant, &path.name).await?;
+    rest.fleet.forget(&path.tenant, &path.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

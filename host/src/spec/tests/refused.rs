@@ -53,6 +53,29 @@ fn a_wrong_file_is_told_what_where_and_why() {
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
 }
 
+/// The fields of a table in their order would be one: what looks for tables would not see it.
+#[test]
+fn a_list_is_no_table() {
+    let whole = "name = \"a\"\nsource.in.topics = [\"in\"]\nsink.out.from = [\"in\"]\nsink.out.topic = \"out\"\n";
+    let fine = format!("{whole}kafka.brokers = \"h:9\"\n");
+    assert!(parse(&fine, &[]).is_ok());
+    for (line, place) in [
+        ("kafka = [\"h:9\", {}]", ":5:"),
+        (
+            "kafka.brokers = \"h:9\"\ncheckpoint = [\"1s\", \"/x\", 5, \"1m\", 0, {}]",
+            ":6:",
+        ),
+        ("kafka.brokers = \"h:9\"\noperator.x = [\"/x\", [\"in\"], {}]", ":6:"),
+        ("kafka.brokers = \"h:9\"\nstate = [\"/x\"]", ":6:"),
+    ] {
+        let error = parse(&format!("{whole}{line}\n"), &[]).unwrap_err().to_string();
+        assert!(
+            error.contains("expected a table") && error.contains(place),
+            "{line}: {error}"
+        );
+    }
+}
+
 #[test]
 fn a_secret_stands_in_no_error() {
     for case in cases() {

@@ -176,9 +176,23 @@ impl<'de> Deserializer<'de> for &'de Node {
         .map_err(|fault| fault.at(&self.span))
     }
 
+    /// A table, and nothing else: a list would be taken for the fields in the order in which they are written here.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadFault> {
+        match &self.value {
+            Value::Table(table) => visitor.visit_map(TableKeys::of(table)),
+            _ => Err(ReadFault::new(Wrong::Value("expected a table".to_owned()))),
+        }
+        .map_err(|fault| fault.at(&self.span))
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        seq tuple map struct identifier ignored_any
+        seq tuple map identifier ignored_any
     }
 }
 
