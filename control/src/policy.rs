@@ -71,7 +71,7 @@ pub(crate) fn confine<'a>(
     Ok(sets)
 }
 
-/// What is read here as a table is one, in every place where `sandbar check` would read one: nothing hides behind
+/// What is read here as a table is one, wherever `sandbar check` would read one: nothing hides behind
 /// another form. Keys that TOML's own library gives a meaning are nobody's.
 fn tables_are_tables(file: &Table) -> std::result::Result<(), String> {
     let no_table = |place: &str| Err(format!("{place} is no table"));

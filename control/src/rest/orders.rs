@@ -45,7 +45,7 @@ async fn pause(State(rest): State<Rest>, path: PipelinePath) -> Result<(StatusCo
     ordered(&rest, &path, Wanted::Paused).await
 }
 
-/// Lets a paused pipeline run on, from where it was.
+/// Lets a paused pipeline run on, from its last commit.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/pipelines/{pipeline}/resume", tag = "pipelines",
     operation_id = "resume",
     params(("tenant" = String, Path, description = "The tenant's name."),

@@ -4,7 +4,7 @@ use super::letters::FoundLetter;
 use crate::config::{Pipeline, Source, Subscription};
 use crate::sink::dead_letter::DiedIn;
 
-/// An operator of a pipeline, and from where it takes a record.
+/// An operator of a pipeline, and the source that it takes a record from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Through {
     /// Its name.
