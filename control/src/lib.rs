@@ -8,7 +8,7 @@ mod clock;
 mod names;
 mod problem;
 mod model;
-mod policy;
+mod grant;
 mod fleet;
 pub mod client;
 mod catalog;
@@ -18,6 +18,7 @@ mod serve;
 
 pub use catalog::{Applied, Catalog};
 pub use fleet::Fleet;
+pub use grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
 pub use model::{
     AuditEntry, Identity, NewToken, PipelineVersion, PushedPlugin, Role, State, Status, Tenant, Token, Wanted,
     WantedPipeline,

@@ -43,6 +43,8 @@ pub struct ServeOptions {
     pub catalog: Option<String>,
     /// The program whose `run` and `check` it starts.
     pub program: PathBuf,
+    /// Whether a process ends that the kernel cannot shut in, instead of saying so.
+    pub is_isolation_required: bool,
 }
 
 /// What a daemon that listens says of itself.
@@ -95,7 +97,7 @@ pub async fn serve(
     let new_token = first_token(data, &catalog).await?;
     let plugins = PluginFiles::new(data.join("tenants"));
     plugins.sweep().await?;
-    let fleet = Fleet::open(data, &options.program, plugins.clone())?;
+    let fleet = Fleet::open(data, &options.program, plugins.clone(), options.is_isolation_required)?;
     let pipelines = keep_all(&catalog, &fleet).await?;
     let listener = TcpListener::bind(options.listen)
         .await

@@ -307,6 +307,20 @@ pub fn is_ready_made(plugin: &str) -> bool {
     !plugin.contains(['/', '\\', '.'])
 }
 
+/// Where those may lie, from the program's folder on: installed beside it, as a built tree has them, as packages have
+/// them.
+const READY_MADE_FOLDERS: [&str; 3] = ["plugins", "../plugins", "../share/sandbar/plugins"];
+
+/// The folders in which plugins may lie that come with this program.
+///
+/// # Errors
+/// The system does not say where the program is.
+pub fn ready_made_folders() -> std::io::Result<Vec<PathBuf>> {
+    let program = std::env::current_exe().and_then(std::fs::canonicalize)?;
+    let beside = program.parent().unwrap_or(std::path::Path::new("."));
+    Ok(READY_MADE_FOLDERS.iter().map(|folder| beside.join(folder)).collect())
+}
+
 /// What happens to a record on which a plugin traps or breaks a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
@@ -568,8 +582,10 @@ pub struct Pipeline {
     pub dead_letters: Option<Sink>,
     /// Checkpoints, if there are any.
     pub checkpoint: Option<Checkpoint>,
-    /// Folder of the local working copy: the state of the tasks, the compile cache.
+    /// Folder of the local working copy: the state of the tasks, and usually compiled plugins.
     pub state_dir: PathBuf,
+    /// Where compiled plugins are kept.
+    pub compile_cache: CompileCache,
     /// Bytes that caches and write buffers of the state may hold, over all tasks of this process.
     pub state_memory: u64,
     /// A restore may drop stores that no operator declares any more.
@@ -579,8 +595,49 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Where compiled plugins are kept.
-    pub fn compile_cache(&self) -> PathBuf {
-        self.state_dir.join("compiled")
+    /// The cluster of each source and sink that has one; the same may come again.
+    pub fn clusters(&self) -> Vec<&Cluster> {
+        let read = self.sources.iter().filter_map(|source| match source {
+            Source::Kafka(source) => Some(&source.cluster),
+            Source::File(_) => None,
+        });
+        let written = self.sinks.iter().chain(&self.dead_letters);
+        let written = written.filter_map(|sink| match &sink.target {
+            Target::Kafka { cluster, .. } => Some(cluster),
+            Target::File(_) => None,
+        });
+        read.chain(written).collect()
+    }
+}
+
+/// A folder of compiled plugins.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CompileCache {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The key of the codes that bind an entry to its plugin, if others than this user may have written it.
+    pub key: Option<[u8; 32]>,
+    /// Whether what is not there is compiled, and put there.
+    pub is_filled: bool,
+}
+
+impl CompileCache {
+    /// One that only this user writes, and that is filled.
+    pub fn own(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            key: None,
+            is_filled: true,
+        }
+    }
+}
+
+/// The key is not shown.
+impl fmt::Debug for CompileCache {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("CompileCache")
+            .field("folder", &self.folder)
+            .field("is_filled", &self.is_filled)
+            .finish_non_exhaustive()
     }
 }

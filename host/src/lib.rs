@@ -21,7 +21,7 @@ pub mod config;
 pub mod spec;
 pub mod json_lines;
 pub mod kill;
-pub mod open_files;
+pub mod process;
 pub mod metrics;
 pub mod pulse;
 pub mod login;

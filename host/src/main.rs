@@ -2,20 +2,22 @@
 
 use std::process::ExitCode;
 
-use sandbar::{cli, kill, open_files};
+use sandbar::process::open_files;
+use sandbar::{cli, kill};
 
 fn main() -> ExitCode {
     kill::arm();
     open_files::raise();
-    let (verb, output) = match cli::parse(std::env::args_os()) {
-        Ok(parsed) => parsed,
+    let typed = match cli::parse(std::env::args_os()) {
+        Ok(typed) => typed,
         Err(code) => return code,
     };
     cli::log_to_stderr();
-    match verb.run(&output) {
+    let entered = if typed.is_granted { cli::enter() } else { Ok(()) };
+    match entered.and_then(|()| typed.verb.run(&typed.output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output.error(&error);
+            typed.output.error(&error);
             ExitCode::from(error.kind.exit_code())
         }
     }

@@ -17,6 +17,7 @@ const VERB: Duration = seconds(180);
 pub struct Daemon {
     process: Option<Process>,
     url: String,
+    options: Vec<String>,
     _processes: ProcessesIn,
     folder: Folder,
 }
@@ -24,10 +25,16 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one, and waits until it serves.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with options.
+    pub fn start_with(options: &[&str]) -> Self {
         let folder = Folder::new("sandbar-serve-");
         let mut daemon = Self {
             process: None,
             url: String::new(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
             _processes: ProcessesIn::new(folder.path()),
             folder,
         };
@@ -38,7 +45,9 @@ impl Daemon {
     /// Starts it on the folder that it has.
     pub fn start_again(&mut self) {
         let data = self.data().display().to_string();
-        let mut process = Process::start(&["serve", "--data", &data, "--listen", "127.0.0.1:0", "-o", "json"]);
+        let mut words = vec!["serve", "--data", &data, "--listen", "127.0.0.1:0", "-o", "json"];
+        words.extend(self.options.iter().map(String::as_str));
+        let mut process = Process::start(&words);
         process.wait_for("it serves", seconds(60), |lines| {
             lines.iter().any(|line| event(line, "serving").is_some())
         });

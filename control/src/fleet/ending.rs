@@ -1,10 +1,13 @@
 //! How a process ended: from what the system says of it, if it was our child, and from the last that it said itself.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::problem::{ProblemKind, Result};
 
 /// Exit codes that the same start would give again: the pipeline file, the plugin, the state, a record.
 const LASTING: [u8; 4] = [3, 4, 6, 10];
@@ -59,8 +62,20 @@ impl Ending {
     }
 
     /// Of one that could not be started.
-    pub(super) fn not_started(why: &std::io::Error) -> Self {
+    pub(super) fn not_started(why: &io::Error) -> Self {
         Self::failed(false, format!("its process could not be started: {why}"))
+    }
+
+    /// Of one that was not started because its check was not passed; `None`: it was.
+    pub(super) fn of_check(check: io::Result<Result<()>>) -> Option<Self> {
+        match check {
+            Ok(Ok(())) => None,
+            Ok(Err(problem)) => {
+                let is_lasting = matches!(problem.kind, ProblemKind::Invalid | ProblemKind::PluginRefused);
+                Some(Self::failed(is_lasting, problem.to_string()))
+            }
+            Err(error) => Some(Self::failed(false, format!("it could not be checked: {error}"))),
+        }
     }
 
     fn of_code(code: i32, why: String) -> Self {

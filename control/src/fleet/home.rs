@@ -1,7 +1,7 @@
 //! The folder of a pipeline, and how its process is found in it.
 //!
 //! ```text
-//! FOLDER/lock           the process holds a lock on it as long as it lives: it is its standard input
+//! FOLDER/lock           the process holds a lock on it as long as it lives: it is its fourth file
 //! FOLDER/pipeline.toml  the version that it runs, or ran last
 //! FOLDER/run.json       which version that is, when it began, and how it ended, once that is known
 //! FOLDER/log.jsonl      what it says, a JSON object a line; log.1.jsonl what it said before
@@ -32,6 +32,8 @@ pub(super) struct RunCard {
     pub(super) version: i64,
     /// When it began.
     pub(super) began: i64,
+    /// The check that the version passed: with which program, and what it was granted then. Empty: none.
+    pub(super) passed: String,
     /// Starts before it, since the pipeline was last told to run.
     pub(super) restarts: u64,
     /// It was asked to end by us.
@@ -51,7 +53,9 @@ impl PipelineHome {
     /// A folder, made if it is not there, for its owner alone; and the socket that its process answers on, which is
     /// elsewhere, because the path of a socket has 107 bytes at most.
     pub(super) fn open(folder: PathBuf, socket: PathBuf) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        for folder in [Some(folder.as_path()), socket.parent()].into_iter().flatten() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
         Ok(Self { folder, socket })
     }
 
@@ -164,8 +168,8 @@ impl PipelineHome {
     /// Takes away all that the pipeline has here.
     pub(super) fn remove(&self) -> io::Result<()> {
         fs::remove_dir_all(&self.folder)?;
-        match fs::remove_file(&self.socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        match self.socket.parent().map(fs::remove_dir_all) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
@@ -187,7 +191,7 @@ mod tests {
 
     fn home() -> (tempfile::TempDir, PipelineHome) {
         let folder = tempfile::tempdir().unwrap();
-        let home = PipelineHome::open(folder.path().join("t/p"), folder.path().join("s")).unwrap();
+        let home = PipelineHome::open(folder.path().join("t/p"), folder.path().join("s/s")).unwrap();
         (folder, home)
     }
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{broadcast, watch};
 
+use super::grants::Grants;
 use super::home::PipelineHome;
 use super::keeper::{KeepOrder, Keeper};
 use super::process::{self, StartOrder};
@@ -15,17 +15,16 @@ use crate::clock;
 use crate::model::{State, Status, WantedPipeline};
 use crate::names::{Digest, Name};
 use crate::plugins::PluginFiles;
-use crate::policy::confine;
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// Changes that whoever follows them may be behind.
 const CHANGES: usize = 1024;
-/// Digits of a socket's name.
+/// Digits of the name of a socket's folder.
 const SOCKET_DIGITS: usize = 24;
+/// What a socket is called in its folder.
+const SOCKET: &str = "s";
 /// Bytes of the path of a socket, at most, as unix(7) says.
 const SOCKET_BYTES: usize = 107;
-/// How long a check may take: it compiles the plugins.
-const CHECK: Duration = Duration::from_secs(120);
 
 /// The pipelines of a daemon. Clones are the same.
 #[derive(Clone)]
@@ -34,7 +33,7 @@ pub struct Fleet(Arc<Kept>);
 struct Kept {
     data: PathBuf,
     program: PathBuf,
-    plugins: PluginFiles,
+    grants: Grants,
     keepers: Mutex<HashMap<(Name, Name), KeptPipeline>>,
     changes: broadcast::Sender<Status>,
 }
@@ -46,13 +45,14 @@ struct KeptPipeline {
 }
 
 impl Fleet {
-    /// No pipelines yet, for a data folder and the program whose `run` they are. The folder is the daemon's alone.
+    /// No pipelines yet, for a data folder and the program whose `run` they are. The folder is the daemon's alone. If
+    /// isolation is required, a process ends that the kernel cannot shut in.
     ///
     /// # Errors
     /// `Failed`: the folder cannot be made.
-    pub fn open(data: &Path, program: &Path, plugins: PluginFiles) -> Result<Self> {
+    pub fn open(data: &Path, program: &Path, plugins: PluginFiles, is_isolation_required: bool) -> Result<Self> {
         let sockets = data.join("sockets");
-        let longest = sockets.join("0".repeat(SOCKET_DIGITS));
+        let longest = sockets.join("0".repeat(SOCKET_DIGITS)).join(SOCKET);
         if longest.as_os_str().len() > SOCKET_BYTES {
             let why = format!(
                 "the path of a socket has {SOCKET_BYTES} bytes at most, as {} has not",
@@ -70,30 +70,37 @@ impl Fleet {
                 error,
             )
         })?;
+        let grants = Grants::open(data, plugins, is_isolation_required).map_err(|error| {
+            let what = format!("failed to make {}", data.join("code.key").display());
+            Problem::new(ProblemKind::Failed, what, error)
+        })?;
         Ok(Self(Arc::new(Kept {
             data: data.to_owned(),
             program: program.to_owned(),
-            plugins,
+            grants,
             keepers: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES),
         })))
     }
 
-    /// From now on a pipeline is kept as it is wanted. One whose file says what a tenant's may not is kept too: its
-    /// process is ended, and its state says why. Has to be called within a Tokio runtime.
+    /// From now on a pipeline is kept as it is wanted. Has to be called within a Tokio runtime.
     ///
     /// # Errors
     /// `Failed`: its folder cannot be made.
     pub fn keep(&self, pipeline: &WantedPipeline) -> Result<()> {
-        let plugins = &self.0.plugins;
         let (tenant, name) = (&pipeline.tenant, &pipeline.name);
-        let path = |digest| plugins.path(tenant, digest);
-        let start = match confine(tenant, name, &pipeline.file, &pipeline.plugins, path) {
-            Ok(sets) => Ok(StartOrder {
+        let socket = self.socket_folder(tenant, name);
+        let grants = &self.0.grants;
+        let both = grants
+            .to_run((tenant, name), &pipeline.plugins, &socket)
+            .and_then(|run| Ok((run, grants.to_check((tenant, name), &pipeline.plugins)?)));
+        let start = match both {
+            Ok((run, check)) => Ok(StartOrder {
                 program: self.0.program.clone(),
-                sets,
+                run: Arc::new(run),
+                check: Arc::new(check),
             }),
-            Err(problem) => Err(problem.to_string()),
+            Err(error) => Err(format!("it cannot be granted what it needs: {error}")),
         };
         let key = (tenant.clone(), name.clone());
         let mut keepers = self.keepers();
@@ -232,8 +239,8 @@ impl Fleet {
         self.folder(tenant, name).join("log.jsonl")
     }
 
-    /// Checks a pipeline before it is taken: what a tenant may say, and what `sandbar check` says of it, in a process
-    /// of its own.
+    /// Checks a pipeline before it is taken: what `sandbar check` says of it under the tenant's grant, in a process of
+    /// its own, which compiles its plugins.
     ///
     /// # Errors
     /// `Invalid`, `PluginRefused`: it is wrong, with the words of the command line. `Failed`: it could not be checked.
@@ -244,11 +251,9 @@ impl Fleet {
         file: &str,
         plugins: &BTreeMap<String, Digest>,
     ) -> Result<()> {
-        let sets = confine(tenant, name, file, plugins, |digest| {
-            self.0.plugins.path(tenant, digest)
-        })?;
         let failed =
             |why: std::io::Error| Problem::new(ProblemKind::Failed, format!("failed to check pipeline `{name}`"), why);
+        let grant = self.0.grants.to_check((tenant, name), plugins).map_err(failed)?;
         let folder = self
             .0
             .data
@@ -257,7 +262,7 @@ impl Fleet {
         tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
         let said = async {
             tokio::fs::write(folder.join("pipeline.toml"), file).await?;
-            process::check(&self.0.program, &folder, &sets, CHECK).await
+            process::check(&self.0.program, &folder, &grant).await
         };
         let said = said.await;
         tokio::fs::remove_dir_all(&folder).await.map_err(failed)?;
@@ -266,13 +271,7 @@ impl Fleet {
 
     fn home(&self, tenant: &Name, name: &Name) -> Result<PipelineHome> {
         let folder = self.folder(tenant, name);
-        let hash = Sha256::digest(format!("{tenant}--{name}"));
-        let short: String = hash
-            .iter()
-            .take(SOCKET_DIGITS / 2)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let socket = self.0.data.join("sockets").join(short);
+        let socket = self.socket_folder(tenant, name).join(SOCKET);
         PipelineHome::open(folder.clone(), socket).map_err(|error| {
             Problem::new(
                 ProblemKind::Failed,
@@ -280,6 +279,14 @@ impl Fleet {
                 error,
             )
         })
+    }
+
+    /// A short name, because the path of a socket has 107 bytes at most.
+    fn socket_folder(&self, tenant: &Name, name: &Name) -> PathBuf {
+        let hash = Sha256::digest(format!("{tenant}--{name}"));
+        let bytes = hash.iter().take(SOCKET_DIGITS / 2);
+        let short: String = bytes.map(|byte| format!("{byte:02x}")).collect();
+        self.0.data.join("sockets").join(short)
     }
 
     fn folder(&self, tenant: &Name, name: &Name) -> PathBuf {

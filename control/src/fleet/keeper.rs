@@ -3,6 +3,7 @@
 //! Always: a process is started only by who holds the pipeline's lock, which it takes along; so none runs twice. What
 //! is written of it is written before it starts; so none is forgotten.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -146,8 +147,8 @@ impl Keeper {
             return Ok(Turned::Look(LOOK));
         }
         if pipeline.wanted == Wanted::Running && self.is_time_to_start(pipeline, order.again, &mut card) {
-            self.start(order, pipeline, card)?;
             self.tell(order, State::Starting, String::new(), None, None);
+            self.check_and_start(order, pipeline, card).await?;
             return Ok(Turned::Look(LOOK_CLOSELY));
         }
         let seconds = self
@@ -247,12 +248,49 @@ impl Keeper {
         true
     }
 
-    fn start(&mut self, order: &KeepOrder, pipeline: &WantedPipeline, card: RunCard) -> io::Result<()> {
+    /// Starts its process, after a check if none was passed with this program: the process itself compiles nothing.
+    async fn check_and_start(
+        &mut self,
+        order: &KeepOrder,
+        pipeline: &WantedPipeline,
+        mut card: RunCard,
+    ) -> io::Result<()> {
         let (Ok(start), Some(lock)) = (&order.start, self.home.lock()?) else {
             return Ok(());
         };
-        let began = clock::now();
         self.home.write_file(&pipeline.file)?;
+        let check = start.check_of(pipeline.version)?;
+        let is_again = order.again != self.followed;
+        if card.passed != check || is_again {
+            let said = tokio::select! {
+                said = process::check(&start.program, self.home.folder(), &start.check) => said,
+                // What is wanted now may be something else.
+                _ = self.orders.changed() => {
+                    self.orders.mark_changed();
+                    return Ok(());
+                }
+            };
+            let judged = said.map(|said| said.judge(&pipeline.name));
+            self.followed = order.again;
+            if let Some(ending) = Ending::of_check(judged) {
+                return self.is_not_to_start(pipeline, card, ending);
+            }
+            card.passed = check;
+        }
+        self.start(order, pipeline, card, lock)
+    }
+
+    /// Notes that a version cannot be started.
+    fn is_not_to_start(&mut self, pipeline: &WantedPipeline, mut card: RunCard, ending: Ending) -> io::Result<()> {
+        self.failures = self.failures.saturating_add(1);
+        (card.version, card.began, card.is_asked_to_end) = (pipeline.version, clock::now(), false);
+        card.ended = Some(ending);
+        self.home.write_card(&card)
+    }
+
+    fn start(&mut self, order: &KeepOrder, pipeline: &WantedPipeline, card: RunCard, lock: File) -> io::Result<()> {
+        let Ok(start) = &order.start else { return Ok(()) };
+        let began = clock::now();
         // Before the card: what an older process said is not taken for what this one says.
         let marker = Ending::marker(pipeline.version, began);
         self.home.open_log()?.write_all(format!("{marker}\n").as_bytes())?;
@@ -260,6 +298,7 @@ impl Keeper {
             version: pipeline.version,
             began,
             restarts: card.restarts,
+            passed: card.passed,
             is_asked_to_end: false,
             ended: None,
         };

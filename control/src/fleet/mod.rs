@@ -5,6 +5,7 @@
 
 mod home;
 mod ending;
+mod grants;
 mod process;
 mod derive;
 mod keeper;

@@ -5,19 +5,23 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 use super::home::PipelineHome;
+use crate::grant::Grant;
 use crate::names::Name;
 use crate::problem::{Problem, ProblemKind, Result};
 
@@ -42,12 +46,40 @@ pub(super) struct ProcessStatus {
     pub(super) workers: u64,
 }
 
-/// What is set for a process over its pipeline file, and with which program it runs.
+/// Numbers of signals, as signal(7) has them.
+const SIGABRT: i32 = 6;
+const SIGBUS: i32 = 7;
+const SIGKILL: i32 = 9;
+const SIGSEGV: i32 = 11;
+const SIGXCPU: i32 = 24;
+/// Where the process of a pipeline has its lock.
+const LOCK: i32 = 3;
+
+/// How long a check may take: it compiles the plugins.
+const CHECK: Duration = Duration::from_secs(120);
+
+/// With which program a process runs, and what it is granted.
 #[derive(Debug, Clone)]
 pub(super) struct StartOrder {
     pub(super) program: PathBuf,
-    /// `KEY=VALUE`, each.
-    pub(super) sets: Vec<String>,
+    /// What the process of the pipeline is granted.
+    pub(super) run: Arc<Grant>,
+    /// What the process is granted that checks it before.
+    pub(super) check: Arc<Grant>,
+}
+
+impl StartOrder {
+    /// What a check of a version depends on besides: the program, which compiled the plugins, and what is granted.
+    pub(super) fn check_of(&self, version: i64) -> io::Result<String> {
+        let program = std::fs::metadata(&self.program)?;
+        let mut hash = Sha256::new();
+        for number in [version, program.mtime(), program.mtime_nsec()] {
+            hash.update(number.to_le_bytes());
+        }
+        hash.update(program.len().to_le_bytes());
+        hash.update(serde_json::to_vec(self.check.as_ref())?);
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
 }
 
 /// Starts a process that holds this lock. It has no terminal, no environment and no signal of the daemon's, and goes on
@@ -56,34 +88,37 @@ pub(super) fn start(home: &PipelineHome, order: &StartOrder, lock: File) -> io::
     let log = home.open_log()?;
     let mut command = std::process::Command::new(&order.program);
     command
-        .args(["run", "pipeline.toml", "-o", "json", "--http"])
+        .args(["run", "pipeline.toml", "--granted", "-o", "json", "--http"])
         .arg(format!("unix:{}", home.socket().display()))
-        .args(order.sets.iter().flat_map(|set| ["--set", set]))
         .current_dir(home.folder())
         .env_clear()
         .env("SANDBAR_LOG", "info")
-        .stdin(Stdio::from(lock))
+        .stdin(Stdio::from(order.run.hand_over()?))
         .stdout(Stdio::from(log.try_clone()?))
         .stderr(Stdio::from(log))
         .process_group(0);
+    let lock = FdMapping {
+        parent_fd: lock.into(),
+        child_fd: LOCK,
+    };
+    command.fd_mappings(vec![lock]).map_err(io::Error::other)?;
     Command::from(command).kill_on_drop(false).spawn()
 }
 
-/// Runs `sandbar check` over the pipeline file of a folder, for so long at most.
-pub(super) async fn check(program: &Path, folder: &Path, sets: &[String], most: Duration) -> io::Result<CheckSaid> {
+/// Runs `sandbar check` over the pipeline file of a folder, which compiles its plugins. Dropped, it ends.
+pub(super) async fn check(program: &Path, folder: &Path, grant: &Grant) -> io::Result<CheckSaid> {
     let mut command = Command::new(program);
     command
-        .args(["check", "pipeline.toml", "-o", "json"])
-        .args(sets.iter().flat_map(|set| ["--set", set]))
+        .args(["check", "pipeline.toml", "--granted", "-o", "json"])
         .current_dir(folder)
         .env_clear()
-        .stdin(Stdio::null())
+        .stdin(Stdio::from(grant.hand_over()?))
         .kill_on_drop(true);
-    let output = tokio::time::timeout(most, command.output()).await;
+    let output = tokio::time::timeout(CHECK, command.output()).await;
     let output =
-        output.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("it took more than {most:?}")))??;
+        output.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("it took more than {CHECK:?}")))??;
     Ok(CheckSaid {
-        code: output.status.code(),
+        status: output.status,
         text: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
 }
@@ -91,14 +126,15 @@ pub(super) async fn check(program: &Path, folder: &Path, sets: &[String], most: 
 /// What `sandbar check` said.
 #[derive(Debug)]
 pub(super) struct CheckSaid {
-    pub(super) code: Option<i32>,
-    pub(super) text: String,
+    status: ExitStatus,
+    text: String,
 }
 
 impl CheckSaid {
     /// Nothing if it found nothing wrong; else its words.
     pub(super) fn judge(&self, name: &Name) -> Result<()> {
-        if self.code == Some(0) {
+        let code = self.status.code();
+        if code == Some(0) {
             return Ok(());
         }
         let what = format!("pipeline `{name}` cannot be run");
@@ -108,11 +144,10 @@ impl CheckSaid {
             .rev()
             .find_map(|line| serde_json::from_str::<Value>(line).ok());
         let Some(error) = line.as_ref().and_then(|line| line.get("error")) else {
-            let why = format!("its check ended with {:?} and without a word", self.code);
-            return Err(Problem::new(ProblemKind::Failed, what, why));
+            return Err(Problem::new(ProblemKind::PluginRefused, what, self.without_a_word()));
         };
         let text = |name: &str| error[name].as_str().unwrap_or_default();
-        let kind = match self.code {
+        let kind = match code {
             Some(3) => ProblemKind::Invalid,
             Some(4) => ProblemKind::PluginRefused,
             _ => ProblemKind::Failed,
@@ -122,6 +157,20 @@ impl CheckSaid {
             "" => problem,
             hint => problem.hint(hint),
         })
+    }
+}
+
+impl CheckSaid {
+    /// Why a check ended that said nothing: plugins are compiled in it, within limits.
+    fn without_a_word(&self) -> String {
+        match self.status.signal() {
+            Some(SIGXCPU | SIGKILL) => "its plugins took more CPU to compile than a check may".to_owned(),
+            Some(SIGABRT | SIGSEGV | SIGBUS) if self.text.contains("memory") => {
+                "its plugins took more memory to compile than a check may".to_owned()
+            }
+            Some(signal) => format!("its check was ended by signal {signal}"),
+            None => format!("its check ended with {}", self.status),
+        }
     }
 }
 
@@ -173,7 +222,7 @@ async fn signal(home: &PipelineHome, child: Option<&Child>, signal: Signal) -> i
     }
 }
 
-/// The process whose standard input is the lock of the pipeline.
+/// The process that has the lock of the pipeline open where it was given it.
 fn holder(home: &PipelineHome) -> Option<Pid> {
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
@@ -182,6 +231,6 @@ fn holder(home: &PipelineHome) -> Option<Pid> {
 
 fn holds(home: &PipelineHome, pid: Pid) -> bool {
     let place = |path: &Path| std::fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
-    let input = format!("/proc/{}/fd/0", pid.as_raw_nonzero());
-    place(Path::new(&input)).is_some_and(|input| Some(input) == place(&home.lock_file()))
+    let lock = format!("/proc/{}/fd/{LOCK}", pid.as_raw_nonzero());
+    place(Path::new(&lock)).is_some_and(|lock| Some(lock) == place(&home.lock_file()))
 }

@@ -4,8 +4,8 @@
 //! file says of topics does not matter here; its configurations, limits and rules of time do.
 
 use crate::config::{
-    BATCH_BYTES, Cluster, CommitOffsets, Delivery, EventTime, Input, KafkaSource, Limits, OnBadTime, OnError,
-    OnRefused, OperatorConfig, Otherwise, OutOfRange, Pipeline, Sink, Source, Start, Subscription, Target,
+    BATCH_BYTES, Cluster, CommitOffsets, CompileCache, Delivery, EventTime, Input, KafkaSource, Limits, OnBadTime,
+    OnError, OnRefused, OperatorConfig, Otherwise, OutOfRange, Pipeline, Sink, Source, Start, Subscription, Target,
     TimeSettings, Truth,
 };
 use crate::error::{Error, Kind, Result};
@@ -277,6 +277,7 @@ fn whole(name: String, mut operators: Vec<OperatorConfig>, batch_bytes: u64) -> 
         dead_letters: Some(sink("dead-letters", Vec::new())),
         checkpoint: None,
         state_dir: PathBuf::new(),
+        compile_cache: CompileCache::own(PathBuf::new()),
         state_memory: STATE_MEMORY,
         allow_dropped_state: false,
         core_dumps: None,

@@ -333,9 +333,15 @@ pub(super) fn read_piece(source: &mut impl Read) -> io::Result<Bytes> {
 }
 
 fn hash_of(path: &Path) -> io::Result<(String, u64)> {
-    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
-    let length = io::copy(&mut file, &mut hash)?;
-    Ok((hex(&hash.finalize()), length))
+    let (mut file, mut hash, mut length) = (File::open(path)?, Sha256::new(), 0);
+    loop {
+        let piece = read_piece(&mut file)?;
+        if piece.is_empty() {
+            return Ok((hex(&hash.finalize()), length));
+        }
+        hash.update(&piece);
+        length += piece.len() as u64;
+    }
 }
 
 /// The files below a folder, by their paths in it, in order.

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::{Output, OutputFormat};
 use super::{
-    bench, broker, build, check, checkpoint, completion, consume, control, dead_letters, dev, inspect, new, offsets,
-    produce, run, savepoint, schema, serve, state, stop, test, topics,
+    bench, broker, build, check, checkpoint, completion, consume, control, dead_letters, dev, doctor, inspect, new,
+    offsets, produce, run, savepoint, schema, serve, state, stop, test, topics,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -20,8 +20,22 @@ pub(super) struct CommandLine {
     /// How results and errors are printed
     #[arg(short = 'o', long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     output: OutputFormat,
+    /// What the daemon grants stands in standard input; for the processes that `sandbar serve` starts
+    #[arg(long, global = true, hide = true)]
+    granted: bool,
     #[command(subcommand)]
     verb: Verb,
+}
+
+/// What a person typed, understood.
+#[derive(Debug)]
+pub struct ParsedLine {
+    /// What to do.
+    pub verb: Verb,
+    /// Where its results go.
+    pub output: Output,
+    /// Whether this process was started by a daemon, and has what it was granted.
+    pub is_granted: bool,
 }
 
 /// What to do.
@@ -93,6 +107,8 @@ pub enum Verb {
     Rollback(control::RollbackArgs),
     /// Stop a pipeline of a daemon and delete what is kept of it
     Delete(control::DeleteArgs),
+    /// Say what this machine has for Sandbar, and what it lacks
+    Doctor(doctor::Doctor),
     /// Print the JSON schema of a file that a person writes
     Schema(schema::SchemaArgs),
     /// Print the completion script of a shell
@@ -136,15 +152,15 @@ impl Verb {
             Verb::Upgrade(verb) => verb.run(out),
             Verb::Rollback(verb) => verb.run(out),
             Verb::Delete(verb) => verb.run(out),
+            Verb::Doctor(verb) => verb.run(out),
             Verb::Schema(verb) => verb.run(out),
             Verb::Completion(verb) => verb.run(out),
         }
     }
 }
 
-/// The verb and where its results go. The exit code if there is nothing to run: help was asked for, or the line is
-/// wrong.
-pub fn parse(words: impl Iterator<Item = OsString>) -> Result<(Verb, Output), ExitCode> {
+/// What was typed. The exit code if there is nothing to run: help was asked for, or the line is wrong.
+pub fn parse(words: impl Iterator<Item = OsString>) -> Result<ParsedLine, ExitCode> {
     let words: Vec<OsString> = words.collect();
     let line = CommandLine::try_parse_from(&words).map_err(|error| explain(&error, asks_for_json(&words)))?;
     if line.output == OutputFormat::Junit && !matches!(line.verb, Verb::Test(_)) {
@@ -156,7 +172,11 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<(Verb, Output), Ex
         Output::new(OutputFormat::Human).error(&error);
         return Err(ExitCode::from(Kind::Usage.exit_code()));
     }
-    Ok((line.verb, Output::new(line.output)))
+    Ok(ParsedLine {
+        verb: line.verb,
+        output: Output::new(line.output),
+        is_granted: line.granted,
+    })
 }
 
 /// Sends logs to standard error: warnings, or what the variable `SANDBAR_LOG` says (`info`, `sandbar::source=debug`).

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::granted;
 use super::output::Output;
 use crate::config::{Pipeline, Sink, Source, Target};
 use crate::error::Result;
@@ -12,7 +13,6 @@ use crate::kafka::admin;
 use crate::kafka::group_offsets;
 use crate::plugin::{Engine, Plugin};
 use crate::runtime;
-use crate::spec;
 
 /// Arguments of `sandbar check`.
 #[derive(Args, Debug)]
@@ -37,7 +37,7 @@ struct CheckedPart {
 
 impl Check {
     pub(super) fn run(self, out: &Output) -> Result<()> {
-        let pipeline = spec::load(&self.pipeline, &self.sets)?;
+        let pipeline = granted::load(&self.pipeline, &self.sets)?;
         let mut found = vec![file(&pipeline)];
         let engine = Engine::of(&pipeline)?;
         let (loaded, routes) = runtime::load(&engine, &pipeline)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::granted;
 use super::output::{Head, Output, TextTable};
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::audit::{StoredCheckpoint, Verified};
@@ -12,7 +13,6 @@ use crate::config::{self, Location};
 use crate::error::{Error, Kind, Result};
 use crate::offset_metadata::Pointer;
 use crate::runtime;
-use crate::spec;
 
 /// Arguments of `sandbar checkpoint`.
 #[derive(Args, Debug)]
@@ -69,7 +69,7 @@ pub(super) struct CheckpointedPipeline {
 impl CheckpointedPipeline {
     /// The pipeline, and where its checkpoints are.
     pub(super) fn load(&self) -> Result<(config::Pipeline, Location)> {
-        let pipeline = spec::load(&self.pipeline, &self.sets)?;
+        let pipeline = granted::load(&self.pipeline, &self.sets)?;
         match &pipeline.checkpoint {
             Some(checkpoint) => {
                 let location = checkpoint.location.clone();

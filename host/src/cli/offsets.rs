@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::granted;
 use super::output::{Head, Output, TextTable};
 use crate::config::{self, KafkaSource, Offsets as ByTopic, Source, Subscription, Truth};
 use crate::error::{Error, Kind, Result};
 use crate::inspect;
 use crate::kafka::group_offsets::{Position, To};
-use crate::spec;
 
 /// Arguments of `sandbar offsets`.
 #[derive(Args, Debug)]
@@ -100,7 +100,7 @@ impl OffsetsArgs {
 impl PipelineArgs {
     /// The Kafka sources of the file; there has to be one.
     fn load(&self) -> Result<(config::Pipeline, Vec<KafkaSource>)> {
-        let pipeline = spec::load(&self.pipeline, &self.sets)?;
+        let pipeline = granted::load(&self.pipeline, &self.sets)?;
         let kafka: Vec<KafkaSource> = pipeline
             .sources
             .iter()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::granted;
 use super::output::Output;
 use super::savepoint;
 use super::screen::Screen;
@@ -16,7 +17,6 @@ use crate::metrics::{self, Progress};
 use crate::runtime::{self, StopRequest};
 use crate::server::http::Stoppable;
 use crate::server::{Http, HttpAddress, RunEnd, RunningHere};
-use crate::spec;
 
 /// Arguments of `sandbar run`.
 #[derive(Args, Debug)]
@@ -54,7 +54,7 @@ pub struct RunArgs {
 
 impl RunArgs {
     pub(super) fn run(self, out: &Output) -> Result<()> {
-        let mut pipeline = spec::load(&self.pipeline, &self.sets)?;
+        let mut pipeline = granted::load(&self.pipeline, &self.sets)?;
         let from = self.savepoint(&pipeline)?;
         pipeline.instance = self.instance.or(pipeline.instance);
         pipeline.allow_dropped_state = self.allow_dropped_state;
@@ -75,6 +75,7 @@ impl RunArgs {
                 .transpose()?,
             None => None,
         };
+        granted::keep_doors_shut()?;
         screen.serves(http.as_ref().map(Http::address));
         let here = RunningHere::announce(&pipeline.state_dir, &pipeline.name, &stop)
             .inspect_err(|error| tracing::warn!(%error, "`sandbar stop` does not find this process in state.dir"));

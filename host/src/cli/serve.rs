@@ -10,6 +10,7 @@ use serde_json::json;
 use super::output::Output;
 use super::signals;
 use crate::error::{Error, Kind, Result};
+use crate::process::isolation;
 
 /// Threads of the daemon: it asks and is asked, and does no work of a pipeline.
 const THREADS: usize = 2;
@@ -19,8 +20,7 @@ const THREADS: usize = 2;
 #[command(
     after_help = "Each pipeline is a process of its own, `sandbar run`, which goes on when the daemon ends and is \
         found again when it begins. The first start writes the administrator's token to DIR/admin.token.\n\n\
-        Not built yet: TLS, isolation of the processes by the kernel, quotas, secrets, upgrades with a way back, \
-        several nodes.\n\n\
+        Not built yet: TLS, quotas, secrets, upgrades with a way back, several nodes.\n\n\
         Examples:\n  sandbar serve --data /var/lib/sandbar\n  \
         sandbar context add here --url http://127.0.0.1:8620 --token-file /var/lib/sandbar/admin.token"
 )]
@@ -34,16 +34,21 @@ pub struct Serve {
     /// Where tenants, tokens and pipelines are kept: sqlite:PATH or postgres://…; not given: in the folder
     #[arg(long, value_name = "URL")]
     catalog: Option<String>,
+    /// Start no process that the kernel of this machine cannot shut in wholly: see `sandbar doctor`
+    #[arg(long)]
+    require_isolation: bool,
 }
 
 impl Serve {
     pub(super) fn run(self, out: &Output) -> Result<()> {
+        walls(self.require_isolation)?;
         let failed = |error: std::io::Error| Error::new(Kind::Failed, "failed to start", error);
         let options = ServeOptions {
             data: self.data,
             listen: self.listen,
             catalog: self.catalog,
             program: std::env::current_exe().map_err(failed)?,
+            is_isolation_required: self.require_isolation,
         };
         let (asked, mut is_asked) = tokio::sync::watch::channel(false);
         signals::listen(move || asked.send_replace(true))?;
@@ -56,6 +61,30 @@ impl Serve {
         let served = sandbar_control::serve(options, |serving| tell(serving, out), stop);
         runtime.block_on(served).map_err(Error::from)
     }
+}
+
+/// Says which walls this machine cannot build, or refuses to serve without them.
+fn walls(are_required: bool) -> Result<()> {
+    let lacking = isolation::lacking();
+    if are_required && !lacking.is_empty() {
+        let names = lacking.iter().map(|wall| format!("{} ({})", wall.name(), wall.needs()));
+        let why = format!(
+            "the kernel holds no wall around {}",
+            names.collect::<Vec<_>>().join(", ")
+        );
+        return Err(
+            Error::new(Kind::Failed, "failed to isolate the processes of pipelines", why)
+                .hint("serve without --require-isolation, for teams that trust each other"),
+        );
+    }
+    for wall in lacking {
+        tracing::warn!(
+            "pipelines run without a wall around {}: it needs {}",
+            wall.name(),
+            wall.needs()
+        );
+    }
+    Ok(())
 }
 
 fn tell(serving: &Serving, out: &Output) {

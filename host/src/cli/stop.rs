@@ -10,6 +10,7 @@ use sandbar_control::Name;
 use serde_json::{Map, Value, json};
 
 use super::control;
+use super::granted;
 use super::output::Output;
 use super::savepoint;
 use super::screen;
@@ -83,7 +84,7 @@ impl StopArgs {
         if let Some(name) = self.of_daemon()? {
             return control::stop(&name, &self.place, self.timeout, out);
         }
-        let pipeline = spec::load(&self.pipeline, &self.sets)?;
+        let pipeline = granted::load(&self.pipeline, &self.sets)?;
         // Whatever could be in the way of a savepoint is told before anything ends.
         let location = self.savepoint.then(|| location(&pipeline)).transpose()?;
         let order = StopOrder {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::event::Way;
 use crate::config::{
-    Checkpoint, Cluster, CommitOffsets, Delivery, FileSource, KafkaSource, Location, OnError, OnRefused, Otherwise,
-    OutOfRange, Partitioner, Pipeline, Sink, Source, Start, Subscription, Target, Truth,
+    Checkpoint, Cluster, CommitOffsets, CompileCache, Delivery, FileSource, KafkaSource, Location, OnError, OnRefused,
+    Otherwise, OutOfRange, Partitioner, Pipeline, Sink, Source, Start, Subscription, Target, Truth,
 };
 use crate::error::{Error, Kind, Result};
 use crate::kafka::topic_reader::ReadFrom;
@@ -99,6 +99,7 @@ pub(super) fn local(
             location: Location::Folder(folder.join("checkpoints")),
         }),
         state_dir: folder.join("state"),
+        compile_cache: CompileCache::own(folder.join("state/compiled")),
         ..pipeline
     };
     Ok((pipeline, topics))

@@ -33,6 +33,13 @@ pub(super) struct Endpoint {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Address(pub(super) String);
 
+impl Address {
+    /// The port that is connected to.
+    pub(super) fn port(&self) -> Option<u16> {
+        Url::parse(&self.0).ok()?.port_or_known_default()
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = Url::parse(&self.0).ok();

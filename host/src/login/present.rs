@@ -92,6 +92,14 @@ impl fmt::Debug for Login {
 }
 
 impl Login {
+    /// The port of whoever issues tokens, if somebody does.
+    pub fn issuer_port(&self) -> Option<u16> {
+        match &self.0.as_ref()?.source {
+            Some(TokenSource::Endpoint(endpoint)) => endpoint.url.port(),
+            Some(TokenSource::Token(_)) | None => None,
+        }
+    }
+
     /// `texts`: all properties as they were when the pipeline was read.
     pub(super) fn new(
         source: Option<TokenSource>,

@@ -27,6 +27,10 @@ pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipelin
         let all: Vec<_> = sinks.iter().chain(&dead_letters).collect();
         delivery::transactional(file, &sources, &all, scope)?;
     }
+    let state_dir = match &file.state.dir {
+        Some(dir) => scope.path(&dir.value),
+        None => scope.path(&Path::new(".sandbar").join(&name)),
+    };
     Ok(config::Pipeline {
         delivery,
         workers: workers(file),
@@ -38,15 +42,25 @@ pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipelin
         sinks,
         dead_letters,
         checkpoint: checkpoint(file, scope)?,
-        state_dir: match &file.state.dir {
-            Some(dir) => scope.path(&dir.value),
-            None => scope.path(&Path::new(".sandbar").join(&name)),
-        },
+        compile_cache: compile_cache(&state_dir, scope),
+        state_dir,
         state_memory: file.state.memory.value.0,
         allow_dropped_state: false,
         core_dumps: None,
         name,
     })
+}
+
+/// Compiled plugins are in the working copy, or where the daemon has them.
+fn compile_cache(state_dir: &Path, scope: &Scope<'_>) -> config::CompileCache {
+    match scope.grant().map(|grant| &grant.code) {
+        None => config::CompileCache::own(state_dir.join("compiled")),
+        Some(code) => config::CompileCache {
+            folder: code.folder.clone(),
+            key: Some(code.key),
+            is_filled: code.is_made_here,
+        },
+    }
 }
 
 fn workers(file: &File) -> usize {

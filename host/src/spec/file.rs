@@ -83,9 +83,13 @@ pub(super) enum DeliveryKey {
 pub(super) struct Kafka {
     /// `host:port` of one or more brokers, comma-separated.
     pub(super) brokers: Option<At<Brokers>>,
+    /// In place of `brokers`: the name of a cluster that the daemon has for the tenant, with how to sign in there. For
+    /// pipelines of `sandbar serve`.
+    pub(super) cluster: Option<At<Text>>,
     /// Passed to librdkafka; those that the host owns, and ways to sign in that are not built, are refused by name. A
-    /// secret is `{ env = "NAME" }` or `{ file = "path" }`, which is read again when it changes;
-    /// `sasl.oauthbearer.token` may be `{ command = ["program", "argument"] }`.
+    /// secret is `{ env = "NAME" }` or `{ file = "path" }`, which is read again when it changes, and `{ secret =
+    /// "NAME" }` in pipelines of `sandbar serve`; `sasl.oauthbearer.token` may be `{ command = ["program", "argument"]
+    /// }`.
     #[serde(default)]
     pub(super) properties: Named<Property>,
 }

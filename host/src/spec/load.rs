@@ -6,9 +6,11 @@ use serde::Deserialize;
 
 use crate::config::Pipeline;
 use crate::error::{Error, Kind, Result};
+use crate::process::grant::{self, Grant};
 
 use super::check;
 use super::file::File;
+use super::granted;
 use super::text::document::{self, Document, Node, Value};
 use super::text::near::near;
 use super::text::reading::{ReadFault, Wrong, listed};
@@ -31,6 +33,11 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Pipeline> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, path: &Path, sets: &[String]) -> Result<Pipeline> {
+    parse_under(grant::granted(), text, path, sets)
+}
+
+/// The same under what a process was granted.
+pub(super) fn parse_under(grant: Option<&Grant>, text: &str, path: &Path, sets: &[String]) -> Result<Pipeline> {
     let mut document = Document::new(path.display().to_string(), text, sets);
     let mut table = document::table(text)
         .map_err(|malformed| document.refuse(Some(&malformed.span), "it is not valid TOML", malformed.why))?;
@@ -40,9 +47,13 @@ pub fn parse(text: &str, path: &Path, sets: &[String]) -> Result<Pipeline> {
         value: Value::Table(table),
         span: 0..0,
     };
-    let file = File::deserialize(&root).map_err(|fault| explain(&document, fault))?;
+    let mut file = File::deserialize(&root).map_err(|fault| explain(&document, fault))?;
     let base = path.parent().unwrap_or(Path::new(""));
-    check::pipeline(&file, &Scope::new(&document, base))
+    let scope = Scope::new(&document, base, grant);
+    if let Some(grant) = grant {
+        granted::confine(&mut file, grant, &scope)?;
+    }
+    check::pipeline(&file, &scope)
 }
 
 /// A fault in a person's words.

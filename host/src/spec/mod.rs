@@ -6,6 +6,7 @@
 //! built; a secret stands in no error, no schema and no `Debug` text.
 
 mod load;
+mod granted;
 mod check;
 mod delivery;
 mod source;

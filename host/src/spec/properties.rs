@@ -72,23 +72,67 @@ const OWNED: &[(&str, &str)] = &[
 
 /// The cluster of `part` (`source.views`): its own settings over the inherited ones.
 pub(super) fn cluster(part: &str, inherited: &Kafka, own: Option<&At<Kafka>>, scope: &Scope<'_>) -> Result<Cluster> {
-    let own_brokers = own.and_then(|own| own.value.brokers.as_ref());
-    let brokers = own_brokers.or(inherited.brokers.as_ref()).ok_or_else(|| {
-        let why = "neither `kafka.brokers` nor its own `kafka.brokers` is set";
-        (scope.refuse(None, format!("`{part}` has no brokers"), why))
-            .hint("write brokers = \"127.0.0.1:9092\" under [kafka]")
-    })?;
-    let mut given = sourced("kafka", &inherited.properties, scope)?;
+    let (brokers, granted) = match own.map(|own| reached(part, &own.value, scope)).transpose()?.flatten() {
+        Some(own) => own,
+        None => reached("kafka", inherited, scope)?.ok_or_else(|| {
+            let why = "neither `kafka.brokers` nor its own `kafka.brokers` is set";
+            (scope.refuse(None, format!("`{part}` has no brokers"), why))
+                .hint("write brokers = \"127.0.0.1:9092\" under [kafka]")
+        })?,
+    };
+    let mut given = granted;
+    given.extend(sourced("kafka", &inherited.properties, scope)?);
     if let Some(own) = own {
         given.extend(sourced(&format!("{part}.kafka"), &own.value.properties, scope)?);
     }
     let values = given.iter().map(|(name, given)| (name.clone(), given.value.clone()));
     let (properties, login) = sign_in(values.collect()).map_err(|refusal| not_built(refusal, &given, scope))?;
     Ok(Cluster {
-        brokers: brokers.value.0.clone(),
+        brokers,
         properties,
         login,
     })
+}
+
+/// The brokers that a table names, and the properties of the cluster if it names one; `None`: it names neither.
+fn reached(table: &str, kafka: &Kafka, scope: &Scope<'_>) -> Result<Option<(String, BTreeMap<String, Given>)>> {
+    let (brokers, name) = match (&kafka.brokers, &kafka.cluster) {
+        (None, None) => return Ok(None),
+        (Some(brokers), None) => return Ok(Some((brokers.value.0.clone(), BTreeMap::new()))),
+        (brokers, Some(name)) => (brokers, name),
+    };
+    let what = |what: &str| format!("`cluster = \"{}\"` in `{table}` {what}", name.value.0);
+    let refuse = |problem: &str, why: &str| Err(scope.refuse(name.span.as_ref(), what(problem), why));
+    if brokers.is_some() {
+        return refuse("does not go with `brokers`", "the cluster has its own");
+    }
+    let Some(grant) = scope.grant() else {
+        return refuse(
+            "cannot be used",
+            "clusters are kept by `sandbar serve`, and this process was not started by it: write `brokers`",
+        );
+    };
+    let clusters = grant.clusters.as_ref();
+    let Some(cluster) = clusters.and_then(|clusters| clusters.get(&name.value.0)) else {
+        let known: Vec<_> = clusters.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let why = match known.as_slice() {
+            [] => "the tenant has no clusters".to_owned(),
+            known => format!("the tenant has {}", known.join(", ")),
+        };
+        return refuse("is not known", &why);
+    };
+    let given = |(property, value): (&String, &String)| {
+        let given = Given {
+            table: table.to_owned(),
+            span: name.span.clone(),
+            value: Secret::Text(value.clone()),
+        };
+        (property.clone(), given)
+    };
+    Ok(Some((
+        cluster.brokers.clone(),
+        cluster.properties.iter().map(given).collect(),
+    )))
 }
 
 /// A property's value, and where it stands.
@@ -143,7 +187,7 @@ fn refuse_owned(table: &str, name: &At<String>, scope: &Scope<'_>) -> Result<()>
 /// A property's value; refuses a secret that stands in the file, and a reference that leads nowhere.
 pub(super) fn resolve(table: &str, name: &At<String>, property: &Property, scope: &Scope<'_>) -> Result<String> {
     match property {
-        Property::Reference(reference) => reference.resolve(scope.base()).map_err(|why| {
+        Property::Reference(reference) => reference.resolve(scope.base(), scope.grant()).map_err(|why| {
             let what = format!("`{}` in `{table}.properties` has no value", name.value);
             scope.refuse(name.span.as_ref(), what, why)
         }),

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use crate::process::grant::Grant;
+
 /// A property: text, a number, true or false, `{ env = "NAME" }` or `{ file = "path" }`; a token may be `{ command =
 /// ["program", "argument"] }`.
 #[derive(Clone, JsonSchema)]
@@ -32,6 +34,8 @@ pub(super) enum Reference {
     File(PathBuf),
     /// A program that prints the value, and its arguments; for `sasl.oauthbearer.token` alone.
     Command(Vec<String>),
+    /// The name of a secret that the daemon keeps for the tenant.
+    Secret(String),
 }
 
 impl Property {
@@ -48,7 +52,7 @@ impl Property {
 
 impl Reference {
     /// The value; `Err` says why there is none, never what it is.
-    pub(super) fn resolve(&self, base: &Path) -> Result<String, String> {
+    pub(super) fn resolve(&self, base: &Path, grant: Option<&Grant>) -> Result<String, String> {
         match self {
             Reference::Env(name) => std::env::var(name).map_err(|error| match error {
                 std::env::VarError::NotPresent => format!("the environment variable `{name}` is not set"),
@@ -60,6 +64,17 @@ impl Reference {
                 let line = text.strip_suffix('\n').unwrap_or(&text);
                 Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
             }
+            Reference::Secret(name) => match grant.map(|grant| grant.secrets.get(name)) {
+                Some(Some(value)) => Ok(value.clone()),
+                Some(None) => Err(format!(
+                    "the tenant has no secret `{name}`: `sandbar secret set {name}` keeps one"
+                )),
+                None => Err(
+                    "secrets are kept by `sandbar serve`, and this process was not started by it: write { env = \
+                     \"NAME\" } or { file = \"path\" }"
+                        .to_owned(),
+                ),
+            },
             Reference::Command(_) => Err("only `sasl.oauthbearer.token` may come from a command".to_owned()),
         }
     }
@@ -114,6 +129,7 @@ impl<'de> Visitor<'de> for AnyProperty {
             "env" => Reference::Env(map.next_value()?),
             "file" => Reference::File(map.next_value()?),
             "command" => Reference::Command(map.next_value()?),
+            "secret" => Reference::Secret(map.next_value()?),
             _ => {
                 return Err(de::Error::custom(format!(
                     "`{key}` is neither `env` nor `file`; a property's name with dots is written in quotes: \

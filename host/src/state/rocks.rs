@@ -19,7 +19,7 @@ use super::files::{FileBudget, Grant};
 use super::keys;
 use super::lists::TooLong;
 use crate::error::{Error, Kind};
-use crate::open_files;
+use crate::process::open_files;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBRecoveryMode, DataBlockIndexType, ErrorKind, LogLevel, MergeOperands, Options, WriteBufferManager,

@@ -77,7 +77,7 @@ impl Daemon {
         let catalog = Catalog::open(&url).await.unwrap();
         let plugins = PluginFiles::new(folder.path().join("tenants"));
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rest/tests/program.sh");
-        let fleet = Fleet::open(folder.path(), &program, plugins.clone()).unwrap();
+        let fleet = Fleet::open(folder.path(), &program, plugins.clone(), false).unwrap();
         for tenant in ["alpha", "bravo"] {
             catalog.create_tenant(&name(tenant)).await.unwrap();
         }

@@ -6,13 +6,13 @@ use clap::{Args, Subcommand};
 
 use super::{local, sent, shown};
 use crate::cli::consume::place;
+use crate::cli::granted;
 use crate::cli::output::Output;
 use crate::config::Pipeline;
 use crate::error::Result;
 use crate::inspect::dead_letters::{FoundLetter, LetterBox, LetterPlace};
 use crate::kafka::topic_reader::ReadFrom;
 use crate::plugin::Engine;
-use crate::spec;
 
 /// Arguments of `sandbar dead-letters`.
 #[derive(Args, Debug)]
@@ -106,7 +106,7 @@ struct DeadPipeline {
 
 impl DeadPipeline {
     fn load(&self) -> Result<(Pipeline, LetterBox)> {
-        let pipeline = spec::load(&self.pipeline, &self.sets)?;
+        let pipeline = granted::load(&self.pipeline, &self.sets)?;
         let letters = LetterBox::of(&pipeline)?;
         Ok((pipeline, letters))
     }

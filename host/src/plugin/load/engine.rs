@@ -10,7 +10,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, Strategy};
 use super::cache::Cache;
 use super::deadlines::{TICK, Ticker};
 use super::watch::{FRAMES, GuestWatch, LOOK, Samples};
-use crate::config::Pipeline;
+use crate::config::{CompileCache, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::fault::CoreDumps;
 use crate::plugin::host_calls::Guest;
@@ -31,10 +31,10 @@ pub(super) struct Shared {
 }
 
 impl Engine {
-    /// An engine that keeps compiled plugins in `cache_dir`, if one is given. A cache that cannot be used is a
-    /// warning and costs time, nothing else. Fails if the machine cannot run WebAssembly or start a thread.
-    pub fn new(cache_dir: Option<PathBuf>) -> Result<Self> {
-        Self::watching(GuestWatch::Nothing, &settings(), cache_dir)
+    /// An engine that keeps compiled plugins in a cache, if one is given. One that cannot be written is a warning and
+    /// costs time, nothing else. Fails if the machine cannot run WebAssembly or start a thread.
+    pub fn new(cache: Option<CompileCache>) -> Result<Self> {
+        Self::watching(GuestWatch::Nothing, &settings(), cache)
     }
 
     /// The engine for a pipeline: with its cache, and with core dumps if it asks for them. A run, the cases and all
@@ -43,7 +43,7 @@ impl Engine {
     /// # Errors
     /// As [`new`](Self::new). `Unwritable`: the folder of core dumps cannot be made.
     pub fn of(pipeline: &Pipeline) -> Result<Self> {
-        let cache = Some(pipeline.compile_cache());
+        let cache = Some(pipeline.compile_cache.clone());
         let Some(folder) = &pipeline.core_dumps else {
             return Self::new(cache);
         };
@@ -51,11 +51,11 @@ impl Engine {
     }
 
     /// An engine that writes core dumps of guests at fault into a folder.
-    pub(in crate::plugin) fn watching_traps(core_dumps: PathBuf, cache_dir: Option<PathBuf>) -> Result<Self> {
+    pub(in crate::plugin) fn watching_traps(core_dumps: PathBuf, cache: Option<CompileCache>) -> Result<Self> {
         let mut config = settings();
         config.coredump_on_trap(true);
         let watch = GuestWatch::Traps(CoreDumps::into(core_dumps)?);
-        Self::watching(watch, &config, cache_dir)
+        Self::watching(watch, &config, cache)
     }
 
     /// An engine whose guests a debugger can stop at lines of their sources, if this process runs under one: it
@@ -89,7 +89,7 @@ impl Engine {
         Self::watching(GuestWatch::Samples(Samples::default()), &config, None)
     }
 
-    fn watching(watch: GuestWatch, settings: &Config, cache_dir: Option<PathBuf>) -> Result<Self> {
+    fn watching(watch: GuestWatch, settings: &Config, cache: Option<CompileCache>) -> Result<Self> {
         let wasmtime = wasmtime::Engine::new(settings).map_err(unusable)?;
         let mut linker = Linker::new(&wasmtime);
         world::grant(&mut linker).map_err(unusable)?;
@@ -98,7 +98,7 @@ impl Engine {
             GuestWatch::Nothing | GuestWatch::Instructions | GuestWatch::Traps(_) => TICK,
         };
         let ticker = Ticker::start(&wasmtime, every)?;
-        let cache = cache_dir.map(|dir| Cache::new(dir, &wasmtime));
+        let cache = cache.map(|cache| Cache::new(cache, &wasmtime));
         Ok(Self {
             shared: Arc::new(Shared {
                 wasmtime,

@@ -184,6 +184,10 @@ fn compile(engine: &Shared, path: &Path, bytes: &[u8], digest: &str) -> Result<C
     {
         return Ok(component);
     }
+    if engine.cache.as_ref().is_some_and(|cache| !cache.is_filled()) {
+        let why = "its compiled code is not there, or was made by another program or for another machine";
+        return Err(refused(path, why).hint("`sandbar resume` compiles it again"));
+    }
     component::check_features(path, bytes, engine.wasmtime.get_wasm_features())?;
     let component = Component::from_binary(&engine.wasmtime, bytes).map_err(|why| {
         refused(

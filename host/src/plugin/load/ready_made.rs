@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::is_ready_made;
+use crate::config::{is_ready_made, ready_made_folders};
 use crate::error::{Error, Kind, Result};
 
 /// A plugin that comes with Sandbar.
@@ -58,9 +58,6 @@ pub const READY_MADE: &[ReadyMade] = &[
     },
 ];
 
-/// Where they lie, from the program's folder on: installed beside it, as a built tree has them, as packages have them.
-const FOLDERS: &[&str] = &["plugins", "../plugins", "../share/sandbar/plugins"];
-
 /// Where the file of a plugin is: that of a ready-made one if `plugin` is a name, which has no slash and no dot.
 ///
 /// # Errors
@@ -82,11 +79,10 @@ fn find(name: &str) -> Result<PathBuf> {
         );
         return Err(Error::new(Kind::Plugin, what, why).hint(format!("a file is written \"./{name}.wasm\"")));
     }
-    let program = std::env::current_exe().and_then(std::fs::canonicalize);
-    let program = program.map_err(|why| Error::new(Kind::Plugin, &*what, format!("where the program is: {why}")))?;
-    let beside = program.parent().unwrap_or(Path::new("."));
+    let folders = ready_made_folders();
+    let folders = folders.map_err(|why| Error::new(Kind::Plugin, &*what, format!("where the program is: {why}")))?;
     let file = format!("{name}.wasm");
-    let places = FOLDERS.iter().map(|folder| beside.join(folder).join(&file));
+    let places = folders.iter().map(|folder| folder.join(&file));
     let found = places.clone().find(|place| place.is_file());
     found.ok_or_else(|| {
         let looked: Vec<_> = places.map(|place| place.display().to_string()).collect();

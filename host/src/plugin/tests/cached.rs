@@ -5,10 +5,21 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::*;
+use crate::config::CompileCache;
 
 fn load(dir: &Path) -> Plugin {
-    let engine = Engine::new(Some(dir.to_owned())).unwrap();
+    let engine = Engine::new(Some(CompileCache::own(dir.to_owned()))).unwrap();
     engine.load(&built("plugins", "pass-through")).unwrap()
+}
+
+/// With a cache that others fill, under a key.
+fn load_under(dir: &Path, key: u8, is_filled: bool) -> crate::error::Result<Plugin> {
+    let cache = CompileCache {
+        folder: dir.to_owned(),
+        key: Some([key; 32]),
+        is_filled,
+    };
+    Engine::new(Some(cache))?.load(&built("plugins", "pass-through"))
 }
 
 fn works(plugin: &Plugin) {
@@ -88,4 +99,33 @@ fn a_cache_that_cannot_be_written_costs_nothing_but_time() {
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
     works(&load(&file.join("cache")));
+}
+
+#[test]
+fn where_nothing_is_compiled_only_code_is_run_that_the_key_vouches_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let missing = load_under(&cache, 7, false).unwrap_err();
+    assert_eq!(missing.kind, Kind::Plugin);
+    assert!(missing.to_string().contains("compiled code is not there"), "{missing}");
+    works(&load_under(&cache, 7, true).unwrap());
+    works(&load_under(&cache, 7, false).unwrap());
+    assert!(load_under(&cache, 8, false).is_err(), "of another key");
+
+    // What has no key in it is not taken with one, nor the other way round.
+    let entry = entry(&cache);
+    let whole = fs::read(&entry).unwrap();
+    load(&cache);
+    assert_ne!(fs::read(&entry).unwrap(), whole, "taken without its key");
+    assert!(load_under(&cache, 7, false).is_err());
+
+    // Who cannot make the code changes nothing unseen: neither the machine code, nor whose it is.
+    for at in [20, whole.len() / 2] {
+        let mut forged = whole.clone();
+        forged[at] ^= 1;
+        fs::write(&entry, &forged).unwrap();
+        assert!(load_under(&cache, 7, false).is_err(), "forged at {at}");
+    }
+    fs::write(&entry, &whole).unwrap();
+    works(&load_under(&cache, 7, false).unwrap());
 }

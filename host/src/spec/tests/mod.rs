@@ -3,6 +3,7 @@
 mod accepted;
 mod refused;
 mod together;
+mod granted;
 mod schema;
 mod reference;
 

@@ -1,22 +1,30 @@
-//! What every check is given: where a complaint gets its place, and the folder that paths of the file begin at.
+//! What every check is given: where a complaint gets its place, the folder that paths of the file begin at, and what
+//! the process was granted.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::process::grant::Grant;
 
 use super::document::{Document, Span};
 
-/// The document for errors, and the folder that paths are relative to.
+/// The document for errors, the folder that paths are relative to, and the grant.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::spec) struct Scope<'a> {
     document: &'a Document,
     base: &'a Path,
+    grant: Option<&'a Grant>,
 }
 
 impl<'a> Scope<'a> {
-    pub(in crate::spec) fn new(document: &'a Document, base: &'a Path) -> Self {
-        Self { document, base }
+    pub(in crate::spec) fn new(document: &'a Document, base: &'a Path, grant: Option<&'a Grant>) -> Self {
+        Self { document, base, grant }
+    }
+
+    /// What the process was granted; `None`: a person runs it.
+    pub(in crate::spec) fn grant(&self) -> Option<&'a Grant> {
+        self.grant
     }
 
     pub(in crate::spec) fn base(&self) -> &'a Path {

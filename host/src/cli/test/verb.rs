@@ -6,12 +6,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::case_report::{case_json, case_text};
-use super::cluster::ClusterArgs;
-use super::consume::place;
 use super::junit;
-use super::output::Output;
 use super::topic_case::{TopicRecords, write};
 use crate::cases::{self, CaseVerdict, Subject, TestOptions};
+use crate::cli::cluster::ClusterArgs;
+use crate::cli::consume::place;
+use crate::cli::output::Output;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::topic_reader::ReadFrom;
@@ -103,7 +103,7 @@ pub struct TestArgs {
 }
 
 impl TestArgs {
-    pub(super) fn run(mut self, out: &Output) -> Result<()> {
+    pub(in crate::cli) fn run(mut self, out: &Output) -> Result<()> {
         let is_made = self.from_topic.is_some();
         let only = match self.from_topic.take() {
             Some(topic) => vec![self.make_case(topic)?],

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::output::{Head, Output, TextTable};
+use crate::cli::output::{Head, Output, TextTable};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::TimerClock;
 use crate::plugin::shown::{put, readable};

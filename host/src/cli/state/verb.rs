@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::output::{Head, Output, TextTable};
-use super::state_timers;
+use super::timers;
+use crate::cli::granted;
+use crate::cli::output::{Head, Output, TextTable};
 use crate::clock;
 use crate::config;
 use crate::error::{Error, Kind, Result};
@@ -17,7 +18,6 @@ use crate::plugin::shown::{Shown, digits, hex, put, readable, text};
 use crate::plugin::{Engine, StoreKind, TimerClock};
 use crate::record::Column;
 use crate::runtime;
-use crate::spec;
 use crate::state::{self, StoreId, View, store_id};
 
 /// Entries that are read at once.
@@ -145,7 +145,7 @@ enum HeldTask {
 }
 
 impl StateArgs {
-    pub(super) fn run(self, out: &Output) -> Result<()> {
+    pub(in crate::cli) fn run(self, out: &Output) -> Result<()> {
         match self.action {
             StateAction::Get {
                 place,
@@ -195,7 +195,7 @@ impl StateArgs {
                     let clocks = stores
                         .iter()
                         .filter_map(|store| Some((TimerClock::of_store(&store.name)?, store.id)));
-                    state_timers::show(
+                    timers::show(
                         views,
                         &operator,
                         &clocks.collect::<Vec<_>>(),
@@ -220,7 +220,7 @@ impl StateArgs {
 impl TaskPlace {
     /// Does something with the stores that are declared and the tasks that are here, or that the checkpoints hold.
     fn with(self, act: impl FnOnce(&[OperatorStore], &[View]) -> Result<()>) -> Result<()> {
-        let pipeline = spec::load(&self.pipeline, &self.sets)?;
+        let pipeline = granted::load(&self.pipeline, &self.sets)?;
         let stores = declared(&pipeline)?;
         let here = match self.stored {
             true => Vec::new(),
@@ -248,7 +248,7 @@ impl TaskPlace {
 ///
 /// # Errors
 /// `Failed`: it keeps nothing of it, or its state cannot be read.
-pub(super) fn show_key(pipeline: &config::Pipeline, key: &str, out: &Output) -> Result<()> {
+pub(in crate::cli) fn show_key(pipeline: &config::Pipeline, key: &str, out: &Output) -> Result<()> {
     let views = state::look(&pipeline.state_dir)?;
     let mut is_known = false;
     for store in &declared(pipeline)? {

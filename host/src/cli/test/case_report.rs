@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::output::error_json;
 use crate::cases::{CaseVerdict, Difference, RunVerdict};
+use crate::cli::output::error_json;
 
 /// A line for a case that passed; for one that did not, what its runs found.
 pub(super) fn case_text(verdict: &CaseVerdict) -> String {
