@@ -75,6 +75,12 @@ pub struct GrantedLimits {
     pub workers: Option<u64>,
     /// Bytes of memory of the process.
     pub memory: Option<u64>,
+    /// Bytes that it reads a second.
+    pub bytes_in: Option<u64>,
+    /// Bytes that it writes a second.
+    pub bytes_out: Option<u64>,
+    /// Thousandths of a core that it has.
+    pub cpu_thousandths: Option<u64>,
     /// Seconds of CPU of the process: for one that only compiles and checks.
     pub cpu_seconds: Option<u64>,
     /// Bytes that it may write to a file.

@@ -55,11 +55,20 @@ impl Drop for StoppedClock {
 }
 
 /// The time that this thread had a processor so far, in the program and in the kernel.
-#[expect(unsafe_code, reason = "the standard library cannot ask for it")]
 pub fn thread_cpu() -> Duration {
+    cpu(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// The same of all threads of this process together.
+pub fn process_cpu() -> Duration {
+    cpu(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+#[expect(unsafe_code, reason = "the standard library cannot ask for it")]
+fn cpu(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: it writes the two numbers and keeps no pointer to them.
-    let _there_is_such_a_clock = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let _there_is_such_a_clock = unsafe { libc::clock_gettime(clock, &raw mut time) };
     Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
 }
 

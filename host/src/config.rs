@@ -592,6 +592,19 @@ pub struct Pipeline {
     pub allow_dropped_state: bool,
     /// Where the core dump of a plugin goes that is at fault, if one is wanted.
     pub core_dumps: Option<PathBuf>,
+    /// What it may use a second.
+    pub quotas: RateQuotas,
+}
+
+/// What a run may use a second; `None`: nobody limits it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RateQuotas {
+    /// Bytes of keys, values and headers that it reads.
+    pub bytes_in: Option<u64>,
+    /// The same that it writes.
+    pub bytes_out: Option<u64>,
+    /// Thousandths of a core.
+    pub cpu_thousandths: Option<u64>,
 }
 
 impl Pipeline {

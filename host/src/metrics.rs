@@ -9,6 +9,7 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 /// Starts to record; a second call in a process finds the recorder taken and returns `None`.
@@ -170,6 +171,10 @@ pub struct Progress {
     pub records_in: AtomicU64,
     /// Records handed to sinks.
     pub records_out: AtomicU64,
+    /// Bytes of keys, values and headers read.
+    pub bytes_in: AtomicU64,
+    /// The same of what was handed to sinks.
+    pub bytes_out: AtomicU64,
     /// Records still to read, over all partitions of all workers.
     pub lag: AtomicI64,
     /// Whether a cluster is out of reach.
@@ -178,6 +183,8 @@ pub struct Progress {
     pub running: AtomicBool,
     /// Whether the workers turn.
     pub pulses: Pulses,
+    /// The quota that the run is held at, if it is: nothing is read until that is made up for.
+    pub held_at: Mutex<Option<&'static str>>,
 }
 
 /// Handles for one partition of a source.

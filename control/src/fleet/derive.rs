@@ -47,9 +47,14 @@ fn of_a_living(seen: &Seen<'_>) -> (State, String) {
     }
     match (says.disconnected, says.running) {
         (true, _) => (State::Waiting, "a Kafka cluster is out of reach".to_owned()),
-        (false, true) => (State::Running, String::new()),
+        (false, true) => (State::Running, says.held_at.as_deref().map_or_else(String::new, held)),
         (false, false) => (State::Starting, String::new()),
     }
+}
+
+/// A quota is nobody's failure: the process goes on, more slowly.
+fn held(quota: &str) -> String {
+    format!("it is slowed down, for it uses all that the tenant's quota `{quota}` gives")
 }
 
 fn of_a_dead(seen: &Seen<'_>) -> (State, String) {
@@ -82,6 +87,9 @@ mod tests {
         standstill: None,
         records_in: 1,
         records_out: 1,
+        bytes_in: 1,
+        bytes_out: 1,
+        held_at: None,
         lag: 0,
         workers: 1,
     };
@@ -127,6 +135,19 @@ mod tests {
                 State::Running
             );
         }
+    }
+
+    #[test]
+    fn one_that_is_held_at_a_quota_runs_and_says_so() {
+        let held = ProcessStatus {
+            held_at: Some("bytes-in".to_owned()),
+            ..TURNS
+        };
+        let (state, reason) = derive(&Seen {
+            says: Some(&held),
+            ..seen(true)
+        });
+        assert!(state == State::Running && reason.contains("quota `bytes-in`"), "{reason}");
     }
 
     #[test]

@@ -42,6 +42,10 @@ pub(super) struct ProcessStatus {
     pub(super) standstill: Option<String>,
     pub(super) records_in: u64,
     pub(super) records_out: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    /// The quota that it is held at: it reads nothing until that is made up for.
+    pub(super) held_at: Option<String>,
     pub(super) lag: u64,
     pub(super) workers: u64,
 }

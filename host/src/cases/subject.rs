@@ -5,8 +5,8 @@
 
 use crate::config::{
     BATCH_BYTES, Cluster, CommitOffsets, CompileCache, Delivery, EventTime, Input, KafkaSource, Limits, OnBadTime,
-    OnError, OnRefused, OperatorConfig, Otherwise, OutOfRange, Pipeline, Sink, Source, Start, Subscription, Target,
-    TimeSettings, Truth,
+    OnError, OnRefused, OperatorConfig, Otherwise, OutOfRange, Pipeline, RateQuotas, Sink, Source, Start, Subscription,
+    Target, TimeSettings, Truth,
 };
 use crate::error::{Error, Kind, Result};
 use crate::plugin::{Engine, Plugin};
@@ -281,6 +281,7 @@ fn whole(name: String, mut operators: Vec<OperatorConfig>, batch_bytes: u64) -> 
         state_memory: STATE_MEMORY,
         allow_dropped_state: false,
         core_dumps: None,
+        quotas: RateQuotas::default(),
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a guest may ask of the host, whatever world it was built for: to write to its log, and to read of the task's
 //! state what cannot travel with the batch.
 
+use std::sync::Arc;
+
 use super::call::StateReader;
 use super::guest_log::Log;
 use super::limits::Ceiling;
+use super::load::Ticker;
 use super::turns::Driven;
 use super::wasi::Surroundings;
 
@@ -20,4 +23,6 @@ pub(super) struct Guest {
     pub(super) spoilt: Option<wasmtime::Error>,
     /// How often it is still looked at until its call has taken its time, if a profile is taken of it.
     pub(super) looks_left: Option<u64>,
+    /// Makes the deadlines of its calls pass.
+    pub(super) ticker: Arc<Ticker>,
 }

@@ -11,7 +11,7 @@ use super::fault::{Fault, write_core_dump};
 use super::guest_log::Log;
 use super::host_calls::Guest;
 use super::limits::{Ceiling, OPEN_TIME};
-use super::load::{Description, GuestWatch, LOOK, Said, TICK, ticks};
+use super::load::{Description, GuestWatch, LOOK, Said, Shared, TICK, ticks};
 use super::turns::Driven;
 use super::wasi::Surroundings;
 use super::world::{Linked, Running};
@@ -32,7 +32,7 @@ fn caged(
     description: Option<&Description>,
     limits: Limits,
     stores: Arc<[Declared]>,
-    watch: &GuestWatch,
+    engine: &Shared,
     log: Log,
 ) -> Store<Guest> {
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -48,9 +48,10 @@ fn caged(
             surroundings: Surroundings::default(),
             spoilt: None,
             looks_left: None,
+            ticker: engine.ticker.clone(),
         },
     );
-    watched(&mut store, watch);
+    watched(&mut store, &engine.watch);
     store.limiter(|guest| &mut guest.ceiling);
     // What a guest hands over in one call cannot be more than its memory holds, save by pointing at the same bytes
     // again and again; nor can it be more than the whole batch may take.
@@ -88,10 +89,15 @@ fn refuel(store: &mut Store<Guest>) {
 fn set_deadline(store: &mut Store<Guest>, time: Duration) {
     let ticks = ticks(time);
     match &mut store.data_mut().looks_left {
-        None => store.set_epoch_deadline(ticks),
+        None => {
+            store.set_epoch_deadline(ticks);
+            store.data().ticker.expect(ticks);
+        }
         Some(left) => {
-            *left = ticks.saturating_mul(LOOKS_PER_TICK);
+            let looks = ticks.saturating_mul(LOOKS_PER_TICK);
+            *left = looks;
             store.set_epoch_deadline(1);
+            store.data().ticker.expect(looks);
         }
     }
 }
@@ -129,10 +135,10 @@ impl Instance {
         description: Option<&Description>,
         limits: Limits,
         stores: Arc<[Declared]>,
-        watch: &GuestWatch,
+        engine: &Shared,
         log: Log,
     ) -> Result<Self, Box<(Fault, Log)>> {
-        let mut store = caged(linked, description, limits, stores, watch, log);
+        let mut store = caged(linked, description, limits, stores, engine, log);
         match linked.instantiate(&mut store) {
             Ok(guest) => Ok(Self {
                 store,
@@ -142,7 +148,7 @@ impl Instance {
                 records: 0,
                 made: clock::now(),
                 first_memory: 0,
-                instructions: matches!(watch, GuestWatch::Instructions).then_some(0),
+                instructions: matches!(engine.watch, GuestWatch::Instructions).then_some(0),
                 trapped: None,
             }),
             Err(error) => {
@@ -154,8 +160,8 @@ impl Instance {
 
     /// Asks a plugin that exports it how people are to be shown what its stores hold, in an instance that is thrown
     /// away.
-    pub(super) fn describe_state(linked: &Linked, watch: &GuestWatch, log: Log) -> wasmtime::Result<Vec<String>> {
-        let mut store = caged(linked, None, Limits::default(), Arc::new([]), watch, log);
+    pub(super) fn describe_state(linked: &Linked, engine: &Shared, log: Log) -> wasmtime::Result<Vec<String>> {
+        let mut store = caged(linked, None, Limits::default(), Arc::new([]), engine, log);
         let instance = linked.instance_pre().instantiate(&mut store)?;
         let ask = instance.get_typed_func::<(), (Vec<String>,)>(&mut store, DESCRIBE_STATE)?;
         Ok(ask.call(&mut store, ())?.0)

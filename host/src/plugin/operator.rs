@@ -371,7 +371,7 @@ impl Operator {
 
     /// Writes what an instance holds that trapped at one record or timer, if that is wanted. The name of the file.
     fn keep_core_dump(&self, instance: &mut Instance, part: &CallPart<'_>) -> Option<String> {
-        let dumps = self.plugin.watch().core_dumps()?;
+        let dumps = self.plugin.engine().watch.core_dumps()?;
         // The search for what is at fault traps too, and after an instance that is not fresh another is asked.
         if part.records.len() + self.due.len() > 1 || instance.calls() > 1 || !instance.has_core_dump() {
             return None;
@@ -484,7 +484,7 @@ impl Operator {
             Some(plugin.description()),
             self.limits,
             self.stores.clone(),
-            plugin.watch(),
+            plugin.engine(),
             log,
         )
         .map_err(|failed| {

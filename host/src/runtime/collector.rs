@@ -3,7 +3,6 @@
 use super::committed::committed;
 use super::lifecycle::StopRequest;
 use crate::checkpoint::CheckpointStore;
-use crate::clock;
 use crate::config::Pipeline;
 use crate::error::Result;
 use crate::kill;
@@ -20,8 +19,7 @@ const MIN_AGE: Duration = Duration::from_secs(2 * 15 * 60);
 pub(super) fn collect_until(stop: &StopRequest, pipeline: &Pipeline, store: &CheckpointStore) {
     let every = kill::every("SANDBAR_COLLECTION_MS", EVERY);
     loop {
-        clock::sleep_unless(every, || stop.is_requested());
-        if stop.is_requested() {
+        if stop.sleep(every) {
             return;
         }
         match collect(pipeline, store) {

@@ -4,8 +4,8 @@
 use crate::clock;
 use crate::record::TopicPartition;
 use serde::{Deserialize, Serialize};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A request to stop, seen by every worker at its next batch boundary, and one to drain before. Neither can be taken
@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 pub struct StopRequest {
     since: OnceLock<Instant>,
     drains: AtomicBool,
+    /// For whoever sleeps until then.
+    sleep: Mutex<()>,
+    asked: Condvar,
 }
 
 impl StopRequest {
@@ -30,7 +33,17 @@ impl StopRequest {
 
     /// Asks the run to finish its batches, commit, and leave; whether it had been asked before.
     pub fn request(&self) -> bool {
-        self.since.set(clock::now()).is_err()
+        let was_asked = self.since.set(clock::now()).is_err();
+        let _nobody_falls_asleep_meanwhile = self.sleep.lock();
+        self.asked.notify_all();
+        was_asked
+    }
+
+    /// Sleeps for so long, or until it was asked to stop; whether it was.
+    pub fn sleep(&self, span: Duration) -> bool {
+        let awake = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
+        let _whoever_woke_it = self.asked.wait_timeout_while(awake, span, |()| !self.is_requested());
+        self.is_requested()
     }
 
     /// Whether it was asked to stop.

@@ -12,7 +12,7 @@ use super::start::partition_counts::Recorded;
 use super::start::{Import, check_committed, kept};
 use super::tasks::Checkpoints;
 use super::watchdog;
-use super::worker::{DrainGate, RunShared, STOP_BATCH_LIMIT, Worker, panicked};
+use super::worker::{Allowance, DrainGate, RunShared, STOP_BATCH_LIMIT, Worker, panicked};
 use crate::checkpoint::savepoint::SavepointPlace;
 use crate::clock;
 use crate::config::{self, Cluster, CommitOffsets, Delivery, KafkaSource, OnError, Pipeline, Source, Start};
@@ -209,6 +209,7 @@ fn make_ready(
     let (plugins, routes) = load(&engine, pipeline)?;
     let stateful = topology::stateful_operators(&routes, &ports(&plugins));
     let checkpoints = Checkpoints::open(pipeline, &plugins)?;
+    let allowance = Arc::new(Allowance::of(&pipeline.quotas, &progress));
     let shared = RunShared {
         pipeline: pipeline.clone(),
         checkpoints: checkpoints.clone(),
@@ -216,6 +217,7 @@ fn make_ready(
         progress,
         notices,
         failure: Arc::default(),
+        allowance,
         drained: Arc::new(DrainGate::of(pipeline.workers)),
     };
     let import = match from {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// How often a process looks whether it is asked something.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(500);
 /// What a dead process left stays for so long, so that whoever waited for its end can read of it.
 const KEPT_MS: u128 = 10 * 60 * 1000;
 

@@ -47,7 +47,18 @@ pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipelin
         state_memory: file.state.memory.value.0,
         allow_dropped_state: false,
         core_dumps: None,
+        quotas: quotas(scope),
         name,
+    })
+}
+
+/// What the tenant's quotas leave its processes a second.
+fn quotas(scope: &Scope<'_>) -> config::RateQuotas {
+    let limits = scope.grant().map(|grant| &grant.limits);
+    limits.map_or_else(config::RateQuotas::default, |limits| config::RateQuotas {
+        bytes_in: limits.bytes_in,
+        bytes_out: limits.bytes_out,
+        cpu_thousandths: limits.cpu_thousandths,
     })
 }
 

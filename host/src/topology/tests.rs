@@ -80,6 +80,7 @@ pub(crate) fn pipeline(sources: &[&str], operators: &[(&str, &[&str])], sinks: &
         state_memory: 0,
         allow_dropped_state: false,
         core_dumps: None,
+        quotas: RateQuotas::default(),
         state_dir: PathBuf::new(),
         compile_cache: CompileCache::own(PathBuf::new()),
     }

@@ -22,12 +22,14 @@ pub struct Engine {
     pub(super) shared: Arc<Shared>,
 }
 
-pub(super) struct Shared {
+/// What the plugins of an engine, and their instances, share.
+pub(in crate::plugin) struct Shared {
     pub(super) wasmtime: wasmtime::Engine,
     pub(super) linker: Linker<Guest>,
     pub(super) cache: Option<Cache>,
-    pub(super) watch: GuestWatch,
-    _ticker: Ticker,
+    pub(in crate::plugin) watch: GuestWatch,
+    /// An instance holds it as well: deadlines pass for as long as one lives.
+    pub(in crate::plugin) ticker: Arc<Ticker>,
 }
 
 impl Engine {
@@ -97,7 +99,7 @@ impl Engine {
             GuestWatch::Samples(_) => LOOK,
             GuestWatch::Nothing | GuestWatch::Instructions | GuestWatch::Traps(_) => TICK,
         };
-        let ticker = Ticker::start(&wasmtime, every)?;
+        let ticker = Arc::new(Ticker::start(&wasmtime, every)?);
         let cache = cache.map(|cache| Cache::new(cache, &wasmtime));
         Ok(Self {
             shared: Arc::new(Shared {
@@ -105,7 +107,7 @@ impl Engine {
                 linker,
                 cache,
                 watch,
-                _ticker: ticker,
+                ticker,
             }),
         })
     }

@@ -148,8 +148,8 @@ impl Plugin {
         .ok_or_else(|| no_profile("none was begun"))
     }
 
-    pub(in crate::plugin) fn watch(&self) -> &GuestWatch {
-        &self.loaded.engine.watch
+    pub(in crate::plugin) fn engine(&self) -> &Shared {
+        &self.loaded.engine
     }
 
     /// The text to open its instances with, if the declared schema takes the configuration of an operator of this name.
@@ -219,7 +219,7 @@ fn link(engine: &Shared, path: &Path, component: &Component, recognised: &Recogn
 
 /// Asks how its stores are to be shown. It is for people's eyes only: whatever goes wrong, they are shown in hex.
 fn describe_state(engine: &Shared, path: &Path, linked: &Linked, stores: usize) -> Vec<String> {
-    match Instance::describe_state(linked, &engine.watch, log_of(path)) {
+    match Instance::describe_state(linked, engine, log_of(path)) {
         Ok(said) if said.len() == stores && said.iter().all(|schema| schema.len() <= STATE_SCHEMA_BYTES) => said,
         Ok(said) => {
             tracing::debug!(plugin = %path.display(), schemas = said.len(), "they are not one a store, or too long");
@@ -244,7 +244,7 @@ fn log_of(path: &Path) -> Log {
 /// yet.
 fn describe(engine: &Shared, path: &Path, linked: &Linked, lines: &SourceLines) -> Result<Description> {
     let (limits, log) = (Limits::default(), log_of(path));
-    let mut instance = Instance::new(linked, None, limits, Arc::new([]), &engine.watch, log).map_err(|failed| {
+    let mut instance = Instance::new(linked, None, limits, Arc::new([]), engine, log).map_err(|failed| {
         let why = format!("an instance could not be made: it {}", failed.0.told(lines));
         refused(path, why)
     })?;

@@ -19,10 +19,11 @@ mod loaded;
 mod ready_made;
 
 pub use component::{BuiltWith, Contents, World, world_of};
-pub(in crate::plugin) use deadlines::{TICK, ticks};
+pub(in crate::plugin) use deadlines::{TICK, Ticker, ticks};
 pub(in crate::plugin) use description::Said;
 pub use description::{Description, Metric, MetricKind, Needs};
 pub use engine::Engine;
+pub(in crate::plugin) use engine::Shared;
 pub use loaded::Plugin;
 pub use ready_made::READY_MADE;
 pub(in crate::plugin) use stores::SaidStore;

@@ -151,7 +151,7 @@ fn without_a_folder_for_them_no_core_dump_is_taken() {
     let mut operator = guest("traps").operator("op", "", limits()).unwrap();
     let outcome = process(&mut operator, &["trap"]).unwrap();
     assert!(!outcome.refused[0].backtrace.contains("core dump"));
-    assert!(guest("traps").watch().core_dumps().is_none());
+    assert!(guest("traps").engine().watch.core_dumps().is_none());
 }
 
 #[test]

@@ -61,11 +61,11 @@ impl Tasks {
     }
 
     fn count_staged(&self, sink: usize, records: &Records) {
-        self.sinks[sink].records.increment(records.len() as u64);
-        self.sinks[sink].bytes.increment(records.byte_count() as u64);
-        self.progress
-            .records_out
-            .fetch_add(records.len() as u64, Ordering::Relaxed);
+        let (count, bytes) = (records.len() as u64, records.byte_count() as u64);
+        self.sinks[sink].records.increment(count);
+        self.sinks[sink].bytes.increment(bytes);
+        self.progress.records_out.fetch_add(count, Ordering::Relaxed);
+        self.progress.bytes_out.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@
 //! batch that was given up half put out is never committed.
 
 mod limits;
+mod allowance;
 mod shared;
 mod time;
 mod drain;
@@ -14,6 +15,7 @@ mod refusals;
 mod leave;
 mod figures;
 
+pub use allowance::Allowance;
 pub use drain::DrainGate;
 pub(super) use limits::{
     DRAIN_LIMIT, REVOCATION_COMMIT_LIMIT, REVOCATION_LIMIT, STOP_BATCH_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT,

@@ -24,6 +24,10 @@ use std::time::{Duration, Instant};
 const RESTORE_LOOK: Duration = Duration::from_millis(20);
 /// How long a worker with nothing to do waits for records.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// How long one waits that had nothing to do for a while, and whose tasks do not go by time: a record wakes it at once.
+const CALM_WAIT: Duration = Duration::from_millis(250);
+/// That while: what was read before is committed, or waits for an interval that is long beside it.
+const CALM_AFTER: Duration = Duration::from_secs(5);
 /// How often a worker looks what time does by itself.
 const TIME_LOOK: Duration = Duration::from_millis(100);
 /// How often lag and positions are told.
@@ -58,6 +62,8 @@ pub struct Worker {
     pub(in crate::runtime) metrics: WorkerMetrics,
     /// The last round over the inputs brought records: the next one does not wait.
     pub(in crate::runtime) busy: bool,
+    /// When a round brought records last.
+    was_busy: Instant,
     pub(in crate::runtime) tell: Interval,
     /// When time is looked at that moves by itself.
     time_look: Interval,
@@ -117,6 +123,7 @@ impl Worker {
             metrics: metrics::worker(&shared.pipeline.name),
             batch: Batch::default(),
             busy: false,
+            was_busy: clock::now(),
             tell: Interval::new(TELL_INTERVAL),
             time_look: Interval::new(TIME_LOOK),
             lag_told: 0,
@@ -193,13 +200,19 @@ impl Worker {
         Ok(())
     }
 
+    /// How long a round over the inputs may wait for records.
+    fn wait(&mut self) -> Duration {
+        if std::mem::take(&mut self.busy) {
+            self.was_busy = clock::now();
+            return Duration::ZERO;
+        }
+        let is_calm = self.was_busy.elapsed() >= CALM_AFTER && !self.goes_by_time();
+        if is_calm { CALM_WAIT } else { IDLE_WAIT }
+    }
+
     /// Polls every input once. None waits while another has records, so that an idle one holds nothing up.
     fn turn(&mut self) -> Result<()> {
-        let wait = if std::mem::take(&mut self.busy) {
-            Duration::ZERO
-        } else {
-            IDLE_WAIT / self.inputs.len().max(1) as u32
-        };
+        let wait = self.wait() / self.inputs.len().max(1) as u32;
         for input in 0..self.inputs.len() {
             // An input without a broker may take seconds; and nothing is processed while a task waits for its state.
             if self.shared.stop.is_requested() || self.owned.is_restoring() {
@@ -257,7 +270,10 @@ impl Worker {
         if self.shared.stop.is_draining() {
             reader.read_no_more();
         }
-        let polled = reader.poll(wait, &mut self.batch)?;
+        let polled = match self.shared.held() {
+            None => reader.poll(wait, &mut self.batch)?,
+            Some(held) => reader.poll_without_records(held.min(IDLE_WAIT))?,
+        };
         self.on_poll(input, polled)?;
         self.commit_when_due(input)
     }

@@ -1,5 +1,6 @@
 //! What the workers of a process share, and what one that fails means to the others.
 
+use super::allowance::Allowance;
 use super::drain::DrainGate;
 use crate::config::Pipeline;
 use crate::error::{Error, Kind};
@@ -9,7 +10,8 @@ use crate::runtime::lifecycle::{RunEvent, StopRequest};
 use crate::runtime::tasks::Checkpoints;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// What the workers of a process share.
 #[derive(Clone)]
@@ -26,6 +28,8 @@ pub struct RunShared {
     pub notices: Sender<RunEvent>,
     /// What the run ends with: the failure that came first, not one that followed from it.
     pub failure: Arc<OnceLock<Error>>,
+    /// What they may use a second, together.
+    pub allowance: Arc<Allowance>,
     /// Which workers have nothing left to do, when the run drains.
     pub drained: Arc<DrainGate>,
 }
@@ -39,6 +43,18 @@ impl RunShared {
     /// What was read more.
     pub(in crate::runtime) fn count_in(&self, read: RecordsRead) {
         self.progress.records_in.fetch_add(read.records, Ordering::Relaxed);
+        self.progress.bytes_in.fetch_add(read.bytes, Ordering::Relaxed);
+    }
+
+    /// For how long nothing is to be read, because more was used than the quotas give.
+    pub(super) fn held(&self) -> Option<Duration> {
+        if self.allowance.is_endless() {
+            return None;
+        }
+        let held = self.allowance.held(&self.progress);
+        let mut told = self.progress.held_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = held.map(|(quota, _)| quota.name());
+        held.map(|(_, time)| time)
     }
 
     /// A worker that fails ends the others at their next batch boundary.

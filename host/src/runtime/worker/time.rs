@@ -134,6 +134,11 @@ impl Worker {
     }
 
     /// The tasks of an input behind which something goes by time.
+    /// Whether there is a task in which something may happen although no record comes.
+    pub(super) fn goes_by_time(&self) -> bool {
+        (0..self.inputs.len()).any(|input| !self.timed_tasks(input).is_empty())
+    }
+
     fn timed_tasks(&self, input: usize) -> Vec<Timed> {
         match &self.inputs[input] {
             WorkerInput::Files { files, task, .. } => {

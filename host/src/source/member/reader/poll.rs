@@ -224,6 +224,23 @@ impl Reader {
         Ok(self.told.pop_front().unwrap_or(Polled::Idle))
     }
 
+    /// The same without records, for a worker that takes none for now: what the group asks is answered, and what
+    /// librdkafka reads ahead stays within its queues. Errors: as `poll`.
+    pub fn poll_without_records(&mut self, wait: Duration) -> Result<Polled> {
+        self.serve(self.bounded(wait))?;
+        if let Some(told) = self.answer()?.or_else(|| self.told.pop_front()) {
+            return Ok(told);
+        }
+        self.move_when_possible()?;
+        if !self.is_ready()
+            && let Some(told) = self.take_up()?
+        {
+            return Ok(told);
+        }
+        self.see_to_troubles()?;
+        Ok(self.told.pop_front().unwrap_or(Polled::Idle))
+    }
+
     /// Whether a batch can be handed over.
     fn is_ready(&mut self) -> bool {
         let Self {
