@@ -10,6 +10,7 @@ use metrics::{
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::{Mutex, PoisonError};
 
 /// Starts to record; a second call in a process finds the recorder taken and returns `None`.
 pub fn install() -> Option<PrometheusHandle> {
@@ -178,6 +179,19 @@ pub struct Progress {
     pub running: AtomicBool,
     /// Whether the workers turn.
     pub pulses: Pulses,
+    asks_again: Mutex<Option<String>>,
+}
+
+impl Progress {
+    /// A plugin asks for its call again, with these words; or, with none, got on.
+    pub fn tell_asks_again(&self, words: Option<String>) {
+        *self.asks_again.lock().unwrap_or_else(PoisonError::into_inner) = words;
+    }
+
+    /// The words of a plugin that asks for its call again, so that nothing of its task goes on.
+    pub fn asks_again(&self) -> Option<String> {
+        self.asks_again.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Handles for one partition of a source.

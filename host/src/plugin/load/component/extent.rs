@@ -49,7 +49,9 @@ impl Extent {
 fn within(what: &str, count: u32, most: u32) -> Result<(), String> {
     match count <= most {
         true => Ok(()),
-        false => Err(format!("it has more than {most} {what}, which is the most that a plugin may have")),
+        false => Err(format!(
+            "it has more than {most} {what}, which is the most that a plugin may have"
+        )),
     }
 }
 
