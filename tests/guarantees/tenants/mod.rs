@@ -3,3 +3,4 @@
 mod walk;
 mod kills;
 mod states;
+mod hostile;

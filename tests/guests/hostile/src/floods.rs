@@ -15,7 +15,7 @@ const FORGED: [&str; 4] = [
 pub(crate) fn put_out(attack: Attack, event: &Event, out: &mut Outputs) {
     match attack {
         Attack::ManyOutputs => (0..100_000).for_each(|_| drop(out.emit(event.key(), "again"))),
-        Attack::LargeRecord => drop(out.emit(event.key(), vec![b'x'; 10 << 20])),
+        Attack::LargeRecord => drop(out.emit(event.key(), noise(10 << 20))),
         Attack::ManyHeaders => {
             let mut emitted = out.emit(event.key(), "headers");
             for number in 0..100_000 {
@@ -45,6 +45,18 @@ pub(crate) fn put_out(attack: Attack, event: &Event, out: &mut Outputs) {
         }
         _ => {}
     }
+}
+
+/// What no compression makes small.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut number = bytes as u64 | 1;
+    let byte = || {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (number >> 56) as u8
+    };
+    std::iter::repeat_with(byte).take(bytes).collect()
 }
 
 /// What a processor leaves open: the bits of a NaN.

@@ -24,12 +24,14 @@
   (type $m (variant (case "done") (case "refuse" (tuple $refusal string)))) (export $verdict "verdict" (type $m))
 
   ;; The event's bytes lie from 4096 on, or wherever `realloc` says.
+  {early}
   (core module $libc
+    {libc}
     (memory (export "memory") 32)
     (table (export "table") 1 funcref)
     (func (export "realloc") (param $old i32) (param $had i32) (param $align i32) (param $wants i32) (result i32)
       {realloc}))
-  (core instance $libc (instantiate $libc))
+  (core instance $libc (instantiate $libc (with "host" (instance {libc-given}))))
   (alias core export $libc "memory" (core memory $memory))
   (alias core export $libc "realloc" (core func $realloc))
   {lowered}
