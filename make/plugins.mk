@@ -17,7 +17,7 @@ GUEST_PACKAGES := $(PLUGIN_NAMES) $(addprefix guest-,$(GUEST_NAMES)) $(addprefix
 
 # Those that the tests run in world `record-processor` as well, all written with the SDK; jq takes a minute to build and
 # keeps nothing.
-RECORD_GUESTS := every keeps refuses remembers retries timed traps
+RECORD_GUESTS := every hostile keeps refuses remembers retries timed traps
 RECORD_PACKAGES := $(filter-out jq,$(PLUGIN_NAMES)) $(addprefix guest-,$(RECORD_GUESTS))
 RECORD_CORES := target/record-plugins/build/$(GUEST_TARGET)/guest
 

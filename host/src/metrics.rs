@@ -9,8 +9,8 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::{Mutex, PoisonError};
 
 /// Starts to record; a second call in a process finds the recorder taken and returns `None`.
 pub fn install() -> Option<PrometheusHandle> {
@@ -183,8 +183,30 @@ pub struct Progress {
     pub running: AtomicBool,
     /// Whether the workers turn.
     pub pulses: Pulses,
-    /// The quota that the run is held at, if it is: nothing is read until that is made up for.
-    pub held_at: Mutex<Option<&'static str>>,
+    asks_again: Mutex<Option<String>>,
+    held_at: Mutex<Option<&'static str>>,
+}
+
+impl Progress {
+    /// A plugin asks for its call again, with these words; or, with none, got on.
+    pub fn tell_asks_again(&self, words: Option<String>) {
+        *self.asks_again.lock().unwrap_or_else(PoisonError::into_inner) = words;
+    }
+
+    /// The words of a plugin that asks for its call again, so that nothing of its task goes on.
+    pub fn asks_again(&self) -> Option<String> {
+        self.asks_again.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The run is held at this quota: nothing is read until that is made up for; or, with none, goes on.
+    pub fn tell_held_at(&self, quota: Option<&'static str>) {
+        *self.held_at.lock().unwrap_or_else(PoisonError::into_inner) = quota;
+    }
+
+    /// The quota that the run is held at.
+    pub fn held_at(&self) -> Option<&'static str> {
+        *self.held_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Handles for one partition of a source.

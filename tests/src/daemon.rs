@@ -72,6 +72,11 @@ impl Daemon {
         self.process.take().expect("a daemon that runs").stop(seconds(60))
     }
 
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("a daemon that runs")
+    }
+
     /// Its folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")

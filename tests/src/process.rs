@@ -206,9 +206,14 @@ impl Process {
 
     /// Resident memory in KiB, and the highest it ever was.
     pub fn memory_kib(&self) -> (u64, u64) {
-        let of = |name: &str| status_line(self.id(), name)?.parse().ok();
-        (of("VmRSS:").unwrap_or(0), of("VmHWM:").unwrap_or(0))
+        memory_kib(self.id())
     }
+}
+
+/// Resident memory of any process in KiB, and the highest it ever was; nothing of one that is gone.
+pub fn memory_kib(id: u32) -> (u64, u64) {
+    let of = |name: &str| status_line(id, name)?.parse().ok();
+    (of("VmRSS:").unwrap_or(0), of("VmHWM:").unwrap_or(0))
 }
 
 /// What the system says of a process under a name.

@@ -45,6 +45,9 @@ fn of_a_living(seen: &Seen<'_>) -> (State, String) {
     if let Some(standstill) = &says.standstill {
         return (State::Waiting, format!("it stands still: {standstill}"));
     }
+    if let Some(words) = &says.asks_again {
+        return (State::Waiting, format!("a plugin asks for its call again: {words}"));
+    }
     match (says.disconnected, says.running) {
         (true, _) => (State::Waiting, "a Kafka cluster is out of reach".to_owned()),
         (false, true) => (State::Running, says.held_at.as_deref().map_or_else(String::new, held)),
@@ -85,6 +88,7 @@ mod tests {
         running: true,
         disconnected: false,
         standstill: None,
+        asks_again: None,
         records_in: 1,
         records_out: 1,
         bytes_in: 1,
@@ -147,7 +151,10 @@ mod tests {
             says: Some(&held),
             ..seen(true)
         });
-        assert!(state == State::Running && reason.contains("quota `bytes-in`"), "{reason}");
+        assert!(
+            state == State::Running && reason.contains("quota `bytes-in`"),
+            "{reason}"
+        );
     }
 
     #[test]
@@ -173,6 +180,17 @@ mod tests {
         assert_eq!(
             of(&still),
             (State::Waiting, "it stands still: worker 1, 75 s".to_owned())
+        );
+        let again = ProcessStatus {
+            asks_again: Some("operator `op`: no luck".to_owned()),
+            ..TURNS
+        };
+        assert_eq!(
+            of(&again),
+            (
+                State::Waiting,
+                "a plugin asks for its call again: operator `op`: no luck".to_owned()
+            )
         );
         assert_eq!(
             of(&ProcessStatus {

@@ -40,6 +40,9 @@ pub(super) struct ProcessStatus {
     pub(super) disconnected: bool,
     /// A worker that stands still, and for how long.
     pub(super) standstill: Option<String>,
+    /// The words of a plugin that asks for its call again.
+    #[serde(default)]
+    pub(super) asks_again: Option<String>,
     pub(super) records_in: u64,
     pub(super) records_out: u64,
     pub(super) bytes_in: u64,

@@ -1,6 +1,7 @@
 //! What a person may type: the verbs, and the flags that every verb has.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -185,9 +186,27 @@ pub fn log_to_stderr() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| SetIn(std::io::stderr()))
         .with_ansi(false)
         .init();
+}
+
+/// Takes the log an event at a time. What follows an event's first line is set in: it may be a plugin's text, which
+/// else could pass for an event of a run or for a line of the host's log.
+struct SetIn<W>(W);
+
+impl<W: Write> Write for SetIn<W> {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        let lines = event.strip_suffix(b"\n").unwrap_or(event).split(|byte| *byte == b'\n');
+        let mut set_in = lines.collect::<Vec<_>>().join(&b"\n    | "[..]);
+        set_in.push(b'\n');
+        self.0.write_all(&set_in)?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn explain(error: &clap::Error, json: bool) -> ExitCode {
@@ -307,6 +326,19 @@ mod tests {
             assert_eq!(parsed(words).unwrap().output, OutputFormat::Json);
             assert!(asks_for_json(&words.iter().map(OsString::from).collect::<Vec<_>>()));
         }
+    }
+
+    #[test]
+    fn no_line_of_an_event_of_the_log_but_its_first_begins_where_lines_begin() {
+        let mut log = Vec::new();
+        let forged = "WARN op: said\n{\"event\":\"stopped\",\"reason\":\"finished\"}\n";
+        SetIn(&mut log).write_all(forged.as_bytes()).unwrap();
+        SetIn(&mut log).write_all(b"INFO one line\n").unwrap();
+        let log = String::from_utf8(log).unwrap();
+        assert_eq!(
+            log,
+            "WARN op: said\n    | {\"event\":\"stopped\",\"reason\":\"finished\"}\nINFO one line\n"
+        );
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl Instance {
                 trapped: None,
             }),
             Err(error) => {
-                let fault = Fault::judge(&error, store.data(), OPEN_TIME);
+                let fault = Fault::not_made(&error, store.data(), OPEN_TIME);
                 Err(Box::new((fault, store.into_data().log)))
             }
         }

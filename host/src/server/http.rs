@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{PoisonError, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -217,10 +217,11 @@ fn status(pipeline: &str, workers: usize, progress: &Progress) -> ([(HeaderName,
     let status = serde_json::json!({
         "pipeline": pipeline,
         "workers": workers,
-        "held-at": *progress.held_at.lock().unwrap_or_else(PoisonError::into_inner),
+        "held-at": progress.held_at(),
         "running": progress.running.load(Ordering::Relaxed),
         "disconnected": progress.disconnected.load(Ordering::Relaxed),
         "standstill": still.map(|Standstill { worker, still }| format!("worker {worker}, {} s", still.as_secs())),
+        "asks-again": progress.asks_again(),
         "records-in": progress.records_in.load(Ordering::Relaxed),
         "records-out": progress.records_out.load(Ordering::Relaxed),
         "bytes-in": progress.bytes_in.load(Ordering::Relaxed),

@@ -25,7 +25,7 @@ fn with_a_pipeline(counted: &Counted) -> Daemon {
     daemon
 }
 
-fn is_complete(counted: &Counted) {
+pub(in crate::tenants) fn is_complete(counted: &Counted) {
     wait::until_true("every output is there", seconds(240), || {
         std::thread::sleep(Duration::from_millis(200));
         counted.is_complete()

@@ -14,7 +14,7 @@ use sandbar_tests::root;
 use sandbar_tests::wait::{self, seconds};
 
 /// A pipeline file of a tenant, between the topics of `counted`.
-pub(super) fn file_of(counted: &Counted, plugin: &Path, more: &str) -> String {
+pub(in crate::tenants) fn file_of(counted: &Counted, plugin: &Path, more: &str) -> String {
     format!(
         "name = \"counts\"\nworkers = 2\n[kafka]\nbrokers = \"{}\"\n\
          [source.in]\ntopics = [\"{}\"]\nstart = \"earliest\"\nsession-timeout = \"3s\"\n{more}\n\

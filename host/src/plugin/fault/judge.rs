@@ -76,11 +76,12 @@ impl Fault {
             (FaultKind::Trap, format!("trapped: {why}"))
         } else {
             // No frame of the guest's was on the stack: it had returned, and what it returned could not be read.
-            let why = error.root_cause();
-            (
-                FaultKind::BadOutcome,
-                format!("returned an outcome that cannot be read: {why}"),
-            )
+            let why = error.root_cause().to_string();
+            let what = match why.strip_prefix("realloc return: ") {
+                Some(why) => format!("gave no room for what it is called with: its `realloc` answered badly: {why}"),
+                None => format!("returned an outcome that cannot be read: {why}"),
+            };
+            (FaultKind::BadOutcome, what)
         };
         Self {
             kind,
@@ -88,6 +89,21 @@ impl Fault {
             backtrace: backtrace.map(Backtrace::of).unwrap_or_default(),
             row: None,
             core_dump: None,
+        }
+    }
+
+    /// The same of an instance that could not be made, and so had nothing to return.
+    pub(in crate::plugin) fn not_made(error: &Error, guest: &Guest, time: Duration) -> Self {
+        let fault = Self::judge(error, guest, time);
+        match fault.kind {
+            FaultKind::BadOutcome => Self {
+                reason: tame(
+                    &format!("asks for what it may not have: {}", error.root_cause()),
+                    REASON_BYTES,
+                ),
+                ..fault
+            },
+            _ => fault,
         }
     }
 

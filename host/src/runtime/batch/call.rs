@@ -247,7 +247,9 @@ impl Tasks {
         let left_changes = placed.operator.left_changes();
         match answer {
             Ok(reached) => {
-                self.cursor.retry = None;
+                if self.cursor.retry.take().is_some() {
+                    self.progress.tell_asks_again(None);
+                }
                 Ok(Some(reached))
             }
             Err(CallError::Retry(reason)) => {
@@ -256,6 +258,8 @@ impl Tasks {
                     partition = %task.partition,
                     "the plugin asks to be called again: {reason}"
                 );
+                let words = format!("operator `{name}`: {reason}");
+                self.progress.tell_asks_again(Some(words));
                 self.cursor.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
                 self.wait(task, left_changes);
                 Ok(None)
@@ -300,6 +304,13 @@ impl Tasks {
                 is_one_by_one: self.cursor.is_one_by_one,
                 ..BatchCursor::default()
             };
+        }
+    }
+
+    /// What was underway is over, and nothing of it is asked for again.
+    pub(super) fn renew_cursor(&mut self) {
+        if std::mem::take(&mut self.cursor).retry.is_some() {
+            self.progress.tell_asks_again(None);
         }
     }
 

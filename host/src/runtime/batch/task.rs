@@ -276,7 +276,7 @@ impl Tasks {
         self.begin(task);
         self.overlay_bytes = task.overlay_bytes();
         self.overlay_bytes_of_piece = self.overlay_bytes;
-        self.cursor = BatchCursor::default();
+        self.renew_cursor();
         self.go_on(source, task, records, writer)
     }
 
@@ -470,7 +470,7 @@ impl Tasks {
     /// Another piece comes, and each may take its time: the group is seen to before.
     fn begin_piece(&mut self, task: &mut BatchTask<'_>) -> Done {
         self.begin(task);
-        self.cursor = BatchCursor::default();
+        self.renew_cursor();
         Done::Waiting
     }
 
@@ -543,7 +543,7 @@ impl Tasks {
 
     /// Gives up the batch that waits: what it changed in the state was never changed.
     pub fn give_up(&mut self, task: &mut BatchTask<'_>) {
-        self.begin(task);
+        self.begin_piece(task);
     }
 
     fn compute(&mut self, source: usize, task: &mut BatchTask<'_>, records: &mut Records) -> Result<Done> {

@@ -10,7 +10,7 @@ use crate::runtime::lifecycle::{RunEvent, StopRequest};
 use crate::runtime::tasks::Checkpoints;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What the workers of a process share.
@@ -52,8 +52,7 @@ impl RunShared {
             return None;
         }
         let held = self.allowance.held(&self.progress);
-        let mut told = self.progress.held_at.lock().unwrap_or_else(PoisonError::into_inner);
-        *told = held.map(|(quota, _)| quota.name());
+        self.progress.tell_held_at(held.map(|(quota, _)| quota.name()));
         held.map(|(_, time)| time)
     }
 

@@ -2,6 +2,7 @@
 
 mod world;
 mod contents;
+mod extent;
 mod recognised;
 mod features;
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use wasmparser::{ComponentTypeRef, Parser, Payload, TypeBounds};
 
 use super::contents::Contents;
+use super::extent::Extent;
 use super::world::{PACKAGE, VERSION, World, ours};
 use crate::error::{Error, Kind, Result};
 use crate::plugin::limits::{COMPONENT_BYTES, size, tame};
@@ -75,7 +76,7 @@ pub(in crate::plugin::load) struct Recognised {
 /// What the component imports and exports, its world, and how it was made; an error if it is no plugin.
 pub(in crate::plugin::load) fn recognise(path: &Path, bytes: &[u8]) -> Result<Recognised> {
     is_component(path, bytes)?;
-    let (names, contents) = walk(bytes).map_err(|why| damaged(path, &why.to_string()))?;
+    let (names, contents) = walk(path, bytes)?;
     right_version(path, &names)?;
     let world = World::of(&names.imports, &names.exports);
     only_granted(path, &names, world)?;
@@ -110,19 +111,21 @@ fn is_component(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Walks through a component. Its names are those of the outermost level: what is nested in it has names of its own
-/// that are nobody's business.
-fn walk(bytes: &[u8]) -> wasmparser::Result<(Names, Contents)> {
+/// that are nobody's business. There is no more of it than may be.
+fn walk(path: &Path, bytes: &[u8]) -> Result<(Names, Contents)> {
+    let cut = |why: wasmparser::BinaryReaderError| damaged(path, &why.to_string());
     let (mut names, mut contents) = (Names::default(), Contents::of(bytes.len() as u64));
-    let mut depth = 0usize;
+    let (mut extent, mut depth) = (Extent::default(), 0usize);
     for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload?;
+        let payload = payload.map_err(cut)?;
+        extent.count(&payload, depth).map_err(|why| refused(path, why))?;
         contents.note(&payload);
         match payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    let import = import?;
+                    let import = import.map_err(cut)?;
                     // A name for a type that stands elsewhere grants nothing.
                     if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
                         names.imports.push(import.name.name.to_owned());
@@ -131,7 +134,7 @@ fn walk(bytes: &[u8]) -> wasmparser::Result<(Names, Contents)> {
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    names.exports.push(export?.name.name.to_owned());
+                    names.exports.push(export.map_err(cut)?.name.name.to_owned());
                 }
             }
             _ => {}
