@@ -7,6 +7,8 @@
 mod clock;
 mod names;
 mod problem;
+mod random;
+mod means;
 mod model;
 mod policy;
 mod fleet;
@@ -18,6 +20,10 @@ mod serve;
 
 pub use catalog::{Applied, Catalog};
 pub use fleet::Fleet;
+pub use means::{
+    Access, Cluster, ClusterMeans, ClusterProperty, KeptCluster, KeptSecret, PipelineUsage, PropertyMeans, Quotas,
+    SealingKey, SecretText, TenantMeans, UsageDelta, is_allowed_property,
+};
 pub use model::{
     AuditEntry, Identity, NewToken, PipelineVersion, PushedPlugin, Role, State, Status, Tenant, Token, Wanted,
     WantedPipeline,

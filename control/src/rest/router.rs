@@ -17,7 +17,7 @@ use super::audit::{Note, from_address};
 use super::sign_in::{self, Caller, Need, Route};
 use super::streams::{self, Watchers};
 use super::turns::Turns;
-use super::{audit, openapi, orders, pipelines, plugins, tenants, tokens};
+use super::{audit, openapi, orders, pipelines, plugins, tenants};
 use crate::catalog::Catalog;
 use crate::fleet::Fleet;
 use crate::names::Name;
@@ -82,7 +82,6 @@ pub(super) fn documented() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .merge(openapi::routes())
         .merge(tenants::routes())
-        .merge(tokens::routes())
         .merge(plugins::routes())
         .merge(pipelines::routes())
         .merge(orders::routes())
