@@ -91,11 +91,7 @@ pub async fn serve(
     let data = &data
         .canonicalize()
         .map_err(failed(format!("failed to open {}", data.display())))?;
-    let url = options
-        .catalog
-        .unwrap_or_else(|| format!("sqlite:{}", data.join("catalog.db").display()));
-    let catalog = Catalog::open(&url).await?;
-    let catalog = with_secrets(data, catalog).await?;
+    let catalog = open_catalog(data, options.catalog).await?;
     let new_token = first_token(data, &catalog).await?;
     let plugins = PluginFiles::new(data.join("tenants"));
     plugins.sweep().await?;
@@ -155,8 +151,10 @@ fn lock(data: &Path) -> Result<File> {
     }
 }
 
-/// The catalog with the key of its secrets.
-async fn with_secrets(data: &Path, catalog: Catalog) -> Result<Catalog> {
+/// The catalog, with the key of its secrets.
+async fn open_catalog(data: &Path, url: Option<String>) -> Result<Catalog> {
+    let url = url.unwrap_or_else(|| format!("sqlite:{}", data.join("catalog.db").display()));
+    let catalog = Catalog::open(&url).await?;
     let variable = match std::env::var(KEY_VARIABLE) {
         Ok(text) => Some(text),
         Err(VarError::NotPresent) => None,

@@ -55,15 +55,15 @@ struct Current {
 
 impl Catalog {
     /// Makes this file and these plugins (of each operator that has one) the current version. The same again makes no
-    /// new version; of many versions the oldest go. A new pipeline is wanted running; one that is there is wanted as before. `expected` is the revision
-    /// that the caller has seen, 0 if it has seen that there is none.
+    /// new version; of many versions the oldest go. A new pipeline is wanted running; one that is there is wanted as
+    /// before. `expected` is the revision that the caller has seen, 0 if it has seen that there is none.
     ///
     /// # Errors
     ///
     /// `NotFound` if the tenant is not there; `Changed` if another revision was expected; `PluginRefused` if a plugin
-    /// was not pushed to the tenant; `QuotaExceeded` if it is one pipeline too many; `Invalid` if a text has a NUL or there are more than 256 plugins; `TooLarge` if
-    /// the file has more than 1 MiB, or an author or an operator more than 256 bytes; `Unavailable` or `Failed` of the
-    /// database.
+    /// was not pushed to the tenant; `QuotaExceeded` if it is one pipeline too many; `Invalid` if a text has a NUL or
+    /// there are more than 256 plugins; `TooLarge` if the file has more than 1 MiB, or an author or an operator more
+    /// than 256 bytes; `Unavailable` or `Failed` of the database.
     #[expect(clippy::too_many_arguments, reason = "what a version is made of, and whose it is")]
     pub async fn apply(
         &self,

@@ -1,6 +1,7 @@
 //! Tenants in the catalog.
 //!
-//! Never deletes a tenant that has pipelines. Always: its tokens, secrets and clusters and the list of its plugins go with it.
+//! Never deletes a tenant that has pipelines. Always: its tokens, secrets and clusters and the list of its plugins go
+//! with it.
 
 use sqlx::any::AnyRow;
 

@@ -1,7 +1,8 @@
 //! Who did what: the notes of the guard, and the routes that show them.
 //!
-//! Never has a body, a credential or a secret in a note. Always: a note stands with the tenant of whoever asked, so that a tenant
-//! does not learn of others by their attempts; one that the platform did in a tenant stands with that tenant.
+//! Never has a body, a credential or a secret in a note. Always: a note stands with the tenant of whoever asked, so
+//! that a tenant does not learn of others by their attempts; one that the platform did in a tenant stands with that
+//! tenant.
 
 use std::net::SocketAddr;
 
