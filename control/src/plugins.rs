@@ -48,8 +48,8 @@ impl PluginFiles {
         self.of_tenant(tenant).join(format!("{}.wasm", digest.hex()))
     }
 
-    /// Takes a plugin's bytes as they come, at most 64 MiB and as many as the tenant's quota says, and says their digest
-    /// and how many there are. The same bytes again lead to the same file.
+    /// Takes a plugin's bytes as they come, at most 64 MiB and as many as the tenant's quota says, and says their
+    /// digest and how many there are. The same bytes again lead to the same file.
     ///
     /// # Errors
     ///

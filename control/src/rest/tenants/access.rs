@@ -25,6 +25,6 @@ pub(super) fn routes() -> OpenApiRouter<Rest> {
     responses((status = 200, description = "It is so.", body = Tenant)))]
 async fn set(State(rest): State<Rest>, InTenant(tenant): InTenant, Sent(access): Sent<Access>) -> Result<Json<Tenant>> {
     rest.catalog.set_access(&tenant, &access).await?;
-    means_changed(&rest, &tenant).await;
+    means_changed(&rest, &tenant);
     found(&rest, &tenant).await.map(Json)
 }

@@ -80,7 +80,7 @@ async fn set(
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };
-    means_changed(&rest, &tenant).await;
+    means_changed(&rest, &tenant);
     Ok((status, Json(found(&rest, &tenant, &name).await?)))
 }
 
@@ -94,6 +94,6 @@ async fn delete(State(rest): State<Rest>, ClusterPath { tenant, name }: ClusterP
     if !rest.catalog.delete_cluster(&tenant, &name).await? {
         return Err(not_found("cluster", name.as_str()));
     }
-    means_changed(&rest, &tenant).await;
+    means_changed(&rest, &tenant);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -31,6 +31,6 @@ async fn show(State(rest): State<Rest>, InTenant(tenant): InTenant) -> Result<Js
     responses((status = 200, description = "It is so.", body = Quotas)))]
 async fn set(State(rest): State<Rest>, InTenant(tenant): InTenant, Sent(quotas): Sent<Quotas>) -> Result<Json<Quotas>> {
     rest.catalog.set_quotas(&tenant, &quotas).await?;
-    means_changed(&rest, &tenant).await;
+    means_changed(&rest, &tenant);
     Ok(Json(quotas))
 }

@@ -47,7 +47,7 @@ async fn set(
         .catalog
         .set_secret(&tenant, &name, &text, &caller.identity.token)
         .await?;
-    means_changed(&rest, &tenant).await;
+    means_changed(&rest, &tenant);
     Ok(match is_new {
         true => StatusCode::CREATED,
         false => StatusCode::NO_CONTENT,
@@ -64,6 +64,6 @@ async fn delete(State(rest): State<Rest>, SecretPath { tenant, name }: SecretPat
     if !rest.catalog.delete_secret(&tenant, &name).await? {
         return Err(not_found("secret", name.as_str()));
     }
-    means_changed(&rest, &tenant).await;
+    means_changed(&rest, &tenant);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,10 @@
 //! Secrets, clusters, topics and what was used, asked for by each role and by strangers.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::daemon::{Answer, Daemon, FILE, ROLES, name};
 use crate::means::UsageDelta;
@@ -338,6 +341,10 @@ async fn the_fleet_is_told_whenever_the_means_of_its_pipelines_change() {
             (_, body) => daemon.tell(&method, path, &platform, &body).await,
         };
         assert!(answer.status.is_success(), "{method} {path}: {answer:?}");
-        assert!(kept.exists(), "{method} {path}");
+        let until = Instant::now() + Duration::from_secs(20);
+        while !kept.exists() {
+            assert!(Instant::now() < until, "{method} {path}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
