@@ -67,6 +67,7 @@ on_both! {
         a_tenant_has_so_many_secrets_at_most;
     means:
         all_that_a_tenant_has_is_one_answer
+        a_cluster_is_its_tenants_own_and_goes_with_it
         means_that_cannot_be_are_refused
         no_tenant_has_more_pipelines_than_its_quota
         the_newest_versions_are_kept

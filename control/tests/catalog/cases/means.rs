@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sandbar_control::{Access, Cluster, ClusterProperty, ProblemKind, PropertyMeans, Quotas};
+use sandbar_control::{Access, Catalog, Cluster, ClusterProperty, Name, ProblemKind, PropertyMeans, Quotas};
 
 use crate::place::{Place, name, plugin, sealed, text, with_tenants};
 
@@ -80,6 +80,16 @@ pub(crate) async fn all_that_a_tenant_has_is_one_answer(place: &Place) {
     );
     catalog.set_access(&a, &Access::default()).await.unwrap();
     assert_eq!(catalog.means(&a).await.unwrap().reads, None);
+}
+
+pub(crate) async fn a_cluster_is_its_tenants_own_and_goes_with_it(place: &Place) {
+    let catalog = with_tenants(place, &["a", "b"]).await;
+    let (a, b, main) = (name("a"), name("b"), name("main"));
+    for tenant in [&a, &b] {
+        let cluster = cluster("x:1", &[]);
+        assert!(catalog.set_cluster(tenant, &main, &cluster).await.unwrap());
+        assert!(!catalog.set_cluster(tenant, &main, &cluster).await.unwrap());
+    }
     assert_eq!(catalog.clusters(&a).await.unwrap().len(), 1);
     assert!(catalog.delete_cluster(&a, &main).await.unwrap());
     assert!(!catalog.delete_cluster(&a, &main).await.unwrap());
@@ -143,24 +153,13 @@ pub(crate) async fn means_that_cannot_be_are_refused(place: &Place) {
     assert_eq!(refused.kind, ProblemKind::TooMany, "{refused}");
 }
 
-pub(crate) async fn no_tenant_has_more_pipelines_than_its_quota(place: &Place) {
-    let catalog = with_tenants(place, &["a", "b"]).await;
-    let a = name("a");
-    catalog
-        .set_quotas(
-            &a,
-            &Quotas {
-                pipelines: Some(3),
-                ..Quotas::default()
-            },
-        )
-        .await
-        .unwrap();
+/// Those of eight pipelines that are there after all were applied at once; the quota is 3.
+async fn made_of_many(catalog: &Catalog, tenant: &Name) -> Vec<Name> {
     let tasks: Vec<_> = (0..8)
         .map(|at| {
-            let (catalog, a) = (catalog.clone(), a.clone());
+            let (catalog, tenant) = (catalog.clone(), tenant.clone());
             let name = name(&format!("p{at}"));
-            tokio::spawn(async move { catalog.apply(&a, &name, "x", &BTreeMap::new(), "me", None).await })
+            tokio::spawn(async move { catalog.apply(&tenant, &name, "x", &BTreeMap::new(), "me", None).await })
         })
         .collect();
     let mut made = Vec::new();
@@ -179,6 +178,23 @@ pub(crate) async fn no_tenant_has_more_pipelines_than_its_quota(place: &Place) {
             }
         }
     }
+    made
+}
+
+pub(crate) async fn no_tenant_has_more_pipelines_than_its_quota(place: &Place) {
+    let catalog = with_tenants(place, &["a", "b"]).await;
+    let a = name("a");
+    catalog
+        .set_quotas(
+            &a,
+            &Quotas {
+                pipelines: Some(3),
+                ..Quotas::default()
+            },
+        )
+        .await
+        .unwrap();
+    let made = made_of_many(&catalog, &a).await;
     assert_eq!(
         (made.len(), catalog.pipelines(&a, None, 9).await.unwrap().len()),
         (3, 3)
