@@ -21,8 +21,8 @@ mod serve;
 pub use catalog::{Applied, Catalog};
 pub use fleet::Fleet;
 pub use means::{
-    Access, Cluster, ClusterMeans, ClusterProperty, KeptCluster, KeptSecret, PipelineUsage, PropertyMeans, Quotas,
-    SealingKey, SecretText, TenantMeans, UsageDelta, is_allowed_property,
+    Access, ClusterMeans, ClusterProperty, KeptCluster, KeptSecret, PipelineUsage, PropertyMeans, Quotas, SealingKey,
+    SecretText, TenantCluster, TenantMeans, UsageDelta, is_allowed_property,
 };
 pub use model::{
     AuditEntry, Identity, NewToken, PipelineVersion, PushedPlugin, Role, State, Status, Tenant, Token, Wanted,

@@ -5,7 +5,7 @@ use reqwest::header::CONTENT_TYPE;
 
 use super::connection::Connection;
 use super::requests::of;
-use crate::means::{Access, Cluster, KeptCluster, KeptSecret, PipelineUsage, Quotas, SecretText};
+use crate::means::{Access, KeptCluster, KeptSecret, PipelineUsage, Quotas, SecretText, TenantCluster};
 use crate::names::Name;
 use crate::problem::Result;
 
@@ -41,7 +41,7 @@ impl Connection {
     ///
     /// # Errors
     /// As all; `Invalid`: one of its properties may not be set.
-    pub fn set_cluster(&self, tenant: &Name, name: &Name, cluster: &Cluster) -> Result<KeptCluster> {
+    pub fn set_cluster(&self, tenant: &Name, name: &Name, cluster: &TenantCluster) -> Result<KeptCluster> {
         let request = self.request(Method::PUT, &of(tenant, &["clusters", name.as_str()]), &[]);
         self.ask(request.json(cluster))
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
-use crate::means::{Access, Cluster, ClusterProperty, SecretText};
+use crate::means::{Access, ClusterProperty, SecretText, TenantCluster};
 use crate::model::{Role, State};
 use crate::names::{Digest, Name};
 use crate::problem::{Problem, ProblemKind};
@@ -457,7 +457,7 @@ fn each_request_about_what_a_tenant_has_is_the_one_of_the_interface() {
     it.delete_secret(&t, &c).unwrap();
     let brokers = "a:1".to_owned();
     let properties = [("linger.ms".to_owned(), ClusterProperty::Text("5".to_owned()))].into();
-    it.set_cluster(&t, &c, &Cluster { brokers, properties }).unwrap();
+    it.set_cluster(&t, &c, &TenantCluster { brokers, properties }).unwrap();
     assert_eq!(it.clusters(&t).unwrap()[0].properties["linger.ms"], None);
     it.delete_cluster(&t, &c).unwrap();
     let access = Access {

@@ -20,7 +20,7 @@ const MOST_PROPERTIES: usize = 64;
 /// A cluster as it is set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Cluster {
+pub struct TenantCluster {
     /// `host:port`, with commas between them.
     pub brokers: String,
     /// Properties of librdkafka by name.
@@ -81,7 +81,7 @@ pub enum PropertyMeans {
     },
 }
 
-impl Cluster {
+impl TenantCluster {
     /// Whether brokers are named, and each property may be set and is within limits.
     ///
     /// # Errors
@@ -172,8 +172,8 @@ fn is_broker(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn cluster(name: &str, value: ClusterProperty) -> Cluster {
-        Cluster {
+    fn cluster(name: &str, value: ClusterProperty) -> TenantCluster {
+        TenantCluster {
             brokers: "a:9092".to_owned(),
             properties: BTreeMap::from([(name.to_owned(), value)]),
         }
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_value_is_a_text_or_a_reference() {
-        let read = serde_json::from_str::<Cluster>;
+        let read = serde_json::from_str::<TenantCluster>;
         let wanted = cluster("sasl.password", secret("p"));
         let given = r#"{"brokers":"a:9092","properties":{"sasl.password":{"secret":"p"}}}"#;
         assert_eq!(read(given).unwrap(), wanted);

@@ -44,8 +44,8 @@ pub(crate) fn key_of_daemon(folder: &Path, variable: Option<&str>, is_sealed: bo
             Err(Problem::new(ProblemKind::Conflict, what, why).hint("put that key back there; nothing was changed"))
         }
         Err(_) => make(folder, &path).map_err(|problem| match problem {
-            Made::NoRandomness(problem) => problem,
-            Made::NotWritten(error) => failed("write", error),
+            NotMade::NoRandomness(problem) => problem,
+            NotMade::NotWritten(error) => failed("write", error),
         }),
     }
 }
@@ -81,14 +81,14 @@ fn read(file: File, path: &Path) -> io::Result<SealingKey> {
 }
 
 /// Why no key was made.
-enum Made {
+enum NotMade {
     NoRandomness(Problem),
     NotWritten(io::Error),
 }
 
-fn make(folder: &Path, path: &Path) -> std::result::Result<SealingKey, Made> {
-    let bytes: [u8; KEY_BYTES] = random().map_err(Made::NoRandomness)?;
-    write(folder, path, &bytes).map_err(Made::NotWritten)?;
+fn make(folder: &Path, path: &Path) -> std::result::Result<SealingKey, NotMade> {
+    let bytes: [u8; KEY_BYTES] = random().map_err(NotMade::NoRandomness)?;
+    write(folder, path, &bytes).map_err(NotMade::NotWritten)?;
     Ok(SealingKey::new(bytes))
 }
 

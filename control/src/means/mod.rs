@@ -12,7 +12,7 @@ mod quotas;
 mod usage;
 mod tenant;
 
-pub use cluster::{Cluster, ClusterMeans, ClusterProperty, KeptCluster, PropertyMeans};
+pub use cluster::{ClusterMeans, ClusterProperty, KeptCluster, PropertyMeans, TenantCluster};
 pub(crate) use key_file::{KEY_VARIABLE, key_of_daemon};
 pub use properties::is_allowed_property;
 pub use quotas::Quotas;

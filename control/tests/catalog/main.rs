@@ -83,6 +83,7 @@ on_both! {
         all_is_there_after_a_restart
         many_open_at_once
         a_newer_schema_is_refused_by_name
+        a_catalog_of_a_step_before_is_brought_up_to_date
         what_others_wrote_wrongly_is_named;
 }
 

@@ -11,7 +11,7 @@ use crate::catalog::database::broken;
 use crate::catalog::rows::{json, value, word};
 use crate::catalog::tenants::no_tenant;
 use crate::clock;
-use crate::means::{Cluster, KeptCluster};
+use crate::means::{KeptCluster, TenantCluster};
 use crate::names::Name;
 use crate::problem::{Problem, ProblemKind, Result};
 
@@ -25,7 +25,7 @@ impl Catalog {
     ///
     /// `NotFound` if the tenant is not there; `Invalid` if a broker is none or a property may not be set; `TooMany` if
     /// the tenant has 64 others; `Unavailable` or `Failed` of the database.
-    pub async fn set_cluster(&self, tenant: &Name, name: &Name, cluster: &Cluster) -> Result<bool> {
+    pub async fn set_cluster(&self, tenant: &Name, name: &Name, cluster: &TenantCluster) -> Result<bool> {
         let what = &format!("failed to keep the cluster {name} of {tenant}");
         cluster.check(what)?;
         let properties = serde_json::to_string(&cluster.properties);

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::changed::means_changed;
-use crate::means::{Cluster, KeptCluster};
+use crate::means::{KeptCluster, TenantCluster};
 use crate::model::Identity;
 use crate::names::Name;
 use crate::problem::Result;
@@ -68,13 +68,13 @@ async fn show(
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/clusters/{cluster}", tag = "clusters", operation_id = "set-cluster",
     params(("tenant" = String, Path, description = "The tenant's name."),
         ("cluster" = String, Path, description = "The cluster's name.")),
-    request_body = Cluster,
+    request_body = TenantCluster,
     responses((status = 201, description = "It is kept.", body = KeptCluster),
         (status = 200, description = "It is kept in the place of the one before.", body = KeptCluster)))]
 async fn set(
     State(rest): State<Rest>,
     ClusterPath { tenant, name }: ClusterPath,
-    Sent(cluster): Sent<Cluster>,
+    Sent(cluster): Sent<TenantCluster>,
 ) -> Result<(StatusCode, Json<KeptCluster>)> {
     let status = match rest.catalog.set_cluster(&tenant, &name, &cluster).await? {
         true => StatusCode::CREATED,

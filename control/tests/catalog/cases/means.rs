@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sandbar_control::{Access, Catalog, Cluster, ClusterProperty, Name, ProblemKind, PropertyMeans, Quotas};
+use sandbar_control::{Access, Catalog, ClusterProperty, Name, ProblemKind, PropertyMeans, Quotas, TenantCluster};
 
 use crate::place::{Place, name, plugin, sealed, text, with_tenants};
 
-fn cluster(brokers: &str, properties: &[(&str, ClusterProperty)]) -> Cluster {
+fn cluster(brokers: &str, properties: &[(&str, ClusterProperty)]) -> TenantCluster {
     let properties = properties
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.clone()));
-    Cluster {
+    TenantCluster {
         brokers: brokers.to_owned(),
         properties: properties.collect(),
     }

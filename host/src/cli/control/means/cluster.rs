@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use sandbar_control::{Cluster as SetCluster, ClusterProperty, KeptCluster, Name};
+use sandbar_control::{ClusterProperty, KeptCluster, Name, TenantCluster};
 use serde_json::json;
 
 use crate::cli::checkpoint::moment;
@@ -89,7 +89,7 @@ impl TenantClusterArgs {
                 place,
             } => {
                 let (connection, tenant) = place.connect()?;
-                let cluster = SetCluster {
+                let cluster = TenantCluster {
                     brokers,
                     properties: properties(texts, secrets),
                 };
