@@ -65,6 +65,8 @@ pub struct GrantedCluster {
     pub brokers: String,
     /// Passed to librdkafka; secrets among them.
     pub properties: BTreeMap<String, String>,
+    /// A secret that it refers to and that the tenant does not have.
+    pub missing_secret: Option<String>,
 }
 
 /// What a process may use up; `None`: no limit of the tenant's.
@@ -85,6 +87,8 @@ pub struct GrantedLimits {
     pub cpu_seconds: Option<u64>,
     /// Bytes that it may write to a file.
     pub file_bytes: Option<u64>,
+    /// Lines of its plugins' logs a second.
+    pub log_lines: Option<u64>,
 }
 
 impl Grant {

@@ -7,6 +7,8 @@
 mod clock;
 mod names;
 mod problem;
+mod random;
+mod means;
 mod model;
 mod grant;
 mod fleet;
@@ -19,6 +21,10 @@ mod serve;
 pub use catalog::{Applied, Catalog};
 pub use fleet::Fleet;
 pub use grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
+pub use means::{
+    Access, ClusterMeans, ClusterProperty, KeptCluster, KeptSecret, PipelineUsage, PropertyMeans, Quotas, SealingKey,
+    SecretText, TenantCluster, TenantMeans, UsageDelta, is_allowed_property,
+};
 pub use model::{
     AuditEntry, Identity, NewToken, PipelineVersion, PushedPlugin, Role, State, Status, Tenant, Token, Wanted,
     WantedPipeline,

@@ -42,6 +42,12 @@ pub struct Tenant {
     pub name: Name,
     /// When it was made.
     pub created: i64,
+    /// Patterns of topics that it may read; not there: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads: Option<Vec<String>>,
+    /// Patterns of topics that it may write; not there: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<Vec<String>>,
 }
 
 /// A token without its secret.
@@ -221,7 +227,7 @@ pub struct AuditEntry {
     pub verb: String,
     /// Of what, such as `pipelines/views`.
     pub object: String,
-    /// `ok`, or the sort of the problem.
+    /// `ok`, or the sort of the problem; behind `quota-exceeded: ` stands which quota, with its figure.
     pub result: String,
     /// The address that it came from.
     pub from: String,

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
+use crate::means::exceeded;
 use crate::names::{Digest, Name};
 use crate::problem::{Problem, ProblemKind, Result};
 
@@ -47,16 +48,17 @@ impl PluginFiles {
         self.of_tenant(tenant).join(format!("{}.wasm", digest.hex()))
     }
 
-    /// Takes a plugin's bytes as they come, at most 64 MiB, and says their digest and how many there are. The same
-    /// bytes again lead to the same file.
+    /// Takes a plugin's bytes as they come, at most 64 MiB and as many as the tenant's quota says, and says their
+    /// digest and how many there are. The same bytes again lead to the same file.
     ///
     /// # Errors
     ///
-    /// `Invalid` if it is no component, or if what brings it breaks off; `TooLarge` if it is too long; `Failed` if the
-    /// file cannot be written.
+    /// `Invalid` if it is no component, or if what brings it breaks off; `TooLarge` if it is too long, `QuotaExceeded`
+    /// if it is too long for the quota; `Failed` if the file cannot be written.
     pub async fn take<E: fmt::Display>(
         &self,
         tenant: &Name,
+        quota: Option<u64>,
         body: impl Stream<Item = std::result::Result<Bytes, E>>,
     ) -> Result<(Digest, i64)> {
         let folder = self.of_tenant(tenant);
@@ -72,11 +74,7 @@ impl PluginFiles {
             let chunk =
                 chunk.map_err(|why| Problem::new(ProblemKind::Invalid, WHAT, format!("it broke off: {why}")))?;
             count = count.saturating_add(chunk.len() as u64);
-            if count > MOST_BYTES {
-                let why = format!("it has more than {MOST_BYTES} bytes");
-                return Err(Problem::new(ProblemKind::TooLarge, WHAT, why)
-                    .hint("build it for release and strip its debug information"));
-            }
+            check_size(tenant, count, quota)?;
             head.add(&chunk)?;
             hash.update(&chunk);
             file.write_all(&chunk).await.map_err(failed)?;
@@ -87,6 +85,17 @@ impl PluginFiles {
         let digest = Digest::of_hash(&hash.finalize());
         coming.end(self.path(tenant, &digest)).await.map_err(failed)?;
         Ok((digest, i64::try_from(count).unwrap_or(i64::MAX)))
+    }
+
+    /// Removes the file of a plugin that was taken and may not be kept.
+    ///
+    /// # Errors
+    ///
+    /// `Failed` if it cannot be removed.
+    pub async fn remove(&self, tenant: &Name, digest: &Digest) -> Result<()> {
+        let what = format!("failed to remove the plugin {digest} of {tenant}");
+        let removed = tokio::fs::remove_file(self.path(tenant, digest)).await;
+        removed.map_err(|error| Problem::new(ProblemKind::Failed, what, error))
     }
 
     /// Removes the files of a tenant's plugins, for one that was deleted.
@@ -204,6 +213,22 @@ impl Head {
     }
 }
 
+/// Whether so many bytes may be taken.
+fn check_size(tenant: &Name, count: u64, quota: Option<u64>) -> Result<()> {
+    if let Some(most) = quota.filter(|most| count > *most) {
+        let why = format!("it has more bytes than {most}, which is the quota `plugin-bytes` of the tenant {tenant}");
+        return Err(exceeded(WHAT, tenant, "plugin-bytes", why));
+    }
+    match count > MOST_BYTES {
+        true => {
+            let why = format!("it has more than {MOST_BYTES} bytes");
+            let hint = "build it for release and strip its debug information";
+            Err(Problem::new(ProblemKind::TooLarge, WHAT, why).hint(hint))
+        }
+        false => Ok(()),
+    }
+}
+
 async fn make_folder(folder: PathBuf) -> io::Result<()> {
     tokio::fs::DirBuilder::new()
         .recursive(true)
@@ -288,7 +313,7 @@ mod tests {
         for size in [1, 7, 100_000] {
             // As a task: an interface's handler must be able to.
             let (taker, body) = (plugins.clone(), chunks(&bytes, size));
-            let taken = tokio::spawn(async move { taker.take(&tenant(), body).await })
+            let taken = tokio::spawn(async move { taker.take(&tenant(), None, body).await })
                 .await
                 .unwrap();
             assert_eq!(taken, Ok((expected.clone(), 100_000)));
@@ -325,7 +350,7 @@ mod tests {
             (b"\0asm\x0d\0\x01", "no WebAssembly component"),
         ] {
             for size in [1, 3, 64] {
-                let refused = plugins.take(&tenant(), chunks(bytes, size)).await.unwrap_err();
+                let refused = plugins.take(&tenant(), None, chunks(bytes, size)).await.unwrap_err();
                 assert_eq!(refused.kind, ProblemKind::Invalid);
                 assert!(refused.to_string().contains(part), "{refused}");
             }
@@ -339,23 +364,45 @@ mod tests {
         let plugins = PluginFiles::new(folder.path());
         let mut broken = chunks(&component(1000), 100);
         broken.0.push_back(Err("connection reset".to_owned()));
-        let refused = plugins.take(&tenant(), broken).await.unwrap_err();
+        let refused = plugins.take(&tenant(), None, broken).await.unwrap_err();
         assert_eq!(refused.kind, ProblemKind::Invalid);
         assert!(refused.why.contains("it broke off: connection reset"), "{refused}");
 
         let largest = component(MOST_BYTES as usize);
         assert_eq!(
-            plugins.take(&tenant(), chunks(&largest, 1 << 20)).await.unwrap().1,
+            plugins
+                .take(&tenant(), None, chunks(&largest, 1 << 20))
+                .await
+                .unwrap()
+                .1,
             64 << 20
         );
         assert_eq!(files(folder.path()), 1);
         let mut longer = chunks(&largest, 1 << 20);
         longer.0.push_back(Ok(Bytes::from_static(b"x")));
         assert_eq!(
-            plugins.take(&tenant(), longer).await.unwrap_err().kind,
+            plugins.take(&tenant(), None, longer).await.unwrap_err().kind,
             ProblemKind::TooLarge
         );
         assert_eq!(files(folder.path()), 1);
+    }
+
+    #[tokio::test]
+    async fn a_quota_is_kept_to_while_bytes_come_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = PluginFiles::new(folder.path());
+        let mut endless = chunks(&component(1000), 100);
+        endless.0.push_back(Err("nobody came so far".to_owned()));
+        let refused = plugins.take(&tenant(), Some(999), endless).await.unwrap_err();
+        assert_eq!(refused.kind, ProblemKind::QuotaExceeded, "{refused}");
+        for part in ["999", "`plugin-bytes`", "tenant a", "sandbar quota set a plugin-bytes="] {
+            assert!(refused.to_string().contains(part), "{refused}");
+        }
+        assert_eq!(files(folder.path()), 0);
+        let taken = plugins.take(&tenant(), Some(1000), chunks(&component(1000), 100)).await;
+        let (digest, _) = taken.unwrap();
+        plugins.remove(&tenant(), &digest).await.unwrap();
+        assert_eq!(files(folder.path()), 0);
     }
 
     #[tokio::test]
@@ -363,7 +410,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let plugins = PluginFiles::new(folder.path());
         plugins.sweep().await.unwrap();
-        let (digest, _) = plugins.take(&tenant(), chunks(&component(9), 9)).await.unwrap();
+        let (digest, _) = plugins.take(&tenant(), None, chunks(&component(9), 9)).await.unwrap();
         let left = folder.path().join(format!("a/plugins/{COMING}0"));
         std::fs::write(&left, "half").unwrap();
         std::fs::write(folder.path().join("catalog.db"), "").unwrap();

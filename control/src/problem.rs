@@ -26,6 +26,8 @@ pub enum ProblemKind {
     PluginRefused,
     /// Too much was asked for: 429.
     TooMany,
+    /// More than a quota of the tenant allows: 429, or 413 if it is of the size of what was sent.
+    QuotaExceeded,
     /// The daemon could not do it: 500.
     Failed,
     /// It is not built yet: 501.
@@ -62,7 +64,7 @@ impl ProblemKind {
             Self::Changed => 412,
             Self::TooLarge => 413,
             Self::Invalid | Self::PluginRefused => 422,
-            Self::TooMany => 429,
+            Self::TooMany | Self::QuotaExceeded => 429,
             Self::Failed => 500,
             Self::NotBuilt => 501,
             Self::Unavailable => 503,

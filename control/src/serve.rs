@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DATA/serve.lock      the daemon holds a lock on it: one a folder
+//! DATA/secrets.key     the key that the secrets of tenants are sealed with, for its owner alone
 //! DATA/admin.token     the first token, of the platform's administrator, for its owner alone
 //! DATA/catalog.db      the catalog, unless --catalog names another
 //! DATA/tenants/T/      plugins and pipelines of a tenant
@@ -10,6 +11,7 @@
 //!
 //! Always: it ends without ending a process, and begins by finding them again.
 
+use std::env::VarError;
 use std::fs::{self, File, OpenOptions};
 use std::future::Future;
 use std::io::Write;
@@ -24,6 +26,7 @@ use tokio::sync::Notify;
 
 use crate::catalog::Catalog;
 use crate::fleet::Fleet;
+use crate::means::{KEY_VARIABLE, key_of_daemon};
 use crate::model::Role;
 use crate::plugins::PluginFiles;
 use crate::problem::{Problem, ProblemKind, Result};
@@ -90,10 +93,7 @@ pub async fn serve(
     let data = &data
         .canonicalize()
         .map_err(failed(format!("failed to open {}", data.display())))?;
-    let url = options
-        .catalog
-        .unwrap_or_else(|| format!("sqlite:{}", data.join("catalog.db").display()));
-    let catalog = Catalog::open(&url).await?;
+    let catalog = open_catalog(data, options.catalog).await?;
     let new_token = first_token(data, &catalog).await?;
     let plugins = PluginFiles::new(data.join("tenants"));
     plugins.sweep().await?;
@@ -153,6 +153,20 @@ fn lock(data: &Path) -> Result<File> {
     }
 }
 
+/// The catalog, with the key of its secrets.
+async fn open_catalog(data: &Path, url: Option<String>) -> Result<Catalog> {
+    let url = url.unwrap_or_else(|| format!("sqlite:{}", data.join("catalog.db").display()));
+    let catalog = Catalog::open(&url).await?;
+    let variable = match std::env::var(KEY_VARIABLE) {
+        Ok(text) => Some(text),
+        Err(VarError::NotPresent) => None,
+        // It is no key, and says so.
+        Err(VarError::NotUnicode(_)) => Some(String::new()),
+    };
+    let key = key_of_daemon(data, variable.as_deref(), catalog.is_sealed().await?)?;
+    catalog.sealed_with(key).await
+}
+
 /// The administrator's token, written once. A start that ended between the catalog and the file left nobody who could
 /// ask for anything: the next one makes another.
 async fn first_token(data: &Path, catalog: &Catalog) -> Result<Option<PathBuf>> {
@@ -188,8 +202,12 @@ async fn first_token(data: &Path, catalog: &Catalog) -> Result<Option<PathBuf>> 
 async fn keep_all(catalog: &Catalog, fleet: &Fleet) -> Result<usize> {
     let all = catalog.all_pipelines().await?;
     for pipeline in &all {
-        if let Err(problem) = fleet.keep(pipeline) {
-            let (tenant, name) = (&pipeline.tenant, &pipeline.name);
+        let (tenant, name) = (&pipeline.tenant, &pipeline.name);
+        let kept = match catalog.means(tenant).await {
+            Ok(means) => fleet.keep(pipeline, &means),
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = kept {
             tracing::error!(%tenant, pipeline = %name, %problem, "failed to keep a pipeline");
         }
     }
@@ -203,4 +221,45 @@ async fn keep_all(catalog: &Catalog, fleet: &Fleet) -> Result<usize> {
         });
     }
     Ok(all.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Serves the folder until it listens.
+    async fn served(data: &Path) -> Result<()> {
+        let options = ServeOptions {
+            data: data.to_owned(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            catalog: None,
+            program: PathBuf::from("none"),
+            is_isolation_required: false,
+        };
+        serve(options, |_| {}, async {}).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_key_of_the_secrets_is_made_once_and_another_one_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("secrets.key");
+        served(folder.path()).await.unwrap();
+        let made = fs::read(&key).unwrap();
+        served(folder.path()).await.unwrap();
+        assert_eq!(fs::read(&key).unwrap(), made);
+        fs::write(&key, [7; 32]).unwrap();
+        let other = served(folder.path()).await.unwrap_err();
+        assert_eq!(other.kind, ProblemKind::Conflict);
+        assert!(other.to_string().contains("sealed with another key"), "{other}");
+        fs::remove_file(&key).unwrap();
+        let missing = served(folder.path()).await.unwrap_err();
+        assert!(missing.to_string().contains("it is not there"), "{missing}");
+        assert!(!key.exists());
+        fs::write(&key, made).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        let open = served(folder.path()).await.unwrap_err();
+        assert!(open.to_string().contains("others can read it"), "{open}");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        served(folder.path()).await.unwrap();
+    }
 }

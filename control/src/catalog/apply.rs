@@ -1,17 +1,20 @@
 //! A pipeline's next version.
 //!
-//! Never lets a pipeline name a plugin that its tenant did not push. Always: versions are 1, 2, 3 and so on without a
-//! gap, and the same file and plugins again are no new one.
+//! Never lets a pipeline name a plugin that its tenant did not push, or a tenant have more pipelines than its quota
+//! says. Always: versions are 1, 2, 3 and so on without a gap, of which the newest are kept, and the same file and
+//! plugins again are no new one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{Any, Transaction};
 
 use super::database::{Catalog, broken};
+use super::means::quotas_in;
 use super::pipelines::{next_revision, plugins_of};
 use super::rows::{check_text, value};
 use super::tenants::no_tenant;
 use crate::clock;
+use crate::means::{Quotas, exceeded};
 use crate::names::{Digest, Name};
 use crate::problem::{Problem, ProblemKind, Result};
 
@@ -52,15 +55,15 @@ struct Current {
 
 impl Catalog {
     /// Makes this file and these plugins (of each operator that has one) the current version. The same again makes no
-    /// new version. A new pipeline is wanted running; one that is there is wanted as before. `expected` is the revision
-    /// that the caller has seen, 0 if it has seen that there is none.
+    /// new version; of many versions the oldest go. A new pipeline is wanted running; one that is there is wanted as
+    /// before. `expected` is the revision that the caller has seen, 0 if it has seen that there is none.
     ///
     /// # Errors
     ///
     /// `NotFound` if the tenant is not there; `Changed` if another revision was expected; `PluginRefused` if a plugin
-    /// was not pushed to the tenant; `Invalid` if a text has a NUL or there are more than 256 plugins; `TooLarge` if
-    /// the file has more than 1 MiB, or an author or an operator more than 256 bytes; `Unavailable` or `Failed` of the
-    /// database.
+    /// was not pushed to the tenant; `QuotaExceeded` if it is one pipeline too many; `Invalid` if a text has a NUL or
+    /// there are more than 256 plugins; `TooLarge` if the file has more than 1 MiB, or an author or an operator more
+    /// than 256 bytes; `Unavailable` or `Failed` of the database.
     #[expect(clippy::too_many_arguments, reason = "what a version is made of, and whose it is")]
     pub async fn apply(
         &self,
@@ -95,6 +98,10 @@ impl Catalog {
                 is_changed: false,
             });
         }
+        let quotas = quotas_in(&mut transaction, tenant, what).await?;
+        if current.is_none() {
+            check_room(&mut transaction, tenant, &quotas, what).await?;
+        }
         let applied = Applied {
             version: current.as_ref().map_or(0, |current| current.version) + 1,
             revision: next_revision(&mut transaction, tenant, what).await?,
@@ -102,6 +109,7 @@ impl Catalog {
             is_changed: true,
         };
         add_version(&mut transaction, (tenant, name), applied, &contents, what).await?;
+        drop_oldest(&mut transaction, (tenant, name), applied.version, &quotas, what).await?;
         transaction.commit().await.map_err(broken(what))?;
         Ok(applied)
     }
@@ -154,6 +162,49 @@ async fn check_pushed(
             return Err(Problem::new(ProblemKind::PluginRefused, what, why).hint("push it first"));
         }
     }
+    Ok(())
+}
+
+/// Whether the tenant may have one more pipeline.
+async fn check_room(
+    transaction: &mut Transaction<'static, Any>,
+    tenant: &Name,
+    quotas: &Quotas,
+    what: &str,
+) -> Result<()> {
+    let Some(most) = quotas.pipelines else {
+        return Ok(());
+    };
+    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM pipelines WHERE tenant = $1")
+        .bind(tenant.as_str())
+        .fetch_one(&mut **transaction)
+        .await
+        .map_err(broken(what))?;
+    match u64::try_from(count).is_ok_and(|count| count < most) {
+        true => Ok(()),
+        false => {
+            let why = format!("the tenant {tenant} has {count} pipelines, and its quota `pipelines` is {most}");
+            Err(exceeded(what, tenant, "pipelines", why))
+        }
+    }
+}
+
+/// Drops the versions that are older than those that are kept.
+async fn drop_oldest(
+    transaction: &mut Transaction<'static, Any>,
+    (tenant, name): (&Name, &Name),
+    newest: i64,
+    quotas: &Quotas,
+    what: &str,
+) -> Result<()> {
+    let kept = i64::try_from(quotas.kept_versions()).unwrap_or(i64::MAX);
+    sqlx::query("DELETE FROM versions WHERE tenant = $1 AND pipeline = $2 AND version <= $3")
+        .bind(tenant.as_str())
+        .bind(name.as_str())
+        .bind(newest.saturating_sub(kept))
+        .execute(&mut **transaction)
+        .await
+        .map_err(broken(what))?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Transact
 
 use super::address::Address;
 use super::schema;
+use crate::means::SealingKey;
 use crate::names::Name;
 use crate::problem::{Problem, ProblemKind, Result};
 
@@ -28,6 +29,8 @@ const CONNECTIONS: u32 = 4;
 #[derive(Clone)]
 pub struct Catalog {
     inner: Arc<Inner>,
+    /// What secrets are sealed with; not there in a catalog that was opened for something else.
+    key: Option<SealingKey>,
 }
 
 struct Inner {
@@ -69,6 +72,7 @@ impl Catalog {
             .connect_lazy_with(options);
         let catalog = Self {
             inner: Arc::new(Inner { pool, address }),
+            key: None,
         };
         schema::bring_up_to_date(&catalog).await?;
         Ok(catalog)
@@ -77,6 +81,15 @@ impl Catalog {
     /// Ends its connections, after what they are at.
     pub async fn close(&self) {
         self.inner.pool.close().await;
+    }
+
+    /// The same with a key for its secrets.
+    pub(super) fn with_key(self, key: SealingKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    pub(super) fn key(&self) -> Option<&SealingKey> {
+        self.key.as_ref()
     }
 
     pub(super) fn pool(&self) -> &AnyPool {

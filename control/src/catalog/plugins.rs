@@ -1,12 +1,16 @@
 //! The plugins that a tenant pushed, by digest.
 //!
-//! Never holds their bytes: those are files. Always: a digest stands once in a tenant, as it was pushed first.
+//! Never holds their bytes: those are files. Always: a digest stands once in a tenant, as it was pushed first, and a
+//! tenant has no more of them than its quota says.
 
 use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 
-use super::database::{Catalog, broken, is_of_a_reference};
+use super::database::{Catalog, broken};
+use super::means::quotas_in;
 use super::rows::{check_text, limit, value, word};
 use super::tenants::no_tenant;
+use crate::means::exceeded;
 use crate::model::PushedPlugin;
 use crate::names::{Digest, Name};
 use crate::problem::{Problem, ProblemKind, Result};
@@ -20,7 +24,8 @@ impl Catalog {
     /// # Errors
     ///
     /// `NotFound` if the tenant is not there; `Invalid` or `TooLarge` if its name or version has a NUL or more than 256
-    /// bytes, or its size is negative; `Unavailable` or `Failed` of the database.
+    /// bytes, or its size is negative; `QuotaExceeded` if it is one plugin too many; `Unavailable` or `Failed` of the
+    /// database.
     pub async fn add_plugin(&self, tenant: &Name, plugin: &PushedPlugin) -> Result<bool> {
         let what = format!("failed to note the plugin {}", plugin.digest);
         check_text(&what, "its name", &plugin.name, WORD_BYTES)?;
@@ -29,22 +34,32 @@ impl Catalog {
             let why = format!("{} bytes are no size", plugin.bytes);
             return Err(Problem::new(ProblemKind::Invalid, what, why));
         }
+        let Some(mut transaction) = self.begin_in(tenant, &what).await? else {
+            return Err(no_tenant(&what, tenant));
+        };
+        let (others, is_there) = counted(&mut transaction, tenant, &plugin.digest, &what).await?;
+        if is_there {
+            return Ok(false);
+        }
+        let quotas = quotas_in(&mut transaction, tenant, &what).await?;
+        if let Some(most) = quotas.plugins.filter(|most| others >= *most) {
+            let why = format!("the tenant {tenant} has {others} plugins, and its quota `plugins` is {most}");
+            return Err(exceeded(&what, tenant, "plugins", why));
+        }
         let text = "INSERT INTO plugins (tenant, digest, bytes, name, version, pushed) \
-                    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
-        let made = sqlx::query(text)
+                    VALUES ($1, $2, $3, $4, $5, $6)";
+        sqlx::query(text)
             .bind(tenant.as_str())
             .bind(plugin.digest.as_str())
             .bind(plugin.bytes)
             .bind(plugin.name.as_str())
             .bind(plugin.version.as_str())
             .bind(plugin.pushed)
-            .execute(self.pool())
-            .await;
-        match made {
-            Ok(made) => Ok(made.rows_affected() == 1),
-            Err(error) if is_of_a_reference(&error) => Err(no_tenant(&what, tenant)),
-            Err(error) => Err(broken(what)(error)),
-        }
+            .execute(&mut *transaction)
+            .await
+            .map_err(broken(&what))?;
+        transaction.commit().await.map_err(broken(&what))?;
+        Ok(true)
     }
 
     /// At most `most` plugins of the tenant by digest, after this one.
@@ -80,6 +95,28 @@ impl Catalog {
             .map_err(broken(format!("failed to look up the plugin {digest}")))?;
         row.as_ref().map(plugin).transpose()
     }
+}
+
+/// How many other plugins the tenant has, and whether this one is there.
+async fn counted(
+    transaction: &mut Transaction<'static, Any>,
+    tenant: &Name,
+    digest: &Digest,
+    what: &str,
+) -> Result<(u64, bool)> {
+    let others: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM plugins WHERE tenant = $1 AND digest <> $2")
+        .bind(tenant.as_str())
+        .bind(digest.as_str())
+        .fetch_one(&mut **transaction)
+        .await
+        .map_err(broken(what))?;
+    let row = sqlx::query("SELECT digest FROM plugins WHERE tenant = $1 AND digest = $2")
+        .bind(tenant.as_str())
+        .bind(digest.as_str())
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(broken(what))?;
+    Ok((u64::try_from(others).unwrap_or(0), row.is_some()))
 }
 
 fn plugin(row: &AnyRow) -> Result<PushedPlugin> {

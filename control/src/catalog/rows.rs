@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::DeserializeOwned;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Decode, Row as _, Type};
 
@@ -31,6 +32,14 @@ pub(super) fn word_if_any<T: FromStr<Err: fmt::Display>>(row: &AnyRow, column: &
     let text: Option<String> = value(row, column)?;
     text.map(|text| text.parse().map_err(|why| strange(column, why)))
         .transpose()
+}
+
+/// What the JSON in a column says; the default, if there is none.
+pub(super) fn json<T: DeserializeOwned + Default>(row: &AnyRow, column: &str) -> Result<T> {
+    match value::<Option<String>>(row, column)? {
+        None => Ok(T::default()),
+        Some(text) => serde_json::from_str(&text).map_err(|why| strange(column, why)),
+    }
 }
 
 /// The catalog holds what this program never writes.

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// Steps by name, from version 1 on. `{bytewise}` is how a database says that texts are ordered by their bytes.
-const STEPS: &[(&str, &str)] = &[("first", FIRST)];
+const STEPS: &[(&str, &str)] = &[("first", FIRST), ("means", MEANS)];
 
 /// Held while the steps are done: "sandbar" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(32476578156142962)";
@@ -82,6 +82,49 @@ CREATE INDEX audit_of_tenant ON audit (tenant, number);
 -- that goes on after one misses none.
 CREATE TABLE audit_numbers (last BIGINT NOT NULL);
 INSERT INTO audit_numbers VALUES (0);
+";
+
+const MEANS: &str = "
+-- JSON lists of patterns; NULL: every topic.
+ALTER TABLE tenants ADD COLUMN reads TEXT;
+ALTER TABLE tenants ADD COLUMN writes TEXT;
+-- A JSON object; NULL: none.
+ALTER TABLE tenants ADD COLUMN quotas TEXT;
+CREATE TABLE secrets (
+    tenant TEXT {bytewise} NOT NULL REFERENCES tenants (name) ON DELETE CASCADE,
+    name TEXT {bytewise} NOT NULL,
+    sealed TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    changed BIGINT NOT NULL,
+    author TEXT NOT NULL,
+    PRIMARY KEY (tenant, name)
+);
+-- One row, from when a daemon sealed first: what its key opens, and no other.
+CREATE TABLE sealing (id BIGINT NOT NULL PRIMARY KEY, sealed TEXT NOT NULL);
+CREATE TABLE clusters (
+    tenant TEXT {bytewise} NOT NULL REFERENCES tenants (name) ON DELETE CASCADE,
+    name TEXT {bytewise} NOT NULL,
+    brokers TEXT NOT NULL,
+    -- A JSON object: property to text, or to an object with the name of a secret.
+    properties TEXT NOT NULL,
+    changed BIGINT NOT NULL,
+    PRIMARY KEY (tenant, name)
+);
+CREATE TABLE usage (
+    -- No reference: what a tenant used outlives it.
+    tenant TEXT {bytewise} NOT NULL,
+    pipeline TEXT {bytewise} NOT NULL,
+    -- When the hour began, in milliseconds.
+    hour BIGINT NOT NULL,
+    cpu_ms BIGINT NOT NULL,
+    records_in BIGINT NOT NULL,
+    records_out BIGINT NOT NULL,
+    bytes_in BIGINT NOT NULL,
+    bytes_out BIGINT NOT NULL,
+    state_byte_seconds BIGINT NOT NULL,
+    PRIMARY KEY (tenant, pipeline, hour)
+);
+CREATE INDEX usage_of_hour ON usage (hour);
 ";
 
 /// Does the steps that are still to be done.

@@ -1,11 +1,12 @@
 //! Tenants in the catalog.
 //!
-//! Never deletes a tenant that has pipelines. Always: its tokens and the list of its plugins go with it.
+//! Never deletes a tenant that has pipelines. Always: its tokens, secrets and clusters and the list of its plugins go
+//! with it.
 
 use sqlx::any::AnyRow;
 
 use super::database::{Catalog, broken, is_of_a_reference};
-use super::rows::{limit, value, word};
+use super::rows::{json, limit, value, word};
 use crate::clock;
 use crate::model::Tenant;
 use crate::names::Name;
@@ -34,12 +35,13 @@ impl Catalog {
     ///
     /// `Unavailable` or `Failed` of the database.
     pub async fn tenants(&self, after: Option<&Name>, most: u32) -> Result<Vec<Tenant>> {
-        let rows = sqlx::query("SELECT name, created FROM tenants WHERE name > $1 ORDER BY name LIMIT $2")
-            .bind(after.map_or("", Name::as_str))
-            .bind(limit(most))
-            .fetch_all(self.pool())
-            .await
-            .map_err(broken("failed to list the tenants"))?;
+        let rows =
+            sqlx::query("SELECT name, created, reads, writes FROM tenants WHERE name > $1 ORDER BY name LIMIT $2")
+                .bind(after.map_or("", Name::as_str))
+                .bind(limit(most))
+                .fetch_all(self.pool())
+                .await
+                .map_err(broken("failed to list the tenants"))?;
         rows.iter().map(tenant).collect()
     }
 
@@ -49,7 +51,7 @@ impl Catalog {
     ///
     /// `Unavailable` or `Failed` of the database.
     pub async fn tenant(&self, name: &Name) -> Result<Option<Tenant>> {
-        let row = sqlx::query("SELECT name, created FROM tenants WHERE name = $1")
+        let row = sqlx::query("SELECT name, created, reads, writes FROM tenants WHERE name = $1")
             .bind(name.as_str())
             .fetch_optional(self.pool())
             .await
@@ -57,7 +59,7 @@ impl Catalog {
         row.as_ref().map(tenant).transpose()
     }
 
-    /// Deletes a tenant with its tokens and the list of its plugins.
+    /// Deletes a tenant with its tokens, secrets and clusters and the list of its plugins; what it used stays.
     ///
     /// # Errors
     ///
@@ -83,6 +85,8 @@ fn tenant(row: &AnyRow) -> Result<Tenant> {
     Ok(Tenant {
         name: word(row, "name")?,
         created: value(row, "created")?,
+        reads: json(row, "reads")?,
+        writes: json(row, "writes")?,
     })
 }
 

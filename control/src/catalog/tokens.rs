@@ -5,7 +5,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rustix::rand::GetRandomFlags;
 use sha2::{Digest as _, Sha256};
 use sqlx::any::AnyRow;
 
@@ -16,6 +15,7 @@ use crate::clock;
 use crate::model::{Identity, NewToken, Role, Token};
 use crate::names::Name;
 use crate::problem::{Problem, ProblemKind, Result};
+use crate::random::random;
 
 /// What every secret begins with.
 const PREFIX: &str = "sbt_";
@@ -166,15 +166,4 @@ fn hash(secret: &str) -> String {
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Random bytes of the kernel, which gives up to 256 of them at once.
-fn random<const COUNT: usize>() -> Result<[u8; COUNT]> {
-    let failed = |why: String| Problem::new(ProblemKind::Failed, "failed to get random bytes", why);
-    let mut bytes = [0; COUNT];
-    match rustix::rand::getrandom(bytes.as_mut_slice(), GetRandomFlags::empty()) {
-        Ok(count) if count == COUNT => Ok(bytes),
-        Ok(count) => Err(failed(format!("the kernel gave {count} of {COUNT}"))),
-        Err(error) => Err(failed(error.to_string())),
-    }
 }

@@ -11,6 +11,7 @@ mod connection;
 mod answer;
 mod lines;
 mod requests;
+mod means;
 mod application;
 
 #[cfg(test)]

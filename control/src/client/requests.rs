@@ -109,7 +109,7 @@ impl Connection {
     /// # Errors
     /// As all.
     pub fn tenants(&self) -> Result<Vec<Tenant>> {
-        self.all(&["v1", "tenants"])
+        self.all(&["v1", "tenants"], &[])
     }
 
     /// A tenant.
@@ -163,7 +163,7 @@ impl Connection {
     /// # Errors
     /// As all.
     pub fn tokens(&self, tenant: &Name) -> Result<Vec<Token>> {
-        self.all(&of(tenant, &["tokens"]))
+        self.all(&of(tenant, &["tokens"]), &[])
     }
 
     /// Ends a token.
@@ -190,7 +190,7 @@ impl Connection {
     /// # Errors
     /// As all.
     pub fn plugins(&self, tenant: &Name) -> Result<Vec<PushedPlugin>> {
-        self.all(&of(tenant, &["plugins"]))
+        self.all(&of(tenant, &["plugins"]), &[])
     }
 
     /// A plugin.
@@ -226,7 +226,7 @@ impl Connection {
     /// # Errors
     /// As all.
     pub fn pipelines(&self, tenant: &Name) -> Result<Vec<Status>> {
-        self.all(&of(tenant, &["pipelines"]))
+        self.all(&of(tenant, &["pipelines"]), &[])
     }
 
     /// A pipeline as it is wanted, and as it is.
@@ -250,7 +250,7 @@ impl Connection {
     /// # Errors
     /// As all.
     pub fn versions(&self, tenant: &Name, name: &Name) -> Result<Vec<PipelineVersion>> {
-        self.all(&of(tenant, &["pipelines", name.as_str(), "versions"]))
+        self.all(&of(tenant, &["pipelines", name.as_str(), "versions"]), &[])
     }
 
     /// Tells a pipeline what to do; what it does right then, which may not be that yet.
@@ -315,10 +315,10 @@ impl Connection {
     }
 
     /// All items of a list, page by page.
-    fn all<T: DeserializeOwned>(&self, segments: &[&str]) -> Result<Vec<T>> {
+    pub(super) fn all<T: DeserializeOwned>(&self, segments: &[&str], asked: &[(&str, &str)]) -> Result<Vec<T>> {
         let (mut items, mut after) = (Vec::new(), None::<String>);
         loop {
-            let mut parameters = vec![("most", PAGE)];
+            let mut parameters = [&[("most", PAGE)], asked].concat();
             parameters.extend(after.as_deref().map(|after| ("after", after)));
             let page: Page<T> = self.ask(self.request(Method::GET, segments, &parameters))?;
             items.extend(page.items);
@@ -338,6 +338,6 @@ impl Connection {
 }
 
 /// The path of what a tenant has.
-fn of<'a>(tenant: &'a Name, below: &[&'a str]) -> Vec<&'a str> {
+pub(super) fn of<'a>(tenant: &'a Name, below: &[&'a str]) -> Vec<&'a str> {
     [&["v1", "tenants", tenant.as_str()], below].concat()
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
+use crate::means::{Access, ClusterProperty, SecretText, TenantCluster};
 use crate::model::{Role, State};
 use crate::names::{Digest, Name};
 use crate::problem::{Problem, ProblemKind};
@@ -434,4 +435,63 @@ fn changes_are_the_events_of_a_status() {
     assert_eq!(changes.next().unwrap().unwrap().name, name("p"));
     assert_eq!(changes.next().unwrap().unwrap_err().kind, ProblemKind::Failed);
     assert!(changes.next().is_none());
+}
+
+#[test]
+fn each_request_about_what_a_tenant_has_is_the_one_of_the_interface() {
+    let cluster = json!({ "name": "c", "brokers": "a:1", "properties": { "linger.ms": null }, "changed": 7 });
+    let used = json!({ "tenant": "t", "pipeline": "p", "cpu-ms": 1, "records-in": 2, "records-out": 3, "bytes-in": 4,
+        "bytes-out": 5, "state-byte-hours": 6 });
+    let daemon = Daemon::new(move |line| match line {
+        "PUT /v1/tenants/t/clusters/c" => (201, cluster.clone()),
+        "GET /v1/tenants/t/clusters?most=500" => (200, json!({ "items": [cluster] })),
+        "GET /v1/tenants/t/quotas" => (200, json!({ "pipelines": 7 })),
+        "GET /v1/usage?most=500&from=3&to=9" => (200, json!({ "items": [used], "next": "t/p" })),
+        line if line.contains('?') => (200, json!({ "items": [] })),
+        _ => (204, json!(null)),
+    });
+    let (it, t, c) = (daemon.connection(), name("t"), name("c"));
+    it.set_secret(&t, &c, &SecretText::new("hunter2\n".to_owned()).unwrap())
+        .unwrap();
+    assert!(it.secrets(&t).unwrap().is_empty());
+    it.delete_secret(&t, &c).unwrap();
+    let brokers = "a:1".to_owned();
+    let properties = [("linger.ms".to_owned(), ClusterProperty::Text("5".to_owned()))].into();
+    it.set_cluster(&t, &c, &TenantCluster { brokers, properties }).unwrap();
+    assert_eq!(it.clusters(&t).unwrap()[0].properties["linger.ms"], None);
+    it.delete_cluster(&t, &c).unwrap();
+    let access = Access {
+        reads: Some(vec!["a.*".to_owned()]),
+        writes: None,
+    };
+    it.set_access(&t, &access).unwrap();
+    let quotas = it.quotas(&t).unwrap();
+    assert_eq!(quotas.pipelines, Some(7));
+    it.set_quotas(&t, &quotas).unwrap();
+    assert_eq!(it.usage(None, Some(3), Some(9)).unwrap()[0].state_byte_hours, 6);
+    assert!(it.usage(Some(&t), None, None).unwrap().is_empty());
+    let asked = daemon.asked();
+    let lines: Vec<String> = asked
+        .iter()
+        .map(|asked| format!("{} {}", asked.line, String::from_utf8_lossy(&asked.body)))
+        .collect();
+    assert_eq!(
+        lines.iter().map(|line| line.trim()).collect::<Vec<_>>(),
+        [
+            "PUT /v1/tenants/t/secrets/c hunter2",
+            "GET /v1/tenants/t/secrets?most=500",
+            "DELETE /v1/tenants/t/secrets/c",
+            "PUT /v1/tenants/t/clusters/c {\"brokers\":\"a:1\",\"properties\":{\"linger.ms\":\"5\"}}",
+            "GET /v1/tenants/t/clusters?most=500",
+            "DELETE /v1/tenants/t/clusters/c",
+            "PUT /v1/tenants/t/access {\"reads\":[\"a.*\"]}",
+            "GET /v1/tenants/t/quotas",
+            "PUT /v1/tenants/t/quotas {\"pipelines\":7}",
+            "GET /v1/usage?most=500&from=3&to=9",
+            "GET /v1/usage?most=500&from=3&to=9&after=t%2Fp",
+            "GET /v1/tenants/t/usage?most=500",
+        ]
+    );
+    assert_eq!(asked[0].body, "hunter2\n");
+    assert_eq!(asked[0].headers[CONTENT_TYPE], "text/plain");
 }

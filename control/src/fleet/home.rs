@@ -30,6 +30,8 @@ const LOG_BYTES: u64 = 8 << 20;
 pub(super) struct RunCard {
     /// The version of the pipeline that it runs.
     pub(super) version: i64,
+    /// Stands for what it was granted.
+    pub(super) mark: String,
     /// When it began.
     pub(super) began: i64,
     /// The check that the version passed: with which program, and what it was granted then. Empty: none.

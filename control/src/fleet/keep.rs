@@ -1,17 +1,19 @@
 //! All pipelines that are kept, by tenant and name.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{broadcast, watch};
 
-use super::grants::Grants;
+use super::grants::{GrantedPipeline, Grants};
 use super::home::PipelineHome;
 use super::keeper::{KeepOrder, Keeper};
 use super::process::{self, StartOrder};
 use crate::clock;
+use crate::means::TenantMeans;
 use crate::model::{State, Status, WantedPipeline};
 use crate::names::{Digest, Name};
 use crate::plugins::PluginFiles;
@@ -41,7 +43,7 @@ struct Kept {
 struct KeptPipeline {
     orders: watch::Sender<KeepOrder>,
     status: watch::Receiver<Status>,
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
+    task: tokio::task::JoinHandle<io::Result<()>>,
 }
 
 impl Fleet {
@@ -83,25 +85,31 @@ impl Fleet {
         })))
     }
 
-    /// From now on a pipeline is kept as it is wanted. Has to be called within a Tokio runtime.
+    /// From now on a pipeline is kept as it is wanted, with what its tenant has: if that changes, its process is started
+    /// anew. Has to be called within a Tokio runtime.
     ///
     /// # Errors
     /// `Failed`: its folder cannot be made.
-    pub fn keep(&self, pipeline: &WantedPipeline) -> Result<()> {
+    pub fn keep(&self, pipeline: &WantedPipeline, means: &TenantMeans) -> Result<()> {
         let (tenant, name) = (&pipeline.tenant, &pipeline.name);
+        let of = GrantedPipeline {
+            tenant,
+            name,
+            file: &pipeline.file,
+            plugins: &pipeline.plugins,
+            means,
+        };
         let socket = self.socket_folder(tenant, name);
         let grants = &self.0.grants;
-        let both = grants
-            .to_run((tenant, name), &pipeline.plugins, &socket)
-            .and_then(|run| Ok((run, grants.to_check((tenant, name), &pipeline.plugins)?)));
-        let start = match both {
-            Ok((run, check)) => Ok(StartOrder {
+        let order = || {
+            io::Result::Ok(StartOrder {
                 program: self.0.program.clone(),
-                run: Arc::new(run),
-                check: Arc::new(check),
-            }),
-            Err(error) => Err(format!("it cannot be granted what it needs: {error}")),
+                run: Arc::new(grants.to_run(&of, &socket)?),
+                check: Arc::new(grants.to_check(&of)?),
+                mark: grants.mark(&of)?,
+            })
         };
+        let start = order().map_err(|error| format!("it cannot be granted what it needs: {error}"));
         let key = (tenant.clone(), name.clone());
         let mut keepers = self.keepers();
         if let Some(kept) = keepers.get(&key).filter(|kept| !kept.task.is_finished()) {
@@ -250,10 +258,18 @@ impl Fleet {
         name: &Name,
         file: &str,
         plugins: &BTreeMap<String, Digest>,
+        means: &TenantMeans,
     ) -> Result<()> {
         let failed =
-            |why: std::io::Error| Problem::new(ProblemKind::Failed, format!("failed to check pipeline `{name}`"), why);
-        let grant = self.0.grants.to_check((tenant, name), plugins).map_err(failed)?;
+            |why: io::Error| Problem::new(ProblemKind::Failed, format!("failed to check pipeline `{name}`"), why);
+        let of = GrantedPipeline {
+            tenant,
+            name,
+            file,
+            plugins,
+            means,
+        };
+        let grant = self.0.grants.to_check(&of).map_err(failed)?;
         let folder = self
             .0
             .data

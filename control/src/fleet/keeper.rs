@@ -171,7 +171,8 @@ impl Keeper {
     async fn see_to_a_living(&mut self, order: &KeepOrder, mut card: RunCard) -> io::Result<Turned> {
         let is_wanted =
             |pipeline: &WantedPipeline| pipeline.wanted == Wanted::Running && pipeline.version == card.version;
-        let is_wanted = order.pipeline.as_ref().is_some_and(is_wanted) && order.start.is_ok();
+        let is_granted = order.start.as_ref().is_ok_and(|start| start.mark == card.mark);
+        let is_wanted = order.pipeline.as_ref().is_some_and(is_wanted) && is_granted;
         if let Err(error) = self.home.shorten_log() {
             tracing::warn!(folder = %self.home.folder().display(), %error, "failed to begin a log anew");
         }
@@ -298,6 +299,7 @@ impl Keeper {
             version: pipeline.version,
             began,
             restarts: card.restarts,
+            mark: start.mark.clone(),
             passed: card.passed,
             is_asked_to_end: false,
             ended: None,

@@ -73,6 +73,8 @@ pub(super) struct StartOrder {
     pub(super) run: Arc<Grant>,
     /// What the process is granted that checks it before.
     pub(super) check: Arc<Grant>,
+    /// Stands for what is granted: a process that was granted something else is not the one that is wanted.
+    pub(super) mark: String,
 }
 
 impl StartOrder {

@@ -26,7 +26,7 @@ pub(super) struct ProblemDetails {
     /// Why.
     detail: String,
     /// Its sort: `not-signed-in`, `not-allowed`, `not-found`, `conflict`, `changed`, `too-large`, `invalid`,
-    /// `plugin-refused`, `too-many`, `failed`, `not-built` or `unavailable`.
+    /// `plugin-refused`, `too-many`, `quota-exceeded`, `failed`, `not-built` or `unavailable`.
     #[schema(value_type = String)]
     kind: ProblemKind,
     /// What a person can do.
@@ -55,10 +55,15 @@ impl From<Problem> for Refusal {
     }
 }
 
+/// Which quota was exceeded, with its figure, for the audit.
+#[derive(Debug, Clone)]
+pub(super) struct QuotaSentence(pub(super) String);
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Self { status, problem } = self;
         let kind = problem.kind;
+        let quota = (kind == ProblemKind::QuotaExceeded).then(|| QuotaSentence(problem.why.clone()));
         let details = ProblemDetails {
             r#type: "about:blank",
             title: problem.what,
@@ -74,6 +79,9 @@ impl IntoResponse for Refusal {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response.extensions_mut().insert(kind);
+        if let Some(quota) = quota {
+            response.extensions_mut().insert(quota);
+        }
         response
     }
 }

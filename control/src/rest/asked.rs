@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::answers::{Refusal, not_found};
 use super::router::Rest;
 use super::sign_in::Caller;
+use crate::means::TEXT_BYTES;
 use crate::model::Identity;
 use crate::names::{Digest, Name};
 use crate::problem::{Problem, ProblemKind, Result};
@@ -33,7 +34,7 @@ pub(super) const MOST_ITEMS: u32 = 500;
 /// How long a body may take. Tests have shorter ones.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Of a body that is JSON, for all of it.
+    /// Of a body that is JSON or a secret, for all of it.
     pub(super) json: Duration,
     /// Of a plugin's bytes, for one piece to the next.
     pub(super) piece: Duration,
@@ -121,6 +122,53 @@ impl<S: Sync> FromRequestParts<S> for PipelinePath {
     }
 }
 
+/// The name that the path has for this key. A change that would make it says what is wrong with it; to everybody else
+/// one that is none is not there.
+async fn named(parts: &mut Parts, key: &str) -> Result<Name> {
+    let text = param(parts, key).await?;
+    match (text.parse(), &parts.method) {
+        (Ok(name), _) => Ok(name),
+        (Err(why), &Method::PUT) => Err(invalid(&format!("failed to set a {key}"), why)),
+        (Err(_), _) => Err(not_found(key, &text)),
+    }
+}
+
+/// The tenant and the secret of the path. Whether that secret is there is not known yet.
+pub(super) struct SecretPath {
+    /// Whose.
+    pub(super) tenant: Name,
+    /// Which.
+    pub(super) name: Name,
+}
+
+impl<S: Sync> FromRequestParts<S> for SecretPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let InTenant(tenant) = InTenant::from_request_parts(parts, state).await?;
+        let name = named(parts, "secret").await?;
+        Ok(Self { tenant, name })
+    }
+}
+
+/// The tenant and the cluster of the path. Whether that cluster is there is not known yet.
+pub(super) struct ClusterPath {
+    /// Whose.
+    pub(super) tenant: Name,
+    /// Which.
+    pub(super) name: Name,
+}
+
+impl<S: Sync> FromRequestParts<S> for ClusterPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let InTenant(tenant) = InTenant::from_request_parts(parts, state).await?;
+        let name = named(parts, "cluster").await?;
+        Ok(Self { tenant, name })
+    }
+}
+
 /// The digest of the path.
 pub(super) struct DigestPath(pub(super) Digest);
 
@@ -169,6 +217,11 @@ pub(super) struct Piece {
 }
 
 impl Piece {
+    /// The piece of a list whose query has more than that.
+    pub(super) fn new(after: Option<String>, most: Option<u32>) -> Self {
+        Self { after, most }
+    }
+
     /// How many items at most.
     ///
     /// # Errors
@@ -209,25 +262,46 @@ impl<T: DeserializeOwned> FromRequest<Rest> for Sent<T> {
     async fn from_request(request: Request, rest: &Rest) -> std::result::Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         is_of_type(&parts.headers, &["application/json"])?;
-        let Ok(bytes) = tokio::time::timeout(rest.patience.json, whole(body)).await else {
-            return Err(too_slow(rest.patience.json));
-        };
-        let value = serde_json::from_slice(&bytes?);
+        let bytes = in_time(body, JSON_BYTES, rest).await?;
+        let value = serde_json::from_slice(&bytes);
         let value = value.map_err(|error| invalid("failed to read the body as JSON", error))?;
         Ok(Self(value))
     }
 }
 
-async fn whole(body: Body) -> Result<Vec<u8>> {
+/// A body that is a text, as long as a secret may be. It may be one, and so is in no problem.
+pub(super) struct SentText(pub(super) String);
+
+impl FromRequest<Rest> for SentText {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, rest: &Rest) -> std::result::Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        is_of_type(&parts.headers, &["text/plain", "application/octet-stream"])?;
+        let bytes = in_time(body, TEXT_BYTES, rest).await?;
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|_| invalid("failed to read the body", "it is no text in UTF-8"))?;
+        Ok(Self(text))
+    }
+}
+
+async fn in_time(body: Body, most: usize, rest: &Rest) -> std::result::Result<Vec<u8>, Refusal> {
+    match tokio::time::timeout(rest.patience.json, whole(body, most)).await {
+        Ok(bytes) => Ok(bytes?),
+        Err(_) => Err(too_slow(rest.patience.json)),
+    }
+}
+
+async fn whole(body: Body, most: usize) -> Result<Vec<u8>> {
     let mut pieces = body.into_data_stream();
     let mut whole = Vec::new();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_| broken_off())?;
-        if whole.len() + piece.len() > JSON_BYTES {
+        if whole.len() + piece.len() > most {
             return Err(Problem::new(
                 ProblemKind::TooLarge,
                 "failed to read the body",
-                format!("it has more than {JSON_BYTES} bytes"),
+                format!("it has more than {most} bytes"),
             ));
         }
         whole.extend_from_slice(&piece);

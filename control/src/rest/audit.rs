@@ -1,7 +1,8 @@
 //! Who did what: the notes of the guard, and the routes that show them.
 //!
-//! Never has a body or a credential in a note. Always: a note stands with the tenant of whoever asked, so that a tenant
-//! does not learn of others by their attempts; one that the platform did in a tenant stands with that tenant.
+//! Never has a body, a credential or a secret in a note. Always: a note stands with the tenant of whoever asked, so
+//! that a tenant does not learn of others by their attempts; one that the platform did in a tenant stands with that
+//! tenant.
 
 use std::net::SocketAddr;
 
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answers::List;
+use super::answers::{List, QuotaSentence};
 use super::asked::{Asked, InTenant, MOST_ITEMS, invalid};
 use super::router::Rest;
 use super::sign_in::Route;
@@ -111,7 +112,10 @@ impl Note {
 fn result_of(response: &Response) -> String {
     let status = response.status();
     match response.extensions().get::<ProblemKind>().map(serde_json::to_value) {
-        Some(Ok(serde_json::Value::String(kind))) => kind,
+        Some(Ok(serde_json::Value::String(kind))) => match response.extensions().get::<QuotaSentence>() {
+            Some(QuotaSentence(why)) => format!("{kind}: {why}"),
+            None => kind,
+        },
         _ if status.is_success() => "ok".to_owned(),
         _ => status.as_u16().to_string(),
     }

@@ -16,7 +16,6 @@ mod router;
 mod sign_in;
 mod streams;
 mod tenants;
-mod tokens;
 mod turns;
 
 #[cfg(test)]

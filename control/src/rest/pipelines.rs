@@ -196,7 +196,10 @@ async fn apply(
     for (operator, digest) in &sent.plugins {
         is_pushed(&rest, &tenant, operator, digest).await?;
     }
-    rest.fleet.check(&tenant, &name, &sent.file, &sent.plugins).await?;
+    let means = rest.catalog.means(&tenant).await?;
+    rest.fleet
+        .check(&tenant, &name, &sent.file, &sent.plugins, &means)
+        .await?;
     let planned = planned(current.as_ref(), &sent);
     if applying.dry_run {
         let noted = Noted {
@@ -210,7 +213,7 @@ async fn apply(
         .catalog
         .apply(&tenant, &name, &sent.file, &sent.plugins, author, expected)
         .await?;
-    rest.fleet.keep(&found(&rest, &tenant, &name).await?)?;
+    rest.keep(&found(&rest, &tenant, &name).await?).await?;
     let status = match applied.is_new {
         true => StatusCode::CREATED,
         false => StatusCode::OK,

@@ -15,8 +15,8 @@ use super::asked::{Asked, DigestPath, InTenant, Late, Piece, invalid, is_of_type
 use super::audit::Noted;
 use super::router::Rest;
 use crate::model::PushedPlugin;
-use crate::names::Digest;
-use crate::problem::Result;
+use crate::names::{Digest, Name};
+use crate::problem::{ProblemKind, Result};
 
 /// Characters of what a plugin calls itself, and of its version, at most.
 const NAME_CHARS: usize = 100;
@@ -86,12 +86,16 @@ async fn push(
         let why = format!("its name or version is not one line of {NAME_CHARS} characters at most");
         return Err(invalid("failed to push a plugin", why).into());
     }
+    let quota = rest.catalog.quotas(&tenant).await?.plugin_bytes;
     let late = Late::default();
     let taken = rest
         .plugins
-        .take(&tenant, pieces(body, rest.patience, late.clone()))
+        .take(&tenant, quota, pieces(body, rest.patience, late.clone()))
         .await;
-    let (digest, bytes) = taken.map_err(|problem| late.or(problem, rest.patience))?;
+    let (digest, bytes) = taken.map_err(|problem| match problem.kind {
+        ProblemKind::QuotaExceeded => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, problem),
+        _ => late.or(problem, rest.patience),
+    })?;
     let plugin = PushedPlugin {
         digest: digest.clone(),
         bytes,
@@ -99,16 +103,27 @@ async fn push(
         version: called.version,
         pushed: crate::clock::now(),
     };
-    let (status, plugin) = match rest.catalog.add_plugin(&tenant, &plugin).await? {
-        true => (StatusCode::CREATED, plugin),
-        false => {
-            let kept = rest.catalog.plugin(&tenant, &digest).await?;
-            (StatusCode::OK, kept.unwrap_or(plugin))
-        }
-    };
+    let (status, plugin) = noted(&rest, &tenant, plugin).await?;
     let noted = Noted {
         object: Some(format!("plugins/{digest}")),
         ..Noted::default()
     };
     Ok((status, Extension(noted), Json(plugin)))
+}
+
+/// Notes a plugin whose bytes were taken; those of one that is too many go again.
+async fn noted(rest: &Rest, tenant: &Name, plugin: PushedPlugin) -> Result<(StatusCode, PushedPlugin)> {
+    match rest.catalog.add_plugin(tenant, &plugin).await {
+        Ok(true) => Ok((StatusCode::CREATED, plugin)),
+        Ok(false) => {
+            let kept = rest.catalog.plugin(tenant, &plugin.digest).await?;
+            Ok((StatusCode::OK, kept.unwrap_or(plugin)))
+        }
+        Err(problem) => {
+            if problem.kind == ProblemKind::QuotaExceeded {
+                rest.plugins.remove(tenant, &plugin.digest).await?;
+            }
+            Err(problem)
+        }
+    }
 }

@@ -17,9 +17,10 @@ use super::audit::{Note, from_address};
 use super::sign_in::{self, Caller, Need, Route};
 use super::streams::{self, Watchers};
 use super::turns::Turns;
-use super::{audit, openapi, orders, pipelines, plugins, tenants, tokens};
+use super::{audit, openapi, orders, pipelines, plugins, tenants};
 use crate::catalog::Catalog;
 use crate::fleet::Fleet;
+use crate::model::WantedPipeline;
 use crate::names::Name;
 use crate::plugins::PluginFiles;
 use crate::problem::{Problem, ProblemKind, Result};
@@ -52,6 +53,17 @@ pub(super) struct Rest {
     pub(super) turns: Turns,
 }
 
+impl Rest {
+    /// Has the fleet keep a pipeline, with what its tenant has now.
+    ///
+    /// # Errors
+    /// What its tenant has cannot be looked up; its folder cannot be made.
+    pub(super) async fn keep(&self, pipeline: &WantedPipeline) -> Result<()> {
+        let means = self.catalog.means(&pipeline.tenant).await?;
+        self.fleet.keep(pipeline, &means)
+    }
+}
+
 /// The routes of all of the interface. Served with the address of the peer as `ConnectInfo<SocketAddr>`, the audit has
 /// it. A stream of logs that follows, or of events, ends if the peer, the pipeline or the token goes: whoever ends the
 /// daemon gives open connections a limit.
@@ -82,7 +94,6 @@ pub(super) fn documented() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .merge(openapi::routes())
         .merge(tenants::routes())
-        .merge(tokens::routes())
         .merge(plugins::routes())
         .merge(pipelines::routes())
         .merge(orders::routes())

@@ -58,6 +58,24 @@ on_both! {
         what_cannot_be_kept_is_refused
         no_apply_of_many_at_once_is_lost
         one_of_many_with_the_same_expectation_wins;
+    secrets:
+        secrets_are_kept_and_opened_for_their_tenant
+        no_text_of_a_secret_is_in_the_database
+        a_row_in_the_place_of_another_does_not_open
+        another_key_is_told_and_nothing_is_lost
+        of_many_first_keys_one_is_the_key
+        a_tenant_has_so_many_secrets_at_most;
+    means:
+        all_that_a_tenant_has_is_one_answer
+        a_cluster_is_its_tenants_own_and_goes_with_it
+        means_that_cannot_be_are_refused
+        no_tenant_has_more_pipelines_than_its_quota
+        the_newest_versions_are_kept
+        no_tenant_has_more_plugins_than_its_quota;
+    usage:
+        what_was_used_is_summed_up_by_the_hour
+        figures_that_cannot_be_break_no_report
+        nothing_that_many_add_at_once_is_lost;
     audit:
         the_audit_log_has_no_gap
         the_audit_log_takes_every_text;
@@ -65,6 +83,7 @@ on_both! {
         all_is_there_after_a_restart
         many_open_at_once
         a_newer_schema_is_refused_by_name
+        a_catalog_of_a_step_before_is_brought_up_to_date
         what_others_wrote_wrongly_is_named;
 }
 

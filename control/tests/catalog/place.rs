@@ -1,6 +1,6 @@
 //! An empty database, and a connection beside the catalog's.
 
-use sandbar_control::{Catalog, Digest, Name, PushedPlugin};
+use sandbar_control::{Catalog, Digest, Name, PushedPlugin, SealingKey, SecretText};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, AssertSqlSafe};
 use tempfile::TempDir;
@@ -42,12 +42,25 @@ impl Place {
         Catalog::open(&self.url).await.unwrap()
     }
 
+    /// With the key that its secrets are sealed with.
+    pub(crate) async fn open_sealed(&self) -> Catalog {
+        self.open().await.sealed_with(SealingKey::new([7; 32])).await.unwrap()
+    }
+
     /// A connection that another program could have.
     pub(crate) async fn beside(&self) -> AnyPool {
         sqlx::any::install_default_drivers();
         let url = self.url.replace('%', "%25").replace(' ', "%20").replace('#', "%23");
         let url = if self.folder.is_some() { url } else { self.url.clone() };
         AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap()
+    }
+
+    /// The texts that this gives beside the catalog.
+    pub(crate) async fn texts(&self, query: &'static str) -> Vec<String> {
+        let pool = self.beside().await;
+        let texts = sqlx::query_scalar(query).fetch_all(&pool).await.unwrap();
+        pool.close().await;
+        texts
     }
 
     /// Does this beside the catalog.
@@ -72,6 +85,16 @@ pub(crate) async fn with_tenants(place: &Place, tenants: &[&str]) -> Catalog {
         assert!(catalog.create_tenant(&name(tenant)).await.unwrap());
     }
     catalog
+}
+
+/// The same with the key for secrets.
+pub(crate) async fn sealed(place: &Place, tenants: &[&str]) -> Catalog {
+    with_tenants(place, tenants).await.close().await;
+    place.open_sealed().await
+}
+
+pub(crate) fn text(text: &str) -> SecretText {
+    SecretText::new(text.to_owned()).unwrap()
 }
 
 /// A plugin whose digest is 32 times this byte.

@@ -82,12 +82,18 @@ pub enum Verb {
     Serve(serve::Serve),
     /// Add a daemon, choose which one is asked, or list them
     Context(control::ContextArgs),
-    /// Create, list or delete tenants of a daemon
+    /// Create, list or delete tenants of a daemon, and say which topics they have
     Tenant(control::TenantArgs),
     /// Create, list or revoke tokens of a daemon
     Token(control::TokenArgs),
-    /// Keep what pipeline files of a daemon refer to (not built yet)
+    /// Keep, list or delete the secrets of a tenant
     Secret(control::SecretArgs),
+    /// Keep, list or delete the clusters that a tenant's pipelines refer to
+    Cluster(control::TenantClusterArgs),
+    /// Show or set how much a tenant may use
+    Quota(control::QuotaArgs),
+    /// Report what pipelines of a daemon used
+    Usage(control::UsageArgs),
     /// Push plugins to a daemon, or list those that it has
     Plugin(control::PluginArgs),
     /// Make a pipeline of a daemon what a file says
@@ -143,6 +149,9 @@ impl Verb {
             Verb::Tenant(verb) => verb.run(out),
             Verb::Token(verb) => verb.run(out),
             Verb::Secret(verb) => verb.run(out),
+            Verb::Cluster(verb) => verb.run(out),
+            Verb::Quota(verb) => verb.run(out),
+            Verb::Usage(verb) => verb.run(out),
             Verb::Plugin(verb) => verb.run(out),
             Verb::Apply(verb) => verb.run(out),
             Verb::List(verb) => verb.run(out),
@@ -171,6 +180,11 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<ParsedLine, ExitCo
             "others know human and json",
         );
         Output::new(OutputFormat::Human).error(&error);
+        return Err(ExitCode::from(Kind::Usage.exit_code()));
+    }
+    if line.output == OutputFormat::Csv && !matches!(line.verb, Verb::Usage(_)) {
+        let why = "others know human and json";
+        Output::new(OutputFormat::Human).error(&Error::new(Kind::Usage, "`-o csv` is for `sandbar usage` alone", why));
         return Err(ExitCode::from(Kind::Usage.exit_code()));
     }
     Ok(ParsedLine {

@@ -16,6 +16,9 @@ pub(super) enum OutputFormat {
     /// Of `test` alone.
     #[value(hide = true)]
     Junit,
+    /// Of `usage` alone.
+    #[value(hide = true)]
+    Csv,
 }
 
 /// Where a verb's results go.
@@ -42,11 +45,16 @@ impl Output {
         self.format == OutputFormat::Junit
     }
 
+    /// Whether a spreadsheet reads.
+    pub(super) fn is_csv(self) -> bool {
+        self.format == OutputFormat::Csv
+    }
+
     /// Prints the value for a program, or what `human` makes for a person.
     pub(super) fn show(self, value: &Value, human: impl FnOnce() -> String) -> Result<()> {
         match self.format {
             OutputFormat::Json => self.line(&value.to_string()),
-            OutputFormat::Human | OutputFormat::Junit => self.line(human().trim_end()),
+            OutputFormat::Human | OutputFormat::Junit | OutputFormat::Csv => self.line(human().trim_end()),
         }
     }
 
@@ -58,7 +66,7 @@ impl Output {
         }
         let text = match self.format {
             OutputFormat::Json => value.to_string(),
-            OutputFormat::Human | OutputFormat::Junit => human(),
+            OutputFormat::Human | OutputFormat::Junit | OutputFormat::Csv => human(),
         };
         // Nobody can be told that standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{text}");
@@ -94,7 +102,7 @@ impl Output {
             OutputFormat::Human if colour_on_stderr() => {
                 error.to_string().replacen("error:", "\x1b[1;31merror:\x1b[0m", 1)
             }
-            OutputFormat::Human | OutputFormat::Junit => error.to_string(),
+            OutputFormat::Human | OutputFormat::Junit | OutputFormat::Csv => error.to_string(),
         };
         // Nobody can be told that standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{text}");

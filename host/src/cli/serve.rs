@@ -20,7 +20,9 @@ const THREADS: usize = 2;
 #[command(
     after_help = "Each pipeline is a process of its own, `sandbar run`, which goes on when the daemon ends and is \
         found again when it begins. The first start writes the administrator's token to DIR/admin.token.\n\n\
-        Not built yet: TLS, quotas, secrets, upgrades with a way back, several nodes.\n\n\
+        The secrets of tenants are sealed with the key in DIR/secrets.key, which the first start makes, or in \
+        SANDBAR_SECRETS_KEY (32 bytes in base64).\n\n\
+        Not built yet: TLS, upgrades with a way back, several nodes.\n\n\
         Examples:\n  sandbar serve --data /var/lib/sandbar\n  \
         sandbar context add here --url http://127.0.0.1:8620 --token-file /var/lib/sandbar/admin.token"
 )]

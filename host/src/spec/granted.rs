@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::config;
 use crate::error::{Error, Result};
-use crate::process::grant::Grant;
+use crate::process::grant::{Grant, is_allowed_property};
 
 use super::file::{CheckpointTable, DeadLetters, File, Kafka, OperatorTable, SinkTable, SourceTable, StateTable};
 use super::position::{StartKey, StopKey};
@@ -24,19 +24,6 @@ const STATE: &str = "state";
 const DEFAULT_GROUPS: &str = "sandbar";
 /// What the topics begin with that are Kafka's own.
 const INTERNAL_TOPICS: &str = "__";
-/// Properties of librdkafka that reach files, programs or the log of the machine.
-const REFUSED_PROPERTIES: [&str; 10] = [
-    "plugin.",
-    "test.",
-    "debug",
-    "log",
-    "ssl.engine",
-    "sasl.kerberos.",
-    "interceptor",
-    "statistics",
-    "enable.ssl.",
-    "https.ca.location",
-];
 /// Properties that are no secrets by their names, and may be kept as such.
 const CREDENTIALS: [&str; 5] = [
     "sasl.username",
@@ -329,10 +316,13 @@ impl Confinement<'_> {
             let hint = "keep it with `sandbar secret set NAME`, and write { secret = \"NAME\" }";
             return Err(self.refuse(span, key, reaches).hint(hint));
         }
-        let is_refused = REFUSED_PROPERTIES.iter().any(|begin| name.starts_with(begin)) || name.ends_with(".location");
-        match is_refused {
-            true => Err(self.refuse(span, key, "it reaches files or programs of the machine")),
-            false => Ok(()),
+        match is_allowed_property(name) {
+            true => Ok(()),
+            false => {
+                let why =
+                    "it is none of those that a tenant may set: it reaches the machine, or nobody has looked at it";
+                Err(self.refuse(span, key, why))
+            }
         }
     }
 

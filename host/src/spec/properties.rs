@@ -121,6 +121,10 @@ fn reached(table: &str, kafka: &Kafka, scope: &Scope<'_>) -> Result<Option<(Stri
         };
         return refuse("is not known", &why);
     };
+    if let Some(secret) = &cluster.missing_secret {
+        let why = format!("it refers to the secret `{secret}`, which the tenant does not have");
+        return refuse("cannot be used", &why);
+    }
     let given = |(property, value): (&String, &String)| {
         let given = Given {
             table: table.to_owned(),

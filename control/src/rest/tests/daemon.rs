@@ -15,6 +15,7 @@ use super::super::asked::Patience;
 use super::super::router::{Interface, with_patience};
 use crate::catalog::Catalog;
 use crate::fleet::Fleet;
+use crate::means::SealingKey;
 use crate::model::{AuditEntry, Identity, Role};
 use crate::names::Name;
 use crate::plugins::PluginFiles;
@@ -27,7 +28,7 @@ pub(super) struct Daemon {
     pub(super) catalog: Catalog,
     pub(super) router: Router,
     /// Dropped last, and with it what the processes live on.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// An answer, read whole.
@@ -75,6 +76,7 @@ impl Daemon {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("catalog.db").display());
         let catalog = Catalog::open(&url).await.unwrap();
+        let catalog = catalog.sealed_with(SealingKey::new([7; 32])).await.unwrap();
         let plugins = PluginFiles::new(folder.path().join("tenants"));
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rest/tests/program.sh");
         let fleet = Fleet::open(folder.path(), &program, plugins.clone(), false).unwrap();
@@ -89,8 +91,13 @@ impl Daemon {
         Self {
             catalog,
             router: with_patience(interface, patience),
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// What the daemon has on the disk.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A new token of a tenant, or of the platform.
@@ -140,6 +147,14 @@ impl Daemon {
     /// Asks with a body that is JSON.
     pub(super) async fn tell(&self, method: &Method, path: &str, token: &str, body: &Value) -> Answer {
         self.send(json_request(method, path, token, body.to_string())).await
+    }
+
+    /// Asks with a body of this type.
+    pub(super) async fn bring(&self, method: &Method, path: &str, token: &str, (of, body): (&str, &[u8])) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let request = request.header(header::CONTENT_TYPE, of);
+        self.send(request.body(Body::from(body.to_vec())).unwrap()).await
     }
 
     /// Applies a pipeline to `alpha`.

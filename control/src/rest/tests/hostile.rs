@@ -34,6 +34,7 @@ async fn paths_that_are_no_names_are_not_found() {
             format!("/v1/tenants/alpha/pipelines/{part}"),
             format!("/v1/tenants/alpha/pipelines/{part}/logs"),
             format!("/v1/tenants/alpha/plugins/{part}"),
+            format!("/v1/tenants/alpha/clusters/{part}"),
             format!("/v1/{part}/tenants"),
             format!("/v1/tenants/alpha/pipelines/{part}/../../../bravo"),
         ];

@@ -4,5 +4,7 @@ mod daemon;
 mod document;
 mod hostile;
 mod life;
+mod means;
+mod quotas;
 mod roles;
 mod streams;

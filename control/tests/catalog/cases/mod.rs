@@ -1,8 +1,11 @@
 //! What must be so of a catalog, in every database.
 
 pub(crate) mod audit;
+pub(crate) mod means;
 pub(crate) mod opening;
 pub(crate) mod pipelines;
 pub(crate) mod plugins;
+pub(crate) mod secrets;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
+pub(crate) mod usage;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandbar_control::{Catalog, ProblemKind, Role, Wanted};
 
-use crate::place::{Place, name, plugin, with_tenants};
+use crate::place::{Place, name, plugin, text, with_tenants};
 use crate::server::Server;
 
 pub(crate) async fn all_is_there_after_a_restart(place: &Place) {
@@ -71,20 +71,43 @@ pub(crate) async fn many_open_at_once(place: &Place) {
 pub(crate) async fn a_newer_schema_is_refused_by_name(place: &Place) {
     with_tenants(place, &["a"]).await.close().await;
     place
-        .meddle("INSERT INTO schema_steps (version, name, done) VALUES (2, 'secrets', 0)")
+        .meddle("INSERT INTO schema_steps (version, name, done) VALUES (3, 'secrets', 0)")
         .await;
     let refused = Catalog::open(place.url()).await.unwrap_err();
     assert_eq!(refused.kind, ProblemKind::Conflict);
     for part in [
-        "version 2 (\"secrets\")",
-        "up to version 1 (\"first\")",
+        "version 3 (\"secrets\")",
+        "up to version 2 (\"means\")",
         "newer sandbar",
     ] {
         assert!(refused.to_string().contains(part), "{refused}");
     }
     assert!(!refused.to_string().contains("hunter2"), "{refused}");
-    place.meddle("DELETE FROM schema_steps WHERE version = 2").await;
+    place.meddle("DELETE FROM schema_steps WHERE version = 3").await;
     assert_eq!(place.open().await.tenants(None, 10).await.unwrap().len(), 1);
+}
+
+pub(crate) async fn a_catalog_of_a_step_before_is_brought_up_to_date(place: &Place) {
+    let (a, views) = (name("a"), name("views"));
+    let catalog = with_tenants(place, &["a"]).await;
+    catalog
+        .apply(&a, &views, "x", &BTreeMap::new(), "me", None)
+        .await
+        .unwrap();
+    catalog.close().await;
+    // As the first version left it.
+    place
+        .meddle(
+            "ALTER TABLE tenants DROP COLUMN reads; ALTER TABLE tenants DROP COLUMN writes; \
+             ALTER TABLE tenants DROP COLUMN quotas; DROP TABLE secrets; DROP TABLE sealing; DROP TABLE clusters; \
+             DROP TABLE usage; DELETE FROM schema_steps WHERE version = 2",
+        )
+        .await;
+    let catalog = place.open_sealed().await;
+    assert_eq!(catalog.pipeline(&a, &views).await.unwrap().unwrap().file, "x");
+    assert_eq!(catalog.tenant(&a).await.unwrap().unwrap().reads, None);
+    assert!(catalog.set_secret(&a, &views, &text("hunter2"), "me").await.unwrap());
+    assert_eq!(catalog.means(&a).await.unwrap().secrets["views"].reveal(), "hunter2");
 }
 
 pub(crate) async fn what_others_wrote_wrongly_is_named(place: &Place) {

@@ -59,6 +59,21 @@ impl InTenant {
         url.is_some() || token_file.is_some() || context.is_some() || self.tenant.is_some()
     }
 
+    /// The same in the tenant that is named in front of something, if one is.
+    ///
+    /// # Errors
+    /// `Usage`: --tenant names another one.
+    pub(super) fn within(mut self, named: Option<Name>) -> Result<Self> {
+        if let (Some(named), Some(tenant)) = (&named, &self.tenant)
+            && named != tenant
+        {
+            let why = format!("{named} stands there, and --tenant says {tenant}");
+            return Err(Error::new(Kind::Usage, "failed to find the tenant: two are named", why));
+        }
+        self.tenant = named.or(self.tenant);
+        Ok(self)
+    }
+
     /// A connection to the daemon, and the tenant there.
     ///
     /// # Errors
@@ -134,6 +149,7 @@ mod tests {
             ProblemKind::Invalid,
             ProblemKind::PluginRefused,
             ProblemKind::TooMany,
+            ProblemKind::QuotaExceeded,
             ProblemKind::Failed,
             ProblemKind::NotBuilt,
             ProblemKind::Unavailable,

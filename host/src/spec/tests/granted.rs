@@ -205,6 +205,7 @@ fn a_cluster_brings_its_brokers_and_how_to_sign_in() {
     let main = GrantedCluster {
         brokers: "kafka:9093".to_owned(),
         properties: BTreeMap::from(properties),
+        missing_secret: None,
     };
     grant.clusters = Some(BTreeMap::from([("main".to_owned(), main)]));
     let brokers = "kafka.brokers = \"127.0.0.1:9092\"";

@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answers::{List, not_found};
-use super::asked::{InTenant, Sent, TokenPath, invalid};
-use super::audit::Noted;
-use super::router::Rest;
 use crate::model::{NewToken, Role, Token};
 use crate::problem::Result;
+use crate::rest::answers::{List, not_found};
+use crate::rest::asked::{InTenant, Sent, TokenPath, invalid};
+use crate::rest::audit::Noted;
+use crate::rest::router::Rest;
 
 /// Characters of a note, at most.
 const NOTE_CHARS: usize = 200;

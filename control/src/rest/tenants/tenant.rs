@@ -10,12 +10,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answers::{List, not_found};
-use super::asked::{Asked, Asking, InTenant, Piece};
-use super::router::Rest;
 use crate::model::{Role, Tenant};
 use crate::names::Name;
 use crate::problem::Result;
+use crate::rest::answers::{List, not_found};
+use crate::rest::asked::{Asked, Asking, InTenant, Piece};
+use crate::rest::router::Rest;
 
 /// Who asks.
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,7 +67,12 @@ async fn show(State(rest): State<Rest>, InTenant(tenant): InTenant) -> Result<Js
     found(&rest, &tenant).await.map(Json)
 }
 
-async fn found(rest: &Rest, tenant: &Name) -> Result<Tenant> {
+/// The tenant.
+///
+/// # Errors
+///
+/// `NotFound` if it is not there.
+pub(super) async fn found(rest: &Rest, tenant: &Name) -> Result<Tenant> {
     let found = rest.catalog.tenant(tenant).await?;
     found.ok_or_else(|| not_found("tenant", tenant.as_str()))
 }
@@ -85,7 +90,7 @@ async fn create(State(rest): State<Rest>, InTenant(tenant): InTenant) -> Result<
     Ok((status, Json(found(&rest, &tenant).await?)))
 }
 
-/// Deletes a tenant that has no pipelines, with its tokens and plugins.
+/// Deletes a tenant that has no pipelines, with its tokens, secrets, clusters and plugins.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "delete-tenant",
     params(("tenant" = String, Path, description = "The tenant's name.")),
     responses((status = 204, description = "It is gone.")))]

@@ -1,0 +1,16 @@
+//! What a tenant is and has: its tokens, secrets, clusters, topics, quotas and what it used.
+//!
+//! Never answers with the text of a secret. Always: what changes the means of a tenant's pipelines is told to the
+//! fleet, once it is written down.
+
+mod tenant;
+mod tokens;
+mod secrets;
+mod clusters;
+mod access;
+mod quotas;
+mod usage;
+mod changed;
+mod routes;
+
+pub(super) use routes::routes;
