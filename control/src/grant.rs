@@ -77,6 +77,8 @@ pub struct GrantedLimits {
     pub workers: Option<u64>,
     /// Bytes of memory of the process.
     pub memory: Option<u64>,
+    /// Bytes that its pipeline keeps on the disk; the daemon looks after that.
+    pub state: Option<u64>,
     /// Bytes that it reads a second.
     pub bytes_in: Option<u64>,
     /// Bytes that it writes a second.

@@ -19,7 +19,7 @@ mod rest;
 mod serve;
 
 pub use catalog::{Applied, Catalog};
-pub use fleet::Fleet;
+pub use fleet::{Fleet, PipelineUse};
 pub use grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
 pub use means::{
     Access, ClusterMeans, ClusterProperty, KeptCluster, KeptSecret, PipelineUsage, PropertyMeans, Quotas, SealingKey,

@@ -11,6 +11,7 @@
 //!
 //! Always: it ends without ending a process, and begins by finding them again.
 
+use std::collections::BTreeMap;
 use std::env::VarError;
 use std::fs::{self, File, OpenOptions};
 use std::future::Future;
@@ -23,17 +24,25 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::catalog::Catalog;
-use crate::fleet::Fleet;
-use crate::means::{KEY_VARIABLE, key_of_daemon};
+use crate::clock;
+use crate::fleet::{Fleet, PipelineUse};
+use crate::means::{KEY_VARIABLE, UsageDelta, key_of_daemon};
 use crate::model::Role;
+use crate::names::Name;
 use crate::plugins::PluginFiles;
 use crate::problem::{Problem, ProblemKind, Result};
 use crate::rest::{Interface, router};
 
 /// So long the last answers may take when it is told to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+/// How often what pipelines used is written down.
+const NOTE_USAGE: Duration = Duration::from_secs(10);
+/// Uses that are added up at once.
+const MOST_USES: usize = 100_000;
 
 /// What a daemon is started with.
 #[derive(Debug, Clone)]
@@ -97,7 +106,15 @@ pub async fn serve(
     let new_token = first_token(data, &catalog).await?;
     let plugins = PluginFiles::new(data.join("tenants"));
     plugins.sweep().await?;
-    let fleet = Fleet::open(data, &options.program, plugins.clone(), options.is_isolation_required)?;
+    let (used, uses) = mpsc::unbounded_channel();
+    let fleet = Fleet::open(
+        data,
+        &options.program,
+        plugins.clone(),
+        options.is_isolation_required,
+        used,
+    )?;
+    tokio::spawn(note_usage(catalog.clone(), uses));
     let pipelines = keep_all(&catalog, &fleet).await?;
     let listener = TcpListener::bind(options.listen)
         .await
@@ -196,6 +213,23 @@ async fn first_token(data: &Path, catalog: &Catalog) -> Result<Option<PathBuf>> 
         )
     })?;
     Ok(Some(path))
+}
+
+/// Writes down what pipelines use, a little later: many small uses become one row.
+async fn note_usage(catalog: Catalog, mut uses: UnboundedReceiver<PipelineUse>) {
+    let mut pieces = Vec::new();
+    while uses.recv_many(&mut pieces, MOST_USES).await > 0 {
+        let mut sums: BTreeMap<(Name, Name), UsageDelta> = BTreeMap::new();
+        for PipelineUse { tenant, pipeline, used } in pieces.drain(..) {
+            sums.entry((tenant, pipeline)).or_default().add(&used);
+        }
+        for ((tenant, pipeline), used) in sums {
+            if let Err(problem) = catalog.add_usage(&tenant, &pipeline, clock::now(), &used).await {
+                tracing::warn!(%tenant, %pipeline, %problem, "what a pipeline used is not noted");
+            }
+        }
+        tokio::time::sleep(NOTE_USAGE).await;
+    }
 }
 
 /// Keeps every pipeline of the catalog. One that cannot be kept is told, and keeps no other from it.

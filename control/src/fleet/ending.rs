@@ -66,6 +66,11 @@ impl Ending {
         Self::failed(false, format!("its process could not be started: {why}"))
     }
 
+    /// Of one that used more than it may. More memory may not be needed again; a disk that is full stays full.
+    pub(super) fn of_excess(why: &str, is_lasting: bool) -> Self {
+        Self::failed(is_lasting, why.to_owned())
+    }
+
     /// Of one that was not started because its check was not passed; `None`: it was.
     pub(super) fn of_check(check: io::Result<Result<()>>) -> Option<Self> {
         match check {

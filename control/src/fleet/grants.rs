@@ -132,6 +132,7 @@ impl Grants {
             limits: GrantedLimits {
                 workers: quotas.pipeline_workers,
                 memory: quotas.pipeline_memory,
+                state: quotas.pipeline_state,
                 bytes_in: quotas.bytes_in,
                 bytes_out: quotas.bytes_out,
                 cpu_thousandths: quotas.pipeline_cpu,
@@ -170,6 +171,7 @@ impl Grants {
         for (name, quota) in [
             ("workers", quotas.pipeline_workers),
             ("memory", quotas.pipeline_memory),
+            ("state", quotas.pipeline_state),
             ("cpu", quotas.pipeline_cpu),
             ("bytes-in", quotas.bytes_in),
             ("bytes-out", quotas.bytes_out),

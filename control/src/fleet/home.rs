@@ -40,6 +40,8 @@ pub(super) struct RunCard {
     pub(super) restarts: u64,
     /// It was asked to end by us.
     pub(super) is_asked_to_end: bool,
+    /// It is ended because it uses more than it may: why.
+    pub(super) excess: Option<String>,
     /// How it ended, once that is known.
     pub(super) ended: Option<Ending>,
 }

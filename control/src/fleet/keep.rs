@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{broadcast, watch};
 
 use super::grants::{GrantedPipeline, Grants};
 use super::home::PipelineHome;
 use super::keeper::{KeepOrder, Keeper};
+use super::meter::{Meter, PipelineUse};
 use super::process::{self, StartOrder};
 use crate::clock;
 use crate::means::TenantMeans;
@@ -38,6 +40,7 @@ struct Kept {
     grants: Grants,
     keepers: Mutex<HashMap<(Name, Name), KeptPipeline>>,
     changes: broadcast::Sender<Status>,
+    used: UnboundedSender<PipelineUse>,
 }
 
 struct KeptPipeline {
@@ -48,11 +51,17 @@ struct KeptPipeline {
 
 impl Fleet {
     /// No pipelines yet, for a data folder and the program whose `run` they are. The folder is the daemon's alone. If
-    /// isolation is required, a process ends that the kernel cannot shut in.
+    /// isolation is required, a process ends that the kernel cannot shut in. What the pipelines use is sent to `used`.
     ///
     /// # Errors
     /// `Failed`: the folder cannot be made.
-    pub fn open(data: &Path, program: &Path, plugins: PluginFiles, is_isolation_required: bool) -> Result<Self> {
+    pub fn open(
+        data: &Path,
+        program: &Path,
+        plugins: PluginFiles,
+        is_isolation_required: bool,
+        used: UnboundedSender<PipelineUse>,
+    ) -> Result<Self> {
         let sockets = data.join("sockets");
         let longest = sockets.join("0".repeat(SOCKET_DIGITS)).join(SOCKET);
         if longest.as_os_str().len() > SOCKET_BYTES {
@@ -82,6 +91,7 @@ impl Fleet {
             grants,
             keepers: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES),
+            used,
         })))
     }
 
@@ -152,7 +162,8 @@ impl Fleet {
         };
         let (to, orders) = watch::channel(order);
         let (tell, status) = watch::channel(first);
-        let keeper = Keeper::new(home, orders, tell, self.0.changes.clone());
+        let meter = Meter::new(tenant.clone(), name.clone(), self.0.used.clone());
+        let keeper = Keeper::new(home, orders, tell, self.0.changes.clone(), meter);
         Ok(KeptPipeline {
             orders: to,
             status,
@@ -315,7 +326,7 @@ impl Fleet {
     }
 }
 
-fn random() -> std::io::Result<u64> {
+fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(u64::from_le_bytes(bytes))

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::derive::{Seen, derive};
 use super::ending::Ending;
 use super::home::{PipelineHome, RunCard};
+use super::meter::Meter;
 use super::process::{self, ProcessStatus, StartOrder};
 use crate::clock;
 use crate::model::{State, Status, Wanted, WantedPipeline};
@@ -55,6 +56,7 @@ pub(super) struct Keeper {
     pub(super) orders: watch::Receiver<KeepOrder>,
     pub(super) status: watch::Sender<Status>,
     pub(super) changes: broadcast::Sender<Status>,
+    meter: Meter,
     child: Option<Child>,
     exit: Option<ExitStatus>,
     /// Failures in a row.
@@ -73,6 +75,7 @@ impl Keeper {
         orders: watch::Receiver<KeepOrder>,
         status: watch::Sender<Status>,
         changes: broadcast::Sender<Status>,
+        meter: Meter,
     ) -> Self {
         let followed = orders.borrow().again;
         Self {
@@ -80,6 +83,7 @@ impl Keeper {
             orders,
             status,
             changes,
+            meter,
             child: None,
             exit: None,
             failures: 0,
@@ -146,7 +150,7 @@ impl Keeper {
             self.tell(order, State::Failed, why.clone(), None, None);
             return Ok(Turned::Look(LOOK));
         }
-        if pipeline.wanted == Wanted::Running && self.is_time_to_start(pipeline, order.again, &mut card) {
+        if pipeline.wanted == Wanted::Running && self.is_time_to_start(order, pipeline, &mut card) {
             self.tell(order, State::Starting, String::new(), None, None);
             self.check_and_start(order, pipeline, card).await?;
             return Ok(Turned::Look(LOOK_CLOSELY));
@@ -189,8 +193,9 @@ impl Keeper {
             }
         }
         let (pid, says) = said.map_or((None, None), |(pid, says)| (Some(pid), Some(says)));
-        if says.is_some() {
+        if let (Some(pid), Some(says)) = (pid, &says) {
             self.answered = card.began;
+            self.see_to_its_quotas(order, &mut card, pid, says).await?;
         }
         let has_had_time = clock::now().saturating_sub(card.began) > ANSWER_MOST_MS;
         let (state, reason) = derive(&Seen {
@@ -210,13 +215,41 @@ impl Keeper {
         Ok(Turned::Look(if is_calm { LOOK } else { LOOK_CLOSELY }))
     }
 
+    /// Counts what it uses, and ends one that uses more than it may: in order if it can. What it used is no reason to
+    /// lose what it did: its last commit stands either way.
+    async fn see_to_its_quotas(
+        &mut self,
+        order: &KeepOrder,
+        card: &mut RunCard,
+        pid: u32,
+        says: &ProcessStatus,
+    ) -> io::Result<()> {
+        let Ok(start) = &order.start else { return Ok(()) };
+        let excess = self.meter.look(&self.home, start, pid, says).await;
+        let Some(excess) = excess.filter(|_| card.excess.is_none() && !card.is_asked_to_end) else {
+            return Ok(());
+        };
+        tracing::warn!(folder = %self.home.folder().display(), why = %excess.why, "a process uses more than it may");
+        card.excess = Some(excess.why);
+        self.home.write_card(card)?;
+        match excess.is_in_order {
+            true => process::ask_to_end(&self.home, self.child.as_ref()).await?,
+            false => process::kill(&self.home, self.child.as_ref()).await?,
+        };
+        Ok(())
+    }
+
     /// Notes how the newest process ended, once.
     fn learn_how_it_ended(&mut self, card: &mut RunCard) -> io::Result<()> {
         let exit = self.exit.take();
         if card.began == 0 || card.ended.is_some() {
             return Ok(());
         }
-        let ended = Ending::of(&self.home.end_of_log(LAST_WORDS)?, card.began, exit);
+        let ended = match &card.excess {
+            // It was asked to end in order, and did, or was killed for its memory.
+            Some(why) => Ending::of_excess(why, exit.is_none_or(|exit| exit.success())),
+            None => Ending::of(&self.home.end_of_log(LAST_WORDS)?, card.began, exit),
+        };
         let ran = clock::now().saturating_sub(card.began);
         self.failures = if ran >= RAN_WELL_MS {
             1
@@ -227,8 +260,11 @@ impl Keeper {
         self.home.write_card(card)
     }
 
-    fn is_time_to_start(&mut self, pipeline: &WantedPipeline, again: u64, card: &mut RunCard) -> bool {
-        let is_new = card.began == 0 || card.version != pipeline.version || card.is_asked_to_end;
+    fn is_time_to_start(&mut self, order: &KeepOrder, pipeline: &WantedPipeline, card: &mut RunCard) -> bool {
+        let order_mark = order.start.as_ref().ok().map(|start| &start.mark);
+        let again = order.again;
+        let is_granted_more = order_mark.is_some_and(|mark| mark != card.mark);
+        let is_new = card.began == 0 || card.version != pipeline.version || card.is_asked_to_end || is_granted_more;
         if is_new || again != self.followed {
             (self.failures, self.next_start) = (0, None);
             card.restarts = 0;
@@ -274,7 +310,7 @@ impl Keeper {
             let judged = said.map(|said| said.judge(&pipeline.name));
             self.followed = order.again;
             if let Some(ending) = Ending::of_check(judged) {
-                return self.is_not_to_start(pipeline, card, ending);
+                return self.is_not_to_start(pipeline, &start.mark, card, ending);
             }
             card.passed = check;
         }
@@ -282,9 +318,16 @@ impl Keeper {
     }
 
     /// Notes that a version cannot be started.
-    fn is_not_to_start(&mut self, pipeline: &WantedPipeline, mut card: RunCard, ending: Ending) -> io::Result<()> {
+    fn is_not_to_start(
+        &mut self,
+        pipeline: &WantedPipeline,
+        mark: &str,
+        mut card: RunCard,
+        ending: Ending,
+    ) -> io::Result<()> {
         self.failures = self.failures.saturating_add(1);
         (card.version, card.began, card.is_asked_to_end) = (pipeline.version, clock::now(), false);
+        card.mark = mark.to_owned();
         card.ended = Some(ending);
         self.home.write_card(&card)
     }
@@ -302,6 +345,7 @@ impl Keeper {
             mark: start.mark.clone(),
             passed: card.passed,
             is_asked_to_end: false,
+            excess: None,
             ended: None,
         };
         self.home.write_card(&card)?;

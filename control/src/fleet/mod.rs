@@ -8,7 +8,10 @@ mod ending;
 mod grants;
 mod process;
 mod derive;
+mod used;
+mod meter;
 mod keeper;
 mod keep;
 
 pub use keep::Fleet;
+pub use meter::PipelineUse;

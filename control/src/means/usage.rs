@@ -22,6 +22,22 @@ pub struct UsageDelta {
     pub state_byte_seconds: u64,
 }
 
+impl UsageDelta {
+    /// Adds what was used besides.
+    pub(crate) fn add(&mut self, more: &Self) {
+        for (sum, more) in [
+            (&mut self.cpu_ms, more.cpu_ms),
+            (&mut self.records_in, more.records_in),
+            (&mut self.records_out, more.records_out),
+            (&mut self.bytes_in, more.bytes_in),
+            (&mut self.bytes_out, more.bytes_out),
+            (&mut self.state_byte_seconds, more.state_byte_seconds),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
+}
+
 /// What a pipeline used in a span of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -79,7 +79,14 @@ impl Daemon {
         let catalog = catalog.sealed_with(SealingKey::new([7; 32])).await.unwrap();
         let plugins = PluginFiles::new(folder.path().join("tenants"));
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rest/tests/program.sh");
-        let fleet = Fleet::open(folder.path(), &program, plugins.clone(), false).unwrap();
+        let fleet = Fleet::open(
+            folder.path(),
+            &program,
+            plugins.clone(),
+            false,
+            tokio::sync::mpsc::unbounded_channel().0,
+        )
+        .unwrap();
         for tenant in ["alpha", "bravo"] {
             catalog.create_tenant(&name(tenant)).await.unwrap();
         }

@@ -15,7 +15,7 @@ const SAVED: u64 = NANOS;
 const NANOS: u64 = 1_000_000_000;
 
 /// The quotas of a run, and what is used of them. All its workers use the same.
-pub struct Allowance {
+pub(in crate::runtime) struct Allowance {
     began: Instant,
     meters: Vec<Meter>,
 }
@@ -32,7 +32,7 @@ struct Meter {
 
 /// What is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quota {
+pub(in crate::runtime) enum Quota {
     /// Bytes read a second.
     BytesIn,
     /// Bytes written a second.
@@ -43,7 +43,7 @@ pub enum Quota {
 
 impl Quota {
     /// What people call it.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::BytesIn => "bytes-in",
             Self::BytesOut => "bytes-out",

@@ -15,7 +15,7 @@ mod refusals;
 mod leave;
 mod figures;
 
-pub use allowance::Allowance;
+pub(super) use allowance::Allowance;
 pub use drain::DrainGate;
 pub(super) use limits::{
     DRAIN_LIMIT, REVOCATION_COMMIT_LIMIT, REVOCATION_LIMIT, STOP_BATCH_LIMIT, STOP_CLOSE_LIMIT, STOP_COMMIT_LIMIT,

@@ -29,7 +29,7 @@ pub struct RunShared {
     /// What the run ends with: the failure that came first, not one that followed from it.
     pub failure: Arc<OnceLock<Error>>,
     /// What they may use a second, together.
-    pub allowance: Arc<Allowance>,
+    pub(in crate::runtime) allowance: Arc<Allowance>,
     /// Which workers have nothing left to do, when the run drains.
     pub drained: Arc<DrainGate>,
 }
