@@ -13,17 +13,21 @@ mod fleet;
 pub mod client;
 mod catalog;
 mod plugins;
+mod door;
+mod oidc;
 mod rest;
 mod serve;
 
 pub use catalog::{Applied, Catalog};
+pub use door::TlsFiles;
 pub use fleet::Fleet;
 pub use model::{
     AuditEntry, Identity, NewToken, PipelineVersion, PushedPlugin, Role, State, Status, Tenant, Token, Wanted,
     WantedPipeline,
 };
 pub use names::{Digest, Name};
+pub use oidc::OidcOptions;
 pub use plugins::PluginFiles;
 pub use problem::{Problem, ProblemKind, Result};
-pub use rest::{Interface, openapi, router};
+pub use rest::openapi;
 pub use serve::{ServeOptions, Serving, serve};

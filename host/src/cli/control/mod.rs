@@ -5,6 +5,7 @@
 
 mod daemon;
 mod context;
+mod login;
 mod tenant;
 mod token;
 mod secret;
@@ -19,6 +20,7 @@ pub(super) use apply::ApplyArgs;
 pub(super) use context::ContextArgs;
 pub(super) use daemon::InTenant;
 pub(super) use list::ListArgs;
+pub(super) use login::LoginArgs;
 pub(super) use logs::LogsArgs;
 pub(super) use pipelines::{DeleteArgs, PauseArgs, ResumeArgs, RollbackArgs, UpgradeArgs, stop};
 pub(super) use plugin::PluginArgs;
