@@ -211,13 +211,18 @@ mod tests {
             let note = Note::of(route, "/v1/tenants/alpha", from.to_owned());
             note.keep(&attempts, &catalog).await;
         }
-        let noted = loop {
-            let noted = catalog.audit(None, 0, 500).await.unwrap();
-            if noted.last().is_some_and(|entry| entry.verb == "sign-in") {
-                break noted;
+        let reported = async {
+            loop {
+                let noted = catalog.audit(None, 0, 500).await.unwrap();
+                if noted.last().is_some_and(|entry| entry.verb == "sign-in") {
+                    return noted;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
         };
+        let noted = tokio::time::timeout(Duration::from_secs(60), reported)
+            .await
+            .expect("a report");
         let of = |from: &str| noted.iter().filter(|entry| entry.from == from).count();
         assert!(of("10.0.0.1") < sent - 10, "{}", of("10.0.0.1"));
         assert_eq!(of("10.0.0.2"), 1);

@@ -88,8 +88,8 @@ impl Rest {
 }
 
 /// The routes of all of the interface, behind the door that tells who is at the other end of a connection. A stream of
-/// logs that follows, or of events, ends if the peer, the pipeline or the token goes: whoever ends the daemon gives open
-/// connections a limit.
+/// logs that follows, or of events, ends if the peer, the pipeline or the token goes: whoever ends the daemon gives
+/// open connections a limit.
 pub(crate) fn router(interface: Interface) -> Router {
     with_patience(interface, Patience::default())
 }

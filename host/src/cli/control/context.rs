@@ -15,8 +15,8 @@ use crate::error::Result;
 #[command(
     arg_required_else_help = true,
     after_help = "Contexts are kept in the file that SANDBAR_CONFIG names, or in ~/.config/sandbar/contexts.toml; of a \
-        token or a key they hold the path alone. A verb asks the daemon of its flags --url and --token-file, or of --context; \
-        else that of SANDBAR_URL and SANDBAR_TOKEN_FILE; else that of the current context.\n\n\
+        token or a key they hold the path alone. A verb asks the daemon of its flags --url and --token-file, or of \
+        --context; else that of SANDBAR_URL and SANDBAR_TOKEN_FILE; else that of the current context.\n\n\
         Example:\n  sandbar context add here --url http://127.0.0.1:8620 --token-file data/admin.token"
 )]
 pub struct ContextArgs {

@@ -12,8 +12,8 @@ use crate::error::Result;
 /// Arguments of `sandbar login`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Shows an address and a code, waits until somebody typed in the code there, and keeps the token in the \
-        context's file, for its owner alone. The context has an issuer: `sandbar context add NAME --url URL \
+    after_help = "Shows an address and a code, waits until somebody typed in the code there, and keeps the token in \
+        the context's file, for its owner alone. The context has an issuer: `sandbar context add NAME --url URL \
         --oidc-issuer URL --oidc-client-id ID`. A token ends when the issuer says; then log in again.\n\n\
         Example:\n  sandbar login --context there"
 )]

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,6 +17,9 @@ use tokio_rustls::rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedP
 use super::authority::{Authority, SignedPair};
 use crate::door::{Certificates, DoorPatience, TlsFiles};
 use crate::rest::tests::daemon::Daemon;
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(60);
 
 /// A daemon behind TLS.
 pub(super) struct BehindTls {
@@ -88,7 +92,8 @@ pub(super) async fn dial(
     };
     let stream = TcpStream::connect(address).await?;
     let name = address.ip().into();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    tokio::time::timeout(LONG, connected).await?
 }
 
 /// Sends these bytes and reads until the other side ends, or has said all that a request is answered with.
@@ -96,8 +101,8 @@ pub(super) async fn said(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes:
     stream.write_all(bytes).await?;
     let mut answer = Vec::new();
     // An end without a word of the other side's TLS is one after an answer as well.
-    let read = stream.read_to_end(&mut answer).await;
-    match read {
+    let read = tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await;
+    match read.expect("an end") {
         Err(error) if answer.is_empty() => Err(error),
         _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
     }

@@ -1,6 +1,7 @@
 //! A thousand streams at once.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -11,6 +12,8 @@ use crate::model::Role;
 use crate::rest::tests::daemon::{Daemon, name, raw};
 
 const STREAMS: usize = 1000;
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(60);
 /// Fewer than a tenant may have.
 const OF_A_TENANT: usize = 60;
 
@@ -28,12 +31,17 @@ async fn events(address: SocketAddr, tenant: &str, token: &str) -> EventLines {
 }
 
 async fn until(lines: &mut EventLines, word: &str) {
-    while let Some(line) = lines.next_line().await.unwrap() {
+    while let Some(line) = line(lines).await {
         if line.contains(word) {
             return;
         }
     }
     panic!("the stream ended before {word}");
+}
+
+async fn line(lines: &mut EventLines) -> Option<String> {
+    let line = tokio::time::timeout(LONG, lines.next_line()).await;
+    line.expect("a line, or the end").unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +89,6 @@ async fn a_thousand_idle_streams_stay_open_while_others_are_answered() {
     }
     // Each one is still there to hear that it ends.
     for (_, mut stream) in streams {
-        while stream.next_line().await.unwrap().is_some() {}
+        while line(&mut stream).await.is_some() {}
     }
 }
