@@ -15,10 +15,13 @@ mod fleet;
 pub mod client;
 mod catalog;
 mod plugins;
+mod door;
+mod oidc;
 mod rest;
 mod serve;
 
 pub use catalog::{Applied, Catalog};
+pub use door::TlsFiles;
 pub use fleet::{Fleet, PipelineUse};
 pub use grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
 pub use means::{
@@ -30,7 +33,8 @@ pub use model::{
     WantedPipeline,
 };
 pub use names::{Digest, Name};
+pub use oidc::OidcOptions;
 pub use plugins::PluginFiles;
 pub use problem::{Problem, ProblemKind, Result};
-pub use rest::{Interface, openapi, router};
+pub use rest::openapi;
 pub use serve::{ServeOptions, Serving, serve};

@@ -25,7 +25,7 @@ pub enum Role {
 /// Who asks: the owner of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The token's id.
+    /// The token's id; of an issuer's token `oidc:` and its subject.
     pub token: String,
     /// Its tenant; `None`: the platform's, which has every tenant.
     pub tenant: Option<Name>,
@@ -221,7 +221,7 @@ pub struct AuditEntry {
     /// In which tenant, if in one.
     #[schema(value_type = Option<String>)]
     pub tenant: Option<Name>,
-    /// The token's id; empty if there was none.
+    /// The token's id, or `oidc:` and the subject of an issuer's token; empty if there was none.
     pub who: String,
     /// What was asked, such as `apply`.
     pub verb: String,

@@ -3,6 +3,7 @@
 //! ```text
 //! DATA/serve.lock      the daemon holds a lock on it: one a folder
 //! DATA/secrets.key     the key that the secrets of tenants are sealed with, for its owner alone
+//! DATA/serve.sock      where it answers whoever is on this machine
 //! DATA/admin.token     the first token, of the platform's administrator, for its owner alone
 //! DATA/catalog.db      the catalog, unless --catalog names another
 //! DATA/tenants/T/      plugins and pipelines of a tenant
@@ -19,25 +20,26 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::clock;
+use crate::door::{Certificates, Crowd, Door, DoorPatience, Entrance, MachineSocket, TlsFiles};
 use crate::fleet::{Fleet, PipelineUse};
 use crate::means::{KEY_VARIABLE, UsageDelta, key_of_daemon};
 use crate::model::Role;
 use crate::names::Name;
+use crate::oidc::{OidcOptions, TokenIssuer};
 use crate::plugins::PluginFiles;
 use crate::problem::{Problem, ProblemKind, Result};
 use crate::rest::{Interface, router};
 
-/// So long the last answers may take when it is told to end.
-const LAST_ANSWERS: Duration = Duration::from_secs(3);
+/// Files that the daemon has open, at most, if the machine lets it.
+const MOST_FILES: u64 = 65_536;
 
 /// How often what pipelines used is written down.
 const NOTE_USAGE: Duration = Duration::from_secs(10);
@@ -49,8 +51,12 @@ const MOST_USES: usize = 100_000;
 pub struct ServeOptions {
     /// Its folder, made if it is not there.
     pub data: PathBuf,
-    /// Where it listens; port 0 is any that is free.
+    /// Where it listens besides its socket; port 0 is any that is free.
     pub listen: SocketAddr,
+    /// Its certificate; none: it listens on this machine alone.
+    pub tls: Option<TlsFiles>,
+    /// Whose tokens sign in, besides its own.
+    pub oidc: Option<OidcOptions>,
     /// `sqlite:PATH` or `postgres://…`; none: SQLite in its folder.
     pub catalog: Option<String>,
     /// The program whose `run` and `check` it starts.
@@ -62,8 +68,10 @@ pub struct ServeOptions {
 /// What a daemon that listens says of itself.
 #[derive(Debug, Clone)]
 pub struct Serving {
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens for the network, or for this machine alone.
+    pub url: String,
+    /// Where it listens for this machine.
+    pub socket: PathBuf,
     /// The file of the administrator's token, if it was made just now.
     pub new_token: Option<PathBuf>,
     /// Pipelines that it keeps.
@@ -73,35 +81,25 @@ pub struct Serving {
 /// Serves until `stop` is done; says when it listens.
 ///
 /// # Errors
-/// `Invalid`: it would listen for other machines, which needs TLS. `Conflict`: another daemon has the folder. `Failed`:
-/// the folder, the catalog or the address cannot be used.
+/// `Invalid`: it would listen for other machines without TLS, or an option cannot be used. `Conflict`: another daemon
+/// has the folder. `Failed`: the folder, the catalog or the address cannot be used.
 pub async fn serve(
     options: ServeOptions,
     tell: impl FnOnce(&Serving),
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    if !options.listen.ip().is_loopback() {
+    if options.tls.is_none() && !options.listen.ip().is_loopback() {
         return Err(Problem::new(
             ProblemKind::Invalid,
             format!("failed to listen on {}", options.listen),
-            "tokens would go over the network as they are: TLS is not built yet",
+            "without TLS, tokens would go over the network as they are",
         )
-        .hint("listen on 127.0.0.1, and put a proxy that speaks TLS in front"));
+        .hint("give --tls-certificate and --tls-key, or listen on 127.0.0.1"));
     }
-    let data = options.data.as_path();
-    let failed = |what: String| move |error: std::io::Error| Problem::new(ProblemKind::Failed, what, error);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data)
-        .map_err(failed(format!("failed to make {}", data.display())))?;
-    // It may have been there, and open to others.
-    fs::set_permissions(data, fs::Permissions::from_mode(0o700))
-        .map_err(failed(format!("failed to close {} to others", data.display())))?;
+    let certificates = options.tls.map(Certificates::open).transpose()?;
+    let issuer = options.oidc.map(TokenIssuer::new).transpose()?;
+    let data = &folder(&options.data)?;
     let _as_long_as_it_serves = lock(data)?;
-    let data = &data
-        .canonicalize()
-        .map_err(failed(format!("failed to open {}", data.display())))?;
     let catalog = open_catalog(data, options.catalog).await?;
     let new_token = first_token(data, &catalog).await?;
     let plugins = PluginFiles::new(data.join("tenants"));
@@ -116,38 +114,94 @@ pub async fn serve(
     )?;
     tokio::spawn(note_usage(catalog.clone(), uses));
     let pipelines = keep_all(&catalog, &fleet).await?;
-    let listener = TcpListener::bind(options.listen)
-        .await
-        .map_err(failed(format!("failed to listen on {}", options.listen)))?;
-    let address = listener.local_addr().map_err(failed("failed to listen".to_owned()))?;
+    let socket = MachineSocket::open(data)?;
+    let failed = |error| {
+        Problem::new(
+            ProblemKind::Failed,
+            format!("failed to listen on {}", options.listen),
+            error,
+        )
+    };
+    let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+    let scheme = if certificates.is_some() { "https" } else { "http" };
     tell(&Serving {
-        address,
+        url: format!("{scheme}://{}", listener.local_addr().map_err(failed)?),
+        socket: socket.path().to_owned(),
         new_token,
         pipelines,
     });
-    let service = router(Interface {
+    let interface = Interface {
         catalog,
         plugins,
         fleet,
-    })
-    .into_make_service_with_connect_info::<SocketAddr>();
-    let stopping = Arc::new(Notify::new());
-    let told = stopping.clone();
-    let graceful = async move {
-        stop.await;
-        told.notify_one();
+        issuer,
     };
-    // An answer that goes on, such as a log that is followed, has no end of its own.
-    let late = async {
-        stopping.notified().await;
-        tokio::time::sleep(LAST_ANSWERS).await;
+    let door = Door::new(router(interface), Crowd::new(room()), DoorPatience::default());
+    answer(&door, listener, certificates, socket, stop).await;
+    Ok(())
+}
+
+/// Answers at both entrances until `stop` is done.
+async fn answer(
+    door: &Door,
+    listener: TcpListener,
+    certificates: Option<Certificates>,
+    socket: MachineSocket,
+    stop: impl Future<Output = ()>,
+) {
+    let (stopping, stopped) = watch::channel(false);
+    let looking = async {
+        match &certificates {
+            Some(certificates) => certificates.keep_looking().await,
+            None => std::future::pending().await,
+        }
+    };
+    let entrances = [
+        Entrance::Port(listener, certificates.clone()),
+        Entrance::Machine(socket),
+    ];
+    let attended = entrances.map(|entrance| door.clone().attend(entrance, stopped.clone()));
+    let told = async {
+        stop.await;
+        stopping.send_replace(true);
+        std::future::pending().await
     };
     tokio::select! {
-        ended = axum::serve(listener, service).with_graceful_shutdown(graceful) => {
-            ended.map_err(failed("the interface ended".to_owned()))
-        }
-        () = late => Ok(()),
+        _ = futures_util::future::join_all(attended) => {}
+        () = looking => {}
+        () = told => {}
     }
+}
+
+/// The daemon's folder, for its owner alone.
+fn folder(data: &Path) -> Result<PathBuf> {
+    let failed = |what: &str| {
+        let what = format!("failed to {what} {}", data.display());
+        move |error: std::io::Error| Problem::new(ProblemKind::Failed, what, error)
+    };
+    let mut made = fs::DirBuilder::new();
+    made.recursive(true).mode(0o700);
+    made.create(data).map_err(failed("make"))?;
+    // It may have been there, and open to others.
+    fs::set_permissions(data, fs::Permissions::from_mode(0o700)).map_err(failed("close to others"))?;
+    data.canonicalize().map_err(failed("open"))
+}
+
+/// As many open files as the machine lets it have; how many that is.
+pub(crate) fn room() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(MOST_FILES).min(MOST_FILES);
+    let current = limit.current.unwrap_or(MOST_FILES);
+    let raised = Rlimit {
+        current: Some(wanted),
+        maximum: limit.maximum,
+    };
+    let most = match wanted > current {
+        true if setrlimit(Resource::Nofile, raised).is_ok() => wanted,
+        _ => current,
+    };
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 fn lock(data: &Path) -> Result<File> {
@@ -268,6 +322,8 @@ mod tests {
             listen: ([127, 0, 0, 1], 0).into(),
             catalog: None,
             program: PathBuf::from("none"),
+            tls: None,
+            oidc: None,
             is_isolation_required: false,
         };
         serve(options, |_| {}, async {}).await

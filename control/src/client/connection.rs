@@ -6,14 +6,14 @@
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Runtime};
 
 use super::address::Address;
 use super::answer::Answer;
-use super::endpoint::Endpoint;
+use super::endpoint::{Credential, Endpoint};
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// How long a connection may take.
@@ -33,8 +33,7 @@ pub struct Connection {
     runtime: Runtime,
     client: Client,
     address: Address,
-    /// Marked as secret.
-    authorization: HeaderValue,
+    credential: Credential,
     /// How long an answer may take that has no plugin to it.
     pub(super) patience: Duration,
 }
@@ -43,7 +42,7 @@ impl Connection {
     /// Prepares one; nothing is sent before the first request.
     ///
     /// # Errors
-    /// `Failed`: this process has no means for one.
+    /// `Failed`: this process has no means for one, or the certificates of the endpoint cannot be used.
     pub fn open(endpoint: &Endpoint) -> Result<Self> {
         let address = endpoint.address.clone();
         let what = format!("failed to prepare a connection to {address}");
@@ -60,12 +59,15 @@ impl Connection {
             // A proxy elsewhere does not reach this machine.
             client = client.no_proxy();
         }
-        let authorization = endpoint.token.header();
+        if let Some(socket) = address.socket() {
+            client = client.unix_socket(socket);
+        }
+        let client = endpoint.trust.given_to(client)?;
         Ok(Self {
             client: client.build().map_err(|error| failed(innermost(error)))?,
-            authorization: authorization.ok_or_else(|| failed("the token fits into no header".to_owned()))?,
             runtime,
             address,
+            credential: endpoint.credential.clone(),
             patience: ANSWER,
         })
     }
@@ -75,11 +77,9 @@ impl Connection {
         self.address.to_string()
     }
 
-    /// A request with the token.
+    /// A request, which has its token when it is sent.
     pub(super) fn request(&self, method: Method, segments: &[&str], parameters: &[(&str, &str)]) -> RequestBuilder {
-        self.client
-            .request(method, self.address.at(segments, parameters))
-            .header(AUTHORIZATION, self.authorization.clone())
+        self.client.request(method, self.address.at(segments, parameters))
     }
 
     /// What is answered.
@@ -112,7 +112,7 @@ impl Connection {
     /// As [`Self::ask`].
     pub(super) fn begin(&self, request: RequestBuilder) -> Result<Response> {
         let begun = async {
-            let sent = request.send().await.map_err(|error| self.unheard(error))?;
+            let sent = self.send(request).await?;
             self.refused_or(sent).await
         };
         self.wait(async {
@@ -134,12 +134,18 @@ impl Connection {
 
     async fn whole(&self, request: RequestBuilder, limit: Duration) -> Result<Answer> {
         let answer = async {
-            let sent = request.send().await.map_err(|error| self.unheard(error))?;
+            let sent = self.send(request).await?;
             self.read(self.refused_or(sent).await?).await
         };
         tokio::time::timeout(limit, answer)
             .await
             .unwrap_or_else(|_| Err(self.silent(limit)))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let authorization = self.credential.authorization().await?;
+        let request = request.header(AUTHORIZATION, authorization);
+        request.send().await.map_err(|error| self.unheard(error))
     }
 
     async fn refused_or(&self, answer: Response) -> Result<Response> {

@@ -1,18 +1,21 @@
-//! Contexts: named daemons, each with the file of a token, and which of them is current.
+//! Contexts: named daemons, each with who one is there, and which of them is current.
 //!
-//! Owns their file. Never holds a token: only the path of its file. Always: the file is of mode 0600 and is replaced as
-//! a whole; two that change it at once do so one after the other.
+//! Owns their file. Never holds a token or a key: only the path of its file. Always: the file is of mode 0600 and is
+//! replaced as a whole; two that change it at once do so one after the other.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
+use super::files::{self, sibling};
+use super::grant::{ClientGrant, OidcClient};
 use super::token::BearerToken;
+use super::trust::Trust;
 use crate::names::Name;
 use crate::problem::{Problem, ProblemKind, Result};
 
@@ -22,8 +25,15 @@ use crate::problem::{Problem, ProblemKind, Result};
 pub struct Context {
     /// Where the daemon listens, such as `http://127.0.0.1:8620`.
     pub url: String,
-    /// The file that holds the token.
-    pub token_file: PathBuf,
+    /// The file that holds the token; none: it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// Which certificates count there.
+    #[serde(flatten)]
+    pub trust: Trust,
+    /// Of which issuer the token is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<OidcClient>,
 }
 
 /// All contexts of a person.
@@ -36,6 +46,55 @@ pub struct Contexts {
     /// By their names.
     #[serde(default, rename = "context")]
     pub all: BTreeMap<Name, Context>,
+}
+
+impl Context {
+    /// A daemon at this address, with the token of this file.
+    pub fn of_token(url: &str, token_file: &Path) -> Self {
+        Self {
+            url: url.to_owned(),
+            token_file: Some(token_file.to_owned()),
+            trust: Trust::default(),
+            oidc: None,
+        }
+    }
+
+    /// The same with whole paths, after everything that it names was looked at; `own` is the file for the token of a
+    /// person who logs in.
+    fn checked(mut self, own: PathBuf) -> Result<Self> {
+        self.url = Address::read(&self.url)?.to_string();
+        for path in [&mut self.token_file].into_iter().chain(self.trust.paths()) {
+            make_whole(path)?;
+        }
+        self.trust.check()?;
+        let Some(client) = &mut self.oidc else {
+            let none = || refused("it names no token").hint("give --token-file, or --oidc-issuer and --oidc-client-id");
+            BearerToken::read(self.token_file.as_ref().ok_or_else(none)?)?;
+            return Ok(self);
+        };
+        client.paths().into_iter().try_for_each(make_whole)?;
+        let grant = ClientGrant::of(client)?;
+        match (grant, &self.token_file) {
+            (Some(_), Some(_)) => Err(refused("it has both a file of a token and a secret to ask for tokens")),
+            (Some(_), None) => Ok(self),
+            (None, _) => {
+                self.token_file.get_or_insert(own);
+                Ok(self)
+            }
+        }
+    }
+}
+
+/// The paths of other folders' verbs begin elsewhere.
+fn make_whole(path: &mut Option<PathBuf>) -> Result<()> {
+    if let Some(path) = path {
+        *path = std::path::absolute(&*path).map_err(|error| refused(error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn refused(why: impl std::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::Failed, "failed to add a context", why)
 }
 
 impl Contexts {
@@ -58,15 +117,13 @@ impl Contexts {
     /// What was there before, if anything was.
     ///
     /// # Errors
-    /// `Failed`: the address is none, the token cannot be read, or the file cannot be read or written.
-    pub fn add(path: &Path, name: Name, url: &str, token_file: &Path) -> Result<Option<Context>> {
-        let url = Address::read(url)?.to_string();
-        // The paths of other folders' verbs begin elsewhere.
-        let token_file = std::path::absolute(token_file).map_err(|error| failed("add a context to", path, &error))?;
-        BearerToken::read(&token_file)?;
+    /// `Failed`: the address is none, what it names cannot be read, or the file cannot be read or written.
+    pub fn add(path: &Path, name: Name, context: Context) -> Result<Option<Context>> {
+        let own = std::path::absolute(path).map_err(|error| failed("write", path, &error))?;
+        let context = context.checked(own.with_file_name("tokens").join(name.as_str()))?;
         change(path, |contexts| {
             contexts.current.get_or_insert_with(|| name.clone());
-            Ok(contexts.all.insert(name, Context { url, token_file }))
+            Ok(contexts.all.insert(name, context))
         })
     }
 
@@ -100,22 +157,7 @@ impl Contexts {
 
     fn write(&self, path: &Path) -> Result<()> {
         let text = toml::to_string(self).map_err(|error| failed("write", path, &error))?;
-        let written = || {
-            let beside = sibling(path, "new");
-            match fs::remove_file(&beside) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&beside)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&beside, path)
-        };
-        written().map_err(|error| failed("write", path, &error))
+        files::replace(path, &text).map_err(|error| failed("write", path, &error))
     }
 }
 
@@ -131,9 +173,7 @@ fn change<T>(path: &Path, changed: impl FnOnce(&mut Contexts) -> Result<T>) -> R
 }
 
 fn lock(path: &Path) -> std::io::Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
+    files::make_folder(path)?;
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -142,13 +182,6 @@ fn lock(path: &Path) -> std::io::Result<File> {
         .open(sibling(path, "lock"))?;
     file.lock()?;
     Ok(file)
-}
-
-fn sibling(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(end);
-    PathBuf::from(name)
 }
 
 fn failed(verb: &str, path: &Path, why: &dyn std::fmt::Display) -> Problem {
@@ -177,16 +210,16 @@ mod tests {
         let path = folder.path().join("below/contexts.toml");
         assert_eq!(Contexts::read(&path).unwrap(), Contexts::default());
         assert_eq!(
-            Contexts::add(&path, name("a"), "http://127.0.0.1:1/", &token).unwrap(),
+            Contexts::add(&path, name("a"), Context::of_token("http://127.0.0.1:1/", &token)).unwrap(),
             None
         );
-        Contexts::add(&path, name("b"), "http://127.0.0.1:2", &token).unwrap();
+        Contexts::add(&path, name("b"), Context::of_token("http://127.0.0.1:2", &token)).unwrap();
         let contexts = Contexts::read(&path).unwrap();
         // The first one is current until another is wanted.
         assert_eq!(contexts.current, Some(name("a")));
         assert_eq!(contexts.get(&name("a")).unwrap().url, "http://127.0.0.1:1");
         Contexts::make_current(&path, &name("b")).unwrap();
-        let before = Contexts::add(&path, name("a"), "http://127.0.0.1:3", &token).unwrap();
+        let before = Contexts::add(&path, name("a"), Context::of_token("http://127.0.0.1:3", &token)).unwrap();
         assert_eq!(before.unwrap().url, "http://127.0.0.1:1");
         assert_eq!(Contexts::read(&path).unwrap().current, Some(name("b")));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -198,15 +231,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("contexts.toml");
         let token = folder.path().join("token");
-        let without = Contexts::add(&path, name("a"), "http://127.0.0.1:1", &token).unwrap_err();
+        let context = |url: &str| Context::of_token(url, &token);
+        let without = Contexts::add(&path, name("a"), context("http://127.0.0.1:1")).unwrap_err();
         assert!(without.what.contains("token"), "{without}");
         fs::write(&token, "sbt_x").unwrap();
-        assert!(Contexts::add(&path, name("a"), "127.0.0.1:1", &token).is_err());
+        assert!(Contexts::add(&path, name("a"), context("127.0.0.1:1")).is_err());
         let unknown = Contexts::make_current(&path, &name("a")).unwrap_err();
         assert_eq!(unknown.kind, ProblemKind::NotFound);
         assert!(!path.exists());
         fs::write(&path, "[context.a]\nurl = \"http://x\"\ntoken-fil = \"y\"\n").unwrap();
-        assert!(Contexts::add(&path, name("b"), "http://127.0.0.1:1", &token).is_err());
+        assert!(Contexts::add(&path, name("b"), context("http://127.0.0.1:1")).is_err());
         assert!(Contexts::read(&path).unwrap_err().why.contains("token-fil"));
         assert!(fs::read_to_string(&path).unwrap().contains("token-fil "));
     }
@@ -220,7 +254,8 @@ mod tests {
         std::thread::scope(|scope| {
             for number in 0..16 {
                 let (path, token) = (&path, &token);
-                scope.spawn(move || Contexts::add(path, name(&format!("c{number}")), "http://h", token).unwrap());
+                let context = Context::of_token("http://h", token);
+                scope.spawn(move || Contexts::add(path, name(&format!("c{number}")), context).unwrap());
             }
         });
         assert_eq!(Contexts::read(&path).unwrap().all.len(), 16);
@@ -237,7 +272,7 @@ mod tests {
         );
         fs::write(&path, "").unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        Contexts::add(&link, name("a"), "http://h", &token).unwrap();
+        Contexts::add(&link, name("a"), Context::of_token("http://h", &token)).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(Contexts::read(&path).unwrap().all.len(), 1);
     }

@@ -6,9 +6,13 @@
 use std::env;
 use std::path::PathBuf;
 
+use reqwest::header::HeaderValue;
+
 use super::address::Address;
 use super::context::{Context, Contexts};
+use super::grant::ClientGrant;
 use super::token::BearerToken;
+use super::trust::Trust;
 use crate::names::Name;
 use crate::problem::{Problem, ProblemKind, Result};
 
@@ -34,11 +38,42 @@ pub struct Surroundings {
     pub contexts: Option<PathBuf>,
 }
 
-/// A daemon, and the token that is shown there.
+/// A daemon, and who one is there.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     pub(super) address: Address,
-    pub(super) token: BearerToken,
+    pub(super) credential: Credential,
+    pub(super) trust: Trust,
+}
+
+/// What is shown to a daemon.
+#[derive(Debug, Clone)]
+pub(super) enum Credential {
+    /// A token of a file.
+    Token(BearerToken),
+    /// Tokens that a client of an issuer asks for.
+    Client(ClientGrant),
+}
+
+impl Credential {
+    /// The header `Authorization`.
+    ///
+    /// # Errors
+    /// `Failed`: there is no token that fits into one. What the issuer says, if it is asked.
+    pub(super) async fn authorization(&self) -> Result<HeaderValue> {
+        let token = match self {
+            Self::Token(token) => token.clone(),
+            Self::Client(grant) => grant.token().await?,
+        };
+        let unfit = || {
+            Problem::new(
+                ProblemKind::Failed,
+                "failed to sign in",
+                "the token fits into no header",
+            )
+        };
+        token.header().ok_or_else(unfit)
+    }
 }
 
 impl Surroundings {
@@ -82,14 +117,28 @@ impl Endpoint {
         if let Some(name) = &choice.context {
             let contexts = Contexts::read(around.contexts()?)?;
             let context = contexts.get(name)?;
-            return Self::with_token(&context.url, named.or_else(|| Some(context.token_file.clone())));
+            return Self::of_context(context, named);
         }
         let named = named.or_else(|| around.token_file.clone());
         if let Some(url) = &around.url {
             return Self::with_token(url, named);
         }
-        let context = current(around)?;
-        Self::with_token(&context.url, Some(named.unwrap_or(context.token_file)))
+        Self::of_context(&current(around)?, named)
+    }
+
+    /// Of a context; with another token if a file is named.
+    fn of_context(context: &Context, named: Option<PathBuf>) -> Result<Self> {
+        let trust = context.trust.clone();
+        let grant = context.oidc.as_ref().map(ClientGrant::of).transpose()?.flatten();
+        if let (Some(grant), None) = (grant, &named) {
+            return Ok(Self {
+                address: Address::read(&context.url)?,
+                credential: Credential::Client(grant),
+                trust,
+            });
+        }
+        let endpoint = Self::with_token(&context.url, named.or_else(|| context.token_file.clone()))?;
+        Ok(Self { trust, ..endpoint })
     }
 
     fn with_token(url: &str, token_file: Option<PathBuf>) -> Result<Self> {
@@ -100,8 +149,11 @@ impl Endpoint {
             let hint = "give --token-file FILE, or set SANDBAR_TOKEN_FILE";
             return Err(Problem::new(ProblemKind::NotFound, what, why).hint(hint));
         };
-        let token = BearerToken::read(&path)?;
-        Ok(Self { address, token })
+        Ok(Self {
+            address,
+            credential: Credential::Token(BearerToken::read(&path)?),
+            trust: Trust::default(),
+        })
     }
 }
 
@@ -141,7 +193,8 @@ mod tests {
                 fs::write(home.file(name), format!("sbt_{name}")).unwrap();
             }
             let name = "a".parse().unwrap();
-            Contexts::add(&home.file("contexts"), name, "http://context", &home.file("context")).unwrap();
+            let context = Context::of_token("http://context", &home.file("context"));
+            Contexts::add(&home.file("contexts"), name, context).unwrap();
             home
         }
 
@@ -162,7 +215,10 @@ mod tests {
                 token_file: token('T', "variable"),
                 contexts: Some(self.file("contexts")),
             };
-            let Endpoint { address, token } = Endpoint::choose(&choice, &around)?;
+            let endpoint = Endpoint::choose(&choice, &around)?;
+            let (address, Credential::Token(token)) = (endpoint.address, endpoint.credential) else {
+                panic!("a token")
+            };
             let token = token.header().unwrap().to_str().unwrap().replace("Bearer sbt_", "");
             Ok(format!("{address} {token}"))
         }

@@ -3,10 +3,14 @@
 //! Never prints, and never decides what a verb means. Always: a token goes to the address that it was named for and to
 //! no other, and stands in no error and no `Debug` text; the methods block, and are not for use inside of a runtime.
 
+mod files;
 mod token;
 mod address;
+mod trust;
+mod grant;
 mod context;
 mod endpoint;
+mod login;
 mod connection;
 mod answer;
 mod lines;
@@ -15,11 +19,16 @@ mod means;
 mod application;
 
 #[cfg(test)]
+mod login_tests;
+#[cfg(test)]
 mod tests;
 
 pub use application::Application;
 pub use connection::Connection;
 pub use context::{Context, Contexts};
 pub use endpoint::{Choice, Endpoint, Surroundings};
+pub use grant::OidcClient;
 pub use lines::{Changes, Lines};
+pub use login::{DeviceCode, login};
 pub use requests::{Applied, Order, ShownPipeline, Whoami};
+pub use trust::Trust;

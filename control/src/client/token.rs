@@ -9,8 +9,8 @@ use reqwest::header::HeaderValue;
 
 use crate::problem::{Problem, ProblemKind, Result};
 
-/// Bytes of a token's file, at most.
-const MOST_BYTES: u64 = 4096;
+/// Bytes of a token's file, at most: those of issuers are long.
+const MOST_BYTES: u64 = 16 << 10;
 
 /// A token's secret.
 #[derive(Clone)]
@@ -22,10 +22,18 @@ impl BearerToken {
     /// # Errors
     /// `Failed`: the file cannot be read, or holds no token; what it holds is not repeated.
     pub(super) fn read(path: &Path) -> Result<Self> {
+        Self::read_as("token", path)
+    }
+
+    /// Reads another sort of secret from such a file.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn read_as(sort: &str, path: &Path) -> Result<Self> {
         let failed = |why: String| {
-            let what = format!("failed to read the token in `{}`", path.display());
+            let what = format!("failed to read the {sort} in `{}`", path.display());
             Problem::new(ProblemKind::Failed, what, why)
-                .hint("the file holds one token, as `sandbar token create` prints it")
+                .hint("the file holds one alone, as `sandbar token create` prints a token")
         };
         let mut text = String::new();
         fs::File::open(path)
@@ -34,14 +42,21 @@ impl BearerToken {
         if text.len() as u64 > MOST_BYTES {
             return Err(failed(format!("it has more than {MOST_BYTES} bytes")));
         }
-        let token = text.trim();
-        if token.is_empty() {
+        if text.trim().is_empty() {
             return Err(failed("it is empty".to_owned()));
         }
-        match token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            true => Ok(Self(token.to_owned())),
-            false => Err(failed("it holds something else than one token".to_owned())),
-        }
+        Self::of(text.trim()).ok_or_else(|| failed(format!("it holds something else than one {sort}")))
+    }
+
+    /// Of this text, if it is one.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let is_one = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_one.then(|| Self(text.to_owned()))
+    }
+
+    /// What it is, to send it or to keep it in a file for its owner alone.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
     }
 
     /// The header `Authorization`, marked as secret.
@@ -76,7 +91,7 @@ mod tests {
             "hunter2 hunter2",
             "hunter2\nX-Other: 1",
             "hunter2ä",
-            &"hunter2".repeat(1000),
+            &"hunter2".repeat(3000),
         ] {
             fs::write(&path, wrong).unwrap();
             let said = format!("{:?}", BearerToken::read(&path).unwrap_err());

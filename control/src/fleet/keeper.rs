@@ -263,7 +263,7 @@ impl Keeper {
     fn is_time_to_start(&mut self, order: &KeepOrder, pipeline: &WantedPipeline, card: &mut RunCard) -> bool {
         let order_mark = order.start.as_ref().ok().map(|start| &start.mark);
         let again = order.again;
-        let is_granted_more = order_mark.is_some_and(|mark| mark != card.mark);
+        let is_granted_more = order_mark.is_some_and(|mark| *mark != card.mark);
         let is_new = card.began == 0 || card.version != pipeline.version || card.is_asked_to_end || is_granted_more;
         if is_new || again != self.followed {
             (self.failures, self.next_start) = (0, None);

@@ -4,10 +4,8 @@
 //! that a tenant does not learn of others by their attempts; one that the platform did in a tenant stands with that
 //! tenant.
 
-use std::net::SocketAddr;
-
 use axum::Json;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -18,6 +16,7 @@ use super::asked::{Asked, InTenant, MOST_ITEMS, invalid};
 use super::router::Rest;
 use super::sign_in::Route;
 use crate::catalog::Catalog;
+use crate::door::{Attempt, Attempts, Visitor};
 use crate::model::{AuditEntry, Identity};
 use crate::names::Name;
 use crate::problem::{ProblemKind, Result};
@@ -48,11 +47,10 @@ pub(super) struct Note {
     is_of_platform: bool,
 }
 
-/// The address of the peer; empty if the server does not give it.
+/// The address of the peer; empty if no door gives it.
 pub(super) fn from_address(request: &Request) -> String {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    peer.map(|ConnectInfo(address)| address.ip().to_string())
-        .unwrap_or_default()
+    let visitor = request.extensions().get::<Visitor>();
+    visitor.map(|visitor| visitor.from().to_owned()).unwrap_or_default()
 }
 
 impl Note {
@@ -67,6 +65,19 @@ impl Note {
             from,
             result: String::new(),
             is_of_platform: matches!(route.verb, "create-tenant" | "delete-tenant"),
+        }
+    }
+
+    /// Of requests that nobody signed in for, as many as this, which have no notes of their own.
+    fn of_left_out(count: u64) -> Self {
+        Self {
+            tenant: None,
+            who: String::new(),
+            verb: "sign-in",
+            object: format!("{count} more"),
+            from: String::new(),
+            result: "not-signed-in".to_owned(),
+            is_of_platform: true,
         }
     }
 
@@ -95,8 +106,23 @@ impl Note {
         self.result = result_of(response);
     }
 
-    /// Writes it.
-    pub(super) async fn write(self, catalog: &Catalog) {
+    /// Writes it, unless it is one too many of those that nobody signed in for: they are counted.
+    pub(super) async fn keep(self, attempts: &Attempts, catalog: &Catalog) {
+        let is_of_nobody = self.who.is_empty();
+        match is_of_nobody.then(|| attempts.one_more(&self.from)) {
+            None | Some(Attempt::Noted) => self.write(catalog).await,
+            Some(Attempt::LeftOut) => {}
+            Some(Attempt::FirstLeftOut) => {
+                let (attempts, catalog) = (attempts.clone(), catalog.clone());
+                tokio::spawn(async move {
+                    let count = attempts.left_out().await;
+                    Self::of_left_out(count).write(&catalog).await;
+                });
+            }
+        }
+    }
+
+    async fn write(self, catalog: &Catalog) {
         let Self {
             verb, object, result, ..
         } = &self;
@@ -167,4 +193,45 @@ async fn listed(rest: &Rest, tenant: Option<&Name>, entries: &Entries) -> Result
     }
     let items = rest.catalog.audit(tenant, after, most).await?;
     Ok(Json(List::piece(items, most, |entry| entry.number.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rest::sign_in::route_of;
+
+    #[tokio::test]
+    async fn strangers_do_not_fill_the_audit_and_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("catalog.db").display());
+        let catalog = Catalog::open(&url).await.unwrap();
+        let attempts = Attempts::reporting_after(Duration::from_secs(1));
+        let route = route_of(&axum::http::Method::DELETE, "/v1/tenants/{tenant}").unwrap();
+        let sent: usize = 100;
+        for at in 0..=sent {
+            let from = if at == sent { "10.0.0.2" } else { "10.0.0.1" };
+            let note = Note::of(route, "/v1/tenants/alpha", from.to_owned());
+            note.keep(&attempts, &catalog).await;
+        }
+        let reported = async {
+            loop {
+                let noted = catalog.audit(None, 0, 500).await.unwrap();
+                if noted.last().is_some_and(|entry| entry.verb == "sign-in") {
+                    return noted;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let noted = tokio::time::timeout(Duration::from_secs(60), reported)
+            .await
+            .expect("a report");
+        let of = |from: &str| noted.iter().filter(|entry| entry.from == from).count();
+        assert!(of("10.0.0.1") < sent - 10, "{}", of("10.0.0.1"));
+        assert_eq!(of("10.0.0.2"), 1);
+        let report = noted.last().unwrap();
+        assert_eq!(report.object, format!("{} more", sent - of("10.0.0.1")));
+        assert_eq!((report.who.as_str(), report.result.as_str()), ("", "not-signed-in"));
+    }
 }

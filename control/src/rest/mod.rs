@@ -22,4 +22,4 @@ mod turns;
 mod tests;
 
 pub use openapi::openapi;
-pub use router::{Interface, router};
+pub(crate) use router::{Interface, router};

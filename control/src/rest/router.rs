@@ -14,26 +14,30 @@ use utoipa_axum::router::OpenApiRouter;
 use super::answers::{Expected, Refusal, expected};
 use super::asked::{Patience, invalid};
 use super::audit::{Note, from_address};
-use super::sign_in::{self, Caller, Need, Route};
+use super::sign_in::{self, Caller, Need, Route, Secret};
 use super::streams::{self, Watchers};
 use super::turns::Turns;
 use super::{audit, openapi, orders, pipelines, plugins, tenants};
 use crate::catalog::Catalog;
+use crate::door::{Attempts, Visitor};
 use crate::fleet::Fleet;
-use crate::model::WantedPipeline;
+use crate::model::{Identity, WantedPipeline};
 use crate::names::Name;
+use crate::oidc::{TokenIssuer, is_of_an_issuer};
 use crate::plugins::PluginFiles;
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// What the interface is to.
 #[derive(Clone)]
-pub struct Interface {
+pub(crate) struct Interface {
     /// Tenants, tokens, pipelines, the audit.
-    pub catalog: Catalog,
+    pub(crate) catalog: Catalog,
     /// The bytes of plugins.
-    pub plugins: PluginFiles,
+    pub(crate) plugins: PluginFiles,
     /// The processes.
-    pub fleet: Fleet,
+    pub(crate) fleet: Fleet,
+    /// Whose tokens sign in besides those of the catalog.
+    pub(crate) issuer: Option<TokenIssuer>,
 }
 
 /// What every handler has.
@@ -45,6 +49,10 @@ pub(super) struct Rest {
     pub(super) plugins: PluginFiles,
     /// See [`Interface`].
     pub(super) fleet: Fleet,
+    /// See [`Interface`].
+    issuer: Option<TokenIssuer>,
+    /// Those that nobody signed in for.
+    attempts: Attempts,
     /// How long a body may take.
     pub(super) patience: Patience,
     /// The streams that are open.
@@ -62,12 +70,36 @@ impl Rest {
         let means = self.catalog.means(&pipeline.tenant).await?;
         self.fleet.keep(pipeline, &means)
     }
+
+    /// Whose credential this is. `None`: it is not known, or not any more.
+    ///
+    /// # Errors
+    ///
+    /// `NotSignedIn`: it is an issuer's, and not taken. `Unavailable` or `Failed`: the database or the issuer cannot be
+    /// asked.
+    pub(super) async fn identify(&self, secret: &Secret) -> Result<Option<Identity>> {
+        let secret = secret.reveal();
+        let Some(issuer) = self.issuer.as_ref().filter(|_| is_of_an_issuer(secret)) else {
+            return self.catalog.identify(secret).await;
+        };
+        let claimed = issuer.check(secret).await?;
+        if let Some(tenant) = &claimed.tenant
+            && self.catalog.tenant(tenant).await?.is_none()
+        {
+            return Err(issuer.no_tenant());
+        }
+        Ok(Some(Identity {
+            token: claimed.who,
+            tenant: claimed.tenant,
+            role: claimed.role,
+        }))
+    }
 }
 
-/// The routes of all of the interface. Served with the address of the peer as `ConnectInfo<SocketAddr>`, the audit has
-/// it. A stream of logs that follows, or of events, ends if the peer, the pipeline or the token goes: whoever ends the
-/// daemon gives open connections a limit.
-pub fn router(interface: Interface) -> Router {
+/// The routes of all of the interface, behind the door that tells who is at the other end of a connection. A stream of
+/// logs that follows, or of events, ends if the peer, the pipeline or the token goes: whoever ends the daemon gives
+/// open connections a limit.
+pub(crate) fn router(interface: Interface) -> Router {
     with_patience(interface, Patience::default())
 }
 
@@ -77,6 +109,8 @@ pub(super) fn with_patience(interface: Interface, patience: Patience) -> Router 
         catalog: interface.catalog,
         plugins: interface.plugins,
         fleet: interface.fleet,
+        issuer: interface.issuer,
+        attempts: Attempts::default(),
         patience,
         watchers: Watchers::default(),
         turns: Turns::default(),
@@ -161,7 +195,7 @@ async fn guarded(
             Err(problem) => problem.into_response(),
         };
         note.answered(&response);
-        note.write(&rest.catalog).await;
+        note.keep(&rest.attempts, &rest.catalog).await;
         response
     });
     task.await.unwrap_or_else(|error| {
@@ -183,9 +217,12 @@ async fn let_in(
         return Ok(());
     }
     let secret = sign_in::credential(request.headers())?;
-    let Some(identity) = rest.catalog.identify(secret.reveal()).await? else {
+    let Some(identity) = rest.identify(&secret).await? else {
         return Err(sign_in::not_signed_in("the token is not known, or not any more"));
     };
+    if let Some(visitor) = request.extensions().get::<Visitor>() {
+        visitor.signed_in(identity.tenant.as_ref());
+    }
     if params.is_none() && route.path.contains('{') {
         return Err(no_path());
     }

@@ -13,8 +13,8 @@ use crate::model::{Identity, Role};
 use crate::names::Name;
 use crate::problem::{Problem, ProblemKind, Result};
 
-/// Characters of a credential, at most.
-const CREDENTIAL_CHARS: usize = 200;
+/// Characters of a credential, at most: those of issuers are long.
+const CREDENTIAL_CHARS: usize = 8192;
 
 /// Who may ask for a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +238,7 @@ pub(super) fn credential(headers: &HeaderMap) -> Result<Secret> {
 /// That no known credential came, and why.
 pub(super) fn not_signed_in(why: &str) -> Problem {
     Problem::new(ProblemKind::NotSignedIn, "failed to sign in", why)
-        .hint("send a token as `Authorization: Bearer sbt_…`; one that expired or was revoked is not taken")
+        .hint("send a token as `Authorization: Bearer …`; one that expired or was revoked is not taken")
 }
 
 #[cfg(test)]

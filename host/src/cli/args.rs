@@ -82,6 +82,8 @@ pub enum Verb {
     Serve(serve::Serve),
     /// Add a daemon, choose which one is asked, or list them
     Context(control::ContextArgs),
+    /// Log in at the issuer of a context, by a code in the browser
+    Login(control::LoginArgs),
     /// Create, list or delete tenants of a daemon, and say which topics they have
     Tenant(control::TenantArgs),
     /// Create, list or revoke tokens of a daemon
@@ -146,6 +148,7 @@ impl Verb {
             Verb::Consume(verb) => verb.run(out),
             Verb::Serve(verb) => verb.run(out),
             Verb::Context(verb) => verb.run(out),
+            Verb::Login(verb) => verb.run(out),
             Verb::Tenant(verb) => verb.run(out),
             Verb::Token(verb) => verb.run(out),
             Verb::Secret(verb) => verb.run(out),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use sandbar_control::{ServeOptions, Serving};
+use sandbar_control::{OidcOptions, ServeOptions, Serving, TlsFiles};
 use serde_json::json;
 
 use super::output::Output;
@@ -21,16 +21,18 @@ const THREADS: usize = 2;
     after_help = "Each pipeline is a process of its own, `sandbar run`, which goes on when the daemon ends and is \
         found again when it begins. The first start writes the administrator's token to DIR/admin.token.\n\n\
         The secrets of tenants are sealed with the key in DIR/secrets.key, which the first start makes, or in \
-        SANDBAR_SECRETS_KEY (32 bytes in base64).\n\n\
-        Not built yet: TLS, upgrades with a way back, several nodes.\n\n\
+        SANDBAR_SECRETS_KEY (32 bytes in base64). It answers on the socket DIR/serve.sock too. Certificates that \
+        change are read anew within 10 s, or at SIGHUP.\n\n\
+        Not built yet: upgrades with a way back, several nodes.\n\n\
         Examples:\n  sandbar serve --data /var/lib/sandbar\n  \
-        sandbar context add here --url http://127.0.0.1:8620 --token-file /var/lib/sandbar/admin.token"
+        sandbar context add here --url unix:/var/lib/sandbar/serve.sock --token-file /var/lib/sandbar/admin.token\n  \
+        sandbar serve --listen 0.0.0.0:8620 --tls-certificate daemon.pem --tls-key daemon.key"
 )]
 pub struct Serve {
     /// Its folder: the catalog, plugins, the state and the checkpoints of pipelines
     #[arg(long, value_name = "DIR", default_value = "sandbar-data")]
     data: PathBuf,
-    /// Where it listens, on this machine alone; port 0 is any that is free
+    /// Where it listens, without TLS on this machine alone; port 0 is any that is free
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8620")]
     listen: SocketAddr,
     /// Where tenants, tokens and pipelines are kept: sqlite:PATH or postgres://…; not given: in the folder
@@ -39,6 +41,75 @@ pub struct Serve {
     /// Start no process that the kernel of this machine cannot shut in wholly: see `sandbar doctor`
     #[arg(long)]
     require_isolation: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
+    oidc: OidcArgs,
+}
+
+/// What the daemon shows, and asks for, before anything is said.
+#[derive(Args, Debug)]
+struct TlsArgs {
+    /// Speak TLS, with the certificate of this file (PEM), and those between it and its authority
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Turn away clients without a certificate of an authority of this file (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_client_ca: Option<PathBuf>,
+}
+
+/// Whose tokens sign in besides the daemon's own.
+#[derive(Args, Debug)]
+struct OidcArgs {
+    /// Take tokens of this OpenID Connect issuer, signed by RS256, ES256 or EdDSA
+    #[arg(long, value_name = "URL", requires = "oidc_audience")]
+    oidc_issuer: Option<String>,
+    /// For whom its tokens are to be
+    #[arg(long, value_name = "AUDIENCE", requires = "oidc_issuer")]
+    oidc_audience: Option<String>,
+    /// The authorities of its certificate (PEM); by default those of the machine
+    #[arg(long, value_name = "FILE", requires = "oidc_issuer")]
+    oidc_ca: Option<PathBuf>,
+    /// The claim that names the tenant
+    #[arg(
+        long,
+        value_name = "CLAIM",
+        requires = "oidc_issuer",
+        default_value = "sandbar_tenant"
+    )]
+    oidc_tenant_claim: String,
+    /// The claim that names the role: viewer, author, operator or admin
+    #[arg(long, value_name = "CLAIM", requires = "oidc_issuer", default_value = "sandbar_role")]
+    oidc_role_claim: String,
+    /// Take the tenant `*` for the platform, which has every tenant
+    #[arg(long, requires = "oidc_issuer")]
+    oidc_platform: bool,
+}
+
+impl TlsArgs {
+    fn files(self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            certificate: self.tls_certificate?,
+            key: self.tls_key?,
+            client_ca: self.tls_client_ca,
+        })
+    }
+}
+
+impl OidcArgs {
+    fn options(self) -> Option<OidcOptions> {
+        Some(OidcOptions {
+            issuer: self.oidc_issuer?,
+            audience: self.oidc_audience?,
+            ca: self.oidc_ca,
+            tenant_claim: self.oidc_tenant_claim,
+            role_claim: self.oidc_role_claim,
+            is_for_platform: self.oidc_platform,
+        })
+    }
 }
 
 impl Serve {
@@ -48,6 +119,8 @@ impl Serve {
         let options = ServeOptions {
             data: self.data,
             listen: self.listen,
+            tls: self.tls.files(),
+            oidc: self.oidc.options(),
             catalog: self.catalog,
             program: std::env::current_exe().map_err(failed)?,
             is_isolation_required: self.require_isolation,
@@ -91,13 +164,15 @@ fn walls(are_required: bool) -> Result<()> {
 
 fn tell(serving: &Serving, out: &Output) {
     let Serving {
-        address,
+        url,
+        socket,
         new_token,
         pipelines,
     } = serving;
     let value = json!({
         "event": "serving",
-        "url": format!("http://{address}"),
+        "url": url,
+        "socket": socket.display().to_string(),
         "token-file": new_token.as_ref().map(|path| path.display().to_string()),
         "pipelines": pipelines,
     });
@@ -106,7 +181,10 @@ fn tell(serving: &Serving, out: &Output) {
             Some(path) => format!("\nthe administrator's token is in {}", path.display()),
             None => String::new(),
         };
-        format!("serving http://{address}, {pipelines} pipelines{token}")
+        format!(
+            "serving {url} and unix:{}, {pipelines} pipelines{token}",
+            socket.display()
+        )
     });
     if let Err(error) = told {
         tracing::warn!(%error, "nobody reads what the daemon says");

@@ -93,7 +93,7 @@ impl Watch {
         }
         self.looked = now;
         let catalog = &self.rest.catalog;
-        let identity = catalog.identify(self.caller.secret.reveal()).await;
+        let identity = self.rest.identify(&self.caller.secret).await;
         let is_known = identity.is_ok_and(|identity| identity.as_ref() == Some(&self.caller.identity));
         let pipeline = catalog.pipeline(&self.tenant, &self.name).await;
         is_known && pipeline.is_ok_and(|pipeline| pipeline.is_some())

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -9,15 +10,18 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use super::super::asked::Patience;
 use super::super::router::{Interface, with_patience};
 use crate::catalog::Catalog;
+use crate::door::{Certificates, Crowd, Door, DoorPatience, Entrance};
 use crate::fleet::Fleet;
 use crate::means::SealingKey;
 use crate::model::{AuditEntry, Identity, Role};
 use crate::names::Name;
+use crate::oidc::TokenIssuer;
 use crate::plugins::PluginFiles;
 
 pub(super) const ROLES: [Role; 4] = [Role::Viewer, Role::Author, Role::Operator, Role::Admin];
@@ -69,10 +73,14 @@ pub(super) fn name(text: &str) -> Name {
 
 impl Daemon {
     pub(super) async fn new() -> Self {
-        Self::with_patience(Patience::default()).await
+        Self::with(Patience::default(), None).await
     }
 
     pub(super) async fn with_patience(patience: Patience) -> Self {
+        Self::with(patience, None).await
+    }
+
+    pub(super) async fn with(patience: Patience, issuer: Option<TokenIssuer>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("catalog.db").display());
         let catalog = Catalog::open(&url).await.unwrap();
@@ -94,6 +102,7 @@ impl Daemon {
             catalog: catalog.clone(),
             plugins,
             fleet,
+            issuer,
         };
         Self {
             catalog,
@@ -173,10 +182,19 @@ impl Daemon {
 
     /// Serves on a port of the loopback until the runtime ends.
     pub(super) async fn serve(&self) -> SocketAddr {
+        self.serve_with(None, DoorPatience::default()).await
+    }
+
+    /// The same with TLS, and other limits of time.
+    pub(super) async fn serve_with(&self, certificates: Option<Certificates>, patience: DoorPatience) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = self.router.clone().into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move { axum::serve(listener, service).await });
+        let door = Door::new(self.router.clone(), Crowd::new(10_000), patience);
+        let (until_the_end, stop) = watch::channel(false);
+        tokio::spawn(async move {
+            door.attend(Entrance::Port(listener, certificates), stop).await;
+            drop(until_the_end);
+        });
         address
     }
 }
@@ -193,6 +211,7 @@ pub(super) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await;
+    read.expect("an end").unwrap();
     String::from_utf8_lossy(&answer).into_owned()
 }

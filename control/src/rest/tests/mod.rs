@@ -2,6 +2,7 @@
 
 mod daemon;
 mod document;
+mod door;
 mod hostile;
 mod life;
 mod means;

@@ -5,6 +5,7 @@
 
 mod daemon;
 mod context;
+mod login;
 mod tenant;
 mod token;
 mod means;
@@ -19,6 +20,7 @@ pub(super) use apply::ApplyArgs;
 pub(super) use context::ContextArgs;
 pub(super) use daemon::InTenant;
 pub(super) use list::ListArgs;
+pub(super) use login::LoginArgs;
 pub(super) use logs::LogsArgs;
 pub(super) use means::{QuotaArgs, SecretArgs, TenantClusterArgs, UsageArgs};
 pub(super) use pipelines::{DeleteArgs, PauseArgs, ResumeArgs, RollbackArgs, UpgradeArgs, stop};
