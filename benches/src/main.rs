@@ -1,6 +1,6 @@
 //! One command prints the table: `make bench`, or `sandbar-bench [RECORDS [ROUNDS [JOB…]]]`; others what a start costs
-//! with a large state: `sandbar-bench restore [MIB]`, what timers cost: `sandbar-bench timers`, what each language costs:
-//! `sandbar-bench languages [RECORDS]`, and what a neighbour feels of hostile plugins: `sandbar-bench neighbours
+//! with a large state: `sandbar-bench restore [MIB]`, what timers cost: `sandbar-bench timers`, what each language
+//! costs: `sandbar-bench languages [RECORDS]`, and what a neighbour feels of hostile plugins: `sandbar-bench neighbours
 //! [SECONDS [ROUNDS]]`.
 //!
 //! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run:
