@@ -13,7 +13,7 @@ export KAFKA_VERSION
 RECORDS ?= 5000000
 ROUNDS ?= 3
 
-.PHONY: help build bench bench-restore bench-timers bench-languages test one test-all torture deny
+.PHONY: help build bench bench-restore bench-timers bench-neighbours bench-languages test one test-all torture deny
 .PHONY: setup system-packages rust-parts kafka-libs clients language-tools
 .DEFAULT_GOAL := help
 
@@ -29,6 +29,7 @@ help:
 	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up, each with its goal"
 	@echo "make bench-restore  a start with 1 GiB of state: with its local files, and without"
 	@echo "make bench-timers  ten million timers pending, and a record that makes a million due at once"
+	@echo "make bench-neighbours  how long a tenant's records take, alone and beside eight hostile plugins"
 	@echo "make bench-languages  a count by key in the languages of tests/languages: CPU and memory beside"
 	@echo "                Rust (LANGUAGE_RECORDS)"
 	@echo "make build      target/release/sandbar"
@@ -67,6 +68,10 @@ MIB ?= 1024
 bench-restore: setup build plugins
 	$(CARGO) build --release $(BENCHES)
 	target/release/sandbar-bench restore $(MIB)
+
+bench-neighbours: setup build plugins
+	$(CARGO) build --release $(BENCHES)
+	target/release/sandbar-bench neighbours
 
 bench-timers: setup build plugins
 	$(CARGO) build --release $(BENCHES)

@@ -1,6 +1,7 @@
 //! One command prints the table: `make bench`, or `sandbar-bench [RECORDS [ROUNDS [JOB…]]]`; others what a start costs
-//! with a large state: `sandbar-bench restore [MIB]`, what timers cost: `sandbar-bench timers`, and what each language
-//! costs: `sandbar-bench languages [RECORDS]`.
+//! with a large state: `sandbar-bench restore [MIB]`, what timers cost: `sandbar-bench timers`, what each language
+//! costs: `sandbar-bench languages [RECORDS]`, and what a neighbour feels of hostile plugins: `sandbar-bench neighbours
+//! [SECONDS [ROUNDS]]`.
 //!
 //! Each figure is a ratio against a hand-written rdkafka loop that does the same job without a plugin, in the same run:
 //! Kafka on one core, the process on the other. `SANDBAR_BESIDE`, the path of another `sandbar`, is measured in the
@@ -19,6 +20,7 @@ mod bare_windows;
 mod jobs;
 mod languages;
 mod measure;
+mod neighbours;
 mod outputs;
 mod restore;
 mod timers;
@@ -60,6 +62,9 @@ fn main() {
     };
     if arguments.first().is_some_and(|mode| mode == "languages") {
         return languages::run(number(1, 1_000_000));
+    }
+    if arguments.first().is_some_and(|mode| mode == "neighbours") {
+        return neighbours::run(number(1, 30), number(2, 3));
     }
     if arguments.first().is_some_and(|mode| mode == "timers") {
         return timers::run(number(1, 10_000_000), number(2, 1_000_000));

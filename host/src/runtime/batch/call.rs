@@ -247,9 +247,7 @@ impl Tasks {
         let left_changes = placed.operator.left_changes();
         match answer {
             Ok(reached) => {
-                if self.cursor.retry.take().is_some() {
-                    self.progress.tell_asks_again(None);
-                }
+                self.get_on();
                 Ok(Some(reached))
             }
             Err(CallError::Retry(reason)) => {
@@ -259,8 +257,7 @@ impl Tasks {
                     "the plugin asks to be called again: {reason}"
                 );
                 let words = format!("operator `{name}`: {reason}");
-                self.progress.tell_asks_again(Some(words));
-                self.cursor.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
+                self.ask_again(words, pause);
                 self.wait(task, left_changes);
                 Ok(None)
             }
@@ -307,11 +304,23 @@ impl Tasks {
         }
     }
 
-    /// What was underway is over, and nothing of it is asked for again.
-    pub(super) fn renew_cursor(&mut self) {
-        if std::mem::take(&mut self.cursor).retry.is_some() {
+    /// The call that is underway is made again, after so long: the plugin asked for it in these words.
+    fn ask_again(&mut self, words: String, pause: Duration) {
+        self.progress.tell_asks_again(Some(words));
+        self.cursor.retry = Some((clock::now() + pause, (pause * 2).min(RETRY_PAUSE_MAX)));
+    }
+
+    /// Nothing is asked for again any more.
+    fn get_on(&mut self) {
+        if self.cursor.retry.take().is_some() {
             self.progress.tell_asks_again(None);
         }
+    }
+
+    /// What was underway is over.
+    pub(super) fn renew_cursor(&mut self) {
+        self.get_on();
+        self.cursor = BatchCursor::default();
     }
 
     fn count_call(&mut self, operator: usize) {

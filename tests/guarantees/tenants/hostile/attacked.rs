@@ -5,8 +5,7 @@ use std::fs;
 use sandbar_tests::client::{Client, Isolation, Record};
 use sandbar_tests::daemon::Daemon;
 use sandbar_tests::pipeline_file::unique;
-use sandbar_tests::process::{Ended, component, event, memory_kib};
-use sandbar_tests::target;
+use sandbar_tests::process::{Ended, event, memory_kib};
 use sandbar_tests::wait::{self, seconds};
 use serde_json::Value;
 
@@ -99,20 +98,14 @@ impl<'a> Attacked<'a> {
         let Attack {
             by, operator, source, ..
         } = *self.attack;
-        let (plugin, config) = match by {
-            By::Guest { in_records } => {
-                let plugin = match in_records {
-                    true => target().join("record-plugins/hostile.wasm"),
-                    false => component("hostile"),
-                };
-                (plugin, format!("config = {{ attack = \"{}\" }}", self.attack.name))
-            }
-            By::Other(guest) => (component(guest), String::new()),
-            By::Made => {
-                let path = self.daemon.write(&format!("{}.wasm", self.tenant), "");
-                fs::write(&path, file(self.attack.name)).expect("the plugin is written");
-                (path, String::new())
-            }
+        let plugin = by.built().unwrap_or_else(|| {
+            let path = self.daemon.write(&format!("{}.wasm", self.tenant), "");
+            fs::write(&path, file(self.attack.name)).expect("the plugin is written");
+            path
+        });
+        let config = match by {
+            By::Guest { .. } => format!("config = {{ attack = \"{}\" }}", self.attack.name),
+            By::Other(_) | By::Made => String::new(),
         };
         format!(
             "name = \"p\"\nworkers = 1\n[kafka]\nbrokers = \"{brokers}\"\n\

@@ -4,6 +4,10 @@
 //! state with a reason, and what of the tenant's own records is put out.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use sandbar_tests::process::component;
+use sandbar_tests::target;
 
 use super::{artefacts, text};
 
@@ -27,6 +31,18 @@ pub(super) enum By {
     Other(&'static str),
     /// Text, or a file that is made.
     Made,
+}
+
+impl By {
+    /// Where it stands, if it was built before.
+    pub(super) fn built(self) -> Option<PathBuf> {
+        match self {
+            Self::Guest { in_records: true } => Some(target().join("record-plugins/hostile.wasm")),
+            Self::Guest { in_records: false } => Some(component("hostile")),
+            Self::Other(guest) => Some(component(guest)),
+            Self::Made => None,
+        }
+    }
 }
 
 /// One hostile plugin.
