@@ -20,8 +20,8 @@ pub use catalog::{Applied, Catalog};
 pub use fleet::Fleet;
 pub use grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
 pub use model::{
-    AuditEntry, Identity, NewToken, PipelineVersion, PushedPlugin, Role, State, Status, Tenant, Token, Wanted,
-    WantedPipeline,
+    AuditEntry, Identity, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, State, Status, Tenant,
+    Token, Wanted, WantedPipeline,
 };
 pub use names::{Digest, Name};
 pub use plugins::PluginFiles;

@@ -18,10 +18,12 @@ use crate::grant::{Grant, GrantedCode, GrantedLimits};
 use crate::names::{Digest, Name};
 use crate::plugins::PluginFiles;
 
-/// Seconds of CPU that a check may take: it compiles the plugins.
+/// Seconds of CPU that a check may take, which compiles the plugins, or a look.
 const CHECK_CPU: u64 = 60;
 /// Bytes of memory that it may take.
 const CHECK_MEMORY: u64 = 2 << 30;
+/// Bytes of memory that a look at a pipeline may take.
+const LOOK_MEMORY: u64 = 1 << 30;
 /// Bytes of a file that it may write: compiled code is a few times as large as a plugin.
 const CHECK_FILE: u64 = 1 << 30;
 
@@ -76,6 +78,25 @@ impl Grants {
         grant.code.is_made_here = true;
         grant.limits = GrantedLimits {
             memory: Some(CHECK_MEMORY),
+            cpu_seconds: Some(CHECK_CPU),
+            file_bytes: Some(CHECK_FILE),
+            ..grant.limits
+        };
+        Ok(grant)
+    }
+
+    /// For a process that looks at what the pipeline has, and compiles nothing.
+    ///
+    /// # Errors
+    /// As [`to_run`](Self::to_run).
+    pub(super) fn to_look(
+        &self,
+        (tenant, name): (&Name, &Name),
+        plugins: &BTreeMap<String, Digest>,
+    ) -> io::Result<Grant> {
+        let mut grant = self.grant(tenant, name, plugins)?;
+        grant.limits = GrantedLimits {
+            memory: Some(LOOK_MEMORY),
             cpu_seconds: Some(CHECK_CPU),
             file_bytes: Some(CHECK_FILE),
             ..grant.limits

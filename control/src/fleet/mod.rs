@@ -6,9 +6,13 @@
 mod home;
 mod ending;
 mod grants;
+mod told;
 mod process;
+mod socket;
+mod ask;
 mod derive;
 mod keeper;
 mod keep;
 
+pub(crate) use ask::{Answered, Question};
 pub use keep::Fleet;

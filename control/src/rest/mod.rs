@@ -8,15 +8,14 @@ mod answers;
 mod asked;
 mod audit;
 mod difference;
+mod inside;
 mod openapi;
 mod orders;
 mod pipelines;
-mod plugins;
 mod router;
 mod sign_in;
 mod streams;
-mod tenants;
-mod tokens;
+mod tenancy;
 mod turns;
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::audit::{Note, from_address};
 use super::sign_in::{self, Caller, Need, Route};
 use super::streams::{self, Watchers};
 use super::turns::Turns;
-use super::{audit, openapi, orders, pipelines, plugins, tenants, tokens};
+use super::{audit, inside, openapi, orders, pipelines, tenancy};
 use crate::catalog::Catalog;
 use crate::fleet::Fleet;
 use crate::names::Name;
@@ -44,7 +44,7 @@ pub(super) struct Rest {
     pub(super) plugins: PluginFiles,
     /// See [`Interface`].
     pub(super) fleet: Fleet,
-    /// How long a body may take.
+    /// How long a body may take, and a look at a pipeline.
     pub(super) patience: Patience,
     /// The streams that are open.
     pub(super) watchers: Watchers,
@@ -81,11 +81,12 @@ pub(super) fn with_patience(interface: Interface, patience: Patience) -> Router 
 pub(super) fn documented() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .merge(openapi::routes())
-        .merge(tenants::routes())
-        .merge(tokens::routes())
-        .merge(plugins::routes())
+        .merge(tenancy::tenant_routes())
+        .merge(tenancy::token_routes())
+        .merge(tenancy::plugin_routes())
         .merge(pipelines::routes())
         .merge(orders::routes())
+        .merge(inside::routes())
         .merge(streams::log_routes())
         .merge(streams::event_routes())
         .merge(audit::routes())

@@ -1,7 +1,7 @@
 //! A daemon's interface in a folder of its own, with tenants `alpha` and `bravo`.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -27,7 +27,7 @@ pub(super) struct Daemon {
     pub(super) catalog: Catalog,
     pub(super) router: Router,
     /// Dropped last, and with it what the processes live on.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// An answer, read whole.
@@ -89,8 +89,17 @@ impl Daemon {
         Self {
             catalog,
             router: with_patience(interface, patience),
-            _folder: folder,
+            folder,
         }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder of a pipeline of `alpha`.
+    pub(super) fn home(&self, pipeline: &str) -> PathBuf {
+        self.folder().join("tenants/alpha/pipelines").join(pipeline)
     }
 
     /// A new token of a tenant, or of the platform.

@@ -244,6 +244,7 @@ fn short() -> Patience {
         json: SHORT,
         piece: SHORT,
         plugin: SHORT * 3,
+        ..Patience::default()
     }
 }
 

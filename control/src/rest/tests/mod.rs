@@ -3,6 +3,7 @@
 mod daemon;
 mod document;
 mod hostile;
+mod inside;
 mod life;
 mod roles;
 mod streams;

@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answers::{List, not_found};
-use super::asked::{InTenant, Sent, TokenPath, invalid};
-use super::audit::Noted;
-use super::router::Rest;
 use crate::model::{NewToken, Role, Token};
 use crate::problem::Result;
+use crate::rest::answers::{List, not_found};
+use crate::rest::asked::{InTenant, Sent, TokenPath, invalid};
+use crate::rest::audit::Noted;
+use crate::rest::router::Rest;
 
 /// Characters of a note, at most.
 const NOTE_CHARS: usize = 200;
@@ -24,7 +24,7 @@ const NOTE_CHARS: usize = 200;
 /// A token to make.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct TokenAsked {
+pub(in crate::rest) struct TokenAsked {
     /// What it allows.
     role: Role,
     /// What it is for: 200 characters at most, in one line.
@@ -36,7 +36,7 @@ pub(super) struct TokenAsked {
 }
 
 /// The routes of tokens.
-pub(super) fn routes() -> OpenApiRouter<Rest> {
+pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(revoke))
