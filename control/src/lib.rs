@@ -29,8 +29,8 @@ pub use means::{
     SecretText, TenantCluster, TenantMeans, UsageDelta, is_allowed_property,
 };
 pub use model::{
-    AuditEntry, Identity, NewToken, PipelineVersion, PushedPlugin, Role, State, Status, Tenant, Token, Wanted,
-    WantedPipeline,
+    AuditEntry, Identity, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, State, Status, Tenant,
+    Token, Wanted, WantedPipeline,
 };
 pub use names::{Digest, Name};
 pub use oidc::OidcOptions;

@@ -210,6 +210,32 @@ pub struct Status {
     pub pid: Option<u32>,
 }
 
+/// Where a pipeline stands in a partition of its input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct PartitionPosition {
+    /// The source that reads it.
+    pub source: String,
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// The offset of the next record: what is in front of it is in the outputs. `null`: nothing is committed.
+    pub committed: Option<i64>,
+    /// Who committed it: `ours`, a pipeline of Sandbar, or `foreign`.
+    pub origin: Option<String>,
+    /// The offset of the first record that is still there.
+    pub begin: i64,
+    /// The offset of the record that comes next.
+    pub end: i64,
+    /// Offsets left; some may hold no record.
+    pub lag: Option<i64>,
+    /// Where event time stood with the committed position.
+    pub watermark: Option<i64>,
+    /// Whether the partition held nobody back then.
+    pub idle: Option<bool>,
+}
+
 /// Who did what when, from where, with which result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -90,12 +90,20 @@ impl Connection {
         self.wait(self.whole(request, self.patience))?.read(&self.from())
     }
 
+    /// What is answered to what takes long.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(super) fn ask_within<T: DeserializeOwned>(&self, request: RequestBuilder, limit: Duration) -> Result<T> {
+        self.wait(self.whole(request, limit))?.read(&self.from())
+    }
+
     /// What is answered to many bytes.
     ///
     /// # Errors
     /// As [`Self::ask`].
     pub(super) fn ask_with_plugin<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
-        self.wait(self.whole(request, ANSWER_TO_A_PLUGIN))?.read(&self.from())
+        self.ask_within(request, ANSWER_TO_A_PLUGIN)
     }
 
     /// Sends what is answered with nothing.

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::connection::Connection;
 use super::lines::{Changes, Lines};
 use crate::clock;
-use crate::model::{AuditEntry, NewToken, PipelineVersion, PushedPlugin, Role, Status, Tenant, Token, WantedPipeline};
+use crate::model::{
+    AuditEntry, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, Status, Tenant, Token, WantedPipeline,
+};
 use crate::names::{Digest, Name};
 use crate::problem::{Problem, ProblemKind, Result};
 
@@ -57,6 +59,18 @@ pub struct ShownPipeline {
     pub pipeline: WantedPipeline,
     /// As it is.
     pub status: Status,
+}
+
+/// What a pipeline does that was stopped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Stopped {
+    /// What it does.
+    #[serde(flatten)]
+    pub status: Status,
+    /// The savepoint that was taken of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub savepoint: Option<String>,
 }
 
 /// What a pipeline is told to do.
@@ -260,6 +274,45 @@ impl Connection {
     pub fn order(&self, tenant: &Name, name: &Name, order: Order) -> Result<Status> {
         let segments = of(tenant, &["pipelines", name.as_str(), order.as_str()]);
         self.ask(self.request(Method::POST, &segments, &[]))
+    }
+
+    /// Stops a pipeline, and waits until that is done, so long at most: time ends first if it is to drain, and a
+    /// savepoint is taken then, if one is wanted, of this name if it has one.
+    ///
+    /// # Errors
+    /// As all; `Conflict`: it does not run, or it does not end in order.
+    pub fn stop(
+        &self,
+        (tenant, name): (&Name, &Name),
+        drain: bool,
+        savepoint: Option<Option<&Name>>,
+        limit: Duration,
+    ) -> Result<Stopped> {
+        let segments = of(tenant, &["pipelines", name.as_str(), Order::Stop.as_str()]);
+        let savepoint = match savepoint {
+            None => json!(false),
+            Some(None) => json!(true),
+            Some(Some(name)) => json!(name),
+        };
+        let body = json!({ "drain": drain, "savepoint": savepoint });
+        self.ask_within(self.request(Method::POST, &segments, &[]).json(&body), limit)
+    }
+
+    /// Where a pipeline stands in each partition of its inputs.
+    ///
+    /// # Errors
+    /// As all.
+    pub fn positions(&self, tenant: &Name, name: &Name) -> Result<Vec<PartitionPosition>> {
+        let page: Page<_> = self.get(&of(tenant, &["pipelines", name.as_str(), "positions"]))?;
+        Ok(page.items)
+    }
+
+    /// All that helps to find out what is wrong with a pipeline.
+    ///
+    /// # Errors
+    /// As all.
+    pub fn support(&self, tenant: &Name, name: &Name) -> Result<Value> {
+        self.get(&of(tenant, &["pipelines", name.as_str(), "support"]))
     }
 
     /// Stops and deletes a pipeline.

@@ -19,10 +19,12 @@ use crate::means::{ClusterMeans, PropertyMeans, SecretText, TenantMeans};
 use crate::names::{Digest, Name};
 use crate::plugins::PluginFiles;
 
-/// Seconds of CPU that a check may take: it compiles the plugins.
+/// Seconds of CPU that a check may take, which compiles the plugins, or a look.
 const CHECK_CPU: u64 = 60;
 /// Bytes of memory that it may take.
 const CHECK_MEMORY: u64 = 2 << 30;
+/// Bytes of memory that a look at a pipeline may take.
+const LOOK_MEMORY: u64 = 1 << 30;
 /// Bytes of a file that it may write: compiled code is a few times as large as a plugin.
 const CHECK_FILE: u64 = 1 << 30;
 
@@ -101,6 +103,18 @@ impl Grants {
         grant.code.is_made_here = true;
         grant.limits.memory = Some(CHECK_MEMORY);
         grant.limits.cpu_seconds = Some(of.means.quotas.compile_time.unwrap_or(CHECK_CPU));
+        grant.limits.file_bytes = Some(CHECK_FILE);
+        Ok(grant)
+    }
+
+    /// For a process that looks at what the pipeline has, and compiles nothing.
+    ///
+    /// # Errors
+    /// As [`to_run`](Self::to_run).
+    pub(super) fn to_look(&self, of: &GrantedPipeline<'_>) -> io::Result<Grant> {
+        let mut grant = self.grant(of)?;
+        grant.limits.memory = Some(LOOK_MEMORY);
+        grant.limits.cpu_seconds = Some(CHECK_CPU);
         grant.limits.file_bytes = Some(CHECK_FILE);
         Ok(grant)
     }

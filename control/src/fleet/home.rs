@@ -6,6 +6,7 @@
 //! FOLDER/run.json       which version that is, when it began, and how it ended, once that is known
 //! FOLDER/log.jsonl      what it says, a JSON object a line; log.1.jsonl what it said before
 //! FOLDER/state/         its working copy
+//! FOLDER/asked.toml     the version that was looked at last; what that needed besides is in asked/
 //! FOLDER/gone           it is about to be deleted
 //! ```
 //!

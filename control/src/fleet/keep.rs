@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{broadcast, watch};
 
+use super::ask::{Answered, AskPermits, AskedPlace, Question};
 use super::grants::{GrantedPipeline, Grants};
 use super::home::PipelineHome;
 use super::keeper::{KeepOrder, Keeper};
 use super::meter::{Meter, PipelineUse};
 use super::process::{self, StartOrder};
+use super::socket;
 use crate::clock;
 use crate::means::TenantMeans;
 use crate::model::{State, Status, WantedPipeline};
@@ -41,6 +44,7 @@ struct Kept {
     keepers: Mutex<HashMap<(Name, Name), KeptPipeline>>,
     changes: broadcast::Sender<Status>,
     used: UnboundedSender<PipelineUse>,
+    asks: AskPermits,
 }
 
 struct KeptPipeline {
@@ -92,6 +96,7 @@ impl Fleet {
             keepers: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES),
             used,
+            asks: AskPermits::default(),
         })))
     }
 
@@ -101,6 +106,16 @@ impl Fleet {
     /// # Errors
     /// `Failed`: its folder cannot be made.
     pub fn keep(&self, pipeline: &WantedPipeline, means: &TenantMeans) -> Result<()> {
+        self.keep_as(pipeline, means, false)
+    }
+
+    /// The same of one that is not wanted any more and ends by itself, because it was asked to drain: nothing cuts that
+    /// short until it is kept in another way.
+    pub(crate) fn keep_draining(&self, pipeline: &WantedPipeline, means: &TenantMeans) -> Result<()> {
+        self.keep_as(pipeline, means, true)
+    }
+
+    fn keep_as(&self, pipeline: &WantedPipeline, means: &TenantMeans, is_draining: bool) -> Result<()> {
         let (tenant, name) = (&pipeline.tenant, &pipeline.name);
         let of = GrantedPipeline {
             tenant,
@@ -126,6 +141,7 @@ impl Fleet {
             kept.orders.send_modify(|order| {
                 order.pipeline = Some(pipeline.clone());
                 order.start = start;
+                order.is_draining = is_draining;
             });
             return Ok(());
         }
@@ -133,6 +149,7 @@ impl Fleet {
             pipeline: Some(pipeline.clone()),
             start,
             again: 0,
+            is_draining,
         };
         let kept = self.new_keeper(tenant, name, order)?;
         keepers.insert(key, kept);
@@ -191,12 +208,16 @@ impl Fleet {
                     pipeline: None,
                     start: Err("it is to be gone".to_owned()),
                     again: 0,
+                    is_draining: false,
                 };
                 self.new_keeper(tenant, name, order)?
             }
             None => return Ok(()),
         };
-        kept.orders.send_modify(|order| order.pipeline = None);
+        kept.orders.send_modify(|order| {
+            order.pipeline = None;
+            order.is_draining = false;
+        });
         let failed =
             |why: String| Problem::new(ProblemKind::Failed, format!("failed to remove pipeline `{name}`"), why);
         let ended = kept.task.await.map_err(|error| failed(error.to_string()))?;
@@ -296,10 +317,76 @@ impl Fleet {
         said.map_err(failed)?.judge(name)
     }
 
+    /// Asks a verb of the program about a pipeline as it is wanted, in a process of its own. So long it waits for its
+    /// turn at most, and so long the process may run.
+    ///
+    /// # Errors
+    /// `TooMany`: others are asked for too long. `Unavailable`: it takes too long. `Failed`: it cannot be asked.
+    pub(crate) async fn ask(
+        &self,
+        pipeline: &WantedPipeline,
+        means: &TenantMeans,
+        question: &Question,
+        limit: Duration,
+    ) -> Result<Answered> {
+        let of = GrantedPipeline {
+            tenant: &pipeline.tenant,
+            name: &pipeline.name,
+            file: &pipeline.file,
+            plugins: &pipeline.plugins,
+            means,
+        };
+        let grant = self.0.grants.to_look(&of).map_err(|error| {
+            let what = format!("failed to ask about pipeline `{}`", pipeline.name);
+            Problem::new(ProblemKind::Failed, what, error)
+        })?;
+        let place = AskedPlace {
+            program: &self.0.program,
+            folder: &self.folder(of.tenant, of.name),
+            grant,
+            file: &pipeline.file,
+        };
+        self.0.asks.ask(&place, question, limit).await
+    }
+
+    /// All pipelines that are kept, by tenant and name.
+    pub(crate) fn names(&self) -> Vec<(Name, Name)> {
+        let mut names: Vec<_> = self.keepers().keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// What the process of a pipeline measures, in the text format of Prometheus.
+    ///
+    /// # Errors
+    /// No process answers.
+    pub(crate) async fn metrics(&self, tenant: &Name, name: &Name) -> io::Result<String> {
+        socket::metrics(&self.socket(tenant, name)).await
+    }
+
+    /// Asks the process of a pipeline to drain, and waits until its run has ended.
+    ///
+    /// # Errors
+    /// No process answers, or it does not end in order.
+    pub(crate) async fn drain(&self, tenant: &Name, name: &Name) -> io::Result<()> {
+        socket::drain(&self.socket(tenant, name), &format!("{tenant}--{name}")).await
+    }
+
+    /// Waits until no process of a pipeline is there, as was wanted; what it does then. So long at most.
+    pub(crate) async fn end_of(&self, tenant: &Name, name: &Name, limit: Duration) -> Option<Status> {
+        let mut status = self.keepers().get(&(tenant.clone(), name.clone()))?.status.clone();
+        let has_ended = |status: &Status| matches!(status.state, State::Stopped | State::Paused);
+        let ended = tokio::time::timeout(limit, status.wait_for(has_ended)).await;
+        Some(ended.ok()?.ok()?.clone())
+    }
+
+    fn socket(&self, tenant: &Name, name: &Name) -> PathBuf {
+        self.socket_folder(tenant, name).join(SOCKET)
+    }
+
     fn home(&self, tenant: &Name, name: &Name) -> Result<PipelineHome> {
         let folder = self.folder(tenant, name);
-        let socket = self.socket_folder(tenant, name).join(SOCKET);
-        PipelineHome::open(folder.clone(), socket).map_err(|error| {
+        PipelineHome::open(folder.clone(), self.socket(tenant, name)).map_err(|error| {
             Problem::new(
                 ProblemKind::Failed,
                 format!("failed to make {}", folder.display()),

@@ -48,6 +48,8 @@ pub(super) struct KeepOrder {
     pub(super) start: Result<StartOrder, String>,
     /// Grows when it is to be started although it ended for good.
     pub(super) again: u64,
+    /// It was asked to drain, and to end then, whenever that is: no signal cuts it short.
+    pub(super) is_draining: bool,
 }
 
 /// Keeps one pipeline.
@@ -181,11 +183,12 @@ impl Keeper {
             tracing::warn!(folder = %self.home.folder().display(), %error, "failed to begin a log anew");
         }
         let said = process::ask(&self.home).await;
-        if !is_wanted && !card.is_asked_to_end && process::ask_to_end(&self.home, self.child.as_ref()).await? {
+        let is_to_be_ended = !is_wanted && !order.is_draining;
+        if is_to_be_ended && !card.is_asked_to_end && process::ask_to_end(&self.home, self.child.as_ref()).await? {
             card.is_asked_to_end = true;
             self.home.write_card(&card)?;
         }
-        if !is_wanted {
+        if is_to_be_ended {
             let by = *self.end_by.get_or_insert_with(|| Instant::now() + END_MOST);
             if Instant::now() > by {
                 tracing::warn!(folder = %self.home.folder().display(), "a process did not end; it is killed");

@@ -6,12 +6,16 @@
 mod home;
 mod ending;
 mod grants;
+mod told;
 mod process;
+mod socket;
+mod ask;
 mod derive;
 mod used;
 mod meter;
 mod keeper;
 mod keep;
 
+pub(crate) use ask::{Answered, Question};
 pub use keep::Fleet;
 pub use meter::PipelineUse;

@@ -14,13 +14,13 @@ use std::time::Duration;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Deserialize;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 use super::home::PipelineHome;
+use super::told::told;
 use crate::grant::Grant;
 use crate::names::Name;
 use crate::problem::{Problem, ProblemKind, Result};
@@ -146,26 +146,15 @@ impl CheckSaid {
         if code == Some(0) {
             return Ok(());
         }
-        let what = format!("pipeline `{name}` cannot be run");
-        let line = self
-            .text
-            .lines()
-            .rev()
-            .find_map(|line| serde_json::from_str::<Value>(line).ok());
-        let Some(error) = line.as_ref().and_then(|line| line.get("error")) else {
-            return Err(Problem::new(ProblemKind::PluginRefused, what, self.without_a_word()));
-        };
-        let text = |name: &str| error[name].as_str().unwrap_or_default();
         let kind = match code {
             Some(3) => ProblemKind::Invalid,
             Some(4) => ProblemKind::PluginRefused,
             _ => ProblemKind::Failed,
         };
-        let problem = Problem::new(kind, text("what"), text("why"));
-        Err(match text("hint") {
-            "" => problem,
-            hint => problem.hint(hint),
-        })
+        Err(told(&self.text, kind).unwrap_or_else(|| {
+            let what = format!("pipeline `{name}` cannot be run");
+            Problem::new(ProblemKind::PluginRefused, what, self.without_a_word())
+        }))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -31,7 +31,7 @@ const USUAL_ITEMS: u32 = 100;
 /// Items of a piece of a list, at most.
 pub(super) const MOST_ITEMS: u32 = 500;
 
-/// How long a body may take. Tests have shorter ones.
+/// How long a body may take, and a look at a pipeline. Tests have shorter ones.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// Of a body that is JSON or a secret, for all of it.
@@ -40,6 +40,8 @@ pub(super) struct Patience {
     pub(super) piece: Duration,
     /// Of a plugin's bytes, for all of them.
     pub(super) plugin: Duration,
+    /// Of a process that looks at a pipeline: to begin, and to answer.
+    pub(super) look: Duration,
 }
 
 impl Default for Patience {
@@ -48,6 +50,7 @@ impl Default for Patience {
             json: Duration::from_secs(30),
             piece: Duration::from_secs(30),
             plugin: Duration::from_secs(600),
+            look: Duration::from_secs(30),
         }
     }
 }
@@ -192,6 +195,29 @@ impl<S: Sync> FromRequestParts<S> for TokenPath {
     }
 }
 
+/// The savepoint of the path.
+pub(super) struct SavepointPath(pub(super) Name);
+
+impl<S: Sync> FromRequestParts<S> for SavepointPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let text = param(parts, "savepoint").await?;
+        text.parse().map(Self).map_err(|_| not_found("savepoint", &text))
+    }
+}
+
+/// The dead letter of the path, as it came.
+pub(super) struct LetterPath(pub(super) String);
+
+impl<S: Sync> FromRequestParts<S> for LetterPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        param(parts, "letter").await.map(Self)
+    }
+}
+
 /// The query of a request.
 pub(super) struct Asked<T>(pub(super) T);
 
@@ -266,6 +292,21 @@ impl<T: DeserializeOwned> FromRequest<Rest> for Sent<T> {
         let value = serde_json::from_slice(&bytes);
         let value = value.map_err(|error| invalid("failed to read the body as JSON", error))?;
         Ok(Self(value))
+    }
+}
+
+/// A body that is JSON, or none.
+pub(super) struct SentOrNot<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Rest> for SentOrNot<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, rest: &Rest) -> std::result::Result<Self, Refusal> {
+        let is_there = request.headers().contains_key(header::CONTENT_TYPE) || !request.body().is_end_stream();
+        if !is_there {
+            return Ok(Self(T::default()));
+        }
+        Sent::from_request(request, rest).await.map(|Sent(value)| Self(value))
     }
 }
 

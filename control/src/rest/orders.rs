@@ -10,7 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::not_found;
-use super::asked::PipelinePath;
+use super::asked::{PipelinePath, SentOrNot};
+use super::inside::{self, StoppedPipeline, Stopping};
 use super::pipelines::{found, status_of};
 use super::router::Rest;
 use crate::model::{Status, Wanted};
@@ -55,14 +56,28 @@ async fn resume(State(rest): State<Rest>, path: PipelinePath) -> Result<(StatusC
     run_again(&rest, &path).await
 }
 
-/// Ends a pipeline's process.
+/// Ends a pipeline's process; with a body it may drain before, and leave a savepoint, and is waited for.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/pipelines/{pipeline}/stop", tag = "pipelines",
     operation_id = "stop",
     params(("tenant" = String, Path, description = "The tenant's name."),
         ("pipeline" = String, Path, description = "The pipeline's name.")),
-    responses((status = 202, description = "What it does now; it is about to stop.", body = Status)))]
-async fn stop(State(rest): State<Rest>, path: PipelinePath) -> Result<(StatusCode, Json<Status>)> {
-    ordered(&rest, &path, Wanted::Stopped).await
+    request_body = Option<Stopping>,
+    responses((status = 202, description = "What it does now; it is about to stop.", body = StoppedPipeline),
+        (status = 200, description = "It has stopped, as was asked.", body = StoppedPipeline)))]
+async fn stop(
+    State(rest): State<Rest>,
+    path: PipelinePath,
+    SentOrNot(how): SentOrNot<Stopping>,
+) -> Result<(StatusCode, Json<StoppedPipeline>)> {
+    if !how.is_plain() {
+        return Ok((StatusCode::OK, inside::stop(&rest, &path, &how).await?));
+    }
+    let (code, Json(status)) = ordered(&rest, &path, Wanted::Stopped).await?;
+    let stopped = StoppedPipeline {
+        status,
+        savepoint: None,
+    };
+    Ok((code, Json(stopped)))
 }
 
 /// Runs a pipeline; again, if it finished or failed.

@@ -17,7 +17,7 @@ use super::audit::{Note, from_address};
 use super::sign_in::{self, Caller, Need, Route, Secret};
 use super::streams::{self, Watchers};
 use super::turns::Turns;
-use super::{audit, openapi, orders, pipelines, plugins, tenants};
+use super::{audit, inside, openapi, orders, pipelines, tenants};
 use crate::catalog::Catalog;
 use crate::door::{Attempts, Visitor};
 use crate::fleet::Fleet;
@@ -53,7 +53,7 @@ pub(super) struct Rest {
     issuer: Option<TokenIssuer>,
     /// Those that nobody signed in for.
     attempts: Attempts,
-    /// How long a body may take.
+    /// How long a body may take, and a look at a pipeline.
     pub(super) patience: Patience,
     /// The streams that are open.
     pub(super) watchers: Watchers,
@@ -69,6 +69,15 @@ impl Rest {
     pub(super) async fn keep(&self, pipeline: &WantedPipeline) -> Result<()> {
         let means = self.catalog.means(&pipeline.tenant).await?;
         self.fleet.keep(pipeline, &means)
+    }
+
+    /// The same of one that is not wanted any more and ends by itself.
+    ///
+    /// # Errors
+    /// As [`keep`](Self::keep).
+    pub(super) async fn keep_draining(&self, pipeline: &WantedPipeline) -> Result<()> {
+        let means = self.catalog.means(&pipeline.tenant).await?;
+        self.fleet.keep_draining(pipeline, &means)
     }
 
     /// Whose credential this is. `None`: it is not known, or not any more.
@@ -128,9 +137,9 @@ pub(super) fn documented() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .merge(openapi::routes())
         .merge(tenants::routes())
-        .merge(plugins::routes())
         .merge(pipelines::routes())
         .merge(orders::routes())
+        .merge(inside::routes())
         .merge(streams::log_routes())
         .merge(streams::event_routes())
         .merge(audit::routes())

@@ -16,6 +16,9 @@ use crate::problem::{Problem, ProblemKind, Result};
 /// Characters of a credential, at most: those of issuers are long.
 const CREDENTIAL_CHARS: usize = 8192;
 
+/// What asks with a body, and changes nothing.
+const SHOW_COMPLETED: &str = "show-completed";
+
 /// Who may ask for a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
@@ -50,7 +53,7 @@ impl Route {
 
     /// Whether it could change something, so that it is noted.
     pub(super) fn is_change(&self) -> bool {
-        self.method != Method::GET
+        self.method != Method::GET && self.verb != SHOW_COMPLETED
     }
 }
 
@@ -109,6 +112,20 @@ pub(super) static ROUTES: &[Route] = &[
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/resume", Need::Tenant(OPERATORS), "resume"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/stop", Need::Tenant(OPERATORS), "stop"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/start", Need::Tenant(OPERATORS), "start"),
+    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/positions", Need::Tenant(EVERY_ROLE), "show-positions"),
+    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/completed", Need::Tenant(EVERY_ROLE), SHOW_COMPLETED),
+    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/seek", Need::Tenant(OPERATORS), "seek"),
+    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/checkpoints", Need::Tenant(EVERY_ROLE), "list-checkpoints"),
+    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/savepoints", Need::Tenant(EVERY_ROLE), "list-savepoints"),
+    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/savepoints", Need::Tenant(OPERATORS), "create-savepoint"),
+    route(Method::DELETE, "/v1/tenants/{tenant}/pipelines/{pipeline}/savepoints/{savepoint}", Need::Tenant(OPERATORS), "delete-savepoint"),
+    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/state", Need::Tenant(OPERATORS), "read-state"),
+    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/dead-letters", Need::Tenant(EVERY_ROLE), "list-dead-letters"),
+    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/dead-letters/{letter}", Need::Tenant(OPERATORS), "show-dead-letter"),
+    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/dead-letters/replay", Need::Tenant(OPERATORS), "replay-dead-letters"),
+    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/metrics", Need::Tenant(EVERY_ROLE), "read-metrics"),
+    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/support", Need::Tenant(EVERY_ROLE), "show-support"),
+    route(Method::GET, "/v1/metrics", Need::Platform(EVERY_ROLE), "read-metrics"),
 ];
 
 /// The route of a method and of a path as the router writes it; `HEAD` is `GET` without a body.

@@ -106,6 +106,8 @@ pub enum Verb {
     Status(control::StatusArgs),
     /// Print what a pipeline of a daemon logs
     Logs(control::LogsArgs),
+    /// Print all that helps to find out what is wrong with a pipeline of a daemon
+    Support(control::SupportArgs),
     /// End the process of a pipeline of a daemon until it is resumed
     Pause(control::PauseArgs),
     /// Let a pipeline of a daemon run on
@@ -160,6 +162,7 @@ impl Verb {
             Verb::List(verb) => verb.run(out),
             Verb::Status(verb) => verb.run(out),
             Verb::Logs(verb) => verb.run(out),
+            Verb::Support(verb) => verb.run(out),
             Verb::Pause(verb) => verb.run(out),
             Verb::Resume(verb) => verb.run(out),
             Verb::Upgrade(verb) => verb.run(out),

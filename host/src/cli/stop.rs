@@ -39,11 +39,13 @@ const LOOK: Duration = Duration::from_millis(50);
         records had brought it: a record for a window that the drain closed opens it anew, as behind a bounded run.\
         \n\n\
         What is no file here, or comes with a flag that names a daemon, is the name of a pipeline that `sandbar serve` \
-        keeps: it stays stopped until `sandbar resume`.\n\n\
+        keeps: it stays stopped until `sandbar resume`. With --drain it goes on draining if the verb does not wait for \
+        it any more.\n\n\
         With -o json it prints one object: `stopped` tells how each process ended, `savepoint` is what `sandbar run \
-        --from` takes; for a pipeline of a daemon it is that of `sandbar status`.\n\n\
+        --from` takes; for a pipeline of a daemon it is that of `sandbar status`, and `savepoint`.\n\n\
         Examples:\n  sandbar stop pipeline.toml\n  sandbar stop --drain pipeline.toml\n  \
-        sandbar stop --savepoint pipeline.toml --http 127.0.0.1:9464\n  sandbar stop page-views --tenant team-a"
+        sandbar stop --savepoint pipeline.toml --http 127.0.0.1:9464\n  sandbar stop page-views --tenant team-a\n  \
+        sandbar stop page-views --drain --savepoint=before-upgrade"
 )]
 pub struct StopArgs {
     /// The pipeline file, or the name of a pipeline of a daemon
@@ -52,9 +54,9 @@ pub struct StopArgs {
     /// Close all windows and fire all timers on event time before
     #[arg(long)]
     drain: bool,
-    /// Take a savepoint of what is committed then
-    #[arg(long)]
-    savepoint: bool,
+    /// Take a savepoint of what is committed then, by default under a name that begins with the time
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
+    savepoint: Option<Option<String>>,
     /// Stop the process whose `run --http` is this
     #[arg(long, value_name = "ADDRESS:PORT")]
     http: Option<SocketAddr>,
@@ -82,11 +84,19 @@ struct EndedProcess {
 impl StopArgs {
     pub(super) fn run(self, out: &Output) -> Result<()> {
         if let Some(name) = self.of_daemon()? {
-            return control::stop(&name, &self.place, self.timeout, out);
+            let how = control::DaemonStop {
+                drain: self.drain,
+                savepoint: self.saved_as()?,
+                limit: self.timeout,
+            };
+            return control::stop(&name, &self.place, &how, out);
         }
         let pipeline = granted::load(&self.pipeline, &self.sets)?;
         // Whatever could be in the way of a savepoint is told before anything ends.
-        let location = self.savepoint.then(|| location(&pipeline)).transpose()?;
+        let place = match &self.savepoint {
+            Some(name) => Some(place(name.as_deref(), location(&pipeline)?)?),
+            None => None,
+        };
         let order = StopOrder {
             pipeline: pipeline.name.clone(),
             drain: self.drain,
@@ -98,11 +108,8 @@ impl StopArgs {
             }
             None => stop_all(&running(&pipeline)?, &order, self.timeout)?,
         };
-        let saved = match location {
-            Some(location) => {
-                let place = SavepointPlace::Named(CheckpointStore::new_savepoint_name());
-                Some(savepoint::create(&pipeline, location, &place)?)
-            }
+        let saved = match place {
+            Some(place) => Some(savepoint::create(&pipeline, location(&pipeline)?, &place)?),
             None => None,
         };
         tell(&pipeline.name, &ended, saved, out)
@@ -123,12 +130,27 @@ impl StopArgs {
         if self.http.is_some() || !self.sets.is_empty() {
             return Err(failed("--http and --set are for pipelines of this machine"));
         }
-        if self.drain || self.savepoint {
-            let what =
-                format!("failed to stop `{text}`: --drain and --savepoint of a daemon's pipeline are not built yet");
-            return Err(Error::new(Kind::Failed, what, "").hint("without them windows stay open and timers stay set"));
-        }
         Ok(Some(name))
+    }
+
+    /// Whether a savepoint of a daemon's pipeline is wanted, and its name if it has one: it is beside the checkpoints.
+    fn saved_as(&self) -> Result<Option<Option<Name>>> {
+        let named = |text: &String| {
+            text.parse::<Name>().map_err(|why| {
+                let what = format!("failed to take a savepoint `{text}` of a daemon's pipeline");
+                Error::new(Kind::Usage, what, why)
+            })
+        };
+        let each = |name: &Option<String>| name.as_ref().map(named).transpose();
+        self.savepoint.as_ref().map(each).transpose()
+    }
+}
+
+/// Where the savepoint is to be.
+fn place(name: Option<&str>, beside: &Location) -> Result<SavepointPlace> {
+    match name {
+        Some(name) => savepoint::place(name, beside),
+        None => Ok(SavepointPlace::Named(CheckpointStore::new_savepoint_name())),
     }
 }
 
@@ -270,11 +292,34 @@ mod tests {
         ] {
             assert_eq!(asked(wrong).unwrap_err().kind, Kind::Usage, "{wrong:?}");
         }
-        let error = asked(&["page-views", "--drain"]).unwrap_err();
-        assert!(
-            error.kind.exit_code() == 1 && error.what.contains("not built yet"),
-            "{error}"
+        assert_eq!(
+            asked(&["page-views", "--drain", "--savepoint"]).unwrap(),
+            asked(&["page-views"]).unwrap()
         );
+    }
+
+    #[test]
+    fn a_savepoint_of_a_daemon_has_a_name_or_none_and_is_no_place() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            stop: StopArgs,
+        }
+        let saved_as = |words: &[&str]| {
+            let words = [&["stop"], words].concat();
+            <Line as clap::Parser>::try_parse_from(words).unwrap().stop.saved_as()
+        };
+        assert_eq!(saved_as(&["a"]), Ok(None));
+        assert_eq!(
+            saved_as(&["--savepoint", "a"]),
+            Ok(Some(None)),
+            "the pipeline is no name of a savepoint"
+        );
+        assert_eq!(saved_as(&["a", "--savepoint=b"]), Ok(Some(Some("b".parse().unwrap()))));
+        for place in ["./b", "s3://b/c", "B"] {
+            let error = saved_as(&["a", &format!("--savepoint={place}")]).unwrap_err();
+            assert_eq!(error.kind, Kind::Usage, "{place}");
+        }
     }
 
     #[test]

@@ -5,3 +5,4 @@ mod kills;
 mod states;
 mod walls;
 mod hostile;
+mod views;

@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::header::{self, HeaderName};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use utoipa_axum::router::OpenApiRouter;
@@ -101,6 +102,25 @@ async fn logs(
         [(header::CONTENT_TYPE, "application/x-ndjson")],
         Body::from_stream(stream),
     ))
+}
+
+/// The last lines of a log that are there, each as it goes out.
+///
+/// # Errors
+/// It cannot be read.
+pub(in crate::rest) async fn last_lines(path: PathBuf, last: u32) -> io::Result<Vec<Value>> {
+    let mut reader = LogReader::open(path, last).await?;
+    let mut lines = Vec::new();
+    loop {
+        let more = reader.more(true).await?;
+        let values = more.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.extend(values.filter_map(|line| serde_json::from_slice(line).ok()));
+        if reader.is_at_end() {
+            let too_many = lines.len().saturating_sub(last as usize);
+            lines.drain(..too_many);
+            return Ok(lines);
+        }
+    }
 }
 
 fn failed(error: io::Error) -> Problem {
@@ -264,7 +284,7 @@ mod tests {
         std::fs::write(&path, b"{\"a\":1}\nplain \xff \"text\"\n\n[1]\n{\"b\":\nrest").unwrap();
         let mut reader = LogReader::open(path, 100).await.unwrap();
         let text = all(&mut reader, true).await;
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let said = |n: usize| lines[n]["message"].as_str().unwrap();
         assert_eq!(lines[0]["a"], 1);
         assert_eq!(

@@ -7,5 +7,5 @@ mod logs;
 mod events;
 
 pub(super) use events::routes as event_routes;
-pub(super) use logs::routes as log_routes;
+pub(super) use logs::{last_lines, routes as log_routes};
 pub(super) use watching::Watchers;

@@ -1,10 +1,11 @@
-//! What a tenant is and has: its tokens, secrets, clusters, topics, quotas and what it used.
+//! What a tenant is and has: its tokens, plugins, secrets, clusters, topics, quotas and what it used.
 //!
 //! Never answers with the text of a secret. Always: what changes the means of a tenant's pipelines is told to the
 //! fleet, once it is written down.
 
 mod tenant;
 mod tokens;
+mod plugins;
 mod secrets;
 mod clusters;
 mod access;

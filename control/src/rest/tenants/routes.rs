@@ -2,7 +2,7 @@
 
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{access, clusters, quotas, secrets, tenant, tokens, usage};
+use super::{access, clusters, plugins, quotas, secrets, tenant, tokens, usage};
 use crate::rest::router::Rest;
 
 /// The routes of tenants and of what they have.
@@ -10,6 +10,7 @@ pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .merge(tenant::routes())
         .merge(tokens::routes())
+        .merge(plugins::routes())
         .merge(secrets::routes())
         .merge(clusters::routes())
         .merge(access::routes())

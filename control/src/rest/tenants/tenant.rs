@@ -20,7 +20,7 @@ use crate::rest::router::Rest;
 /// Who asks.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct WhoAmI {
+pub(in crate::rest) struct WhoAmI {
     /// The token's id.
     token: String,
     /// Its tenant; not there if it is the platform's.
@@ -32,7 +32,7 @@ pub(super) struct WhoAmI {
 }
 
 /// The routes of tenants.
-pub(super) fn routes() -> OpenApiRouter<Rest> {
+pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .routes(routes!(whoami))
         .routes(routes!(list))

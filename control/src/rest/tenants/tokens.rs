@@ -24,7 +24,7 @@ const NOTE_CHARS: usize = 200;
 /// A token to make.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct TokenAsked {
+pub(in crate::rest) struct TokenAsked {
     /// What it allows.
     role: Role,
     /// What it is for: 200 characters at most, in one line.
@@ -36,7 +36,7 @@ pub(super) struct TokenAsked {
 }
 
 /// The routes of tokens.
-pub(super) fn routes() -> OpenApiRouter<Rest> {
+pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(revoke))

@@ -1,7 +1,7 @@
 //! A daemon's interface in a folder of its own, with tenants `alpha` and `bravo`.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -114,6 +114,11 @@ impl Daemon {
     /// What the daemon has on the disk.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The folder of a pipeline of `alpha`.
+    pub(super) fn home(&self, pipeline: &str) -> PathBuf {
+        self.folder().join("tenants/alpha/pipelines").join(pipeline)
     }
 
     /// A new token of a tenant, or of the platform.

@@ -25,6 +25,48 @@ async fn the_document_that_is_kept_is_the_one_that_is_answered() {
     );
 }
 
+const HEAD: &str = "# The interface of sandbar serve
+
+This page is made from the OpenAPI document, which `GET /v1/openapi.json` answers and `control/openapi.json` keeps: that
+has every field of what comes in and goes out. A request carries `Authorization: Bearer TOKEN`. A problem is
+`application/problem+json` (RFC 9457) with the sentences of the command line; another tenant is one that is not there.
+Lists come in pieces: `most` items behind `after`, and `next` is where to go on.
+";
+
+/// What the page says of the document: a table for each tag, a row for each route.
+fn page() -> String {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let mut tags: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let text = |name: &str| operation[name].as_str().unwrap_or_default().replace('\n', " ");
+            let row = format!(
+                "| `{} {path}` | {} | {} |",
+                method.to_uppercase(),
+                text("summary"),
+                text("description")
+            );
+            let tag = operation["tags"][0].as_str().unwrap_or("other").to_owned();
+            tags.entry(tag).or_default().push(row);
+        }
+    }
+    let mut page = HEAD.to_owned();
+    for (tag, rows) in tags {
+        page += &format!("\n## {tag}\n\n| route | | |\n|---|---|---|\n{}\n", rows.join("\n"));
+    }
+    page
+}
+
+#[test]
+fn the_page_says_what_the_document_says() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rest.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == page(), "docs/rest.md is not what the routes say: run with UPDATE_DOCS=1");
+}
+
 #[test]
 fn the_document_is_whole() {
     let document = serde_json::to_value(openapi()).unwrap();

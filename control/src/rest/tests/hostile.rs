@@ -245,6 +245,7 @@ fn short() -> Patience {
         json: SHORT,
         piece: SHORT,
         plugin: SHORT * 3,
+        ..Patience::default()
     }
 }
 

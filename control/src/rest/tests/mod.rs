@@ -4,6 +4,7 @@ mod daemon;
 mod document;
 mod door;
 mod hostile;
+mod inside;
 mod life;
 mod means;
 mod quotas;

@@ -13,6 +13,7 @@ mod plugin;
 mod apply;
 mod list;
 mod status;
+mod support;
 mod logs;
 mod pipelines;
 
@@ -23,8 +24,9 @@ pub(super) use list::ListArgs;
 pub(super) use login::LoginArgs;
 pub(super) use logs::LogsArgs;
 pub(super) use means::{QuotaArgs, SecretArgs, TenantClusterArgs, UsageArgs};
-pub(super) use pipelines::{DeleteArgs, PauseArgs, ResumeArgs, RollbackArgs, UpgradeArgs, stop};
+pub(super) use pipelines::{DaemonStop, DeleteArgs, PauseArgs, ResumeArgs, RollbackArgs, UpgradeArgs, stop};
 pub(super) use plugin::PluginArgs;
 pub(super) use status::StatusArgs;
+pub(super) use support::SupportArgs;
 pub(super) use tenant::TenantArgs;
 pub(super) use token::TokenArgs;

@@ -7,7 +7,7 @@ use sandbar_control::client::{Connection, Order};
 use sandbar_control::{Name, State, Status};
 use serde_json::json;
 
-use super::daemon::{InTenant, not_built};
+use super::daemon::{InTenant, not_built, plain};
 use super::status::word;
 use crate::cli::cluster::pair;
 use crate::cli::output::Output;
@@ -147,17 +147,30 @@ impl DaemonPipeline {
     }
 }
 
+/// How a pipeline of a daemon is stopped.
+pub(in crate::cli) struct DaemonStop {
+    /// Whether time is to end first.
+    pub(in crate::cli) drain: bool,
+    /// Whether a savepoint is taken then, and its name if it has one.
+    pub(in crate::cli) savepoint: Option<Option<Name>>,
+    /// How long it is waited for.
+    pub(in crate::cli) limit: Duration,
+}
+
 /// Stops a pipeline of a daemon, and waits until its process has ended.
 ///
 /// # Errors
 /// `TimedOut`: it has not within the limit. Otherwise as the daemon says.
-pub(in crate::cli) fn stop(name: &Name, place: &InTenant, limit: Duration, out: &Output) -> Result<()> {
+pub(in crate::cli) fn stop(name: &Name, place: &InTenant, how: &DaemonStop, out: &Output) -> Result<()> {
     let (connection, tenant) = place.connect().map_err(|error| explained(name, place, error))?;
+    if how.drain || how.savepoint.is_some() {
+        return stop_in_order(&connection, (&tenant, name), how, out);
+    }
     let mut status = connection.order(&tenant, name, Order::Stop)?;
-    let until = clock::now() + limit;
+    let until = clock::now() + how.limit;
     while has_process(&status) {
         if clock::now() >= until {
-            let why = format!("it has not ended within {limit:?}; it goes on stopping");
+            let why = format!("it has not ended within {:?}; it goes on stopping", how.limit);
             let what = format!("failed to stop {name} of {tenant} in time");
             return Err(Error::new(Kind::TimedOut, what, why).hint("--timeout waits longer"));
         }
@@ -166,6 +179,23 @@ pub(in crate::cli) fn stop(name: &Name, place: &InTenant, limit: Duration, out: 
     }
     out.show(&json!(status), || {
         format!("{name} of {tenant} is {}", word(status.state))
+    })
+}
+
+/// The daemon waits, and says what became of it.
+fn stop_in_order(
+    connection: &Connection,
+    (tenant, name): (&Name, &Name),
+    how: &DaemonStop,
+    out: &Output,
+) -> Result<()> {
+    let savepoint = how.savepoint.as_ref().map(Option::as_ref);
+    let stopped = connection.stop((tenant, name), how.drain, savepoint, how.limit)?;
+    out.show(&json!(stopped), || {
+        let state = word(stopped.status.state);
+        let saved = stopped.savepoint.as_deref();
+        let saved = saved.map_or_else(String::new, |saved| format!(", with savepoint {}", plain(saved)));
+        format!("{name} of {tenant} is {state}{saved}")
     })
 }
 

@@ -1,12 +1,12 @@
 //! `sandbar status`: what a pipeline of a daemon does.
 
 use clap::Args;
-use sandbar_control::{Name, State, Status};
+use sandbar_control::{Name, PartitionPosition, State, Status};
 use serde_json::json;
 
 use super::daemon::{InTenant, plain};
 use crate::cli::checkpoint::moment;
-use crate::cli::output::Output;
+use crate::cli::output::{Head, Output, TextTable};
 use crate::error::Result;
 
 /// Arguments of `sandbar status`.
@@ -15,11 +15,16 @@ use crate::error::Result;
     after_help = "With -o json it prints one object: `name`, `tenant`, `state`, `reason`, `since` in milliseconds \
         since 1970, `restarts`, `version`, and, each null if there is no process that says so, `records-in`, \
         `records-out`, `lag`, `workers` and `pid`. The state is one of starting, running, waiting, restarting, paused, \
-        finished, failed, stopped.\n\nExample:\n  sandbar status page-views"
+        finished, failed, stopped. With --positions it prints an array: each partition has `source`, `topic`, \
+        `partition`, `committed`, `origin`, `begin`, `end`, `lag`, `watermark` and `idle`.\n\n\
+        Examples:\n  sandbar status page-views\n  sandbar status page-views --positions"
 )]
 pub struct StatusArgs {
     /// The pipeline's name
     name: Name,
+    /// Show where it stands in each partition of its inputs
+    #[arg(long)]
+    positions: bool,
     #[command(flatten)]
     place: InTenant,
 }
@@ -27,9 +32,39 @@ pub struct StatusArgs {
 impl StatusArgs {
     pub(in crate::cli) fn run(self, out: &Output) -> Result<()> {
         let (connection, tenant) = self.place.connect()?;
+        if self.positions {
+            let positions = connection.positions(&tenant, &self.name)?;
+            return out.rows(&json!(positions), &table(&positions));
+        }
         let status = connection.status(&tenant, &self.name)?;
         out.show(&json!(status), || lines(&status))
     }
+}
+
+/// A line a partition.
+fn table(positions: &[PartitionPosition]) -> TextTable {
+    let mut table = TextTable::new(&[
+        Head::Text("source"),
+        Head::Text("partition"),
+        Head::Number("committed"),
+        Head::Text("origin"),
+        Head::Number("begin"),
+        Head::Number("end"),
+        Head::Number("lag"),
+    ]);
+    let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    for at in positions {
+        table.row([
+            plain(&at.source),
+            plain(&format!("{}/{}", at.topic, at.partition)),
+            number(at.committed),
+            plain(at.origin.as_deref().unwrap_or("-")),
+            at.begin.to_string(),
+            at.end.to_string(),
+            number(at.lag),
+        ]);
+    }
+    table
 }
 
 /// A state as the daemon writes it.

@@ -10,13 +10,13 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answers::{List, Refusal, not_found};
-use super::asked::{Asked, DigestPath, InTenant, Late, Piece, invalid, is_of_type, pieces};
-use super::audit::Noted;
-use super::router::Rest;
 use crate::model::PushedPlugin;
 use crate::names::{Digest, Name};
 use crate::problem::{ProblemKind, Result};
+use crate::rest::answers::{List, Refusal, not_found};
+use crate::rest::asked::{Asked, DigestPath, InTenant, Late, Piece, invalid, is_of_type, pieces};
+use crate::rest::audit::Noted;
+use crate::rest::router::Rest;
 
 /// Characters of what a plugin calls itself, and of its version, at most.
 const NAME_CHARS: usize = 100;
@@ -25,7 +25,7 @@ const NAME_CHARS: usize = 100;
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Called {
+pub(in crate::rest) struct Called {
     /// Its name; it is shown and means nothing else.
     #[serde(default)]
     name: String,
@@ -35,7 +35,7 @@ pub(super) struct Called {
 }
 
 /// The routes of plugins.
-pub(super) fn routes() -> OpenApiRouter<Rest> {
+pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
     OpenApiRouter::new().routes(routes!(list, push)).routes(routes!(show))
 }
 
