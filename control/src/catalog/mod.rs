@@ -9,10 +9,13 @@ mod audit;
 mod database;
 mod pipelines;
 mod plugins;
+mod records;
 mod rows;
 mod schema;
 mod tenants;
 mod tokens;
+mod upgrades;
 
 pub use apply::Applied;
 pub use database::Catalog;
+pub use upgrades::{TakeBackOrder, UpgradeOrder};

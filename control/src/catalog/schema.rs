@@ -11,7 +11,7 @@ use crate::clock;
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// Steps by name, from version 1 on. `{bytewise}` is how a database says that texts are ordered by their bytes.
-const STEPS: &[(&str, &str)] = &[("first", FIRST)];
+const STEPS: &[(&str, &str)] = &[("first", FIRST), ("upgrades", UPGRADES)];
 
 /// Held while the steps are done: "sandbar" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(32476578156142962)";
@@ -82,6 +82,20 @@ CREATE INDEX audit_of_tenant ON audit (tenant, number);
 -- that goes on after one misses none.
 CREATE TABLE audit_numbers (last BIGINT NOT NULL);
 INSERT INTO audit_numbers VALUES (0);
+";
+
+const UPGRADES: &str = "
+CREATE TABLE upgrades (
+    tenant TEXT {bytewise} NOT NULL,
+    pipeline TEXT {bytewise} NOT NULL,
+    number BIGINT NOT NULL,
+    -- 1: the daemon has something to see to.
+    is_open BIGINT NOT NULL,
+    -- A JSON object: how far it is, and how it came there.
+    record TEXT NOT NULL,
+    PRIMARY KEY (tenant, pipeline, number),
+    FOREIGN KEY (tenant, pipeline) REFERENCES pipelines (tenant, name) ON DELETE CASCADE
+);
 ";
 
 /// Does the steps that are still to be done.

@@ -6,3 +6,4 @@ pub(crate) mod pipelines;
 pub(crate) mod plugins;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
+pub(crate) mod upgrades;

@@ -71,19 +71,19 @@ pub(crate) async fn many_open_at_once(place: &Place) {
 pub(crate) async fn a_newer_schema_is_refused_by_name(place: &Place) {
     with_tenants(place, &["a"]).await.close().await;
     place
-        .meddle("INSERT INTO schema_steps (version, name, done) VALUES (2, 'secrets', 0)")
+        .meddle("INSERT INTO schema_steps (version, name, done) VALUES (3, 'secrets', 0)")
         .await;
     let refused = Catalog::open(place.url()).await.unwrap_err();
     assert_eq!(refused.kind, ProblemKind::Conflict);
     for part in [
-        "version 2 (\"secrets\")",
-        "up to version 1 (\"first\")",
+        "version 3 (\"secrets\")",
+        "up to version 2 (\"upgrades\")",
         "newer sandbar",
     ] {
         assert!(refused.to_string().contains(part), "{refused}");
     }
     assert!(!refused.to_string().contains("hunter2"), "{refused}");
-    place.meddle("DELETE FROM schema_steps WHERE version = 2").await;
+    place.meddle("DELETE FROM schema_steps WHERE version = 3").await;
     assert_eq!(place.open().await.tenants(None, 10).await.unwrap().len(), 1);
 }
 
