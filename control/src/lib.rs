@@ -9,15 +9,18 @@ mod names;
 mod problem;
 mod model;
 mod grant;
+mod upgrade;
 mod fleet;
 pub mod client;
 mod catalog;
 mod plugins;
+mod turns;
+mod takeover;
 mod rest;
 mod serve;
 
-pub use catalog::{Applied, Catalog};
-pub use fleet::Fleet;
+pub use catalog::{Applied, Catalog, TakeBackOrder, UpgradeOrder};
+pub use fleet::{Fleet, StateOutcome, StoreOutcome};
 pub use grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
 pub use model::{
     AuditEntry, Identity, NewToken, PipelineVersion, PushedPlugin, Role, State, Status, Tenant, Token, Wanted,
@@ -28,3 +31,5 @@ pub use plugins::PluginFiles;
 pub use problem::{Problem, ProblemKind, Result};
 pub use rest::{Interface, openapi, router};
 pub use serve::{ServeOptions, Serving, serve};
+pub use takeover::Upgrades;
+pub use upgrade::{PhaseEntry, PipelineUpgrade, UpgradePhase};

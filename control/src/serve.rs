@@ -28,6 +28,7 @@ use crate::model::Role;
 use crate::plugins::PluginFiles;
 use crate::problem::{Problem, ProblemKind, Result};
 use crate::rest::{Interface, router};
+use crate::takeover::Upgrades;
 
 /// So long the last answers may take when it is told to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
@@ -98,7 +99,13 @@ pub async fn serve(
     let plugins = PluginFiles::new(data.join("tenants"));
     plugins.sweep().await?;
     let fleet = Fleet::open(data, &options.program, plugins.clone(), options.is_isolation_required)?;
-    let pipelines = keep_all(&catalog, &fleet).await?;
+    let interface = Interface {
+        upgrades: Upgrades::new(catalog.clone(), fleet.clone()),
+        catalog,
+        plugins,
+        fleet,
+    };
+    let pipelines = keep_all(&interface).await?;
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(failed(format!("failed to listen on {}", options.listen)))?;
@@ -108,12 +115,7 @@ pub async fn serve(
         new_token,
         pipelines,
     });
-    let service = router(Interface {
-        catalog,
-        plugins,
-        fleet,
-    })
-    .into_make_service_with_connect_info::<SocketAddr>();
+    let service = router(interface).into_make_service_with_connect_info::<SocketAddr>();
     let stopping = Arc::new(Notify::new());
     let told = stopping.clone();
     let graceful = async move {
@@ -185,10 +187,11 @@ async fn first_token(data: &Path, catalog: &Catalog) -> Result<Option<PathBuf>> 
 }
 
 /// Keeps every pipeline of the catalog. One that cannot be kept is told, and keeps no other from it.
-async fn keep_all(catalog: &Catalog, fleet: &Fleet) -> Result<usize> {
-    let all = catalog.all_pipelines().await?;
+pub(crate) async fn keep_all(interface: &Interface) -> Result<usize> {
+    let fleet = &interface.fleet;
+    let all = interface.catalog.all_pipelines().await?;
     for pipeline in &all {
-        if let Err(problem) = fleet.keep(pipeline) {
+        if let Err(problem) = interface.upgrades.keep(pipeline, false).await {
             let (tenant, name) = (&pipeline.tenant, &pipeline.name);
             tracing::error!(%tenant, pipeline = %name, %problem, "failed to keep a pipeline");
         }

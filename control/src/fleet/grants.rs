@@ -83,6 +83,11 @@ impl Grants {
         Ok(grant)
     }
 
+    /// The file of a plugin.
+    pub(super) fn plugin(&self, tenant: &Name, digest: &Digest) -> PathBuf {
+        self.plugins.path(tenant, digest)
+    }
+
     fn grant(&self, tenant: &Name, name: &Name, plugins: &BTreeMap<String, Digest>) -> io::Result<Grant> {
         let folder = self.data.join("tenants").join(tenant.as_str()).join("code");
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;

@@ -11,7 +11,10 @@ use super::grants::Grants;
 use super::home::PipelineHome;
 use super::keeper::{KeepOrder, Keeper};
 use super::process::{self, StartOrder};
+use super::saving::SaveOrder;
+use super::takeover::{SavepointOrder, Takeover, TakeoverSeen};
 use crate::clock;
+use crate::grant::Grant;
 use crate::model::{State, Status, WantedPipeline};
 use crate::names::{Digest, Name};
 use crate::plugins::PluginFiles;
@@ -83,42 +86,78 @@ impl Fleet {
         })))
     }
 
-    /// From now on a pipeline is kept as it is wanted. Has to be called within a Tokio runtime.
+    /// From now on a pipeline is kept as it is wanted, and its current version takes over in this way. Has to be called
+    /// within a Tokio runtime.
     ///
     /// # Errors
     /// `Failed`: its folder cannot be made.
-    pub fn keep(&self, pipeline: &WantedPipeline) -> Result<()> {
+    pub(crate) fn keep(&self, pipeline: &WantedPipeline, takeover: Takeover) -> Result<()> {
         let (tenant, name) = (&pipeline.tenant, &pipeline.name);
-        let socket = self.socket_folder(tenant, name);
-        let grants = &self.0.grants;
-        let both = grants
-            .to_run((tenant, name), &pipeline.plugins, &socket)
-            .and_then(|run| Ok((run, grants.to_check((tenant, name), &pipeline.plugins)?)));
-        let start = match both {
-            Ok((run, check)) => Ok(StartOrder {
-                program: self.0.program.clone(),
-                run: Arc::new(run),
-                check: Arc::new(check),
-            }),
-            Err(error) => Err(format!("it cannot be granted what it needs: {error}")),
+        let granted = self.granted(pipeline, takeover.save.as_ref());
+        let (start, save) = match granted {
+            Ok((start, save)) => (Ok(start), save),
+            Err(error) => (Err(format!("it cannot be granted what it needs: {error}")), None),
+        };
+        let order = KeepOrder {
+            pipeline: Some(pipeline.clone()),
+            start,
+            save,
+            takeover,
+            again: 0,
         };
         let key = (tenant.clone(), name.clone());
         let mut keepers = self.keepers();
         if let Some(kept) = keepers.get(&key).filter(|kept| !kept.task.is_finished()) {
-            kept.orders.send_modify(|order| {
-                order.pipeline = Some(pipeline.clone());
-                order.start = start;
+            kept.orders.send_modify(|before| {
+                let again = before.again;
+                *before = KeepOrder { again, ..order };
             });
             return Ok(());
         }
-        let order = KeepOrder {
-            pipeline: Some(pipeline.clone()),
-            start,
-            again: 0,
-        };
         let kept = self.new_keeper(tenant, name, order)?;
         keepers.insert(key, kept);
         Ok(())
+    }
+
+    /// What a pipeline's processes are granted, and that which takes a savepoint of the version before.
+    fn granted(
+        &self,
+        pipeline: &WantedPipeline,
+        save: Option<&SavepointOrder>,
+    ) -> std::io::Result<(StartOrder, Option<SaveOrder>)> {
+        let whose = (&pipeline.tenant, &pipeline.name);
+        let (grants, socket) = (&self.0.grants, self.socket_folder(whose.0, whose.1));
+        let start = StartOrder {
+            program: self.0.program.clone(),
+            run: Arc::new(grants.to_run(whose, &pipeline.plugins, &socket)?),
+            check: Arc::new(grants.to_check(whose, &pipeline.plugins)?),
+        };
+        let save = save.map(|save| {
+            Ok::<_, std::io::Error>(SaveOrder {
+                name: save.name.clone(),
+                file: save.file.clone(),
+                grant: Arc::new(grants.to_run(whose, &save.plugins, &socket)?),
+            })
+        });
+        Ok((start, save.transpose()?))
+    }
+
+    /// What is there of a takeover; `None`: the pipeline is not kept.
+    ///
+    /// # Errors
+    /// `Failed`: its folder cannot be made.
+    pub(crate) fn takeover(&self, tenant: &Name, name: &Name) -> Result<Option<TakeoverSeen>> {
+        let Some(status) = self.status(tenant, name) else {
+            return Ok(None);
+        };
+        let card = self.home(tenant, name)?.card();
+        Ok(Some(TakeoverSeen {
+            status,
+            started: card.version,
+            saved: (card.saved, card.saved_tasks),
+            not_saved: card.not_saved,
+            begun: card.begun,
+        }))
     }
 
     fn new_keeper(&self, tenant: &Name, name: &Name, order: KeepOrder) -> Result<KeptPipeline> {
@@ -171,6 +210,8 @@ impl Fleet {
                 let order = KeepOrder {
                     pipeline: None,
                     start: Err("it is to be gone".to_owned()),
+                    save: None,
+                    takeover: Takeover::default(),
                     again: 0,
                 };
                 self.new_keeper(tenant, name, order)?
@@ -253,13 +294,8 @@ impl Fleet {
     ) -> Result<()> {
         let failed =
             |why: std::io::Error| Problem::new(ProblemKind::Failed, format!("failed to check pipeline `{name}`"), why);
-        let grant = self.0.grants.to_check((tenant, name), plugins).map_err(failed)?;
-        let folder = self
-            .0
-            .data
-            .join("checks")
-            .join(format!("{:016x}", random().map_err(failed)?));
-        tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
+        let grant = self.check_grant(tenant, name, plugins).map_err(failed)?;
+        let folder = self.new_folder().map_err(failed)?;
         let said = async {
             tokio::fs::write(folder.join("pipeline.toml"), file).await?;
             process::check(&self.0.program, &folder, &grant).await
@@ -267,6 +303,32 @@ impl Fleet {
         let said = said.await;
         tokio::fs::remove_dir_all(&folder).await.map_err(failed)?;
         said.map_err(failed)?.judge(name)
+    }
+
+    /// What a process is granted that checks these plugins.
+    pub(super) fn check_grant(
+        &self,
+        tenant: &Name,
+        name: &Name,
+        plugins: &BTreeMap<String, Digest>,
+    ) -> std::io::Result<Grant> {
+        self.0.grants.to_check((tenant, name), plugins)
+    }
+
+    /// A new folder for a process that checks something; whoever asks takes it away.
+    pub(super) fn new_folder(&self) -> std::io::Result<PathBuf> {
+        let folder = self.0.data.join("checks").join(format!("{:016x}", random()?));
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    pub(super) fn program(&self) -> &Path {
+        &self.0.program
+    }
+
+    /// The file of a plugin.
+    pub(super) fn plugin(&self, tenant: &Name, digest: &Digest) -> PathBuf {
+        self.0.grants.plugin(tenant, digest)
     }
 
     fn home(&self, tenant: &Name, name: &Name) -> Result<PipelineHome> {

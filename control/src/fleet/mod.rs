@@ -7,8 +7,15 @@ mod home;
 mod ending;
 mod grants;
 mod process;
+mod verb;
+mod takeover;
 mod derive;
 mod keeper;
+mod saving;
 mod keep;
+mod compare;
 
+pub(crate) use compare::PluginComparison;
+pub use compare::{StateOutcome, StoreOutcome};
 pub use keep::Fleet;
+pub(crate) use takeover::{BeginOrder, SavepointOrder, Takeover, TakeoverSeen};

@@ -17,7 +17,7 @@ mod sign_in;
 mod streams;
 mod tenants;
 mod tokens;
-mod turns;
+mod upgrades;
 
 #[cfg(test)]
 mod tests;

@@ -16,13 +16,14 @@ use super::asked::{Patience, invalid};
 use super::audit::{Note, from_address};
 use super::sign_in::{self, Caller, Need, Route};
 use super::streams::{self, Watchers};
-use super::turns::Turns;
-use super::{audit, openapi, orders, pipelines, plugins, tenants, tokens};
+use super::{audit, openapi, orders, pipelines, plugins, tenants, tokens, upgrades};
 use crate::catalog::Catalog;
 use crate::fleet::Fleet;
 use crate::names::Name;
 use crate::plugins::PluginFiles;
 use crate::problem::{Problem, ProblemKind, Result};
+use crate::takeover::Upgrades;
+use crate::turns::Turns;
 
 /// What the interface is to.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub struct Interface {
     pub plugins: PluginFiles,
     /// The processes.
     pub fleet: Fleet,
+    /// How versions take over, in the same catalog and fleet.
+    pub upgrades: Upgrades,
 }
 
 /// What every handler has.
@@ -44,6 +47,8 @@ pub(super) struct Rest {
     pub(super) plugins: PluginFiles,
     /// See [`Interface`].
     pub(super) fleet: Fleet,
+    /// See [`Interface`].
+    pub(super) upgrades: Upgrades,
     /// How long a body may take.
     pub(super) patience: Patience,
     /// The streams that are open.
@@ -67,7 +72,8 @@ pub(super) fn with_patience(interface: Interface, patience: Patience) -> Router 
         fleet: interface.fleet,
         patience,
         watchers: Watchers::default(),
-        turns: Turns::default(),
+        turns: interface.upgrades.turns(),
+        upgrades: interface.upgrades,
     };
     let (router, _) = documented().split_for_parts();
     router
@@ -86,6 +92,7 @@ pub(super) fn documented() -> OpenApiRouter<Rest> {
         .merge(plugins::routes())
         .merge(pipelines::routes())
         .merge(orders::routes())
+        .merge(upgrades::routes())
         .merge(streams::log_routes())
         .merge(streams::event_routes())
         .merge(audit::routes())
@@ -191,11 +198,12 @@ async fn let_in(
     if let (Some(note), Some(tenant)) = (note, &tenant) {
         note.within(tenant);
     }
-    if route.is_change() && route.verb != "apply" && expected(request.headers())? != Expected::Anything {
+    let is_of_a_version = matches!(route.verb, "apply" | "upgrade" | "rollback");
+    if route.is_change() && !is_of_a_version && expected(request.headers())? != Expected::Anything {
         let what = format!("failed to {}", route.words());
         return Err(invalid(
             &what,
-            "it does not look at the header If-Match: apply alone does",
+            "it does not look at the header If-Match: apply, upgrade and rollback do",
         ));
     }
     request.extensions_mut().insert(Caller {

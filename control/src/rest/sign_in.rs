@@ -97,6 +97,9 @@ pub(super) static ROUTES: &[Route] = &[
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/resume", Need::Tenant(OPERATORS), "resume"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/stop", Need::Tenant(OPERATORS), "stop"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/start", Need::Tenant(OPERATORS), "start"),
+    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", Need::Tenant(EVERY_ROLE), "show-upgrade"),
+    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", Need::Tenant(OPERATORS), "upgrade"),
+    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/rollback", Need::Tenant(OPERATORS), "rollback"),
 ];
 
 /// The route of a method and of a path as the router writes it; `HEAD` is `GET` without a body.

@@ -4,3 +4,4 @@ mod walk;
 mod kills;
 mod states;
 mod walls;
+mod upgrades;

@@ -18,6 +18,7 @@ use crate::fleet::Fleet;
 use crate::model::{AuditEntry, Identity, Role};
 use crate::names::Name;
 use crate::plugins::PluginFiles;
+use crate::takeover::Upgrades;
 
 pub(super) const ROLES: [Role; 4] = [Role::Viewer, Role::Author, Role::Operator, Role::Admin];
 /// A file that a tenant may have.
@@ -26,8 +27,10 @@ pub(super) const FILE: &str = "name = \"views\"\nkafka.brokers = \"127.0.0.1:9\"
 pub(super) struct Daemon {
     pub(super) catalog: Catalog,
     pub(super) router: Router,
+    /// How it is kept.
+    interface: Interface,
     /// Dropped last, and with it what the processes live on.
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// An answer, read whole.
@@ -73,24 +76,40 @@ impl Daemon {
 
     pub(super) async fn with_patience(patience: Patience) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("catalog.db").display());
-        let catalog = Catalog::open(&url).await.unwrap();
-        let plugins = PluginFiles::new(folder.path().join("tenants"));
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rest/tests/program.sh");
-        let fleet = Fleet::open(folder.path(), &program, plugins.clone(), false).unwrap();
+        let daemon = Self::within(folder.path(), &program, patience).await;
+        Self {
+            _folder: Some(folder),
+            ..daemon
+        }
+    }
+
+    /// One of a folder that others had or will have, and of another program.
+    pub(super) async fn within(folder: &Path, program: &Path, patience: Patience) -> Self {
+        let url = format!("sqlite:{}", folder.join("catalog.db").display());
+        let catalog = Catalog::open(&url).await.unwrap();
+        let plugins = PluginFiles::new(folder.join("tenants"));
+        let fleet = Fleet::open(folder, program, plugins.clone(), false).unwrap();
         for tenant in ["alpha", "bravo"] {
             catalog.create_tenant(&name(tenant)).await.unwrap();
         }
         let interface = Interface {
             catalog: catalog.clone(),
             plugins,
+            upgrades: Upgrades::new(catalog.clone(), fleet.clone()),
             fleet,
         };
         Self {
             catalog,
-            router: with_patience(interface, patience),
-            _folder: folder,
+            router: with_patience(interface.clone(), patience),
+            interface,
+            _folder: None,
         }
+    }
+
+    /// Keeps what the catalog has, as a daemon that begins.
+    pub(super) async fn keep_all(&self) {
+        crate::serve::keep_all(&self.interface).await.unwrap();
     }
 
     /// A new token of a tenant, or of the platform.

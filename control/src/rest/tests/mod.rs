@@ -5,4 +5,6 @@ mod document;
 mod hostile;
 mod life;
 mod roles;
+mod program;
 mod streams;
+mod upgrades;

@@ -51,6 +51,14 @@ const WHO_MAY: &[(&str, &str, &str, &str)] = &[
     ("POST", "/v1/tenants/{tenant}/pipelines/{pipeline}/resume", "oA", "oA"),
     ("POST", "/v1/tenants/{tenant}/pipelines/{pipeline}/stop", "oA", "oA"),
     ("POST", "/v1/tenants/{tenant}/pipelines/{pipeline}/start", "oA", "oA"),
+    (
+        "GET",
+        "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade",
+        "vaoA",
+        "vaoA",
+    ),
+    ("POST", "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", "oA", "oA"),
+    ("POST", "/v1/tenants/{tenant}/pipelines/{pipeline}/rollback", "oA", "oA"),
 ];
 
 fn letter(role: Role) -> char {

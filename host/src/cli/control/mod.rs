@@ -14,15 +14,17 @@ mod list;
 mod status;
 mod logs;
 mod pipelines;
+mod upgrade;
 
 pub(super) use apply::ApplyArgs;
 pub(super) use context::ContextArgs;
 pub(super) use daemon::InTenant;
 pub(super) use list::ListArgs;
 pub(super) use logs::LogsArgs;
-pub(super) use pipelines::{DeleteArgs, PauseArgs, ResumeArgs, RollbackArgs, UpgradeArgs, stop};
+pub(super) use pipelines::{DeleteArgs, PauseArgs, ResumeArgs, stop};
 pub(super) use plugin::PluginArgs;
 pub(super) use secret::SecretArgs;
 pub(super) use status::StatusArgs;
 pub(super) use tenant::TenantArgs;
 pub(super) use token::TokenArgs;
+pub(super) use upgrade::{RollbackArgs, UpgradeArgs};
