@@ -84,7 +84,12 @@ impl Fleet {
         };
         let what = format!("failed to compare the plugins of pipeline `{name}`");
         let failed = |why: io::Error| Problem::new(ProblemKind::Failed, &what, why);
-        let grant = self.check_grant(tenant, name, new).map_err(failed)?;
+        // Both lie in the tenant's folder of plugins, which is granted with any of them.
+        let both = old
+            .iter()
+            .chain(new)
+            .map(|(operator, digest)| (operator.clone(), digest.clone()));
+        let grant = self.check_grant(tenant, name, &both.collect()).map_err(failed)?;
         let (folder, program) = (self.new_folder().map_err(failed)?, self.program());
         let all = async {
             for (operator, before) in old {

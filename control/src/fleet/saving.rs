@@ -4,6 +4,7 @@
 //! again under the same name, and finds it if it was there already.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +66,9 @@ impl Keeper {
         };
         let saved = match taken {
             Ok(tasks) => {
-                (card.saved, card.saved_tasks, card.not_saved) = (save.name.clone(), tasks, None);
+                let before = std::mem::replace(&mut card.saved, save.name.clone());
+                (card.saved_tasks, card.not_saved) = (tasks, None);
+                forget(&self.home, &start.program, save, before);
                 Saved::Yes
             }
             Err(why) => {
@@ -79,7 +82,7 @@ impl Keeper {
 }
 
 /// Takes it; of how many tasks it is, or why it cannot be taken.
-async fn take(home: &PipelineHome, program: &std::path::Path, save: &SaveOrder) -> io::Result<Result<u64, String>> {
+async fn take(home: &PipelineHome, program: &Path, save: &SaveOrder) -> io::Result<Result<u64, String>> {
     home.write_beside(FILE, &save.file)?;
     let words = ["savepoint", "create", FILE, "--name", &save.name];
     let said = match ask_program(program, &words, home.folder(), &save.grant, SAVE).await {
@@ -101,6 +104,21 @@ async fn take(home: &PipelineHome, program: &std::path::Path, save: &SaveOrder) 
             }
         },
     )
+}
+
+/// Deletes the savepoint of an upgrade before: nothing goes back behind the newest one. Nobody waits for that.
+fn forget(home: &PipelineHome, program: &Path, save: &SaveOrder, name: String) {
+    if name.is_empty() {
+        return;
+    }
+    let (folder, program, grant) = (home.folder().to_owned(), program.to_owned(), save.grant.clone());
+    tokio::spawn(async move {
+        let words = ["savepoint", "delete", FILE, &name];
+        let said = ask_program(&program, &words, &folder, &grant, SAVE).await;
+        if !said.is_ok_and(|said| said.code() == Some(0)) {
+            tracing::warn!(folder = %folder.display(), name, "failed to delete a savepoint that nothing needs");
+        }
+    });
 }
 
 fn found(listed: &VerbSaid, name: &str) -> Option<u64> {

@@ -194,6 +194,10 @@ fn savepoint(words: &[&str], grant: &Grant) -> i32 {
         println!("{}", Value::from_iter(each));
         return 0;
     }
+    if words[1] == "delete" {
+        fs::remove_file(format!("savepoints/{}", words[3])).unwrap();
+        return 0;
+    }
     let plugin = told(grant);
     if plugin.contains("full") {
         return error(6, "the disk is full");

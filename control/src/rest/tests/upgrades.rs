@@ -439,6 +439,12 @@ fn a_way_back_is_a_new_version_that_goes_on_or_begins_from_the_savepoint() {
         mortal.audit().iter().all(|entry| entry != "take-back ok"),
         "somebody asked for it"
     );
+    let newest = mortal.now()["savepoint"].as_str().unwrap().to_owned();
+    mortal.until("the newest savepoint is the only one", |mortal| {
+        let left = std::fs::read_dir(mortal.home().join("savepoints")).unwrap().flatten();
+        left.map(|file| file.file_name().into_string().unwrap())
+            .eq([newest.clone()])
+    });
 }
 
 /// A daemon dies so long after the upgrade was asked for, and begins again.
