@@ -11,18 +11,21 @@ mod random;
 mod means;
 mod model;
 mod grant;
+mod upgrade;
 mod fleet;
 pub mod client;
 mod catalog;
 mod plugins;
+mod turns;
+mod takeover;
 mod door;
 mod oidc;
 mod rest;
 mod serve;
 
-pub use catalog::{Applied, Catalog};
+pub use catalog::{Applied, Catalog, TakeBackOrder, UpgradeOrder};
 pub use door::TlsFiles;
-pub use fleet::{Fleet, PipelineUse};
+pub use fleet::{Fleet, PipelineUse, StateOutcome, StoreOutcome};
 pub use grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
 pub use means::{
     Access, ClusterMeans, ClusterProperty, KeptCluster, KeptSecret, PipelineUsage, PropertyMeans, Quotas, SealingKey,
@@ -38,3 +41,5 @@ pub use plugins::PluginFiles;
 pub use problem::{Problem, ProblemKind, Result};
 pub use rest::openapi;
 pub use serve::{ServeOptions, Serving, serve};
+pub use takeover::Upgrades;
+pub use upgrade::{PhaseEntry, PipelineUpgrade, UpgradePhase};

@@ -37,6 +37,7 @@ use crate::oidc::{OidcOptions, TokenIssuer};
 use crate::plugins::PluginFiles;
 use crate::problem::{Problem, ProblemKind, Result};
 use crate::rest::{Interface, router};
+use crate::takeover::Upgrades;
 
 /// Files that the daemon has open, at most, if the machine lets it.
 const MOST_FILES: u64 = 65_536;
@@ -113,7 +114,14 @@ pub async fn serve(
         used,
     )?;
     tokio::spawn(note_usage(catalog.clone(), uses));
-    let pipelines = keep_all(&catalog, &fleet).await?;
+    let interface = Interface {
+        upgrades: Upgrades::new(catalog.clone(), fleet.clone()),
+        catalog,
+        plugins,
+        fleet,
+        issuer,
+    };
+    let pipelines = keep_all(&interface).await?;
     let socket = MachineSocket::open(data)?;
     let failed = |error| {
         Problem::new(
@@ -130,12 +138,6 @@ pub async fn serve(
         new_token,
         pipelines,
     });
-    let interface = Interface {
-        catalog,
-        plugins,
-        fleet,
-        issuer,
-    };
     let door = Door::new(router(interface), Crowd::new(room()), DoorPatience::default());
     answer(&door, listener, certificates, socket, stop).await;
     Ok(())
@@ -287,15 +289,12 @@ async fn note_usage(catalog: Catalog, mut uses: UnboundedReceiver<PipelineUse>) 
 }
 
 /// Keeps every pipeline of the catalog. One that cannot be kept is told, and keeps no other from it.
-async fn keep_all(catalog: &Catalog, fleet: &Fleet) -> Result<usize> {
-    let all = catalog.all_pipelines().await?;
+pub(crate) async fn keep_all(interface: &Interface) -> Result<usize> {
+    let fleet = &interface.fleet;
+    let all = interface.catalog.all_pipelines().await?;
     for pipeline in &all {
-        let (tenant, name) = (&pipeline.tenant, &pipeline.name);
-        let kept = match catalog.means(tenant).await {
-            Ok(means) => fleet.keep(pipeline, &means),
-            Err(problem) => Err(problem),
-        };
-        if let Err(problem) = kept {
+        if let Err(problem) = interface.upgrades.keep(pipeline, false).await {
+            let (tenant, name) = (&pipeline.tenant, &pipeline.name);
             tracing::error!(%tenant, pipeline = %name, %problem, "failed to keep a pipeline");
         }
     }

@@ -11,6 +11,7 @@ use sqlx::{Any, Transaction};
 use super::database::{Catalog, broken};
 use super::means::quotas_in;
 use super::pipelines::{next_revision, plugins_of};
+use super::records::overtake;
 use super::rows::{check_text, value};
 use super::tenants::no_tenant;
 use crate::clock;
@@ -36,27 +37,37 @@ pub struct Applied {
     pub is_new: bool,
     /// Whether there is a version more than before.
     pub is_changed: bool,
+    /// The version whose upgrade was under way, and is not watched any more.
+    pub overtaken: Option<i64>,
 }
 
 /// One version's contents.
-struct Contents<'a> {
+pub(super) struct Contents<'a> {
     file: &'a str,
     plugins: String,
     author: &'a str,
 }
 
 /// The pipeline as an apply finds it.
-struct Current {
-    version: i64,
+pub(super) struct Current {
+    pub(super) version: i64,
     revision: i64,
     file: String,
     plugins: BTreeMap<String, Digest>,
 }
 
+impl<'a> Contents<'a> {
+    pub(super) fn new(file: &'a str, plugins: &BTreeMap<String, Digest>, author: &'a str, what: &str) -> Result<Self> {
+        let plugins = serde_json::to_string(plugins).map_err(|error| Problem::new(ProblemKind::Failed, what, error))?;
+        Ok(Self { file, plugins, author })
+    }
+}
+
 impl Catalog {
     /// Makes this file and these plugins (of each operator that has one) the current version. The same again makes no
-    /// new version; of many versions the oldest go. A new pipeline is wanted running; one that is there is wanted as
-    /// before. `expected` is the revision that the caller has seen, 0 if it has seen that there is none.
+    /// new version, which ends an upgrade that is under way; of many versions the oldest go. A new pipeline is wanted
+    /// running; one that is there is wanted as before. `expected` is the revision that the caller has seen, 0 if it has
+    /// seen that there is none.
     ///
     /// # Errors
     ///
@@ -76,11 +87,7 @@ impl Catalog {
     ) -> Result<Applied> {
         let what = &format!("failed to apply the pipeline {name}");
         check(what, file, plugins, author)?;
-        let contents = Contents {
-            file,
-            plugins: serde_json::to_string(plugins).map_err(|error| Problem::new(ProblemKind::Failed, what, error))?,
-            author,
-        };
+        let contents = Contents::new(file, plugins, author, what)?;
         let Some(mut transaction) = self.begin_in(tenant, what).await? else {
             return Err(no_tenant(what, tenant));
         };
@@ -96,6 +103,7 @@ impl Catalog {
                 revision: current.revision,
                 is_new: false,
                 is_changed: false,
+                overtaken: None,
             });
         }
         let quotas = quotas_in(&mut transaction, tenant, what).await?;
@@ -107,6 +115,7 @@ impl Catalog {
             revision: next_revision(&mut transaction, tenant, what).await?,
             is_new: current.is_none(),
             is_changed: true,
+            overtaken: overtake(&mut transaction, (tenant, name), "another version was applied", what).await?,
         };
         add_version(&mut transaction, (tenant, name), applied, &contents, what).await?;
         drop_oldest(&mut transaction, (tenant, name), applied.version, &quotas, what).await?;
@@ -115,7 +124,7 @@ impl Catalog {
     }
 }
 
-fn check(what: &str, file: &str, plugins: &BTreeMap<String, Digest>, author: &str) -> Result<()> {
+pub(super) fn check(what: &str, file: &str, plugins: &BTreeMap<String, Digest>, author: &str) -> Result<()> {
     check_text(what, "the pipeline file", file, FILE_BYTES)?;
     check_text(what, "the author", author, WORD_BYTES)?;
     if plugins.len() > MOST_PLUGINS {
@@ -130,7 +139,7 @@ fn check(what: &str, file: &str, plugins: &BTreeMap<String, Digest>, author: &st
         .try_for_each(|operator| check_text(what, "the name of an operator", operator, WORD_BYTES))
 }
 
-fn check_expected(what: &str, expected: Option<i64>, current: Option<&Current>) -> Result<()> {
+pub(super) fn check_expected(what: &str, expected: Option<i64>, current: Option<&Current>) -> Result<()> {
     let why = match (expected, current) {
         (Some(expected), Some(current)) if expected != current.revision => {
             format!("its revision is {}, and {expected} was expected", current.revision)
@@ -144,7 +153,7 @@ fn check_expected(what: &str, expected: Option<i64>, current: Option<&Current>) 
         .hint("somebody changed it since it was read: look at it again, and apply what is still wanted"))
 }
 
-async fn check_pushed(
+pub(super) async fn check_pushed(
     transaction: &mut Transaction<'static, Any>,
     tenant: &Name,
     plugins: &BTreeMap<String, Digest>,
@@ -208,7 +217,7 @@ async fn drop_oldest(
     Ok(())
 }
 
-async fn current(
+pub(super) async fn current(
     transaction: &mut Transaction<'static, Any>,
     tenant: &Name,
     name: &Name,
@@ -232,7 +241,7 @@ async fn current(
     }))
 }
 
-async fn add_version(
+pub(super) async fn add_version(
     transaction: &mut Transaction<'static, Any>,
     (tenant, name): (&Name, &Name),
     applied: Applied,

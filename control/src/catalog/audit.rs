@@ -4,9 +4,11 @@
 //! one, and an entry that a reader sees has all before it.
 
 use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 
 use super::database::{Catalog, broken};
 use super::rows::{limit, value, word_if_any};
+use crate::clock;
 use crate::model::AuditEntry;
 use crate::names::Name;
 use crate::problem::Result;
@@ -37,24 +39,8 @@ impl Catalog {
     ) -> Result<()> {
         let what = "failed to write to the audit log";
         let mut transaction = self.begin(what).await?;
-        let number: i64 = sqlx::query_scalar("UPDATE audit_numbers SET last = last + 1 RETURNING last")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(broken(what))?;
-        let text = "INSERT INTO audit (number, moment, tenant, who, verb, object, outcome, sender) \
-                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-        sqlx::query(text)
-            .bind(number)
-            .bind(at)
-            .bind(tenant.map(|name| name.as_str().to_owned()))
-            .bind(shortened(who))
-            .bind(shortened(verb))
-            .bind(shortened(object))
-            .bind(shortened(result))
-            .bind(shortened(from))
-            .execute(&mut *transaction)
-            .await
-            .map_err(broken(what))?;
+        let texts = [who, verb, object, result, from];
+        add(&mut transaction, at, tenant, texts, what).await?;
         transaction.commit().await.map_err(broken(what))
     }
 
@@ -82,6 +68,44 @@ impl Catalog {
             .map_err(broken("failed to read the audit log"))?;
         rows.iter().map(entry).collect()
     }
+}
+
+/// Notes, as part of what it is about, that `who` did `verb` to `object`.
+pub(super) async fn note_in(
+    transaction: &mut Transaction<'static, Any>,
+    tenant: Option<&Name>,
+    (who, verb, object): (&str, &str, &str),
+    what: &str,
+) -> Result<()> {
+    add(transaction, clock::now(), tenant, [who, verb, object, "ok", ""], what).await
+}
+
+async fn add(
+    transaction: &mut Transaction<'static, Any>,
+    at: i64,
+    tenant: Option<&Name>,
+    [who, verb, object, result, from]: [&str; 5],
+    what: &str,
+) -> Result<()> {
+    let number: i64 = sqlx::query_scalar("UPDATE audit_numbers SET last = last + 1 RETURNING last")
+        .fetch_one(&mut **transaction)
+        .await
+        .map_err(broken(what))?;
+    let text = "INSERT INTO audit (number, moment, tenant, who, verb, object, outcome, sender) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    sqlx::query(text)
+        .bind(number)
+        .bind(at)
+        .bind(tenant.map(|name| name.as_str().to_owned()))
+        .bind(shortened(who))
+        .bind(shortened(verb))
+        .bind(shortened(object))
+        .bind(shortened(result))
+        .bind(shortened(from))
+        .execute(&mut **transaction)
+        .await
+        .map_err(broken(what))?;
+    Ok(())
 }
 
 fn entry(row: &AnyRow) -> Result<AuditEntry> {

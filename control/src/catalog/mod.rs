@@ -11,10 +11,13 @@ mod database;
 mod means;
 mod pipelines;
 mod plugins;
+mod records;
 mod rows;
 mod schema;
 mod tenants;
 mod tokens;
+mod upgrades;
 
 pub use apply::Applied;
 pub use database::Catalog;
+pub use upgrades::{TakeBackOrder, UpgradeOrder};

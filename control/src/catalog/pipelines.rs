@@ -175,7 +175,8 @@ fn pipeline(row: &AnyRow) -> Result<WantedPipeline> {
     })
 }
 
-fn version(row: &AnyRow) -> Result<PipelineVersion> {
+/// The version of a row.
+pub(super) fn version(row: &AnyRow) -> Result<PipelineVersion> {
     Ok(PipelineVersion {
         version: value(row, "version")?,
         file: value(row, "file")?,

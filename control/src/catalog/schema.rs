@@ -11,7 +11,7 @@ use crate::clock;
 use crate::problem::{Problem, ProblemKind, Result};
 
 /// Steps by name, from version 1 on. `{bytewise}` is how a database says that texts are ordered by their bytes.
-const STEPS: &[(&str, &str)] = &[("first", FIRST), ("means", MEANS)];
+const STEPS: &[(&str, &str)] = &[("first", FIRST), ("means", MEANS), ("upgrades", UPGRADES)];
 
 /// Held while the steps are done: "sandbar" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(32476578156142962)";
@@ -125,6 +125,20 @@ CREATE TABLE usage (
     PRIMARY KEY (tenant, pipeline, hour)
 );
 CREATE INDEX usage_of_hour ON usage (hour);
+";
+
+const UPGRADES: &str = "
+CREATE TABLE upgrades (
+    tenant TEXT {bytewise} NOT NULL,
+    pipeline TEXT {bytewise} NOT NULL,
+    number BIGINT NOT NULL,
+    -- 1: the daemon has something to see to.
+    is_open BIGINT NOT NULL,
+    -- A JSON object: how far it is, and how it came there.
+    record TEXT NOT NULL,
+    PRIMARY KEY (tenant, pipeline, number),
+    FOREIGN KEY (tenant, pipeline) REFERENCES pipelines (tenant, name) ON DELETE CASCADE
+);
 ";
 
 /// Does the steps that are still to be done.

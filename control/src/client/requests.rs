@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 use super::connection::Connection;
 use super::lines::{Changes, Lines};
 use crate::clock;
+use crate::fleet::{StateOutcome, StoreOutcome};
 use crate::model::{
     AuditEntry, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, Status, Tenant, Token, WantedPipeline,
 };
 use crate::names::{Digest, Name};
 use crate::problem::{Problem, ProblemKind, Result};
+use crate::upgrade::PipelineUpgrade;
 
 /// Items of a page, as many as a daemon gives.
 const PAGE: &str = "500";
@@ -49,6 +51,57 @@ pub struct Applied {
     /// From the version before, line by line: `-`, `+` or a space, and the line.
     #[serde(default)]
     pub difference: Vec<String>,
+    /// The version whose upgrade was under way, and is not watched any more.
+    #[serde(default)]
+    pub overtaken: Option<i64>,
+}
+
+/// An upgrade to ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct UpgradeRequest {
+    /// The text of the new version's file; none: the one that there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The plugin of each operator that has one; without a file, of those that get another one.
+    pub plugins: BTreeMap<String, Digest>,
+    /// Seconds for which the new version is watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch_seconds: Option<u64>,
+    /// Seconds for which it runs beside the old one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary_seconds: Option<u64>,
+    /// Whether state that it does not declare is dropped.
+    pub allow_dropped_state: bool,
+    /// Whether it is only told what would happen.
+    pub dry_run: bool,
+}
+
+/// What is about to happen, or would.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct UpgradePlan {
+    /// The version before.
+    pub from_version: i64,
+    /// The new version.
+    pub version: i64,
+    /// The pipeline's revision.
+    pub revision: i64,
+    /// Whether the version is a new one.
+    pub is_changed: bool,
+    /// From the version before, line by line: `-`, `+` or a space, and the line.
+    pub difference: Vec<String>,
+    /// What becomes of the state.
+    pub state: StateOutcome,
+    /// What becomes of each store of the plugins that differ.
+    pub stores: Vec<StoreOutcome>,
+    /// Where the new version begins, in words.
+    pub begins: String,
+    /// Seconds for which it is watched.
+    pub watch_seconds: u64,
+    /// The version whose upgrade was under way, and is not watched any more.
+    #[serde(default)]
+    pub overtaken: Option<i64>,
 }
 
 /// A pipeline as it is wanted, and as it is.
@@ -313,6 +366,33 @@ impl Connection {
     /// As all.
     pub fn support(&self, tenant: &Name, name: &Name) -> Result<Value> {
         self.get(&of(tenant, &["pipelines", name.as_str(), "support"]))
+    }
+
+    /// Makes a new version that takes over from the one that runs, or tells what would happen.
+    ///
+    /// # Errors
+    /// As all; `PluginRefused`: the new version does not take the state; `Conflict`: another one is about to begin.
+    pub fn upgrade(&self, tenant: &Name, name: &Name, asked: &UpgradeRequest) -> Result<UpgradePlan> {
+        let segments = of(tenant, &["pipelines", name.as_str(), "upgrade"]);
+        self.ask_with_plugin(self.request(Method::POST, &segments, &[]).json(asked))
+    }
+
+    /// Makes a version of before a new one, or tells what would happen. Without `to` it is the one before.
+    ///
+    /// # Errors
+    /// As all; `NotFound`, `Conflict`: there is no such version.
+    pub fn roll_back(&self, tenant: &Name, name: &Name, to: Option<i64>, dry_run: bool) -> Result<UpgradePlan> {
+        let segments = of(tenant, &["pipelines", name.as_str(), "rollback"]);
+        let asked = json!({ "to": to, "dry-run": dry_run });
+        self.ask_with_plugin(self.request(Method::POST, &segments, &[]).json(&asked))
+    }
+
+    /// The newest upgrade of a pipeline, and how far it is.
+    ///
+    /// # Errors
+    /// As all; `NotFound`: there was none.
+    pub fn newest_upgrade(&self, tenant: &Name, name: &Name) -> Result<PipelineUpgrade> {
+        self.get(&of(tenant, &["pipelines", name.as_str(), "upgrade"]))
     }
 
     /// Stops and deletes a pipeline.

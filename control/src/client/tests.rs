@@ -234,6 +234,41 @@ fn each_request_is_the_one_of_the_interface() {
     assert!(!asked[7].headers.contains_key(IF_MATCH));
 }
 
+#[test]
+fn an_upgrade_and_the_way_back_are_asked_for_as_they_were_meant() {
+    let plan = json!({
+        "from-version": 1, "version": 2, "revision": 5, "is-changed": true, "difference": ["+a"], "state": "dropped",
+        "stores": [{ "operator": "o", "store": "s", "fate": "dropped", "why": null }], "begins": "there",
+        "watch-seconds": 9,
+    });
+    let daemon = Daemon::new(move |_| (202, plan.clone()));
+    let (it, t, p) = (daemon.connection(), name("t"), name("p"));
+    let asked = UpgradeRequest {
+        plugins: [("o".to_owned(), digest_of("0"))].into(),
+        watch_seconds: Some(9),
+        allow_dropped_state: true,
+        ..UpgradeRequest::default()
+    };
+    let plan = it.upgrade(&t, &p, &asked).unwrap();
+    assert_eq!((plan.version, plan.overtaken, plan.stores.len()), (2, None, 1));
+    it.roll_back(&t, &p, Some(1), true).unwrap();
+    let asked = daemon.asked();
+    let lines: Vec<_> = asked.iter().map(|asked| asked.line.as_str()).collect();
+    assert_eq!(
+        lines,
+        [
+            "POST /v1/tenants/t/pipelines/p/upgrade",
+            "POST /v1/tenants/t/pipelines/p/rollback"
+        ]
+    );
+    let body = |index: usize| serde_json::from_slice::<Value>(&asked[index].body).unwrap();
+    assert_eq!(
+        body(0),
+        json!({ "plugins": { "o": digest_of("0") }, "watch-seconds": 9, "allow-dropped-state": true, "dry-run": false })
+    );
+    assert_eq!(body(1), json!({ "to": 1, "dry-run": true }));
+}
+
 fn digest_of(digit: &str) -> Digest {
     format!("sha256:{}", digit.repeat(64)).parse().unwrap()
 }

@@ -14,6 +14,32 @@ const LASTING: [u8; 4] = [3, 4, 6, 10];
 /// The event with which the log of a process begins.
 const MARKER: &str = "process";
 
+/// The event that a process tells of each partition before it reads.
+const START: &str = "start";
+
+/// What a line of a log says of how far a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogLine {
+    /// What follows is of the process that began at this time.
+    Began(i64),
+    /// It knows where it reads.
+    Reads,
+    /// Something else.
+    Other,
+}
+
+impl LogLine {
+    /// Of these bytes.
+    pub(super) fn of(line: &[u8]) -> Self {
+        let line: Value = serde_json::from_slice(line).unwrap_or_default();
+        match (line["event"].as_str(), line["at"].as_i64()) {
+            (Some(MARKER), at) => Self::Began(at.unwrap_or_default()),
+            (Some(START), _) => Self::Reads,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -107,6 +107,11 @@ impl Grants {
         Ok(grant)
     }
 
+    /// The file of a plugin.
+    pub(super) fn plugin(&self, tenant: &Name, digest: &Digest) -> PathBuf {
+        self.plugins.path(tenant, digest)
+    }
+
     /// For a process that looks at what the pipeline has, and compiles nothing.
     ///
     /// # Errors

@@ -14,16 +14,18 @@
 //! guessed from a number that another process may have by now.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::ending::Ending;
+use super::ending::{Ending, LogLine};
 
 /// Bytes of a log, above which it begins anew.
 const LOG_BYTES: u64 = 8 << 20;
+/// Bytes of a line of a log that are looked at together.
+const LINE_BYTES: u64 = 64 << 10;
 
 /// What is known of the newest process of a pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,23 @@ pub(super) struct RunCard {
     pub(super) excess: Option<String>,
     /// How it ended, once that is known.
     pub(super) ended: Option<Ending>,
+    /// The savepoint that was taken last, between two versions.
+    pub(super) saved: String,
+    /// Of how many tasks that is: of none, nothing was committed.
+    pub(super) saved_tasks: u64,
+    /// The savepoint that could not be taken, and why.
+    pub(super) not_saved: Option<(String, String)>,
+    /// The order by which the process began from a savepoint; 0: it went on at the last commit.
+    pub(super) begins: i64,
+    /// The last such order that was carried out: the savepoint's positions and state are committed.
+    pub(super) begun: i64,
+}
+
+impl RunCard {
+    /// Whether the process was told to begin from a savepoint, and it is not known that it did.
+    pub(super) fn is_to_begin(&self) -> bool {
+        self.begins != 0 && self.begins != self.begun
+    }
 }
 
 /// The folder of a pipeline.
@@ -112,6 +131,11 @@ impl PipelineHome {
         self.write("pipeline.toml", text.as_bytes())
     }
 
+    /// Writes another file beside it.
+    pub(super) fn write_beside(&self, name: &str, text: &str) -> io::Result<()> {
+        self.write(name, text.as_bytes())
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = self.folder.join(format!(".{name}"));
         fs::write(&new, bytes)?;
@@ -155,6 +179,28 @@ impl PipelineHome {
                 .map(|(_, whole)| whole.to_owned())
                 .unwrap_or_default(),
         })
+    }
+
+    /// Whether the process that began at this time came to reading: its positions are resolved, and nothing of it is
+    /// committed before it says so.
+    pub(super) fn came_to_reading(&self, began: i64) -> io::Result<bool> {
+        let log = match File::open(self.log()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        let (mut is_its_own, mut line) = (false, Vec::new());
+        let mut lines = io::BufReader::new(log);
+        loop {
+            line.clear();
+            if lines.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
+                return Ok(false);
+            }
+            match LogLine::of(&line) {
+                LogLine::Began(at) => is_its_own = at == began,
+                LogLine::Reads if is_its_own => return Ok(true),
+                LogLine::Reads | LogLine::Other => {}
+            }
+        }
     }
 
     /// Notes that the pipeline is about to be deleted; whoever finds the note and no pipeline takes the rest away.
@@ -226,6 +272,24 @@ mod tests {
         assert_eq!(home.card(), card);
         home.write("run.json", b"{").unwrap();
         assert_eq!(home.card(), RunCard::default());
+    }
+
+    #[test]
+    fn whether_a_process_came_to_reading_is_told_by_its_own_lines() {
+        let (_folder, home) = home();
+        assert!(!home.came_to_reading(2).unwrap());
+        let (first, second) = (Ending::marker(1, 1), Ending::marker(1, 2));
+        let start = r#"{"event":"start","source":"in","partition":0}"#;
+        let long = "x".repeat(LINE_BYTES as usize * 2);
+        fs::write(
+            home.log(),
+            format!("{first}\n{start}\n{second}\n{long}\n2026 {start}\n"),
+        )
+        .unwrap();
+        assert!(home.came_to_reading(1).unwrap());
+        assert!(!home.came_to_reading(2).unwrap());
+        io::Write::write_all(&mut home.open_log().unwrap(), format!("{start}\n").as_bytes()).unwrap();
+        assert!(home.came_to_reading(2).unwrap());
     }
 
     #[test]

@@ -16,8 +16,11 @@ use super::home::PipelineHome;
 use super::keeper::{KeepOrder, Keeper};
 use super::meter::{Meter, PipelineUse};
 use super::process::{self, StartOrder};
+use super::saving::SaveOrder;
 use super::socket;
+use super::takeover::{SavepointOrder, Takeover, TakeoverSeen};
 use crate::clock;
+use crate::grant::Grant;
 use crate::means::TenantMeans;
 use crate::model::{State, Status, WantedPipeline};
 use crate::names::{Digest, Name};
@@ -100,60 +103,90 @@ impl Fleet {
         })))
     }
 
-    /// From now on a pipeline is kept as it is wanted, with what its tenant has: if that changes, its process is started
-    /// anew. Has to be called within a Tokio runtime.
+    /// From now on a pipeline is kept as it is wanted, with what its tenant has, and its current version takes over in
+    /// this way: if what the tenant has changes, its process is started anew. Has to be called within a Tokio runtime.
     ///
     /// # Errors
     /// `Failed`: its folder cannot be made.
-    pub fn keep(&self, pipeline: &WantedPipeline, means: &TenantMeans) -> Result<()> {
-        self.keep_as(pipeline, means, false)
-    }
-
-    /// The same of one that is not wanted any more and ends by itself, because it was asked to drain: nothing cuts that
-    /// short until it is kept in another way.
-    pub(crate) fn keep_draining(&self, pipeline: &WantedPipeline, means: &TenantMeans) -> Result<()> {
-        self.keep_as(pipeline, means, true)
-    }
-
-    fn keep_as(&self, pipeline: &WantedPipeline, means: &TenantMeans, is_draining: bool) -> Result<()> {
+    pub(crate) fn keep(&self, pipeline: &WantedPipeline, means: &TenantMeans, takeover: Takeover) -> Result<()> {
         let (tenant, name) = (&pipeline.tenant, &pipeline.name);
+        let granted = self.granted(pipeline, means, takeover.save.as_ref());
+        let (start, save) = match granted {
+            Ok((start, save)) => (Ok(start), save),
+            Err(error) => (Err(format!("it cannot be granted what it needs: {error}")), None),
+        };
+        let order = KeepOrder {
+            pipeline: Some(pipeline.clone()),
+            start,
+            save,
+            takeover,
+            again: 0,
+        };
+        let key = (tenant.clone(), name.clone());
+        let mut keepers = self.keepers();
+        if let Some(kept) = keepers.get(&key).filter(|kept| !kept.task.is_finished()) {
+            kept.orders.send_modify(|before| {
+                let again = before.again;
+                *before = KeepOrder { again, ..order };
+            });
+            return Ok(());
+        }
+        let kept = self.new_keeper(tenant, name, order)?;
+        keepers.insert(key, kept);
+        Ok(())
+    }
+
+    /// What a pipeline's processes are granted, and that which takes a savepoint of the version before.
+    fn granted(
+        &self,
+        pipeline: &WantedPipeline,
+        means: &TenantMeans,
+        save: Option<&SavepointOrder>,
+    ) -> io::Result<(StartOrder, Option<SaveOrder>)> {
         let of = GrantedPipeline {
-            tenant,
-            name,
+            tenant: &pipeline.tenant,
+            name: &pipeline.name,
             file: &pipeline.file,
             plugins: &pipeline.plugins,
             means,
         };
-        let socket = self.socket_folder(tenant, name);
-        let grants = &self.0.grants;
-        let order = || {
-            io::Result::Ok(StartOrder {
-                program: self.0.program.clone(),
-                run: Arc::new(grants.to_run(&of, &socket)?),
-                check: Arc::new(grants.to_check(&of)?),
-                mark: grants.mark(&of)?,
-            })
+        let (grants, socket) = (&self.0.grants, self.socket_folder(of.tenant, of.name));
+        let start = StartOrder {
+            program: self.0.program.clone(),
+            run: Arc::new(grants.to_run(&of, &socket)?),
+            check: Arc::new(grants.to_check(&of)?),
+            mark: grants.mark(&of)?,
         };
-        let start = order().map_err(|error| format!("it cannot be granted what it needs: {error}"));
-        let key = (tenant.clone(), name.clone());
-        let mut keepers = self.keepers();
-        if let Some(kept) = keepers.get(&key).filter(|kept| !kept.task.is_finished()) {
-            kept.orders.send_modify(|order| {
-                order.pipeline = Some(pipeline.clone());
-                order.start = start;
-                order.is_draining = is_draining;
-            });
-            return Ok(());
-        }
-        let order = KeepOrder {
-            pipeline: Some(pipeline.clone()),
-            start,
-            again: 0,
-            is_draining,
+        let Some(save) = save else { return Ok((start, None)) };
+        let before = GrantedPipeline {
+            file: &save.file,
+            plugins: &save.plugins,
+            ..of
         };
-        let kept = self.new_keeper(tenant, name, order)?;
-        keepers.insert(key, kept);
-        Ok(())
+        let save = SaveOrder {
+            name: save.name.clone(),
+            file: save.file.clone(),
+            grant: Arc::new(grants.to_run(&before, &socket)?),
+        };
+        Ok((start, Some(save)))
+    }
+
+    /// What is there of a takeover; `None`: the pipeline is not kept.
+    ///
+    /// # Errors
+    /// `Failed`: its folder cannot be made.
+    pub(crate) fn takeover(&self, tenant: &Name, name: &Name) -> Result<Option<TakeoverSeen>> {
+        let Some(status) = self.status(tenant, name) else {
+            return Ok(None);
+        };
+        let card = self.home(tenant, name)?.card();
+        Ok(Some(TakeoverSeen {
+            status,
+            started: card.version,
+            saved: (card.saved, card.saved_tasks),
+            not_saved: card.not_saved,
+            begun: card.begun,
+        }))
     }
 
     fn new_keeper(&self, tenant: &Name, name: &Name, order: KeepOrder) -> Result<KeptPipeline> {
@@ -207,8 +240,9 @@ impl Fleet {
                 let order = KeepOrder {
                     pipeline: None,
                     start: Err("it is to be gone".to_owned()),
+                    save: None,
+                    takeover: Takeover::default(),
                     again: 0,
-                    is_draining: false,
                 };
                 self.new_keeper(tenant, name, order)?
             }
@@ -216,7 +250,7 @@ impl Fleet {
         };
         kept.orders.send_modify(|order| {
             order.pipeline = None;
-            order.is_draining = false;
+            order.takeover.is_draining = false;
         });
         let failed =
             |why: String| Problem::new(ProblemKind::Failed, format!("failed to remove pipeline `{name}`"), why);
@@ -302,12 +336,7 @@ impl Fleet {
             means,
         };
         let grant = self.0.grants.to_check(&of).map_err(failed)?;
-        let folder = self
-            .0
-            .data
-            .join("checks")
-            .join(format!("{:016x}", random().map_err(failed)?));
-        tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
+        let folder = self.new_folder().map_err(failed)?;
         let said = async {
             tokio::fs::write(folder.join("pipeline.toml"), file).await?;
             process::check(&self.0.program, &folder, &grant).await
@@ -382,6 +411,38 @@ impl Fleet {
 
     fn socket(&self, tenant: &Name, name: &Name) -> PathBuf {
         self.socket_folder(tenant, name).join(SOCKET)
+    }
+
+    /// What a process is granted that compares these plugins: nothing else of the tenant.
+    pub(super) fn compare_grant(
+        &self,
+        tenant: &Name,
+        name: &Name,
+        plugins: &BTreeMap<String, Digest>,
+    ) -> io::Result<Grant> {
+        self.0.grants.to_check(&GrantedPipeline {
+            tenant,
+            name,
+            file: "",
+            plugins,
+            means: &TenantMeans::default(),
+        })
+    }
+
+    /// A new folder for a process that checks something; whoever asks takes it away.
+    pub(super) fn new_folder(&self) -> io::Result<PathBuf> {
+        let folder = self.0.data.join("checks").join(format!("{:016x}", random()?));
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    pub(super) fn program(&self) -> &Path {
+        &self.0.program
+    }
+
+    /// The file of a plugin.
+    pub(super) fn plugin(&self, tenant: &Name, digest: &Digest) -> PathBuf {
+        self.0.grants.plugin(tenant, digest)
     }
 
     fn home(&self, tenant: &Name, name: &Name) -> Result<PipelineHome> {

@@ -17,6 +17,8 @@ use super::ending::Ending;
 use super::home::{PipelineHome, RunCard};
 use super::meter::Meter;
 use super::process::{self, ProcessStatus, StartOrder};
+use super::saving::{SaveOrder, Saved};
+use super::takeover::{BeginOrder, Takeover};
 use crate::clock;
 use crate::model::{State, Status, Wanted, WantedPipeline};
 
@@ -46,10 +48,12 @@ pub(super) struct KeepOrder {
     pub(super) pipeline: Option<WantedPipeline>,
     /// What is set over its file; or why it cannot be run.
     pub(super) start: Result<StartOrder, String>,
+    /// The savepoint that is taken before the next start.
+    pub(super) save: Option<SaveOrder>,
+    /// How the version takes over from the one before.
+    pub(super) takeover: Takeover,
     /// Grows when it is to be started although it ended for good.
     pub(super) again: u64,
-    /// It was asked to drain, and to end then, whenever that is: no signal cuts it short.
-    pub(super) is_draining: bool,
 }
 
 /// Keeps one pipeline.
@@ -147,6 +151,9 @@ impl Keeper {
         if pipeline.wanted != Wanted::Running {
             self.next_start = None;
         }
+        if let Some(turned) = self.see_to_savepoint(order, pipeline, &mut card).await? {
+            return Ok(turned);
+        }
         if let (Wanted::Running, Err(why)) = (pipeline.wanted, &order.start) {
             self.next_start = None;
             self.tell(order, State::Failed, why.clone(), None, None);
@@ -173,17 +180,47 @@ impl Keeper {
         Ok(Turned::Look(LOOK))
     }
 
+    /// The savepoint of the version before is taken first, whatever is wanted; without it nothing starts.
+    async fn see_to_savepoint(
+        &mut self,
+        order: &KeepOrder,
+        pipeline: &WantedPipeline,
+        card: &mut RunCard,
+    ) -> io::Result<Option<Turned>> {
+        let is_due = order.save.as_ref().is_some_and(|save| card.saved != save.name);
+        if !is_due {
+            return Ok(None);
+        }
+        let (state, version) = (at_rest(pipeline.wanted), pipeline.version);
+        let why = format!("a savepoint is taken before version {version} takes over");
+        self.tell(order, state, why, None, None);
+        match self.save(order, card).await? {
+            Saved::Yes => Ok(None),
+            Saved::No(why) => {
+                self.tell(order, state, format!("no savepoint can be taken: {why}"), None, None);
+                Ok(Some(Turned::Look(LOOK)))
+            }
+            Saved::Interrupted => Ok(Some(Turned::Look(LOOK_CLOSELY))),
+        }
+    }
+
     /// A process is there: it goes on if it is the one that is wanted, and is asked to end if not.
     async fn see_to_a_living(&mut self, order: &KeepOrder, mut card: RunCard) -> io::Result<Turned> {
         let is_wanted =
             |pipeline: &WantedPipeline| pipeline.wanted == Wanted::Running && pipeline.version == card.version;
         let is_granted = order.start.as_ref().is_ok_and(|start| start.mark == card.mark);
         let is_wanted = order.pipeline.as_ref().is_some_and(is_wanted) && is_granted;
-        if let Err(error) = self.home.shorten_log() {
+        let said = process::ask(&self.home).await;
+        if said.as_ref().is_some_and(|(_, says)| says.running) {
+            self.has_begun(&mut card)?;
+        }
+        // What it says of its beginning is needed until it was read.
+        if !card.is_to_begin()
+            && let Err(error) = self.home.shorten_log()
+        {
             tracing::warn!(folder = %self.home.folder().display(), %error, "failed to begin a log anew");
         }
-        let said = process::ask(&self.home).await;
-        let is_to_be_ended = !is_wanted && !order.is_draining;
+        let is_to_be_ended = !is_wanted && !order.takeover.is_draining;
         if is_to_be_ended && !card.is_asked_to_end && process::ask_to_end(&self.home, self.child.as_ref()).await? {
             card.is_asked_to_end = true;
             self.home.write_card(&card)?;
@@ -242,11 +279,24 @@ impl Keeper {
         Ok(())
     }
 
+    /// Notes that the process began where it was told to, before it commits anything of its own: none begins there
+    /// again.
+    fn has_begun(&self, card: &mut RunCard) -> io::Result<()> {
+        if !card.is_to_begin() {
+            return Ok(());
+        }
+        card.begun = card.begins;
+        self.home.write_card(card)
+    }
+
     /// Notes how the newest process ended, once.
     fn learn_how_it_ended(&mut self, card: &mut RunCard) -> io::Result<()> {
         let exit = self.exit.take();
         if card.began == 0 || card.ended.is_some() {
             return Ok(());
+        }
+        if card.is_to_begin() && self.home.came_to_reading(card.began)? {
+            card.begun = card.begins;
         }
         let ended = match &card.excess {
             // It was asked to end in order, and did, or was killed for its memory.
@@ -301,7 +351,9 @@ impl Keeper {
         self.home.write_file(&pipeline.file)?;
         let check = start.check_of(pipeline.version)?;
         let is_again = order.again != self.followed;
-        if card.passed != check || is_again {
+        // What the daemon checked just now need not be checked again while nothing runs.
+        let is_checked = card.passed == check || order.takeover.is_checked && card.version != pipeline.version;
+        if !is_checked || is_again {
             let said = tokio::select! {
                 said = process::check(&start.program, self.home.folder(), &start.check) => said,
                 // What is wanted now may be something else.
@@ -315,8 +367,8 @@ impl Keeper {
             if let Some(ending) = Ending::of_check(judged) {
                 return self.is_not_to_start(pipeline, &start.mark, card, ending);
             }
-            card.passed = check;
         }
+        card.passed = check;
         self.start(order, pipeline, card, lock)
     }
 
@@ -341,19 +393,30 @@ impl Keeper {
         // Before the card: what an older process said is not taken for what this one says.
         let marker = Ending::marker(pipeline.version, began);
         self.home.open_log()?.write_all(format!("{marker}\n").as_bytes())?;
+        // Of a savepoint without tasks: nothing was committed, so the last commit is what it would begin with.
+        let is_saved = |begin: &&BeginOrder| card.saved != begin.savepoint || card.saved_tasks > 0;
+        let begin = order.takeover.begin.as_ref().filter(is_saved);
+        let begin = begin.filter(|begin| begin.order != card.begun);
         let mut card = RunCard {
             version: pipeline.version,
             began,
-            restarts: card.restarts,
+            begins: begin.map_or(0, |begin| begin.order),
             mark: start.mark.clone(),
-            passed: card.passed,
-            is_asked_to_end: false,
             excess: None,
+            is_asked_to_end: false,
             ended: None,
+            ..card
         };
+        let mut more = Vec::new();
+        if let Some(begin) = begin {
+            more.extend(["--from".to_owned(), begin.savepoint.clone()]);
+        }
+        if order.takeover.drops_state {
+            more.push("--allow-dropped-state".to_owned());
+        }
         self.home.write_card(&card)?;
         self.followed = order.again;
-        match process::start(&self.home, start, lock) {
+        match process::start(&self.home, start, &more, lock) {
             Ok(child) => self.child = Some(child),
             Err(error) => {
                 card.ended = Some(Ending::not_started(&error));
@@ -366,6 +429,10 @@ impl Keeper {
 
     fn tell(&self, order: &KeepOrder, state: State, reason: String, pid: Option<u32>, says: Option<ProcessStatus>) {
         let (card, mut before) = (self.home.card(), self.status.borrow().clone());
+        let reason = match state {
+            State::Running if reason.is_empty() => order.takeover.said(clock::now()),
+            _ => reason,
+        };
         let version = order
             .pipeline
             .as_ref()
@@ -395,6 +462,15 @@ impl Keeper {
         if is_change {
             let _nobody_may_follow = self.changes.send(before);
         }
+    }
+}
+
+/// The state of a pipeline without a process that is about to be as it is wanted.
+fn at_rest(wanted: Wanted) -> State {
+    match wanted {
+        Wanted::Running => State::Starting,
+        Wanted::Paused => State::Paused,
+        Wanted::Stopped => State::Stopped,
     }
 }
 

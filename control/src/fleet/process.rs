@@ -66,7 +66,7 @@ const LOCK: i32 = 3;
 const CHECK: Duration = Duration::from_secs(120);
 
 /// With which program a process runs, and what it is granted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StartOrder {
     pub(super) program: PathBuf,
     /// What the process of the pipeline is granted.
@@ -91,14 +91,15 @@ impl StartOrder {
     }
 }
 
-/// Starts a process that holds this lock. It has no terminal, no environment and no signal of the daemon's, and goes on
-/// when the daemon ends.
-pub(super) fn start(home: &PipelineHome, order: &StartOrder, lock: File) -> io::Result<Child> {
+/// Starts a process that holds this lock, with these arguments besides. It has no terminal, no environment and no signal
+/// of the daemon's, and goes on when the daemon ends.
+pub(super) fn start(home: &PipelineHome, order: &StartOrder, more: &[String], lock: File) -> io::Result<Child> {
     let log = home.open_log()?;
     let mut command = std::process::Command::new(&order.program);
     command
         .args(["run", "pipeline.toml", "--granted", "-o", "json", "--http"])
         .arg(format!("unix:{}", home.socket().display()))
+        .args(more)
         .current_dir(home.folder())
         .env_clear()
         .env("SANDBAR_LOG", "info")

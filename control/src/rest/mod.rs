@@ -16,7 +16,7 @@ mod router;
 mod sign_in;
 mod streams;
 mod tenants;
-mod turns;
+mod upgrades;
 
 #[cfg(test)]
 mod tests;

@@ -32,7 +32,7 @@ async fn ordered(rest: &Rest, path: &PipelinePath, wanted: Wanted) -> Result<(St
         return Err(not_found("pipeline", path.name.as_str()));
     }
     let pipeline = found(rest, &path.tenant, &path.name).await?;
-    rest.keep(&pipeline).await?;
+    rest.upgrades.keep(&pipeline, false).await?;
     Ok((StatusCode::ACCEPTED, Json(status_of(rest, &pipeline))))
 }
 

@@ -60,6 +60,9 @@ pub(super) struct ApplicationResult {
     is_changed: bool,
     /// From the version before, line by line: `-`, `+` or a space, and the line.
     difference: Vec<String>,
+    /// The version whose upgrade was under way, and is not watched any more: the newest word counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overtaken: Option<i64>,
 }
 
 /// A pipeline, as it is wanted and as it is.
@@ -213,7 +216,8 @@ async fn apply(
         .catalog
         .apply(&tenant, &name, &sent.file, &sent.plugins, author, expected)
         .await?;
-    rest.keep(&found(&rest, &tenant, &name).await?).await?;
+    let pipeline = found(&rest, &tenant, &name).await?;
+    rest.upgrades.keep(&pipeline, false).await?;
     let status = match applied.is_new {
         true => StatusCode::CREATED,
         false => StatusCode::OK,
@@ -224,12 +228,17 @@ async fn apply(
         is_new: applied.is_new,
         is_changed: applied.is_changed,
         difference: planned.difference,
+        overtaken: applied.overtaken,
     };
     Ok((status, etag(applied.revision), Json(result)).into_response())
 }
 
 /// The revision that a change is to be of, as far as is known now; the catalog looks again.
-fn as_expected(expected: &Expected, current: Option<&WantedPipeline>) -> Result<Option<i64>> {
+///
+/// # Errors
+///
+/// `Changed` if it is another one.
+pub(super) fn as_expected(expected: &Expected, current: Option<&WantedPipeline>) -> Result<Option<i64>> {
     let revision = current.map(|current| current.revision);
     let why = match (expected, revision) {
         (Expected::Anything, _) => return Ok(None),
@@ -247,7 +256,12 @@ fn as_expected(expected: &Expected, current: Option<&WantedPipeline>) -> Result<
     Err(problem.hint("look at it again, and send the ETag that it has then"))
 }
 
-async fn is_pushed(rest: &Rest, tenant: &Name, operator: &str, digest: &Digest) -> Result<()> {
+/// Whether the plugin of an operator was pushed.
+///
+/// # Errors
+///
+/// `PluginRefused` if it was not.
+pub(super) async fn is_pushed(rest: &Rest, tenant: &Name, operator: &str, digest: &Digest) -> Result<()> {
     match rest.catalog.plugin(tenant, digest).await? {
         Some(_) => Ok(()),
         None => Err(Problem::new(
@@ -267,6 +281,7 @@ fn planned(current: Option<&WantedPipeline>, sent: &Application) -> ApplicationR
             is_new: true,
             is_changed: true,
             difference: Vec::new(),
+            overtaken: None,
         };
     };
     let is_changed = current.file != sent.file || current.plugins != sent.plugins;
@@ -278,6 +293,7 @@ fn planned(current: Option<&WantedPipeline>, sent: &Application) -> ApplicationR
         is_new: false,
         is_changed,
         difference: lines,
+        overtaken: None,
     }
 }
 

@@ -16,16 +16,17 @@ use super::asked::{Patience, invalid};
 use super::audit::{Note, from_address};
 use super::sign_in::{self, Caller, Need, Route, Secret};
 use super::streams::{self, Watchers};
-use super::turns::Turns;
-use super::{audit, inside, openapi, orders, pipelines, tenants};
+use super::{audit, inside, openapi, orders, pipelines, tenants, upgrades};
 use crate::catalog::Catalog;
 use crate::door::{Attempts, Visitor};
 use crate::fleet::Fleet;
-use crate::model::{Identity, WantedPipeline};
+use crate::model::Identity;
 use crate::names::Name;
 use crate::oidc::{TokenIssuer, is_of_an_issuer};
 use crate::plugins::PluginFiles;
 use crate::problem::{Problem, ProblemKind, Result};
+use crate::takeover::Upgrades;
+use crate::turns::Turns;
 
 /// What the interface is to.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ pub(crate) struct Interface {
     pub(crate) plugins: PluginFiles,
     /// The processes.
     pub(crate) fleet: Fleet,
+    /// How versions take over, in the same catalog and fleet.
+    pub(crate) upgrades: Upgrades,
     /// Whose tokens sign in besides those of the catalog.
     pub(crate) issuer: Option<TokenIssuer>,
 }
@@ -50,6 +53,8 @@ pub(super) struct Rest {
     /// See [`Interface`].
     pub(super) fleet: Fleet,
     /// See [`Interface`].
+    pub(super) upgrades: Upgrades,
+    /// Whose tokens sign in besides those of the catalog.
     issuer: Option<TokenIssuer>,
     /// Those that nobody signed in for.
     attempts: Attempts,
@@ -62,24 +67,6 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// Has the fleet keep a pipeline, with what its tenant has now.
-    ///
-    /// # Errors
-    /// What its tenant has cannot be looked up; its folder cannot be made.
-    pub(super) async fn keep(&self, pipeline: &WantedPipeline) -> Result<()> {
-        let means = self.catalog.means(&pipeline.tenant).await?;
-        self.fleet.keep(pipeline, &means)
-    }
-
-    /// The same of one that is not wanted any more and ends by itself.
-    ///
-    /// # Errors
-    /// As [`keep`](Self::keep).
-    pub(super) async fn keep_draining(&self, pipeline: &WantedPipeline) -> Result<()> {
-        let means = self.catalog.means(&pipeline.tenant).await?;
-        self.fleet.keep_draining(pipeline, &means)
-    }
-
     /// Whose credential this is. `None`: it is not known, or not any more.
     ///
     /// # Errors
@@ -122,7 +109,8 @@ pub(super) fn with_patience(interface: Interface, patience: Patience) -> Router 
         attempts: Attempts::default(),
         patience,
         watchers: Watchers::default(),
-        turns: Turns::default(),
+        turns: interface.upgrades.turns(),
+        upgrades: interface.upgrades,
     };
     let (router, _) = documented().split_for_parts();
     router
@@ -140,6 +128,7 @@ pub(super) fn documented() -> OpenApiRouter<Rest> {
         .merge(pipelines::routes())
         .merge(orders::routes())
         .merge(inside::routes())
+        .merge(upgrades::routes())
         .merge(streams::log_routes())
         .merge(streams::event_routes())
         .merge(audit::routes())
@@ -248,11 +237,12 @@ async fn let_in(
     if let (Some(note), Some(tenant)) = (note, &tenant) {
         note.within(tenant);
     }
-    if route.is_change() && route.verb != "apply" && expected(request.headers())? != Expected::Anything {
+    let is_of_a_version = matches!(route.verb, "apply" | "upgrade" | "rollback");
+    if route.is_change() && !is_of_a_version && expected(request.headers())? != Expected::Anything {
         let what = format!("failed to {}", route.words());
         return Err(invalid(
             &what,
-            "it does not look at the header If-Match: apply alone does",
+            "it does not look at the header If-Match: apply, upgrade and rollback do",
         ));
     }
     request.extensions_mut().insert(Caller {

@@ -126,6 +126,9 @@ pub(super) static ROUTES: &[Route] = &[
     route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/metrics", Need::Tenant(EVERY_ROLE), "read-metrics"),
     route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/support", Need::Tenant(EVERY_ROLE), "show-support"),
     route(Method::GET, "/v1/metrics", Need::Platform(EVERY_ROLE), "read-metrics"),
+    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", Need::Tenant(EVERY_ROLE), "show-upgrade"),
+    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", Need::Tenant(OPERATORS), "upgrade"),
+    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/rollback", Need::Tenant(OPERATORS), "rollback"),
 ];
 
 /// The route of a method and of a path as the router writes it; `HEAD` is `GET` without a body.

@@ -76,6 +76,12 @@ on_both! {
         what_was_used_is_summed_up_by_the_hour
         figures_that_cannot_be_break_no_report
         nothing_that_many_add_at_once_is_lost;
+    upgrades:
+        an_upgrade_is_kept_as_it_goes_on
+        a_phase_is_written_by_one
+        an_upgrade_is_taken_back_once_and_noted
+        the_newest_word_ends_an_upgrade
+        what_is_still_to_begin_is_not_upgraded;
     audit:
         the_audit_log_has_no_gap
         the_audit_log_takes_every_text;

@@ -6,3 +6,4 @@ mod states;
 mod walls;
 mod hostile;
 mod views;
+mod upgrades;

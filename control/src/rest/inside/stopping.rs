@@ -92,7 +92,9 @@ pub(in crate::rest) async fn stop(rest: &Rest, path: &PipelinePath, how: &Stoppi
     if how.drain
         && let Err(error) = rest.fleet.drain(&path.tenant, &path.name).await
     {
-        rest.keep(&found(rest, &path.tenant, &path.name).await?).await?;
+        rest.upgrades
+            .keep(&found(rest, &path.tenant, &path.name).await?, false)
+            .await?;
         let why = format!("{error}; it is stopped without, and goes on at its last commit");
         return Err(failed(&path.name, "drain", why));
     }
@@ -123,8 +125,8 @@ async fn tell(rest: &Rest, path: &PipelinePath, how: &Stopping) -> Result<Wanted
     }
     let pipeline = found(rest, tenant, name).await?;
     match how.drain {
-        true => rest.keep_draining(&pipeline).await?,
-        false => rest.keep(&pipeline).await?,
+        true => rest.upgrades.keep_draining(&pipeline).await?,
+        false => rest.upgrades.keep(&pipeline, false).await?,
     }
     Ok(pipeline)
 }

@@ -43,7 +43,7 @@ async fn told(rest: &Rest, tenant: &Name, name: &Name) {
 async fn keep_again(rest: &Rest, tenant: &Name, name: &Name) -> Result<()> {
     let _turn = rest.turns.turn(tenant, name).await;
     match rest.catalog.pipeline(tenant, name).await? {
-        Some(pipeline) => rest.keep(&pipeline).await,
+        Some(pipeline) => rest.upgrades.keep(&pipeline, false).await,
         None => Ok(()),
     }
 }

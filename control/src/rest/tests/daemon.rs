@@ -23,6 +23,7 @@ use crate::model::{AuditEntry, Identity, Role};
 use crate::names::Name;
 use crate::oidc::TokenIssuer;
 use crate::plugins::PluginFiles;
+use crate::takeover::Upgrades;
 
 pub(super) const ROLES: [Role; 4] = [Role::Viewer, Role::Author, Role::Operator, Role::Admin];
 /// A file that a tenant may have.
@@ -31,8 +32,11 @@ pub(super) const FILE: &str = "name = \"views\"\nkafka.brokers = \"127.0.0.1:9\"
 pub(super) struct Daemon {
     pub(super) catalog: Catalog,
     pub(super) router: Router,
+    /// How it is kept.
+    interface: Interface,
     /// Dropped last, and with it what the processes live on.
-    folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
+    path: PathBuf,
 }
 
 /// An answer, read whole.
@@ -82,43 +86,58 @@ impl Daemon {
 
     pub(super) async fn with(patience: Patience, issuer: Option<TokenIssuer>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("catalog.db").display());
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rest/tests/program.sh");
+        let daemon = Self::within_as(folder.path(), &program, patience, issuer).await;
+        Self {
+            _folder: Some(folder),
+            ..daemon
+        }
+    }
+
+    /// One of a folder that others had or will have, and of another program.
+    pub(super) async fn within(folder: &Path, program: &Path, patience: Patience) -> Self {
+        Self::within_as(folder, program, patience, None).await
+    }
+
+    async fn within_as(folder: &Path, program: &Path, patience: Patience, issuer: Option<TokenIssuer>) -> Self {
+        let url = format!("sqlite:{}", folder.join("catalog.db").display());
         let catalog = Catalog::open(&url).await.unwrap();
         let catalog = catalog.sealed_with(SealingKey::new([7; 32])).await.unwrap();
-        let plugins = PluginFiles::new(folder.path().join("tenants"));
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rest/tests/program.sh");
-        let fleet = Fleet::open(
-            folder.path(),
-            &program,
-            plugins.clone(),
-            false,
-            tokio::sync::mpsc::unbounded_channel().0,
-        )
-        .unwrap();
+        let plugins = PluginFiles::new(folder.join("tenants"));
+        let (used, _nobody_counts) = tokio::sync::mpsc::unbounded_channel();
+        let fleet = Fleet::open(folder, program, plugins.clone(), false, used).unwrap();
         for tenant in ["alpha", "bravo"] {
             catalog.create_tenant(&name(tenant)).await.unwrap();
         }
         let interface = Interface {
             catalog: catalog.clone(),
             plugins,
+            upgrades: Upgrades::new(catalog.clone(), fleet.clone()),
             fleet,
             issuer,
         };
         Self {
             catalog,
-            router: with_patience(interface, patience),
-            folder,
+            router: with_patience(interface.clone(), patience),
+            interface,
+            _folder: None,
+            path: folder.to_owned(),
         }
     }
 
     /// What the daemon has on the disk.
     pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.path
     }
 
     /// The folder of a pipeline of `alpha`.
     pub(super) fn home(&self, pipeline: &str) -> PathBuf {
         self.folder().join("tenants/alpha/pipelines").join(pipeline)
+    }
+
+    /// Keeps what the catalog has, as a daemon that begins.
+    pub(super) async fn keep_all(&self) {
+        crate::serve::keep_all(&self.interface).await.unwrap();
     }
 
     /// A new token of a tenant, or of the platform.

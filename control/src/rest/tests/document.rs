@@ -64,7 +64,10 @@ fn the_page_says_what_the_document_says() {
         std::fs::write(&path, page()).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == page(), "docs/rest.md is not what the routes say: run with UPDATE_DOCS=1");
+    assert!(
+        kept == page(),
+        "docs/rest.md is not what the routes say: run with UPDATE_DOCS=1"
+    );
 }
 
 #[test]

@@ -9,4 +9,6 @@ mod life;
 mod means;
 mod quotas;
 mod roles;
+mod program;
 mod streams;
+mod upgrades;

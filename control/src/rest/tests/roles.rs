@@ -132,6 +132,14 @@ const WHO_MAY: &[(&str, &str, &str, &str)] = &[
         "vaoA",
     ),
     ("GET", "/v1/metrics", "", "vaoA"),
+    (
+        "GET",
+        "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade",
+        "vaoA",
+        "vaoA",
+    ),
+    ("POST", "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", "oA", "oA"),
+    ("POST", "/v1/tenants/{tenant}/pipelines/{pipeline}/rollback", "oA", "oA"),
 ];
 
 fn letter(role: Role) -> char {

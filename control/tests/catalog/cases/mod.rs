@@ -8,4 +8,5 @@ pub(crate) mod plugins;
 pub(crate) mod secrets;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
+pub(crate) mod upgrades;
 pub(crate) mod usage;

@@ -77,7 +77,7 @@ pub(crate) async fn a_newer_schema_is_refused_by_name(place: &Place) {
     assert_eq!(refused.kind, ProblemKind::Conflict);
     for part in [
         "version 3 (\"secrets\")",
-        "up to version 2 (\"means\")",
+        "up to version 3 (\"upgrades\")",
         "newer sandbar",
     ] {
         assert!(refused.to_string().contains(part), "{refused}");

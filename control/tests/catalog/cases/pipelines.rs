@@ -23,6 +23,7 @@ fn applied(version: i64, revision: i64, is_new: bool, is_changed: bool) -> Appli
         revision,
         is_new,
         is_changed,
+        overtaken: None,
     }
 }
 

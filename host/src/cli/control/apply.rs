@@ -46,6 +46,7 @@ impl ApplyArgs {
             "is-new": applied.is_new,
             "is-changed": applied.is_changed,
             "difference": applied.difference,
+            "overtaken": applied.overtaken,
             "plugins": plugins,
             "dry-run": self.dry_run,
         });
@@ -63,7 +64,15 @@ fn sentence((tenant, name): (&Name, &Name), applied: &Applied, dry_run: bool) ->
         (false, false, _) => format!("{name} of {tenant} is so already, since version {version}"),
     };
     let lines = applied.difference.iter().map(|line| plain(line));
-    [what].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
+    let ended = applied
+        .overtaken
+        .map(|version| format!("the upgrade to version {version} is not watched any more"));
+    [what]
+        .into_iter()
+        .chain(ended)
+        .chain(lines)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]
@@ -80,11 +89,12 @@ mod tests {
                 is_new,
                 is_changed,
                 difference: vec!["-a\x1b".to_owned(), "+b".to_owned()],
+                overtaken: dry_run.then_some(1),
             };
             sentence((&tenant, &name), &applied, dry_run)
         };
         assert_eq!(told(true, true, false), "applied p of t: it is new\n-a \n+b");
-        assert!(told(true, true, true).starts_with("p of t would be new\n"));
+        assert!(told(true, true, true).starts_with("p of t would be new\nthe upgrade to version 1 is not watched"));
         assert!(told(false, true, false).starts_with("applied p of t: version 2\n"));
         assert!(told(false, true, true).contains("would become version 2"));
         assert!(told(false, false, false).contains("so already"));

@@ -7,13 +7,11 @@ use sandbar_control::client::{Connection, Order};
 use sandbar_control::{Name, State, Status};
 use serde_json::json;
 
-use super::daemon::{InTenant, not_built, plain};
+use super::daemon::{InTenant, plain};
 use super::status::word;
-use crate::cli::cluster::pair;
 use crate::cli::output::Output;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::spec;
 
 /// How often is looked whether a pipeline has ended.
 const LOOK: Duration = Duration::from_millis(250);
@@ -60,35 +58,6 @@ pub struct DeleteArgs {
     pipeline: DaemonPipeline,
 }
 
-/// Arguments of `sandbar upgrade`.
-#[derive(Args, Debug)]
-#[command(after_help = "Not built yet.\n\nExample:\n  sandbar upgrade page-views --plugin count=count.wasm --watch 2m")]
-pub struct UpgradeArgs {
-    #[command(flatten)]
-    pipeline: DaemonPipeline,
-    /// The operator, and the file or digest of its new plugin; may be given again
-    #[arg(long = "plugin", value_name = "OPERATOR=FILE|DIGEST", required = true, value_parser = pair)]
-    plugins: Vec<(String, String)>,
-    /// Run the new version beside the old one for so long before
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    canary: Option<Duration>,
-    /// Go back to the old version if the new one fails within this time
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    watch: Option<Duration>,
-}
-
-/// Arguments of `sandbar rollback`.
-#[derive(Args, Debug)]
-#[command(after_help = "Not built yet.\n\nExample:\n  sandbar rollback page-views")]
-pub struct RollbackArgs {
-    #[command(flatten)]
-    pipeline: DaemonPipeline,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    spec::duration(text).ok_or_else(|| "a duration is a number with ms, s, m, h or d, such as 5m".to_owned())
-}
-
 impl PauseArgs {
     pub(in crate::cli) fn run(self, out: &Output) -> Result<()> {
         self.pipeline.order(Order::Pause, out)
@@ -109,26 +78,6 @@ impl DeleteArgs {
         out.show(&json!({ "deleted": name, "tenant": tenant }), || {
             format!("deleted {name} of {tenant}")
         })
-    }
-}
-
-impl UpgradeArgs {
-    pub(in crate::cli) fn run(self, _out: &Output) -> Result<()> {
-        let hint = format!(
-            "`sandbar apply` with the new plugins makes a new version of {}",
-            self.pipeline.name
-        );
-        Err(not_built("`sandbar upgrade`", &hint))
-    }
-}
-
-impl RollbackArgs {
-    pub(in crate::cli) fn run(self, _out: &Output) -> Result<()> {
-        let hint = format!(
-            "`sandbar apply` with the file of before makes a new version of {}",
-            self.pipeline.name
-        );
-        Err(not_built("`sandbar rollback`", &hint))
     }
 }
 

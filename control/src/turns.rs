@@ -14,11 +14,11 @@ type Waits = HashMap<(Name, Name), Arc<Wait<()>>>;
 
 /// Whose turn it is, by tenant and pipeline.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Turns(Arc<Mutex<Waits>>);
+pub(crate) struct Turns(Arc<Mutex<Waits>>);
 
 /// A turn, which ends with it.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     turns: Turns,
     key: (Name, Name),
     guard: Option<OwnedMutexGuard<()>>,
@@ -26,7 +26,7 @@ pub(super) struct Turn {
 
 impl Turns {
     /// Waits until nothing else changes this pipeline.
-    pub(super) async fn turn(&self, tenant: &Name, name: &Name) -> Turn {
+    pub(crate) async fn turn(&self, tenant: &Name, name: &Name) -> Turn {
         let key = (tenant.clone(), name.clone());
         let wait = {
             let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
