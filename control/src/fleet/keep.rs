@@ -290,7 +290,7 @@ impl Fleet {
         said.map_err(failed)?.judge(name)
     }
 
-    /// AskPermits a verb of the program about a pipeline as it is wanted, in a process of its own. So long it waits for its
+    /// Asks a verb of the program about a pipeline as it is wanted, in a process of its own. So long it waits for its
     /// turn at most, and so long the process may run.
     ///
     /// # Errors
