@@ -204,7 +204,7 @@ impl Default for AskPermits {
 }
 
 impl AskPermits {
-    /// AskPermits, when it is this question's turn: so long it waits at most, and so long its process runs at most.
+    /// Asks, when it is this question's turn: so long it waits at most, and so long its process runs at most.
     pub(super) async fn ask(&self, place: &AskedPlace<'_>, question: &Question, limit: Duration) -> Result<Answered> {
         let words = question.words()?;
         let _turn = self.turn(&place.grant.tenant, question, limit).await?;

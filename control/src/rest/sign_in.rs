@@ -71,6 +71,13 @@ const fn route(method: Method, path: &'static str, need: Need, verb: &'static st
     }
 }
 
+/// A path below that of a pipeline.
+macro_rules! of_pipeline {
+    ($below:literal) => {
+        concat!("/v1/tenants/{tenant}/pipelines/{pipeline}", $below)
+    };
+}
+
 /// Every route there is.
 #[rustfmt::skip]
 pub(super) static ROUTES: &[Route] = &[
@@ -112,19 +119,19 @@ pub(super) static ROUTES: &[Route] = &[
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/resume", Need::Tenant(OPERATORS), "resume"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/stop", Need::Tenant(OPERATORS), "stop"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/start", Need::Tenant(OPERATORS), "start"),
-    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/positions", Need::Tenant(EVERY_ROLE), "show-positions"),
-    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/completed", Need::Tenant(EVERY_ROLE), SHOW_COMPLETED),
-    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/seek", Need::Tenant(OPERATORS), "seek"),
-    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/checkpoints", Need::Tenant(EVERY_ROLE), "list-checkpoints"),
-    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/savepoints", Need::Tenant(EVERY_ROLE), "list-savepoints"),
-    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/savepoints", Need::Tenant(OPERATORS), "create-savepoint"),
-    route(Method::DELETE, "/v1/tenants/{tenant}/pipelines/{pipeline}/savepoints/{savepoint}", Need::Tenant(OPERATORS), "delete-savepoint"),
-    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/state", Need::Tenant(OPERATORS), "read-state"),
-    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/dead-letters", Need::Tenant(EVERY_ROLE), "list-dead-letters"),
-    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/dead-letters/{letter}", Need::Tenant(OPERATORS), "show-dead-letter"),
-    route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/dead-letters/replay", Need::Tenant(OPERATORS), "replay-dead-letters"),
-    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/metrics", Need::Tenant(EVERY_ROLE), "read-metrics"),
-    route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/support", Need::Tenant(EVERY_ROLE), "show-support"),
+    route(Method::GET, of_pipeline!("/positions"), Need::Tenant(EVERY_ROLE), "show-positions"),
+    route(Method::POST, of_pipeline!("/completed"), Need::Tenant(EVERY_ROLE), SHOW_COMPLETED),
+    route(Method::POST, of_pipeline!("/seek"), Need::Tenant(OPERATORS), "seek"),
+    route(Method::GET, of_pipeline!("/checkpoints"), Need::Tenant(EVERY_ROLE), "list-checkpoints"),
+    route(Method::GET, of_pipeline!("/savepoints"), Need::Tenant(EVERY_ROLE), "list-savepoints"),
+    route(Method::POST, of_pipeline!("/savepoints"), Need::Tenant(OPERATORS), "create-savepoint"),
+    route(Method::DELETE, of_pipeline!("/savepoints/{savepoint}"), Need::Tenant(OPERATORS), "delete-savepoint"),
+    route(Method::GET, of_pipeline!("/state"), Need::Tenant(OPERATORS), "read-state"),
+    route(Method::GET, of_pipeline!("/dead-letters"), Need::Tenant(EVERY_ROLE), "list-dead-letters"),
+    route(Method::GET, of_pipeline!("/dead-letters/{letter}"), Need::Tenant(OPERATORS), "show-dead-letter"),
+    route(Method::POST, of_pipeline!("/dead-letters/replay"), Need::Tenant(OPERATORS), "replay-dead-letters"),
+    route(Method::GET, of_pipeline!("/metrics"), Need::Tenant(EVERY_ROLE), "read-metrics"),
+    route(Method::GET, of_pipeline!("/support"), Need::Tenant(EVERY_ROLE), "show-support"),
     route(Method::GET, "/v1/metrics", Need::Platform(EVERY_ROLE), "read-metrics"),
     route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", Need::Tenant(EVERY_ROLE), "show-upgrade"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", Need::Tenant(OPERATORS), "upgrade"),

@@ -97,14 +97,10 @@ fn positions_state_and_metrics_are_those_of_what_was_put_out() {
         interface.of_counts("POST", "completed", Some(&last))["is-completed"],
         true
     );
-    let next = interface.items("positions")[0]["committed"]
-        .as_i64()
-        .expect("a position");
-    let (partition, body) = (
-        interface.items("positions")[0]["partition"].clone(),
-        |wait: u64| json!({ "topic": counted.input, "partition": 0, "offset": next, "wait": wait }),
-    );
-    assert_eq!(partition, 0);
+    let positions = interface.items("positions");
+    let first = positions.iter().find(|at| at["partition"] == 0);
+    let next = &first.expect("partition 0")["committed"];
+    let body = |wait: u64| json!({ "topic": counted.input, "partition": 0, "offset": next, "wait": wait });
     assert_eq!(
         interface.of_counts("POST", "completed", Some(&body(0)))["is-completed"],
         false
@@ -149,6 +145,17 @@ fn positions_state_and_metrics_are_those_of_what_was_put_out() {
     assert_eq!(sum(shown.as_array().expect("positions"), "end"), 600);
 }
 
+/// The sum of the positions that the savepoint `late` has of a topic.
+fn saved_positions(interface: &Interface, topic: &str) -> i64 {
+    let saved = interface.items("savepoints");
+    let late = saved.iter().find(|one| one["savepoint"] == "late");
+    let tasks = late.expect("a savepoint")["tasks"].as_array().expect("tasks");
+    let offsets = tasks
+        .iter()
+        .flat_map(|task| task["offsets"][topic].as_object().into_iter().flatten());
+    offsets.map(|(_, offset)| offset.as_i64().expect("an offset")).sum()
+}
+
 #[test]
 fn a_savepoint_goes_back_with_state_and_a_seek_without() {
     let counted = Counted::on(Kafka::shared(), "tenant-savepoints", 2, 10);
@@ -172,23 +179,7 @@ fn a_savepoint_goes_back_with_state_and_a_seek_without() {
         (&json!("stopped"), &json!("late"))
     );
     assert!(daemon.children().is_empty());
-    let saved = interface.items("savepoints");
-    let late = saved
-        .iter()
-        .find(|one| one["savepoint"] == "late")
-        .expect("a savepoint");
-    let offsets = late["tasks"]
-        .as_array()
-        .expect("tasks")
-        .iter()
-        .map(|task| &task["offsets"]);
-    let positions = offsets.flat_map(|of| of[&counted.input].as_object().cloned().unwrap_or_default());
-    assert_eq!(
-        positions
-            .map(|(_, offset)| offset.as_i64().expect("an offset"))
-            .sum::<i64>(),
-        600
-    );
+    assert_eq!(saved_positions(&interface, &counted.input), 600);
 
     // Whoever has the savepoint goes on from it, with its state: each count follows the one before.
     counted.send(600, 50);

@@ -1,7 +1,7 @@
 //! All that helps to find out what is wrong with a pipeline, in one document.
 //!
-//! Never has a secret or a record's content in it beyond what a viewer of the tenant sees anyway. Always: what cannot be
-//! found out is told in its place.
+//! Never has a secret or a record's content in it beyond what a viewer of the tenant sees anyway. Always: what cannot
+//! be found out is told in its place.
 
 use axum::Json;
 use axum::extract::State;

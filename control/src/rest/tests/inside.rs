@@ -289,7 +289,11 @@ async fn a_record_is_completed_when_it_is_behind_what_is_committed() {
             .tell(&Method::POST, &format!("{VIEWS}/completed"), &operator, &body)
             .await
     };
-    let of = |partition: i32, offset: i64, wait: u64| json!({ "topic": "views", "partition": partition, "offset": offset, "wait": wait });
+    let of = |partition: i32, offset: i64, wait: u64| {
+        let mut record = json!({ "topic": "views", "partition": partition, "offset": offset });
+        record["wait"] = wait.into();
+        record
+    };
     let answer = ask(of(0, 6, 30)).await.json();
     assert_eq!(answer, json!({ "is-completed": true, "committed": 7 }));
     assert_eq!(

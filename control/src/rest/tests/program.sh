@@ -49,10 +49,7 @@ case "$1 $2" in
     ;;
 "state get" | "state scan" | "state count" | "state timers")
     case "$*" in
-    *slow*)
-        sleep 30 &
-        wait
-        ;;
+    *slow*) exec sleep 90 ;;
     *long*) head -c 9000000 /dev/zero | tr '\0' x ;;
     *loud*)
         head -c 9000000 /dev/zero | tr '\0' x >&2
