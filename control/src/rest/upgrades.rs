@@ -102,7 +102,7 @@ pub(super) struct PlannedUpgrade {
 }
 
 /// A version that is to be, and what differs.
-struct Plan {
+struct PlannedVersion {
     current: WantedPipeline,
     file: String,
     plugins: BTreeMap<String, Digest>,
@@ -293,14 +293,14 @@ async fn planned(
     current: WantedPipeline,
     file: String,
     plugins: BTreeMap<String, Digest>,
-) -> Result<Plan> {
+) -> Result<PlannedVersion> {
     let (tenant, name) = (&current.tenant, &current.name);
     for (operator, digest) in &plugins {
         is_pushed(rest, tenant, operator, digest).await?;
     }
     let compared = rest.fleet.compare(tenant, name, &current.plugins, &plugins).await?;
     rest.fleet.check(tenant, name, &file, &plugins).await?;
-    Ok(Plan {
+    Ok(PlannedVersion {
         current,
         file,
         plugins,
@@ -321,7 +321,7 @@ fn is_fit(what: &str, compared: &PluginComparison, allow_dropped_state: bool) ->
     }))
 }
 
-impl Plan {
+impl PlannedVersion {
     /// Whether a file keeps state and positions together. It passed its check.
     fn has_checkpoint(file: &str) -> bool {
         toml::from_str::<toml::Table>(file).is_ok_and(|table| table.contains_key("checkpoint"))
