@@ -21,4 +21,4 @@ pub use connection::Connection;
 pub use context::{Context, Contexts};
 pub use endpoint::{Choice, Endpoint, Surroundings};
 pub use lines::{Changes, Lines};
-pub use requests::{Applied, Order, ShownPipeline, UpgradePlan, UpgradeRequest, Whoami};
+pub use requests::{Applied, Order, RollbackRequest, ShownPipeline, UpgradePlan, UpgradeRequest, Whoami};

@@ -422,8 +422,22 @@ fn a_way_back_is_a_new_version_that_goes_on_or_begins_from_the_savepoint() {
     assert_eq!(back(&json!({ "to": 2 })).status, StatusCode::ACCEPTED);
     mortal.until_running(4);
     mortal.is_exact();
-    mortal.upgrade("three store=a store=b", &json!({ "watch-seconds": 0 }));
+    // Another file is no other state.
+    let file = format!("{FILE}# a comment\n");
+    let changed = mortal.upgrade("two store=a", &json!({ "file": file, "watch-seconds": 0 }));
+    assert_eq!(
+        changed.json()["begins"],
+        "at a savepoint of the last commit",
+        "{changed:?}"
+    );
     mortal.until_running(5);
+    mortal.until("it began", |mortal| mortal.now()["to-begin"] == Value::Null);
+    assert_eq!(back(&json!({ "dry-run": true })).json()["begins"], "at the last commit");
+    assert_eq!(back(&json!({})).status, StatusCode::ACCEPTED);
+    mortal.until_running(6);
+    mortal.is_exact();
+    mortal.upgrade("three store=a store=b", &json!({ "watch-seconds": 0 }));
+    mortal.until_running(7);
     mortal.until("it began", |mortal| mortal.now()["to-begin"] == Value::Null);
     mortal.is_exact();
     let dry = back(&json!({ "dry-run": true }));
@@ -432,7 +446,7 @@ fn a_way_back_is_a_new_version_that_goes_on_or_begins_from_the_savepoint() {
         "{dry:?}"
     );
     assert_eq!(back(&json!({})).status, StatusCode::ACCEPTED);
-    mortal.until_running(6);
+    mortal.until_running(8);
     mortal.until("it began", |mortal| mortal.now()["to-begin"] == Value::Null);
     assert_eq!(starts(&mortal.home()).last().unwrap(), "savepoint before");
     assert!(
