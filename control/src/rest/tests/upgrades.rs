@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 
 use super::daemon::{Answer, Daemon, json_request, name};
 use super::program::{outputs, program};
