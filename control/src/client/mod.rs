@@ -30,5 +30,5 @@ pub use endpoint::{Choice, Endpoint, Surroundings};
 pub use grant::OidcClient;
 pub use lines::{Changes, Lines};
 pub use login::{DeviceCode, login};
-pub use requests::{Applied, Order, ShownPipeline, Stopped, UpgradePlan, UpgradeRequest, Whoami};
+pub use requests::{Applied, Order, RollbackRequest, ShownPipeline, Stopped, UpgradePlan, UpgradeRequest, Whoami};
 pub use trust::Trust;

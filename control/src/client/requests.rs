@@ -77,6 +77,18 @@ pub struct UpgradeRequest {
     pub dry_run: bool,
 }
 
+/// A way back to ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RollbackRequest {
+    /// The version to go back to; none: the one before.
+    pub to: Option<i64>,
+    /// Whether state that it does not declare is dropped.
+    pub allow_dropped_state: bool,
+    /// Whether it is only told what would happen.
+    pub dry_run: bool,
+}
+
 /// What is about to happen, or would.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -377,14 +389,13 @@ impl Connection {
         self.ask_with_plugin(self.request(Method::POST, &segments, &[]).json(asked))
     }
 
-    /// Makes a version of before a new one, or tells what would happen. Without `to` it is the one before.
+    /// Makes a version of before a new one, or tells what would happen.
     ///
     /// # Errors
     /// As all; `NotFound`, `Conflict`: there is no such version.
-    pub fn roll_back(&self, tenant: &Name, name: &Name, to: Option<i64>, dry_run: bool) -> Result<UpgradePlan> {
+    pub fn roll_back(&self, tenant: &Name, name: &Name, asked: &RollbackRequest) -> Result<UpgradePlan> {
         let segments = of(tenant, &["pipelines", name.as_str(), "rollback"]);
-        let asked = json!({ "to": to, "dry-run": dry_run });
-        self.ask_with_plugin(self.request(Method::POST, &segments, &[]).json(&asked))
+        self.ask_with_plugin(self.request(Method::POST, &segments, &[]).json(asked))
     }
 
     /// The newest upgrade of a pipeline, and how far it is.

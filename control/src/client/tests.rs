@@ -251,7 +251,12 @@ fn an_upgrade_and_the_way_back_are_asked_for_as_they_were_meant() {
     };
     let plan = it.upgrade(&t, &p, &asked).unwrap();
     assert_eq!((plan.version, plan.overtaken, plan.stores.len()), (2, None, 1));
-    it.roll_back(&t, &p, Some(1), true).unwrap();
+    let back = RollbackRequest {
+        to: Some(1),
+        dry_run: true,
+        ..RollbackRequest::default()
+    };
+    it.roll_back(&t, &p, &back).unwrap();
     let asked = daemon.asked();
     let lines: Vec<_> = asked.iter().map(|asked| asked.line.as_str()).collect();
     assert_eq!(
@@ -266,7 +271,10 @@ fn an_upgrade_and_the_way_back_are_asked_for_as_they_were_meant() {
         body(0),
         json!({ "plugins": { "o": digest_of("0") }, "watch-seconds": 9, "allow-dropped-state": true, "dry-run": false })
     );
-    assert_eq!(body(1), json!({ "to": 1, "dry-run": true }));
+    assert_eq!(
+        body(1),
+        json!({ "to": 1, "allow-dropped-state": false, "dry-run": true })
+    );
 }
 
 fn digest_of(digit: &str) -> Digest {

@@ -17,7 +17,7 @@ use super::ending::Ending;
 use super::home::{PipelineHome, RunCard};
 use super::meter::Meter;
 use super::process::{self, ProcessStatus, StartOrder};
-use super::saving::{SaveOrder, Saved};
+use super::saving::{SaveOrder, SaveOutcome};
 use super::takeover::{BeginOrder, Takeover};
 use crate::clock;
 use crate::model::{State, Status, Wanted, WantedPipeline};
@@ -195,12 +195,12 @@ impl Keeper {
         let why = format!("a savepoint is taken before version {version} takes over");
         self.tell(order, state, why, None, None);
         match self.save(order, card).await? {
-            Saved::Yes => Ok(None),
-            Saved::No(why) => {
+            SaveOutcome::Yes => Ok(None),
+            SaveOutcome::No(why) => {
                 self.tell(order, state, format!("no savepoint can be taken: {why}"), None, None);
                 Ok(Some(Turned::Look(LOOK)))
             }
-            Saved::Interrupted => Ok(Some(Turned::Look(LOOK_CLOSELY))),
+            SaveOutcome::Interrupted => Ok(Some(Turned::Look(LOOK_CLOSELY))),
         }
     }
 

@@ -30,9 +30,10 @@ const ANSWER_BYTES: u64 = 64 << 10;
 /// How long an answer may take: the server of a run has a thread of its own.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// What a running process says of itself, at `/status`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What a running process says of itself, at `/status`. One of an older version, which goes on when the daemon is
+/// upgraded, leaves out what is new.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
 pub(super) struct ProcessStatus {
     /// Positions are resolved and the workers run.
     pub(super) running: bool,
@@ -41,7 +42,6 @@ pub(super) struct ProcessStatus {
     /// A worker that stands still, and for how long.
     pub(super) standstill: Option<String>,
     /// The words of a plugin that asks for its call again.
-    #[serde(default)]
     pub(super) asks_again: Option<String>,
     pub(super) records_in: u64,
     pub(super) records_out: u64,

@@ -32,7 +32,7 @@ pub(super) struct SaveOrder {
 
 /// Whether a process may start.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Saved {
+pub(super) enum SaveOutcome {
     /// Nothing is to be saved, or it is.
     Yes,
     /// It was tried, and could not be done; somebody decides.
@@ -43,16 +43,16 @@ pub(super) enum Saved {
 
 impl Keeper {
     /// Takes the savepoint that is wanted of the version before, if it was not taken. No process runs.
-    pub(super) async fn save(&mut self, order: &KeepOrder, card: &mut RunCard) -> io::Result<Saved> {
+    pub(super) async fn save(&mut self, order: &KeepOrder, card: &mut RunCard) -> io::Result<SaveOutcome> {
         let Some(save) = order.save.as_ref().filter(|save| card.saved != save.name) else {
-            return Ok(Saved::Yes);
+            return Ok(SaveOutcome::Yes);
         };
         if let Some((_, why)) = card.not_saved.as_ref().filter(|(name, _)| *name == save.name) {
-            return Ok(Saved::No(why.clone()));
+            return Ok(SaveOutcome::No(why.clone()));
         }
         // Of one that never began nothing is committed; and as long as it is held, none begins.
         let (Some(_lock), Ok(start)) = (self.home.lock()?, &order.start) else {
-            return Ok(Saved::Interrupted);
+            return Ok(SaveOutcome::Interrupted);
         };
         let taken = match card.began {
             0 => Ok(0),
@@ -60,7 +60,7 @@ impl Keeper {
                 taken = take(&self.home, &start.program, save) => taken?,
                 _ = self.orders.changed() => {
                     self.orders.mark_changed();
-                    return Ok(Saved::Interrupted);
+                    return Ok(SaveOutcome::Interrupted);
                 }
             },
         };
@@ -69,11 +69,11 @@ impl Keeper {
                 let before = std::mem::replace(&mut card.saved, save.name.clone());
                 (card.saved_tasks, card.not_saved) = (tasks, None);
                 forget(&self.home, &start.program, save, before);
-                Saved::Yes
+                SaveOutcome::Yes
             }
             Err(why) => {
                 card.not_saved = Some((save.name.clone(), why.clone()));
-                Saved::No(why)
+                SaveOutcome::No(why)
             }
         };
         self.home.write_card(card)?;

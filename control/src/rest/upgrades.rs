@@ -68,6 +68,9 @@ pub(super) struct RollbackAsked {
     /// is not the same and was not taken back.
     #[serde(default)]
     to: Option<i64>,
+    /// Whether state that it does not declare is dropped, if it does not begin from a savepoint of its own.
+    #[serde(default)]
+    allow_dropped_state: bool,
     /// Whether nothing is to change, and it is only told what would.
     #[serde(default)]
     dry_run: bool,
@@ -102,7 +105,7 @@ pub(super) struct PlannedUpgrade {
 }
 
 /// A version that is to be, and what differs.
-struct Plan {
+struct PlannedVersion {
     current: WantedPipeline,
     file: String,
     plugins: BTreeMap<String, Digest>,
@@ -217,13 +220,14 @@ async fn rollback(
     };
     let Some(undone) = newest.filter(is_of) else {
         let what = format!("failed to roll back the pipeline {name} to version {}", target.version);
-        is_fit(&what, &plan.compared, false)?;
+        let drops_state = asked.allow_dropped_state;
+        is_fit(&what, &plan.compared, drops_state)?;
         return match asked.dry_run {
             true => Ok(told(&plan.as_told(0))),
-            false => plan.begin(&rest, &caller, expected, 0, false).await,
+            false => plan.begin(&rest, &caller, expected, 0, drops_state).await,
         };
     };
-    let from_savepoint = undone.changes_state && undone.savepoint.is_some();
+    let from_savepoint = plan.has_other_state() && undone.savepoint.is_some();
     let planned = PlannedUpgrade {
         begins: match from_savepoint {
             true => format!(
@@ -293,7 +297,7 @@ async fn planned(
     current: WantedPipeline,
     file: String,
     plugins: BTreeMap<String, Digest>,
-) -> Result<Plan> {
+) -> Result<PlannedVersion> {
     let (tenant, name) = (&current.tenant, &current.name);
     for (operator, digest) in &plugins {
         is_pushed(rest, tenant, operator, digest).await?;
@@ -301,7 +305,7 @@ async fn planned(
     let compared = rest.fleet.compare(tenant, name, &current.plugins, &plugins).await?;
     let means = rest.catalog.means(tenant).await?;
     rest.fleet.check(tenant, name, &file, &plugins, &means).await?;
-    Ok(Plan {
+    Ok(PlannedVersion {
         current,
         file,
         plugins,
@@ -322,10 +326,31 @@ fn is_fit(what: &str, compared: &PluginComparison, allow_dropped_state: bool) ->
     }))
 }
 
-impl Plan {
+impl PlannedVersion {
     /// Whether a file keeps state and positions together. It passed its check.
     fn has_checkpoint(file: &str) -> bool {
         toml::from_str::<toml::Table>(file).is_ok_and(|table| table.contains_key("checkpoint"))
+    }
+
+    /// The plugins of operators that come with Sandbar, which nothing compares.
+    fn ready_made(file: &str) -> BTreeMap<String, String> {
+        let table = toml::from_str::<toml::Table>(file).unwrap_or_default();
+        let operators = table
+            .get("operator")
+            .and_then(toml::Value::as_table)
+            .into_iter()
+            .flatten();
+        let named = operators.filter_map(|(operator, keys)| Some((operator.clone(), keys.get("plugin")?.as_str()?)));
+        let ready_made = named.filter(|(_, plugin)| !plugin.contains(['/', '\\', '.']));
+        ready_made
+            .map(|(operator, plugin)| (operator, plugin.to_owned()))
+            .collect()
+    }
+
+    /// Whether the stores are others than those of the current version, as far as that is known.
+    fn has_other_state(&self) -> bool {
+        let are_others = Self::ready_made(&self.file) != Self::ready_made(&self.current.file);
+        are_others || self.compared.state != StateOutcome::Same
     }
 
     fn saves(&self) -> bool {

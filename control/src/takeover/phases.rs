@@ -28,7 +28,7 @@ pub(super) enum Next {
 
 /// What is looked at beside the upgrade and the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(super) struct WatchMoment {
     /// Milliseconds since 1970.
     pub(super) now: i64,
     /// What is wanted of the pipeline.
@@ -42,7 +42,7 @@ pub(super) struct Moment {
 }
 
 /// The next phase of an upgrade that is under way.
-pub(super) fn next(upgrade: &PipelineUpgrade, seen: &TakeoverSeen, moment: Moment) -> Next {
+pub(super) fn next(upgrade: &PipelineUpgrade, seen: &TakeoverSeen, moment: WatchMoment) -> Next {
     match upgrade.phase {
         UpgradePhase::Swapping => of_a_swap(upgrade, seen, moment),
         UpgradePhase::Watched => of_a_watch(upgrade, seen, moment),
@@ -50,7 +50,7 @@ pub(super) fn next(upgrade: &PipelineUpgrade, seen: &TakeoverSeen, moment: Momen
     }
 }
 
-fn of_a_swap(upgrade: &PipelineUpgrade, seen: &TakeoverSeen, moment: Moment) -> Next {
+fn of_a_swap(upgrade: &PipelineUpgrade, seen: &TakeoverSeen, moment: WatchMoment) -> Next {
     let (old, new) = (upgrade.from_version, upgrade.to_version);
     if let Some((name, why)) = &seen.not_saved
         && upgrade.saves.as_ref() == Some(name)
@@ -74,7 +74,7 @@ fn of_a_swap(upgrade: &PipelineUpgrade, seen: &TakeoverSeen, moment: Moment) -> 
     }
 }
 
-fn of_a_watch(upgrade: &PipelineUpgrade, seen: &TakeoverSeen, moment: Moment) -> Next {
+fn of_a_watch(upgrade: &PipelineUpgrade, seen: &TakeoverSeen, moment: WatchMoment) -> Next {
     let (status, is_over) = (&seen.status, upgrade.until.is_none_or(|until| moment.now >= until));
     if moment.wanted != Wanted::Running {
         return Next::Done("it was told to pause or stop, so that there is nothing more to watch".to_owned());
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    const MOMENT: Moment = Moment {
+    const MOMENT: WatchMoment = WatchMoment {
         now: NOW,
         wanted: Wanted::Running,
         has_run: false,
@@ -211,7 +211,7 @@ mod tests {
         };
         assert!(is_back(&next(&saves, &not_saved("s"), MOMENT), "full"));
         assert_eq!(next(&saves, &not_saved("another"), MOMENT), Next::Stay);
-        let late = Moment {
+        let late = WatchMoment {
             now: NOW + SWAP_MS + 1,
             ..MOMENT
         };
@@ -227,7 +227,7 @@ mod tests {
     fn what_does_not_run_is_saved_and_not_watched() {
         let swap = upgrade(UpgradePhase::Swapping);
         for wanted in [Wanted::Paused, Wanted::Stopped] {
-            let moment = Moment { wanted, ..MOMENT };
+            let moment = WatchMoment { wanted, ..MOMENT };
             assert!(matches!(next(&swap, &seen(3, State::Paused), moment), Next::Done(_)));
             let saves = PipelineUpgrade {
                 saves: Some("s".to_owned()),
@@ -256,7 +256,7 @@ mod tests {
         let mut restarted = seen(4, State::Restarting);
         restarted.status.restarts = MOST_RESTARTS;
         assert!(is_back(&next(&watch, &restarted, MOMENT), "2 times"));
-        let lags = Moment { lags: true, ..MOMENT };
+        let lags = WatchMoment { lags: true, ..MOMENT };
         assert!(is_back(
             &next(&watch, &seen(4, State::Running), lags),
             "to 9 records; before the upgrade it was 5"
@@ -267,7 +267,7 @@ mod tests {
     fn a_watch_has_an_end_whatever_is_there() {
         let watch = upgrade(UpgradePhase::Watched);
         let at = |has_run, state, version| {
-            let moment = Moment {
+            let moment = WatchMoment {
                 now: NOW + 120_000,
                 has_run,
                 ..MOMENT
@@ -297,13 +297,13 @@ mod tests {
     #[test]
     fn a_daemon_that_began_just_now_does_not_take_back_what_it_has_not_seen_yet() {
         let watch = upgrade(UpgradePhase::Watched);
-        let late = Moment {
+        let late = WatchMoment {
             now: NOW + 500_000,
             looked_ms: 0,
             ..MOMENT
         };
         assert_eq!(next(&watch, &seen(4, State::Starting), late), Next::Stay);
-        let later = Moment {
+        let later = WatchMoment {
             looked_ms: SEEN_MS,
             ..late
         };
@@ -313,7 +313,7 @@ mod tests {
             until: Some(NOW + 1),
             ..watch
         };
-        let soon = Moment {
+        let soon = WatchMoment {
             now: NOW + 20_000,
             ..MOMENT
         };
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn nothing_follows_what_is_over() {
         for phase in [UpgradePhase::Done, UpgradePhase::TakenBack, UpgradePhase::Overtaken] {
-            let late = Moment {
+            let late = WatchMoment {
                 now: i64::MAX,
                 lags: true,
                 ..MOMENT

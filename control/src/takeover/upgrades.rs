@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::lag::LagRule;
-use super::phases::{Moment, Next, next};
+use super::phases::{Next, WatchMoment, next};
 use crate::catalog::{Catalog, TakeBackOrder};
 use crate::clock;
 use crate::fleet::{BeginOrder, Fleet, SavepointOrder, Takeover, TakeoverSeen};
@@ -26,9 +26,9 @@ const NOTE_MS: i64 = 10_000;
 
 /// The upgrades of a daemon. Clones are the same.
 #[derive(Clone)]
-pub struct Upgrades(Arc<Parts>);
+pub struct Upgrades(Arc<UpgradeParts>);
 
-struct Parts {
+struct UpgradeParts {
     catalog: Catalog,
     fleet: Fleet,
     turns: Turns,
@@ -37,7 +37,7 @@ struct Parts {
 
 /// What is remembered from one look to the next.
 #[derive(Debug, Default)]
-struct Remembered {
+struct WatchMemory {
     /// When it was looked at first.
     began: Option<i64>,
     has_run: bool,
@@ -48,7 +48,7 @@ struct Remembered {
 impl Upgrades {
     /// Of a catalog, and of the fleet that is to be as it says.
     pub fn new(catalog: Catalog, fleet: Fleet) -> Self {
-        Self(Arc::new(Parts {
+        Self(Arc::new(UpgradeParts {
             catalog,
             fleet,
             turns: Turns::default(),
@@ -146,7 +146,7 @@ impl Upgrades {
 
     /// Sees to the upgrades of a pipeline until none is under way.
     async fn watch(self, tenant: Name, name: Name) {
-        let mut remembered = (0, Remembered::default());
+        let mut remembered = (0, WatchMemory::default());
         loop {
             let pause = match self.look(&tenant, &name, &mut remembered).await {
                 Ok(Some(pause)) => pause,
@@ -165,7 +165,7 @@ impl Upgrades {
         &self,
         tenant: &Name,
         name: &Name,
-        (of, seen_so_far): &mut (i64, Remembered),
+        (of, seen_so_far): &mut (i64, WatchMemory),
     ) -> Result<Option<Duration>> {
         let catalog = &self.0.catalog;
         let (Some(upgrade), Some(pipeline)) = (
@@ -178,7 +178,7 @@ impl Upgrades {
             return Ok(self.leave(tenant, name).await?.then_some(LOOK));
         }
         if *of != upgrade.number {
-            (*of, *seen_so_far) = (upgrade.number, Remembered::default());
+            (*of, *seen_so_far) = (upgrade.number, WatchMemory::default());
         }
         let Some(seen) = self.0.fleet.takeover(tenant, name)? else {
             return Ok(Some(LOOK_LATER));
@@ -191,7 +191,7 @@ impl Upgrades {
         }
         let now = clock::now();
         let lags = seen_so_far.see(&upgrade, &seen, now);
-        let moment = Moment {
+        let moment = WatchMoment {
             now,
             wanted: pipeline.wanted,
             has_run: seen_so_far.has_run,
@@ -301,7 +301,7 @@ impl Upgrades {
     }
 }
 
-impl Remembered {
+impl WatchMemory {
     /// Looks at the process of the new version; whether it lags.
     fn see(&mut self, upgrade: &PipelineUpgrade, seen: &TakeoverSeen, now: i64) -> bool {
         let status = &seen.status;

@@ -163,7 +163,7 @@ fn put_out(next: u64, lines: u64, plugin: &str) {
 fn listen(socket: &str, records: Arc<AtomicU64>) {
     let _it_may_not_be_there = fs::remove_file(socket);
     let listener = UnixListener::bind(socket).unwrap();
-    std::thread::spawn(move || {
+    let answer = move || {
         for mut stream in listener.incoming().flatten() {
             let mut request = [0; 256];
             let _whoever_asks_may_go = stream.read(&mut request);
@@ -174,7 +174,11 @@ fn listen(socket: &str, records: Arc<AtomicU64>) {
             });
             let _whoever_asks_may_go = write!(stream, "HTTP/1.0 200 OK\r\n\r\n{status}");
         }
-    });
+    };
+    std::thread::Builder::new()
+        .name("socket".to_owned())
+        .spawn(answer)
+        .unwrap();
 }
 
 fn savepoint(words: &[&str], grant: &Grant) -> i32 {

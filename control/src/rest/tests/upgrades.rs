@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 
 use super::daemon::{Answer, Daemon, json_request, name};
 use super::program::{outputs, program};
@@ -422,8 +423,22 @@ fn a_way_back_is_a_new_version_that_goes_on_or_begins_from_the_savepoint() {
     assert_eq!(back(&json!({ "to": 2 })).status, StatusCode::ACCEPTED);
     mortal.until_running(4);
     mortal.is_exact();
-    mortal.upgrade("three store=a store=b", &json!({ "watch-seconds": 0 }));
+    // Another file is no other state.
+    let file = format!("{FILE}# a comment\n");
+    let changed = mortal.upgrade("two store=a", &json!({ "file": file, "watch-seconds": 0 }));
+    assert_eq!(
+        changed.json()["begins"],
+        "at a savepoint of the last commit",
+        "{changed:?}"
+    );
     mortal.until_running(5);
+    mortal.until("it began", |mortal| mortal.now()["to-begin"] == Value::Null);
+    assert_eq!(back(&json!({ "dry-run": true })).json()["begins"], "at the last commit");
+    assert_eq!(back(&json!({})).status, StatusCode::ACCEPTED);
+    mortal.until_running(6);
+    mortal.is_exact();
+    mortal.upgrade("three store=a store=b", &json!({ "watch-seconds": 0 }));
+    mortal.until_running(7);
     mortal.until("it began", |mortal| mortal.now()["to-begin"] == Value::Null);
     mortal.is_exact();
     let dry = back(&json!({ "dry-run": true }));
@@ -432,7 +447,7 @@ fn a_way_back_is_a_new_version_that_goes_on_or_begins_from_the_savepoint() {
         "{dry:?}"
     );
     assert_eq!(back(&json!({})).status, StatusCode::ACCEPTED);
-    mortal.until_running(6);
+    mortal.until_running(8);
     mortal.until("it began", |mortal| mortal.now()["to-begin"] == Value::Null);
     assert_eq!(starts(&mortal.home()).last().unwrap(), "savepoint before");
     assert!(
@@ -461,27 +476,31 @@ fn dies_after(says: &str, delay: Duration) -> Mortal {
     mortal
 }
 
+fn a_death_is_survived(millis: u64) {
+    for says in ["two store=a", "two store=a store=b"] {
+        let mortal = dies_after(says, Duration::from_millis(millis));
+        let done = mortal.until_phase("done");
+        assert_eq!(done["to-version"], 2, "after {millis} ms: {done}");
+        mortal.until("it began", |mortal| mortal.now()["to-begin"] == Value::Null);
+        mortal.until_running(2);
+        mortal.is_exact();
+    }
+    let mortal = dies_after("traps store=a store=b", Duration::from_millis(millis));
+    mortal.until_phase("taken-back");
+    mortal.until("it began", |mortal| mortal.now()["to-begin"] == Value::Null);
+    mortal.until_running(3);
+    mortal.is_exact();
+    let taken = mortal.audit().iter().filter(|entry| *entry == "take-back ok").count();
+    assert_eq!(taken, 1, "after {millis} ms");
+}
+
 #[test]
 fn a_daemon_that_dies_in_the_midst_goes_on_where_it_was() {
-    for millis in [0, 60, 150, 300, 600, 900, 1500, 2500] {
-        for says in ["two store=a", "two store=a store=b"] {
-            let mortal = dies_after(says, Duration::from_millis(millis));
-            let done = mortal.until_phase("done");
-            assert_eq!(done["to-version"], 2, "after {millis} ms: {done}");
-            mortal.until("it began", |mortal| mortal.now()["to-begin"] == Value::Null);
-            mortal.until_running(2);
-            mortal.is_exact();
+    std::thread::scope(|scope| {
+        for millis in [0, 60, 150, 300, 600, 900, 1500, 2500] {
+            scope.spawn(move || a_death_is_survived(millis));
         }
-        let mortal = dies_after("traps store=a store=b", Duration::from_millis(millis));
-        mortal.until_phase("taken-back");
-        mortal.until("it began", |mortal| mortal.now()["to-begin"] == Value::Null);
-        mortal.until_running(3);
-        mortal.is_exact();
-        assert_eq!(
-            mortal.audit().iter().filter(|entry| *entry == "take-back ok").count(),
-            1
-        );
-    }
+    });
 }
 
 #[test]

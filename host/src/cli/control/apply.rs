@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn what_came_of_it_is_told_with_the_difference() {
         let (tenant, name) = ("t".parse().unwrap(), "p".parse().unwrap());
-        let told = |is_new, is_changed, dry_run| {
+        let told = |is_new, is_changed, dry_run: bool| {
             let applied = Applied {
                 version: 2,
                 revision: 3,

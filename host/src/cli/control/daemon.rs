@@ -123,11 +123,6 @@ impl From<Problem> for Error {
     }
 }
 
-/// That something is not built yet.
-pub(super) fn not_built(what: &str, hint: &str) -> Error {
-    Error::new(Kind::Failed, format!("{what} is not built yet"), "").hint(hint)
-}
-
 /// A text of a daemon that may go to a terminal: in one line, without control characters.
 pub(super) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ")

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use sandbar_control::client::{Application, Connection, UpgradePlan, UpgradeRequest};
+use sandbar_control::client::{Application, Connection, RollbackRequest, UpgradePlan, UpgradeRequest};
 use sandbar_control::{Digest, Name, StateOutcome};
 use serde_json::{Value, json};
 
@@ -69,6 +69,9 @@ pub struct RollbackArgs {
     /// The version to go back to; by default the newest that differs from the current one and was not taken back
     #[arg(long, value_name = "VERSION")]
     to: Option<i64>,
+    /// Begin although the version does not declare some of the state; that state is dropped
+    #[arg(long)]
+    allow_dropped_state: bool,
     /// Tell what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -113,7 +116,12 @@ impl UpgradeArgs {
 impl RollbackArgs {
     pub(in crate::cli) fn run(self, out: &Output) -> Result<()> {
         let (connection, tenant) = self.place.connect()?;
-        let plan = connection.roll_back(&tenant, &self.name, self.to, self.dry_run)?;
+        let asked = RollbackRequest {
+            to: self.to,
+            allow_dropped_state: self.allow_dropped_state,
+            dry_run: self.dry_run,
+        };
+        let plan = connection.roll_back(&tenant, &self.name, &asked)?;
         tell("rollback", (&tenant, &self.name), &plan, self.dry_run, out)
     }
 }
