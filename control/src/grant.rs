@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
-use crate::names::Name;
+use crate::model::names::Name;
 
 /// Bytes of a grant, at most: secrets are the most of it.
 const MOST_BYTES: u64 = 16 << 20;

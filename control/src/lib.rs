@@ -5,41 +5,36 @@
 //! what a pipeline does is derived from what is there, and whose it is follows from who asks.
 
 mod clock;
-mod names;
-mod problem;
 mod random;
 mod means;
 mod model;
 mod grant;
-mod upgrade;
 mod fleet;
 pub mod client;
 mod catalog;
 mod plugins;
-mod turns;
 mod takeover;
 mod door;
-mod oidc;
 mod rest;
 mod serve;
 
 pub use catalog::{Applied, Catalog, TakeBackOrder, UpgradeOrder};
 pub use door::TlsFiles;
+pub use door::oidc::OidcOptions;
 pub use fleet::{Fleet, PipelineUse, StateOutcome, StoreOutcome};
 pub use grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
 pub use means::{
     Access, ClusterMeans, ClusterProperty, KeptCluster, KeptSecret, PipelineUsage, PropertyMeans, Quotas, SealingKey,
     SecretText, TenantCluster, TenantMeans, UsageDelta, is_allowed_property,
 };
+pub use model::names::{Digest, Name};
+pub use model::problem::{Problem, ProblemKind, Result};
+pub use model::upgrade::{PhaseEntry, PipelineUpgrade, UpgradePhase};
 pub use model::{
     AuditEntry, Identity, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, State, Status, Tenant,
     Token, Wanted, WantedPipeline,
 };
-pub use names::{Digest, Name};
-pub use oidc::OidcOptions;
 pub use plugins::PluginFiles;
-pub use problem::{Problem, ProblemKind, Result};
 pub use rest::openapi;
 pub use serve::{ServeOptions, Serving, serve};
 pub use takeover::Upgrades;
-pub use upgrade::{PhaseEntry, PipelineUpgrade, UpgradePhase};

@@ -17,8 +17,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use crate::means::exceeded;
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of a plugin, at most.
 const MOST_BYTES: u64 = 64 << 20;

@@ -2,7 +2,7 @@
 
 use rustix::rand::GetRandomFlags;
 
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// So many random bytes; the kernel gives up to 256 of them at once.
 ///

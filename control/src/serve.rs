@@ -28,14 +28,14 @@ use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::clock;
+use crate::door::oidc::{OidcOptions, TokenIssuer};
 use crate::door::{Certificates, Crowd, Door, DoorPatience, Entrance, MachineSocket, TlsFiles};
 use crate::fleet::{Fleet, PipelineUse};
 use crate::means::{KEY_VARIABLE, UsageDelta, key_of_daemon};
 use crate::model::Role;
-use crate::names::Name;
-use crate::oidc::{OidcOptions, TokenIssuer};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::plugins::PluginFiles;
-use crate::problem::{Problem, ProblemKind, Result};
 use crate::rest::{Interface, router};
 use crate::takeover::Upgrades;
 

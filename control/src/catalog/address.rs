@@ -7,7 +7,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Parameters of a PostgreSQL address that the driver knows; it logs others with their values.
 const PARAMETERS: &[&str] = &[

@@ -16,8 +16,8 @@ use super::rows::{check_text, value};
 use super::tenants::no_tenant;
 use crate::clock;
 use crate::means::{Quotas, exceeded};
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of a pipeline file, at most.
 const FILE_BYTES: usize = 1 << 20;

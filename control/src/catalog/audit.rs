@@ -10,8 +10,8 @@ use super::database::{Catalog, broken};
 use super::rows::{limit, value, word_if_any};
 use crate::clock;
 use crate::model::AuditEntry;
-use crate::names::Name;
-use crate::problem::Result;
+use crate::model::names::Name;
+use crate::model::problem::Result;
 
 /// Characters of each text of an entry, at most.
 const TEXT_CHARS: usize = 500;

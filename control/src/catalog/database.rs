@@ -15,8 +15,8 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Transact
 use super::address::Address;
 use super::schema;
 use crate::means::SealingKey;
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// How long a statement waits for another process that writes to the file.
 const BUSY_PRAGMA: &str = "PRAGMA busy_timeout = 10000";

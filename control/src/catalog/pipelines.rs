@@ -11,9 +11,9 @@ use sqlx::{Any, Transaction};
 
 use super::database::{Catalog, broken};
 use super::rows::{limit, strange, value, word};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::Result;
 use crate::model::{PipelineVersion, Wanted, WantedPipeline};
-use crate::names::{Digest, Name};
-use crate::problem::Result;
 
 /// Versions that are told, at most.
 const MOST_VERSIONS: u32 = 100;

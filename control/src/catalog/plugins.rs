@@ -12,8 +12,8 @@ use super::rows::{check_text, limit, value, word};
 use super::tenants::no_tenant;
 use crate::means::exceeded;
 use crate::model::PushedPlugin;
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of the name and of the version that a plugin gives itself, at most.
 const WORD_BYTES: usize = 256;

@@ -8,9 +8,9 @@ use sqlx::{Any, Transaction};
 use super::database::broken;
 use super::rows::{strange, value};
 use crate::clock;
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
-use crate::upgrade::{PipelineUpgrade, UpgradePhase};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
+use crate::model::upgrade::{PipelineUpgrade, UpgradePhase};
 
 /// The newest record of a pipeline.
 pub(super) const NEWEST: &str =

@@ -11,8 +11,8 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Decode, Row as _, Type};
 
 use super::database::broken;
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::model::{Role, Wanted};
-use crate::problem::{Problem, ProblemKind, Result};
 
 /// The value of a column.
 pub(super) fn value<'r, T: Decode<'r, Any> + Type<Any>>(row: &'r AnyRow, column: &str) -> Result<T> {

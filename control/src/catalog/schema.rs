@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::address::Address;
 use super::database::{Catalog, broken};
 use crate::clock;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Steps by name, from version 1 on. `{bytewise}` is how a database says that texts are ordered by their bytes.
 const STEPS: &[(&str, &str)] = &[("first", FIRST), ("means", MEANS), ("upgrades", UPGRADES)];

@@ -9,8 +9,8 @@ use super::database::{Catalog, broken, is_of_a_reference};
 use super::rows::{json, limit, value, word};
 use crate::clock;
 use crate::model::Tenant;
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 impl Catalog {
     /// Makes a tenant; `false`: it was there.

@@ -12,9 +12,9 @@ use super::database::{Catalog, broken, is_of_a_reference};
 use super::rows::{check_text, value, word, word_if_any};
 use super::tenants::no_tenant;
 use crate::clock;
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::model::{Identity, NewToken, Role, Token};
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
 use crate::random::random;
 
 /// What every secret begins with.

@@ -16,9 +16,9 @@ use super::rows::word;
 use super::tenants::no_tenant;
 use crate::clock;
 use crate::model::PipelineVersion;
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind, Result};
-use crate::upgrade::{PipelineUpgrade, UpgradePhase};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
+use crate::model::upgrade::{PipelineUpgrade, UpgradePhase};
 
 /// Who takes a version back that nobody took back by hand, in the audit and among authors.
 const DAEMON: &str = "sandbar";

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
-use crate::oidc::is_on_this_machine;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::door::oidc::is_on_this_machine;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of the path of a socket, at most: the kernel's limit.
 const MOST_PATH_BYTES: usize = 107;

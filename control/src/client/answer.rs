@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// The media type of problem details (RFC 9457).
 const PROBLEM_TYPE: &str = "application/problem+json";

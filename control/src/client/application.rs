@@ -12,8 +12,8 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::connection::Connection;
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of a pipeline file, at most.
 const MOST_FILE_BYTES: u64 = 1 << 20;

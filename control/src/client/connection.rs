@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::address::Address;
 use super::answer::Answer;
 use super::endpoint::{Credential, Endpoint};
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);

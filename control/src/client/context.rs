@@ -16,8 +16,8 @@ use super::files::{self, sibling};
 use super::grant::{ClientGrant, OidcClient};
 use super::token::BearerToken;
 use super::trust::Trust;
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// A daemon, and whom one is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,8 +13,8 @@ use super::context::{Context, Contexts};
 use super::grant::ClientGrant;
 use super::token::BearerToken;
 use super::trust::Trust;
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// What the command line says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

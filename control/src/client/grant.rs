@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::token::BearerToken;
-use crate::oidc::Provider;
-use crate::problem::{Problem, Result};
+use crate::door::oidc::Provider;
+use crate::model::problem::{Problem, Result};
 
 /// How long a token is taken to live if the issuer does not say.
 const USUAL_LIFE: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use reqwest::Response;
 
 use super::connection::Connection;
 use crate::model::Status;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of a line, at most.
 const MOST_BYTES: usize = 4 << 20;

@@ -14,9 +14,9 @@ use super::context::Contexts;
 use super::files;
 use super::grant::{GrantRefusal, GrantedTokens, OidcClient};
 use super::token::BearerToken;
-use crate::names::Name;
-use crate::oidc::Provider;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::door::oidc::Provider;
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// What is asked for, if the context does not say.
 const USUAL_SCOPE: &str = "openid";

@@ -7,10 +7,10 @@ use tokio::runtime::Runtime;
 
 use super::endpoint::Credential;
 use super::*;
-use crate::names::Name;
-use crate::oidc::tests::TestKey;
-use crate::oidc::tests::test_issuer::{CLIENT, TestIssuer};
-use crate::problem::{ProblemKind, Result};
+use crate::door::oidc::tests::TestKey;
+use crate::door::oidc::tests::test_issuer::{CLIENT, TestIssuer};
+use crate::model::names::Name;
+use crate::model::problem::{ProblemKind, Result};
 
 struct LoginHome {
     folder: tempfile::TempDir,

@@ -6,8 +6,8 @@ use reqwest::header::CONTENT_TYPE;
 use super::connection::Connection;
 use super::requests::of;
 use crate::means::{Access, KeptCluster, KeptSecret, PipelineUsage, Quotas, SecretText, TenantCluster};
-use crate::names::Name;
-use crate::problem::Result;
+use crate::model::names::Name;
+use crate::model::problem::Result;
 
 /// Each method fails as those of the other requests do.
 impl Connection {

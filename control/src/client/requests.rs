@@ -13,12 +13,12 @@ use super::connection::Connection;
 use super::lines::{Changes, Lines};
 use crate::clock;
 use crate::fleet::{StateOutcome, StoreOutcome};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
+use crate::model::upgrade::PipelineUpgrade;
 use crate::model::{
     AuditEntry, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, Status, Tenant, Token, WantedPipeline,
 };
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind, Result};
-use crate::upgrade::PipelineUpgrade;
 
 /// Items of a page, as many as a daemon gives.
 const PAGE: &str = "500";

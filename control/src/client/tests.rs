@@ -15,9 +15,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::means::{Access, ClusterProperty, SecretText, TenantCluster};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind};
 use crate::model::{Role, State};
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind};
 
 /// What the server was asked.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use reqwest::header::HeaderValue;
 
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of a token's file, at most: those of issuers are long.
 const MOST_BYTES: u64 = 16 << 10;

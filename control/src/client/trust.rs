@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use reqwest::{Certificate, ClientBuilder, Identity};
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Files in PEM; none of them: the authorities of the machine, and no certificate of the client.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

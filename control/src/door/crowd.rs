@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::names::Name;
+use crate::model::names::Name;
 
 /// Connections in all, at most, if the process may have twice as many open files.
 const MOST: usize = 4096;

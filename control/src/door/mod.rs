@@ -3,6 +3,7 @@
 //! Never looks into a request. Always: nobody who connects can keep others from being answered, by number or by
 //! slowness.
 
+pub(crate) mod oidc;
 mod attempts;
 mod crowd;
 mod tls;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of the path of a socket, at most: the kernel's limit.
 const MOST_PATH_BYTES: usize = 107;

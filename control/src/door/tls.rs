@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// From one look at the files to the next.
 const LOOK: Duration = Duration::from_secs(10);

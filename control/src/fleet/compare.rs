@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::asking::{VerbSaid, ask_program};
 use super::keep::Fleet;
-use super::verb::{VerbSaid, ask_program};
 use crate::grant::Grant;
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// How long a comparison of two plugins may take: both are compiled.
 const COMPARE: Duration = Duration::from_secs(120);

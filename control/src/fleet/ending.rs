@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::problem::{ProblemKind, Result};
+use crate::model::problem::{ProblemKind, Result};
 
 /// Exit codes that the same start would give again: the pipeline file, the plugin, the state, a record.
 const LASTING: [u8; 4] = [3, 4, 6, 10];

@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use crate::grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
 use crate::means::{ClusterMeans, PropertyMeans, SecretText, TenantMeans};
-use crate::names::{Digest, Name};
+use crate::model::names::{Digest, Name};
 use crate::plugins::PluginFiles;
 
 /// Seconds of CPU that a check may take, which compiles the plugins, or a look.

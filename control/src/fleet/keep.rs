@@ -10,22 +10,21 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{broadcast, watch};
 
-use super::ask::{Answered, AskPermits, AskedPlace, Question};
+use super::asking::{Answered, AskPermits, AskedPlace, Question, socket};
 use super::grants::{GrantedPipeline, Grants};
 use super::home::PipelineHome;
 use super::keeper::{KeepOrder, Keeper};
 use super::meter::{Meter, PipelineUse};
 use super::process::{self, StartOrder};
 use super::saving::SaveOrder;
-use super::socket;
 use super::takeover::{SavepointOrder, Takeover, TakeoverSeen};
 use crate::clock;
 use crate::grant::Grant;
 use crate::means::TenantMeans;
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::model::{State, Status, WantedPipeline};
-use crate::names::{Digest, Name};
 use crate::plugins::PluginFiles;
-use crate::problem::{Problem, ProblemKind, Result};
 
 /// Changes that whoever follows them may be behind.
 const CHANGES: usize = 1024;

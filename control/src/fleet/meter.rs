@@ -9,7 +9,7 @@ use super::home::PipelineHome;
 use super::process::{ProcessStatus, StartOrder};
 use super::used::{ProcessUse, bytes_below};
 use crate::means::UsageDelta;
-use crate::names::Name;
+use crate::model::names::Name;
 
 /// How often it is looked how much a pipeline keeps on the disk.
 const LOOK_AT_DISK: Duration = Duration::from_secs(30);

@@ -6,11 +6,8 @@
 mod home;
 mod ending;
 mod grants;
-mod told;
+mod asking;
 mod process;
-mod socket;
-mod ask;
-mod verb;
 mod takeover;
 mod derive;
 mod used;
@@ -20,7 +17,7 @@ mod saving;
 mod keep;
 mod compare;
 
-pub(crate) use ask::{Answered, Question};
+pub(crate) use asking::{Answered, Question};
 pub(crate) use compare::PluginComparison;
 pub use compare::{StateOutcome, StoreOutcome};
 pub use keep::Fleet;

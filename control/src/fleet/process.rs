@@ -19,11 +19,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
+use super::asking::told;
 use super::home::PipelineHome;
-use super::told::told;
 use crate::grant::Grant;
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of an answer, at most.
 const ANSWER_BYTES: u64 = 64 << 10;

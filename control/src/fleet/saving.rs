@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::asking::{VerbSaid, ask_program};
 use super::home::{PipelineHome, RunCard};
 use super::keeper::{KeepOrder, Keeper};
-use super::verb::{VerbSaid, ask_program};
 use crate::grant::Grant;
 
 /// How long a savepoint may take.

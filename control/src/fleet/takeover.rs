@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::Status;
-use crate::names::Digest;
+use crate::model::names::Digest;
 
 /// How the current version of a pipeline takes over. By default it goes on at the last commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

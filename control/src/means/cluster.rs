@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::properties::{is_allowed_property, is_secret_property};
 use super::secret::{SecretText, TEXT_BYTES};
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of the list of brokers, at most.
 const BROKERS_BYTES: usize = 4096;

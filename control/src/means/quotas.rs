@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Versions of a pipeline that are kept if no quota says how many.
 const USUAL_VERSIONS: u64 = 50;

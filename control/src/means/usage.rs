@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::names::Name;
+use crate::model::names::Name;
 
 /// What a pipeline used since it was told last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

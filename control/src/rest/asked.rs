@@ -21,8 +21,8 @@ use super::router::Rest;
 use super::sign_in::Caller;
 use crate::means::TEXT_BYTES;
 use crate::model::Identity;
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of a body that is JSON, at most.
 pub(super) const JSON_BYTES: usize = 1 << 20;

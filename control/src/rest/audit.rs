@@ -17,9 +17,9 @@ use super::router::Rest;
 use super::sign_in::Route;
 use crate::catalog::Catalog;
 use crate::door::{Attempt, Attempts, Visitor};
+use crate::model::names::Name;
+use crate::model::problem::{ProblemKind, Result};
 use crate::model::{AuditEntry, Identity};
-use crate::names::Name;
-use crate::problem::{ProblemKind, Result};
 
 /// Characters of what a note says of an object, at most.
 const OBJECT_CHARS: usize = 200;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::names::Digest;
+use crate::model::names::Digest;
 
 /// Pairs of lines that are compared, at most.
 const MOST_PAIRS: usize = 1 << 20;

@@ -14,8 +14,8 @@ use super::asked::{PipelinePath, SentOrNot};
 use super::inside::{self, StoppedPipeline, Stopping};
 use super::pipelines::{found, status_of};
 use super::router::Rest;
+use crate::model::problem::Result;
 use crate::model::{Status, Wanted};
-use crate::problem::Result;
 
 /// The routes of orders.
 pub(super) fn routes() -> OpenApiRouter<Rest> {

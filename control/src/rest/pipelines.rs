@@ -20,9 +20,9 @@ use super::audit::Noted;
 use super::difference::{difference, of_plugins};
 use super::router::Rest;
 use super::sign_in::Caller;
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::model::{PipelineVersion, State as PipelineState, Status, Wanted, WantedPipeline};
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind, Result};
 
 /// A pipeline to apply.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -18,15 +18,15 @@ use super::sign_in::{self, Caller, Need, Route, Secret};
 use super::streams::{self, Watchers};
 use super::{audit, inside, openapi, orders, pipelines, tenants, upgrades};
 use crate::catalog::Catalog;
+use crate::door::oidc::{TokenIssuer, is_of_an_issuer};
 use crate::door::{Attempts, Visitor};
 use crate::fleet::Fleet;
 use crate::model::Identity;
-use crate::names::Name;
-use crate::oidc::{TokenIssuer, is_of_an_issuer};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::plugins::PluginFiles;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::takeover::Turns;
 use crate::takeover::Upgrades;
-use crate::turns::Turns;
 
 /// What the interface is to.
 #[derive(Clone)]

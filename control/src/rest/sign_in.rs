@@ -9,9 +9,9 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, Method, header};
 
 use super::answers::not_found;
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::model::{Identity, Role};
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
 
 /// Characters of a credential, at most: those of issuers are long.
 const CREDENTIAL_CHARS: usize = 8192;

@@ -23,10 +23,10 @@ use super::router::Rest;
 use super::sign_in::Caller;
 use crate::catalog::{Applied, TakeBackOrder, UpgradeOrder};
 use crate::fleet::{PluginComparison, StateOutcome, StoreOutcome};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{Problem, ProblemKind, Result};
+use crate::model::upgrade::{PipelineUpgrade, UpgradePhase};
 use crate::model::{PipelineVersion, WantedPipeline};
-use crate::names::{Digest, Name};
-use crate::problem::{Problem, ProblemKind, Result};
-use crate::upgrade::{PipelineUpgrade, UpgradePhase};
 
 /// Seconds for which a new version is watched, if nobody says how long.
 const USUAL_WATCH: u64 = 120;

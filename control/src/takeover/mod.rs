@@ -3,8 +3,10 @@
 //! Never starts or ends a process: that is the fleet's. Always: the phase is written down before the fleet hears of it,
 //! so that a daemon that dies goes on where it was; each phase has an end that no process and no cluster can put off.
 
+mod turns;
 mod lag;
 mod phases;
 mod upgrades;
 
+pub(crate) use turns::Turns;
 pub use upgrades::Upgrades;

@@ -1,8 +1,8 @@
 //! From what is there to the next phase of an upgrade. Pure, so that each row can be read and tested.
 
 use crate::fleet::TakeoverSeen;
+use crate::model::upgrade::{PipelineUpgrade, UpgradePhase};
 use crate::model::{State, Wanted};
-use crate::upgrade::{PipelineUpgrade, UpgradePhase};
 
 /// So long a swap may take: the process before ends within a minute, its savepoint is taken within five.
 const SWAP_MS: i64 = 600_000;

@@ -8,14 +8,14 @@ use tokio::task::JoinHandle;
 
 use super::lag::LagRule;
 use super::phases::{Next, WatchMoment, next};
+use super::turns::{Turn, Turns};
 use crate::catalog::{Catalog, TakeBackOrder};
 use crate::clock;
 use crate::fleet::{BeginOrder, Fleet, SavepointOrder, Takeover, TakeoverSeen};
+use crate::model::names::Name;
+use crate::model::problem::Result;
+use crate::model::upgrade::{PipelineUpgrade, UpgradePhase};
 use crate::model::{State, WantedPipeline};
-use crate::names::Name;
-use crate::problem::Result;
-use crate::turns::{Turn, Turns};
-use crate::upgrade::{PipelineUpgrade, UpgradePhase};
 
 /// From one look at an upgrade that is under way to the next.
 const LOOK: Duration = Duration::from_millis(300);

@@ -6,8 +6,8 @@ use crate::catalog::Catalog;
 use crate::catalog::database::broken;
 use crate::catalog::tenants::no_tenant;
 use crate::means::Access;
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 impl Catalog {
     /// Says which topics the tenant may read and write; a list that is not there: all.

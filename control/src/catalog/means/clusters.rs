@@ -12,8 +12,8 @@ use crate::catalog::rows::{json, value, word};
 use crate::catalog::tenants::no_tenant;
 use crate::clock;
 use crate::means::{KeptCluster, TenantCluster};
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Clusters of a tenant, at most.
 const MOST_CLUSTERS: i64 = 64;

@@ -7,8 +7,8 @@ use crate::catalog::database::broken;
 use crate::catalog::rows::json;
 use crate::catalog::tenants::no_tenant;
 use crate::means::Quotas;
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 impl Catalog {
     /// How much the tenant may use.

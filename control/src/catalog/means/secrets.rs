@@ -14,8 +14,8 @@ use crate::catalog::rows::{check_text, value, word};
 use crate::catalog::tenants::no_tenant;
 use crate::clock;
 use crate::means::{KeptSecret, MOST_SECRETS, SealingKey, SecretText};
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of whoever set a secret, at most.
 const WORD_BYTES: usize = 256;

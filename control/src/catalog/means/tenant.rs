@@ -3,8 +3,8 @@
 use crate::catalog::Catalog;
 use crate::catalog::tenants::no_tenant;
 use crate::means::TenantMeans;
-use crate::names::Name;
-use crate::problem::Result;
+use crate::model::names::Name;
+use crate::model::problem::Result;
 
 impl Catalog {
     /// All that the tenant has, with its secrets opened, for whoever runs its pipelines.

@@ -9,8 +9,8 @@ use crate::catalog::Catalog;
 use crate::catalog::database::broken;
 use crate::catalog::rows::{limit, value, word};
 use crate::means::{PipelineUsage, UsageDelta};
-use crate::names::Name;
-use crate::problem::Result;
+use crate::model::names::Name;
+use crate::model::problem::Result;
 
 /// Milliseconds of an hour.
 const HOUR: i64 = 3_600_000;

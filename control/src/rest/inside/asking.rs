@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::fleet::{Answered, Question};
 use crate::model::WantedPipeline;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::rest::answers::List;
 use crate::rest::asked::PipelinePath;
 use crate::rest::pipelines::found;

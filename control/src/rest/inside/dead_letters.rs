@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::asking::{asked, listed};
 use crate::fleet::Question;
-use crate::problem::Result;
+use crate::model::problem::Result;
 use crate::rest::answers::{List, not_found};
 use crate::rest::asked::{Asked, LetterPath, PipelinePath, Sent, invalid};
 use crate::rest::router::Rest;
@@ -188,7 +188,7 @@ fn replay_question(replaying: &Replaying) -> Result<Question> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::ProblemKind;
+    use crate::model::problem::ProblemKind;
 
     #[test]
     fn a_letter_is_two_numbers_and_nothing_else() {

@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::exposition::{Exposition, TEXT};
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::rest::asked::PipelinePath;
 use crate::rest::pipelines::found;
 use crate::rest::router::Rest;

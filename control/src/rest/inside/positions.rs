@@ -16,8 +16,8 @@ use utoipa_axum::routes;
 
 use super::asking::{asked_of, listed};
 use crate::fleet::Question;
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::model::{PartitionPosition, WantedPipeline};
-use crate::problem::{Problem, ProblemKind, Result};
 use crate::rest::answers::{List, not_found};
 use crate::rest::asked::{PipelinePath, Sent, invalid};
 use crate::rest::pipelines::found;

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::asking::{asked, list};
 use crate::fleet::Question;
-use crate::problem::Result;
+use crate::model::problem::Result;
 use crate::rest::answers::List;
 use crate::rest::asked::{Asked, PipelinePath, invalid};
 use crate::rest::router::Rest;
@@ -112,7 +112,7 @@ fn question(asked: StateAsked) -> Result<Question> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::ProblemKind;
+    use crate::model::problem::ProblemKind;
 
     #[test]
     fn what_does_not_go_together_is_refused() {

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::checkpoints::{may_save, save};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::model::{Status, Wanted, WantedPipeline};
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
 use crate::rest::answers::not_found;
 use crate::rest::asked::PipelinePath;
 use crate::rest::pipelines::{found, status_of};

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::watching::Watch;
 use crate::model::Status;
-use crate::problem::Result;
+use crate::model::problem::Result;
 use crate::rest::asked::PipelinePath;
 use crate::rest::pipelines::{found, status_of};
 use crate::rest::router::Rest;

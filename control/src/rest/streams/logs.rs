@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::watching::Watch;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::rest::asked::{Asked, PipelinePath, invalid};
 use crate::rest::pipelines::found;
 use crate::rest::router::Rest;

@@ -9,7 +9,7 @@ use super::changed::means_changed;
 use super::tenant::found;
 use crate::means::Access;
 use crate::model::Tenant;
-use crate::problem::Result;
+use crate::model::problem::Result;
 use crate::rest::asked::{InTenant, Sent};
 use crate::rest::router::Rest;
 

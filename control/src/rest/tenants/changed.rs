@@ -5,8 +5,8 @@
 
 use futures_util::future::join_all;
 
-use crate::names::Name;
-use crate::problem::Result;
+use crate::model::names::Name;
+use crate::model::problem::Result;
 use crate::rest::router::Rest;
 
 /// Pipelines that are looked up at once.

@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::model::PushedPlugin;
-use crate::names::{Digest, Name};
-use crate::problem::{ProblemKind, Result};
+use crate::model::names::{Digest, Name};
+use crate::model::problem::{ProblemKind, Result};
 use crate::rest::answers::{List, Refusal, not_found};
 use crate::rest::asked::{Asked, DigestPath, InTenant, Late, Piece, invalid, is_of_type, pieces};
 use crate::rest::audit::Noted;

@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 
 use super::changed::means_changed;
 use crate::means::Quotas;
-use crate::problem::Result;
+use crate::model::problem::Result;
 use crate::rest::asked::{InTenant, Sent};
 use crate::rest::router::Rest;
 

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::changed::means_changed;
 use crate::means::{KeptSecret, SecretText};
-use crate::problem::Result;
+use crate::model::problem::Result;
 use crate::rest::answers::{List, not_found};
 use crate::rest::asked::{InTenant, SecretPath, SentText};
 use crate::rest::router::Rest;

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::model::names::Name;
+use crate::model::problem::Result;
 use crate::model::{Role, Tenant};
-use crate::names::Name;
-use crate::problem::Result;
 use crate::rest::answers::{List, not_found};
 use crate::rest::asked::{Asked, Asking, InTenant, Piece};
 use crate::rest::router::Rest;

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::model::problem::Result;
 use crate::model::{NewToken, Role, Token};
-use crate::problem::Result;
 use crate::rest::answers::{List, not_found};
 use crate::rest::asked::{InTenant, Sent, TokenPath, invalid};
 use crate::rest::audit::Noted;

@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 
 use super::tenant::found;
 use crate::means::PipelineUsage;
-use crate::names::Name;
-use crate::problem::Result;
+use crate::model::names::Name;
+use crate::model::problem::Result;
 use crate::rest::answers::List;
 use crate::rest::asked::{Asked, InTenant, Piece, invalid};
 use crate::rest::router::Rest;

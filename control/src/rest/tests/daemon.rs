@@ -16,12 +16,12 @@ use tower::ServiceExt as _;
 use super::super::asked::Patience;
 use super::super::router::{Interface, with_patience};
 use crate::catalog::Catalog;
+use crate::door::oidc::TokenIssuer;
 use crate::door::{Certificates, Crowd, Door, DoorPatience, Entrance};
 use crate::fleet::Fleet;
 use crate::means::SealingKey;
+use crate::model::names::Name;
 use crate::model::{AuditEntry, Identity, Role};
-use crate::names::Name;
-use crate::oidc::TokenIssuer;
 use crate::plugins::PluginFiles;
 use crate::takeover::Upgrades;
 

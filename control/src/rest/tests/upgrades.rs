@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::daemon::{Answer, Daemon, json_request, name};
 use super::program::{outputs, program};
 use crate::model::Role;
-use crate::names::Digest;
+use crate::model::names::Digest;
 
 const VIEWS: &str = "/v1/tenants/alpha/pipelines/views";
 const FILE: &str = "name = \"views\"\n[operator.count]\n[checkpoint]\n";

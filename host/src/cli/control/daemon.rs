@@ -156,15 +156,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_is_named() {
-        let error = not_built("`sandbar upgrade`", "apply");
-        assert!(
-            error.kind.exit_code() == 1 && error.what.contains("sandbar upgrade"),
-            "{error}"
-        );
-    }
-
-    #[test]
     fn a_text_of_a_daemon_does_nothing_to_a_terminal() {
         assert_eq!(plain("a\x1b[2J\nb\u{9b}c"), "a [2J b c");
     }

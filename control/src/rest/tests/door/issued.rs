@@ -3,10 +3,10 @@
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 
+use crate::door::oidc::TokenIssuer;
+use crate::door::oidc::tests::TestKey;
+use crate::door::oidc::tests::test_issuer::TestIssuer;
 use crate::model::Role;
-use crate::oidc::TokenIssuer;
-use crate::oidc::tests::TestKey;
-use crate::oidc::tests::test_issuer::TestIssuer;
 use crate::rest::asked::Patience;
 use crate::rest::tests::daemon::{Daemon, FILE, name};
 

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::authority::Authority;
 use crate::client::{Choice, Connection, Context, Contexts, Endpoint, Surroundings, Trust};
 use crate::door::TlsFiles;
-use crate::problem::{ProblemKind, Result};
+use crate::model::problem::{ProblemKind, Result};
 use crate::serve::{ServeOptions, Serving, serve};
 
 struct RunningDaemon {

@@ -6,7 +6,7 @@ use super::authority::Authority;
 use super::dialing::{BehindTls, dial, said, whoami};
 use crate::door::{Certificates, DoorPatience, TlsFiles};
 use crate::model::Role;
-use crate::problem::ProblemKind;
+use crate::model::problem::ProblemKind;
 use crate::rest::tests::daemon::{Daemon, raw};
 
 async fn guarded(clients: Option<&Authority>) -> (BehindTls, String) {

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::names::{Digest, Name};
+use crate::model::names::{Digest, Name};
 
 /// What a token allows, within its tenant. Every role sees everything of its tenant but secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -32,7 +32,7 @@ enum RunTold {
 }
 
 /// What a process measures, in the text format of Prometheus.
-pub(super) async fn metrics(socket: &Path) -> io::Result<String> {
+pub(in crate::fleet) async fn metrics(socket: &Path) -> io::Result<String> {
     let request = "GET /metrics HTTP/1.0\r\n\r\n";
     let asked = exchange(socket, request, METRICS_BYTES);
     let (status, body) = within(METRICS, asked).await?;
@@ -43,7 +43,7 @@ pub(super) async fn metrics(socket: &Path) -> io::Result<String> {
 }
 
 /// Asks the process that runs this pipeline to drain, and waits until its run has ended.
-pub(super) async fn drain(socket: &Path, whole_name: &str) -> io::Result<()> {
+pub(in crate::fleet) async fn drain(socket: &Path, whole_name: &str) -> io::Result<()> {
     let order = json!({ "pipeline": whole_name, "drain": true }).to_string();
     let request = format!(
         "POST /stop HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{order}",

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::TestKey;
-use crate::oidc::OidcOptions;
+use crate::door::oidc::OidcOptions;
 
 /// The client that it knows: id and secret.
 pub(crate) const CLIENT: (&str, &str) = ("sandbar-client", "hunter2-of-a-client");

@@ -14,8 +14,8 @@ use super::keys::{KeyPatience, ProviderKeys};
 use super::provider::Provider;
 use super::signatures;
 use crate::model::Role;
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Seconds by which two clocks may differ.
 const LEEWAY: u64 = 60;

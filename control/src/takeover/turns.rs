@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as Wait, OwnedMutexGuard};
 
-use crate::names::Name;
+use crate::model::names::Name;
 
 type Waits = HashMap<(Name, Name), Arc<Wait<()>>>;
 

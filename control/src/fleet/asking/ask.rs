@@ -19,8 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::told::told;
 use crate::grant::Grant;
-use crate::names::Name;
-use crate::problem::{Problem, ProblemKind, Result};
+use crate::model::names::Name;
+use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Processes at once, of all tenants.
 const AT_ONCE: usize = 4;
@@ -179,17 +179,17 @@ impl Answered {
 }
 
 /// Where a question is asked.
-pub(super) struct AskedPlace<'a> {
-    pub(super) program: &'a Path,
-    pub(super) folder: &'a Path,
-    pub(super) grant: Grant,
+pub(in crate::fleet) struct AskedPlace<'a> {
+    pub(in crate::fleet) program: &'a Path,
+    pub(in crate::fleet) folder: &'a Path,
+    pub(in crate::fleet) grant: Grant,
     /// The pipeline file.
-    pub(super) file: &'a str,
+    pub(in crate::fleet) file: &'a str,
 }
 
 /// Who may ask when.
 #[derive(Debug)]
-pub(super) struct AskPermits {
+pub(in crate::fleet) struct AskPermits {
     all: Arc<Semaphore>,
     tenants: Mutex<HashMap<Name, Arc<Semaphore>>>,
 }
@@ -205,7 +205,12 @@ impl Default for AskPermits {
 
 impl AskPermits {
     /// Asks, when it is this question's turn: so long it waits at most, and so long its process runs at most.
-    pub(super) async fn ask(&self, place: &AskedPlace<'_>, question: &Question, limit: Duration) -> Result<Answered> {
+    pub(in crate::fleet) async fn ask(
+        &self,
+        place: &AskedPlace<'_>,
+        question: &Question,
+        limit: Duration,
+    ) -> Result<Answered> {
         let words = question.words()?;
         let _turn = self.turn(&place.grant.tenant, question, limit).await?;
         let failed = |why: String| Problem::new(ProblemKind::Failed, question.what(), why);

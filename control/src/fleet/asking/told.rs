@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::problem::{Problem, ProblemKind};
+use crate::model::problem::{Problem, ProblemKind};
 
 /// The error that stands last in what a verb said with `-o json`, if there is one.
-pub(super) fn told(text: &str, kind: ProblemKind) -> Option<Problem> {
+pub(in crate::fleet) fn told(text: &str, kind: ProblemKind) -> Option<Problem> {
     let error = |line: &str| serde_json::from_str::<Value>(line).ok()?.get("error").cloned();
     let error = text.lines().rev().find_map(error)?;
     let text = |name: &str| error[name].as_str().unwrap_or_default();

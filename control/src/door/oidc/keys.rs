@@ -14,7 +14,7 @@ use tokio::sync::Mutex as Turn;
 use tokio::time::Instant;
 
 use super::provider::Provider;
-use crate::problem::{Problem, Result};
+use crate::model::problem::{Problem, Result};
 
 /// Keys that are looked at, at most.
 const MOST_KEYS: usize = 100;

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::TestKey;
 use super::test_issuer::TestIssuer;
 use super::test_key::base64;
+use crate::door::oidc::issuer::{Claimed, TokenIssuer};
+use crate::door::oidc::provider::Provider;
 use crate::model::Role;
-use crate::oidc::issuer::{Claimed, TokenIssuer};
-use crate::oidc::provider::Provider;
-use crate::problem::ProblemKind;
+use crate::model::problem::ProblemKind;
 
 fn all_keys() -> Vec<TestKey> {
     ["RS256", "ES256", "EdDSA"]

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::TestKey;
 use super::test_issuer::TestIssuer;
-use crate::oidc::issuer::TokenIssuer;
-use crate::oidc::keys::KeyPatience;
-use crate::problem::ProblemKind;
+use crate::door::oidc::issuer::TokenIssuer;
+use crate::door::oidc::keys::KeyPatience;
+use crate::model::problem::ProblemKind;
 
 const NEVER: Duration = Duration::from_secs(1 << 30);
 /// Keys are good until they are asked for because one is not known.

@@ -12,21 +12,21 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use crate::grant::Grant;
-use crate::problem::{Problem, ProblemKind};
+use crate::model::problem::{Problem, ProblemKind};
 
 /// Bytes that a verb may say on each of its two outputs, at most.
 const SAID_BYTES: u64 = 4 << 20;
 
 /// What a verb said.
 #[derive(Debug)]
-pub(super) struct VerbSaid {
+pub(in crate::fleet) struct VerbSaid {
     status: ExitStatus,
     stdout: String,
     stderr: String,
 }
 
 /// Runs a verb in a folder, with JSON as its output. Dropped, it ends.
-pub(super) async fn ask_program(
+pub(in crate::fleet) async fn ask_program(
     program: &Path,
     words: &[&str],
     folder: &Path,
@@ -71,17 +71,17 @@ async fn text(from: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
 
 impl VerbSaid {
     /// Its exit code, if it was not ended by a signal.
-    pub(super) fn code(&self) -> Option<i32> {
+    pub(in crate::fleet) fn code(&self) -> Option<i32> {
         self.status.code()
     }
 
     /// What it printed.
-    pub(super) fn value(&self) -> Option<Value> {
+    pub(in crate::fleet) fn value(&self) -> Option<Value> {
         last_json(&self.stdout)
     }
 
     /// The problem that it told.
-    pub(super) fn problem(&self, what: &str) -> Problem {
+    pub(in crate::fleet) fn problem(&self, what: &str) -> Problem {
         let line = last_json(&self.stderr);
         let Some(error) = line.as_ref().and_then(|line| line.get("error")) else {
             return Problem::new(ProblemKind::Failed, what, format!("it ended with {}", self.status));
