@@ -91,8 +91,8 @@ impl StartOrder {
     }
 }
 
-/// Starts a process that holds this lock, with these arguments besides. It has no terminal, no environment and no signal
-/// of the daemon's, and goes on when the daemon ends.
+/// Starts a process that holds this lock, with these arguments besides. It has no terminal, no environment and no
+/// signal of the daemon's, and goes on when the daemon ends.
 pub(super) fn start(home: &PipelineHome, order: &StartOrder, more: &[String], lock: File) -> io::Result<Child> {
     let log = home.open_log()?;
     let mut command = std::process::Command::new(&order.program);

@@ -32,7 +32,7 @@ pub(super) fn program(folder: &Path) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let test = "rest::tests::program::stands_for_the_program";
     let text = format!(
-        "#!/bin/sh\n{WORDS}=\"$*\" exec {} --exact {test} --ignored --nocapture --test-threads=1\n",
+        "#!/bin/sh\n{WORDS}=\"$*\" exec {} --exact {test} --nocapture --test-threads=1\n",
         own.display()
     );
     fs::write(&path, text).unwrap();
@@ -50,8 +50,8 @@ pub(super) fn outputs(home: &Path) -> Vec<u64> {
     numbers.take(lines as usize).collect()
 }
 
+/// If another test starts it so; else it is none.
 #[test]
-#[ignore = "stands for the program, if another test starts it so"]
 fn stands_for_the_program() {
     let Ok(words) = std::env::var(WORDS) else { return };
     let words: Vec<&str> = words.split(' ').collect();
