@@ -92,7 +92,7 @@ impl Ending {
         Self::failed(false, format!("its process could not be started: {why}"))
     }
 
-    /// Of one that used more than it may. More memory may not be needed again; a disk that is full stays full.
+    /// Of one that used more than it may.
     pub(super) fn of_excess(why: &str, is_lasting: bool) -> Self {
         Self::failed(is_lasting, why.to_owned())
     }

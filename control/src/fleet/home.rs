@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ending::{Ending, LogLine};
+use super::used::Excess;
 
 /// Bytes of a log, above which it begins anew.
 const LOG_BYTES: u64 = 8 << 20;
@@ -43,8 +44,8 @@ pub(super) struct RunCard {
     pub(super) restarts: u64,
     /// It was asked to end by us.
     pub(super) is_asked_to_end: bool,
-    /// It is ended because it uses more than it may: why.
-    pub(super) excess: Option<String>,
+    /// It is ended because it uses more than it may.
+    pub(super) excess: Option<Excess>,
     /// How it ended, once that is known.
     pub(super) ended: Option<Ending>,
     /// The savepoint that was taken last, between two versions.

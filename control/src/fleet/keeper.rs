@@ -270,9 +270,10 @@ impl Keeper {
             return Ok(());
         };
         tracing::warn!(folder = %self.home.folder().display(), why = %excess.why, "a process uses more than it may");
-        card.excess = Some(excess.why);
+        let is_in_order = excess.is_in_order;
+        card.excess = Some(excess);
         self.home.write_card(card)?;
-        match excess.is_in_order {
+        match is_in_order {
             true => process::ask_to_end(&self.home, self.child.as_ref()).await?,
             false => process::kill(&self.home, self.child.as_ref()).await?,
         };
@@ -299,8 +300,8 @@ impl Keeper {
             card.begun = card.begins;
         }
         let ended = match &card.excess {
-            // It was asked to end in order, and did, or was killed for its memory.
-            Some(why) => Ending::of_excess(why, exit.is_none_or(|exit| exit.success())),
+            // A disk that is full stays full; memory may not be needed again.
+            Some(excess) => Ending::of_excess(&excess.why, excess.is_in_order),
             None => Ending::of(&self.home.end_of_log(LAST_WORDS)?, card.began, exit),
         };
         let ran = clock::now().saturating_sub(card.began);
@@ -316,7 +317,8 @@ impl Keeper {
     fn is_time_to_start(&mut self, order: &KeepOrder, pipeline: &WantedPipeline, card: &mut RunCard) -> bool {
         let order_mark = order.start.as_ref().ok().map(|start| &start.mark);
         let again = order.again;
-        let is_granted_more = order_mark.is_some_and(|mark| *mark != card.mark);
+        // What came to its end is not begun again because its tenant has something else.
+        let is_granted_more = order_mark.is_some_and(|mark| *mark != card.mark) && card.ended != Some(Ending::Finished);
         let is_new = card.began == 0 || card.version != pipeline.version || card.is_asked_to_end || is_granted_more;
         if is_new || again != self.followed {
             (self.failures, self.next_start) = (0, None);

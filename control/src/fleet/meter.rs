@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::home::PipelineHome;
 use super::process::{ProcessStatus, StartOrder};
-use super::used::{ProcessUse, bytes_below};
+use super::used::{Excess, ProcessUse, bytes_below};
 use crate::means::UsageDelta;
 use crate::model::names::Name;
 
@@ -23,15 +23,6 @@ pub struct PipelineUse {
     pub pipeline: Name,
     /// What it used.
     pub used: UsageDelta,
-}
-
-/// A process that uses more than it may.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Excess {
-    /// Why, with the figures.
-    pub(super) why: String,
-    /// Whether it can end in order: it has the memory for that.
-    pub(super) is_in_order: bool,
 }
 
 /// Counts for one pipeline.

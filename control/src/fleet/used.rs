@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::param::clock_ticks_per_second;
+use serde::{Deserialize, Serialize};
 
 /// Files and folders of a pipeline that are looked at, at most: one that has more is told as what was seen of it.
 const MOST_ENTRIES: usize = 200_000;
@@ -16,6 +17,16 @@ pub(super) struct ProcessUse {
     pub(super) cpu_ms: u64,
     /// Bytes of memory that are its own: not those of files, which processes share.
     pub(super) memory: u64,
+}
+
+/// A process that uses more than it may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Excess {
+    /// Why, with the figures.
+    pub(super) why: String,
+    /// Whether it can end in order: it has the memory for that.
+    pub(super) is_in_order: bool,
 }
 
 impl ProcessUse {

@@ -35,7 +35,7 @@ enum ContextAction {
         sandbar context add there --url https://sandbar.example:8620 --ca ca.pem --oidc-issuer https://login.example \
         --oidc-client-id sandbar"
     )]
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     /// Ask the daemon of this context from now on
     #[command(after_help = "Example:\n  sandbar context use here")]
     Use {
