@@ -35,6 +35,18 @@ impl Piece {
         self.end_offset = i64::MAX;
     }
 
+    /// Records that are in it.
+    pub(in crate::runtime) fn len(&self) -> usize {
+        self.to - self.from
+    }
+
+    /// It begins with so many records: one of more was too much.
+    pub(in crate::runtime) fn shorten(&mut self, batch: &Records, most: usize) {
+        self.most = most.max(1);
+        self.to = self.of.min(self.from + self.most);
+        self.fill(batch);
+    }
+
     /// The batch begins with a piece in which only what is due behind that offset fires, before its first record.
     pub(in crate::runtime) fn fire_first(&mut self, offset: i64) {
         (self.to, self.is_firing, self.end_offset) = (0, true, offset);
@@ -101,9 +113,7 @@ impl Piece {
     pub(in crate::runtime) fn cut(&mut self, batch: &Records, call: usize, how: String) {
         let count = self.to - self.from;
         if count > 1 {
-            self.most = count / 2;
-            self.to = self.from + self.most;
-            self.fill(batch);
+            self.shorten(batch, count / 2);
         } else {
             self.beyond.push((call, how));
         }

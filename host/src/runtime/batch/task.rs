@@ -12,9 +12,11 @@
 //! A batch of which more would become than a worker has memory for goes its way in pieces, for each of which that
 //! holds; and so it does if more timers are due than fire in one call: the piece ends behind the record that made them
 //! due, and is followed by pieces in which only timers fire. What is due before the first record fires in such pieces
-//! too. If all that is left are the timers of its last move of time, and they change much or take long, the batch ends,
-//! so that it can be committed: the rest is a batch of its own (`owed_time`). So whoever can lets the batch end behind
-//! the record that made them due, and the records behind that one be a batch of their own (`may_end_behind`).
+//! too. Whoever can lets a batch that is too much end behind its first piece, and the records behind that one be batches
+//! of their own (`may_end_behind`): so they can be committed one by one, and what all of them change is never in memory
+//! together. If all that is left are the timers of its last move of time, and they change much or take long, the batch ends,
+//! so that it can be committed: the rest is a batch of its own (`owed_time`). And so it ends behind the record that made
+//! them due, if it can.
 
 use super::bad_times::{BadTimes, Judged};
 use super::gather::Gathering;
@@ -164,6 +166,8 @@ pub struct Tasks {
     /// one call.
     pub(super) timers_between: Option<i64>,
     may_end_behind: Option<i64>,
+    /// For each source how many records a batch has at most, since one of more was too much.
+    most_records: Vec<usize>,
     metrics: WorkerMetrics,
 }
 
@@ -236,6 +240,7 @@ impl Tasks {
             beyond: None,
             timers_between: None,
             may_end_behind: None,
+            most_records: vec![usize::MAX; pipeline.sources.len()],
             routes,
             pipeline,
             progress,
@@ -277,7 +282,28 @@ impl Tasks {
         self.overlay_bytes = task.overlay_bytes();
         self.overlay_bytes_of_piece = self.overlay_bytes;
         self.renew_cursor();
+        if self.ends_before_it_is_too_much(source, records) {
+            return Ok(Done::Waiting);
+        }
         self.go_on(source, task, records, writer)
+    }
+
+    /// Whether the batch may have fewer records: one of so many was too much before.
+    fn ends_before_it_is_too_much(&mut self, source: usize, records: &Records) -> bool {
+        let most = self.most_records[source];
+        self.may_end_behind = None;
+        if records.len() <= most || self.piece.is_firing() {
+            return false;
+        }
+        self.piece.shorten(records, most);
+        self.may_end_behind = self.may_end().then_some(self.piece.end_offset());
+        self.may_end_behind.is_some()
+    }
+
+    /// Whether the batch can end behind the piece at hand. Records that were taken out for their times are put out with
+    /// the first piece, wherever they stood.
+    fn may_end(&self) -> bool {
+        !self.has_put_out() && !self.bad_times.took_out()
     }
 
     /// Takes the records out whose time cannot be; if nothing goes by time, only when the file says so.
@@ -415,9 +441,7 @@ impl Tasks {
     ) -> Result<Done> {
         let done = self.go_on_with_piece(source, task, records, writer);
         if let Some(offset) = self.timers_between.take() {
-            // Records that were taken out for their times are put out with the first piece, wherever they stood.
-            let may_end = !self.has_put_out() && !self.bad_times.took_out();
-            self.may_end_behind = may_end.then_some(offset);
+            self.may_end_behind = self.may_end().then_some(offset);
             self.piece.end_behind(records, offset);
             return Ok(self.begin_piece(task));
         }
@@ -433,10 +457,15 @@ impl Tasks {
             }
             (Ok(_), Some((call, how))) => {
                 self.metrics.batches_cut.increment(1);
+                let had_many = self.piece.has_many_records();
                 self.piece.cut(records, call, how);
+                if had_many {
+                    self.most_records[source] = self.piece.len();
+                    self.may_end_behind = self.may_end().then_some(self.piece.end_offset());
+                }
             }
             (Ok(Done::Processed), None) => {
-                self.metrics.batch_bytes.record(self.taken(source, task) as f64);
+                self.count_taken(source, task);
                 let is_complete = self.time.is_complete(self.piece.end_offset());
                 let ends_here = !is_complete && self.piece.is_last() && self.ends_in_last_move(task);
                 match &mut *task.state {
@@ -467,6 +496,16 @@ impl Tasks {
         Ok(self.begin_piece(task))
     }
 
+    /// Twice the records would not have been too much: the next batch may have them.
+    fn count_taken(&mut self, source: usize, task: &BatchTask<'_>) {
+        let taken = self.taken(source, task);
+        self.metrics.batch_bytes.record(taken as f64);
+        let most = &mut self.most_records[source];
+        if !self.piece.is_firing() && self.piece.len() >= *most && (taken as u64) < self.pipeline.batch_bytes / 2 {
+            *most = most.saturating_mul(2);
+        }
+    }
+
     /// Another piece comes, and each may take its time: the group is seen to before.
     fn begin_piece(&mut self, task: &mut BatchTask<'_>) -> Done {
         self.begin(task);
@@ -474,9 +513,9 @@ impl Tasks {
         Done::Waiting
     }
 
-    /// The batch that waits may end behind the record of this offset: more timers are due there than fire in one call,
-    /// and nothing of it was put out. `process`, with the records up to that one alone, lets them fire behind all of
-    /// them, so that the batch can be committed on its way; `go_on`, between its records.
+    /// The batch that waits may end behind the record of this offset: more would be too much, or more timers are due
+    /// there than fire in one call, and nothing of it was put out. `process`, with the records up to that one alone,
+    /// takes them as a batch that can be committed; `go_on`, as a piece of this one.
     pub fn may_end_behind(&self) -> Option<i64> {
         self.may_end_behind
     }
