@@ -14,7 +14,7 @@ RECORDS ?= 5000000
 ROUNDS ?= 3
 
 .PHONY: help build bench bench-restore bench-timers bench-neighbours bench-languages test one test-all torture deny
-.PHONY: setup system-packages rust-parts kafka-libs clients language-tools
+.PHONY: schemathesis setup system-packages rust-parts kafka-libs clients language-tools
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "                of Kafka"
 	@echo "make torture    kills and pauses at random for as long as is asked for (SANDBAR_KILLS, SANDBAR_SECONDS,"
 	@echo "                SANDBAR_SEED)"
+	@echo "make schemathesis  a daemon asked all that its OpenAPI document describes, and what it does not"
 	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up, each with its goal"
 	@echo "make bench-restore  a start with 1 GiB of state: with its local files, and without"
 	@echo "make bench-timers  ten million timers pending, and a record that makes a million due at once"
@@ -102,6 +103,10 @@ torture: setup
 	$(CARGO) test --release $(TESTED) --test guarantees -- \
 	  torture one_of_three_brokers group_changes --nocapture --test-threads=1
 
+# Asks `sandbar serve` all that its OpenAPI document describes; the usual run does, too.
+schemathesis: build plugins clients
+	@tests/clients/schemathesis/run
+
 # Licences, sources, one version of each crate if possible.
 deny:
 	$(CARGO) deny --all-features check
@@ -115,7 +120,8 @@ system-packages:
 rust-parts:
 	@tests/setup rust
 
-# kafka-python and kafkajs, for the conformance suite; without them its cases say that they were skipped.
+# kafka-python and kafkajs, for the conformance suite, and schemathesis; without them their cases say that they were
+# skipped.
 clients:
 	@tests/setup clients
 

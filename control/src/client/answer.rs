@@ -145,7 +145,6 @@ mod tests {
             "invalid",
             "too-many",
             "failed",
-            "not-built",
             "unavailable",
         ] {
             let kind: ProblemKind = serde_json::from_value(kind.into()).unwrap();

@@ -37,7 +37,6 @@ pub enum ClusterProperty {
     /// What the tenant's secret of this name says.
     Secret {
         /// Its name.
-        #[schema(value_type = String)]
         secret: Name,
     },
 }
@@ -47,7 +46,6 @@ pub enum ClusterProperty {
 #[serde(rename_all = "kebab-case")]
 pub struct KeptCluster {
     /// Its name.
-    #[schema(value_type = String)]
     pub name: Name,
     /// `host:port`, with commas between them.
     pub brokers: String,

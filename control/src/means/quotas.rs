@@ -19,39 +19,51 @@ const GREATEST: u64 = 1 << 53;
 pub struct Quotas {
     /// Pipelines.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 9007199254740992_u64)]
     pub pipelines: Option<u64>,
     /// Versions of a pipeline that are kept, the newest; 50 if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub versions: Option<u64>,
     /// Plugins.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 9007199254740992_u64)]
     pub plugins: Option<u64>,
     /// Bytes of a plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub plugin_bytes: Option<u64>,
     /// Worker threads of a pipeline.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub pipeline_workers: Option<u64>,
     /// Bytes of memory of a pipeline's process.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub pipeline_memory: Option<u64>,
     /// Thousandths of a core of a pipeline's process: 1500 is one and a half.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub pipeline_cpu: Option<u64>,
     /// Bytes of state of a pipeline.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub pipeline_state: Option<u64>,
     /// Bytes that a pipeline reads a second.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub bytes_in: Option<u64>,
     /// Bytes that a pipeline writes a second.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub bytes_out: Option<u64>,
     /// Lines that a pipeline logs a second.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 9007199254740992_u64)]
     pub log_lines: Option<u64>,
     /// Seconds that it takes to compile a plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub compile_time: Option<u64>,
 }
 

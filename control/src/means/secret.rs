@@ -5,10 +5,12 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::model::names::Name;
 use crate::model::problem::{Problem, ProblemKind, Result};
+use crate::model::texts::text_of;
 
 /// Bytes of a secret, at most.
 pub(crate) const TEXT_BYTES: usize = 64 << 10;
@@ -50,12 +52,20 @@ impl fmt::Debug for SecretText {
     }
 }
 
+/// In the document: its limits.
+impl PartialSchema for SecretText {
+    fn schema() -> RefOr<Schema> {
+        text_of(r"^[^\x00]+$", TEXT_BYTES).into()
+    }
+}
+
+impl ToSchema for SecretText {}
+
 /// A secret without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct KeptSecret {
     /// Its name.
-    #[schema(value_type = String)]
     pub name: Name,
     /// When it was set first.
     pub created: i64,

@@ -4,8 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, Schema, SchemaType, Type};
 
 use crate::model::problem::{Problem, ProblemKind, Result};
+use crate::model::texts::text_of;
 
 /// Patterns of a list, at most.
 const MOST_PATTERNS: usize = 64;
@@ -19,9 +21,11 @@ pub struct Access {
     /// Those that it may read: names, or beginnings of names with a `*` behind, 64 at most. An empty list: none.
     /// Without it: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = patterns)]
     pub reads: Option<Vec<String>>,
     /// Those that it may write, in the same way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = patterns)]
     pub writes: Option<Vec<String>>,
 }
 
@@ -50,6 +54,14 @@ impl Access {
         }
         Ok(())
     }
+}
+
+/// What the document says of a list of patterns.
+fn patterns() -> Schema {
+    let pattern = text_of(r"^(?!\.{1,2}$)([A-Za-z0-9._-]{1,249}\*?|\*)$", TOPIC_CHARS + 1);
+    let list = ArrayBuilder::new().items(pattern).max_items(Some(MOST_PATTERNS));
+    let is_list_or_nothing = SchemaType::from_iter([Type::Array, Type::Null]);
+    list.schema_type(is_list_or_nothing).into()
 }
 
 fn is_pattern(text: &str) -> bool {

@@ -43,10 +43,8 @@ impl UsageDelta {
 #[serde(rename_all = "kebab-case")]
 pub struct PipelineUsage {
     /// Whose it is.
-    #[schema(value_type = String)]
     pub tenant: Name,
     /// Its name; it may be deleted since.
-    #[schema(value_type = String)]
     pub pipeline: Name,
     /// Milliseconds of CPU.
     pub cpu_ms: u64,

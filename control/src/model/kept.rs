@@ -38,7 +38,6 @@ pub struct Identity {
 #[serde(rename_all = "kebab-case")]
 pub struct Tenant {
     /// Its name.
-    #[schema(value_type = String)]
     pub name: Name,
     /// When it was made.
     pub created: i64,
@@ -90,7 +89,6 @@ impl fmt::Debug for NewToken {
 #[serde(rename_all = "kebab-case")]
 pub struct PushedPlugin {
     /// Of its bytes.
-    #[schema(value_type = String)]
     pub digest: Digest,
     /// How many.
     pub bytes: i64,
@@ -119,10 +117,8 @@ pub enum Wanted {
 #[serde(rename_all = "kebab-case")]
 pub struct WantedPipeline {
     /// Whose it is.
-    #[schema(value_type = String)]
     pub tenant: Name,
     /// Its name within the tenant.
-    #[schema(value_type = String)]
     pub name: Name,
     /// What is wanted.
     pub wanted: Wanted,
@@ -133,7 +129,6 @@ pub struct WantedPipeline {
     /// The text of its pipeline file.
     pub file: String,
     /// The plugin of each operator that has one of the tenant's.
-    #[schema(value_type = BTreeMap<String, String>)]
     pub plugins: BTreeMap<String, Digest>,
     /// When the current version was applied.
     pub applied: i64,
@@ -148,7 +143,6 @@ pub struct PipelineVersion {
     /// The text of its pipeline file.
     pub file: String,
     /// The plugin of each operator that has one of the tenant's.
-    #[schema(value_type = BTreeMap<String, String>)]
     pub plugins: BTreeMap<String, Digest>,
     /// The id of the token that applied it.
     pub author: String,
@@ -183,10 +177,8 @@ pub enum State {
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// Its name.
-    #[schema(value_type = String)]
     pub name: Name,
     /// Whose it is.
-    #[schema(value_type = String)]
     pub tenant: Name,
     /// In which state it is.
     pub state: State,
@@ -245,7 +237,6 @@ pub struct AuditEntry {
     /// When.
     pub at: i64,
     /// In which tenant, if in one.
-    #[schema(value_type = Option<String>)]
     pub tenant: Option<Name>,
     /// The token's id, or `oidc:` and the subject of an issuer's token; empty if there was none.
     pub who: String,

@@ -2,6 +2,7 @@
 //!
 //! Never does anything with them. Always: what is made of a text was checked when it came in.
 
+pub(crate) mod texts;
 pub(crate) mod names;
 pub(crate) mod problem;
 pub(crate) mod upgrade;

@@ -7,9 +7,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::texts::text_of;
 
 /// Characters of a name, at most.
 const NAME_CHARS: usize = 63;
+/// Characters of a digest.
+const DIGEST_CHARS: usize = 71;
 
 /// The name of a tenant, a pipeline or a secret: `a` to `z`, `0` to `9` and single hyphens between them, 63 characters
 /// at most.
@@ -53,6 +59,14 @@ impl From<Name> for String {
         name.0
     }
 }
+
+impl PartialSchema for Name {
+    fn schema() -> RefOr<Schema> {
+        text_of("^[a-z0-9]+(-[a-z0-9]+)*$", NAME_CHARS).into()
+    }
+}
+
+impl ToSchema for Name {}
 
 impl fmt::Display for Name {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,6 +124,14 @@ impl From<Digest> for String {
         digest.0
     }
 }
+
+impl PartialSchema for Digest {
+    fn schema() -> RefOr<Schema> {
+        text_of("^sha256:[0-9a-f]{64}$", DIGEST_CHARS).into()
+    }
+}
+
+impl ToSchema for Digest {}
 
 impl fmt::Display for Digest {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

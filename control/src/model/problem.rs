@@ -30,7 +30,7 @@ pub enum ProblemKind {
     QuotaExceeded,
     /// The daemon could not do it: 500.
     Failed,
-    /// It is not built yet: 501.
+    /// It is not built yet: 422.
     NotBuilt,
     /// The daemon cannot be reached, or is about to end: 503.
     Unavailable,
@@ -63,10 +63,9 @@ impl ProblemKind {
             Self::Conflict => 409,
             Self::Changed => 412,
             Self::TooLarge => 413,
-            Self::Invalid | Self::PluginRefused => 422,
+            Self::Invalid | Self::PluginRefused | Self::NotBuilt => 422,
             Self::TooMany | Self::QuotaExceeded => 429,
             Self::Failed => 500,
-            Self::NotBuilt => 501,
             Self::Unavailable => 503,
         }
     }

@@ -15,6 +15,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::answers::{Refusal, not_found};
 use super::router::Rest;
@@ -235,16 +236,22 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Piece {
+pub(super) struct Piece<K: ToSchema> {
     /// Items after the one with this key; `next` of the piece before.
-    after: Option<String>,
+    pub(super) after: Option<K>,
     /// Items at most: 1 to 500, 100 if it is not given.
+    #[param(minimum = 1, maximum = 500)]
     most: Option<u32>,
 }
 
-impl Piece {
+/// A piece of a list by names.
+pub(super) type PieceByName = Piece<Name>;
+/// A piece of a list by digests.
+pub(super) type PieceByDigest = Piece<Digest>;
+
+impl<K: ToSchema> Piece<K> {
     /// The piece of a list whose query has more than that.
-    pub(super) fn new(after: Option<String>, most: Option<u32>) -> Self {
+    pub(super) fn new(after: Option<K>, most: Option<u32>) -> Self {
         Self { after, most }
     }
 
@@ -262,16 +269,6 @@ impl Piece {
             )),
         }
     }
-
-    /// After which item.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` if it is no such key.
-    pub(super) fn after<T: std::str::FromStr<Err: std::fmt::Display>>(&self) -> Result<Option<T>> {
-        let after = self.after.as_deref().map(str::parse).transpose();
-        after.map_err(|error| invalid("failed to list", format!("after: {error}")))
-    }
 }
 
 /// That what was sent is wrong.
@@ -279,7 +276,7 @@ pub(super) fn invalid(what: &str, why: impl std::fmt::Display) -> Problem {
     Problem::new(ProblemKind::Invalid, what, why)
 }
 
-/// A body that is JSON.
+/// A body that is JSON: an object, for every body has names.
 pub(super) struct Sent<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<Rest> for Sent<T> {
@@ -289,13 +286,20 @@ impl<T: DeserializeOwned> FromRequest<Rest> for Sent<T> {
         let (parts, body) = request.into_parts();
         is_of_type(&parts.headers, &["application/json"])?;
         let bytes = in_time(body, JSON_BYTES, rest).await?;
-        let value = serde_json::from_slice(&bytes);
-        let value = value.map_err(|error| invalid("failed to read the body as JSON", error))?;
-        Ok(Self(value))
+        Ok(Self(object(&bytes)?))
     }
 }
 
-/// A body that is JSON, or none.
+/// What is without names could be taken for something, by the order of its parts.
+fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let what = "failed to read the body as JSON";
+    match bytes.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(bytes).map_err(|error| invalid(what, error)),
+        _ => Err(invalid(what, "it is no object")),
+    }
+}
+
+/// A body that is JSON, or none; `null` is none.
 pub(super) struct SentOrNot<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Default> FromRequest<Rest> for SentOrNot<T> {
@@ -306,7 +310,13 @@ impl<T: DeserializeOwned + Default> FromRequest<Rest> for SentOrNot<T> {
         if !is_there {
             return Ok(Self(T::default()));
         }
-        Sent::from_request(request, rest).await.map(|Sent(value)| Self(value))
+        let (parts, body) = request.into_parts();
+        is_of_type(&parts.headers, &["application/json"])?;
+        let bytes = in_time(body, JSON_BYTES, rest).await?;
+        match bytes.trim_ascii() {
+            b"null" => Ok(Self(T::default())),
+            bytes => Ok(Self(object(bytes)?)),
+        }
     }
 }
 

@@ -153,8 +153,10 @@ fn result_of(response: &Response) -> String {
 #[into_params(parameter_in = Query)]
 pub(super) struct Entries {
     /// Entries with a greater number than this one.
+    #[param(minimum = 0)]
     after: Option<i64>,
     /// Entries at most: 1 to 500, 100 if it is not given.
+    #[param(minimum = 1, maximum = 500)]
     most: Option<u32>,
 }
 

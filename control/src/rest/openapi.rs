@@ -6,10 +6,9 @@ use std::sync::LazyLock;
 
 use axum::http::Method;
 use axum::http::header::{self, HeaderName};
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    Components, Content, Info, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder, path::Operation,
-};
+use utoipa::openapi::{Components, Content, Info, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,6 +16,9 @@ use utoipa_axum::routes;
 use super::answers::{PROBLEM, ProblemDetails};
 use super::router::{Rest, documented};
 use super::sign_in::{Need, Route, route_of, words};
+use super::tenants::OfPipeline;
+use crate::model::names::{Digest, Name};
+use crate::model::texts::text_of;
 
 /// The name of the way to sign in.
 const TOKEN: &str = "token";
@@ -46,8 +48,14 @@ pub fn openapi() -> OpenApi {
         }
     }
     let components = document.components.get_or_insert_with(Components::new);
-    let name = ProblemDetails::name().into_owned();
-    components.schemas.insert(name, ProblemDetails::schema());
+    for (name, schema) in [
+        (ProblemDetails::name(), ProblemDetails::schema()),
+        (Name::name(), Name::schema()),
+        (Digest::name(), Digest::schema()),
+        (OfPipeline::name(), OfPipeline::schema()),
+    ] {
+        components.schemas.insert(name.into_owned(), schema);
+    }
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     components.security_schemes.insert(TOKEN.to_owned(), RefOr::T(token));
     document
@@ -83,15 +91,92 @@ fn describe(operation: &mut Operation, route: &Route) {
     if route.need != Need::Nothing {
         operation.security = Some(vec![SecurityRequirement::new(TOKEN, [] as [String; 0])]);
     }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter {
+            restrict(parameter);
+        }
+    }
+    for (status, when) in refusals(operation, route) {
+        let refusal = RefOr::T(refusal(when));
+        operation.responses.responses.insert(status.to_owned(), refusal);
+    }
+}
+
+/// What of a path or a header is taken.
+fn restrict(parameter: &mut Parameter) {
+    parameter.schema = Some(match parameter.name.as_str() {
+        "tenant" | "pipeline" | "secret" | "cluster" | "savepoint" => Ref::from_schema_name(Name::name()).into(),
+        "digest" => Ref::from_schema_name(Digest::name()).into(),
+        "token" => text_of("^[0-9a-f]{16}$", 16).into(),
+        "letter" => text_of("^[0-9]{1,9}-[0-9]{1,18}$", 28).into(),
+        "if-match" => text_of("^(\\*|\"[0-9]{1,18}\")$", 20).into(),
+        _ => return,
+    });
+}
+
+/// With which statuses a route may refuse, and when. Nothing else is answered but what its handler says.
+fn refusals(operation: &Operation, route: &Route) -> Vec<(&'static str, &'static str)> {
+    let has_body = operation.request_body.is_some();
+    let mut asked = operation.parameters.iter().flatten();
+    let has_query = asked.any(|one| matches!(one, RefOr::T(one) if one.parameter_in == ParameterIn::Query));
+    let is_versioned = route.is_of_a_version();
+    let is_inside = operation.tags.iter().flatten().any(|tag| tag == "inside");
+    let is_stream = matches!(route.verb, "read-logs" | "follow-events");
+    let is_change = route.is_change();
+    let all = [
+        (
+            route.need != Need::Nothing,
+            "401",
+            "There is no token, or it is not known.",
+        ),
+        (
+            !matches!(route.need, Need::Nothing | Need::SignedIn),
+            "403",
+            "The role of the token does not have it.",
+        ),
+        (
+            route.path.contains('{'),
+            "404",
+            "Something of the path is not there, or is another tenant's.",
+        ),
+        (has_body, "408", "The body did not come in time."),
+        (
+            is_change || is_inside,
+            "409",
+            "It is there already, or stands in a state in which this cannot be.",
+        ),
+        (is_versioned, "412", "It is another revision than `If-Match` says."),
+        (
+            has_body || is_inside,
+            "413",
+            "The body is too large, or the answer would be.",
+        ),
+        (has_body, "415", "The body is of another type."),
+        (
+            has_body || has_query || is_change || is_inside,
+            "422",
+            "What was sent is wrong.",
+        ),
+        (
+            is_change || is_inside || is_stream,
+            "429",
+            "A quota is used up, or too much is asked for at once.",
+        ),
+        (route.need != Need::Nothing, "500", "The daemon could not do it."),
+        (
+            route.need != Need::Nothing,
+            "503",
+            "The catalog, the issuer of the token or Kafka is out of reach.",
+        ),
+    ];
+    let of_route = all.into_iter().filter(|(is_answered, ..)| *is_answered);
+    of_route.map(|(_, status, when)| (status, when)).collect()
+}
+
+fn refusal(when: &str) -> Response {
     let schema = Ref::from_schema_name(ProblemDetails::name());
-    let problem: Response = ResponseBuilder::new()
-        .description("A problem.")
-        .content(PROBLEM, Content::new(Some(schema)))
-        .build();
-    operation
-        .responses
-        .responses
-        .insert("default".to_owned(), RefOr::T(problem));
+    let response = ResponseBuilder::new().description(when);
+    response.content(PROBLEM, Content::new(Some(schema))).build()
 }
 
 /// The routes of the document.

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{Expected, List, etag, expected, not_found};
-use super::asked::{Asked, InTenant, Piece, PipelinePath, Sent};
+use super::asked::{Asked, InTenant, PieceByName, PipelinePath, Sent};
 use super::audit::Noted;
 use super::difference::{difference, of_plugins};
 use super::router::Rest;
@@ -32,7 +32,6 @@ pub(super) struct Application {
     file: String,
     /// The plugin of each operator that has one of the tenant's, by digest.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, String>)]
     plugins: BTreeMap<String, Digest>,
 }
 
@@ -121,15 +120,15 @@ pub(super) fn status_of(rest: &Rest, wanted: &WantedPipeline) -> Status {
 
 /// What a tenant's pipelines do, by name.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/pipelines", tag = "pipelines", operation_id = "pipelines",
-    params(("tenant" = String, Path, description = "The tenant's name."), Piece),
+    params(("tenant" = String, Path, description = "The tenant's name."), PieceByName),
     responses((status = 200, description = "What they do.", body = List<Status>)))]
 async fn list(
     State(rest): State<Rest>,
     InTenant(tenant): InTenant,
-    Asked(piece): Asked<Piece>,
+    Asked(piece): Asked<PieceByName>,
 ) -> Result<Json<List<Status>>> {
-    let (after, most) = (piece.after::<Name>()?, piece.most()?);
-    let pipelines = rest.catalog.pipelines(&tenant, after.as_ref(), most).await?;
+    let most = piece.most()?;
+    let pipelines = rest.catalog.pipelines(&tenant, piece.after.as_ref(), most).await?;
     let items = pipelines.iter().map(|pipeline| status_of(&rest, pipeline)).collect();
     Ok(Json(List::piece(items, most, |status| status.name.to_string())))
 }

@@ -237,8 +237,7 @@ async fn let_in(
     if let (Some(note), Some(tenant)) = (note, &tenant) {
         note.within(tenant);
     }
-    let is_of_a_version = matches!(route.verb, "apply" | "upgrade" | "rollback");
-    if route.is_change() && !is_of_a_version && expected(request.headers())? != Expected::Anything {
+    if route.is_change() && !route.is_of_a_version() && expected(request.headers())? != Expected::Anything {
         let what = format!("failed to {}", route.words());
         return Err(invalid(
             &what,

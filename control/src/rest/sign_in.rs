@@ -55,6 +55,11 @@ impl Route {
     pub(super) fn is_change(&self) -> bool {
         self.method != Method::GET && self.verb != SHOW_COMPLETED
     }
+
+    /// Whether it makes a version of a pipeline, and so looks at the header `If-Match`.
+    pub(super) fn is_of_a_version(&self) -> bool {
+        matches!(self.verb, "apply" | "upgrade" | "rollback")
+    }
 }
 
 const EVERY_ROLE: &[Role] = &[Role::Viewer, Role::Author, Role::Operator, Role::Admin];

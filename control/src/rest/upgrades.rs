@@ -43,11 +43,11 @@ pub(super) struct UpgradeAsked {
     /// The plugin of each operator that has one of the tenant's, by digest. Without `file` they take the places of
     /// those that there are, and operators that are not named keep theirs.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, String>)]
     plugins: BTreeMap<String, Digest>,
     /// Seconds within which the version before comes back if the new one fails or lags: at most a day, 0 for none, 120
     /// if it is not given.
     #[serde(default)]
+    #[schema(maximum = 86400)]
     watch_seconds: Option<u64>,
     /// Seconds for which the new version runs beside the old one before. Not built yet.
     #[serde(default)]
@@ -67,6 +67,7 @@ pub(super) struct RollbackAsked {
     /// The version whose file and plugins are to be those of a new one; without it, the one before the current one that
     /// is not the same and was not taken back.
     #[serde(default)]
+    #[schema(minimum = 1)]
     to: Option<i64>,
     /// Whether state that it does not declare is dropped, if it does not begin from a savepoint of its own.
     #[serde(default)]

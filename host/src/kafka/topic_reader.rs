@@ -151,7 +151,7 @@ pub(super) fn push(message: &BorrowedMessage<'_>, into: &mut Records) {
 fn chosen(topic: &str, all: Vec<i32>, only: &[i32]) -> Result<Vec<i32>> {
     match only.iter().find(|partition| !all.contains(partition)) {
         Some(missing) => Err(Error::new(
-            Kind::Kafka,
+            Kind::Usage,
             format!("topic `{topic}` has no partition {missing}"),
             format!("it has {} partitions, from 0", all.len()),
         )),

@@ -26,7 +26,6 @@ use crate::rest::router::Rest;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct NewSavepoint {
     /// Its name; without one it has a name that begins with the time.
-    #[schema(value_type = Option<String>)]
     name: Option<Name>,
 }
 

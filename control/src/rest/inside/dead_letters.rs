@@ -36,13 +36,14 @@ impl FromStr for LetterAt {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number =
+            |digits: &str, most: usize| digits.len() <= most && digits.bytes().all(|byte| byte.is_ascii_digit());
         let read = |(partition, offset): (&str, &str)| {
             let (partition, offset) = (partition.parse().ok()?, offset.parse().ok()?);
             Some(Self { partition, offset })
         };
         let parts = text.split_once('-');
-        let parts = parts.filter(|(partition, offset)| is_number(partition) && is_number(offset));
+        let parts = parts.filter(|(partition, offset)| is_number(partition, 9) && is_number(offset, 18));
         parts
             .and_then(read)
             .ok_or_else(|| format!("{text:?} is no letter: one is PARTITION-OFFSET, such as 0-17"))
@@ -62,6 +63,7 @@ impl fmt::Display for LetterAt {
 #[into_params(parameter_in = Query)]
 pub(super) struct LettersAsked {
     /// Letters at most: the newest, or with `from` the first ones; 1 to 1000, 50 if it is not given.
+    #[param(minimum = 1, maximum = 1000)]
     most: Option<u32>,
     /// Where to begin: `earliest`, `latest`, an offset, or a time such as `2026-11-22T00:00:00Z`.
     from: Option<String>,
@@ -73,6 +75,7 @@ pub(super) struct LettersAsked {
 pub(super) struct Replaying {
     /// These, as `PARTITION-OFFSET`.
     #[serde(default)]
+    #[schema(max_items = 1000)]
     letters: Vec<String>,
     /// All that were not replayed yet.
     #[serde(default)]
@@ -142,7 +145,7 @@ async fn letters(
     responses((status = 200, description = "As `sandbar dead-letters show` has it.", body = Value)))]
 async fn letter(State(rest): State<Rest>, path: PipelinePath, LetterPath(letter): LetterPath) -> Result<Json<Value>> {
     let at: LetterAt = letter.parse().map_err(|_| not_found("dead letter", &letter))?;
-    let question = Question::new(&["dead-letters", "show"]).about(at).absent(1);
+    let question = Question::new(&["dead-letters", "show"]).about(at).absent(2);
     Ok(Json(asked(&rest, &path, question).await?.one()?))
 }
 

@@ -63,11 +63,14 @@ pub(super) struct ProducedRecord {
     /// Its topic.
     topic: String,
     /// Its partition.
+    #[schema(minimum = 0)]
     partition: i32,
     /// Its offset.
+    #[schema(minimum = 0)]
     offset: i64,
     /// Seconds to wait until it is in the outputs: 30 at most.
     #[serde(default)]
+    #[schema(maximum = 30)]
     wait: u64,
 }
 

@@ -37,6 +37,7 @@ pub(super) struct StateAsked {
     #[serde(default)]
     base64: bool,
     /// Entries at most: 1 to 10000, 100 if it is not given.
+    #[param(minimum = 1, maximum = 10000)]
     limit: Option<u32>,
     /// Whether entries are only counted.
     #[serde(default)]

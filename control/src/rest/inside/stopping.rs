@@ -30,7 +30,6 @@ pub(in crate::rest) struct Stopping {
     drain: bool,
     /// Whether a savepoint is taken then, or under which name.
     #[serde(default)]
-    #[schema(value_type = Option<SavepointWish>)]
     savepoint: SavepointWish,
 }
 
@@ -41,7 +40,6 @@ pub(in crate::rest) enum SavepointWish {
     /// Whether one is; its name begins with the time.
     Any(bool),
     /// One of this name.
-    #[schema(value_type = String)]
     Named(Name),
 }
 

@@ -10,6 +10,7 @@ use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::Stream;
 use tokio::sync::broadcast;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -26,6 +27,26 @@ const LOOK: Duration = Duration::from_secs(1);
 /// From one sign of life to the next, if nothing happens.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
+/// An event of the stream.
+#[derive(Debug, ToSchema)]
+struct StatusEvent {
+    /// Always `status`.
+    event: &'static str,
+    /// A status as JSON.
+    data: String,
+}
+
+impl StatusEvent {
+    fn of(status: &Status) -> Option<Self> {
+        let data = serde_json::to_string(status).ok()?;
+        Some(Self { event: "status", data })
+    }
+
+    fn sent(self) -> Event {
+        Event::default().event(self.event).data(self.data)
+    }
+}
+
 /// The routes of events.
 pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
     OpenApiRouter::new().routes(routes!(events))
@@ -36,7 +57,7 @@ pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
     operation_id = "pipeline-events",
     params(("tenant" = String, Path, description = "The tenant's name."),
         ("pipeline" = String, Path, description = "The pipeline's name.")),
-    responses((status = 200, description = "Events `status`, each with a status as JSON.", body = Status,
+    responses((status = 200, description = "Events `status`, each with a status as JSON.", body = StatusEvent,
         content_type = "text/event-stream")))]
 async fn events(
     State(rest): State<Rest>,
@@ -77,9 +98,9 @@ impl Changes {
         };
         loop {
             if let Some(status) = seen.filter(|status| self.last.as_ref() != Some(status)) {
-                let event = Event::default().event("status").json_data(&status);
+                let event = StatusEvent::of(&status);
                 self.last = Some(status);
-                return event.ok();
+                return event.map(StatusEvent::sent);
             }
             // States come as they change; figures are looked at.
             seen = match tokio::time::timeout(LOOK, self.changes.recv()).await {

@@ -44,6 +44,7 @@ const LOOK: Duration = Duration::from_millis(200);
 #[into_params(parameter_in = Query)]
 pub(in crate::rest) struct Lines {
     /// How many of the lines that are there: 10000 at most, 100 if it is not given.
+    #[param(maximum = 10000)]
     last: Option<u32>,
     /// Whether the lines that come from then on are sent too, as they come.
     #[serde(default)]

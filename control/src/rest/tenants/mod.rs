@@ -15,3 +15,4 @@ mod changed;
 mod routes;
 
 pub(super) use routes::routes;
+pub(super) use usage::OfPipeline;

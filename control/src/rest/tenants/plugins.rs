@@ -11,10 +11,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::model::PushedPlugin;
-use crate::model::names::{Digest, Name};
+use crate::model::names::Name;
 use crate::model::problem::{ProblemKind, Result};
 use crate::rest::answers::{List, Refusal, not_found};
-use crate::rest::asked::{Asked, DigestPath, InTenant, Late, Piece, invalid, is_of_type, pieces};
+use crate::rest::asked::{Asked, DigestPath, InTenant, Late, PieceByDigest, invalid, is_of_type, pieces};
 use crate::rest::audit::Noted;
 use crate::rest::router::Rest;
 
@@ -28,9 +28,11 @@ const NAME_CHARS: usize = 100;
 pub(in crate::rest) struct Called {
     /// Its name; it is shown and means nothing else.
     #[serde(default)]
+    #[param(max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     /// Its version; it is shown and means nothing else.
     #[serde(default)]
+    #[param(max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     version: String,
 }
 
@@ -41,15 +43,15 @@ pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
 
 /// A tenant's plugins, by digest.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/plugins", tag = "plugins", operation_id = "plugins",
-    params(("tenant" = String, Path, description = "The tenant's name."), Piece),
+    params(("tenant" = String, Path, description = "The tenant's name."), PieceByDigest),
     responses((status = 200, description = "The plugins.", body = List<PushedPlugin>)))]
 async fn list(
     State(rest): State<Rest>,
     InTenant(tenant): InTenant,
-    Asked(piece): Asked<Piece>,
+    Asked(piece): Asked<PieceByDigest>,
 ) -> Result<Json<List<PushedPlugin>>> {
-    let (after, most) = (piece.after::<Digest>()?, piece.most()?);
-    let items = rest.catalog.plugins(&tenant, after.as_ref(), most).await?;
+    let most = piece.most()?;
+    let items = rest.catalog.plugins(&tenant, piece.after.as_ref(), most).await?;
     Ok(Json(List::piece(items, most, |plugin| plugin.digest.to_string())))
 }
 
@@ -70,7 +72,8 @@ async fn show(
 /// Takes a component's bytes, 64 MiB at most; the same bytes again change nothing.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/plugins", tag = "plugins", operation_id = "push-plugin",
     params(("tenant" = String, Path, description = "The tenant's name."), Called),
-    request_body(content = String, content_type = "application/wasm", description = "The component's bytes."),
+    request_body(content((String = "application/wasm"), (String = "application/octet-stream")),
+        description = "The component's bytes."),
     responses((status = 201, description = "It was taken.", body = PushedPlugin),
         (status = 200, description = "It was there.", body = PushedPlugin)))]
 async fn push(

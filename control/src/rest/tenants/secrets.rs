@@ -33,7 +33,7 @@ async fn list(State(rest): State<Rest>, InTenant(tenant): InTenant) -> Result<Js
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/secrets/{secret}", tag = "secrets", operation_id = "set-secret",
     params(("tenant" = String, Path, description = "The tenant's name."),
         ("secret" = String, Path, description = "The secret's name.")),
-    request_body(content = String, content_type = "text/plain", description = "The text, in UTF-8, as it is."),
+    request_body(content = inline(SecretText), content_type = "text/plain", description = "The text, in UTF-8."),
     responses((status = 201, description = "It is kept."),
         (status = 204, description = "It is kept in the place of the one before.")))]
 async fn set(

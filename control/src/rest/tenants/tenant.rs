@@ -14,7 +14,7 @@ use crate::model::names::Name;
 use crate::model::problem::Result;
 use crate::model::{Role, Tenant};
 use crate::rest::answers::{List, not_found};
-use crate::rest::asked::{Asked, Asking, InTenant, Piece};
+use crate::rest::asked::{Asked, Asking, InTenant, PieceByName};
 use crate::rest::router::Rest;
 
 /// Who asks.
@@ -25,7 +25,6 @@ pub(in crate::rest) struct WhoAmI {
     token: String,
     /// Its tenant; not there if it is the platform's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     tenant: Option<Name>,
     /// What it allows.
     role: Role,
@@ -51,11 +50,11 @@ async fn whoami(Asking(identity): Asking) -> Json<WhoAmI> {
 }
 
 /// All tenants, by name.
-#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", operation_id = "tenants", params(Piece),
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", operation_id = "tenants", params(PieceByName),
     responses((status = 200, description = "The tenants.", body = List<Tenant>)))]
-async fn list(State(rest): State<Rest>, Asked(piece): Asked<Piece>) -> Result<Json<List<Tenant>>> {
-    let (after, most) = (piece.after::<Name>()?, piece.most()?);
-    let items = rest.catalog.tenants(after.as_ref(), most).await?;
+async fn list(State(rest): State<Rest>, Asked(piece): Asked<PieceByName>) -> Result<Json<List<Tenant>>> {
+    let most = piece.most()?;
+    let items = rest.catalog.tenants(piece.after.as_ref(), most).await?;
     Ok(Json(List::piece(items, most, |tenant| tenant.name.to_string())))
 }
 

@@ -29,6 +29,7 @@ pub(in crate::rest) struct TokenAsked {
     role: Role,
     /// What it is for: 200 characters at most, in one line.
     #[serde(default)]
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     note: String,
     /// When it ends to be taken: milliseconds since 1970, later than now. Without it, never.
     #[serde(default)]

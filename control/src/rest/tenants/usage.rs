@@ -8,6 +8,8 @@ use std::str::FromStr;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,6 +17,7 @@ use super::tenant::found;
 use crate::means::PipelineUsage;
 use crate::model::names::Name;
 use crate::model::problem::Result;
+use crate::model::texts::text_of;
 use crate::rest::answers::List;
 use crate::rest::asked::{Asked, InTenant, Piece, invalid};
 use crate::rest::router::Rest;
@@ -25,17 +28,39 @@ use crate::rest::router::Rest;
 #[into_params(parameter_in = Query)]
 pub(super) struct UsageAsked {
     /// From the hour of this moment on, in milliseconds since 1970; from the first on, if it is not given.
+    #[param(minimum = 0)]
     from: Option<i64>,
     /// Hours that began before this moment; until now, if it is not given.
+    #[param(minimum = 0)]
     to: Option<i64>,
     /// Pipelines after this one, `TENANT/PIPELINE`; `next` of the piece before.
-    after: Option<String>,
+    after: Option<OfPipeline>,
     /// Pipelines at most: 1 to 500, 100 if it is not given.
+    #[param(minimum = 1, maximum = 500)]
     most: Option<u32>,
 }
 
 /// A pipeline, as a piece names the last one.
-struct OfPipeline(Name, Name);
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(in crate::rest) struct OfPipeline(Name, Name);
+
+impl PartialSchema for OfPipeline {
+    fn schema() -> RefOr<Schema> {
+        let form = "^[a-z0-9]{1,31}(-[a-z0-9]{1,31})?/[a-z0-9]{1,31}(-[a-z0-9]{1,31})?$";
+        text_of(form, 127).into()
+    }
+}
+
+impl ToSchema for OfPipeline {}
+
+impl TryFrom<String> for OfPipeline {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        text.parse()
+    }
+}
 
 impl FromStr for OfPipeline {
     type Err = String;
@@ -93,8 +118,11 @@ async fn summed(
         return Err(invalid("failed to sum up what was used", why));
     }
     let piece = Piece::new(asked.after, asked.most);
-    let (after, most) = (piece.after::<OfPipeline>()?, piece.most()?);
-    let after = after.as_ref().map(|OfPipeline(tenant, pipeline)| (tenant, pipeline));
+    let most = piece.most()?;
+    let after = piece
+        .after
+        .as_ref()
+        .map(|OfPipeline(tenant, pipeline)| (tenant, pipeline));
     let items = rest
         .catalog
         .usage(tenant, (from.max(earliest), to), after, most)

@@ -83,7 +83,12 @@ fn the_document_is_whole() {
                 operation["description"].as_str().unwrap().starts_with("Needs "),
                 "{method} {path}"
             );
-            assert!(operation["responses"]["default"]["content"]["application/problem+json"].is_object());
+            let refused = &operation["responses"]["401"]["content"]["application/problem+json"];
+            assert_eq!(refused.is_object(), path != "/v1/openapi.json", "{method} {path}");
+            assert!(
+                operation["responses"]["default"].is_null(),
+                "every status is named: {method} {path}"
+            );
             let names: Vec<&str> = path
                 .split('{')
                 .skip(1)

@@ -179,6 +179,27 @@ async fn a_body_that_is_not_as_it_should_be_changes_nothing() {
     assert_eq!(daemon.send(most).await.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
+/// What `schemathesis` found: serde takes a list for a structure, by the order of its fields.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_an_object_and_null_is_none_where_none_may_be() {
+    let daemon = Daemon::new().await;
+    let token = daemon.token(None, Role::Admin).await;
+    assert_eq!(daemon.apply("views", &token, FILE).await.status, StatusCode::CREATED);
+    let tell = async |method: Method, path: &str, body: serde_json::Value| {
+        daemon
+            .tell(&method, &format!("/v1/tenants/alpha/{path}"), &token, &body)
+            .await
+    };
+    for path in ["access", "quotas"] {
+        let answer = tell(Method::PUT, path, json!([null, null])).await;
+        assert_eq!(answer.kind(), "invalid", "{path}");
+    }
+    let stopped = tell(Method::POST, "pipelines/views/stop", json!([false, false])).await;
+    assert_eq!(stopped.kind(), "invalid");
+    let stopped = tell(Method::POST, "pipelines/views/stop", serde_json::Value::Null).await;
+    assert_eq!(stopped.status, StatusCode::ACCEPTED);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_is_not_known_or_not_within_limits_is_refused() {
     let daemon = Daemon::new().await;

@@ -173,7 +173,12 @@ async fn a_word_of_a_request_is_never_an_option_or_a_path() {
         "{}",
         String::from_utf8_lossy(&answer)
     );
-    for path in ["dead-letters/--all", "dead-letters/..%2f..", "dead-letters/0-1-2"] {
+    for path in [
+        "dead-letters/--all",
+        "dead-letters/..%2f..",
+        "dead-letters/0-1-2",
+        "dead-letters/0-18",
+    ] {
         assert_eq!(
             daemon.get(&format!("{VIEWS}/{path}"), &operator).await.kind(),
             "not-found",

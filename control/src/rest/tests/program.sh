@@ -67,7 +67,12 @@ case "$1 $2" in
 "dead-letters list")
     echo '[{"partition":0,"offset":17,"reason":"r","key":"secret","value-base64":"secret","headers":["secret"]}]'
     ;;
-"dead-letters show") echo '{"partition":0,"offset":17,"key":"content"}' ;;
+"dead-letters show")
+    case "$*" in
+    *" 0/17") echo '{"partition":0,"offset":17,"key":"content"}' ;;
+    *) fails 2 'found no dead letter there' ;;
+    esac
+    ;;
 "dead-letters replay")
     echo '{"partition":0,"offset":17,"replayed":true}'
     echo '{"partition":0,"offset":18,"replayed":false,"why":"gone"}'
