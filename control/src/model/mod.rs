@@ -4,6 +4,7 @@
 
 pub(crate) mod names;
 pub(crate) mod problem;
+pub(crate) mod canary;
 pub(crate) mod upgrade;
 mod kept;
 

@@ -135,6 +135,8 @@ pub(super) static ROUTES: &[Route] = &[
     route(Method::GET, "/v1/metrics", Need::Platform(EVERY_ROLE), "read-metrics"),
     route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", Need::Tenant(EVERY_ROLE), "show-upgrade"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", Need::Tenant(OPERATORS), "upgrade"),
+    route(Method::POST, of_pipeline!("/upgrade/promote"), Need::Tenant(OPERATORS), "promote"),
+    route(Method::POST, of_pipeline!("/upgrade/drop"), Need::Tenant(OPERATORS), "drop-canary"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/rollback", Need::Tenant(OPERATORS), "rollback"),
 ];
 
