@@ -59,7 +59,8 @@ impl Route {
 
 const EVERY_ROLE: &[Role] = &[Role::Viewer, Role::Author, Role::Operator, Role::Admin];
 const AUTHORS: &[Role] = &[Role::Author, Role::Admin];
-const OPERATORS: &[Role] = &[Role::Operator, Role::Admin];
+/// The roles that look after pipelines, and see records.
+pub(super) const OPERATORS: &[Role] = &[Role::Operator, Role::Admin];
 const ADMINS: &[Role] = &[Role::Admin];
 
 const fn route(method: Method, path: &'static str, need: Need, verb: &'static str) -> Route {

@@ -6,6 +6,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::mortal::{Mortal, VIEWS};
+use crate::model::Role;
 
 /// A pipeline that runs, and put something out.
 fn running() -> Mortal {
@@ -98,6 +99,21 @@ fn a_version_that_differs_waits_for_a_decision_with_the_key_that_does() {
         (&shown["key"], &shown["fate"], &shown["output"]),
         (&"\"key-7\"".into(), &"differs".into(), &1.into())
     );
+    for (role, shown) in [(Role::Viewer, 0), (Role::Author, 0), (Role::Operator, 1)] {
+        let seen = mortal.wait(move |daemon| {
+            Box::pin(async move {
+                let token = daemon.token(Some("alpha"), role).await;
+                daemon.get(&format!("{VIEWS}/upgrade"), &token).await.json()
+            })
+        });
+        let seen = &seen["canary"]["report"];
+        assert_eq!(
+            seen["shown"].as_array().unwrap().len(),
+            shown,
+            "{role:?} sees records: {seen}"
+        );
+        assert_eq!(seen["differing"], 1, "{role:?} sees figures");
+    }
     mortal.until("it is told", |mortal| {
         let reason = mortal.status()["reason"].as_str().unwrap().to_owned();
         reason.contains("1 of 10 keys differ") && reason.contains("--promote")

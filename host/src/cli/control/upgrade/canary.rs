@@ -72,12 +72,12 @@ fn report_lines(report: &CanaryReport, (old, new): (i64, i64)) -> Vec<String> {
         lines.push(format!("one key of {} was compared: there are too many", report.one_of));
     }
     let counts = [
-        (report.differing, "differ".to_owned()),
-        (report.only_old, format!("only in version {old}")),
-        (report.only_new, format!("only in version {new}")),
+        (report.differing, "keys that differ".to_owned()),
+        (report.only_old, format!("keys only in version {old}")),
+        (report.only_new, format!("keys only in version {new}")),
     ];
     let told = counts.iter().filter(|(count, _)| *count > 0);
-    lines.extend(told.map(|(count, what)| format!("{} keys {what}", grouped(*count))));
+    lines.extend(told.map(|(count, what)| format!("{what}: {}", grouped(*count))));
     let mut table = TextTable::new(&[
         Head::Text("version"),
         Head::Number("records"),
@@ -188,7 +188,7 @@ mod tests {
         let said = report_lines(&report, (3, 4)).join("\n");
         assert_eq!(
             said,
-            "█████████████████████████████░ 98.2 % of 12,300 keys the same\n220 keys differ\n1 keys only in version 3\n\
+            "█████████████████████████████░ 98.2 % of 12,300 keys the same\nkeys that differ: 220\nkeys only in version 3: 1\n\
              version  records  outputs  dead letters  cpu s  time s\n\
              3         40,000   40,000             0    1.9     2.3\n\
              4         40,000   39,999             0    0.0     2.3\n\
