@@ -46,11 +46,11 @@ impl OutputRow {
 }
 
 impl KeyRows {
-    fn old(&mut self) -> &mut OutputRow {
+    fn of_old(&mut self) -> &mut OutputRow {
         &mut self.old
     }
 
-    fn new(&mut self) -> &mut OutputRow {
+    fn of_new(&mut self) -> &mut OutputRow {
         &mut self.new
     }
 }
@@ -72,8 +72,12 @@ fn compare_within(old: &KeptOutputs, new: &KeptOutputs, most: usize) -> io::Resu
     let mut report = CanaryReport::default();
     for sink in &sinks {
         for (outputs, of, run) in [
-            (old, KeyRows::old as fn(&mut KeyRows) -> &mut OutputRow, &mut report.old),
-            (new, KeyRows::new, &mut report.new),
+            (
+                old,
+                KeyRows::of_old as fn(&mut KeyRows) -> &mut OutputRow,
+                &mut report.old,
+            ),
+            (new, KeyRows::of_new, &mut report.new),
         ] {
             outputs.each(sink, |output| {
                 run.outputs += 1;
