@@ -39,10 +39,29 @@ pub struct Grant {
     pub writes: Option<Vec<String>>,
     /// Folders, beside its own, in which it may make and remove files: where it listens.
     pub folders: Vec<PathBuf>,
+    /// What it reads and where its outputs are kept, if it is a run of a canary.
+    pub canary: Option<CanaryGrant>,
     /// What it may use up.
     pub limits: GrantedLimits,
     /// Whether it ends if the kernel cannot hold a wall, instead of saying so.
     pub is_isolation_required: bool,
+}
+
+/// Offsets by source, topic and partition.
+pub type SourceOffsets = BTreeMap<String, BTreeMap<String, BTreeMap<i32, i64>>>;
+
+/// A run of a canary: it reads from one position to another by itself, commits nothing, and writes into files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CanaryGrant {
+    /// Where each partition starts that no savepoint has.
+    pub starts: SourceOffsets,
+    /// Where each partition ends, exclusive: no other partition is read.
+    pub stops: SourceOffsets,
+    /// The folder of the files: `SINK.jsonl`, and `dead-letters.jsonl`.
+    pub outputs: PathBuf,
+    /// Bytes of each of these files, at most; with more it ends.
+    pub output_bytes: u64,
 }
 
 /// Where compiled plugins are, and what binds them to the plugins that they were made of.
@@ -187,6 +206,7 @@ mod tests {
             reads: Some(vec!["team.*".to_owned(), "views".to_owned()]),
             writes: None,
             folders: Vec::new(),
+            canary: None,
             limits: GrantedLimits::default(),
             is_isolation_required: true,
         }

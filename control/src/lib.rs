@@ -22,14 +22,15 @@ pub use catalog::{Applied, Catalog, TakeBackOrder, UpgradeOrder};
 pub use door::TlsFiles;
 pub use door::oidc::OidcOptions;
 pub use fleet::{Fleet, PipelineUse, StateOutcome, StoreOutcome};
-pub use grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
+pub use grant::{CanaryGrant, Grant, GrantedCluster, GrantedCode, GrantedLimits, SourceOffsets};
 pub use means::{
     Access, ClusterMeans, ClusterProperty, KeptCluster, KeptSecret, PipelineUsage, PropertyMeans, Quotas, SealingKey,
     SecretText, TenantCluster, TenantMeans, UsageDelta, is_allowed_property,
 };
+pub use model::canary::{CanaryReport, CanaryRun, KeyDifference, KeyFate};
 pub use model::names::{Digest, Name};
 pub use model::problem::{Problem, ProblemKind, Result};
-pub use model::upgrade::{PhaseEntry, PipelineUpgrade, UpgradePhase};
+pub use model::upgrade::{PhaseEntry, PipelineUpgrade, UpgradeCanary, UpgradePhase};
 pub use model::{
     AuditEntry, Identity, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, State, Status, Tenant,
     Token, Wanted, WantedPipeline,

@@ -298,6 +298,12 @@ pub(crate) async fn keep_all(interface: &Interface) -> Result<usize> {
             tracing::error!(%tenant, pipeline = %name, %problem, "failed to keep a pipeline");
         }
     }
+    let upgrades = interface.upgrades.clone();
+    tokio::spawn(async move {
+        if let Err(problem) = upgrades.clear_canaries().await {
+            tracing::warn!(%problem, "failed to remove what canaries left");
+        }
+    });
     for (tenant, name) in fleet.left_over(&all) {
         tracing::info!(%tenant, pipeline = %name, "a pipeline that was deleted is removed");
         let fleet = fleet.clone();

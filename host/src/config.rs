@@ -594,6 +594,9 @@ pub struct Pipeline {
     pub core_dumps: Option<PathBuf>,
     /// What it may use a second.
     pub quotas: RateQuotas,
+    /// Bytes of a sink's file at most, if outputs are kept back to be compared: then each stands with the number of the
+    /// partition that it stems from.
+    pub keeps_outputs: Option<u64>,
 }
 
 /// What a run may use a second; `None`: nobody limits it.

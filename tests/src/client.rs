@@ -418,6 +418,12 @@ impl Client {
         wait::until("the group takes the offsets", PATIENCE, commit);
     }
 
+    /// The groups that there are.
+    pub fn groups(&self) -> Vec<String> {
+        let listed = self.asker.fetch_group_list(None, REQUEST).expect("the groups");
+        listed.groups().iter().map(|group| group.name().to_owned()).collect()
+    }
+
     /// How many members a group has; 0 if it is unknown.
     pub fn members(&self, group: &str) -> usize {
         // A coordinator that has just begun has nothing to tell yet.

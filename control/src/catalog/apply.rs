@@ -51,7 +51,7 @@ pub(super) struct Contents<'a> {
 /// The pipeline as an apply finds it.
 pub(super) struct Current {
     pub(super) version: i64,
-    revision: i64,
+    pub(super) revision: i64,
     file: String,
     plugins: BTreeMap<String, Digest>,
 }

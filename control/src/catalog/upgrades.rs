@@ -18,7 +18,7 @@ use crate::clock;
 use crate::model::PipelineVersion;
 use crate::model::names::{Digest, Name};
 use crate::model::problem::{Problem, ProblemKind, Result};
-use crate::model::upgrade::{PipelineUpgrade, UpgradePhase};
+use crate::model::upgrade::{PipelineUpgrade, UpgradeCanary, UpgradePhase};
 
 /// Who takes a version back that nobody took back by hand, in the audit and among authors.
 const DAEMON: &str = "sandbar";
@@ -42,6 +42,8 @@ pub struct UpgradeOrder<'a> {
     pub changes_state: bool,
     /// Whether the new version may drop state.
     pub drops_state: bool,
+    /// Seconds for which records are gathered to compare the two versions before; `None`: the new one takes over now.
+    pub canary_seconds: Option<u64>,
     /// Records that are left to read now, if that is known.
     pub lag: Option<u64>,
 }
@@ -107,8 +109,8 @@ impl Catalog {
         row.as_ref().map(version).transpose()
     }
 
-    /// Makes this file and these plugins the current version, which takes over from the one before. An upgrade that is
-    /// under way is overtaken.
+    /// Makes this file and these plugins the current version, which takes over from the one before; with a canary only
+    /// once it is promoted. An upgrade that is under way is overtaken.
     ///
     /// # Errors
     ///
@@ -135,12 +137,17 @@ impl Catalog {
         }
         let applied = Applied {
             version: current.version + 1,
-            revision: next_revision(&mut transaction, tenant, what).await?,
+            revision: match order.canary_seconds {
+                Some(_) => current.revision,
+                None => next_revision(&mut transaction, tenant, what).await?,
+            },
             is_new: false,
             is_changed: true,
             overtaken: overtake(&mut transaction, (tenant, name), "another upgrade was asked for", what).await?,
         };
-        add_version(&mut transaction, (tenant, name), applied, &contents, what).await?;
+        if order.canary_seconds.is_none() {
+            add_version(&mut transaction, (tenant, name), applied, &contents, what).await?;
+        }
         let number = before.map_or(0, |before| before.number) + 1;
         let upgrade = begun(number, current.version, applied.version, order);
         insert(&mut transaction, (tenant, name), &upgrade, what).await?;
@@ -177,6 +184,59 @@ impl Catalog {
         Ok(true)
     }
 
+    /// Makes the new version of a canary the current one, which takes over from the one before, for this reason. `who`
+    /// is the token that asks; `None`: the daemon does it by itself, which is noted in the audit. `None`: that upgrade
+    /// is no canary any more.
+    ///
+    /// # Errors
+    ///
+    /// `PluginRefused` if one of its plugins is gone; `Unavailable` or `Failed` of the database.
+    pub async fn promote(
+        &self,
+        tenant: &Name,
+        name: &Name,
+        number: i64,
+        (why, who): (&str, Option<&str>),
+    ) -> Result<Option<Applied>> {
+        let what = &format!("failed to promote the canary of {name}");
+        let Some(mut transaction) = self.begin_in(tenant, what).await? else {
+            return Ok(None);
+        };
+        let newest = newest(&mut transaction, (tenant, name), what).await?;
+        let found = newest.filter(|newest| newest.number == number && newest.is_canary());
+        let current = current(&mut transaction, tenant, name, what).await?;
+        let (Some(mut upgrade), Some(current)) = (found, current) else {
+            return Ok(None);
+        };
+        let Some(canary) = upgrade
+            .canary
+            .as_mut()
+            .filter(|_| current.version == upgrade.from_version)
+        else {
+            return Ok(None);
+        };
+        check_pushed(&mut transaction, tenant, &canary.plugins, what).await?;
+        let applied = Applied {
+            version: upgrade.to_version,
+            revision: next_revision(&mut transaction, tenant, what).await?,
+            is_new: false,
+            is_changed: true,
+            overtaken: None,
+        };
+        canary.is_promoted = true;
+        let saves = canary.saves;
+        let contents = Contents::new(&canary.file, &canary.plugins, &upgrade.author, what)?;
+        add_version(&mut transaction, (tenant, name), applied, &contents, what).await?;
+        upgrade.take_over(saves, clock::now(), why);
+        write(&mut transaction, (tenant, name), &upgrade, what).await?;
+        if who.is_none() {
+            let object = format!("pipelines/{name}");
+            note_in(&mut transaction, Some(tenant), (DAEMON, "promote", &object), what).await?;
+        }
+        transaction.commit().await.map_err(broken(what))?;
+        Ok(Some(applied))
+    }
+
     /// Makes what was there before the upgrade of this number the current version again, as a new one. `None`: that
     /// upgrade is not the newest any more, or another version took its place.
     ///
@@ -196,7 +256,7 @@ impl Catalog {
         };
         let newest = newest(&mut transaction, (tenant, name), what).await?;
         let is_gone = |phase| matches!(phase, UpgradePhase::TakenBack | UpgradePhase::Overtaken);
-        let found = newest.filter(|newest| newest.number == number && !is_gone(newest.phase));
+        let found = newest.filter(|newest| newest.number == number && newest.is_made() && !is_gone(newest.phase));
         let current = current(&mut transaction, tenant, name, what).await?;
         let (Some(mut upgrade), Some(current)) = (found, current) else {
             return Ok(None);
@@ -247,16 +307,27 @@ fn begun(number: i64, from_version: i64, to_version: i64, order: &UpgradeOrder<'
         author: order.author.to_owned(),
         watch_seconds: order.watch_seconds,
         until: None,
-        saves: order.saves.then(|| format!("before-{to_version}-{}", clock::now())),
+        saves: None,
         savepoint: None,
         changes_state: order.changes_state,
         drops_state: order.drops_state,
-        to_begin: (order.saves && order.changes_state).then_some(to_version),
+        to_begin: None,
+        canary: order.canary_seconds.map(|seconds| UpgradeCanary {
+            seconds,
+            file: order.file.to_owned(),
+            plugins: order.plugins.clone(),
+            saves: order.saves,
+            is_promoted: false,
+            report: None,
+        }),
         lag: order.lag,
         records_out: None,
         history: Vec::new(),
     };
-    upgrade.enter(UpgradePhase::Swapping, clock::now(), "");
+    match order.canary_seconds {
+        Some(seconds) => upgrade.begin_canary(seconds, clock::now()),
+        None => upgrade.take_over(order.saves, clock::now(), ""),
+    }
     upgrade
 }
 

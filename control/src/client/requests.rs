@@ -111,6 +111,9 @@ pub struct UpgradePlan {
     pub begins: String,
     /// Seconds for which it is watched.
     pub watch_seconds: u64,
+    /// Seconds for which records are gathered before, to compare the two versions.
+    #[serde(default)]
+    pub canary_seconds: Option<u64>,
     /// The version whose upgrade was under way, and is not watched any more.
     #[serde(default)]
     pub overtaken: Option<i64>,
@@ -404,6 +407,24 @@ impl Connection {
     /// As all; `NotFound`: there was none.
     pub fn newest_upgrade(&self, tenant: &Name, name: &Name) -> Result<PipelineUpgrade> {
         self.get(&of(tenant, &["pipelines", name.as_str(), "upgrade"]))
+    }
+
+    /// Lets the new version of a canary take over although it differs.
+    ///
+    /// # Errors
+    /// As all; `Conflict`: no canary waits for a decision.
+    pub fn promote(&self, tenant: &Name, name: &Name) -> Result<PipelineUpgrade> {
+        let segments = of(tenant, &["pipelines", name.as_str(), "upgrade", "promote"]);
+        self.ask(self.request(Method::POST, &segments, &[]))
+    }
+
+    /// Ends a canary: the version before runs on.
+    ///
+    /// # Errors
+    /// As all; `Conflict`: there is none.
+    pub fn drop_canary(&self, tenant: &Name, name: &Name) -> Result<PipelineUpgrade> {
+        let segments = of(tenant, &["pipelines", name.as_str(), "upgrade", "drop"]);
+        self.ask(self.request(Method::POST, &segments, &[]))
     }
 
     /// Stops and deletes a pipeline.

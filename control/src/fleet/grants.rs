@@ -148,6 +148,7 @@ impl Grants {
             reads: means.reads.clone(),
             writes: means.writes.clone(),
             folders: Vec::new(),
+            canary: None,
             limits: GrantedLimits {
                 workers: quotas.pipeline_workers,
                 memory: quotas.pipeline_memory,

@@ -444,7 +444,7 @@ impl Fleet {
         self.0.grants.plugin(tenant, digest)
     }
 
-    fn home(&self, tenant: &Name, name: &Name) -> Result<PipelineHome> {
+    pub(super) fn home(&self, tenant: &Name, name: &Name) -> Result<PipelineHome> {
         let folder = self.folder(tenant, name);
         PipelineHome::open(folder.clone(), self.socket(tenant, name)).map_err(|error| {
             Problem::new(
@@ -455,9 +455,44 @@ impl Fleet {
         })
     }
 
-    /// A short name, because the path of a socket has 107 bytes at most.
+    /// The folder of a run of a pipeline's canary, and its socket.
+    pub(super) fn canary_home(&self, tenant: &Name, name: &Name, of: &str) -> io::Result<PipelineHome> {
+        // No name of a pipeline has a dot.
+        let socket = self.short_folder(&format!("{tenant}--{name}.{of}")).join(SOCKET);
+        PipelineHome::open(self.canary_folder(tenant, name).join(of), socket)
+    }
+
+    /// The folder of a pipeline's canary.
+    pub(super) fn canary_folder(&self, tenant: &Name, name: &Name) -> PathBuf {
+        self.canaries(tenant).join(name.as_str())
+    }
+
+    /// The folder of the canaries of a tenant.
+    pub(super) fn canaries(&self, tenant: &Name) -> PathBuf {
+        self.tenants().join(tenant.as_str()).join("canaries")
+    }
+
+    /// The folder of all tenants.
+    pub(super) fn tenants(&self) -> PathBuf {
+        self.0.data.join("tenants")
+    }
+
+    pub(super) fn grants(&self) -> &Grants {
+        &self.0.grants
+    }
+
+    /// Counts what a pipeline's process uses besides the one that is kept.
+    pub(super) fn new_meter(&self, tenant: &Name, name: &Name) -> Meter {
+        Meter::new(tenant.clone(), name.clone(), self.0.used.clone())
+    }
+
     fn socket_folder(&self, tenant: &Name, name: &Name) -> PathBuf {
-        let hash = Sha256::digest(format!("{tenant}--{name}"));
+        self.short_folder(&format!("{tenant}--{name}"))
+    }
+
+    /// A short name, because the path of a socket has 107 bytes at most.
+    fn short_folder(&self, of: &str) -> PathBuf {
+        let hash = Sha256::digest(of);
         let bytes = hash.iter().take(SOCKET_DIGITS / 2);
         let short: String = bytes.map(|byte| format!("{byte:02x}")).collect();
         self.0.data.join("sockets").join(short)

@@ -16,10 +16,12 @@ mod keeper;
 mod saving;
 mod keep;
 mod compare;
+mod shadow;
 
 pub(crate) use asking::{Answered, Question};
 pub(crate) use compare::PluginComparison;
 pub use compare::{StateOutcome, StoreOutcome};
 pub use keep::Fleet;
 pub use meter::PipelineUse;
+pub(crate) use shadow::CanaryOrder;
 pub(crate) use takeover::{BeginOrder, SavepointOrder, Takeover, TakeoverSeen};

@@ -5,6 +5,7 @@
 pub(crate) mod texts;
 pub(crate) mod names;
 pub(crate) mod problem;
+pub(crate) mod canary;
 pub(crate) mod upgrade;
 mod kept;
 

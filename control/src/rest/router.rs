@@ -129,6 +129,7 @@ pub(super) fn documented() -> OpenApiRouter<Rest> {
         .merge(orders::routes())
         .merge(inside::routes())
         .merge(upgrades::routes())
+        .merge(upgrades::decision_routes())
         .merge(streams::log_routes())
         .merge(streams::event_routes())
         .merge(audit::routes())

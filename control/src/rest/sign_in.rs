@@ -64,7 +64,8 @@ impl Route {
 
 const EVERY_ROLE: &[Role] = &[Role::Viewer, Role::Author, Role::Operator, Role::Admin];
 const AUTHORS: &[Role] = &[Role::Author, Role::Admin];
-const OPERATORS: &[Role] = &[Role::Operator, Role::Admin];
+/// The roles that look after pipelines, and see records.
+pub(super) const OPERATORS: &[Role] = &[Role::Operator, Role::Admin];
 const ADMINS: &[Role] = &[Role::Admin];
 
 const fn route(method: Method, path: &'static str, need: Need, verb: &'static str) -> Route {
@@ -140,6 +141,8 @@ pub(super) static ROUTES: &[Route] = &[
     route(Method::GET, "/v1/metrics", Need::Platform(EVERY_ROLE), "read-metrics"),
     route(Method::GET, "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", Need::Tenant(EVERY_ROLE), "show-upgrade"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", Need::Tenant(OPERATORS), "upgrade"),
+    route(Method::POST, of_pipeline!("/upgrade/promote"), Need::Tenant(OPERATORS), "promote"),
+    route(Method::POST, of_pipeline!("/upgrade/drop"), Need::Tenant(OPERATORS), "drop-canary"),
     route(Method::POST, "/v1/tenants/{tenant}/pipelines/{pipeline}/rollback", Need::Tenant(OPERATORS), "rollback"),
 ];
 

@@ -7,6 +7,7 @@ mod turns;
 mod lag;
 mod phases;
 mod upgrades;
+mod canaries;
 
 pub(crate) use turns::Turns;
 pub use upgrades::Upgrades;

@@ -1,6 +1,7 @@
 //! From what is there to the next phase of an upgrade. Pure, so that each row can be read and tested.
 
 use crate::fleet::TakeoverSeen;
+use crate::model::canary::CanaryReport;
 use crate::model::upgrade::{PipelineUpgrade, UpgradePhase};
 use crate::model::{State, Wanted};
 
@@ -18,6 +19,12 @@ const MOST_RESTARTS: u64 = 2;
 pub(super) enum Next {
     /// Nothing yet.
     Stay,
+    /// What was compared is the same: the new version takes over, for this reason.
+    Promote(String),
+    /// It is not, and somebody has to decide.
+    Ask(String),
+    /// The new version is never started, for this reason.
+    Drop(String),
     /// The new version was started, and is watched.
     Watch,
     /// It stays, for this reason.
@@ -46,7 +53,22 @@ pub(super) fn next(upgrade: &PipelineUpgrade, seen: &TakeoverSeen, moment: Watch
     match upgrade.phase {
         UpgradePhase::Swapping => of_a_swap(upgrade, seen, moment),
         UpgradePhase::Watched => of_a_watch(upgrade, seen, moment),
-        UpgradePhase::Done | UpgradePhase::TakenBack | UpgradePhase::Overtaken => Next::Stay,
+        UpgradePhase::Compared if upgrade.until.is_none_or(|until| moment.now >= until) => {
+            Next::Drop("nobody promoted it within an hour".to_owned())
+        }
+        // What ends a canary is its comparison.
+        UpgradePhase::Canary | UpgradePhase::Compared => Next::Stay,
+        UpgradePhase::Dropped | UpgradePhase::Done | UpgradePhase::TakenBack | UpgradePhase::Overtaken => Next::Stay,
+    }
+}
+
+/// The next phase of a canary that came to this.
+pub(super) fn after_canary(compared: &Result<CanaryReport, String>) -> Next {
+    match compared {
+        Err(why) => Next::Drop(why.clone()),
+        // That nothing differs of nothing says nothing.
+        Ok(report) if report.old.records == 0 || !report.is_same() => Next::Ask(report.sentence()),
+        Ok(report) => Next::Promote(report.sentence()),
     }
 }
 
@@ -122,6 +144,7 @@ fn doing(seen: &TakeoverSeen) -> String {
 mod tests {
     use super::*;
     use crate::model::Status;
+    use crate::model::canary::CanaryRun;
 
     const NOW: i64 = 1_000_000;
 
@@ -140,6 +163,7 @@ mod tests {
             changes_state: false,
             drops_state: false,
             to_begin: None,
+            canary: None,
             lag: Some(5),
             records_out: None,
             history: Vec::new(),
@@ -321,8 +345,61 @@ mod tests {
     }
 
     #[test]
+    fn a_canary_ends_with_its_comparison_and_a_question_after_its_time() {
+        let canary = upgrade(UpgradePhase::Canary);
+        let late = WatchMoment {
+            now: NOW + 10_000_000,
+            ..MOMENT
+        };
+        assert_eq!(next(&canary, &seen(3, State::Failed), late), Next::Stay);
+        let asks = upgrade(UpgradePhase::Compared);
+        for state in [State::Running, State::Failed, State::Paused] {
+            assert_eq!(next(&asks, &seen(3, state), MOMENT), Next::Stay, "{state:?}");
+        }
+        let dropped = next(&asks, &seen(3, State::Running), late);
+        assert!(matches!(dropped, Next::Drop(why) if why.contains("within an hour")));
+    }
+
+    #[test]
+    fn what_is_the_same_is_promoted_what_differs_asked_about_and_what_fails_dropped() {
+        let run = CanaryRun {
+            records: 9,
+            ..CanaryRun::default()
+        };
+        let report = |keys, same| CanaryReport {
+            keys,
+            same,
+            differing: keys - same,
+            old: run.clone(),
+            new: run.clone(),
+            ..CanaryReport::default()
+        };
+        assert!(matches!(after_canary(&Ok(report(5, 5))), Next::Promote(why) if why.contains("all of 5 keys")));
+        assert!(matches!(after_canary(&Ok(report(5, 4))), Next::Ask(why) if why.contains("1 of 5 keys differ")));
+        let mut letters = report(5, 5);
+        letters.new.dead_letters = 2;
+        assert!(matches!(after_canary(&Ok(letters)), Next::Ask(why) if why.contains("dead letters")));
+        let nothing = CanaryReport::default();
+        assert!(matches!(after_canary(&Ok(nothing)), Next::Ask(why) if why.contains("no record")));
+        let filters = report(0, 0);
+        assert!(
+            matches!(after_canary(&Ok(filters)), Next::Promote(_)),
+            "neither puts anything out"
+        );
+        assert_eq!(
+            after_canary(&Err("it trapped".to_owned())),
+            Next::Drop("it trapped".to_owned())
+        );
+    }
+
+    #[test]
     fn nothing_follows_what_is_over() {
-        for phase in [UpgradePhase::Done, UpgradePhase::TakenBack, UpgradePhase::Overtaken] {
+        for phase in [
+            UpgradePhase::Dropped,
+            UpgradePhase::Done,
+            UpgradePhase::TakenBack,
+            UpgradePhase::Overtaken,
+        ] {
             let late = WatchMoment {
                 now: i64::MAX,
                 lags: true,

@@ -21,16 +21,18 @@ use crate::model::{State, WantedPipeline};
 const LOOK: Duration = Duration::from_millis(300);
 /// The same of one that is over, but for a start that was not made yet.
 const LOOK_LATER: Duration = Duration::from_secs(2);
+/// So long somebody may take to decide about a version that differs.
+const DECISION_MS: i64 = 3_600_000;
 /// The note of a watch goes so long after its end at the latest, whoever was to take it away.
 const NOTE_MS: i64 = 10_000;
 
 /// The upgrades of a daemon. Clones are the same.
 #[derive(Clone)]
-pub struct Upgrades(Arc<UpgradeParts>);
+pub struct Upgrades(pub(super) Arc<UpgradeParts>);
 
-struct UpgradeParts {
-    catalog: Catalog,
-    fleet: Fleet,
+pub(super) struct UpgradeParts {
+    pub(super) catalog: Catalog,
+    pub(super) fleet: Fleet,
     turns: Turns,
     watchers: Mutex<HashMap<(Name, Name), JoinHandle<()>>>,
 }
@@ -103,7 +105,7 @@ impl Upgrades {
 
     async fn takeover(&self, pipeline: &WantedPipeline, upgrade: &PipelineUpgrade) -> Result<Takeover> {
         let (tenant, name) = (&pipeline.tenant, &pipeline.name);
-        let is_current = upgrade.to_version == pipeline.version;
+        let is_current = upgrade.to_version == pipeline.version && upgrade.is_made();
         let is_back = upgrade.back_version == Some(pipeline.version);
         let saves = upgrade
             .saves
@@ -130,7 +132,9 @@ impl Upgrades {
             drops_state: is_current && upgrade.drops_state,
             is_checked: false,
             is_draining: false,
-            note: (is_current || is_back).then(|| note(upgrade)).flatten(),
+            note: (is_current || is_back || upgrade.is_canary())
+                .then(|| note(upgrade))
+                .flatten(),
         })
     }
 
@@ -179,6 +183,10 @@ impl Upgrades {
         }
         if *of != upgrade.number {
             (*of, *seen_so_far) = (upgrade.number, WatchMemory::default());
+        }
+        if upgrade.phase == UpgradePhase::Canary {
+            self.see_to_canary(&pipeline, &upgrade).await?;
+            return Ok(Some(Duration::ZERO));
         }
         let Some(seen) = self.0.fleet.takeover(tenant, name)? else {
             return Ok(Some(LOOK_LATER));
@@ -246,7 +254,7 @@ impl Upgrades {
     }
 
     /// Writes the next phase down, and tells the fleet.
-    async fn come_to(
+    pub(super) async fn come_to(
         &self,
         tenant: &Name,
         name: &Name,
@@ -265,16 +273,29 @@ impl Upgrades {
                 if is_there {
                     let now = clock::now();
                     let watch_ms = i64::try_from(upgrade.watch_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
-                    if to == UpgradePhase::Watched {
-                        upgrade.until = Some(now.saturating_add(watch_ms));
+                    match to {
+                        UpgradePhase::Watched => upgrade.until = Some(now.saturating_add(watch_ms)),
+                        UpgradePhase::Compared => upgrade.until = Some(now.saturating_add(DECISION_MS)),
+                        _ => {}
                     }
                     upgrade.enter(to, now, why);
                 }
                 is_there
             }
         };
+        let is_promoted = matches!(next, Next::Promote(_));
         match next {
             Next::Stay => false,
+            Next::Promote(why) => catalog.promote(tenant, name, number, (&why, None)).await?.is_some(),
+            Next::Ask(why) => {
+                let enter = enter(UpgradePhase::Compared, why);
+                catalog.change_upgrade(tenant, name, number, enter).await?
+            }
+            Next::Drop(why) => {
+                tracing::info!(%tenant, pipeline = %name, version = upgrade.to_version, why, "a version is dropped");
+                let enter = enter(UpgradePhase::Dropped, why);
+                catalog.change_upgrade(tenant, name, number, enter).await?
+            }
             Next::Watch => {
                 let enter = enter(UpgradePhase::Watched, String::new());
                 catalog.change_upgrade(tenant, name, number, enter).await?
@@ -295,7 +316,8 @@ impl Upgrades {
             }
         };
         match catalog.pipeline(tenant, name).await? {
-            Some(pipeline) => self.keep(&pipeline, false).await,
+            // What is promoted was checked for its run in the canary.
+            Some(pipeline) => self.keep(&pipeline, is_promoted).await,
             None => Ok(()),
         }
     }
@@ -328,7 +350,21 @@ fn note(upgrade: &PipelineUpgrade) -> Option<(String, Option<i64>)> {
             Some((text, Some(until.saturating_add(NOTE_MS))))
         }
         UpgradePhase::TakenBack => Some((taken_back(upgrade), None)),
-        UpgradePhase::Swapping | UpgradePhase::Done | UpgradePhase::Overtaken => None,
+        UpgradePhase::Canary => {
+            let until = time(upgrade.until?);
+            Some((
+                format!("canary: version {version} is compared with this one on the records until {until}"),
+                None,
+            ))
+        }
+        UpgradePhase::Compared => {
+            let (why, until) = (upgrade.why(), time(upgrade.until?));
+            let text = format!(
+                "canary of version {version}: {why}; `sandbar upgrade --promote` or `--drop`, at {until} it is dropped"
+            );
+            Some((text, None))
+        }
+        UpgradePhase::Dropped | UpgradePhase::Swapping | UpgradePhase::Done | UpgradePhase::Overtaken => None,
     }
 }
 

@@ -282,6 +282,7 @@ fn whole(name: String, mut operators: Vec<OperatorConfig>, batch_bytes: u64) -> 
         allow_dropped_state: false,
         core_dumps: None,
         quotas: RateQuotas::default(),
+        keeps_outputs: None,
     }
 }
 

@@ -159,6 +159,11 @@ impl TextTable {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// As plain text.
+    pub(super) fn plain(&self) -> String {
+        self.render(false)
+    }
+
     fn render(&self, colour: bool) -> String {
         let titles: Vec<String> = self.head.iter().map(|head| head.title().to_owned()).collect();
         let mut widths = vec![0; titles.len()];

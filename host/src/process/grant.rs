@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-pub use sandbar_control::{Grant, GrantedCluster, GrantedCode, GrantedLimits, is_allowed_property};
+pub use sandbar_control::{CanaryGrant, Grant, GrantedCluster, GrantedCode, GrantedLimits, is_allowed_property};
 
 use crate::error::{Error, Kind, Result};
 

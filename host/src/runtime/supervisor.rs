@@ -227,7 +227,7 @@ fn make_ready(
     let tasks = (0..pipeline.workers)
         .map(|_| tasks(&shared, &plugins, &routes))
         .collect::<Result<Vec<_>>>()?;
-    let outputs = Files::default();
+    let outputs = pipeline.keeps_outputs.map_or_else(Files::default, Files::kept_back);
     let writers = (0..pipeline.workers)
         .map(|worker| writer(pipeline, worker, &outputs, &checkpoints))
         .collect::<Result<Vec<_>>>()?;

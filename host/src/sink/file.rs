@@ -3,6 +3,9 @@
 //! A file is emptied when the first sink of a process opens it, as a shell's `>` does. Workers share it: a batch is
 //! written whole lines at a time under a lock. What was staged is with the operating system when `stage` returns, so
 //! nothing is ever in flight; a crash of the machine may lose it.
+//!
+//! Outputs that are kept back to be compared are such files, too, of at most so many bytes; each line is then
+//! `{"from":3,"record":{…}}`, with the number of the partition that the output stems from.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,16 +16,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Kind, Result};
 use crate::json_lines;
-use crate::record::Records;
+use crate::record::{Records, TopicPartition};
 
 /// Lines are written when they have this many bytes, and at the end of a batch.
 const CHUNK: usize = 256 << 10;
 
-type SharedFiles = Arc<Mutex<Box<dyn Write + Send>>>;
+type SharedFile = Arc<Mutex<OpenFile>>;
 
 /// The files that the sinks of a process have open; standard output is the one without a path. Clones share them.
 #[derive(Clone, Default)]
-pub struct Files(Arc<Mutex<BTreeMap<Option<PathBuf>, SharedFiles>>>);
+pub struct Files {
+    open: Arc<Mutex<BTreeMap<Option<PathBuf>, SharedFile>>>,
+    /// Bytes of each at most, if outputs are kept back.
+    kept_back: Option<u64>,
+}
+
+struct OpenFile {
+    out: Box<dyn Write + Send>,
+    written: u64,
+}
 
 impl fmt::Debug for Files {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,27 +43,45 @@ impl fmt::Debug for Files {
 }
 
 impl Files {
+    /// Files in which outputs are kept back, of at most so many bytes each.
+    pub fn kept_back(most: u64) -> Self {
+        Self {
+            kept_back: Some(most),
+            ..Self::default()
+        }
+    }
+
     /// A sink to a file, `None`: to standard output. The first one empties the file.
     pub(super) fn open(&self, path: Option<&Path>) -> Result<FileSink> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let key = path.map(Path::to_owned);
         if let Some(file) = open.get(&key) {
-            return Ok(FileSink::new(path, file.clone()));
+            return Ok(self.sink(path, file.clone()));
         }
-        let file: Box<dyn Write + Send> = match path {
+        let out: Box<dyn Write + Send> = match path {
             None => Box::new(io::stdout()),
             Some(path) => Box::new(File::create(path).map_err(|why| failed(&display(Some(path)), &why))?),
         };
-        let file = Arc::new(Mutex::new(file));
+        let file = Arc::new(Mutex::new(OpenFile { out, written: 0 }));
         open.insert(key, file.clone());
-        Ok(FileSink::new(path, file))
+        Ok(self.sink(path, file))
+    }
+
+    fn sink(&self, path: Option<&Path>, file: SharedFile) -> FileSink {
+        FileSink {
+            name: display(path),
+            file,
+            kept_back: self.kept_back,
+            lines: Vec::new(),
+        }
     }
 }
 
 /// One worker's sink to a file.
 pub(super) struct FileSink {
     name: String,
-    file: SharedFiles,
+    file: SharedFile,
+    kept_back: Option<u64>,
     lines: Vec<u8>,
 }
 
@@ -62,27 +92,43 @@ impl fmt::Debug for FileSink {
 }
 
 impl FileSink {
-    fn new(path: Option<&Path>, file: SharedFiles) -> Self {
-        Self {
-            name: display(path),
-            file,
-            lines: Vec::new(),
-        }
-    }
-
-    /// Writes the records from index `from` on; gives their number in all.
-    pub(super) fn stage(&mut self, records: &Records, from: usize) -> Result<usize> {
+    /// Writes the records from index `staged` on, which stem from a partition; gives their number in all.
+    pub(super) fn stage(&mut self, from: &TopicPartition, records: &Records, staged: usize) -> Result<usize> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        for index in from..records.len() {
-            json_lines::write(records, index, None, &mut self.lines);
+        for index in staged..records.len() {
+            match self.kept_back {
+                None => json_lines::write(records, index, None, &mut self.lines),
+                Some(_) => keep_back(from.partition, records, index, &mut self.lines),
+            }
             if self.lines.len() >= CHUNK || index + 1 == records.len() {
-                let written = file.write_all(&self.lines).and_then(|()| file.flush());
+                let written = file.write(&self.lines, self.kept_back);
                 self.lines.clear();
                 written.map_err(|why| failed(&self.name, &why))?;
             }
         }
         Ok(records.len())
     }
+}
+
+impl OpenFile {
+    fn write(&mut self, lines: &[u8], most: Option<u64>) -> io::Result<()> {
+        self.written = self.written.saturating_add(lines.len() as u64);
+        if let Some(most) = most.filter(|most| self.written > *most) {
+            let why = format!("outputs that are kept back have more than {most} bytes; compare fewer records");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
+        self.out.write_all(lines)?;
+        self.out.flush()
+    }
+}
+
+/// The line of an output that is kept back.
+fn keep_back(from: i32, records: &Records, index: usize, into: &mut Vec<u8>) {
+    into.extend_from_slice(format!("{{\"from\":{from},\"record\":").as_bytes());
+    json_lines::write(records, index, None, into);
+    // Its end of line comes behind the whole.
+    into.pop();
+    into.extend_from_slice(b"}\n");
 }
 
 fn display(path: Option<&Path>) -> String {
@@ -108,6 +154,26 @@ mod tests {
         records
     }
 
+    fn at(partition: i32) -> TopicPartition {
+        TopicPartition::new("in", partition)
+    }
+
+    #[test]
+    fn what_is_kept_back_stands_with_its_partition_up_to_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        let mut sink = Files::kept_back(1 << 20).open(Some(&path)).unwrap();
+        sink.stage(&at(3), &records(7), 4998).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        let line: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
+        assert_eq!((&line["from"], &line["record"]["key"]), (&3.into(), &"7".into()));
+        let error = sink.stage(&at(3), &records(7), 0).unwrap_err();
+        assert!(error.why.contains("more than 1048576 bytes"), "{error}");
+        assert!(std::fs::metadata(&path).unwrap().len() <= 1 << 20);
+    }
+
     #[test]
     fn workers_share_a_file_and_write_whole_lines() {
         let folder = tempfile::tempdir().unwrap();
@@ -117,7 +183,7 @@ mod tests {
         std::thread::scope(|scope| {
             for worker in 0..4 {
                 let mut sink = files.clone().open(Some(&path)).unwrap();
-                scope.spawn(move || assert_eq!(sink.stage(&records(worker), 1000).unwrap(), 5000));
+                scope.spawn(move || assert_eq!(sink.stage(&at(3), &records(worker), 1000).unwrap(), 5000));
             }
         });
         let text = std::fs::read(&path).unwrap();

@@ -109,7 +109,7 @@ impl Writer {
     /// before stays so. With transactions also as [`poll`](Self::poll).
     pub fn stage(&mut self, sink: usize, from: &TopicPartition, records: &Records, staged: usize) -> Result<usize> {
         match &mut self.sinks[sink] {
-            Destination::File(file) => file.stage(records, staged),
+            Destination::File(file) => file.stage(from, records, staged),
             Destination::Kafka { producer, topic } => {
                 let place = self.origins.place(sink, from);
                 self.producers[*producer].stage(*topic, place, records, staged)

@@ -48,6 +48,7 @@ pub(super) fn pipeline(file: &File, scope: &Scope<'_>) -> Result<config::Pipelin
         allow_dropped_state: false,
         core_dumps: None,
         quotas: quotas(scope),
+        keeps_outputs: keeps_outputs(scope),
         name,
     })
 }
@@ -60,6 +61,12 @@ fn quotas(scope: &Scope<'_>) -> config::RateQuotas {
         bytes_out: limits.bytes_out,
         cpu_thousandths: limits.cpu_thousandths,
     })
+}
+
+/// Bytes of outputs that are kept back, if this is a run of a canary.
+fn keeps_outputs(scope: &Scope<'_>) -> Option<u64> {
+    let canary = scope.grant()?.canary.as_ref()?;
+    Some(canary.output_bytes)
 }
 
 /// Compiled plugins are in the working copy, or where the daemon has them.

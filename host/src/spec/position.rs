@@ -103,6 +103,22 @@ impl ListedOffsets {
     }
 }
 
+impl From<&Offsets> for ListedOffsets {
+    fn from(offsets: &Offsets) -> Self {
+        let of_topic = |partitions: &BTreeMap<i32, i64>| {
+            let each = partitions.iter();
+            each.map(|(partition, at)| (PartitionKey(*partition), Whole(*at)))
+                .collect()
+        };
+        let topics = offsets.iter();
+        Self(
+            topics
+                .map(|(topic, partitions)| (topic.clone(), of_topic(partitions)))
+                .collect(),
+        )
+    }
+}
+
 impl JsonSchema for ListedOffsets {
     fn schema_name() -> Cow<'static, str> {
         "Offsets".into()

@@ -81,6 +81,7 @@ pub(crate) fn pipeline(sources: &[&str], operators: &[(&str, &[&str])], sinks: &
         allow_dropped_state: false,
         core_dumps: None,
         quotas: RateQuotas::default(),
+        keeps_outputs: None,
         state_dir: PathBuf::new(),
         compile_cache: CompileCache::own(PathBuf::new()),
     }

@@ -7,3 +7,4 @@ mod walls;
 mod hostile;
 mod views;
 mod upgrades;
+mod canaries;

@@ -21,7 +21,7 @@ const LOAD: (i64, Duration) = (200, Duration::from_millis(20));
 const INTERRUPTED: Duration = seconds(60);
 
 /// A daemon with a pipeline that runs.
-fn with_a_pipeline(counted: &Counted) -> Daemon {
+pub(in crate::tenants) fn with_a_pipeline(counted: &Counted) -> Daemon {
     let daemon = Daemon::start();
     daemon.done(&["tenant", "create", "team"]);
     let file = daemon.write("counts.toml", &file_of(counted, &component("count-by-key"), ""));
@@ -31,7 +31,7 @@ fn with_a_pipeline(counted: &Counted) -> Daemon {
 }
 
 /// `count-by-key` with other bytes: a custom section more, which means nothing.
-fn another_build(daemon: &Daemon, number: u8) -> PathBuf {
+pub(in crate::tenants) fn another_build(daemon: &Daemon, number: u8) -> PathBuf {
     let mut bytes = std::fs::read(component("count-by-key")).unwrap();
     bytes.extend([0, 6, 5, b'b', b'u', b'i', b'l', b'0' + number % 10]);
     let path = daemon.data().parent().unwrap().join(format!("build-{number}.wasm"));
@@ -47,7 +47,7 @@ fn upgrade(daemon: &Daemon, plugin: &Path, watch: &str) -> Value {
     daemon.done(&words)
 }
 
-fn runs(daemon: &Daemon, version: i64) -> Value {
+pub(in crate::tenants) fn runs(daemon: &Daemon, version: i64) -> Value {
     let mut status = Value::Null;
     wait::until_true(&format!("version {version} runs"), seconds(180), || {
         status = daemon.status("team", "counts");
@@ -56,7 +56,7 @@ fn runs(daemon: &Daemon, version: i64) -> Value {
     status
 }
 
-fn is_complete(counted: &Counted) {
+pub(in crate::tenants) fn is_complete(counted: &Counted) {
     wait::until_true("every output is there", seconds(240), || {
         std::thread::sleep(Duration::from_millis(200));
         counted.is_complete()

@@ -11,4 +11,6 @@ mod quotas;
 mod roles;
 mod program;
 mod streams;
+mod mortal;
 mod upgrades;
+mod canaries;

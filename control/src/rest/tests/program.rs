@@ -31,8 +31,13 @@ pub(super) fn program(folder: &Path) -> PathBuf {
     let path = folder.join("program");
     let own = std::env::current_exe().unwrap();
     let test = "rest::tests::program::stands_for_the_program";
+    // What is asked about it has to be told without the words of the harness.
+    let position = json!({ "source": "in", "topic": "t", "partition": 0, "committed": "NEXT", "origin": "ours",
+        "begin": 0, "end": 0, "lag": 0, "watermark": null, "idle": null });
+    let position = position.to_string().replace("\"NEXT\"", "%s");
     let text = format!(
-        "#!/bin/sh\n{WORDS}=\"$*\" exec {} --exact {test} --nocapture --test-threads=1\n",
+        "#!/bin/sh\nif [ \"$1\" = offsets ]; then read -r next lines < committed; printf '[{position}]' \"$next\"; \
+         exit; fi\n{WORDS}=\"$*\" exec {} --exact {test} --nocapture --test-threads=1\n",
         own.display()
     );
     fs::write(&path, text).unwrap();
@@ -59,6 +64,7 @@ fn stands_for_the_program() {
     println!();
     let grant = Grant::take(std::io::stdin()).unwrap();
     let code = match words[0] {
+        "run" if grant.canary.is_some() => compared(&words, &grant),
         "run" => run(&words, &grant),
         "savepoint" => savepoint(&words, &grant),
         "inspect" => inspect(&words),
@@ -144,6 +150,40 @@ fn run(words: &[&str], grant: &Grant) -> i32 {
     0
 }
 
+/// A run of a canary: a line for each number between the two positions, for one of ten keys.
+fn compared(words: &[&str], grant: &Grant) -> i32 {
+    let (plugin, canary) = (told(grant), grant.canary.as_ref().unwrap());
+    let at = |offsets: &crate::grant::SourceOffsets| offsets["in"]["t"][&0] as u64;
+    let next = match after(words, "--from") {
+        Some(savepoint) => fs::read_to_string(format!("{savepoint}/next"))
+            .unwrap()
+            .parse()
+            .unwrap(),
+        None => at(&canary.starts),
+    };
+    let end = at(&canary.stops);
+    let mut outputs = fs::File::create(canary.outputs.join("out.jsonl")).unwrap();
+    for number in next..end {
+        if plugin.contains("traps") && number > next + 5 {
+            return error(10, "the plugin trapped");
+        }
+        if plugin.contains("slow") {
+            std::thread::sleep(RECORD);
+        }
+        let key = format!("key-{}", number % 10);
+        let is_other = plugin.contains("differs") && number % 10 == 7;
+        let value = number + u64::from(is_other);
+        let record = json!({ "key": key, "value": value.to_string(), "timestamp": 0 });
+        writeln!(outputs, "{}", json!({ "from": 0, "record": record })).unwrap();
+    }
+    let count = end.saturating_sub(next);
+    println!(
+        "{}",
+        json!({ "event": "stopped", "reason": "finished", "records-in": count, "records-out": count, "seconds": 0.1 })
+    );
+    0
+}
+
 /// Behind what is committed: what was written and not committed goes.
 fn put_out(next: u64, lines: u64, plugin: &str) {
     let text = fs::read_to_string("outputs").unwrap_or_default();
@@ -210,6 +250,12 @@ fn savepoint(words: &[&str], grant: &Grant) -> i32 {
         std::thread::sleep(Duration::from_millis(500));
     }
     let name = after(words, "--name").unwrap();
+    if name.starts_with('/') {
+        let next = committed(Path::new(".")).map_or(0, |(next, _)| next).to_string();
+        fs::write(format!("{name}/next"), &next).unwrap();
+        println!("{}", json!({ "savepoint": name, "tasks": tasks(&next) }));
+        return 0;
+    }
     let path = format!("savepoints/{name}");
     if Path::new(&path).exists() {
         return error(6, "there is one already");

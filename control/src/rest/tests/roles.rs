@@ -139,6 +139,18 @@ const WHO_MAY: &[(&str, &str, &str, &str)] = &[
         "vaoA",
     ),
     ("POST", "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade", "oA", "oA"),
+    (
+        "POST",
+        "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade/promote",
+        "oA",
+        "oA",
+    ),
+    (
+        "POST",
+        "/v1/tenants/{tenant}/pipelines/{pipeline}/upgrade/drop",
+        "oA",
+        "oA",
+    ),
     ("POST", "/v1/tenants/{tenant}/pipelines/{pipeline}/rollback", "oA", "oA"),
 ];
 

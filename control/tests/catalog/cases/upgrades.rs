@@ -29,6 +29,7 @@ async fn begin(catalog: &Catalog, file: &str, changes_state: bool) -> sandbar_co
         watch_seconds: 9,
         saves: true,
         changes_state,
+        canary_seconds: None,
         drops_state: false,
         lag: Some(7),
     };

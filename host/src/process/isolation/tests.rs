@@ -33,6 +33,7 @@ fn grant(root: &Path) -> Grant {
         reads: None,
         writes: None,
         folders: vec![root.join("socket")],
+        canary: None,
         limits: GrantedLimits {
             memory: Some(64 << 20),
             ..GrantedLimits::default()

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Location, Pipeline, Source, Target};
+use crate::config::{CommitOffsets, Delivery, Location, Pipeline, Source, Start, Stop, Subscription, Target, Truth};
 use crate::error::Result;
-use crate::process::grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits};
+use crate::process::grant::{CanaryGrant, Grant, GrantedCluster, GrantedCode, GrantedLimits};
 
 use super::super::load::parse_under;
 
@@ -41,6 +41,7 @@ fn grant() -> Grant {
         reads: None,
         writes: None,
         folders: Vec::new(),
+        canary: None,
         limits: GrantedLimits::default(),
         is_isolation_required: false,
     }
@@ -282,4 +283,98 @@ fn a_plugin_for_nothing_and_a_name_that_is_too_long_are_told() {
     let mut long = grant();
     long.tenant = "x".repeat(60).parse().unwrap();
     assert!(said(&long, "name = \"views\"", "name = \"views\"").contains("64 letters are the most"));
+}
+
+/// A run of a canary under the same grant as the pipeline.
+fn canary_grant() -> Grant {
+    let at = |offset: i64| BTreeMap::from([("views".to_owned(), BTreeMap::from([(0, offset), (1, offset)]))]);
+    let of = |offset: i64| BTreeMap::from([("in".to_owned(), at(offset))]);
+    Grant {
+        canary: Some(CanaryGrant {
+            starts: of(5),
+            stops: of(9),
+            outputs: "/d/outputs".into(),
+            output_bytes: 1 << 20,
+        }),
+        ..grant()
+    }
+}
+
+#[test]
+fn a_run_of_a_canary_has_its_records_given_and_its_outputs_kept_back() {
+    let more = "[dead-letters]\ntopic = \"dead\"\n";
+    let sink = "topic = \"out\"\npartitioner = \"crc32\"\non-refused = \"skip\"";
+    for (checkpoint, way) in [
+        ("[checkpoint]\ninterval = \"1s\"", ""),
+        ("", "commit-offsets = \"periodic\""),
+    ] {
+        let file = FILE
+            .replace("[checkpoint]\ninterval = \"1s\"", checkpoint)
+            .replace("topic = \"out\"", sink);
+        let file = file.replace(
+            "source.in.topics = [\"views\"]",
+            "[source.in]\ntopics = [\"views\"]\nWAY",
+        );
+        let pipeline = under(&canary_grant(), &(file.replace("WAY", way) + more)).unwrap();
+        assert_eq!((pipeline.workers, pipeline.delivery), (1, Delivery::AtLeastOnce));
+        assert_eq!(pipeline.keeps_outputs, Some(1 << 20));
+        let Source::Kafka(source) = &pipeline.sources[0] else {
+            panic!("{pipeline:?}")
+        };
+        assert_eq!(
+            (source.truth, source.commit_offsets),
+            (Truth::Checkpoint, CommitOffsets::Never)
+        );
+        let Subscription::Partitions(read) = &source.subscription else {
+            panic!("{source:?}")
+        };
+        assert_eq!(read["views"], [0, 1]);
+        assert!(
+            matches!(&source.start, Start::Offsets(at) if at["views"][&1] == 5),
+            "{source:?}"
+        );
+        assert!(
+            matches!(&source.stop, Some(Stop::Offsets(at)) if at["views"][&1] == 9),
+            "{source:?}"
+        );
+        let targets = pipeline
+            .sinks
+            .iter()
+            .chain(&pipeline.dead_letters)
+            .map(|sink| &sink.target);
+        let files: Vec<_> = targets
+            .map(|target| match target {
+                Target::File(Some(path)) => path.display().to_string(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(files, ["/d/outputs/out.jsonl", "/d/outputs/dead-letters.jsonl"]);
+        assert!(pipeline.checkpoint.is_some(), "its positions are there alone");
+    }
+}
+
+#[test]
+fn a_canary_reads_nothing_that_the_version_before_does_not() {
+    for (to, why) in [
+        (
+            "source.in.topics = [\"views\", \"clicks\"]",
+            "topic `clicks` of source `in`",
+        ),
+        (
+            "source.in.partitions = { clicks = [0] }",
+            "topic `clicks` of source `in`",
+        ),
+    ] {
+        let said = said(&canary_grant(), "source.in.topics = [\"views\"]", to);
+        assert!(said.contains(why), "{said}");
+    }
+    let file = FILE
+        .replace("source.in.", "source.other.")
+        .replace("[\"count\"]", "[\"count\"]");
+    let file = file.replace("inputs = [\"in\"]", "inputs = [\"other\"]");
+    let error = under(&canary_grant(), &file).unwrap_err().to_string();
+    assert!(error.contains("source `other`"), "{error}");
+    // What its tenant may not have is refused as ever.
+    let wall = said(&canary_grant(), "[checkpoint]", "[checkpoint]\nstore = \"/elsewhere\"");
+    assert!(wall.contains("checkpoint.store"), "{wall}");
 }

@@ -9,8 +9,9 @@ use sandbar_control::client::{Application, Connection, RollbackRequest, UpgradeP
 use sandbar_control::{Digest, Name, StateOutcome};
 use serde_json::{Value, json};
 
-use super::daemon::{InTenant, plain};
+use super::canary;
 use crate::cli::cluster::pair;
+use crate::cli::control::daemon::{InTenant, plain};
 use crate::cli::output::Output;
 use crate::error::{Error, Kind, Result};
 use crate::spec;
@@ -25,15 +26,23 @@ use crate::spec;
         restarted twice, or falls behind: its lag is larger than before, and grew in three looks in a row, ten seconds \
         apart. `sandbar status` says until when it is watched, and what was taken back and why. What the new version \
         had put out stays in its topics, with exactly-once too. The verb does not wait for the end of the watch.\n\n\
+        With --canary the version before runs on, and records are gathered for so long. Then both versions run on them, \
+        beside it and with the same state to begin with; what they put out is kept back, and compared key by key. If \
+        nothing differs the new version takes over. If something does, it waits for --promote or --drop for an hour, \
+        and the exit code is 8. If it traps, or falls behind, it is dropped. The verb waits for the comparison; it goes \
+        on without it.\n\n\
         Examples:\n  sandbar upgrade page-views --plugin count=count.wasm\n  \
         sandbar upgrade page-views --plugin count=count.wasm --dry-run\n  \
-        sandbar upgrade page-views --file pipeline.toml --watch 10m"
+        sandbar upgrade page-views --file pipeline.toml --watch 10m\n  \
+        sandbar upgrade page-views --plugin count=count.wasm --canary 5m\n  \
+        sandbar upgrade page-views --promote"
 )]
 pub struct UpgradeArgs {
     /// The pipeline's name
     name: Name,
     /// The operator, and the file or digest of its new plugin; may be given again
-    #[arg(long = "plugin", value_name = "OPERATOR=FILE|DIGEST", required_unless_present = "file", value_parser = pair)]
+    #[arg(long = "plugin", value_name = "OPERATOR=FILE|DIGEST", required_unless_present_any = ["file", "promote", "drop"],
+        value_parser = pair)]
     plugins: Vec<(String, String)>,
     /// A new pipeline file besides; the plugins that it names are pushed, but those given with --plugin
     #[arg(long, value_name = "PIPELINE")]
@@ -41,9 +50,15 @@ pub struct UpgradeArgs {
     /// Go back to the version before if the new one fails or lags within this time; 0 for never
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     watch: Duration,
-    /// Run the new version beside the old one for so long before. Not built yet
+    /// Gather records for so long before, and compare what both versions make of them
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     canary: Option<Duration>,
+    /// Start the new version of a canary although it differs
+    #[arg(long, conflicts_with_all = ["plugins", "file", "canary", "dry_run", "drop"])]
+    promote: bool,
+    /// End a canary: the version before runs on
+    #[arg(long, conflicts_with_all = ["plugins", "file", "canary", "dry_run"])]
+    drop: bool,
     /// Begin although the new plugins do not declare some of the state; that state is dropped
     #[arg(long)]
     allow_dropped_state: bool,
@@ -92,6 +107,14 @@ fn seconds(duration: Duration) -> u64 {
 
 impl UpgradeArgs {
     pub(in crate::cli) fn run(self, out: &Output) -> Result<()> {
+        if self.promote || self.drop {
+            let (connection, tenant) = self.place.connect()?;
+            let decided = match self.promote {
+                true => connection.promote(&tenant, &self.name)?,
+                false => connection.drop_canary(&tenant, &self.name)?,
+            };
+            return canary::tell(&decided, out);
+        }
         // A file that is wrong is told before anybody is asked.
         let application = self.file.as_deref().map(Application::read).transpose()?;
         if let Some(application) = application.as_ref().filter(|read| read.name != self.name) {
@@ -109,7 +132,11 @@ impl UpgradeArgs {
             dry_run: self.dry_run,
         };
         let plan = connection.upgrade(&tenant, &self.name, &asked)?;
-        tell("upgrade", (&tenant, &self.name), &plan, self.dry_run, out)
+        tell("upgrade", (&tenant, &self.name), &plan, self.dry_run, out)?;
+        match plan.canary_seconds.is_some() && plan.is_changed && !self.dry_run {
+            true => canary::follow(&connection, (&tenant, &self.name), out),
+            false => Ok(()),
+        }
     }
 }
 
@@ -184,6 +211,12 @@ fn sentences(verb: &str, (tenant, name): (&Name, &Name), plan: &UpgradePlan, dry
     if let Some(overtaken) = plan.overtaken {
         lines.push(format!("the upgrade to version {overtaken} is not watched any more"));
     }
+    if let Some(seconds) = plan.canary_seconds {
+        let old = plan.from_version;
+        lines.push(format!(
+            "canary: version {old} runs on; after {seconds} s both versions are compared on the records of that time"
+        ));
+    }
     if plan.watch_seconds > 0 {
         let seconds = plan.watch_seconds;
         lines.push(format!(
@@ -224,6 +257,7 @@ mod tests {
             }],
             begins: "at a savepoint".to_owned(),
             watch_seconds: 120,
+            canary_seconds: None,
             overtaken: Some(3),
         }
     }
@@ -244,6 +278,12 @@ mod tests {
             ..plan()
         };
         assert!(sentences("upgrade", (&tenant, &name), &same, false).contains("so already"));
+        let canary = UpgradePlan {
+            canary_seconds: Some(300),
+            ..plan()
+        };
+        let said = sentences("upgrade", (&tenant, &name), &canary, false);
+        assert!(said.contains("version 3 runs on; after 300 s both"), "{said}");
     }
 
     #[test]

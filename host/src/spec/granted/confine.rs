@@ -10,13 +10,14 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::process::grant::{Grant, is_allowed_property};
 
-use super::file::{CheckpointTable, DeadLetters, File, Kafka, OperatorTable, SinkTable, SourceTable, StateTable};
-use super::position::{StartKey, StopKey};
-use super::property::{Property, Reference};
-use super::text::document::Span;
-use super::text::scope::Scope;
-use super::text::secrets::is_secret;
-use super::text::values::{At, Name, Topic, Whole, is_name};
+use super::kept_back;
+use crate::spec::file::{CheckpointTable, DeadLetters, File, Kafka, OperatorTable, SinkTable, SourceTable, StateTable};
+use crate::spec::position::{StartKey, StopKey};
+use crate::spec::property::{Property, Reference};
+use crate::spec::text::document::Span;
+use crate::spec::text::scope::Scope;
+use crate::spec::text::secrets::is_secret;
+use crate::spec::text::values::{At, Name, Topic, Whole, is_name};
 
 /// The folder of the working copy, beside the file.
 const STATE: &str = "state";
@@ -36,7 +37,7 @@ const CREDENTIALS: [&str; 5] = [
 const SECURITY: [&str; 5] = ["security.", "sasl.", "ssl.", "https.", "enable."];
 
 /// Refuses what a tenant may not say, and writes down what is the daemon's to say.
-pub(super) fn confine(file: &mut File, grant: &Grant, scope: &Scope<'_>) -> Result<()> {
+pub(in crate::spec) fn confine(file: &mut File, grant: &Grant, scope: &Scope<'_>) -> Result<()> {
     let wall = Confinement { grant, scope };
     let File {
         name,
@@ -72,7 +73,11 @@ pub(super) fn confine(file: &mut File, grant: &Grant, scope: &Scope<'_>) -> Resu
     if let Some(checkpoint) = checkpoint {
         wall.checkpoint(&checkpoint.value)?;
     }
-    wall.state(state)
+    wall.state(state)?;
+    match &grant.canary {
+        Some(canary) => kept_back::keep_back(file, canary, scope),
+        None => Ok(()),
+    }
 }
 
 struct Confinement<'a> {

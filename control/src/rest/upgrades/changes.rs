@@ -14,19 +14,19 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answers::{etag, expected, not_found};
-use super::asked::{PipelinePath, Sent, invalid};
-use super::audit::Noted;
-use super::difference::{difference, of_plugins};
-use super::pipelines::{as_expected, found, is_pushed};
-use super::router::Rest;
-use super::sign_in::Caller;
 use crate::catalog::{Applied, TakeBackOrder, UpgradeOrder};
 use crate::fleet::{PluginComparison, StateOutcome, StoreOutcome};
 use crate::model::names::{Digest, Name};
 use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::model::upgrade::{PipelineUpgrade, UpgradePhase};
-use crate::model::{PipelineVersion, WantedPipeline};
+use crate::model::{PipelineVersion, Wanted, WantedPipeline};
+use crate::rest::answers::{etag, expected, not_found};
+use crate::rest::asked::{PipelinePath, Sent, invalid};
+use crate::rest::audit::Noted;
+use crate::rest::difference::{difference, of_plugins};
+use crate::rest::pipelines::{as_expected, found, is_pushed};
+use crate::rest::router::Rest;
+use crate::rest::sign_in::{Caller, OPERATORS};
 
 /// Seconds for which a new version is watched, if nobody says how long.
 const USUAL_WATCH: u64 = 120;
@@ -36,7 +36,7 @@ const MOST_WATCH: u64 = 86_400;
 /// An upgrade to make.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct UpgradeAsked {
+pub(in crate::rest) struct UpgradeAsked {
     /// The text of the new version's file; without it, the one that there is.
     #[serde(default)]
     file: Option<String>,
@@ -49,7 +49,8 @@ pub(super) struct UpgradeAsked {
     #[serde(default)]
     #[schema(maximum = 86400)]
     watch_seconds: Option<u64>,
-    /// Seconds for which the new version runs beside the old one before. Not built yet.
+    /// Seconds for which records are gathered before, on which both versions are then compared, while the one before
+    /// runs on: at most a day. It takes over if nothing differs; else it waits for a decision.
     #[serde(default)]
     canary_seconds: Option<u64>,
     /// Whether state that the new version does not declare is dropped.
@@ -63,7 +64,7 @@ pub(super) struct UpgradeAsked {
 /// A way back to make.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct RollbackAsked {
+pub(in crate::rest) struct RollbackAsked {
     /// The version whose file and plugins are to be those of a new one; without it, the one before the current one that
     /// is not the same and was not taken back.
     #[serde(default)]
@@ -80,7 +81,7 @@ pub(super) struct RollbackAsked {
 /// What is about to happen, or would.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct PlannedUpgrade {
+pub(in crate::rest) struct PlannedUpgrade {
     /// The version before.
     from_version: i64,
     /// The new version.
@@ -100,9 +101,20 @@ pub(super) struct PlannedUpgrade {
     begins: String,
     /// Seconds for which it is watched.
     watch_seconds: u64,
+    /// Seconds for which records are gathered before, to compare the two versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canary_seconds: Option<u64>,
     /// The version whose upgrade was under way, and is not watched any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     overtaken: Option<i64>,
+}
+
+/// How a new version takes over; by default at once, without a watch.
+#[derive(Debug, Clone, Copy, Default)]
+struct UpgradeManner {
+    watch_seconds: u64,
+    canary_seconds: Option<u64>,
+    drops_state: bool,
 }
 
 /// A version that is to be, and what differs.
@@ -114,7 +126,7 @@ struct PlannedVersion {
 }
 
 /// The routes of upgrades.
-pub(super) fn routes() -> OpenApiRouter<Rest> {
+pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
     OpenApiRouter::new()
         .routes(routes!(show, upgrade))
         .routes(routes!(rollback))
@@ -126,9 +138,17 @@ pub(super) fn routes() -> OpenApiRouter<Rest> {
     params(("tenant" = String, Path, description = "The tenant's name."),
         ("pipeline" = String, Path, description = "The pipeline's name.")),
     responses((status = 200, description = "The upgrade.", body = PipelineUpgrade)))]
-async fn show(State(rest): State<Rest>, path: PipelinePath) -> Result<Json<PipelineUpgrade>> {
+async fn show(State(rest): State<Rest>, caller: Caller, path: PipelinePath) -> Result<Json<PipelineUpgrade>> {
     found(&rest, &path.tenant, &path.name).await?;
-    let newest = rest.catalog.upgrade(&path.tenant, &path.name).await?;
+    let mut newest = rest.catalog.upgrade(&path.tenant, &path.name).await?;
+    // Records stand in it, as in state and dead letters.
+    let sees_records = OPERATORS.contains(&caller.identity.role);
+    let report = newest
+        .as_mut()
+        .and_then(|newest| newest.canary.as_mut()?.report.as_mut());
+    if let Some(report) = report.filter(|_| !sees_records) {
+        report.shown.clear();
+    }
     newest
         .map(Json)
         .ok_or_else(|| not_found("upgrade of the pipeline", path.name.as_str()))
@@ -159,14 +179,12 @@ async fn upgrade(
         let why = format!("watch-seconds = {watch_seconds} is more than a day, {MOST_WATCH}");
         return Err(invalid(&what, why));
     }
-    if asked.canary_seconds.is_some() {
-        let what = format!("{what}: a canary is not built yet");
-        return Err(Problem::new(
-            ProblemKind::NotBuilt,
-            what,
-            "a new version takes the place of the one before",
-        )
-        .hint("leave it out; the watch takes a version back that fails"));
+    let canary_seconds = asked.canary_seconds.filter(|seconds| *seconds > 0);
+    if canary_seconds.is_some_and(|seconds| seconds > MOST_WATCH) {
+        return Err(invalid(
+            &what,
+            format!("canary-seconds is more than a day, {MOST_WATCH}"),
+        ));
     }
     let _turn = rest.turns.turn(&tenant, &name).await;
     let current = found(&rest, &tenant, &name).await?;
@@ -179,13 +197,21 @@ async fn upgrade(
     if file == current.file && plugins == current.plugins {
         return Ok(Json(unchanged(&current)).into_response());
     }
+    if canary_seconds.is_some() && current.wanted != Wanted::Running {
+        let why = "it does not run, and a canary compares the versions on the records that the one before reads";
+        return Err(Problem::new(ProblemKind::Conflict, what, why).hint("resume it, or leave the canary out"));
+    }
     let plan = planned(&rest, current, file, plugins).await?;
     is_fit(&what, &plan.compared, asked.allow_dropped_state)?;
+    let manner = UpgradeManner {
+        watch_seconds,
+        canary_seconds,
+        drops_state: asked.allow_dropped_state,
+    };
     if asked.dry_run {
-        return Ok(told(&plan.as_told(watch_seconds)));
+        return Ok(told(&plan.as_told(manner)));
     }
-    let drops_state = asked.allow_dropped_state;
-    plan.begin(&rest, &caller, expected, watch_seconds, drops_state).await
+    plan.begin(&rest, &caller, expected, manner).await
 }
 
 /// Makes a version of before a new one, with its file and plugins.
@@ -216,16 +242,19 @@ async fn rollback(
     }
     let plan = planned(&rest, current, target.file, target.plugins).await?;
     let is_of = |one: &PipelineUpgrade| {
-        let is_there = !matches!(one.phase, UpgradePhase::TakenBack | UpgradePhase::Overtaken);
+        let is_there = !matches!(one.phase, UpgradePhase::TakenBack | UpgradePhase::Overtaken) && one.is_made();
         is_there && one.to_version == plan.current.version && one.from_version == target.version
     };
     let Some(undone) = newest.filter(is_of) else {
         let what = format!("failed to roll back the pipeline {name} to version {}", target.version);
-        let drops_state = asked.allow_dropped_state;
-        is_fit(&what, &plan.compared, drops_state)?;
+        let manner = UpgradeManner {
+            drops_state: asked.allow_dropped_state,
+            ..UpgradeManner::default()
+        };
+        is_fit(&what, &plan.compared, manner.drops_state)?;
         return match asked.dry_run {
-            true => Ok(told(&plan.as_told(0))),
-            false => plan.begin(&rest, &caller, expected, 0, drops_state).await,
+            true => Ok(told(&plan.as_told(manner))),
+            false => plan.begin(&rest, &caller, expected, manner).await,
         };
     };
     let from_savepoint = plan.has_other_state() && undone.savepoint.is_some();
@@ -238,7 +267,7 @@ async fn rollback(
             ),
             false => "at the last commit".to_owned(),
         },
-        ..plan.as_told(0)
+        ..plan.as_told(UpgradeManner::default())
     };
     if asked.dry_run {
         return Ok(told(&planned));
@@ -364,7 +393,7 @@ impl PlannedVersion {
         !is_same && self.saves() && Self::has_checkpoint(&self.file)
     }
 
-    fn as_told(&self, watch_seconds: u64) -> PlannedUpgrade {
+    fn as_told(&self, manner: UpgradeManner) -> PlannedUpgrade {
         let mut lines = difference(&self.current.file, &self.file);
         lines.extend(of_plugins(&self.current.plugins, &self.plugins));
         lines.extend(self.compared.lines.iter().cloned());
@@ -380,7 +409,8 @@ impl PlannedVersion {
                 true => "at a savepoint of the last commit".to_owned(),
                 false => "at the last commit".to_owned(),
             },
-            watch_seconds,
+            watch_seconds: manner.watch_seconds,
+            canary_seconds: manner.canary_seconds,
             overtaken: None,
         }
     }
@@ -390,8 +420,7 @@ impl PlannedVersion {
         rest: &Rest,
         caller: &Caller,
         expected: Option<i64>,
-        watch_seconds: u64,
-        drops_state: bool,
+        manner: UpgradeManner,
     ) -> Result<Response> {
         let (tenant, name): (&Name, &Name) = (&self.current.tenant, &self.current.name);
         let order = UpgradeOrder {
@@ -400,15 +429,16 @@ impl PlannedVersion {
             author: &caller.identity.token,
             // What was compared is what is changed.
             expected: expected.or(Some(self.current.revision)),
-            watch_seconds,
+            watch_seconds: manner.watch_seconds,
+            canary_seconds: manner.canary_seconds,
             saves: self.saves(),
             changes_state: self.changes_state(),
-            drops_state,
+            drops_state: manner.drops_state,
             lag: rest.fleet.status(tenant, name).and_then(|status| status.lag),
         };
         let applied = rest.catalog.begin_upgrade(tenant, name, &order).await?;
         rest.upgrades.keep(&found(rest, tenant, name).await?, true).await?;
-        Ok(accepted(self.as_told(watch_seconds), applied))
+        Ok(accepted(self.as_told(manner), applied))
     }
 }
 
@@ -423,6 +453,7 @@ fn unchanged(current: &WantedPipeline) -> PlannedUpgrade {
         stores: Vec::new(),
         begins: "it goes on".to_owned(),
         watch_seconds: 0,
+        canary_seconds: None,
         overtaken: None,
     }
 }

@@ -1,0 +1,7 @@
+//! Upgrades of pipelines, the way back, and the decision about a canary.
+
+mod changes;
+mod decisions;
+
+pub(super) use changes::routes;
+pub(super) use decisions::routes as decision_routes;
