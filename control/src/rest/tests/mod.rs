@@ -10,5 +10,6 @@ mod means;
 mod quotas;
 mod roles;
 mod program;
+mod signatures;
 mod streams;
 mod upgrades;

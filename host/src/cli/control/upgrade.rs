@@ -144,7 +144,7 @@ fn plugins(
     for (operator, text) in given {
         let digest = match text.parse::<Digest>() {
             Ok(digest) => digest,
-            Err(_) => connection.push_file(tenant, &PathBuf::from(text))?,
+            Err(_) => connection.push_file(tenant, &PathBuf::from(text), None)?,
         };
         plugins.insert(operator.clone(), digest);
     }
