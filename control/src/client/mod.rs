@@ -29,6 +29,6 @@ pub use endpoint::{Choice, Endpoint, Surroundings};
 pub use grant::OidcClient;
 pub use lines::{Changes, Lines};
 pub use login::{DeviceCode, login};
-pub use plugins::Application;
+pub use plugins::{Application, OciReference, PluginSource, PulledPlugin, Registries, push_to};
 pub use requests::{Applied, Order, RollbackRequest, ShownPipeline, Stopped, UpgradePlan, UpgradeRequest, Whoami};
 pub use trust::Trust;

@@ -322,7 +322,9 @@ fn a_plugin_is_pushed_if_it_is_not_there() {
     });
     let application = Application::read(&path).unwrap();
     let connection = daemon.connection();
-    let plugins = connection.push_all(&name("t"), &application).unwrap();
+    let plugins = connection
+        .push_all(&name("t"), &application, &Registries::default())
+        .unwrap();
     assert_eq!(
         plugins,
         [("one".to_owned(), a.clone()), ("two".to_owned(), b.clone())].into()
@@ -335,7 +337,9 @@ fn a_plugin_is_pushed_if_it_is_not_there() {
     assert_eq!(daemon.lines(), lines);
     // What came over is not what was sent.
     file("b.wasm", b"other");
-    let problem = connection.push_all(&name("t"), &application).unwrap_err();
+    let problem = connection
+        .push_all(&name("t"), &application, &Registries::default())
+        .unwrap_err();
     assert!(
         problem.what.starts_with("operator `two`") && problem.why.contains(b.as_str()),
         "{problem}"
@@ -347,10 +351,15 @@ fn a_plugin_is_pushed_if_it_is_not_there() {
         ),
         false => (404, json!({ "title": "failed", "detail": "none", "kind": "not-found" })),
     });
-    let refused = of_another.connection().push_all(&name("t"), &application).unwrap_err();
+    let refused = of_another
+        .connection()
+        .push_all(&name("t"), &application, &Registries::default())
+        .unwrap_err();
     assert_eq!(refused.kind, ProblemKind::PluginRefused);
     std::fs::remove_file(folder.path().join("b.wasm")).unwrap();
-    let missing = connection.push_all(&name("t"), &application).unwrap_err();
+    let missing = connection
+        .push_all(&name("t"), &application, &Registries::default())
+        .unwrap_err();
     assert_eq!(missing.kind, ProblemKind::PluginRefused);
     assert!(missing.what.contains("b.wasm"), "{missing}");
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::local::read;
+use super::registry::OciReference;
 use crate::model::names::Name;
 use crate::model::problem::{Problem, ProblemKind, Result};
 
@@ -22,8 +23,33 @@ pub struct Application {
     pub name: Name,
     /// The text of the file.
     pub file: String,
-    /// The path of each operator's plugin, but of those whose plugin comes with Sandbar.
-    pub plugins: BTreeMap<String, PathBuf>,
+    /// Where each operator's plugin is taken from, but of those whose plugin comes with Sandbar.
+    pub plugins: BTreeMap<String, PluginSource>,
+}
+
+/// Where a plugin is taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSource {
+    /// A file.
+    File(PathBuf),
+    /// A registry.
+    Registry(OciReference),
+}
+
+impl PluginSource {
+    /// What a text means: `oci://…`, or the path of a file in this folder.
+    ///
+    /// # Errors
+    /// `Invalid`: it begins as a reference, and is none.
+    pub fn read(text: &str, folder: &Path) -> Result<Self> {
+        if !OciReference::is_meant(text) {
+            return Ok(Self::File(folder.join(text)));
+        }
+        let reference = text.parse();
+        reference
+            .map(Self::Registry)
+            .map_err(|why: String| Problem::new(ProblemKind::Invalid, "failed to find a plugin", why))
+    }
 }
 
 /// The keys of a pipeline file that matter here.
@@ -36,7 +62,7 @@ struct Keys {
 
 #[derive(Deserialize)]
 struct OperatorKeys {
-    plugin: PathBuf,
+    plugin: String,
 }
 
 impl Application {
@@ -79,15 +105,15 @@ impl Application {
             .into_iter()
             .filter(|(_, keys)| !is_ready_made(&keys.plugin));
         let plugins = with_files
-            .map(|(operator, keys)| (operator, folder.join(keys.plugin)))
-            .collect();
+            .map(|(operator, keys)| Ok((operator, PluginSource::read(&keys.plugin, folder)?)))
+            .collect::<Result<_>>()?;
         Ok(Self { name, file, plugins })
     }
 }
 
 /// Whether the plugin of an operator is the name of one that comes with Sandbar, and not a path.
-fn is_ready_made(plugin: &Path) -> bool {
-    plugin.to_str().is_some_and(|plugin| !plugin.contains(['/', '\\', '.']))
+fn is_ready_made(plugin: &str) -> bool {
+    !plugin.contains(['/', '\\', '.'])
 }
 
 #[cfg(test)]
@@ -107,14 +133,20 @@ mod tests {
     fn a_file_says_which_plugins_belong_to_it() {
         let text = concat!(
             "name = \"views\"\n[operator.a]\nplugin = \"below/a.wasm\"\n[operator.\"b c\"]\nplugin = \"/b.wasm\"\n",
-            "[operator.w]\nplugin = \"window\"\n[operator.x]\nplugin = \"./window\"\n[source.s]\nwhat = 1\n",
+            "[operator.w]\nplugin = \"window\"\n[operator.x]\nplugin = \"./window\"\n",
+            "[operator.y]\nplugin = \"oci://r.example/count:1\"\n",
+            "[source.s]\nwhat = 1\n",
         );
         let (folder, read) = application(text);
         let read = read.unwrap();
         let plugins = [
-            ("a".to_owned(), folder.join("below/a.wasm")),
-            ("b c".to_owned(), PathBuf::from("/b.wasm")),
-            ("x".to_owned(), folder.join("./window")),
+            ("a".to_owned(), PluginSource::File(folder.join("below/a.wasm"))),
+            ("b c".to_owned(), PluginSource::File(PathBuf::from("/b.wasm"))),
+            ("x".to_owned(), PluginSource::File(folder.join("./window"))),
+            (
+                "y".to_owned(),
+                PluginSource::Registry("oci://r.example/count:1".parse().unwrap()),
+            ),
         ];
         assert_eq!((read.name.as_str(), read.file.as_str()), ("views", text));
         assert_eq!(read.plugins, BTreeMap::from(plugins));

@@ -3,11 +3,12 @@
 //! Never sends one that the tenant has, unless it is signed by one more.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::application::Application;
+use super::application::{Application, PluginSource};
+use super::credentials::Registries;
 use super::local;
 use crate::client::connection::Connection;
 use crate::means::PluginSignature;
@@ -26,16 +27,50 @@ impl Connection {
     /// Pushes each plugin of an application that the tenant does not have yet; the plugin of each operator.
     ///
     /// # Errors
-    /// `PluginRefused`: a file cannot be read, is too large, or is no plugin. Otherwise what the requests say.
-    pub fn push_all(&self, tenant: &Name, application: &Application) -> Result<BTreeMap<String, Digest>> {
-        let push = |(operator, path): (&String, &PathBuf)| {
-            let digest = self.push_file(tenant, path, None).map_err(|problem| Problem {
-                what: format!("operator `{operator}`: {}", problem.what),
-                ..problem
-            })?;
+    /// `PluginRefused`: a file cannot be read, is too large, or is no plugin. Otherwise what the registries and the
+    /// requests say.
+    pub fn push_all(
+        &self,
+        tenant: &Name,
+        application: &Application,
+        registries: &Registries,
+    ) -> Result<BTreeMap<String, Digest>> {
+        let push = |(operator, source): (&String, &PluginSource)| {
+            let digest = self
+                .push_from(tenant, source, None, registries)
+                .map_err(|problem| Problem {
+                    what: format!("operator `{operator}`: {}", problem.what),
+                    ..problem
+                })?;
             Ok((operator.clone(), digest))
         };
         application.plugins.iter().map(push).collect()
+    }
+
+    /// Pushes a plugin, if the tenant does not have it yet; its digest. What a registry has of a signature goes along as
+    /// that of a file does.
+    ///
+    /// # Errors
+    /// As [`Self::push_all`].
+    pub fn push_from(
+        &self,
+        tenant: &Name,
+        source: &PluginSource,
+        signature: Option<&Path>,
+        registries: &Registries,
+    ) -> Result<Digest> {
+        let reference = match source {
+            PluginSource::File(path) => return self.push_file(tenant, path, signature),
+            PluginSource::Registry(reference) => reference,
+        };
+        let pulled = registries.pull(reference)?;
+        let signature = match (signature, pulled.signature) {
+            (Some(named), _) => Some(local::signature(named)?),
+            (None, Some(beside)) if !self.signing_keys(tenant)?.is_empty() => Some(beside),
+            (None, _) => None,
+        };
+        let (name, bytes) = (reference.name().to_owned(), pulled.bytes);
+        self.push_read(tenant, ReadPlugin { name, bytes, signature })
     }
 
     /// Pushes the plugin of a file, if the tenant does not have it yet; its digest. The signature is that of the file
