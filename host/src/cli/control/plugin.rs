@@ -118,7 +118,8 @@ fn pull(reference: &OciReference, to: &Path, out: &Output) -> Result<()> {
         beside.push(".minisig");
         write(Path::new(&beside), signature.as_str().as_bytes())?;
     }
-    let told = json!({ "file": to, "bytes": pulled.bytes.len(), "signed": pulled.signature.is_some() });
+    let told =
+        json!({ "file": to.to_string_lossy(), "bytes": pulled.bytes.len(), "signed": pulled.signature.is_some() });
     out.show(&told, || format!("wrote {}", to.display()))
 }
 
