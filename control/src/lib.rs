@@ -24,16 +24,17 @@ pub use door::oidc::OidcOptions;
 pub use fleet::{Fleet, PipelineUse, StateOutcome, StoreOutcome};
 pub use grant::{CanaryGrant, Grant, GrantedCluster, GrantedCode, GrantedLimits, SourceOffsets};
 pub use means::{
-    Access, ClusterMeans, ClusterProperty, KeptCluster, KeptSecret, PipelineUsage, PropertyMeans, Quotas, SealingKey,
-    SecretText, TenantCluster, TenantMeans, UsageDelta, is_allowed_property,
+    Access, ClusterMeans, ClusterProperty, KeptCluster, KeptSecret, KeptSigningKey, PipelineUsage, PluginSignature,
+    PropertyMeans, Quotas, SealingKey, SecretText, Signed, SigningKey, TenantCluster, TenantMeans, UsageDelta,
+    is_allowed_property,
 };
 pub use model::canary::{CanaryReport, CanaryRun, KeyDifference, KeyFate};
-pub use model::names::{Digest, Name};
+pub use model::names::{Digest, KeyId, Name};
 pub use model::problem::{Problem, ProblemKind, Result};
 pub use model::upgrade::{PhaseEntry, PipelineUpgrade, UpgradeCanary, UpgradePhase};
 pub use model::{
-    AuditEntry, Identity, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, State, Status, Tenant,
-    Token, Wanted, WantedPipeline,
+    AuditEntry, Identity, KeptSignature, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, State,
+    Status, Tenant, Token, Wanted, WantedPipeline,
 };
 pub use plugins::PluginFiles;
 pub use rest::openapi;

@@ -1,7 +1,7 @@
 //! The files of plugins in the data folder, by tenant and digest.
 //!
 //! Never loads or compiles one, and never shares one between tenants. Always: a file under its digest's name is whole,
-//! on the disk, and begins as a component does; what broke off leaves nothing.
+//! on the disk, and begins as a component does; what broke off, or is not what was signed, leaves nothing.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
-use crate::means::exceeded;
+use crate::means::{SignatureCheck, Signed, exceeded};
 use crate::model::names::{Digest, Name};
 use crate::model::problem::{Problem, ProblemKind, Result};
 
@@ -49,16 +49,18 @@ impl PluginFiles {
     }
 
     /// Takes a plugin's bytes as they come, at most 64 MiB and as many as the tenant's quota says, and says their
-    /// digest and how many there are. The same bytes again lead to the same file.
+    /// digest and how many there are. The same bytes again lead to the same file. If they come signed, it is checked.
     ///
     /// # Errors
     ///
     /// `Invalid` if it is no component, or if what brings it breaks off; `TooLarge` if it is too long, `QuotaExceeded`
-    /// if it is too long for the quota; `Failed` if the file cannot be written.
+    /// if it is too long for the quota; `PluginRefused` if it is not what was signed; `Failed` if the file cannot be
+    /// written.
     pub async fn take<E: fmt::Display>(
         &self,
         tenant: &Name,
         quota: Option<u64>,
+        signed: Option<&Signed>,
         body: impl Stream<Item = std::result::Result<Bytes, E>>,
     ) -> Result<(Digest, i64)> {
         let folder = self.of_tenant(tenant);
@@ -69,6 +71,7 @@ impl PluginFiles {
         let mut body = pin!(body);
         let mut hash = Sha256::new();
         let mut head = Head::default();
+        let mut signature = signed.map(|signed| signed.check(WHAT)).transpose()?;
         let mut count: u64 = 0;
         while let Some(chunk) = std::future::poll_fn(|context| body.as_mut().poll_next(context)).await {
             let chunk =
@@ -77,9 +80,11 @@ impl PluginFiles {
             check_size(tenant, count, quota)?;
             head.add(&chunk)?;
             hash.update(&chunk);
+            signature.iter_mut().for_each(|check| check.add(&chunk));
             file.write_all(&chunk).await.map_err(failed)?;
         }
         head.end()?;
+        signature.map(SignatureCheck::end).transpose()?;
         file.flush().await.map_err(failed)?;
         file.get_ref().sync_all().await.map_err(failed)?;
         let digest = Digest::of_hash(&hash.finalize());
@@ -313,7 +318,7 @@ mod tests {
         for size in [1, 7, 100_000] {
             // As a task: an interface's handler must be able to.
             let (taker, body) = (plugins.clone(), chunks(&bytes, size));
-            let taken = tokio::spawn(async move { taker.take(&tenant(), None, body).await })
+            let taken = tokio::spawn(async move { taker.take(&tenant(), None, None, body).await })
                 .await
                 .unwrap();
             assert_eq!(taken, Ok((expected.clone(), 100_000)));
@@ -350,7 +355,10 @@ mod tests {
             (b"\0asm\x0d\0\x01", "no WebAssembly component"),
         ] {
             for size in [1, 3, 64] {
-                let refused = plugins.take(&tenant(), None, chunks(bytes, size)).await.unwrap_err();
+                let refused = plugins
+                    .take(&tenant(), None, None, chunks(bytes, size))
+                    .await
+                    .unwrap_err();
                 assert_eq!(refused.kind, ProblemKind::Invalid);
                 assert!(refused.to_string().contains(part), "{refused}");
             }
@@ -364,14 +372,14 @@ mod tests {
         let plugins = PluginFiles::new(folder.path());
         let mut broken = chunks(&component(1000), 100);
         broken.0.push_back(Err("connection reset".to_owned()));
-        let refused = plugins.take(&tenant(), None, broken).await.unwrap_err();
+        let refused = plugins.take(&tenant(), None, None, broken).await.unwrap_err();
         assert_eq!(refused.kind, ProblemKind::Invalid);
         assert!(refused.why.contains("it broke off: connection reset"), "{refused}");
 
         let largest = component(MOST_BYTES as usize);
         assert_eq!(
             plugins
-                .take(&tenant(), None, chunks(&largest, 1 << 20))
+                .take(&tenant(), None, None, chunks(&largest, 1 << 20))
                 .await
                 .unwrap()
                 .1,
@@ -381,7 +389,7 @@ mod tests {
         let mut longer = chunks(&largest, 1 << 20);
         longer.0.push_back(Ok(Bytes::from_static(b"x")));
         assert_eq!(
-            plugins.take(&tenant(), None, longer).await.unwrap_err().kind,
+            plugins.take(&tenant(), None, None, longer).await.unwrap_err().kind,
             ProblemKind::TooLarge
         );
         assert_eq!(files(folder.path()), 1);
@@ -393,13 +401,15 @@ mod tests {
         let plugins = PluginFiles::new(folder.path());
         let mut endless = chunks(&component(1000), 100);
         endless.0.push_back(Err("nobody came so far".to_owned()));
-        let refused = plugins.take(&tenant(), Some(999), endless).await.unwrap_err();
+        let refused = plugins.take(&tenant(), Some(999), None, endless).await.unwrap_err();
         assert_eq!(refused.kind, ProblemKind::QuotaExceeded, "{refused}");
         for part in ["999", "`plugin-bytes`", "tenant a", "sandbar quota set a plugin-bytes="] {
             assert!(refused.to_string().contains(part), "{refused}");
         }
         assert_eq!(files(folder.path()), 0);
-        let taken = plugins.take(&tenant(), Some(1000), chunks(&component(1000), 100)).await;
+        let taken = plugins
+            .take(&tenant(), Some(1000), None, chunks(&component(1000), 100))
+            .await;
         let (digest, _) = taken.unwrap();
         plugins.remove(&tenant(), &digest).await.unwrap();
         assert_eq!(files(folder.path()), 0);
@@ -410,7 +420,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let plugins = PluginFiles::new(folder.path());
         plugins.sweep().await.unwrap();
-        let (digest, _) = plugins.take(&tenant(), None, chunks(&component(9), 9)).await.unwrap();
+        let (digest, _) = plugins
+            .take(&tenant(), None, None, chunks(&component(9), 9))
+            .await
+            .unwrap();
         let left = folder.path().join(format!("a/plugins/{COMING}0"));
         std::fs::write(&left, "half").unwrap();
         std::fs::write(folder.path().join("catalog.db"), "").unwrap();

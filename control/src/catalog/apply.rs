@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{Any, Transaction};
 
 use super::database::{Catalog, broken};
-use super::means::quotas_in;
+use super::means::{check_signed, quotas_in};
 use super::pipelines::{next_revision, plugins_of};
 use super::records::overtake;
 use super::rows::{check_text, value};
@@ -170,6 +170,7 @@ pub(super) async fn check_pushed(
             let why = format!("the plugin {digest} was not pushed to the tenant {tenant}");
             return Err(Problem::new(ProblemKind::PluginRefused, what, why).hint("push it first"));
         }
+        check_signed(transaction, tenant, digest, what).await?;
     }
     Ok(())
 }

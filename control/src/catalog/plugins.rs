@@ -19,7 +19,7 @@ use crate::model::problem::{Problem, ProblemKind, Result};
 const WORD_BYTES: usize = 256;
 
 impl Catalog {
-    /// Notes a plugin; `false`: it was there, and stays as it was.
+    /// Notes a plugin, without signatures; `false`: it was there, and stays as it was.
     ///
     /// # Errors
     ///
@@ -77,7 +77,14 @@ impl Catalog {
             .fetch_all(self.pool())
             .await
             .map_err(broken(format!("failed to list the plugins of {tenant}")))?;
-        rows.iter().map(plugin).collect()
+        let mut plugins: Vec<PushedPlugin> = rows.iter().map(plugin).collect::<Result<_>>()?;
+        if let (Some(first), Some(last)) = (plugins.first(), plugins.last()) {
+            let mut signatures = self.signatures(tenant, (&first.digest, &last.digest)).await?;
+            for plugin in &mut plugins {
+                plugin.signatures = signatures.remove(&plugin.digest).unwrap_or_default();
+            }
+        }
+        Ok(plugins)
     }
 
     /// The tenant's plugin of this digest, if it was pushed.
@@ -93,7 +100,12 @@ impl Catalog {
             .fetch_optional(self.pool())
             .await
             .map_err(broken(format!("failed to look up the plugin {digest}")))?;
-        row.as_ref().map(plugin).transpose()
+        let Some(row) = row else { return Ok(None) };
+        let mut signatures = self.signatures(tenant, (digest, digest)).await?;
+        Ok(Some(PushedPlugin {
+            signatures: signatures.remove(digest).unwrap_or_default(),
+            ..plugin(&row)?
+        }))
     }
 }
 
@@ -126,5 +138,6 @@ fn plugin(row: &AnyRow) -> Result<PushedPlugin> {
         name: value(row, "name")?,
         version: value(row, "version")?,
         pushed: value(row, "pushed")?,
+        signatures: Vec::new(),
     })
 }

@@ -11,7 +11,12 @@ use crate::clock;
 use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Steps by name, from version 1 on. `{bytewise}` is how a database says that texts are ordered by their bytes.
-const STEPS: &[(&str, &str)] = &[("first", FIRST), ("means", MEANS), ("upgrades", UPGRADES)];
+const STEPS: &[(&str, &str)] = &[
+    ("first", FIRST),
+    ("means", MEANS),
+    ("upgrades", UPGRADES),
+    ("signatures", SIGNATURES),
+];
 
 /// Held while the steps are done: "sandbar" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(32476578156142962)";
@@ -138,6 +143,32 @@ CREATE TABLE upgrades (
     record TEXT NOT NULL,
     PRIMARY KEY (tenant, pipeline, number),
     FOREIGN KEY (tenant, pipeline) REFERENCES pipelines (tenant, name) ON DELETE CASCADE
+);
+";
+
+const SIGNATURES: &str = "
+-- 1: a plugin has to be signed by a key of the tenant.
+ALTER TABLE tenants ADD COLUMN signatures_required BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE signing_keys (
+    tenant TEXT {bytewise} NOT NULL REFERENCES tenants (name) ON DELETE CASCADE,
+    id TEXT {bytewise} NOT NULL,
+    -- The whole of it: an id is what whoever made a key says.
+    public_key TEXT {bytewise} NOT NULL,
+    note TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    author TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+-- Those that were checked. One stays when its key goes, and counts again if that comes back.
+CREATE TABLE plugin_signatures (
+    tenant TEXT {bytewise} NOT NULL,
+    digest TEXT {bytewise} NOT NULL,
+    public_key TEXT {bytewise} NOT NULL,
+    id TEXT {bytewise} NOT NULL,
+    comment TEXT NOT NULL,
+    taken BIGINT NOT NULL,
+    PRIMARY KEY (tenant, digest, public_key),
+    FOREIGN KEY (tenant, digest) REFERENCES plugins (tenant, digest) ON DELETE CASCADE
 );
 ";
 

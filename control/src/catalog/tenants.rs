@@ -1,8 +1,9 @@
 //! Tenants in the catalog.
 //!
-//! Never deletes a tenant that has pipelines. Always: its tokens, secrets and clusters and the list of its plugins go
-//! with it.
+//! Never deletes a tenant that has pipelines. Always: its tokens, secrets, clusters and keys and the list of its
+//! plugins go with it.
 
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::database::{Catalog, broken, is_of_a_reference};
@@ -11,6 +12,9 @@ use crate::clock;
 use crate::model::Tenant;
 use crate::model::names::Name;
 use crate::model::problem::{Problem, ProblemKind, Result};
+
+/// What is read of a tenant.
+const COLUMNS: &str = "name, created, reads, writes, signatures_required";
 
 impl Catalog {
     /// Makes a tenant; `false`: it was there.
@@ -35,13 +39,13 @@ impl Catalog {
     ///
     /// `Unavailable` or `Failed` of the database.
     pub async fn tenants(&self, after: Option<&Name>, most: u32) -> Result<Vec<Tenant>> {
-        let rows =
-            sqlx::query("SELECT name, created, reads, writes FROM tenants WHERE name > $1 ORDER BY name LIMIT $2")
-                .bind(after.map_or("", Name::as_str))
-                .bind(limit(most))
-                .fetch_all(self.pool())
-                .await
-                .map_err(broken("failed to list the tenants"))?;
+        let text = format!("SELECT {COLUMNS} FROM tenants WHERE name > $1 ORDER BY name LIMIT $2");
+        let rows = sqlx::query(AssertSqlSafe(text))
+            .bind(after.map_or("", Name::as_str))
+            .bind(limit(most))
+            .fetch_all(self.pool())
+            .await
+            .map_err(broken("failed to list the tenants"))?;
         rows.iter().map(tenant).collect()
     }
 
@@ -51,7 +55,8 @@ impl Catalog {
     ///
     /// `Unavailable` or `Failed` of the database.
     pub async fn tenant(&self, name: &Name) -> Result<Option<Tenant>> {
-        let row = sqlx::query("SELECT name, created, reads, writes FROM tenants WHERE name = $1")
+        let text = format!("SELECT {COLUMNS} FROM tenants WHERE name = $1");
+        let row = sqlx::query(AssertSqlSafe(text))
             .bind(name.as_str())
             .fetch_optional(self.pool())
             .await
@@ -87,6 +92,7 @@ fn tenant(row: &AnyRow) -> Result<Tenant> {
         created: value(row, "created")?,
         reads: json(row, "reads")?,
         writes: json(row, "writes")?,
+        signatures_required: value::<i64>(row, "signatures_required")? == 1,
     })
 }
 

@@ -1,12 +1,15 @@
-//! A method for each request about what a tenant has: secrets, clusters, topics, quotas and what it used.
+//! A method for each request about what a tenant has: secrets, clusters, topics, quotas, signing keys and what it used.
 
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
+use serde_json::json;
 
 use super::connection::Connection;
 use super::requests::of;
-use crate::means::{Access, KeptCluster, KeptSecret, PipelineUsage, Quotas, SecretText, TenantCluster};
-use crate::model::names::Name;
+use crate::means::{
+    Access, KeptCluster, KeptSecret, KeptSigningKey, PipelineUsage, Quotas, SecretText, SigningKey, TenantCluster,
+};
+use crate::model::names::{KeyId, Name};
 use crate::model::problem::Result;
 
 /// Each method fails as those of the other requests do.
@@ -68,6 +71,43 @@ impl Connection {
     /// As all.
     pub fn set_access(&self, tenant: &Name, access: &Access) -> Result<()> {
         self.tell(self.request(Method::PUT, &of(tenant, &["access"]), &[]).json(access))
+    }
+
+    /// The keys that sign a tenant's plugins.
+    ///
+    /// # Errors
+    /// As all.
+    pub fn signing_keys(&self, tenant: &Name) -> Result<Vec<KeptSigningKey>> {
+        self.all(&of(tenant, &["signing-keys"]), &[])
+    }
+
+    /// Adds a key that signs a tenant's plugins.
+    ///
+    /// # Errors
+    /// As all; `Conflict`: the tenant has another key of that id.
+    pub fn add_signing_key(&self, tenant: &Name, key: &SigningKey, note: &str) -> Result<KeptSigningKey> {
+        let body = json!({ "key": key.as_str(), "note": note });
+        self.ask(
+            self.request(Method::POST, &of(tenant, &["signing-keys"]), &[])
+                .json(&body),
+        )
+    }
+
+    /// Removes a key; what it alone signed counts as not signed.
+    ///
+    /// # Errors
+    /// As all.
+    pub fn remove_signing_key(&self, tenant: &Name, id: &KeyId) -> Result<()> {
+        self.tell(self.request(Method::DELETE, &of(tenant, &["signing-keys", id.as_str()]), &[]))
+    }
+
+    /// Says whether a tenant's plugins have to be signed by one of its keys.
+    ///
+    /// # Errors
+    /// As all.
+    pub fn require_signatures(&self, tenant: &Name, is_required: bool) -> Result<()> {
+        let body = json!({ "required": is_required });
+        self.tell(self.request(Method::PUT, &of(tenant, &["signatures"]), &[]).json(&body))
     }
 
     /// How much a tenant may use.

@@ -16,19 +16,19 @@ mod answer;
 mod lines;
 mod requests;
 mod means;
-mod application;
+mod plugins;
 
 #[cfg(test)]
 mod login_tests;
 #[cfg(test)]
 mod tests;
 
-pub use application::Application;
 pub use connection::Connection;
 pub use context::{Context, Contexts};
 pub use endpoint::{Choice, Endpoint, Surroundings};
 pub use grant::OidcClient;
 pub use lines::{Changes, Lines};
 pub use login::{DeviceCode, login};
+pub use plugins::{Application, OciReference, PluginSource, PulledPlugin, Registries, push_to};
 pub use requests::{Applied, Order, RollbackRequest, ShownPipeline, Stopped, UpgradePlan, UpgradeRequest, Whoami};
 pub use trust::Trust;

@@ -256,12 +256,20 @@ impl Connection {
         self.tell(self.request(Method::DELETE, &of(tenant, &["tokens", id]), &[]))
     }
 
-    /// Pushes a plugin; its name and version are shown and mean nothing else.
+    /// Pushes a plugin, with the text of its signature if it is signed; what it is called, its name and version, is
+    /// shown and means nothing else.
     ///
     /// # Errors
     /// As all; `TooLarge`, `Invalid`, `PluginRefused`: it is none that is taken.
-    pub fn push_plugin(&self, tenant: &Name, name: &str, version: &str, bytes: Vec<u8>) -> Result<PushedPlugin> {
-        let mut parameters = vec![("name", name), ("version", version)];
+    pub fn push_plugin(
+        &self,
+        tenant: &Name,
+        (name, version): (&str, &str),
+        signature: Option<&str>,
+        bytes: Vec<u8>,
+    ) -> Result<PushedPlugin> {
+        let signature = signature.unwrap_or_default();
+        let mut parameters = vec![("name", name), ("version", version), ("signature", signature)];
         parameters.retain(|(_, value)| !value.is_empty());
         let request = self.request(Method::POST, &of(tenant, &["plugins"]), &parameters);
         self.ask_with_plugin(request.header(CONTENT_TYPE, "application/wasm").body(bytes))

@@ -187,7 +187,7 @@ fn each_request_is_the_one_of_the_interface() {
         "sbt_new"
     );
     it.revoke_token(&t, "a/b").unwrap();
-    it.push_plugin(&t, "a b", "", b"\0asm".to_vec()).unwrap();
+    it.push_plugin(&t, ("a b", ""), None, b"\0asm".to_vec()).unwrap();
     let plugins = [("o".to_owned(), digest_of("0"))].into();
     assert!(
         it.apply((&t, &p), "name = 'p'", &plugins, true, Some(5))
@@ -322,7 +322,9 @@ fn a_plugin_is_pushed_if_it_is_not_there() {
     });
     let application = Application::read(&path).unwrap();
     let connection = daemon.connection();
-    let plugins = connection.push_all(&name("t"), &application).unwrap();
+    let plugins = connection
+        .push_all(&name("t"), &application, &Registries::default())
+        .unwrap();
     assert_eq!(
         plugins,
         [("one".to_owned(), a.clone()), ("two".to_owned(), b.clone())].into()
@@ -335,7 +337,9 @@ fn a_plugin_is_pushed_if_it_is_not_there() {
     assert_eq!(daemon.lines(), lines);
     // What came over is not what was sent.
     file("b.wasm", b"other");
-    let problem = connection.push_all(&name("t"), &application).unwrap_err();
+    let problem = connection
+        .push_all(&name("t"), &application, &Registries::default())
+        .unwrap_err();
     assert!(
         problem.what.starts_with("operator `two`") && problem.why.contains(b.as_str()),
         "{problem}"
@@ -347,12 +351,61 @@ fn a_plugin_is_pushed_if_it_is_not_there() {
         ),
         false => (404, json!({ "title": "failed", "detail": "none", "kind": "not-found" })),
     });
-    let refused = of_another.connection().push_all(&name("t"), &application).unwrap_err();
+    let refused = of_another
+        .connection()
+        .push_all(&name("t"), &application, &Registries::default())
+        .unwrap_err();
     assert_eq!(refused.kind, ProblemKind::PluginRefused);
     std::fs::remove_file(folder.path().join("b.wasm")).unwrap();
-    let missing = connection.push_all(&name("t"), &application).unwrap_err();
+    let missing = connection
+        .push_all(&name("t"), &application, &Registries::default())
+        .unwrap_err();
     assert_eq!(missing.kind, ProblemKind::PluginRefused);
     assert!(missing.what.contains("b.wasm"), "{missing}");
+}
+
+#[test]
+fn a_signature_goes_along_unless_its_signer_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, beside) = (folder.path().join("a.wasm"), folder.path().join("a.wasm.minisig"));
+    std::fs::write(&path, b"a").unwrap();
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let minisig = minisign::sign(None, &pair.sk, std::io::Cursor::new(b"a"), None, None).unwrap();
+    std::fs::write(&beside, minisig.into_string()).unwrap();
+    let digest = Digest::of_hash(&<sha2::Sha256 as sha2::Digest>::digest(b"a"));
+    let key: crate::means::SigningKey = pair.pk.to_base64().parse().unwrap();
+    let id = key.id().to_string();
+    let pushed = |keys: &[&str], signers: &[&str], named: Option<&std::path::Path>| {
+        let sign = |key| json!({ "key": key, "comment": "", "taken": 7, "is-valid": true });
+        let signatures: Vec<Value> = signers.iter().map(sign).collect();
+        let there = json!({ "digest": digest, "bytes": 1, "name": "", "version": "", "pushed": 7,
+            "signatures": signatures });
+        let key = |id| json!({ "id": id, "key": "", "note": "", "created": 7, "by": "" });
+        let keys = json!({ "items": keys.iter().map(key).collect::<Vec<_>>() });
+        let daemon = Daemon::new(move |line| match line.contains("signing-keys") {
+            true => (200, keys.clone()),
+            false => (200, there.clone()),
+        });
+        daemon.connection().push_file(&name("t"), &path, named).unwrap();
+        let lines = daemon.lines();
+        let posted = lines.into_iter().find(|line| line.starts_with("POST"));
+        posted.map(|line| line.contains("&signature=untrusted+comment"))
+    };
+    // It is there: nothing is sent, unless it is signed by one more.
+    assert_eq!(pushed(&[&id], &[&id], None), None);
+    assert_eq!(pushed(&[&id], &[], None), Some(true));
+    assert_eq!(pushed(&[&id], &["0123456789ABCDEF"], None), Some(true));
+    // What merely lies beside it is for a tenant that has keys; what is named is sent.
+    assert_eq!(pushed(&[], &[], None), None);
+    assert_eq!(pushed(&[], &[], Some(&beside)), Some(true));
+    std::fs::write(&beside, "none").unwrap();
+    let daemon = Daemon::new(|_| (200, json!({ "items": [] })));
+    let problem = daemon
+        .connection()
+        .push_file(&name("t"), &path, Some(&beside))
+        .unwrap_err();
+    assert_eq!(problem.kind, ProblemKind::PluginRefused);
+    assert!(problem.what.contains("a.wasm.minisig"), "{problem}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What a tenant has beside its pipelines: secrets, clusters, topics, quotas and what it used of the machine.
+//! What a tenant has beside its pipelines: secrets, clusters, topics, quotas, keys that sign its plugins, and what it
+//! used of the machine.
 //!
 //! Never reads or writes the catalog. Always: what is made here was checked, and no text of a secret is shown.
 
@@ -9,6 +10,7 @@ mod properties;
 mod cluster;
 mod topics;
 mod quotas;
+mod signing;
 mod usage;
 mod tenant;
 
@@ -20,6 +22,8 @@ pub(crate) use quotas::exceeded;
 pub use sealing::SealingKey;
 pub use secret::{KeptSecret, SecretText};
 pub(crate) use secret::{MOST_SECRETS, TEXT_BYTES};
+pub use signing::{KeptSigningKey, PluginSignature, Signed, SigningKey};
+pub(crate) use signing::{MOST_SIGNING_KEYS, SignatureCheck};
 pub use tenant::TenantMeans;
 pub use topics::Access;
 pub use usage::{PipelineUsage, UsageDelta};

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::model::names::{Digest, Name};
+use crate::model::names::{Digest, KeyId, Name};
 
 /// What a token allows, within its tenant. Every role sees everything of its tenant but secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -47,6 +47,9 @@ pub struct Tenant {
     /// Patterns of topics that it may write; not there: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writes: Option<Vec<String>>,
+    /// Whether its plugins have to be signed by one of its keys.
+    #[serde(default)]
+    pub signatures_required: bool,
 }
 
 /// A token without its secret.
@@ -98,6 +101,24 @@ pub struct PushedPlugin {
     pub version: String,
     /// When it was pushed first.
     pub pushed: i64,
+    /// Who signed it, by key.
+    #[serde(default)]
+    pub signatures: Vec<KeptSignature>,
+}
+
+/// That a plugin was signed: it was checked when it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct KeptSignature {
+    /// The id of the key.
+    #[schema(value_type = String)]
+    pub key: KeyId,
+    /// Its trusted comment, in the words of whoever signed.
+    pub comment: String,
+    /// When it came.
+    pub taken: i64,
+    /// Whether the key is one of the tenant's now. One that was removed counts no more.
+    pub is_valid: bool,
 }
 
 /// What is wanted of a pipeline.

@@ -10,6 +10,6 @@ pub(crate) mod upgrade;
 mod kept;
 
 pub use kept::{
-    AuditEntry, Identity, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, State, Status, Tenant,
-    Token, Wanted, WantedPipeline,
+    AuditEntry, Identity, KeptSignature, NewToken, PartitionPosition, PipelineVersion, PushedPlugin, Role, State,
+    Status, Tenant, Token, Wanted, WantedPipeline,
 };

@@ -1,4 +1,4 @@
-//! Names of tenants, pipelines and secrets, and digests of plugins: checked once, when they come in.
+//! Names of tenants, pipelines and secrets, digests of plugins, and ids of keys: checked once, when they come in.
 //!
 //! Always: a name is made of letters, digits and single hyphens, so that no path leaves its folder by it, and that two
 //! names joined by two hyphens are never those of others.
@@ -139,6 +139,57 @@ impl fmt::Display for Digest {
     }
 }
 
+/// The id of a key that signs plugins: 16 hexadecimal digits in upper case, as minisign writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// Of these bytes of a key or a signature.
+    pub fn of_bytes(bytes: [u8; 8]) -> Self {
+        Self(format!("{:016X}", u64::from_le_bytes(bytes)))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_of_hex = |c: char| matches!(c, '0'..='9' | 'A'..='F');
+        match text.len() == 16 && text.chars().all(is_of_hex) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(format!(
+                "{text:?} is no id of a key: one has 16 hexadecimal digits in upper case"
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<KeyId> for String {
+    fn from(id: KeyId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,5 +227,15 @@ mod tests {
             digest.hex().to_owned(),
         ];
         assert!(none.iter().all(|text| text.parse::<Digest>().is_err()));
+    }
+
+    #[test]
+    fn an_id_of_a_key_is_written_as_minisign_does() {
+        let id = KeyId::of_bytes([0x0f, 0xe8, 0xb4, 0x42, 0x18, 0x0f, 0x62, 0x0a]);
+        assert_eq!(id.as_str(), "0A620F1842B4E80F");
+        assert_eq!(id.as_str().parse().as_ref(), Ok(&id));
+        for none in ["", "0a620f1842b4e80f", "0A620F1842B4E80", "0A620F1842B4E80F0"] {
+            assert!(none.parse::<KeyId>().is_err(), "{none:?}");
+        }
     }
 }

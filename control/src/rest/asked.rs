@@ -22,7 +22,7 @@ use super::router::Rest;
 use super::sign_in::Caller;
 use crate::means::TEXT_BYTES;
 use crate::model::Identity;
-use crate::model::names::{Digest, Name};
+use crate::model::names::{Digest, KeyId, Name};
 use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of a body that is JSON, at most.
@@ -182,6 +182,18 @@ impl<S: Sync> FromRequestParts<S> for DigestPath {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let text = param(parts, "digest").await?;
         text.parse().map(Self).map_err(|_| not_found("plugin", &text))
+    }
+}
+
+/// The id of a signing key of the path.
+pub(super) struct KeyPath(pub(super) KeyId);
+
+impl<S: Sync> FromRequestParts<S> for KeyPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let text = param(parts, "key").await?;
+        text.parse().map(Self).map_err(|_| not_found("key", &text))
     }
 }
 

@@ -15,7 +15,7 @@ use super::inside::{self, StoppedPipeline, Stopping};
 use super::pipelines::{found, status_of};
 use super::router::Rest;
 use crate::model::problem::Result;
-use crate::model::{Status, Wanted};
+use crate::model::{Status, Wanted, WantedPipeline};
 
 /// The routes of orders.
 pub(super) fn routes() -> OpenApiRouter<Rest> {
@@ -28,6 +28,9 @@ pub(super) fn routes() -> OpenApiRouter<Rest> {
 
 async fn ordered(rest: &Rest, path: &PipelinePath, wanted: Wanted) -> Result<(StatusCode, Json<Status>)> {
     let _turn = rest.turns.turn(&path.tenant, &path.name).await;
+    if wanted == Wanted::Running {
+        may_start(rest, &found(rest, &path.tenant, &path.name).await?).await?;
+    }
     if !rest.catalog.want(&path.tenant, &path.name, wanted).await? {
         return Err(not_found("pipeline", path.name.as_str()));
     }
@@ -88,6 +91,15 @@ async fn stop(
     responses((status = 202, description = "What it does now; it is about to run.", body = Status)))]
 async fn start(State(rest): State<Rest>, path: PipelinePath) -> Result<(StatusCode, Json<Status>)> {
     run_again(&rest, &path).await
+}
+
+/// Whether its plugins are signed by keys that the tenant has, if they have to be. What runs goes on without.
+async fn may_start(rest: &Rest, pipeline: &WantedPipeline) -> Result<()> {
+    for (operator, digest) in &pipeline.plugins {
+        let what = format!("failed to start: the plugin of the operator {operator:?} cannot be used");
+        rest.catalog.check_signature(&pipeline.tenant, digest, &what).await?;
+    }
+    Ok(())
 }
 
 /// Whoever asks does not wait for the pause after a failure either.

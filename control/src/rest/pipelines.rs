@@ -255,14 +255,17 @@ pub(super) fn as_expected(expected: &Expected, current: Option<&WantedPipeline>)
     Err(problem.hint("look at it again, and send the ETag that it has then"))
 }
 
-/// Whether the plugin of an operator was pushed.
+/// Whether the plugin of an operator was pushed, and signed if it has to be.
 ///
 /// # Errors
 ///
 /// `PluginRefused` if it was not.
 pub(super) async fn is_pushed(rest: &Rest, tenant: &Name, operator: &str, digest: &Digest) -> Result<()> {
     match rest.catalog.plugin(tenant, digest).await? {
-        Some(_) => Ok(()),
+        Some(_) => {
+            let what = format!("failed to apply: the plugin of the operator {operator:?} cannot be used");
+            rest.catalog.check_signature(tenant, digest, &what).await
+        }
         None => Err(Problem::new(
             ProblemKind::PluginRefused,
             format!("failed to apply: the operator {operator:?} has no plugin"),

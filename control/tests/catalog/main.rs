@@ -72,6 +72,9 @@ on_both! {
         no_tenant_has_more_pipelines_than_its_quota
         the_newest_versions_are_kept
         no_tenant_has_more_plugins_than_its_quota;
+    signing:
+        a_signature_counts_as_long_as_its_key_is_there
+        keys_and_signatures_go_with_their_tenant;
     usage:
         what_was_used_is_summed_up_by_the_hour
         figures_that_cannot_be_break_no_report

@@ -105,5 +105,6 @@ pub(crate) fn plugin(byte: u8) -> PushedPlugin {
         name: format!("plugin-{byte}"),
         version: "1.0".to_owned(),
         pushed: 1_700_000_000_000,
+        signatures: Vec::new(),
     }
 }

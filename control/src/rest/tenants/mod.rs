@@ -1,4 +1,5 @@
-//! What a tenant is and has: its tokens, plugins, secrets, clusters, topics, quotas and what it used.
+//! What a tenant is and has: its tokens, plugins and keys that sign them, secrets, clusters, topics, quotas and what it
+//! used.
 //!
 //! Never answers with the text of a secret. Always: what changes the means of a tenant's pipelines is told to the
 //! fleet, once it is written down.
@@ -10,6 +11,7 @@ mod secrets;
 mod clusters;
 mod access;
 mod quotas;
+mod signing;
 mod usage;
 mod changed;
 mod routes;

@@ -1,6 +1,7 @@
 //! Routes of a tenant's plugins.
 //!
-//! Never runs or compiles one. Always: a plugin is known by the digest of its bytes, within the tenant that pushed it.
+//! Never runs or compiles one. Always: a plugin is known by the digest of its bytes, within the tenant that pushed it;
+//! if it comes signed, its signature is checked while it comes.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -10,18 +11,22 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::tenant::found;
+use crate::means::{PluginSignature, Signed};
 use crate::model::PushedPlugin;
 use crate::model::names::Name;
-use crate::model::problem::{ProblemKind, Result};
+use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::rest::answers::{List, Refusal, not_found};
 use crate::rest::asked::{Asked, DigestPath, InTenant, Late, PieceByDigest, invalid, is_of_type, pieces};
 use crate::rest::audit::Noted;
 use crate::rest::router::Rest;
 
+/// What failed, if a plugin is not taken.
+const WHAT: &str = "failed to push a plugin";
 /// Characters of what a plugin calls itself, and of its version, at most.
 const NAME_CHARS: usize = 100;
 
-/// What a plugin calls itself.
+/// What comes beside a plugin: what it calls itself, and who signed it.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -34,6 +39,9 @@ pub(in crate::rest) struct Called {
     #[serde(default)]
     #[param(max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     version: String,
+    /// Its signature: the text of the file `.minisig` of minisign, with its line breaks.
+    #[serde(default)]
+    signature: Option<String>,
 }
 
 /// The routes of plugins.
@@ -69,7 +77,7 @@ async fn show(
     found.map(Json).ok_or_else(|| not_found("plugin", digest.as_str()))
 }
 
-/// Takes a component's bytes, 64 MiB at most; the same bytes again change nothing.
+/// Takes a component's bytes, 64 MiB at most; the same bytes again change nothing, but that they are signed by more.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/plugins", tag = "plugins", operation_id = "push-plugin",
     params(("tenant" = String, Path, description = "The tenant's name."), Called),
     request_body(content((String = "application/wasm"), (String = "application/octet-stream")),
@@ -87,13 +95,19 @@ async fn push(
     let is_name = |text: &str| text.chars().count() <= NAME_CHARS && !text.chars().any(char::is_control);
     if !is_name(&called.name) || !is_name(&called.version) {
         let why = format!("its name or version is not one line of {NAME_CHARS} characters at most");
-        return Err(invalid("failed to push a plugin", why).into());
+        return Err(invalid(WHAT, why).into());
     }
+    let signed = signed(&rest, &tenant, called.signature.as_deref()).await?;
     let quota = rest.catalog.quotas(&tenant).await?.plugin_bytes;
     let late = Late::default();
     let taken = rest
         .plugins
-        .take(&tenant, quota, pieces(body, rest.patience, late.clone()))
+        .take(
+            &tenant,
+            quota,
+            signed.as_ref(),
+            pieces(body, rest.patience, late.clone()),
+        )
         .await;
     let (digest, bytes) = taken.map_err(|problem| match problem.kind {
         ProblemKind::QuotaExceeded => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, problem),
@@ -105,8 +119,9 @@ async fn push(
         name: called.name,
         version: called.version,
         pushed: crate::clock::now(),
+        signatures: Vec::new(),
     };
-    let (status, plugin) = noted(&rest, &tenant, plugin).await?;
+    let (status, plugin) = noted(&rest, &tenant, plugin, signed.as_ref()).await?;
     let noted = Noted {
         object: Some(format!("plugins/{digest}")),
         ..Noted::default()
@@ -114,19 +129,51 @@ async fn push(
     Ok((status, Extension(noted), Json(plugin)))
 }
 
-/// Notes a plugin whose bytes were taken; those of one that is too many go again.
-async fn noted(rest: &Rest, tenant: &Name, plugin: PushedPlugin) -> Result<(StatusCode, PushedPlugin)> {
-    match rest.catalog.add_plugin(tenant, &plugin).await {
-        Ok(true) => Ok((StatusCode::CREATED, plugin)),
-        Ok(false) => {
-            let kept = rest.catalog.plugin(tenant, &plugin.digest).await?;
-            Ok((StatusCode::OK, kept.unwrap_or(plugin)))
-        }
+/// The signature that came, with the key of the tenant that it names.
+async fn signed(rest: &Rest, tenant: &Name, text: Option<&str>) -> Result<Option<Signed>> {
+    let Some(text) = text else {
+        return match found(rest, tenant).await?.signatures_required {
+            false => Ok(None),
+            true => {
+                let why = format!("it is not signed, and the tenant {tenant} demands that plugins are");
+                Err(Problem::new(ProblemKind::PluginRefused, WHAT, why)
+                    .hint("sign its file with `minisign -S -m FILE`, and push it with --signature FILE.minisig"))
+            }
+        };
+    };
+    let signature: PluginSignature = text.parse().map_err(|why| invalid(WHAT, why))?;
+    let key = rest.catalog.signing_key(tenant, signature.key()).await?;
+    let key = key.ok_or_else(|| {
+        let why = format!(
+            "it is signed by the key {}, which the tenant {tenant} does not have",
+            signature.key()
+        );
+        Problem::new(ProblemKind::PluginRefused, WHAT, why)
+            .hint("sign it with one of the keys of `sandbar tenant keys list`, or have an admin add that key")
+    })?;
+    Ok(Some(Signed { signature, key }))
+}
+
+/// Notes a plugin whose bytes were taken, and who signed it; those of one that is too many go again.
+async fn noted(
+    rest: &Rest,
+    tenant: &Name,
+    plugin: PushedPlugin,
+    signed: Option<&Signed>,
+) -> Result<(StatusCode, PushedPlugin)> {
+    let status = match rest.catalog.add_plugin(tenant, &plugin).await {
+        Ok(true) => StatusCode::CREATED,
+        Ok(false) => StatusCode::OK,
         Err(problem) => {
             if problem.kind == ProblemKind::QuotaExceeded {
                 rest.plugins.remove(tenant, &plugin.digest).await?;
             }
-            Err(problem)
+            return Err(problem);
         }
+    };
+    if let Some(signed) = signed {
+        rest.catalog.add_signature(tenant, &plugin.digest, signed).await?;
     }
+    let kept = rest.catalog.plugin(tenant, &plugin.digest).await?;
+    Ok((status, kept.unwrap_or(plugin)))
 }

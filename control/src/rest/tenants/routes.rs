@@ -2,7 +2,7 @@
 
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{access, clusters, plugins, quotas, secrets, tenant, tokens, usage};
+use super::{access, clusters, plugins, quotas, secrets, signing, tenant, tokens, usage};
 use crate::rest::router::Rest;
 
 /// The routes of tenants and of what they have.
@@ -15,5 +15,6 @@ pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
         .merge(clusters::routes())
         .merge(access::routes())
         .merge(quotas::routes())
+        .merge(signing::routes())
         .merge(usage::routes())
 }

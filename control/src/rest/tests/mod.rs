@@ -10,6 +10,7 @@ mod means;
 mod quotas;
 mod roles;
 mod program;
+mod signatures;
 mod streams;
 mod mortal;
 mod upgrades;

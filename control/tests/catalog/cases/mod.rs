@@ -6,6 +6,7 @@ pub(crate) mod opening;
 pub(crate) mod pipelines;
 pub(crate) mod plugins;
 pub(crate) mod secrets;
+pub(crate) mod signing;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
 pub(crate) mod upgrades;

@@ -71,19 +71,19 @@ pub(crate) async fn many_open_at_once(place: &Place) {
 pub(crate) async fn a_newer_schema_is_refused_by_name(place: &Place) {
     with_tenants(place, &["a"]).await.close().await;
     place
-        .meddle("INSERT INTO schema_steps (version, name, done) VALUES (4, 'secrets', 0)")
+        .meddle("INSERT INTO schema_steps (version, name, done) VALUES (5, 'secrets', 0)")
         .await;
     let refused = Catalog::open(place.url()).await.unwrap_err();
     assert_eq!(refused.kind, ProblemKind::Conflict);
     for part in [
-        "version 4 (\"secrets\")",
-        "up to version 3 (\"upgrades\")",
+        "version 5 (\"secrets\")",
+        "up to version 4 (\"signatures\")",
         "newer sandbar",
     ] {
         assert!(refused.to_string().contains(part), "{refused}");
     }
     assert!(!refused.to_string().contains("hunter2"), "{refused}");
-    place.meddle("DELETE FROM schema_steps WHERE version = 4").await;
+    place.meddle("DELETE FROM schema_steps WHERE version = 5").await;
     assert_eq!(place.open().await.tenants(None, 10).await.unwrap().len(), 1);
 }
 
@@ -100,7 +100,8 @@ pub(crate) async fn a_catalog_of_a_step_before_is_brought_up_to_date(place: &Pla
         .meddle(
             "ALTER TABLE tenants DROP COLUMN reads; ALTER TABLE tenants DROP COLUMN writes; \
              ALTER TABLE tenants DROP COLUMN quotas; DROP TABLE secrets; DROP TABLE sealing; DROP TABLE clusters; \
-             DROP TABLE usage; DROP TABLE upgrades; DELETE FROM schema_steps WHERE version > 1",
+             DROP TABLE usage; DROP TABLE upgrades; DROP TABLE signing_keys; DROP TABLE plugin_signatures; \
+             ALTER TABLE tenants DROP COLUMN signatures_required; DELETE FROM schema_steps WHERE version > 1",
         )
         .await;
     let catalog = place.open_sealed().await;

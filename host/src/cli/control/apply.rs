@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sandbar_control::Name;
-use sandbar_control::client::{Application, Applied};
+use sandbar_control::client::{Application, Applied, Registries};
 use serde_json::json;
 
 use super::daemon::{InTenant, plain};
@@ -16,7 +16,9 @@ use crate::error::Result;
 #[command(
     after_help = "The plugins that the file names are pushed first, those left out that are there already; then the \
         daemon checks the whole, and runs it. The same file with the same plugins again changes nothing. Nothing else \
-        that the file names goes along: it reads and writes Kafka, and refers to no file.\n\n\
+        that the file names goes along: it reads and writes Kafka, and refers to no file. A plugin may be in a \
+        registry, `plugin = \"oci://registry.example/team/count:1.0\"`: it is pulled from here, with the credentials of \
+        `docker login`.\n\n\
         With --dry-run it tells what would change; plugins are pushed all the same, for the daemon checks with them.\
         \n\nExamples:\n  sandbar apply pipeline.toml\n  sandbar apply pipeline.toml --tenant team-a --dry-run"
 )]
@@ -35,7 +37,7 @@ impl ApplyArgs {
         // A file that is wrong is told before anybody is asked.
         let application = Application::read(&self.file)?;
         let (connection, tenant) = self.place.connect()?;
-        let plugins = connection.push_all(&tenant, &application)?;
+        let plugins = connection.push_all(&tenant, &application, &Registries::of_process())?;
         let whose = (&tenant, &application.name);
         let applied = connection.apply(whose, &application.file, &plugins, self.dry_run, None)?;
         let told = json!({

@@ -5,6 +5,7 @@ use sandbar_control::{Access, Name};
 use serde_json::json;
 
 use super::daemon::{DaemonArgs, plain};
+use super::means::{SignaturesArgs, SigningKeysArgs};
 use crate::cli::checkpoint::moment;
 use crate::cli::output::{Head, Output, TextTable};
 use crate::error::Result;
@@ -56,6 +57,10 @@ enum TenantAction {
         #[command(flatten)]
         daemon: DaemonArgs,
     },
+    /// Keys that sign the tenant's plugins
+    Keys(SigningKeysArgs),
+    /// Say whether the tenant's plugins have to be signed; without a word, show it
+    Signatures(SignaturesArgs),
     /// Delete a tenant that has no pipelines any more
     #[command(after_help = "Example:\n  sandbar tenant delete team-a")]
     Delete {
@@ -105,6 +110,8 @@ impl TenantArgs {
                     },
                 )
             }
+            TenantAction::Keys(keys) => keys.run(out),
+            TenantAction::Signatures(signatures) => signatures.run(out),
             TenantAction::Delete { name, daemon } => {
                 daemon.connect()?.delete_tenant(&name)?;
                 out.show(&json!({ "deleted": name }), || format!("deleted tenant {name}"))

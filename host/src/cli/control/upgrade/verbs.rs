@@ -1,11 +1,13 @@
 //! `sandbar upgrade` and `sandbar rollback`: a new version that takes over from the one that runs, and the way back.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use sandbar_control::client::{Application, Connection, RollbackRequest, UpgradePlan, UpgradeRequest};
+use sandbar_control::client::{
+    Application, Connection, PluginSource, Registries, RollbackRequest, UpgradePlan, UpgradeRequest,
+};
 use sandbar_control::{Digest, Name, StateOutcome};
 use serde_json::{Value, json};
 
@@ -41,8 +43,12 @@ pub struct UpgradeArgs {
     /// The pipeline's name
     name: Name,
     /// The operator, and the file or digest of its new plugin; may be given again
-    #[arg(long = "plugin", value_name = "OPERATOR=FILE|DIGEST", required_unless_present_any = ["file", "promote", "drop"],
-        value_parser = pair)]
+    #[arg(
+        long = "plugin",
+        value_name = "OPERATOR=FILE|oci://…|DIGEST",
+        required_unless_present_any = ["file", "promote", "drop"],
+        value_parser = pair
+    )]
     plugins: Vec<(String, String)>,
     /// A new pipeline file besides; the plugins that it names are pushed, but those given with --plugin
     #[arg(long, value_name = "PIPELINE")]
@@ -153,6 +159,12 @@ impl RollbackArgs {
     }
 }
 
+/// Pushes what `OPERATOR=…` names: a file, or what a registry has.
+fn push(connection: &Connection, tenant: &Name, text: &str) -> Result<Digest> {
+    let source = PluginSource::read(text, Path::new(""))?;
+    Ok(connection.push_from(tenant, &source, None, &Registries::of_process())?)
+}
+
 /// The plugin of each operator that is named: those of the file, unless they are given, and those that are given.
 fn plugins(
     connection: &Connection,
@@ -166,12 +178,12 @@ fn plugins(
         of_file
             .plugins
             .retain(|operator, _| !given.iter().any(|(named, _)| named == operator));
-        plugins = connection.push_all(tenant, &of_file)?;
+        plugins = connection.push_all(tenant, &of_file, &Registries::of_process())?;
     }
     for (operator, text) in given {
         let digest = match text.parse::<Digest>() {
             Ok(digest) => digest,
-            Err(_) => connection.push_file(tenant, &PathBuf::from(text))?,
+            Err(_) => push(connection, tenant, text)?,
         };
         plugins.insert(operator.clone(), digest);
     }

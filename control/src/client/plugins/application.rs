@@ -4,23 +4,17 @@
 //! line of the file, which may hold a secret.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
-use super::connection::Connection;
-use crate::model::names::{Digest, Name};
+use super::local::read;
+use super::registry::OciReference;
+use crate::model::names::Name;
 use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Bytes of a pipeline file, at most.
 const MOST_FILE_BYTES: u64 = 1 << 20;
-/// Characters of a plugin's name that are shown.
-const MOST_NAME_CHARS: usize = 100;
-/// Bytes of a plugin, at most.
-const MOST_PLUGIN_BYTES: u64 = 64 << 20;
 
 /// A pipeline file, and the plugin files of its operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +23,33 @@ pub struct Application {
     pub name: Name,
     /// The text of the file.
     pub file: String,
-    /// The path of each operator's plugin, but of those whose plugin comes with Sandbar.
-    pub plugins: BTreeMap<String, PathBuf>,
+    /// Where each operator's plugin is taken from, but of those whose plugin comes with Sandbar.
+    pub plugins: BTreeMap<String, PluginSource>,
+}
+
+/// Where a plugin is taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSource {
+    /// A file.
+    File(PathBuf),
+    /// A registry.
+    Registry(OciReference),
+}
+
+impl PluginSource {
+    /// What a text means: `oci://…`, or the path of a file in this folder.
+    ///
+    /// # Errors
+    /// `Invalid`: it begins as a reference, and is none.
+    pub fn read(text: &str, folder: &Path) -> Result<Self> {
+        if !OciReference::is_meant(text) {
+            return Ok(Self::File(folder.join(text)));
+        }
+        let reference = text.parse();
+        reference
+            .map(Self::Registry)
+            .map_err(|why: String| Problem::new(ProblemKind::Invalid, "failed to find a plugin", why))
+    }
 }
 
 /// The keys of a pipeline file that matter here.
@@ -43,7 +62,7 @@ struct Keys {
 
 #[derive(Deserialize)]
 struct OperatorKeys {
-    plugin: PathBuf,
+    plugin: String,
 }
 
 impl Application {
@@ -86,86 +105,15 @@ impl Application {
             .into_iter()
             .filter(|(_, keys)| !is_ready_made(&keys.plugin));
         let plugins = with_files
-            .map(|(operator, keys)| (operator, folder.join(keys.plugin)))
-            .collect();
+            .map(|(operator, keys)| Ok((operator, PluginSource::read(&keys.plugin, folder)?)))
+            .collect::<Result<_>>()?;
         Ok(Self { name, file, plugins })
     }
 }
 
-impl Connection {
-    /// Pushes each plugin of an application that the tenant does not have yet; the plugin of each operator.
-    ///
-    /// # Errors
-    /// `PluginRefused`: a file cannot be read, is too large, or is no plugin. Otherwise what the requests say.
-    pub fn push_all(&self, tenant: &Name, application: &Application) -> Result<BTreeMap<String, Digest>> {
-        let push = |(operator, path): (&String, &PathBuf)| {
-            let digest = self.push_file(tenant, path).map_err(|problem| Problem {
-                what: format!("operator `{operator}`: {}", problem.what),
-                ..problem
-            })?;
-            Ok((operator.clone(), digest))
-        };
-        application.plugins.iter().map(push).collect()
-    }
-
-    /// Pushes the plugin of a file, if the tenant does not have it yet; its digest.
-    ///
-    /// # Errors
-    /// As [`Self::push_all`].
-    pub fn push_file(&self, tenant: &Name, path: &Path) -> Result<Digest> {
-        let refused = |why: String| {
-            let what = format!("failed to read the plugin `{}`", path.display());
-            Problem::new(ProblemKind::PluginRefused, what, why)
-        };
-        let bytes = read(path, MOST_PLUGIN_BYTES).map_err(|error| refused(error.to_string()))?;
-        if bytes.len() as u64 > MOST_PLUGIN_BYTES {
-            return Err(refused(format!("it has more than {MOST_PLUGIN_BYTES} bytes")));
-        }
-        let digest = Digest::of_hash(&Sha256::digest(&bytes));
-        match self.plugin(tenant, &digest) {
-            Ok(there) => return Ok(there.digest),
-            Err(problem) if problem.kind == ProblemKind::NotFound => {}
-            Err(problem) => return Err(problem),
-        }
-        let pushed = self
-            .push_plugin(tenant, &shown_name(path), "", bytes)
-            .map_err(|problem| Problem {
-                kind: match problem.kind {
-                    ProblemKind::Invalid | ProblemKind::TooLarge => ProblemKind::PluginRefused,
-                    kind => kind,
-                },
-                ..problem
-            })?;
-        match pushed.digest == digest {
-            true => Ok(digest),
-            false => Err(Problem::new(
-                ProblemKind::Failed,
-                format!("failed to push the plugin `{}`", path.display()),
-                format!("the daemon got {}, and not {digest}", pushed.digest),
-            )),
-        }
-    }
-}
-
 /// Whether the plugin of an operator is the name of one that comes with Sandbar, and not a path.
-fn is_ready_made(plugin: &Path) -> bool {
-    plugin.to_str().is_some_and(|plugin| !plugin.contains(['/', '\\', '.']))
-}
-
-/// What a plugin of this file is called, if that may be shown: its name without what follows the last dot.
-fn shown_name(path: &Path) -> String {
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
-    stem.chars()
-        .filter(|char| !char.is_control())
-        .take(MOST_NAME_CHARS)
-        .collect()
-}
-
-/// What a file holds: one byte more than `most` if it holds more.
-fn read(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn is_ready_made(plugin: &str) -> bool {
+    !plugin.contains(['/', '\\', '.'])
 }
 
 #[cfg(test)]
@@ -185,14 +133,20 @@ mod tests {
     fn a_file_says_which_plugins_belong_to_it() {
         let text = concat!(
             "name = \"views\"\n[operator.a]\nplugin = \"below/a.wasm\"\n[operator.\"b c\"]\nplugin = \"/b.wasm\"\n",
-            "[operator.w]\nplugin = \"window\"\n[operator.x]\nplugin = \"./window\"\n[source.s]\nwhat = 1\n",
+            "[operator.w]\nplugin = \"window\"\n[operator.x]\nplugin = \"./window\"\n",
+            "[operator.y]\nplugin = \"oci://r.example/count:1\"\n",
+            "[source.s]\nwhat = 1\n",
         );
         let (folder, read) = application(text);
         let read = read.unwrap();
         let plugins = [
-            ("a".to_owned(), folder.join("below/a.wasm")),
-            ("b c".to_owned(), PathBuf::from("/b.wasm")),
-            ("x".to_owned(), folder.join("./window")),
+            ("a".to_owned(), PluginSource::File(folder.join("below/a.wasm"))),
+            ("b c".to_owned(), PluginSource::File(PathBuf::from("/b.wasm"))),
+            ("x".to_owned(), PluginSource::File(folder.join("./window"))),
+            (
+                "y".to_owned(),
+                PluginSource::Registry("oci://r.example/count:1".parse().unwrap()),
+            ),
         ];
         assert_eq!((read.name.as_str(), read.file.as_str()), ("views", text));
         assert_eq!(read.plugins, BTreeMap::from(plugins));
