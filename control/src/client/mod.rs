@@ -18,6 +18,8 @@ mod requests;
 mod means;
 mod application;
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod login_tests;
 #[cfg(test)]

@@ -16,6 +16,8 @@ mod keeper;
 mod saving;
 mod keep;
 mod compare;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 
 pub(crate) use asking::{Answered, Question};
 pub(crate) use compare::PluginComparison;

@@ -202,7 +202,7 @@ async fn opened(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Adds a line as it goes out.
-fn send(lines: &mut Vec<u8>, line: &[u8]) {
+pub(super) fn send(lines: &mut Vec<u8>, line: &[u8]) {
     let line = line.trim_ascii();
     if line.is_empty() {
         return;

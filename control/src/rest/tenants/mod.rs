@@ -13,5 +13,7 @@ mod quotas;
 mod usage;
 mod changed;
 mod routes;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 
 pub(super) use routes::routes;

@@ -35,7 +35,7 @@ pub(super) struct UsageAsked {
 }
 
 /// A pipeline, as a piece names the last one.
-struct OfPipeline(Name, Name);
+pub(super) struct OfPipeline(Name, Name);
 
 impl FromStr for OfPipeline {
     type Err = String;
