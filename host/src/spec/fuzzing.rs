@@ -10,6 +10,8 @@ use super::load::parse_under;
 use crate::config::{Cluster, Location, Pipeline, Sink, Source, Subscription, Target, is_ready_made};
 use crate::process::grant::{Grant, GrantedCluster, GrantedCode, GrantedLimits, is_allowed_property};
 
+/// The folder of the pipeline, which is not there.
+const HOME: &str = "/nowhere";
 /// Where plugins of the tenant lie.
 const PUSHED: &str = "/d/0707.wasm";
 /// What the daemon says of a cluster, and nobody else.
@@ -17,10 +19,10 @@ const OF_CLUSTER: &str = "sasl.username";
 
 /// Reads a text as the file of whoever it may be of.
 pub fn pipeline_file(text: &str) {
-    let path = Path::new("/nowhere/fuzzed.toml");
-    let _is_read = parse_under(None, text, path, &[]);
+    let path = Path::new(HOME).join("fuzzed.toml");
+    let _is_read = parse_under(None, text, &path, &[]);
     for grant in [open(), narrow(), with_clusters()] {
-        if let Ok(pipeline) = parse_under(Some(&grant), text, path, &[]) {
+        if let Ok(pipeline) = parse_under(Some(&grant), text, &path, &[]) {
             stays_within(&pipeline, &grant);
         }
     }
@@ -74,13 +76,16 @@ fn with_clusters() -> Grant {
 
 fn stays_within(pipeline: &Pipeline, grant: &Grant) {
     assert_eq!(pipeline.name, grant.whole_name());
-    assert_eq!(pipeline.state_dir, Path::new("state"));
+    assert_eq!(pipeline.state_dir, Path::new(HOME).join("state"));
     assert_eq!(pipeline.core_dumps, None);
     if let Some(most) = grant.limits.workers {
         assert!(pipeline.workers as u64 <= most, "{} workers", pipeline.workers);
     }
     if let Some(checkpoint) = &pipeline.checkpoint {
-        assert_eq!(checkpoint.location, Location::Folder("checkpoints".into()));
+        assert_eq!(
+            checkpoint.location,
+            Location::Folder(Path::new(HOME).join("checkpoints"))
+        );
     }
     for source in &pipeline.sources {
         source_stays_within(source, grant);

@@ -14,9 +14,9 @@ use crate::record::{Column, Headers, Records};
 use crate::state::{StateDirectory, TaskState};
 
 /// Numbers and lists of whatever bytes there are; behind their end there are zeros.
-struct Dice<'a>(&'a [u8]);
+struct GuestBytes<'a>(&'a [u8]);
 
-impl Dice<'_> {
+impl GuestBytes<'_> {
     fn number<const N: usize>(&mut self) -> [u8; N] {
         let mut number = [0; N];
         let (taken, rest) = self.0.split_at(self.0.len().min(N));
@@ -63,7 +63,7 @@ impl Dice<'_> {
             };
         }
         let mut column = Column::default();
-        for entry in self.list(|dice| (dice.byte() > 32).then(|| dice.bytes())) {
+        for entry in self.list(|bytes| (bytes.byte() > 32).then(|| bytes.bytes())) {
             column.push(entry.as_deref());
         }
         column
@@ -79,20 +79,20 @@ impl Dice<'_> {
                 user_key: self.column(),
                 value: self.column(),
             },
-            timers: self.list(|dice| TimerChange {
-                timer: dice.byte(),
-                key: dice.index(),
-                at: dice.long(),
-                set: dice.byte() > 99,
+            timers: self.list(|bytes| TimerChange {
+                timer: bytes.byte(),
+                key: bytes.index(),
+                at: bytes.long(),
+                set: bytes.byte() > 99,
             }),
-            refused: self.list(|dice| RefusedEvent {
-                event: dice.index(),
+            refused: self.list(|bytes| RefusedEvent {
+                event: bytes.index(),
                 how: Refusal::DeadLetter,
-                reason: String::from_utf8_lossy(&dice.bytes()).into_owned(),
+                reason: String::from_utf8_lossy(&bytes.bytes()).into_owned(),
             }),
-            measured: self.list(|dice| Measured {
-                metric: dice.byte(),
-                value: f64::from_le_bytes(dice.number()),
+            measured: self.list(|bytes| Measured {
+                metric: bytes.byte(),
+                value: f64::from_le_bytes(bytes.number()),
             }),
             rows: None,
         }
@@ -109,8 +109,8 @@ impl Dice<'_> {
                 names: self.column(),
                 values: self.column(),
             },
-            cause: self.list(|dice| match dice.byte() {
-                255 => super::BY_ADVANCE + dice.index() % 4,
+            cause: self.list(|bytes| match bytes.byte() {
+                255 => super::BY_ADVANCE + bytes.index() % 4,
                 small => u32::from(small),
             }),
         }
@@ -119,8 +119,8 @@ impl Dice<'_> {
 
 /// Checks an answer made of these bytes, and takes it in if it passes.
 pub fn answer(bytes: &[u8]) {
-    let mut dice = Dice(bytes);
-    let keeps_key = dice.byte() > 127;
+    let mut said = GuestBytes(bytes);
+    let keeps_key = said.byte() > 127;
     let description = description(keeps_key);
     let (stores, timers) = (
         Declared::all("op", &description),
@@ -128,7 +128,7 @@ pub fn answer(bytes: &[u8]) {
     );
     let (records, time) = (records(), time());
     let keys = records.keys.clone();
-    let given = dice.returned();
+    let given = said.returned();
     let asked = Asked {
         description: &description,
         stores: &stores,
@@ -138,7 +138,6 @@ pub fn answer(bytes: &[u8]) {
         keys: &keys,
         keeps_key,
     };
-    let _bytes = memory(&given, &keys);
     match check(&given, &asked) {
         Ok(()) => take_in(given, &asked),
         Err(why) => assert!(why.len() < 4096, "a sentence, and not the answer: {why}"),
@@ -151,9 +150,10 @@ fn take_in(given: Returned, asked: &Asked<'_>) {
         static STATE: RefCell<TaskState> = RefCell::new(open());
     }
     STATE.with_borrow_mut(|task| change(task, &given, asked));
+    let _bytes = memory(&given, asked.keys);
     let mut outcome = Outcome::default();
     outcome.clear(asked.description.outputs.len());
-    outcome.absorb(given, asked.records, &CallTime::default(), 0);
+    outcome.absorb(given, asked.records, asked.time.unwrap_or(&CallTime::default()), 0);
     for output in &outcome.outputs {
         check_column("key", &output.keys).expect("a whole column");
         check_column("value", &output.values).expect("a whole column");

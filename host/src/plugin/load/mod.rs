@@ -18,7 +18,7 @@ mod configuration;
 mod loaded;
 mod ready_made;
 #[cfg(fuzzing)]
-pub mod fuzzing;
+pub(in crate::plugin) mod fuzzing;
 
 pub use component::{BuiltWith, Contents, World, world_of};
 pub(in crate::plugin) use deadlines::{TICK, Ticker, ticks};
