@@ -78,7 +78,8 @@ bench-timers: setup build plugins
 	$(CARGO) build --release $(BENCHES)
 	target/release/sandbar-bench timers
 
-# Our own crates once more, with counters at their branches; the dependencies are those of the tests. FUZZERS names some.
+# Our own crates once more, with counters at their branches; the dependencies are those of the tests. FUZZERS names
+# some.
 FUZZ_SECONDS ?= 60
 FUZZERS ?=
 FUZZED := $(TESTED) -p sandbar-fuzz --bin 'fuzz_*'
