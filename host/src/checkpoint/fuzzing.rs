@@ -7,7 +7,7 @@ use super::bundle::{self, HEAD};
 pub fn stored(bytes: &[u8]) {
     let _is_whole = bundle::check_whole(bytes);
     let _begins_as_one = bundle::read_manifest(&bytes[..bytes.len().min(HEAD + 64)], u64::MAX);
-    let (text, deltas) = match bytes.iter().rposition(|byte| *byte == b'\n') {
+    let (text, deltas) = match bytes.iter().position(|byte| *byte == b'\n') {
         Some(end) => bytes.split_at(end),
         None => (bytes, &[][..]),
     };

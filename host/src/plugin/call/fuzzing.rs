@@ -157,6 +157,11 @@ fn take_in(given: Returned, asked: &Asked<'_>) {
     for output in &outcome.outputs {
         check_column("key", &output.keys).expect("a whole column");
         check_column("value", &output.values).expect("a whole column");
+        let of = &output.headers.of;
+        assert!(
+            of.is_sorted() && of.last().is_none_or(|last| (*last as usize) < output.len()),
+            "{of:?}"
+        );
         assert_eq!(
             (output.len(), output.keys.len()),
             (output.offsets.len(), output.values.len())
