@@ -14,7 +14,7 @@ RECORDS ?= 5000000
 ROUNDS ?= 3
 
 .PHONY: help build bench bench-restore bench-timers bench-neighbours bench-languages test one test-all torture deny
-.PHONY: schemathesis setup system-packages rust-parts kafka-libs clients language-tools
+.PHONY: schemathesis fuzz setup system-packages rust-parts kafka-libs clients language-tools
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make torture    kills and pauses at random for as long as is asked for (SANDBAR_KILLS, SANDBAR_SECONDS,"
 	@echo "                SANDBAR_SEED)"
 	@echo "make schemathesis  a daemon asked all that its OpenAPI document describes, and what it does not"
+	@echo "make fuzz       feeds what comes from outside with whatever bytes there are (FUZZ_SECONDS each, FUZZERS)"
 	@echo "make bench      CPU-seconds beside a hand-written rdkafka loop, memory, start-up, each with its goal"
 	@echo "make bench-restore  a start with 1 GiB of state: with its local files, and without"
 	@echo "make bench-timers  ten million timers pending, and a record that makes a million due at once"
@@ -78,6 +79,16 @@ bench-timers: setup build plugins
 	$(CARGO) build --release $(BENCHES)
 	target/release/sandbar-bench timers
 
+# Our own crates once more, with counters at their branches; the dependencies are those of the tests. FUZZERS names
+# some.
+FUZZ_SECONDS ?= 60
+FUZZERS ?=
+FUZZED := $(TESTED) -p sandbar-fuzz --bin 'fuzz_*'
+fuzz: export RUSTC_WORKSPACE_WRAPPER = $(CURDIR)/make/fuzz-rustc
+fuzz: system-packages
+	$(CARGO) build --release $(FUZZED)
+	@fuzz/run $(FUZZ_SECONDS) $(FUZZERS)
+
 LANGUAGE_RECORDS ?= 1000000
 bench-languages: setup build plugins languages
 	$(CARGO) build --release $(BENCHES)
@@ -85,6 +96,7 @@ bench-languages: setup build plugins languages
 
 test-all: export SANDBAR_GUARANTEES_MINUTES = 240
 test-all: export SANDBAR_KILLS = 50
+test-all: export SANDBAR_FUZZ_SECONDS = 60
 test-all: export SANDBAR_MATRIX = full
 test-all: export SANDBAR_CHURN_SECONDS = 60
 test-all: export SANDBAR_CHANGES = 20

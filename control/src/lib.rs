@@ -17,6 +17,8 @@ mod takeover;
 mod door;
 mod rest;
 mod serve;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 pub use catalog::{Applied, Catalog, TakeBackOrder, UpgradeOrder};
 pub use door::TlsFiles;

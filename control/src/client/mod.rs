@@ -18,6 +18,8 @@ mod requests;
 mod means;
 mod plugins;
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod login_tests;
 #[cfg(test)]

@@ -17,6 +17,8 @@ mod saving;
 mod keep;
 mod compare;
 mod shadow;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 
 pub(crate) use asking::{Answered, Question};
 pub(crate) use compare::PluginComparison;

@@ -18,6 +18,8 @@ mod streams;
 mod tenants;
 mod upgrades;
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -28,5 +28,7 @@ mod groups;
 mod transactions;
 mod state;
 mod disk;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 
 pub use start::{Broker, BrokerSettings};

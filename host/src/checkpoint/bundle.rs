@@ -238,7 +238,7 @@ fn assemble(manifest: Manifest, deltas: &[u8]) -> Result<Encoded, Flaw> {
 }
 
 /// The bytes of a bundle with that manifest, and what a pointer says of it.
-fn bundle(text: &[u8], deltas: &[u8]) -> Result<(Vec<u8>, String), Flaw> {
+pub(super) fn bundle(text: &[u8], deltas: &[u8]) -> Result<(Vec<u8>, String), Flaw> {
     let length = u32::try_from(text.len()).map_err(|error| error.to_string())?;
     if text.len() > MANIFEST_LIMIT {
         return Err(format!("its manifest would have {length} bytes"));

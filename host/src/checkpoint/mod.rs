@@ -21,6 +21,8 @@ pub mod savepoint;
 
 mod command;
 mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod protocol_tests;
 #[cfg(test)]

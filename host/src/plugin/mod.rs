@@ -20,6 +20,8 @@ mod guest_log;
 mod host_calls;
 mod wasi;
 mod world;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -21,6 +21,8 @@ mod position;
 mod property;
 mod schema;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

@@ -33,6 +33,8 @@ mod keys;
 mod lists;
 mod files;
 mod rocks;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

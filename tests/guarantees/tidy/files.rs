@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 pub(super) struct File {
     pub(super) path: String,
     pub(super) text: String,
-    /// Whether it stands behind `#[cfg(test)] mod …;`.
+    /// Whether it stands behind `#[cfg(test)] mod …;`, or behind `#[cfg(fuzzing)]`: it is not shipped.
     pub(super) is_test: bool,
 }
 
@@ -134,11 +134,12 @@ fn is_ours(name: &str) -> bool {
         "first-build",
         "symbols",
         "clang++",
+        "fuzz-rustc",
     ];
     ends.iter().any(|end| name.ends_with(end)) || scripts.contains(&name)
 }
 
-/// The files that a file names behind `#[cfg(test)]`.
+/// The files that a file names behind `#[cfg(test)]` or `#[cfg(fuzzing)]`.
 fn test_modules(file: &File) -> Vec<String> {
     let folder = match file
         .path
@@ -148,8 +149,16 @@ fn test_modules(file: &File) -> Vec<String> {
         Some(folder) => folder,
         None => file.path.trim_end_matches(".rs"),
     };
-    let behind = file.text.split("#[cfg(test)]\n").skip(1);
-    let modules = behind.filter_map(|text| text.strip_prefix("pub(crate) ").unwrap_or(text).strip_prefix("mod "));
+    let behind = ["#[cfg(test)]\n", "#[cfg(fuzzing)]\n"]
+        .into_iter()
+        .flat_map(|attribute| file.text.split(attribute).skip(1));
+    let modules = behind.filter_map(|text| {
+        let line = text.lines().next().unwrap_or_default();
+        let at = line
+            .find("mod ")
+            .filter(|at| *at == 0 || line[..*at].starts_with("pub"))?;
+        text[at..].strip_prefix("mod ")
+    });
     let names = modules.map(|text| (identifier(text), text));
     names
         .filter(|(name, text)| text[name.len()..].starts_with(';'))

@@ -27,7 +27,7 @@ const CONTENTS: [&str; 5] = ["key", "key-base64", "value", "value-base64", "head
 
 /// Where a letter is in the topic of dead letters: `PARTITION-OFFSET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct LetterAt {
+pub(super) struct LetterAt {
     partition: u32,
     offset: u64,
 }
@@ -171,7 +171,7 @@ async fn replay(
     }
 }
 
-fn replay_question(replaying: &Replaying) -> Result<Question> {
+pub(super) fn replay_question(replaying: &Replaying) -> Result<Question> {
     let wrong = |why: String| invalid("failed to replay dead letters", why);
     let question = Question::new(&["dead-letters", "replay"])
         .flag("--dry-run", replaying.dry_run)

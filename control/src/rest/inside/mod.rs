@@ -14,6 +14,8 @@ mod metrics;
 mod stopping;
 mod support;
 mod routes;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 
 pub(super) use routes::routes;
 pub(super) use stopping::{StoppedPipeline, Stopping, stop};

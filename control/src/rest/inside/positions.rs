@@ -114,7 +114,7 @@ async fn completed(
 }
 
 /// That of all sources that read the partition; `None`: none does.
-fn completion(record: &ProducedRecord, positions: &[PartitionPosition]) -> Option<RecordCompletion> {
+pub(super) fn completion(record: &ProducedRecord, positions: &[PartitionPosition]) -> Option<RecordCompletion> {
     let is_of_it = |at: &&PartitionPosition| at.topic == record.topic && at.partition == record.partition;
     // Nothing is less than something.
     let committed = positions.iter().filter(is_of_it).map(|at| at.committed).min()?;

@@ -32,7 +32,7 @@ type TopicOffsets = BTreeMap<String, BTreeMap<i32, i64>>;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Seeking {
     /// Where to.
-    to: SeekTarget,
+    pub(super) to: SeekTarget,
     /// Whether nothing is to change, and it is only told what would.
     #[serde(default)]
     dry_run: bool,
@@ -121,7 +121,7 @@ fn is_at_rest(rest: &Rest, pipeline: &WantedPipeline) -> Result<()> {
     Err(Problem::new(ProblemKind::Conflict, WHAT, why).hint("pause it, wait until it is paused, and seek then"))
 }
 
-fn moves(positions: &[PartitionPosition], to: &SeekTarget) -> Result<Vec<PartitionMove>> {
+pub(super) fn moves(positions: &[PartitionPosition], to: &SeekTarget) -> Result<Vec<PartitionMove>> {
     if let SeekTarget::Timestamp(at) = to {
         let why = format!("positions cannot be set to a time, such as {at}, yet");
         return Err(Problem::new(ProblemKind::NotBuilt, WHAT, why).hint("give offsets"));

@@ -69,7 +69,7 @@ async fn state(
     list(asked(&rest, &path, question(wanted)?).await?)
 }
 
-fn question(asked: StateAsked) -> Result<Question> {
+pub(super) fn question(asked: StateAsked) -> Result<Question> {
     let limit = asked.limit.unwrap_or(USUAL_ENTRIES);
     if !(1..=MOST_ENTRIES).contains(&limit) {
         return Err(invalid(

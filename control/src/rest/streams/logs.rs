@@ -11,8 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{self, HeaderName};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use utoipa_axum::router::OpenApiRouter;
@@ -203,12 +202,13 @@ async fn opened(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Adds a line as it goes out.
-fn send(lines: &mut Vec<u8>, line: &[u8]) {
+pub(super) fn send(lines: &mut Vec<u8>, line: &[u8]) {
     let line = line.trim_ascii();
     if line.is_empty() {
         return;
     }
-    let is_object = line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok();
+    // Read in full: a text that is no UTF-8, or a number that is none, is passed over by one who ignores it.
+    let is_object = serde_json::from_slice::<Map<String, Value>>(line).is_ok();
     match is_object && !line.contains(&b'\n') {
         true => lines.extend_from_slice(line),
         false => {
@@ -293,6 +293,16 @@ mod tests {
             ("plain \u{fffd} \"text\"", "[1]", "{\"b\":", "rest")
         );
         assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn what_only_looks_like_json_goes_out_as_a_message() {
+        for line in [&b"{\"a\":\"\x9c\"}"[..], b"{\"a\":1e999}", b"{\"a\":\"\\ud800\"}"] {
+            let mut sent = Vec::new();
+            send(&mut sent, line);
+            let value: Value = serde_json::from_slice(&sent).unwrap();
+            assert!(value["message"].is_string(), "{value}");
+        }
     }
 
     #[tokio::test]

@@ -5,6 +5,8 @@
 mod watching;
 mod logs;
 mod events;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 
 pub(super) use events::routes as event_routes;
 pub(super) use logs::{last_lines, routes as log_routes};

@@ -15,6 +15,8 @@ mod signing;
 mod usage;
 mod changed;
 mod routes;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 
 pub(super) use routes::routes;
 pub(super) use usage::OfPipeline;

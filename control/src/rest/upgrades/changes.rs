@@ -118,7 +118,7 @@ struct UpgradeManner {
 }
 
 /// A version that is to be, and what differs.
-struct PlannedVersion {
+pub(super) struct PlannedVersion {
     current: WantedPipeline,
     file: String,
     plugins: BTreeMap<String, Digest>,
@@ -358,12 +358,12 @@ fn is_fit(what: &str, compared: &PluginComparison, allow_dropped_state: bool) ->
 
 impl PlannedVersion {
     /// Whether a file keeps state and positions together. It passed its check.
-    fn has_checkpoint(file: &str) -> bool {
+    pub(super) fn has_checkpoint(file: &str) -> bool {
         toml::from_str::<toml::Table>(file).is_ok_and(|table| table.contains_key("checkpoint"))
     }
 
     /// The plugins of operators that come with Sandbar, which nothing compares.
-    fn ready_made(file: &str) -> BTreeMap<String, String> {
+    pub(super) fn ready_made(file: &str) -> BTreeMap<String, String> {
         let table = toml::from_str::<toml::Table>(file).unwrap_or_default();
         let operators = table
             .get("operator")

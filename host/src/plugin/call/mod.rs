@@ -17,6 +17,8 @@ mod column;
 mod outcome;
 mod changes;
 mod reader;
+#[cfg(fuzzing)]
+pub(in crate::plugin) mod fuzzing;
 
 pub(in crate::plugin) use batch::{Events, Lent, Origin, Sent};
 pub(in crate::plugin) use changes::{ChangeKind, apply, check_lists};

@@ -11,8 +11,12 @@ mod source_lines;
 mod line_program;
 mod demangled;
 mod core_dump;
+#[cfg(fuzzing)]
+mod fuzzing;
 
 pub(super) use core_dump::{CoreDumps, write_core_dump};
 pub(super) use demangled::demangled;
+#[cfg(fuzzing)]
+pub(super) use fuzzing::look_up_lines;
 pub(super) use judge::{Fault, FaultKind};
 pub(super) use source_lines::SourceLines;

@@ -17,6 +17,8 @@ mod description;
 mod configuration;
 mod loaded;
 mod ready_made;
+#[cfg(fuzzing)]
+pub(in crate::plugin) mod fuzzing;
 
 pub use component::{BuiltWith, Contents, World, world_of};
 pub(in crate::plugin) use deadlines::{TICK, Ticker, ticks};
