@@ -26,10 +26,10 @@ use crate::spec;
         restarted twice, or falls behind: its lag is larger than before, and grew in three looks in a row, ten seconds \
         apart. `sandbar status` says until when it is watched, and what was taken back and why. What the new version \
         had put out stays in its topics, with exactly-once too. The verb does not wait for the end of the watch.\n\n\
-        With --canary the version before runs on, and records are gathered for so long. Then both versions run on them, \
-        beside it and with the same state to begin with; what they put out is kept back, and compared key by key. If \
-        nothing differs the new version takes over. If something does, it waits for --promote or --drop for an hour, \
-        and the exit code is 8. If it traps, or falls behind, it is dropped. The verb waits for the comparison; it goes \
+        With --canary the version before runs on, and records are gathered for so long. Then both versions run on \
+        them, beside it and with the same state to begin with; what they put out is kept back, and compared key by key. If \
+        nothing differs the new version takes over. If something does, it waits for --promote or --drop for an \
+        hour, and the exit code is 8. If it traps, or falls behind, it is dropped. The verb waits for the comparison; it goes \
         on without it.\n\n\
         Examples:\n  sandbar upgrade page-views --plugin count=count.wasm\n  \
         sandbar upgrade page-views --plugin count=count.wasm --dry-run\n  \
@@ -41,8 +41,8 @@ pub struct UpgradeArgs {
     /// The pipeline's name
     name: Name,
     /// The operator, and the file or digest of its new plugin; may be given again
-    #[arg(long = "plugin", value_name = "OPERATOR=FILE|DIGEST", required_unless_present_any = ["file", "promote", "drop"],
-        value_parser = pair)]
+    #[arg(long = "plugin", value_name = "OPERATOR=FILE|DIGEST", value_parser = pair,
+        required_unless_present_any = ["file", "promote", "drop"])]
     plugins: Vec<(String, String)>,
     /// A new pipeline file besides; the plugins that it names are pushed, but those given with --plugin
     #[arg(long, value_name = "PIPELINE")]
