@@ -21,7 +21,7 @@ use crate::record::{Records, TopicPartition};
 /// Lines are written when they have this many bytes, and at the end of a batch.
 const CHUNK: usize = 256 << 10;
 
-type SharedFile = Arc<Mutex<OpenFile>>;
+type SharedFile = Arc<Mutex<SinkFile>>;
 
 /// The files that the sinks of a process have open; standard output is the one without a path. Clones share them.
 #[derive(Clone, Default)]
@@ -31,7 +31,7 @@ pub struct Files {
     kept_back: Option<u64>,
 }
 
-struct OpenFile {
+struct SinkFile {
     out: Box<dyn Write + Send>,
     written: u64,
 }
@@ -62,7 +62,7 @@ impl Files {
             None => Box::new(io::stdout()),
             Some(path) => Box::new(File::create(path).map_err(|why| failed(&display(Some(path)), &why))?),
         };
-        let file = Arc::new(Mutex::new(OpenFile { out, written: 0 }));
+        let file = Arc::new(Mutex::new(SinkFile { out, written: 0 }));
         open.insert(key, file.clone());
         Ok(self.sink(path, file))
     }
@@ -110,7 +110,7 @@ impl FileSink {
     }
 }
 
-impl OpenFile {
+impl SinkFile {
     fn write(&mut self, lines: &[u8], most: Option<u64>) -> io::Result<()> {
         self.written = self.written.saturating_add(lines.len() as u64);
         if let Some(most) = most.filter(|most| self.written > *most) {

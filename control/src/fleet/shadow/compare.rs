@@ -22,13 +22,13 @@ const MOST_OUTPUTS: usize = 100_000;
 /// Stands for a key of a sink and of a partition of the input.
 type KeyId = [u8; 16];
 /// Stands for an output, or for a row of them.
-type Print = [u8; 16];
+type OutputPrint = [u8; 16];
 
 /// The outputs of a key, of one version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct OutputRow {
     count: u64,
-    chain: Print,
+    chain: OutputPrint,
 }
 
 /// The outputs of a key.
@@ -158,7 +158,7 @@ fn is_among(id: &KeyId, halved: u32) -> bool {
 /// A key that is shown, as far as it was looked at.
 struct ShownKey {
     difference: KeyDifference,
-    prints: Vec<Print>,
+    prints: Vec<OutputPrint>,
     /// Outputs of the new version that were the same so far.
     same: usize,
     is_found: bool,
@@ -247,7 +247,7 @@ fn key_id(sink: &str, output: &KeptOutput<'_>) -> KeyId {
     ])
 }
 
-fn print(parts: &[&[u8]]) -> Print {
+fn print(parts: &[&[u8]]) -> OutputPrint {
     let mut hash = Sha256::new();
     parts.iter().for_each(|part| hash.update(part));
     let whole = hash.finalize();

@@ -39,7 +39,7 @@ pub(super) struct KeptOutput<'a> {
 }
 
 #[derive(Deserialize)]
-struct Line<'a> {
+struct OutputLine<'a> {
     from: i32,
     #[serde(borrow)]
     record: &'a RawValue,
@@ -47,7 +47,7 @@ struct Line<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Keyed<'a> {
+struct OutputKey<'a> {
     #[serde(borrow, default)]
     key: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -89,8 +89,8 @@ impl KeptOutputs {
                 let why = format!("line {number} of {}: {why}", path.display());
                 io::Error::new(io::ErrorKind::InvalidData, why)
             };
-            let Line { from, record } = serde_json::from_slice(line).map_err(wrong)?;
-            let keyed: Keyed<'_> = serde_json::from_str(record.get()).map_err(wrong)?;
+            let OutputLine { from, record } = serde_json::from_slice(line).map_err(wrong)?;
+            let keyed: OutputKey<'_> = serde_json::from_str(record.get()).map_err(wrong)?;
             each(KeptOutput {
                 from,
                 key: keyed.key_base64.or(keyed.key).map_or("null", RawValue::get),

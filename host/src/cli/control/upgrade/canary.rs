@@ -188,7 +188,8 @@ mod tests {
         let said = report_lines(&report, (3, 4)).join("\n");
         assert_eq!(
             said,
-            "█████████████████████████████░ 98.2 % of 12,300 keys the same\nkeys that differ: 220\nkeys only in version 3: 1\n\
+            "█████████████████████████████░ 98.2 % of 12,300 keys the same\nkeys that differ: 220\n\
+             keys only in version 3: 1\n\
              version  records  outputs  dead letters  cpu s  time s\n\
              3         40,000   40,000             0    1.9     2.3\n\
              4         40,000   39,999             0    0.0     2.3\n\

@@ -28,11 +28,11 @@ use crate::spec;
         restarted twice, or falls behind: its lag is larger than before, and grew in three looks in a row, ten seconds \
         apart. `sandbar status` says until when it is watched, and what was taken back and why. What the new version \
         had put out stays in its topics, with exactly-once too. The verb does not wait for the end of the watch.\n\n\
-        With --canary the version before runs on, and records are gathered for so long. Then both versions run on them, \
-        beside it and with the same state to begin with; what they put out is kept back, and compared key by key. If \
-        nothing differs the new version takes over. If something does, it waits for --promote or --drop for an hour, \
-        and the exit code is 8. If it traps, or falls behind, it is dropped. The verb waits for the comparison; it goes \
-        on without it.\n\n\
+        With --canary the version before runs on, and records are gathered for so long. Then both versions run on \
+        them, beside it and with the same state to begin with; what they put out is kept back, and compared key by \
+        key. If nothing differs the new version takes over. If something does, it waits for --promote or --drop for \
+        an hour, and the exit code is 8. If it traps, or falls behind, it is dropped. The verb waits for the \
+        comparison; the canary goes on without it.\n\n\
         Examples:\n  sandbar upgrade page-views --plugin count=count.wasm\n  \
         sandbar upgrade page-views --plugin count=count.wasm --dry-run\n  \
         sandbar upgrade page-views --file pipeline.toml --watch 10m\n  \
