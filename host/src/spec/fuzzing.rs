@@ -43,6 +43,7 @@ fn open() -> Grant {
         reads: None,
         writes: None,
         folders: Vec::new(),
+        canary: None,
         limits: GrantedLimits::default(),
         is_isolation_required: false,
     }

@@ -108,7 +108,11 @@ pub(super) fn connect_only(ports: &BTreeSet<u16>) -> io::Result<()> {
     let rules = || {
         let mut rules = Ruleset::default()
             .handle_access(BitFlags::from(AccessNet::ConnectTcp))?
+            .handle_access(BitFlags::from(AccessFs::Refer))?
             .create()?;
+        // A wall that says nothing of links from folder to folder forbids them; which ones it may make, the wall around
+        // files says.
+        rules = beneath(rules, &["/"], AccessFs::Refer.into())?;
         for port in ports.iter().chain([&NAMES]) {
             rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
         }

@@ -76,6 +76,9 @@ fn inside() {
         "own file": write(at("own/state")),
         "own file read": read(at("own/state")),
         "own folder": outcome(fs::create_dir(at("own/folder"))),
+        "own link": outcome(
+            fs::create_dir(at("own/linked")).and_then(|()| fs::hard_link(at("own/state"), at("own/linked/state")))
+        ),
         "own socket": outcome(socket),
         "a plugin": read(at("plugins/count.wasm")),
         "a library": outcome(fs::read_dir("/usr/lib")),
@@ -89,6 +92,7 @@ fn inside() {
         "a file of the system": read("/etc/passwd".into()),
         "a link to it": read(at("own/link")),
         "a folder beside": outcome(fs::read_dir(&root)),
+        "a link in another tenant's folder": outcome(fs::hard_link(at("own/state"), at("other/state"))),
         "a temporary file": write("/tmp/sandbar-test-inside".into()),
         "the memory of its parent": read(of_parent("mem")),
         "the variables of its parent": read(of_parent("environ")),
@@ -152,8 +156,8 @@ fn who_is_shut_in_reaches_its_own_and_nothing_else() {
     ]);
     for (attack, came) in &found {
         let expected = match attack.as_str() {
-            "own file" | "own file read" | "own folder" | "own socket" | "a plugin" | "a library" | "itself"
-            | "the granted port" | "a thread" => json!("ok"),
+            "own file" | "own file read" | "own folder" | "own link" | "own socket" | "a plugin" | "a library"
+            | "itself" | "the granted port" | "a thread" => json!("ok"),
             "privileges" => privileges.clone(),
             "core" => json!(0),
             _ => json!("PermissionDenied"),
