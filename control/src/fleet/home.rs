@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ending::{Ending, LogLine};
-use super::used::Excess;
+use super::used::{CountedUse, Excess};
 use crate::plugins::without_place;
 
 /// Bytes of a log, above which it begins anew.
@@ -45,6 +45,8 @@ pub(super) struct RunCard {
     pub(super) restarts: u64,
     /// It was asked to end by us.
     pub(super) is_asked_to_end: bool,
+    /// What was counted of it; `None`: nobody did, and what it did before the first look is unknown.
+    pub(super) counted: Option<CountedUse>,
     /// It is ended because it uses more than it may.
     pub(super) excess: Option<Excess>,
     /// How it ended, once that is known.
