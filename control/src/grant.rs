@@ -13,6 +13,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use crate::model::names::Name;
+use crate::plugins::without_place;
 
 /// Bytes of a grant, at most: secrets are the most of it.
 const MOST_BYTES: u64 = 16 << 20;
@@ -68,7 +69,7 @@ pub struct CanaryGrant {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct GrantedCode {
-    /// The folder.
+    /// The folder, which is in that of the tenant.
     pub folder: PathBuf,
     /// The key of the codes that authenticate what is in it.
     pub key: [u8; 32],
@@ -132,6 +133,14 @@ impl Grant {
     pub fn plugin_folders(&self) -> BTreeSet<PathBuf> {
         let files = self.plugins.values();
         files.filter_map(|file| Some(file.parent()?.to_owned())).collect()
+    }
+
+    /// What its process said, as its tenant may read it: without where the daemon has the tenant's folder.
+    pub(crate) fn told(&self, said: String) -> String {
+        match self.code.folder.parent() {
+            Some(tenant) => without_place(said, tenant),
+            None => said,
+        }
     }
 
     /// A file with the grant, for the standard input of its process.

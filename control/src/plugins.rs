@@ -26,6 +26,8 @@ const MOST_BYTES: u64 = 64 << 20;
 const BUFFER: usize = 256 << 10;
 /// What a file of a plugin that is still coming in begins with.
 const COMING: &str = ".coming-";
+/// The folder of a tenant's plugins, in the tenant's.
+const PLUGINS: &str = "plugins";
 /// How every component begins.
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 /// What failed, in every problem here.
@@ -134,8 +136,39 @@ impl PluginFiles {
     }
 
     fn of_tenant(&self, tenant: &Name) -> PathBuf {
-        self.folder.join(tenant.as_str()).join("plugins")
+        self.folder.join(tenant.as_str()).join(PLUGINS)
     }
+}
+
+/// What a process said, as its tenant may read it, whose folder is given: where the daemon has that is nobody else's to
+/// know. A plugin's file is told as its digest, any other by its place in the folder.
+pub(crate) fn without_place(said: String, folder: &Path) -> String {
+    let place = format!("{}/", folder.display());
+    // It may stand in a text of JSON, with signs that are written otherwise there.
+    let quoted = serde_json::Value::from(place.as_str()).to_string();
+    [place.as_str(), quoted.trim_matches('"')]
+        .into_iter()
+        .fold(said, |said, place| match said.contains(place) {
+            true => leave_out(&said, place),
+            false => said,
+        })
+}
+
+fn leave_out(said: &str, place: &str) -> String {
+    let mut pieces = said.split(place);
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |mut told, piece| {
+        let (digest, rest) = plugin_in(piece).map_or((String::new(), piece), |(digest, rest)| (digest.into(), rest));
+        told.push_str(&digest);
+        told.push_str(rest);
+        told
+    })
+}
+
+/// The plugin whose file a text begins with, and what follows.
+fn plugin_in(text: &str) -> Option<(Digest, &str)> {
+    let (hex, rest) = text.strip_prefix(PLUGINS)?.strip_prefix('/')?.split_once(".wasm")?;
+    Some((format!("sha256:{hex}").parse().ok()?, rest))
 }
 
 /// A file that is coming in, which is removed unless it comes to its end.
@@ -307,6 +340,27 @@ mod tests {
 
     fn files(folder: &Path) -> usize {
         std::fs::read_dir(folder.join("a/plugins")).map_or(0, Iterator::count)
+    }
+
+    #[test]
+    fn where_the_daemon_has_a_file_is_not_told() {
+        let hex = "ab".repeat(32);
+        for folder in ["/data/tenants/team", "/a \"b\" \\/tenants/team"] {
+            let said = |plugin: &str, other: &str| {
+                let why = format!("failed to load plugin `{plugin}`: no `{other}`, and again {plugin}");
+                [serde_json::json!({ "why": why }).to_string(), why]
+            };
+            let told = said(&format!("sha256:{hex}"), "code/x.code");
+            let said = said(
+                &format!("{folder}/plugins/{hex}.wasm"),
+                &format!("{folder}/code/x.code"),
+            );
+            assert_eq!(said.map(|said| without_place(said, Path::new(folder))), told);
+        }
+        let other = format!("/data/tenants/teams/plugins/{hex}.wasm");
+        assert_eq!(without_place(other.clone(), Path::new("/data/tenants/team")), other);
+        let none = "/t/plugins/../../x.wasm".to_owned();
+        assert_eq!(without_place(none, Path::new("/t")), "plugins/../../x.wasm");
     }
 
     #[tokio::test]

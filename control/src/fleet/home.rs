@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ending::{Ending, LogLine};
-use super::used::Excess;
+use super::used::{CountedUse, Excess};
+use crate::plugins::without_place;
 
 /// Bytes of a log, above which it begins anew.
 const LOG_BYTES: u64 = 8 << 20;
@@ -44,6 +45,8 @@ pub(super) struct RunCard {
     pub(super) restarts: u64,
     /// It was asked to end by us.
     pub(super) is_asked_to_end: bool,
+    /// What was counted of it; `None`: nobody did, and what it did before the first look is unknown.
+    pub(super) counted: Option<CountedUse>,
     /// It is ended because it uses more than it may.
     pub(super) excess: Option<Excess>,
     /// How it ended, once that is known.
@@ -72,16 +75,38 @@ impl RunCard {
 pub(super) struct PipelineHome {
     folder: PathBuf,
     socket: PathBuf,
+    tenant: PathBuf,
+}
+
+/// The log of a pipeline's processes.
+#[derive(Debug, Clone)]
+pub(crate) struct PipelineLog {
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// The folder of its tenant.
+    pub(crate) tenant: PathBuf,
+}
+
+impl PipelineLog {
+    /// Some of its text, as the tenant may read it.
+    pub(crate) fn told(&self, text: String) -> String {
+        without_place(text, &self.tenant)
+    }
 }
 
 impl PipelineHome {
     /// A folder, made if it is not there, for its owner alone; and the socket that its process answers on, which is
-    /// elsewhere, because the path of a socket has 107 bytes at most.
-    pub(super) fn open(folder: PathBuf, socket: PathBuf) -> io::Result<Self> {
+    /// elsewhere, because the path of a socket has 107 bytes at most; and the folder of its tenant.
+    pub(super) fn open(folder: PathBuf, socket: PathBuf, tenant: PathBuf) -> io::Result<Self> {
         for folder in [Some(folder.as_path()), socket.parent()].into_iter().flatten() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        Ok(Self { folder, socket })
+        Ok(Self::at(folder, socket, tenant))
+    }
+
+    /// The same, whether it is there or not.
+    pub(super) fn at(folder: PathBuf, socket: PathBuf, tenant: PathBuf) -> Self {
+        Self { folder, socket, tenant }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -162,7 +187,7 @@ impl PipelineHome {
         OpenOptions::new().write(true).open(&log)?.set_len(0)
     }
 
-    /// The last bytes of the log, at most so many, from the beginning of a line on.
+    /// The last bytes of the log, at most so many, from the beginning of a line on, as the tenant may read them.
     pub(super) fn end_of_log(&self, most: u64) -> io::Result<String> {
         let mut log = match File::open(self.log()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
@@ -172,7 +197,7 @@ impl PipelineHome {
         log.seek(SeekFrom::Start(begin))?;
         let mut bytes = Vec::new();
         log.take(most).read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let text = without_place(String::from_utf8_lossy(&bytes).into_owned(), &self.tenant);
         Ok(match begin {
             0 => text,
             _ => text
@@ -243,7 +268,12 @@ mod tests {
 
     fn home() -> (tempfile::TempDir, PipelineHome) {
         let folder = tempfile::tempdir().unwrap();
-        let home = PipelineHome::open(folder.path().join("t/p"), folder.path().join("s/s")).unwrap();
+        let home = PipelineHome::open(
+            folder.path().join("t/p"),
+            folder.path().join("s/s"),
+            folder.path().join("t"),
+        )
+        .unwrap();
         (folder, home)
     }
 

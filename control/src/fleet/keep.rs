@@ -10,9 +10,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{broadcast, watch};
 
-use super::asking::{Answered, AskPermits, AskedPlace, Question, socket};
+use super::asking::{Answered, AskDoor, AskPermits, AskedPlace, Question, socket};
 use super::grants::{GrantedPipeline, Grants};
-use super::home::PipelineHome;
+use super::home::{PipelineHome, PipelineLog};
 use super::keeper::{KeepOrder, Keeper};
 use super::meter::{Meter, PipelineUse};
 use super::process::{self, StartOrder};
@@ -52,6 +52,7 @@ struct Kept {
 struct KeptPipeline {
     orders: watch::Sender<KeepOrder>,
     status: watch::Receiver<Status>,
+    door: AskDoor,
     task: tokio::task::JoinHandle<io::Result<()>>,
 }
 
@@ -178,7 +179,13 @@ impl Fleet {
         let Some(status) = self.status(tenant, name) else {
             return Ok(None);
         };
-        let card = self.home(tenant, name)?.card();
+        // It may be deleted at this moment: nothing is made here.
+        let card = PipelineHome::at(
+            self.folder(tenant, name),
+            self.socket(tenant, name),
+            self.tenant(tenant),
+        )
+        .card();
         Ok(Some(TakeoverSeen {
             status,
             started: card.version,
@@ -216,6 +223,7 @@ impl Fleet {
         Ok(KeptPipeline {
             orders: to,
             status,
+            door: AskDoor::default(),
             task: tokio::spawn(keeper.keep()),
         })
     }
@@ -227,11 +235,26 @@ impl Fleet {
         }
     }
 
-    /// Stops a pipeline, and takes away all that it has in the data folder. Comes back when that is done.
+    /// Stops a pipeline, and takes away all that it has in the data folder. Comes back when that is done: after the
+    /// question that is asked about it, if there is one.
     ///
     /// # Errors
     /// `Failed`: its folder cannot be removed.
     pub async fn forget(&self, tenant: &Name, name: &Name) -> Result<()> {
+        let (fleet, tenant, pipeline) = (self.clone(), tenant.clone(), name.clone());
+        // To its end, although whoever asked for it may be gone.
+        let forgotten = tokio::spawn(async move { fleet.forget_wholly(&tenant, &pipeline).await });
+        forgotten.await.map_err(|error| {
+            let what = format!("failed to remove pipeline `{name}`");
+            Problem::new(ProblemKind::Failed, what, error)
+        })?
+    }
+
+    async fn forget_wholly(&self, tenant: &Name, name: &Name) -> Result<()> {
+        let door = self.door(tenant, name);
+        if let Some(door) = door {
+            door.close().await;
+        }
         let kept = self.keepers().remove(&(tenant.clone(), name.clone()));
         let kept = match kept.filter(|kept| !kept.task.is_finished()) {
             Some(kept) => kept,
@@ -308,8 +331,11 @@ impl Fleet {
     }
 
     /// The log of a pipeline's processes: JSON lines of events, and lines of text of the log.
-    pub fn log(&self, tenant: &Name, name: &Name) -> PathBuf {
-        self.folder(tenant, name).join("log.jsonl")
+    pub(crate) fn log(&self, tenant: &Name, name: &Name) -> PipelineLog {
+        PipelineLog {
+            path: self.folder(tenant, name).join("log.jsonl"),
+            tenant: self.tenant(tenant),
+        }
     }
 
     /// Checks a pipeline before it is taken: what `sandbar check` says of it under the tenant's grant, in a process of
@@ -349,7 +375,8 @@ impl Fleet {
     /// turn at most, and so long the process may run.
     ///
     /// # Errors
-    /// `TooMany`: others are asked for too long. `Unavailable`: it takes too long. `Failed`: it cannot be asked.
+    /// `TooMany`: others are asked for too long. `Unavailable`: it takes too long, or the pipeline is not kept.
+    /// `NotFound`: it is about to be deleted. `Failed`: it cannot be asked.
     pub(crate) async fn ask(
         &self,
         pipeline: &WantedPipeline,
@@ -368,13 +395,23 @@ impl Fleet {
             let what = format!("failed to ask about pipeline `{}`", pipeline.name);
             Problem::new(ProblemKind::Failed, what, error)
         })?;
-        let place = AskedPlace {
-            program: &self.0.program,
-            folder: &self.folder(of.tenant, of.name),
-            grant,
-            file: &pipeline.file,
+        let Some(door) = self.door(of.tenant, of.name) else {
+            let what = format!("failed to ask about pipeline `{}`", pipeline.name);
+            return Err(Problem::new(ProblemKind::Unavailable, what, "it is not kept here"));
         };
-        self.0.asks.ask(&place, question, limit).await
+        let place = AskedPlace {
+            program: self.0.program.clone(),
+            folder: self.folder(of.tenant, of.name),
+            door,
+            grant,
+            file: pipeline.file.clone(),
+        };
+        self.0.asks.ask(place, question, limit).await
+    }
+
+    fn door(&self, tenant: &Name, name: &Name) -> Option<AskDoor> {
+        let keepers = self.keepers();
+        Some(keepers.get(&(tenant.clone(), name.clone()))?.door.clone())
     }
 
     /// All pipelines that are kept, by tenant and name.
@@ -445,21 +482,18 @@ impl Fleet {
     }
 
     pub(super) fn home(&self, tenant: &Name, name: &Name) -> Result<PipelineHome> {
-        let folder = self.folder(tenant, name);
-        PipelineHome::open(folder.clone(), self.socket(tenant, name)).map_err(|error| {
-            Problem::new(
-                ProblemKind::Failed,
-                format!("failed to make {}", folder.display()),
-                error,
-            )
-        })
+        let (folder, socket) = (self.folder(tenant, name), self.socket(tenant, name));
+        // The tenant reads it.
+        let what = || format!("failed to make the folder of pipeline `{name}`");
+        PipelineHome::open(folder, socket, self.tenant(tenant))
+            .map_err(|error| Problem::new(ProblemKind::Failed, what(), error))
     }
 
     /// The folder of a run of a pipeline's canary, and its socket.
     pub(super) fn canary_home(&self, tenant: &Name, name: &Name, of: &str) -> io::Result<PipelineHome> {
         // No name of a pipeline has a dot.
         let socket = self.short_folder(&format!("{tenant}--{name}.{of}")).join(SOCKET);
-        PipelineHome::open(self.canary_folder(tenant, name).join(of), socket)
+        PipelineHome::open(self.canary_folder(tenant, name).join(of), socket, self.tenant(tenant))
     }
 
     /// The folder of a pipeline's canary.
@@ -469,7 +503,11 @@ impl Fleet {
 
     /// The folder of the canaries of a tenant.
     pub(super) fn canaries(&self, tenant: &Name) -> PathBuf {
-        self.tenants().join(tenant.as_str()).join("canaries")
+        self.tenant(tenant).join("canaries")
+    }
+
+    fn tenant(&self, tenant: &Name) -> PathBuf {
+        self.tenants().join(tenant.as_str())
     }
 
     /// The folder of all tenants.
@@ -499,8 +537,7 @@ impl Fleet {
     }
 
     fn folder(&self, tenant: &Name, name: &Name) -> PathBuf {
-        let tenants = self.0.data.join("tenants");
-        tenants.join(tenant.as_str()).join("pipelines").join(name.as_str())
+        self.tenant(tenant).join("pipelines").join(name.as_str())
     }
 
     fn keepers(&self) -> MutexGuard<'_, HashMap<(Name, Name), KeptPipeline>> {

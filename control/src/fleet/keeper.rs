@@ -265,7 +265,7 @@ impl Keeper {
         says: &ProcessStatus,
     ) -> io::Result<()> {
         let Ok(start) = &order.start else { return Ok(()) };
-        let excess = self.meter.look(&self.home, start, pid, says).await;
+        let excess = self.meter.look(&self.home, card, start, (pid, says)).await;
         let Some(excess) = excess.filter(|_| card.excess.is_none() && !card.is_asked_to_end) else {
             return Ok(());
         };
@@ -404,6 +404,7 @@ impl Keeper {
             began,
             begins: begin.map_or(0, |begin| begin.order),
             mark: start.mark.clone(),
+            counted: Some(self.meter.begin()),
             excess: None,
             is_asked_to_end: false,
             ended: None,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use super::home::PipelineHome;
+use super::home::{PipelineHome, RunCard};
 use super::process::{ProcessStatus, StartOrder};
-use super::used::{Excess, ProcessUse, bytes_below};
+use super::used::{CountedUse, Excess, ProcessUse, bytes_below};
 use crate::means::UsageDelta;
 use crate::model::names::Name;
 
@@ -30,21 +30,11 @@ pub(super) struct Meter {
     tenant: Name,
     pipeline: Name,
     told: UnboundedSender<PipelineUse>,
-    last: Option<Counted>,
+    /// Bytes that it keeps on the disk.
     state: u64,
+    /// Until when its state is counted; `None`: this daemon has seen nothing of the process yet.
+    state_until: Option<Instant>,
     next_look: Option<Instant>,
-}
-
-/// What was counted of a process when it was looked at last.
-#[derive(Debug, Clone, Copy)]
-struct Counted {
-    pid: u32,
-    at: Instant,
-    cpu_ms: u64,
-    records_in: u64,
-    records_out: u64,
-    bytes_in: u64,
-    bytes_out: u64,
 }
 
 impl Meter {
@@ -53,40 +43,39 @@ impl Meter {
             tenant,
             pipeline,
             told,
-            last: None,
             state: 0,
+            state_until: None,
             next_look: None,
         }
     }
 
-    /// Counts what a process used since it was looked at last, and says if that is more than it may use.
+    /// A process is about to start: from now on it is counted.
+    pub(super) fn begin(&mut self) -> CountedUse {
+        self.state_until = Some(Instant::now());
+        CountedUse::default()
+    }
+
+    /// Counts what a process used since its card says, and says if that is more than it may use.
     pub(super) async fn look(
         &mut self,
         home: &PipelineHome,
+        card: &mut RunCard,
         order: &StartOrder,
-        pid: u32,
-        says: &ProcessStatus,
+        (pid, says): (u32, &ProcessStatus),
     ) -> Option<Excess> {
         let used = ProcessUse::of(pid)?;
         self.look_at_disk(home).await;
-        let now = Counted {
-            pid,
-            at: Instant::now(),
-            cpu_ms: used.cpu_ms,
-            records_in: says.records_in,
-            records_out: says.records_out,
-            bytes_in: says.bytes_in,
-            bytes_out: says.bytes_out,
-        };
-        // What was before the first look was counted by a daemon before this one, or begins with it.
-        let before = self.last.replace(now).filter(|before| before.pid == pid);
-        if let Some(before) = before {
-            let _nobody_counts_any_more = self.told.send(PipelineUse {
-                tenant: self.tenant.clone(),
-                pipeline: self.pipeline.clone(),
-                used: now.since(&before, self.state),
-            });
-        }
+        self.count(
+            home,
+            card,
+            CountedUse {
+                cpu_ms: used.cpu_ms,
+                records_in: says.records_in,
+                records_out: says.records_out,
+                bytes_in: says.bytes_in,
+                bytes_out: says.bytes_out,
+            },
+        );
         let limits = &order.run.limits;
         let memory = excess("pipeline-memory", "memory", used.memory, limits.memory, false);
         memory.or_else(|| {
@@ -98,6 +87,29 @@ impl Meter {
                 true,
             )
         })
+    }
+
+    /// Writes down what was counted and tells what is new of it, in this order: a daemon that dies between the two
+    /// tells it never, and none tells it twice.
+    fn count(&mut self, home: &PipelineHome, card: &mut RunCard, now: CountedUse) {
+        let before = card.counted.replace(now);
+        if let Err(error) = home.write_card(card) {
+            // A later look counts it too.
+            card.counted = before;
+            tracing::warn!(pipeline = %self.pipeline, %error, "what it used cannot be written down");
+            return;
+        }
+        let until = Instant::now();
+        let since = self.state_until.replace(until).unwrap_or(until);
+        let Some(before) = before else { return };
+        let _nobody_counts_any_more = self.told.send(PipelineUse {
+            tenant: self.tenant.clone(),
+            pipeline: self.pipeline.clone(),
+            used: UsageDelta {
+                state_byte_seconds: byte_seconds(self.state, until.duration_since(since)),
+                ..now.since(&before)
+            },
+        });
     }
 
     async fn look_at_disk(&mut self, home: &PipelineHome) {
@@ -114,18 +126,8 @@ impl Meter {
     }
 }
 
-impl Counted {
-    fn since(&self, before: &Self, state: u64) -> UsageDelta {
-        UsageDelta {
-            cpu_ms: self.cpu_ms.saturating_sub(before.cpu_ms),
-            records_in: self.records_in.saturating_sub(before.records_in),
-            records_out: self.records_out.saturating_sub(before.records_out),
-            bytes_in: self.bytes_in.saturating_sub(before.bytes_in),
-            bytes_out: self.bytes_out.saturating_sub(before.bytes_out),
-            state_byte_seconds: u64::try_from(u128::from(state) * self.at.duration_since(before.at).as_millis() / 1000)
-                .unwrap_or(u64::MAX),
-        }
-    }
+fn byte_seconds(bytes: u64, lasted: Duration) -> u64 {
+    u64::try_from(u128::from(bytes) * lasted.as_millis() / 1000).unwrap_or(u64::MAX)
 }
 
 fn excess(quota: &str, what: &str, has: u64, most: Option<u64>, is_in_order: bool) -> Option<Excess> {
@@ -158,21 +160,48 @@ mod tests {
 
     #[test]
     fn state_counts_by_the_time_that_it_is_there() {
-        let counted = |at, cpu_ms| Counted {
-            pid: 1,
-            at,
-            cpu_ms,
-            records_in: 10,
-            records_out: 0,
-            bytes_in: 0,
-            bytes_out: 7,
+        assert_eq!(byte_seconds(1000, Duration::from_millis(2500)), 2500);
+        assert_eq!(byte_seconds(u64::MAX, Duration::from_secs(60)), u64::MAX);
+    }
+
+    #[test]
+    fn a_process_is_counted_from_its_begin_on_and_once_whichever_daemon_looks() {
+        let folder = tempfile::tempdir().unwrap();
+        let home =
+            PipelineHome::open(folder.path().join("p"), folder.path().join("s/s"), folder.path().into()).unwrap();
+        let (told, mut uses) = tokio::sync::mpsc::unbounded_channel();
+        let daemon = || Meter::new("team".parse().unwrap(), "views".parse().unwrap(), told.clone());
+        let did = |records_in| CountedUse {
+            records_in,
+            ..CountedUse::default()
         };
-        let began = Instant::now();
-        let before = counted(began, 5);
-        let now = counted(began + Duration::from_millis(2500), 9);
-        let used = now.since(&before, 1000);
-        assert_eq!((used.cpu_ms, used.records_in, used.state_byte_seconds), (4, 0, 2500));
-        // A process that claims less than before took nothing back.
-        assert_eq!(before.since(&now, 0).cpu_ms, 0);
+        let mut all = || -> Vec<u64> {
+            let each = std::iter::from_fn(|| uses.try_recv().ok());
+            each.map(|one| one.used.records_in).collect()
+        };
+        let mut first = daemon();
+        let mut card = RunCard {
+            counted: Some(first.begin()),
+            ..RunCard::default()
+        };
+        first.count(&home, &mut card, did(10));
+        first.count(&home, &mut card, did(12));
+        assert_eq!(all(), [10, 2], "what was before the first look is counted");
+        daemon().count(&home, &mut home.card(), did(17));
+        assert_eq!(all(), [5], "the next daemon goes on");
+        // A card of a daemon that wrote down nothing: who knows what it told.
+        let mut second = daemon();
+        let mut unknown = RunCard::default();
+        second.count(&home, &mut unknown, did(40));
+        second.count(&home, &mut unknown, did(41));
+        assert_eq!(all(), [1]);
+        // What cannot be written down is told when it can.
+        let elsewhere =
+            PipelineHome::open(folder.path().join("q"), folder.path().join("s/s"), folder.path().into()).unwrap();
+        std::fs::remove_dir(elsewhere.folder()).unwrap();
+        second.count(&elsewhere, &mut unknown, did(43));
+        assert_eq!(all(), [0; 0]);
+        second.count(&home, &mut unknown, did(45));
+        assert_eq!(all(), [4]);
     }
 }

@@ -23,6 +23,7 @@ pub(crate) mod fuzzing;
 pub(crate) use asking::{Answered, Question};
 pub(crate) use compare::PluginComparison;
 pub use compare::{StateOutcome, StoreOutcome};
+pub(crate) use home::PipelineLog;
 pub use keep::Fleet;
 pub use meter::PipelineUse;
 pub(crate) use shadow::CanaryOrder;

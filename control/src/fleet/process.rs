@@ -129,7 +129,7 @@ pub(super) async fn check(program: &Path, folder: &Path, grant: &Grant) -> io::R
         output.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("it took more than {CHECK:?}")))??;
     Ok(CheckSaid {
         status: output.status,
-        text: String::from_utf8_lossy(&output.stderr).into_owned(),
+        text: grant.told(String::from_utf8_lossy(&output.stderr).into_owned()),
     })
 }
 

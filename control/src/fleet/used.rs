@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::param::clock_ticks_per_second;
 use serde::{Deserialize, Serialize};
 
+use crate::means::UsageDelta;
+
 /// Files and folders of a pipeline that are looked at, at most: one that has more is told as what was seen of it.
 const MOST_ENTRIES: usize = 200_000;
 
@@ -17,6 +19,31 @@ pub(super) struct ProcessUse {
     pub(super) cpu_ms: u64,
     /// Bytes of memory that are its own: not those of files, which processes share.
     pub(super) memory: u64,
+}
+
+/// What was counted of a process since it began. It is written down, so that the next daemon goes on from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(super) struct CountedUse {
+    pub(super) cpu_ms: u64,
+    pub(super) records_in: u64,
+    pub(super) records_out: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+}
+
+impl CountedUse {
+    /// What was used since less was counted. A process that claims less than before took nothing back.
+    pub(super) fn since(&self, before: &Self) -> UsageDelta {
+        UsageDelta {
+            cpu_ms: self.cpu_ms.saturating_sub(before.cpu_ms),
+            records_in: self.records_in.saturating_sub(before.records_in),
+            records_out: self.records_out.saturating_sub(before.records_out),
+            bytes_in: self.bytes_in.saturating_sub(before.bytes_in),
+            bytes_out: self.bytes_out.saturating_sub(before.bytes_out),
+            state_byte_seconds: 0,
+        }
+    }
 }
 
 /// A process that uses more than it may.

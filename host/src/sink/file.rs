@@ -162,7 +162,7 @@ mod tests {
     fn what_is_kept_back_stands_with_its_partition_up_to_a_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.jsonl");
-        let mut sink = Files::kept_back(1 << 20).open(Some(&path)).unwrap();
+        let mut sink = Files::kept_back(512 << 10).open(Some(&path)).unwrap();
         sink.stage(&at(3), &records(7), 4998).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<_> = text.lines().collect();
@@ -170,8 +170,8 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
         assert_eq!((&line["from"], &line["record"]["key"]), (&3.into(), &"7".into()));
         let error = sink.stage(&at(3), &records(7), 0).unwrap_err();
-        assert!(error.why.contains("more than 1048576 bytes"), "{error}");
-        assert!(std::fs::metadata(&path).unwrap().len() <= 1 << 20);
+        assert!(error.why.contains("more than 524288 bytes"), "{error}");
+        assert!(std::fs::metadata(&path).unwrap().len() <= 512 << 10);
     }
 
     #[test]

@@ -47,8 +47,8 @@ impl Connection {
         application.plugins.iter().map(push).collect()
     }
 
-    /// Pushes a plugin, if the tenant does not have it yet; its digest. What a registry has of a signature goes along as
-    /// that of a file does.
+    /// Pushes a plugin, if the tenant does not have it yet; its digest. What a registry has of a signature goes along
+    /// as that of a file does.
     ///
     /// # Errors
     /// As [`Self::push_all`].

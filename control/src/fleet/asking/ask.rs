@@ -2,20 +2,21 @@
 //! tenant's grant.
 //!
 //! Never takes a word of a request for an option or a file: each stands behind its option's `=` or behind `--`. Always:
-//! a process ends with whoever waits for it, or at its limit; what it says is read up to a limit; few run at once.
+//! a process ends with whoever waits for it, or at its limit; what it says is read up to a limit; few run at once; a
+//! pipeline is not deleted under one, and none is asked about a pipeline that is about to be deleted.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::process::{Child, Command};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::told::told;
 use crate::grant::Grant;
@@ -24,6 +25,8 @@ use crate::model::problem::{Problem, ProblemKind, Result};
 
 /// Processes at once, of all tenants.
 const AT_ONCE: usize = 4;
+/// All that a door has.
+const WHOLE_DOOR: u32 = AT_ONCE as u32;
 /// Questions of a tenant that wait for the one before, at most.
 const MOST_WAITING: usize = 16;
 /// Bytes of an answer, at most.
@@ -178,13 +181,32 @@ impl Answered {
     }
 }
 
+/// Lets questions into the folder of a pipeline. Clones are the same.
+#[derive(Debug, Clone)]
+pub(in crate::fleet) struct AskDoor(Arc<Semaphore>);
+
+impl Default for AskDoor {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+impl AskDoor {
+    /// Comes back when no question is in the folder, and none comes in any more.
+    pub(in crate::fleet) async fn close(&self) {
+        let _all = self.0.acquire_many(WHOLE_DOOR).await;
+        self.0.close();
+    }
+}
+
 /// Where a question is asked.
-pub(in crate::fleet) struct AskedPlace<'a> {
-    pub(in crate::fleet) program: &'a Path,
-    pub(in crate::fleet) folder: &'a Path,
+pub(in crate::fleet) struct AskedPlace {
+    pub(in crate::fleet) program: PathBuf,
+    pub(in crate::fleet) folder: PathBuf,
+    pub(in crate::fleet) door: AskDoor,
     pub(in crate::fleet) grant: Grant,
     /// The pipeline file.
-    pub(in crate::fleet) file: &'a str,
+    pub(in crate::fleet) file: String,
 }
 
 /// Who may ask when.
@@ -207,26 +229,28 @@ impl AskPermits {
     /// Asks, when it is this question's turn: so long it waits at most, and so long its process runs at most.
     pub(in crate::fleet) async fn ask(
         &self,
-        place: &AskedPlace<'_>,
+        place: AskedPlace,
         question: &Question,
         limit: Duration,
     ) -> Result<Answered> {
-        let words = question.words()?;
+        let words = question.words()?.into_iter().map(str::to_owned).collect();
         let _turn = self.turn(&place.grant.tenant, question, limit).await?;
-        let failed = |why: String| Problem::new(ProblemKind::Failed, question.what(), why);
-        let run = run(place, &words, question.file.as_deref());
-        let (code, said) = match tokio::time::timeout(limit, run).await {
-            Ok(run) => run.map_err(|error| match error.kind() {
-                io::ErrorKind::FileTooLarge => {
-                    Problem::new(ProblemKind::TooLarge, question.what(), error).hint("ask for less")
-                }
-                _ => failed(error.to_string()),
-            })?,
-            Err(_) => {
-                let why = format!("it took more than {limit:?}");
-                return Err(Problem::new(ProblemKind::Unavailable, question.what(), why));
-            }
+        let Ok(inside) = Arc::clone(&place.door.0).acquire_owned().await else {
+            let why = format!("pipeline `{}` is deleted", place.grant.pipeline);
+            return Err(Problem::new(ProblemKind::NotFound, question.what(), why));
         };
+        let failed = |why: String| Problem::new(ProblemKind::Failed, question.what(), why);
+        // A task of its own, which sees its process end and lets nobody else into the folder before, whoever waits.
+        let (_somebody_waits, nobody_waits) = oneshot::channel();
+        let run = run(place, words, question.file.clone(), (limit, nobody_waits), inside);
+        let ran = tokio::spawn(run).await.map_err(|error| failed(error.to_string()))?;
+        let (code, said) = ran.map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => {
+                Problem::new(ProblemKind::TooLarge, question.what(), error).hint("ask for less")
+            }
+            io::ErrorKind::TimedOut => Problem::new(ProblemKind::Unavailable, question.what(), error),
+            _ => failed(error.to_string()),
+        })?;
         let problem = match code {
             Some(0) => None,
             Some(code) => {
@@ -236,7 +260,7 @@ impl AskPermits {
             }
             None => Some(failed("it took more CPU or memory than a question may".to_owned())),
         };
-        let values = serde_json::Deserializer::from_slice(&said.answer).into_iter().collect();
+        let values = serde_json::Deserializer::from_str(&said.answer).into_iter().collect();
         match (values, problem) {
             (Ok(values), problem) => Ok(Answered { values, problem }),
             (Err(_), Some(problem)) => Err(problem),
@@ -304,28 +328,30 @@ impl Drop for AskTurn<'_> {
 
 /// What a process said.
 struct SaidByProcess {
-    answer: Vec<u8>,
+    answer: String,
     errors: String,
 }
 
-/// Runs the verb; its exit code, if no signal ended it.
+/// Runs the verb; its exit code, if no signal ended it. Nothing of it runs any more when this comes back.
 async fn run(
-    place: &AskedPlace<'_>,
-    words: &[&str],
-    content: Option<&str>,
+    place: AskedPlace,
+    words: Vec<String>,
+    content: Option<String>,
+    (limit, nobody_waits): (Duration, oneshot::Receiver<()>),
+    _inside: OwnedSemaphorePermit,
 ) -> io::Result<(Option<i32>, SaidByProcess)> {
     let folder = place.folder.join(ASKED_FOLDER);
     match tokio::fs::remove_dir_all(&folder).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => tokio::fs::create_dir(&folder).await?,
     }
-    tokio::fs::write(place.folder.join(ASKED_FILE), place.file).await?;
+    tokio::fs::write(place.folder.join(ASKED_FILE), &place.file).await?;
     if let Some(content) = content {
         tokio::fs::write(folder.join(CONTENT), content).await?;
     }
-    let mut child = Command::new(place.program)
+    let mut child = Command::new(&place.program)
         .args(words)
-        .current_dir(place.folder)
+        .current_dir(&place.folder)
         .env_clear()
         .env("TMPDIR", &folder)
         .stdin(Stdio::from(place.grant.hand_over()?))
@@ -333,11 +359,30 @@ async fn run(
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
+    let said = tokio::select! {
+        said = all_said(&mut child, &place.grant) => said,
+        () = tokio::time::sleep(limit) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("it took more than {limit:?}")))
+        }
+        _ = nobody_waits => Err(io::Error::other("nobody waits for it")),
+    };
+    // One that was waited for has no number any more.
+    if child.id().is_some() {
+        child.kill().await?;
+    }
+    said
+}
+
+/// All that a process says until its end.
+async fn all_said(child: &mut Child, grant: &Grant) -> io::Result<(Option<i32>, SaidByProcess)> {
     let (Some(out), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(io::Error::other("it has no output"));
     };
     let (answer, errors) = tokio::try_join!(whole(out), end(errors))?;
-    let said = SaidByProcess { answer, errors };
+    let said = SaidByProcess {
+        answer: grant.told(String::from_utf8_lossy(&answer).into_owned()),
+        errors: grant.told(errors),
+    };
     Ok((child.wait().await?.code(), said))
 }
 

@@ -8,6 +8,6 @@ mod ask;
 pub(in crate::fleet) mod socket;
 
 pub(crate) use ask::{Answered, Question};
-pub(in crate::fleet) use ask::{AskPermits, AskedPlace};
+pub(in crate::fleet) use ask::{AskDoor, AskPermits, AskedPlace};
 pub(in crate::fleet) use told::told;
 pub(in crate::fleet) use verb::{VerbSaid, ask_program};

@@ -48,8 +48,8 @@ pub(in crate::fleet) async fn ask_program(
         let (stdout, stderr) = tokio::join!(text(out), text(err));
         io::Result::Ok(VerbSaid {
             status: child.wait().await?,
-            stdout: stdout?,
-            stderr: stderr?,
+            stdout: grant.told(stdout?),
+            stderr: grant.told(stderr?),
         })
     };
     match tokio::time::timeout(limit, said).await {

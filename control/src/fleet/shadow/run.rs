@@ -10,7 +10,7 @@ use tokio::process::Child;
 use tokio::time::Instant;
 
 use super::super::ending::Ending;
-use super::super::home::PipelineHome;
+use super::super::home::{PipelineHome, RunCard};
 use super::super::meter::Meter;
 use super::super::process::{self, StartOrder};
 use super::super::used::ProcessUse;
@@ -69,6 +69,10 @@ impl ShadowRun<'_> {
         let (began, since) = (clock::now(), Instant::now());
         let marker = Ending::marker(self.version, began);
         self.home.open_log()?.write_all(format!("{marker}\n").as_bytes())?;
+        let mut card = RunCard {
+            counted: Some(self.meter.begin()),
+            ..RunCard::default()
+        };
         let mut child = KilledAtLast(process::start(&self.home, &self.start, &self.more, lock)?);
         let mut run = CanaryRun::default();
         let status = loop {
@@ -82,7 +86,7 @@ impl ShadowRun<'_> {
                     "it fell behind: {seconds} s were not enough for the records"
                 )));
             }
-            if let Some(why) = self.look(&child.0, &mut run).await {
+            if let Some(why) = self.look(&child.0, &mut card, &mut run).await {
                 return Ok(Err(why));
             }
         };
@@ -99,13 +103,13 @@ impl ShadowRun<'_> {
     }
 
     /// Counts what it uses; why it is to be ended, if it uses more than it may.
-    async fn look(&mut self, child: &Child, run: &mut CanaryRun) -> Option<String> {
+    async fn look(&mut self, child: &Child, card: &mut RunCard, run: &mut CanaryRun) -> Option<String> {
         if let Some(used) = child.id().and_then(ProcessUse::of) {
             run.cpu_ms = used.cpu_ms;
         }
         let (pid, says) = process::ask(&self.home).await?;
         run.records = says.records_in;
-        let excess = self.meter.look(&self.home, &self.start, pid, &says).await?;
+        let excess = self.meter.look(&self.home, card, &self.start, (pid, &says)).await?;
         Some(excess.why)
     }
 }

@@ -4,7 +4,7 @@
 //! of the log that is none goes out as `{"message": …}`.
 
 use std::io::{self, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -18,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::watching::Watch;
+use crate::fleet::PipelineLog;
 use crate::model::problem::{Problem, ProblemKind, Result};
 use crate::rest::asked::{Asked, PipelinePath, invalid};
 use crate::rest::pipelines::found;
@@ -74,9 +75,9 @@ async fn logs(
         let why = format!("last = {last} is more than {MOST_LINES}");
         return Err(invalid("failed to read the log", why));
     }
-    let path = rest.fleet.log(&tenant, &name);
+    let log = rest.fleet.log(&tenant, &name);
     let watch = Watch::new(rest, caller, tenant, name)?;
-    let reader = LogReader::open(path, last).await.map_err(failed)?;
+    let reader = LogReader::open(log, last).await.map_err(failed)?;
     let following = (reader, lines.follow, watch);
     let stream = futures_util::stream::unfold(following, |(mut reader, is_followed, mut watch)| async move {
         loop {
@@ -108,8 +109,8 @@ async fn logs(
 ///
 /// # Errors
 /// It cannot be read.
-pub(in crate::rest) async fn last_lines(path: PathBuf, last: u32) -> io::Result<Vec<Value>> {
-    let mut reader = LogReader::open(path, last).await?;
+pub(in crate::rest) async fn last_lines(log: PipelineLog, last: u32) -> io::Result<Vec<Value>> {
+    let mut reader = LogReader::open(log, last).await?;
     let mut lines = Vec::new();
     loop {
         let more = reader.more(true).await?;
@@ -129,7 +130,7 @@ fn failed(error: io::Error) -> Problem {
 
 /// Reads lines from a place on, in a file that grows, is cut, or is not there yet.
 struct LogReader {
-    path: PathBuf,
+    log: PipelineLog,
     file: Option<File>,
     /// Bytes of the file that were read.
     position: u64,
@@ -140,14 +141,14 @@ struct LogReader {
 
 impl LogReader {
     /// At the last lines that are there.
-    async fn open(path: PathBuf, last: u32) -> io::Result<Self> {
-        let mut file = opened(&path).await?;
+    async fn open(log: PipelineLog, last: u32) -> io::Result<Self> {
+        let mut file = opened(&log.path).await?;
         let position = match &mut file {
             Some(file) => begin_of_last(file, last).await?,
             None => 0,
         };
         Ok(Self {
-            path,
+            log,
             file,
             position,
             begun: Vec::new(),
@@ -163,7 +164,7 @@ impl LogReader {
     /// Whole lines that follow, if there are any; `is_last`: what begins without an end is a line too.
     async fn more(&mut self, is_last: bool) -> io::Result<Vec<u8>> {
         if self.file.is_none() {
-            self.file = opened(&self.path).await?;
+            self.file = opened(&self.log.path).await?;
         }
         let mut lines = Vec::new();
         let Some(file) = &mut self.file else {
@@ -172,7 +173,7 @@ impl LogReader {
         };
         if file.metadata().await?.len() < self.position {
             // It was cut, so what was begun has no end any more.
-            send(&mut lines, &std::mem::take(&mut self.begun));
+            send(&self.log, &mut lines, &std::mem::take(&mut self.begun));
             self.position = 0;
         }
         file.seek(SeekFrom::Start(self.position)).await?;
@@ -183,11 +184,11 @@ impl LogReader {
         for piece in block.split_inclusive(|byte| *byte == b'\n') {
             self.begun.extend_from_slice(piece);
             if piece.ends_with(b"\n") || self.begun.len() > LINE_BYTES {
-                send(&mut lines, &std::mem::take(&mut self.begun));
+                send(&self.log, &mut lines, &std::mem::take(&mut self.begun));
             }
         }
         if self.is_at_end && is_last {
-            send(&mut lines, &std::mem::take(&mut self.begun));
+            send(&self.log, &mut lines, &std::mem::take(&mut self.begun));
         }
         Ok(lines)
     }
@@ -202,19 +203,17 @@ async fn opened(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Adds a line as it goes out.
-pub(super) fn send(lines: &mut Vec<u8>, line: &[u8]) {
+pub(super) fn send(log: &PipelineLog, lines: &mut Vec<u8>, line: &[u8]) {
     let line = line.trim_ascii();
     if line.is_empty() {
         return;
     }
     // Read in full: a text that is no UTF-8, or a number that is none, is passed over by one who ignores it.
     let is_object = serde_json::from_slice::<Map<String, Value>>(line).is_ok();
-    match is_object && !line.contains(&b'\n') {
-        true => lines.extend_from_slice(line),
-        false => {
-            let message = String::from_utf8_lossy(line);
-            lines.extend_from_slice(serde_json::json!({ "message": message }).to_string().as_bytes());
-        }
+    let told = log.told(String::from_utf8_lossy(line).into_owned());
+    match is_object && !told.contains('\n') {
+        true => lines.extend_from_slice(told.as_bytes()),
+        false => lines.extend_from_slice(serde_json::json!({ "message": told }).to_string().as_bytes()),
     }
     lines.push(b'\n');
 }
@@ -249,6 +248,14 @@ mod tests {
 
     use super::*;
 
+    /// Of a tenant whose folder is that of the log.
+    fn log_at(path: &Path) -> PipelineLog {
+        PipelineLog {
+            path: path.to_owned(),
+            tenant: path.parent().unwrap().to_owned(),
+        }
+    }
+
     async fn all(reader: &mut LogReader, is_last: bool) -> String {
         let mut text = Vec::new();
         loop {
@@ -269,7 +276,7 @@ mod tests {
             let line = |n: usize| format!("{{\"n\":{n},\"x\":\"{}\"}}\n", "x".repeat(wide));
             std::fs::write(&path, (0..count).map(line).collect::<String>()).unwrap();
             for last in [0_usize, 1, 2, 4, 5, 6, 150, 1000] {
-                let mut reader = LogReader::open(path.clone(), u32::try_from(last).unwrap())
+                let mut reader = LogReader::open(log_at(&path), u32::try_from(last).unwrap())
                     .await
                     .unwrap();
                 let expected: String = (count - last.min(count)..count).map(line).collect();
@@ -283,7 +290,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         std::fs::write(&path, b"{\"a\":1}\nplain \xff \"text\"\n\n[1]\n{\"b\":\nrest").unwrap();
-        let mut reader = LogReader::open(path, 100).await.unwrap();
+        let mut reader = LogReader::open(log_at(&path), 100).await.unwrap();
         let text = all(&mut reader, true).await;
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let said = |n: usize| lines[n]["message"].as_str().unwrap();
@@ -299,17 +306,40 @@ mod tests {
     fn what_only_looks_like_json_goes_out_as_a_message() {
         for line in [&b"{\"a\":\"\x9c\"}"[..], b"{\"a\":1e999}", b"{\"a\":\"\\ud800\"}"] {
             let mut sent = Vec::new();
-            send(&mut sent, line);
+            send(&log_at(Path::new("/d/tenants/t/log")), &mut sent, line);
             let value: Value = serde_json::from_slice(&sent).unwrap();
             assert!(value["message"].is_string(), "{value}");
         }
     }
 
     #[tokio::test]
+    async fn where_the_daemon_has_what_is_the_tenants_goes_out_in_no_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let plugin = folder
+            .path()
+            .join("plugins")
+            .join("0d".repeat(32))
+            .with_extension("wasm");
+        let error = serde_json::json!({ "error": { "what": format!("failed to load `{}`", plugin.display()) } });
+        std::fs::write(
+            &path,
+            format!("{error}\nno {}\n", folder.path().join("code/a").display()),
+        )
+        .unwrap();
+        let lines = last_lines(log_at(&path), 9).await.unwrap();
+        let digest = format!("failed to load `sha256:{}`", "0d".repeat(32));
+        assert_eq!(
+            (&lines[0]["error"]["what"], &lines[1]["message"]),
+            (&digest.into(), &"no code/a".into())
+        );
+    }
+
+    #[tokio::test]
     async fn it_follows_a_file_that_comes_grows_and_is_cut() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut reader = LogReader::open(path.clone(), 100).await.unwrap();
+        let mut reader = LogReader::open(log_at(&path), 100).await.unwrap();
         assert_eq!(all(&mut reader, false).await, "");
         let mut file = std::fs::File::options().create(true).append(true).open(&path).unwrap();
         file.write_all(b"{\"a\":1}\n{\"b\"").unwrap();
@@ -326,7 +356,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         std::fs::write(&path, vec![b'x'; 3 * LINE_BYTES]).unwrap();
-        let mut reader = LogReader::open(path, 1).await.unwrap();
+        let mut reader = LogReader::open(log_at(&path), 1).await.unwrap();
         let text = all(&mut reader, false).await;
         assert!(text.lines().count() >= 2);
         assert!(text.lines().all(|line| line.len() < LINE_BYTES + 2 * 65536));

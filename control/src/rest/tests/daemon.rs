@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
@@ -18,7 +20,7 @@ use super::super::router::{Interface, with_patience};
 use crate::catalog::Catalog;
 use crate::door::oidc::TokenIssuer;
 use crate::door::{Certificates, Crowd, Door, DoorPatience, Entrance};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, PipelineUse};
 use crate::means::SealingKey;
 use crate::model::names::Name;
 use crate::model::{AuditEntry, Identity, Role};
@@ -34,6 +36,8 @@ pub(super) struct Daemon {
     pub(super) router: Router,
     /// How it is kept.
     interface: Interface,
+    /// What its pipelines used.
+    uses: Mutex<UnboundedReceiver<PipelineUse>>,
     /// Dropped last, and with it what the processes live on.
     _folder: Option<tempfile::TempDir>,
     path: PathBuf,
@@ -104,7 +108,7 @@ impl Daemon {
         let catalog = Catalog::open(&url).await.unwrap();
         let catalog = catalog.sealed_with(SealingKey::new([7; 32])).await.unwrap();
         let plugins = PluginFiles::new(folder.join("tenants"));
-        let (used, _nobody_counts) = tokio::sync::mpsc::unbounded_channel();
+        let (used, uses) = tokio::sync::mpsc::unbounded_channel();
         let fleet = Fleet::open(folder, program, plugins.clone(), false, used).unwrap();
         for tenant in ["alpha", "bravo"] {
             catalog.create_tenant(&name(tenant)).await.unwrap();
@@ -120,9 +124,18 @@ impl Daemon {
             catalog,
             router: with_patience(interface.clone(), patience),
             interface,
+            uses: Mutex::new(uses),
             _folder: None,
             path: folder.to_owned(),
         }
+    }
+
+    /// Records that its pipelines read, as it would bill them, since somebody asked last.
+    pub(super) fn billed_records(&self) -> u64 {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| uses.try_recv().ok())
+            .map(|one| one.used.records_in)
+            .sum()
     }
 
     /// What the daemon has on the disk.

@@ -238,6 +238,36 @@ async fn a_program_that_fails_is_too_long_or_too_slow_is_told_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_question_leaves_nothing_of_a_pipeline_that_is_deleted_meanwhile() {
+    let daemon = Daemon::with_patience(Patience {
+        look: Duration::from_secs(3),
+        ..Patience::default()
+    })
+    .await;
+    let operator = daemon.token(Some("alpha"), Role::Operator).await;
+    // Whoever asks waits for the answer, or goes.
+    for waits in [true, false] {
+        assert_eq!(daemon.apply("views", &operator, FILE).await.status, StatusCode::CREATED);
+        let begun = daemon.home("views").join("look");
+        let path = format!("{VIEWS}/state?operator=o&store=s&key=stubborn");
+        let asks = async {
+            tokio::select! {
+                answer = daemon.get(&path, &operator) => assert_eq!(answer.kind(), "unavailable"),
+                () = until("it is asked", async || begun.exists().then_some(())), if !waits => {}
+            }
+        };
+        let deletes = async {
+            until("it is asked", async || begun.exists().then_some(())).await;
+            let deleted = daemon.ask(&Method::DELETE, VIEWS, Some(&operator)).await;
+            assert_eq!(deleted.status, StatusCode::NO_CONTENT, "{deleted:?}");
+        };
+        tokio::join!(asks, deletes);
+        assert!(!daemon.home("views").exists(), "it waits: {waits}");
+        assert_eq!(daemon.get(&path, &operator).await.kind(), "not-found");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn positions_are_set_while_nobody_runs_and_told_before() {
     let (daemon, operator) = with_views().await;
     let seek = async |body: &Value| -> Answer {

@@ -5,9 +5,10 @@ use axum::http::{Method, Request, StatusCode, header};
 use serde_json::json;
 
 use super::daemon::{Answer, Daemon, FILE, json_request, name};
+use super::mortal::{self, Mortal, VIEWS};
+use crate::model::names::Digest;
 use crate::model::{Role, Wanted};
 
-const VIEWS: &str = "/v1/tenants/alpha/pipelines/views";
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 async fn push(daemon: &Daemon, tenant: &str, token: &str, bytes: &'static [u8]) -> Answer {
@@ -305,4 +306,23 @@ async fn a_file_that_its_check_refuses_is_not_taken() {
         (answer.status, answer.kind().as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "plugin-refused")
     );
+}
+
+#[test]
+fn a_tenant_reads_which_plugin_it_is_and_never_where_it_lies() {
+    let mortal = Mortal::new();
+    let names_it = |text: &str, digest: &Digest| {
+        let lies_in = mortal.home().ancestors().nth(3).unwrap().display().to_string();
+        assert!(text.contains(digest.as_str()) && !text.contains(&lies_in), "{text}");
+    };
+    let unfit = mortal.plugin("unfit");
+    let body = json!({ "file": mortal::FILE, "plugins": { "count": &unfit } });
+    let refused = mortal.tell(Method::PUT, VIEWS, &body);
+    assert_eq!(refused.kind(), "plugin-refused");
+    names_it(&refused.text(), &unfit);
+    mortal.apply("astray");
+    mortal.until("it fails", |mortal| mortal.status()["state"] == "failed");
+    let astray = mortal.plugin("astray");
+    names_it(mortal.status()["reason"].as_str().unwrap(), &astray);
+    names_it(&mortal.get(&format!("{VIEWS}/support"))["log"].to_string(), &astray);
 }

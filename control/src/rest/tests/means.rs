@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::daemon::{Answer, Daemon, FILE, ROLES, name};
+use super::mortal::{LONG, Mortal};
 use crate::means::UsageDelta;
 use crate::model::Role;
 
@@ -304,6 +305,27 @@ async fn a_tenant_sees_what_its_pipelines_used_and_the_platform_sees_all() {
     }
     assert_eq!(daemon.get("/v1/usage", &own).await.kind(), "not-allowed");
     assert_eq!(daemon.get("/v1/tenants/bravo/usage", &own).await.kind(), "not-found");
+}
+
+#[test]
+fn all_that_a_process_does_is_billed_and_once_although_its_daemon_dies() {
+    let mut mortal = Mortal::new();
+    mortal.apply("one");
+    let mut least = 0;
+    for _ in 0..3 {
+        let end = Instant::now() + LONG;
+        least = loop {
+            let (billed, counted) = mortal.billed_and_counted();
+            // What is counted is written down a moment before it is billed.
+            if billed > least && billed == counted {
+                break billed;
+            }
+            assert!(Instant::now() < end, "{billed} of {counted}, of which {least} before");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        mortal.die();
+        mortal.begin();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,8 @@ pub(super) const LONG: Duration = Duration::from_secs(60);
 pub(super) struct Mortal {
     folder: tempfile::TempDir,
     alive: Option<(Runtime, Daemon)>,
+    /// What daemons billed that died.
+    billed: u64,
     pub(super) token: String,
 }
 
@@ -33,6 +35,7 @@ impl Mortal {
         let mut mortal = Self {
             folder,
             alive: None,
+            billed: 0,
             token: String::new(),
         };
         mortal.begin();
@@ -61,7 +64,17 @@ impl Mortal {
     pub(super) fn die(&mut self) {
         let (runtime, daemon) = self.alive.take().unwrap();
         runtime.shutdown_timeout(Duration::from_secs(10));
-        drop(daemon);
+        self.billed += daemon.billed_records();
+    }
+
+    /// Records that all its daemons billed, and those that its process was seen to read.
+    pub(super) fn billed_and_counted(&mut self) -> (u64, u64) {
+        let (_, daemon) = self.alive.as_ref().unwrap();
+        self.billed += daemon.billed_records();
+        let card = std::fs::read(self.home().join("run.json")).unwrap_or_default();
+        let card: Value = serde_json::from_slice(&card).unwrap_or_default();
+        let counted = card["counted"]["records-in"].as_u64();
+        (self.billed, counted.unwrap_or_default())
     }
 
     pub(super) fn wait<T>(

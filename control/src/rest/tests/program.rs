@@ -64,6 +64,8 @@ fn stands_for_the_program() {
     println!();
     let grant = Grant::take(std::io::stdin()).unwrap();
     let code = match words[0] {
+        "check" if told(&grant).contains("unfit") => error(4, &format!("no plugin: {}", paths(&grant))),
+        "run" if told(&grant).contains("astray") => error(10, &format!("it trapped: {}", paths(&grant))),
         "run" if grant.canary.is_some() => compared(&words, &grant),
         "run" => run(&words, &grant),
         "savepoint" => savepoint(&words, &grant),
@@ -84,6 +86,12 @@ fn told(grant: &Grant) -> String {
         .values()
         .map(|path| says(&path.display().to_string()))
         .collect()
+}
+
+/// Where they are.
+fn paths(grant: &Grant) -> String {
+    let each = grant.plugins.values().map(|path| path.display().to_string());
+    each.collect()
 }
 
 fn after<'a>(words: &[&'a str], flag: &str) -> Option<&'a str> {

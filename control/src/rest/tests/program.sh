@@ -50,6 +50,13 @@ case "$1 $2" in
 "state get" | "state scan" | "state count" | "state timers")
     case "$*" in
     *slow*) exec sleep 90 ;;
+    *stubborn*)
+        here=$PWD
+        while :; do
+            mkdir -p "$here"
+            sleep 0.02
+        done
+        ;;
     *long*) head -c 9000000 /dev/zero | tr '\0' x ;;
     *loud*)
         head -c 9000000 /dev/zero | tr '\0' x >&2
