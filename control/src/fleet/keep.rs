@@ -536,7 +536,7 @@ impl Fleet {
         self.0.data.join("sockets").join(short)
     }
 
-    fn folder(&self, tenant: &Name, name: &Name) -> PathBuf {
+    pub(super) fn folder(&self, tenant: &Name, name: &Name) -> PathBuf {
         self.tenant(tenant).join("pipelines").join(name.as_str())
     }
 

@@ -66,7 +66,7 @@ pub struct CanaryReport {
     pub only_new: u64,
     /// One key of so many was compared: 1, unless there were more than a million.
     pub one_of: u64,
-    /// Some of the keys that differ, 20 at most.
+    /// Some of the keys that differ, 20 at most; nothing for who may not read records. The catalog keeps none of it.
     pub shown: Vec<KeyDifference>,
     /// The run of the version before.
     pub old: CanaryRun,

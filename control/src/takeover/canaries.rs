@@ -57,7 +57,14 @@ impl Upgrades {
         compared: std::result::Result<CanaryReport, String>,
     ) -> Result<()> {
         let (tenant, name, number) = (&pipeline.tenant, &pipeline.name, upgrade.number);
-        let report = compared.as_ref().ok().cloned();
+        let mut report = compared.as_ref().ok().cloned();
+        if let Some(report) = &mut report {
+            // Records stand in it, and the catalog keeps none.
+            let shown = std::mem::take(&mut report.shown);
+            if let Err(error) = self.0.fleet.keep_shown(tenant, name, number, shown) {
+                tracing::warn!(%tenant, pipeline = %name, %error, "failed to keep what differs in a canary");
+            }
+        }
         let note = move |upgrade: &mut PipelineUpgrade| {
             let is_there = upgrade.phase == UpgradePhase::Canary;
             if let Some(canary) = upgrade.canary.as_mut().filter(|_| is_there) {

@@ -6,6 +6,7 @@
 //! DATA/tenants/T/canaries/P/savepoint/   the state that both versions begin with
 //! DATA/tenants/T/canaries/P/old/, new/   the folders of the two runs
 //! DATA/tenants/T/canaries/P/old-outputs/, new-outputs/
+//! DATA/tenants/T/pipelines/P/canary.json   outputs that differ, which outlive it: records, so not the catalog's
 //! ```
 
 use std::fs::{self, DirBuilder};
@@ -21,10 +22,13 @@ use tokio::time::Instant;
 use super::super::keep::Fleet;
 use super::super::process;
 use crate::grant::SourceOffsets;
+use crate::model::canary::KeyDifference;
 use crate::model::names::Name;
 
 /// The folders of the two runs.
 pub(super) const RUNS: [&str; 2] = ["old", "new"];
+/// The file of what is shown, beside the pipeline's.
+const SHOWN: &str = "canary.json";
 /// How long a process may take to be gone that was killed.
 const GONE: Duration = Duration::from_secs(10);
 
@@ -95,7 +99,41 @@ impl CanaryPlace {
     }
 }
 
+/// What is shown of the outputs that differ.
+#[derive(Debug, Serialize, Deserialize)]
+struct ShownDifferences {
+    /// The number of the upgrade.
+    number: i64,
+    shown: Vec<KeyDifference>,
+}
+
 impl Fleet {
+    /// Keeps what is shown of the outputs that differ in the canary of this upgrade, in the place of what was kept of
+    /// the one before.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn keep_shown(
+        &self,
+        tenant: &Name,
+        name: &Name,
+        number: i64,
+        shown: Vec<KeyDifference>,
+    ) -> io::Result<()> {
+        let text = serde_json::to_string(&ShownDifferences { number, shown })?;
+        let home = self.home(tenant, name).map_err(io::Error::other)?;
+        home.write_beside(SHOWN, &text)
+    }
+
+    /// What is shown of the outputs that differ in the canary of this upgrade; nothing, if it is not kept here.
+    pub(crate) fn shown(&self, tenant: &Name, name: &Name, number: i64) -> Vec<KeyDifference> {
+        let text = fs::read(self.folder(tenant, name).join(SHOWN)).unwrap_or_default();
+        let kept = serde_json::from_slice::<ShownDifferences>(&text).ok();
+        kept.filter(|kept| kept.number == number)
+            .map(|kept| kept.shown)
+            .unwrap_or_default()
+    }
+
     /// Ends the runs of a pipeline's canary, if there are any, and takes their folders away.
     pub(super) async fn end_runs(&self, tenant: &Name, name: &Name) -> io::Result<()> {
         let place = CanaryPlace::new(self.canary_folder(tenant, name));

@@ -126,6 +126,12 @@ fn a_version_that_differs_waits_for_a_decision_with_the_key_that_does() {
         (StatusCode::OK, &"dropped".into()),
         "{dropped}"
     );
+    let of_catalog = &dropped["canary"]["report"];
+    assert_eq!(
+        (&of_catalog["differing"], &of_catalog["shown"]),
+        (&1.into(), &serde_json::json!([])),
+        "the catalog keeps no record"
+    );
     assert_eq!((mortal.versions(), &mortal.status()["version"]), (1, &1.into()));
     assert_eq!(decide(&mortal, "promote").0, StatusCode::CONFLICT);
     mortal.until("nothing is said of it", |mortal| mortal.status()["reason"] == "");

@@ -141,13 +141,12 @@ pub(in crate::rest) fn routes() -> OpenApiRouter<Rest> {
 async fn show(State(rest): State<Rest>, caller: Caller, path: PipelinePath) -> Result<Json<PipelineUpgrade>> {
     found(&rest, &path.tenant, &path.name).await?;
     let mut newest = rest.catalog.upgrade(&path.tenant, &path.name).await?;
-    // Records stand in it, as in state and dead letters.
-    let sees_records = OPERATORS.contains(&caller.identity.role);
-    let report = newest
-        .as_mut()
-        .and_then(|newest| newest.canary.as_mut()?.report.as_mut());
-    if let Some(report) = report.filter(|_| !sees_records) {
-        report.shown.clear();
+    // Records stand in what differs, as in state and dead letters.
+    if OPERATORS.contains(&caller.identity.role)
+        && let Some(newest) = &mut newest
+        && let Some(report) = newest.canary.as_mut().and_then(|canary| canary.report.as_mut())
+    {
+        report.shown = rest.fleet.shown(&path.tenant, &path.name, newest.number);
     }
     newest
         .map(Json)

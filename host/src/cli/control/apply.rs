@@ -17,8 +17,8 @@ use crate::error::Result;
     after_help = "The plugins that the file names are pushed first, those left out that are there already; then the \
         daemon checks the whole, and runs it. The same file with the same plugins again changes nothing. Nothing else \
         that the file names goes along: it reads and writes Kafka, and refers to no file. A plugin may be in a \
-        registry, `plugin = \"oci://registry.example/team/count:1.0\"`: it is pulled from here, with the credentials of \
-        `docker login`.\n\n\
+        registry, `plugin = \"oci://registry.example/team/count:1.0\"`: it is pulled from here, with the credentials \
+        of `docker login`.\n\n\
         With --dry-run it tells what would change; plugins are pushed all the same, for the daemon checks with them.\
         \n\nExamples:\n  sandbar apply pipeline.toml\n  sandbar apply pipeline.toml --tenant team-a --dry-run"
 )]
