@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::Uri;
@@ -30,6 +30,16 @@ struct Registry {
     process: Child,
     address: String,
     folder: tempfile::TempDir,
+}
+
+/// Notes that a test could not run, and why; `make test` prints it at its end.
+fn skip(test: &str, why: &str) {
+    use std::io::Write as _;
+    eprintln!("skipped: {test}: {why}");
+    if let Some(path) = std::env::var_os("SANDBAR_SKIPPED") {
+        let mut file = std::fs::File::options().append(true).create(true).open(path).unwrap();
+        writeln!(file, "test {test}: {why}").unwrap();
+    }
 }
 
 impl Registry {
@@ -62,7 +72,10 @@ impl Registry {
         let mut command = Command::new(program);
         let command = command.arg("serve").arg(path("config.yml"));
         let Ok(process) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
-            eprintln!("skipped: there is no docker-registry (tests/setup clients)");
+            skip(
+                "a registry takes and gives plugins",
+                "there is no docker-registry: tests/setup clients",
+            );
             return None;
         };
         let registry = Self {
@@ -70,9 +83,9 @@ impl Registry {
             address,
             folder,
         };
-        let until = Instant::now() + LONG;
+        let until = tokio::time::Instant::now() + LONG;
         while std::net::TcpStream::connect(&registry.address).is_err() {
-            assert!(Instant::now() < until, "the registry does not start");
+            assert!(tokio::time::Instant::now() < until, "the registry does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(registry)
@@ -244,7 +257,8 @@ fn of_component() -> Body {
 #[test]
 fn whatever_a_registry_answers_is_taken_within_limits_or_refused() {
     let none = || Body::from("none");
-    let cases: &[(fn() -> Body, fn() -> Body, &str)] = &[
+    type Answer = fn() -> Body;
+    let cases: &[(Answer, Answer, &str)] = &[
         (endless, none, "its manifest has more bytes than 1048576"),
         (none, none, "its manifest is none of one plugin"),
         (

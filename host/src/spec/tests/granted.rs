@@ -368,9 +368,7 @@ fn a_canary_reads_nothing_that_the_version_before_does_not() {
         let said = said(&canary_grant(), "source.in.topics = [\"views\"]", to);
         assert!(said.contains(why), "{said}");
     }
-    let file = FILE
-        .replace("source.in.", "source.other.")
-        .replace("[\"count\"]", "[\"count\"]");
+    let file = FILE.replace("source.in.", "source.other.");
     let file = file.replace("inputs = [\"in\"]", "inputs = [\"other\"]");
     let error = under(&canary_grant(), &file).unwrap_err().to_string();
     assert!(error.contains("source `other`"), "{error}");

@@ -32,7 +32,7 @@ pub(in crate::cli) struct SigningKeysArgs {
 #[derive(Subcommand, Debug)]
 enum SigningKeysAction {
     /// Add a key that signs plugins
-    #[command(after_help = "Example:\n  sandbar tenant keys add team-a minisign.pub --note 'the build machine'")]
+    #[command(after_help = "Example:\n  sandbar tenant keys add team-a minisign.pub --note build-machine")]
     Add {
         /// The tenant's name
         tenant: Name,
