@@ -15,6 +15,8 @@ pub enum Kind {
     Plugin,
     /// Kafka: unreachable, not allowed, or without what the file names.
     Kafka,
+    /// Kafka answers, and has no such partition or offset.
+    Absent,
     /// State is missing, incompatible, damaged or in use; or its place cannot be used at all.
     Corrupt,
     /// State cannot be written: the disk is full, or says no. What is there is good.
@@ -41,7 +43,7 @@ impl Kind {
             Kind::Usage => 2,
             Kind::Invalid => 3,
             Kind::Plugin => 4,
-            Kind::Kafka => 5,
+            Kind::Kafka | Kind::Absent => 5,
             Kind::Corrupt | Kind::Unwritable => 6,
             Kind::CaseFailed => 7,
             Kind::Different => 8,
@@ -58,6 +60,7 @@ impl Kind {
             Kind::Invalid => "invalid",
             Kind::Plugin => "plugin",
             Kind::Kafka => "kafka",
+            Kind::Absent => "absent",
             Kind::Corrupt => "corrupt",
             Kind::Unwritable => "unwritable",
             Kind::Guest => "guest",

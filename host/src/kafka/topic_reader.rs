@@ -151,7 +151,7 @@ pub(super) fn push(message: &BorrowedMessage<'_>, into: &mut Records) {
 fn chosen(topic: &str, all: Vec<i32>, only: &[i32]) -> Result<Vec<i32>> {
     match only.iter().find(|partition| !all.contains(partition)) {
         Some(missing) => Err(Error::new(
-            Kind::Usage,
+            Kind::Absent,
             format!("topic `{topic}` has no partition {missing}"),
             format!("it has {} partitions, from 0", all.len()),
         )),
@@ -208,7 +208,7 @@ fn add(list: &mut TopicPartitionList, topic: &str, partition: i32, offset: i64) 
 
 fn not_in_log(topic: &str, partition: i32, offset: i64, begin: i64, end: i64) -> Error {
     Error::new(
-        Kind::Kafka,
+        Kind::Absent,
         format!("partition {partition} of topic `{topic}` has no offset {offset}"),
         format!("its log holds {begin}..{end}"),
     )

@@ -41,6 +41,7 @@ pub(in crate::rest) struct Called {
     version: String,
     /// Its signature: the text of the file `.minisig` of minisign, with its line breaks.
     #[serde(default)]
+    #[param(max_length = 4096)]
     signature: Option<String>,
 }
 

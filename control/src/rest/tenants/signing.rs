@@ -29,9 +29,11 @@ const NOTE_CHARS: usize = 200;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::rest) struct SigningKeyAsked {
     /// A public key of minisign: its line of base64, or the whole text of `minisign.pub`.
+    #[schema(max_length = 2048)]
     key: String,
     /// Whose it is: 200 characters at most, in one line.
     #[serde(default)]
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     note: String,
 }
 
@@ -99,7 +101,8 @@ async fn add(
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/signing-keys/{key}", tag = "signing",
     operation_id = "remove-signing-key",
     params(("tenant" = String, Path, description = "The tenant's name."),
-        ("key" = String, Path, description = "The key's id: 16 hexadecimal digits in upper case.")),
+        ("key" = String, Path, description = "The key's id: 16 hexadecimal digits in upper case.", max_length = 16,
+            pattern = "^[0-9A-F]{16}$")),
     responses((status = 204, description = "It is gone.")))]
 async fn remove(State(rest): State<Rest>, InTenant(tenant): InTenant, KeyPath(id): KeyPath) -> Result<StatusCode> {
     match rest.catalog.remove_signing_key(&tenant, &id).await? {
