@@ -135,6 +135,16 @@ impl Catalog {
             return Err(Problem::new(ProblemKind::Conflict, what, why)
                 .hint("wait until it runs, or `apply` what is wanted instead of it"));
         }
+        let is_under_way = before
+            .as_ref()
+            .is_some_and(|before| before.is_open() && !before.is_canary());
+        if order.canary_seconds.is_some() && is_under_way {
+            // It would end the upgrade of the version that runs, and with it the way back.
+            return Err(
+                Problem::new(ProblemKind::Conflict, what, "an upgrade of it is under way")
+                    .hint("begin the canary when that one is done"),
+            );
+        }
         let applied = Applied {
             version: current.version + 1,
             revision: match order.canary_seconds {

@@ -57,11 +57,11 @@ pub struct Quotas {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub bytes_out: Option<u64>,
-    /// Lines that a pipeline logs a second.
+    /// Lines that all plugins of a pipeline log a second; what the host says is not counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 9007199254740992_u64)]
     pub log_lines: Option<u64>,
-    /// Seconds that it takes to compile a plugin.
+    /// Seconds of CPU of a check, which compiles the plugins; 60 if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 9007199254740992_u64)]
     pub compile_time: Option<u64>,

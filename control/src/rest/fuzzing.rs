@@ -4,12 +4,11 @@ use axum::extract::Query;
 use axum::http::Uri;
 use serde::de::DeserializeOwned;
 
-use super::asked::Piece;
+use super::asked::{PieceByDigest, PieceByName};
 use super::difference::difference;
 use super::pipelines::{Application, Applying};
 use super::upgrades::{PlannedVersion, RollbackAsked, UpgradeAsked};
 use super::{inside, streams, tenants};
-use crate::model::names::Name;
 
 /// Reads what somebody sent, as this.
 pub(crate) fn sent(which: u8, bytes: &[u8]) {
@@ -36,9 +35,12 @@ pub(super) fn query<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 }
 
 fn piece(bytes: &[u8]) {
-    if let Some(piece) = query::<Piece>(bytes) {
-        assert!(piece.most().is_ok_and(|most| (1..=500).contains(&most)) || piece.most().is_err());
-        let _after = piece.after::<Name>();
+    let mosts = [
+        query::<PieceByName>(bytes).map(|piece| piece.most()),
+        query::<PieceByDigest>(bytes).map(|piece| piece.most()),
+    ];
+    for most in mosts.into_iter().flatten().flatten() {
+        assert!((1..=500).contains(&most));
     }
 }
 

@@ -58,13 +58,8 @@ impl Upgrades {
     ) -> Result<()> {
         let (tenant, name, number) = (&pipeline.tenant, &pipeline.name, upgrade.number);
         let mut report = compared.as_ref().ok().cloned();
-        if let Some(report) = &mut report {
-            // Records stand in it, and the catalog keeps none.
-            let shown = std::mem::take(&mut report.shown);
-            if let Err(error) = self.0.fleet.keep_shown(tenant, name, number, shown) {
-                tracing::warn!(%tenant, pipeline = %name, %error, "failed to keep what differs in a canary");
-            }
-        }
+        // Records stand in it, and the catalog keeps none.
+        let shown = report.as_mut().map(|report| std::mem::take(&mut report.shown));
         let note = move |upgrade: &mut PipelineUpgrade| {
             let is_there = upgrade.phase == UpgradePhase::Canary;
             if let Some(canary) = upgrade.canary.as_mut().filter(|_| is_there) {
@@ -75,7 +70,14 @@ impl Upgrades {
         if !self.0.catalog.change_upgrade(tenant, name, number, note).await? {
             return Ok(());
         }
-        let next = after_canary(&compared);
+        if let Some(Err(error)) = shown.map(|shown| self.0.fleet.keep_shown(tenant, name, number, shown)) {
+            tracing::warn!(%tenant, pipeline = %name, %error, "failed to keep what differs in a canary");
+        }
+        let canary = upgrade.canary.as_ref();
+        let next = after_canary(
+            &compared,
+            canary.is_some_and(|canary| have_same_places(&pipeline.file, &canary.file)),
+        );
         match self.come_to(tenant, name, upgrade, next, None).await {
             // What cannot be promoted, because a plugin of it is gone, is not tried for ever.
             Err(problem) if problem.kind == crate::model::problem::ProblemKind::PluginRefused => {
@@ -101,6 +103,16 @@ impl Upgrades {
     }
 }
 
+/// Whether two files say the same of where records come from and go to: what a run of a canary is told by the daemon
+/// instead.
+fn have_same_places(one: &str, other: &str) -> bool {
+    let places = |file: &str| {
+        let file = toml::from_str::<toml::Table>(file).ok()?;
+        Some(["kafka", "source", "sink", "dead-letters"].map(|key| file.get(key).cloned()))
+    };
+    places(one).is_some_and(|of_one| places(other) == Some(of_one))
+}
+
 /// Comes back when the upgrade of this number is no canary any more.
 async fn until_unwanted(catalog: &Catalog, (tenant, name): (&Name, &Name), number: i64) -> Result<()> {
     loop {
@@ -110,5 +122,22 @@ async fn until_unwanted(catalog: &Catalog, (tenant, name): (&Name, &Name), numbe
         if !newest.as_ref().is_some_and(is_it) {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_topics_partitions_and_sinks_are_seen_and_other_operators_are_none() {
+        let file = "source.in = { topics = [\"a\"] }\nsink.out = { from = [\"count\"], topic = \"b\" }\n";
+        let same = format!("{file}# more\n[operator.count]\nplugin = \"new.wasm\"\n");
+        assert!(have_same_places(file, file) && have_same_places(file, &same));
+        for (from, to) in [("[\"a\"]", "[\"c\"]"), ("topics", "topic-pattern"), ("\"b\"", "\"c\"")] {
+            assert!(!have_same_places(file, &file.replace(from, to)), "{to}");
+        }
+        assert!(!have_same_places(file, &format!("kafka.brokers = \"x:1\"\n{file}")));
+        assert!(!have_same_places("no file", "no file"));
     }
 }

@@ -62,12 +62,18 @@ pub(super) fn next(upgrade: &PipelineUpgrade, seen: &TakeoverSeen, moment: Watch
     }
 }
 
-/// The next phase of a canary that came to this.
-pub(super) fn after_canary(compared: &Result<CanaryReport, String>) -> Next {
+/// The next phase of a canary that came to this. Both versions read the same records and put nothing out, so what a new
+/// file says of topics, partitions and sinks is not compared: `has_same_places`, whether it says the same as that of
+/// the version before.
+pub(super) fn after_canary(compared: &Result<CanaryReport, String>, has_same_places: bool) -> Next {
     match compared {
         Err(why) => Next::Drop(why.clone()),
         // That nothing differs of nothing says nothing.
         Ok(report) if report.old.records == 0 || !report.is_same() => Next::Ask(report.sentence()),
+        Ok(report) if !has_same_places => Next::Ask(format!(
+            "{}; what the new file says of topics, partitions and sinks is not compared",
+            report.sentence()
+        )),
         Ok(report) => Next::Promote(report.sentence()),
     }
 }
@@ -374,20 +380,24 @@ mod tests {
             new: run.clone(),
             ..CanaryReport::default()
         };
-        assert!(matches!(after_canary(&Ok(report(5, 5))), Next::Promote(why) if why.contains("all of 5 keys")));
-        assert!(matches!(after_canary(&Ok(report(5, 4))), Next::Ask(why) if why.contains("1 of 5 keys differ")));
+        assert!(matches!(after_canary(&Ok(report(5, 5)), true), Next::Promote(why) if why.contains("all of 5 keys")));
+        assert!(matches!(after_canary(&Ok(report(5, 4)), true), Next::Ask(why) if why.contains("1 of 5 keys differ")));
+        assert!(
+            matches!(after_canary(&Ok(report(5, 5)), false), Next::Ask(why) if why.contains("topics")),
+            "another file may read others"
+        );
         let mut letters = report(5, 5);
         letters.new.dead_letters = 2;
-        assert!(matches!(after_canary(&Ok(letters)), Next::Ask(why) if why.contains("dead letters")));
+        assert!(matches!(after_canary(&Ok(letters), true), Next::Ask(why) if why.contains("dead letters")));
         let nothing = CanaryReport::default();
-        assert!(matches!(after_canary(&Ok(nothing)), Next::Ask(why) if why.contains("no record")));
+        assert!(matches!(after_canary(&Ok(nothing), true), Next::Ask(why) if why.contains("no record")));
         let filters = report(0, 0);
         assert!(
-            matches!(after_canary(&Ok(filters)), Next::Promote(_)),
+            matches!(after_canary(&Ok(filters), true), Next::Promote(_)),
             "neither puts anything out"
         );
         assert_eq!(
-            after_canary(&Err("it trapped".to_owned())),
+            after_canary(&Err("it trapped".to_owned()), true),
             Next::Drop("it trapped".to_owned())
         );
     }

@@ -112,9 +112,9 @@ pub enum Verb {
     Pause(control::PauseArgs),
     /// Let a pipeline of a daemon run on
     Resume(control::ResumeArgs),
-    /// Give a pipeline of a daemon new plugins (not built yet)
+    /// Give a pipeline of a daemon new plugins or a new file, with a way back
     Upgrade(control::UpgradeArgs),
-    /// Go back to the version before (not built yet)
+    /// Go back to the version before
     Rollback(control::RollbackArgs),
     /// Stop a pipeline of a daemon and delete what is kept of it
     Delete(control::DeleteArgs),

@@ -23,7 +23,7 @@ const THREADS: usize = 2;
         The secrets of tenants are sealed with the key in DIR/secrets.key, which the first start makes, or in \
         SANDBAR_SECRETS_KEY (32 bytes in base64). It answers on the socket DIR/serve.sock too. Certificates that \
         change are read anew within 10 s, or at SIGHUP.\n\n\
-        Not built yet: upgrades with a way back, several nodes.\n\n\
+        Not built yet: several nodes.\n\n\
         Examples:\n  sandbar serve --data /var/lib/sandbar\n  \
         sandbar context add here --url unix:/var/lib/sandbar/serve.sock --token-file /var/lib/sandbar/admin.token\n  \
         sandbar serve --listen 0.0.0.0:8620 --tls-certificate daemon.pem --tls-key daemon.key"

@@ -12,6 +12,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Kind, Result};
@@ -27,13 +28,31 @@ type SharedFile = Arc<Mutex<SinkFile>>;
 #[derive(Clone, Default)]
 pub struct Files {
     open: Arc<Mutex<BTreeMap<Option<PathBuf>, SharedFile>>>,
-    /// Bytes of each at most, if outputs are kept back.
-    kept_back: Option<u64>,
+    /// If outputs are kept back: how many bytes all of them may still have.
+    kept_back: Option<Arc<RoomLeft>>,
 }
 
 struct SinkFile {
     out: Box<dyn Write + Send>,
-    written: u64,
+}
+
+/// Bytes that may still be written, by all sinks of a process together.
+struct RoomLeft {
+    most: u64,
+    left: AtomicU64,
+}
+
+impl RoomLeft {
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        taken.map(drop).map_err(|_left| {
+            let most = self.most;
+            let why = format!("outputs that are kept back have more than {most} bytes; compare fewer records");
+            io::Error::new(io::ErrorKind::FileTooLarge, why)
+        })
+    }
 }
 
 impl fmt::Debug for Files {
@@ -43,10 +62,11 @@ impl fmt::Debug for Files {
 }
 
 impl Files {
-    /// Files in which outputs are kept back, of at most so many bytes each.
+    /// Files in which outputs are kept back, of at most so many bytes together.
     pub fn kept_back(most: u64) -> Self {
+        let left = AtomicU64::new(most);
         Self {
-            kept_back: Some(most),
+            kept_back: Some(Arc::new(RoomLeft { most, left })),
             ..Self::default()
         }
     }
@@ -62,7 +82,7 @@ impl Files {
             None => Box::new(io::stdout()),
             Some(path) => Box::new(File::create(path).map_err(|why| failed(&display(Some(path)), &why))?),
         };
-        let file = Arc::new(Mutex::new(SinkFile { out, written: 0 }));
+        let file = Arc::new(Mutex::new(SinkFile { out }));
         open.insert(key, file.clone());
         Ok(self.sink(path, file))
     }
@@ -71,7 +91,7 @@ impl Files {
         FileSink {
             name: display(path),
             file,
-            kept_back: self.kept_back,
+            kept_back: self.kept_back.clone(),
             lines: Vec::new(),
         }
     }
@@ -81,7 +101,7 @@ impl Files {
 pub(super) struct FileSink {
     name: String,
     file: SharedFile,
-    kept_back: Option<u64>,
+    kept_back: Option<Arc<RoomLeft>>,
     lines: Vec<u8>,
 }
 
@@ -96,12 +116,12 @@ impl FileSink {
     pub(super) fn stage(&mut self, from: &TopicPartition, records: &Records, staged: usize) -> Result<usize> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         for index in staged..records.len() {
-            match self.kept_back {
+            match &self.kept_back {
                 None => json_lines::write(records, index, None, &mut self.lines),
                 Some(_) => keep_back(from.partition, records, index, &mut self.lines),
             }
             if self.lines.len() >= CHUNK || index + 1 == records.len() {
-                let written = file.write(&self.lines, self.kept_back);
+                let written = file.write(&self.lines, self.kept_back.as_deref());
                 self.lines.clear();
                 written.map_err(|why| failed(&self.name, &why))?;
             }
@@ -111,11 +131,9 @@ impl FileSink {
 }
 
 impl SinkFile {
-    fn write(&mut self, lines: &[u8], most: Option<u64>) -> io::Result<()> {
-        self.written = self.written.saturating_add(lines.len() as u64);
-        if let Some(most) = most.filter(|most| self.written > *most) {
-            let why = format!("outputs that are kept back have more than {most} bytes; compare fewer records");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    fn write(&mut self, lines: &[u8], room: Option<&RoomLeft>) -> io::Result<()> {
+        if let Some(room) = room {
+            room.take(lines.len() as u64)?;
         }
         self.out.write_all(lines)?;
         self.out.flush()

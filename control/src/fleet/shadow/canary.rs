@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::asking::{Question, ask_program};
@@ -38,7 +39,9 @@ const LOOK: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// From one such question to the next.
 const AGAIN: Duration = Duration::from_secs(2);
-/// Bytes of the outputs of a sink, at most.
+/// Comparisons that are made at a time: each takes memory of the daemon, for a million keys.
+static COMPARED_AT_ONCE: Semaphore = Semaphore::const_new(1);
+/// Bytes of the outputs of a run, at most.
 const OUTPUT_BYTES: u64 = 256 << 20;
 /// A run may take so many times as long as records were gathered, with one thread and after a start.
 const TIMES: u32 = 4;
@@ -116,7 +119,12 @@ impl Fleet {
         let new = self.shadow(order, (&begin, &stops), "new", new).await?;
         let outputs = ["old", "new"].map(|of| KeptOutputs::new(place.outputs(of)));
         let [old_outputs, new_outputs] = outputs;
-        let compared = tokio::task::spawn_blocking(move || compare(&old_outputs, &new_outputs)).await;
+        let turn = COMPARED_AT_ONCE.acquire().await;
+        let compared = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            compare(&old_outputs, &new_outputs)
+        });
+        let compared = compared.await;
         let compared = compared.map_err(failed("the comparison did not come to an end"))?;
         let report = compared.map_err(failed("what was kept back cannot be compared"))?;
         let run = |run: CanaryRun, counted: &CanaryRun| CanaryRun {

@@ -121,8 +121,11 @@ impl Fleet {
         shown: Vec<KeyDifference>,
     ) -> io::Result<()> {
         let text = serde_json::to_string(&ShownDifferences { number, shown })?;
-        let home = self.home(tenant, name).map_err(io::Error::other)?;
-        home.write_beside(SHOWN, &text)
+        // Not made, if the pipeline was deleted meanwhile.
+        let folder = self.folder(tenant, name);
+        let new = folder.join(format!(".{SHOWN}"));
+        fs::write(&new, text)?;
+        fs::rename(new, folder.join(SHOWN))
     }
 
     /// What is shown of the outputs that differ in the canary of this upgrade; nothing, if it is not kept here.

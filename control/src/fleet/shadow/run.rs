@@ -104,6 +104,9 @@ impl ShadowRun<'_> {
 
     /// Counts what it uses; why it is to be ended, if it uses more than it may.
     async fn look(&mut self, child: &Child, card: &mut RunCard, run: &mut CanaryRun) -> Option<String> {
+        if let Err(error) = self.home.shorten_log() {
+            tracing::warn!(folder = %self.home.folder().display(), %error, "failed to begin a log anew");
+        }
         if let Some(used) = child.id().and_then(ProcessUse::of) {
             run.cpu_ms = used.cpu_ms;
         }

@@ -149,6 +149,16 @@ fn a_version_that_differs_waits_for_a_decision_with_the_key_that_does() {
 }
 
 #[test]
+fn a_canary_does_not_end_an_upgrade_that_is_under_way() {
+    let mortal = running();
+    let asked = mortal.upgrade("two store=a", &json!({ "watch-seconds": 120 }));
+    assert_eq!(asked.status, StatusCode::ACCEPTED, "{asked:?}");
+    let refused = mortal.upgrade("three store=a", &json!({ "canary-seconds": 1 }));
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:?}");
+    mortal.until_phase("watched");
+}
+
+#[test]
 fn a_version_that_traps_is_dropped_and_the_one_that_runs_does_not_notice() {
     let mortal = running();
     let pid = mortal.status()["pid"].clone();

@@ -52,6 +52,7 @@ pub(in crate::rest) struct UpgradeAsked {
     /// Seconds for which records are gathered before, on which both versions are then compared, while the one before
     /// runs on: at most a day. It takes over if nothing differs; else it waits for a decision.
     #[serde(default)]
+    #[schema(maximum = 86400)]
     canary_seconds: Option<u64>,
     /// Whether state that the new version does not declare is dropped.
     #[serde(default)]
@@ -118,7 +119,7 @@ struct UpgradeManner {
 }
 
 /// A version that is to be, and what differs.
-pub(super) struct PlannedVersion {
+pub(in crate::rest) struct PlannedVersion {
     current: WantedPipeline,
     file: String,
     plugins: BTreeMap<String, Digest>,
@@ -357,12 +358,12 @@ fn is_fit(what: &str, compared: &PluginComparison, allow_dropped_state: bool) ->
 
 impl PlannedVersion {
     /// Whether a file keeps state and positions together. It passed its check.
-    pub(super) fn has_checkpoint(file: &str) -> bool {
+    pub(in crate::rest) fn has_checkpoint(file: &str) -> bool {
         toml::from_str::<toml::Table>(file).is_ok_and(|table| table.contains_key("checkpoint"))
     }
 
     /// The plugins of operators that come with Sandbar, which nothing compares.
-    pub(super) fn ready_made(file: &str) -> BTreeMap<String, String> {
+    pub(in crate::rest) fn ready_made(file: &str) -> BTreeMap<String, String> {
         let table = toml::from_str::<toml::Table>(file).unwrap_or_default();
         let operators = table
             .get("operator")

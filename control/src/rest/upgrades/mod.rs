@@ -4,4 +4,6 @@ mod changes;
 mod decisions;
 
 pub(super) use changes::routes;
+#[cfg(fuzzing)]
+pub(super) use changes::{PlannedVersion, RollbackAsked, UpgradeAsked};
 pub(super) use decisions::routes as decision_routes;

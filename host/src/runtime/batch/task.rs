@@ -13,10 +13,10 @@
 //! holds; and so it does if more timers are due than fire in one call: the piece ends behind the record that made them
 //! due, and is followed by pieces in which only timers fire. What is due before the first record fires in such pieces
 //! too. Whoever can lets a batch that is too much end behind its first piece, and the records behind that one be
-//! batches of their own (`may_end_behind`): so they can be committed one by one, and what all of them change is never in
-//! memory together. If all that is left are the timers of its last move of time, and they change much or take long, the
-//! batch ends, so that it can be committed: the rest is a batch of its own (`owed_time`). And so it ends behind the
-//! record that made them due, if it can.
+//! batches of their own (`may_end_behind`): so they can be committed one by one, and what all of them change is
+//! never in memory together. If all that is left are the timers of its last move of time, and they change much or
+//! take long, the batch ends, so that it can be committed: the rest is a batch of its own (`owed_time`). And so it
+//! ends behind the record that made them due, if it can.
 
 use super::bad_times::{BadTimes, Judged};
 use super::gather::Gathering;
