@@ -100,6 +100,9 @@ fn a_daemon_that_is_killed_in_a_canary_goes_on_with_it() {
         || {
             for (build, at) in [(4, 500), (5, 3000), (6, 5500)] {
                 wait::until_true("it puts out", PATIENCE, || counted.visible() > 1000);
+                wait::until_true("no upgrade is under way", PATIENCE, || {
+                    daemon.status("team", "counts")["reason"] == ""
+                });
                 let before = daemon.status("team", "counts")["version"].as_i64().unwrap();
                 let plugin = plugin(&another_build(&daemon, build));
                 let (url, admin) = (daemon.url().to_owned(), daemon.admin().display().to_string());
