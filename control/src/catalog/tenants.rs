@@ -96,6 +96,18 @@ fn tenant(row: &AnyRow) -> Result<Tenant> {
     })
 }
 
+/// That a tenant was there, whose row was changed.
+///
+/// # Errors
+///
+/// `NotFound` if no row was.
+pub(super) fn of_a_tenant(changed: u64, what: &str, name: &Name) -> Result<()> {
+    match changed {
+        0 => Err(no_tenant(what, name)),
+        _ => Ok(()),
+    }
+}
+
 /// The problem that a tenant is not there.
 pub(super) fn no_tenant(what: &str, name: &Name) -> Problem {
     Problem::new(ProblemKind::NotFound, what, format!("there is no tenant {name}"))

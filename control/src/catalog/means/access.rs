@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::catalog::Catalog;
 use crate::catalog::database::broken;
-use crate::catalog::tenants::no_tenant;
+use crate::catalog::tenants::of_a_tenant;
 use crate::means::Access;
 use crate::model::names::Name;
 use crate::model::problem::{Problem, ProblemKind, Result};
@@ -26,10 +26,7 @@ impl Catalog {
             .execute(self.pool())
             .await
             .map_err(broken(what))?;
-        match set.rows_affected() {
-            0 => Err(no_tenant(what, tenant)),
-            _ => Ok(()),
-        }
+        of_a_tenant(set.rows_affected(), what, tenant)
     }
 }
 

@@ -5,7 +5,7 @@ use sqlx::{Any, Executor, Transaction};
 use crate::catalog::Catalog;
 use crate::catalog::database::broken;
 use crate::catalog::rows::json;
-use crate::catalog::tenants::no_tenant;
+use crate::catalog::tenants::{no_tenant, of_a_tenant};
 use crate::means::Quotas;
 use crate::model::names::Name;
 use crate::model::problem::{Problem, ProblemKind, Result};
@@ -42,10 +42,7 @@ impl Catalog {
             .execute(self.pool())
             .await
             .map_err(broken(what))?;
-        match set.rows_affected() {
-            0 => Err(no_tenant(what, tenant)),
-            _ => Ok(()),
-        }
+        of_a_tenant(set.rows_affected(), what, tenant)
     }
 }
 

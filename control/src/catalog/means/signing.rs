@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 use crate::catalog::Catalog;
 use crate::catalog::database::broken;
 use crate::catalog::rows::{check_text, strange, value, word};
-use crate::catalog::tenants::no_tenant;
+use crate::catalog::tenants::{no_tenant, of_a_tenant};
 use crate::clock;
 use crate::means::{KeptSigningKey, MOST_SIGNING_KEYS, Signed, SigningKey};
 use crate::model::KeptSignature;
@@ -121,10 +121,7 @@ impl Catalog {
             .execute(self.pool())
             .await
             .map_err(broken(what))?;
-        match set.rows_affected() {
-            0 => Err(no_tenant(what, tenant)),
-            _ => Ok(()),
-        }
+        of_a_tenant(set.rows_affected(), what, tenant)
     }
 
     /// Notes that a plugin of the tenant, which is there, was signed. The same again changes nothing.
